@@ -1,0 +1,74 @@
+import { builtinModules } from 'node:module';
+import js from '@eslint/js';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import rxjsX from 'eslint-plugin-rxjs-x';
+import tseslint from 'typescript-eslint';
+
+const bareBuiltins = builtinModules
+  .filter((name) => !name.startsWith('_') && !name.startsWith('node:'))
+  .map((name) => ({ name, message: `Import 'node:${name}'.` }));
+
+export default defineConfig(
+  globalIgnores(['dist/', 'coverage/', 'docs/api/', '.cache/']),
+  { linterOptions: { reportUnusedDisableDirectives: 'error', reportUnusedInlineConfigs: 'error' } },
+  js.configs.recommended,
+  {
+    rules: {
+      eqeqeq: 'error',
+      'no-restricted-imports': ['error', { paths: bareBuiltins }],
+      'object-shorthand': 'error',
+    },
+  },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, rxjsX.configs.recommended, rxjsX.configs.strict],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+
+      // An emission may call back into the emitter, and TypeScript keeps a property narrowed across that call:
+      // the rule takes the second look at such a property for a mistake.
+      '@typescript-eslint/no-unnecessary-condition': 'off',
+      // With noUncheckedIndexedAccess, the `!` of an index that was just checked costs nothing at run time.
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      // A Channel is contravariant in what it sends: as a type argument, only `any` takes every channel. What is done
+      // with an `any` is checked all the same (no-unsafe-*).
+      '@typescript-eslint/no-explicit-any': 'off',
+      // 'ObservableInput<T> | void' is how a handler may return nothing.
+      '@typescript-eslint/no-invalid-void-type': 'off',
+
+      // A Flow is an Observable, so that every RxJS operator takes it.
+      'rxjs-x/no-subclass': 'off',
+      // A connection is subscribed to where the server emits it.
+      'rxjs-x/no-nested-subscribe': 'off',
+    },
+  },
+  {
+    files: ['src/**'],
+    rules: { 'no-console': 'error' },
+  },
+  {
+    // The only file that leans on RxJS's inside ('lift', 'source' and 'operator' are marked as deprecated).
+    files: ['src/flow.ts'],
+    rules: { '@typescript-eslint/no-deprecated': 'off' },
+  },
+  {
+    files: ['test/**', 'examples/**'],
+    rules: {
+      // A test may hand a method to a spy, and an async function where a callback is expected.
+      '@typescript-eslint/unbound-method': 'off',
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
+      // `expect.any()` is an `any`, and the strings that tests take apart are known.
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-misused-spread': 'off',
+      // An error that no one expects, or the lack of a value, fails the test or ends the example, as it should.
+      'rxjs-x/no-ignored-error': 'off',
+      'rxjs-x/no-ignored-default-value': 'off',
+    },
+  },
+  { files: ['**/*.js', '**/*.mjs'], languageOptions: { globals: { console: 'readonly', process: 'readonly' } } },
+);

@@ -1,0 +1,137 @@
+import { Observable, Subject } from 'rxjs';
+import type { Address } from './address.js';
+import { type Connection, SocketConnection } from './connection.js';
+import { SocketError } from './errors.js';
+import { type FlowSource, Multicast } from './multicast.js';
+import type { ListenSettings } from './options.js';
+import type { Listener, ListenerEvents, Transport, TransportSocket } from './transport/transport.js';
+
+/** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */
+export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
+  readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
+  readonly connections: Set<SocketConnection<In, Out>> = new Set();
+  readonly incidents = new Subject<SocketError>();
+  /** The bound address, replayed while bound; subscribing to it binds nothing (S1). */
+  readonly listening: Observable<Address> = new Observable((subscriber) => {
+    if (this.stopping !== undefined) subscriber.complete();
+    else if (this.bound !== undefined) subscriber.next(this.bound);
+    return this.bindings.subscribe((address) => {
+      if (address === undefined) subscriber.complete();
+      else subscriber.next(address);
+    });
+  });
+
+  private readonly address: Address;
+  private readonly settings: ListenSettings<In, Out>;
+  private readonly transport: Transport;
+  private readonly bindings = new Subject<Address | undefined>();
+  private readonly waiting: TransportSocket[] = [];
+  private listener: Listener | undefined;
+  private bound: Address | undefined;
+  private stopping: Promise<void> | undefined;
+
+  constructor(address: Address, settings: ListenSettings<In, Out>, transport: Transport) {
+    this.address = address;
+    this.settings = settings;
+    this.transport = transport;
+  }
+
+  /** Gives the client that has waited longest (S2). */
+  take(): Connection<In, Out> | undefined {
+    const socket = this.waiting.shift();
+    if (socket === undefined) return undefined;
+    const connection = new SocketConnection<In, Out>(socket, this.settings, () => {
+      this.connections.delete(connection);
+    });
+    this.connections.add(connection);
+    // Its first bytes come in a later turn, when whoever gets it now has subscribed.
+    connection.open();
+    return connection;
+  }
+
+  started(): void {
+    if (this.stopping !== undefined) return;
+    // A listener that was closed may still have something to tell: it is told to nobody.
+    const isCurrent = (): boolean => this.listener === listener;
+    const events: ListenerEvents = {
+      listening: (address) => {
+        if (!isCurrent()) return;
+        this.bound = address;
+        this.bindings.next(address);
+      },
+      connection: (socket) => {
+        if (isCurrent()) this.accept(socket);
+        else socket.reset();
+      },
+      failed: (error) => {
+        if (isCurrent()) this.failed(error);
+      },
+      incident: (error) => {
+        if (isCurrent()) this.incidents.next(error);
+      },
+    };
+    const listener = this.transport.listen(this.address, this.settings, events);
+    this.listener = listener;
+    if (this.multicast.held) listener.hold();
+  }
+
+  stopped(): void {
+    this.unbind();
+  }
+
+  toggled(flowing: boolean): void {
+    if (flowing) this.listener?.release();
+    else this.listener?.hold();
+  }
+
+  defer(work: () => void): void {
+    queueMicrotask(work);
+  }
+
+  /** Stops accepting, closes every connection within `deadline` ms, and completes (S7). */
+  shutdown(deadline: number = this.settings.closeTimeout): Promise<void> {
+    this.stopping ??= this.stop(deadline);
+    return this.stopping;
+  }
+
+  private async stop(deadline: number): Promise<void> {
+    this.unbind();
+    await Promise.all([...this.connections].map((connection) => connection.closeWithin(deadline)));
+    this.multicast.end();
+    this.incidents.complete();
+  }
+
+  private accept(socket: TransportSocket): void {
+    const { acceptQueue, maxConnections } = this.settings;
+    if (this.connections.size + this.waiting.length >= maxConnections) {
+      this.refuse(socket, `maxConnections (${maxConnections}) are open`);
+    } else if (!this.multicast.flowing && this.waiting.length >= acceptQueue) {
+      this.refuse(socket, `acceptQueue (${acceptQueue}) clients wait while the server is held`);
+    } else {
+      this.waiting.push(socket);
+      this.multicast.drain();
+    }
+  }
+
+  private refuse(socket: TransportSocket, why: string): void {
+    socket.reset();
+    this.incidents.next(
+      new SocketError('ERR_LIMIT_CONNECTIONS', `a client was reset: ${why}`, { address: socket.remote }),
+    );
+  }
+
+  private failed(error: SocketError): void {
+    this.unbind();
+    this.multicast.interrupt(error);
+  }
+
+  /** Gives the name back; who still waits is reset (S1). */
+  private unbind(): void {
+    if (this.listener === undefined) return;
+    this.listener.close();
+    this.listener = undefined;
+    this.bound = undefined;
+    for (const socket of this.waiting.splice(0)) socket.reset();
+    this.bindings.next(undefined);
+  }
+}

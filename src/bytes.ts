@@ -1,0 +1,19 @@
+import type { ByteQueue, ByteSink, Codec } from './codec.js';
+import { SocketError } from './errors.js';
+
+/** The codec of a channel without one: chunks as they come, in either direction. */
+export const bytes: Codec<Buffer, Uint8Array | string> = {
+  decoder: () => chunks,
+  encoder: () => chunks,
+};
+
+const chunks = {
+  decode(queue: ByteQueue): Buffer | undefined {
+    return queue.length === 0 ? undefined : queue.take(queue.head.length);
+  },
+  encode(value: Uint8Array | string, into: ByteSink): void {
+    if (typeof value === 'string') into.text(value, 'utf8');
+    else if (value instanceof Uint8Array) into.bytes(value);
+    else throw new SocketError('ERR_FRAME_INVALID', 'only bytes and strings can be sent on a channel without a codec');
+  },
+};

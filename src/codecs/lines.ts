@@ -1,0 +1,222 @@
+import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
+import { SocketError, shown } from '../errors.js';
+import { choiceOption, codecOptions, maxLengthOption } from './options.js';
+import { decodeUtf8, isWellFormed } from './utf8.js';
+
+/** How {@link lines} are written and how long they may be. */
+export interface LinesOptions {
+  /** What is written after each line; both endings are read. Default `'\n'`. */
+  readonly delimiter?: '\n' | '\r\n';
+  /** How characters lie in bytes. Default `'utf8'`. */
+  readonly encoding?: 'utf8' | 'latin1';
+  /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536. */
+  readonly maxLength?: number;
+}
+
+interface LinesRules {
+  readonly delimiter: '\n' | '\r\n';
+  readonly encoding: 'utf8' | 'latin1';
+  readonly maxLength: number;
+}
+
+/**
+ * Frames text by lines: a message is a line without its ending, whether that is `'\n'` or `'\r\n'`.
+ *
+ * The last line of a stream needs no ending (D4); a `'\r'` at its very end is no ending, so it stays. A byte order
+ * mark stays too. In a line without characters beyond ASCII, reading is equivalent to:
+ *
+ * ```ts
+ * function decode(bytes: ByteQueue): string | undefined {
+ *   const end = bytes.indexOf(10);
+ *   if ((end === -1 ? bytes.length : end) > maxLength) throw new SocketError('ERR_FRAME_TOO_LONG', '…');
+ *   if (end === -1) return undefined;
+ *   return bytes.take(end + 1).toString(encoding).replace(/\r?\n$/, '');
+ * }
+ * ```
+ *
+ * Several lines are decoded at once and cut apart one by one, so a line of 13 characters or more that the program
+ * keeps can keep up to 16 KiB, those around it, in memory.
+ *
+ * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
+ * @returns a codec whose messages are strings.
+ * @emits nothing by itself; through it a channel emits one string a line, as soon as its ending is there (D1).
+ * @throws `ERR_OPTION_INVALID` at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
+ * `maxLength`, `ERR_FRAME_INVALID` for invalid UTF-8, both after the lines before (D3). Encoding, with nothing
+ * written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what is no string or would not be read as it was
+ * sent: a `'\n'`, a `'\r'` right before the delimiter `'\n'`, a lone surrogate, or with latin1 a character over 0xFF.
+ * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand.
+ * @teardown none: each line is taken off the stream when it is given, so another view goes on right after it (C13).
+ * @example
+ * ```ts
+ * const server = listen('tcp://localhost:7000', { codec: lines({ maxLength: 1_024 }) });
+ * server.subscribe(({ data }) => data.subscribe(data)); // an echo server
+ * ```
+ * @see https://datatracker.ietf.org/doc/html/rfc3629 and rules D1 to D5
+ */
+export function lines(options?: LinesOptions): Codec<string> {
+  const { delimiter, encoding, maxLength } = codecOptions('lines', options);
+  const rules: LinesRules = {
+    delimiter: choiceOption('delimiter', delimiter, ['\n', '\r\n']),
+    encoding: choiceOption('encoding', encoding, ['utf8', 'latin1']),
+    maxLength: maxLengthOption(maxLength, 65_536),
+  };
+  return { decoder: () => new LinesDecoder(rules), encoder: () => new LinesEncoder(rules) };
+}
+
+const newline = 10;
+const carriageReturn = 13;
+
+/** How many bytes of lines are decoded at once: it begins small, since another view may take over after any line. */
+const smallestBlock = 1_024;
+const largestBlock = 16_384;
+
+/**
+ * Decodes a block of whole lines to one string and cuts it line by line, while the bytes of each line leave the queue
+ * only when the line is given. That `position` has moved by itself tells that another view has read in between.
+ */
+class LinesDecoder implements Decoder<string> {
+  private readonly encoding: 'utf8' | 'latin1';
+  private readonly maxLength: number;
+  /** Whole lines, each with its ending. */
+  private text = '';
+  /** Where the next line begins in `text`. */
+  private cursor = 0;
+  /** Where the next line begins in the stream. */
+  private position = 0;
+  /** The bytes of `text`, where a character of it can be more than one byte. */
+  private bytes: Buffer | undefined = undefined;
+  /** Where the next line begins in `bytes`. */
+  private offset = 0;
+  /** Whether `bytes` is invalid UTF-8, so that each of its lines has to be checked by itself. */
+  private suspect = false;
+  /** How many bytes the next block may have. */
+  private reach = smallestBlock;
+  /** Up to where in the stream there is no newline. */
+  private scanned = 0;
+
+  constructor({ encoding, maxLength }: LinesRules) {
+    this.encoding = encoding;
+    this.maxLength = maxLength;
+  }
+
+  decode(bytes: ByteQueue): string | undefined {
+    if ((this.cursor === this.text.length || bytes.position !== this.position) && !this.refill(bytes)) return undefined;
+    const { text, cursor } = this;
+    const end = text.indexOf('\n', cursor);
+    const stop = end > cursor && text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
+    const size =
+      this.bytes === undefined ? end + 1 - cursor : this.bytes.indexOf(newline, this.offset) + 1 - this.offset;
+    if (size - (end + 1 - stop) > this.maxLength) throw tooLong(this.maxLength);
+    if (this.suspect && decodeUtf8(bytes.peek(size)) === undefined) throw malformed();
+    bytes.skip(size);
+    this.position += size;
+    this.offset += size;
+    this.cursor = end + 1;
+    return text.slice(cursor, stop);
+  }
+
+  end(bytes: ByteQueue): string | undefined {
+    const count = bytes.length;
+    if (count === 0) return undefined;
+    if (count > this.maxLength) throw tooLong(this.maxLength);
+    const line = this.decodeText(bytes.peek(count));
+    if (line === undefined) throw malformed();
+    bytes.skip(count);
+    return line;
+  }
+
+  /** Decodes the next block; `false` where no whole line waits. */
+  private refill(bytes: ByteQueue): boolean {
+    const { position } = bytes;
+    if (position !== this.position) this.reach = smallestBlock;
+    this.position = position;
+    this.text = '';
+    this.cursor = 0;
+    this.bytes = undefined;
+    let scanned = Math.max(0, this.scanned - position);
+    // To look at everything again is linear still, where at least as many bytes are new.
+    if (bytes.length > 2 * scanned) {
+      const head = bytes.head;
+      const count = Math.min(head.length, this.reach);
+      this.reach = Math.min(2 * this.reach, largestBlock);
+      if (count > 2 * scanned) {
+        const last = head[count - 1] === newline ? count - 1 : head.lastIndexOf(newline, count - 1);
+        if (last !== -1) return this.setBlock(head, last + 1);
+        scanned = count;
+      }
+    }
+    const first = bytes.indexOf(newline, scanned);
+    if (first === -1) return this.wait(bytes);
+    if (first > this.maxLength + 1) throw tooLong(this.maxLength);
+    // The line is longer than a block or lies across chunks: a few lines after it are joined with it.
+    const block = bytes.peek(Math.max(first + 1, Math.min(bytes.length, smallestBlock)));
+    return this.setBlock(block, block.lastIndexOf(newline) + 1);
+  }
+
+  /** Has the lines in the first `count` bytes of `bytes` given next. */
+  private setBlock(bytes: Buffer, count: number): true {
+    const block = count === bytes.length ? bytes : bytes.subarray(0, count);
+    const text = this.decodeText(block);
+    // Decoding leniently changes no newline, so the lines before an invalid one are found all the same.
+    this.text = text ?? block.toString('utf8');
+    this.suspect = text === undefined;
+    this.bytes = this.text.length === count && !this.suspect ? undefined : block;
+    this.offset = 0;
+    return true;
+  }
+
+  /** Remembers that no line ends in what waits, unless that is too long already. */
+  private wait(bytes: ByteQueue): false {
+    const count = bytes.length;
+    this.scanned = bytes.position + count;
+    if (count <= this.maxLength) return false;
+    // A '\r' that comes last may turn out to belong to the ending.
+    if (count === this.maxLength + 1 && bytes.at(count - 1) === carriageReturn) return false;
+    throw tooLong(this.maxLength);
+  }
+
+  private decodeText(bytes: Buffer): string | undefined {
+    return this.encoding === 'latin1' ? bytes.toString('latin1') : decodeUtf8(bytes);
+  }
+}
+
+class LinesEncoder implements Encoder<string> {
+  private readonly delimiter: '\n' | '\r\n';
+  private readonly encoding: 'utf8' | 'latin1';
+  private readonly maxLength: number;
+
+  constructor({ delimiter, encoding, maxLength }: LinesRules) {
+    this.delimiter = delimiter;
+    this.encoding = encoding;
+    this.maxLength = maxLength;
+  }
+
+  encode(value: string, into: ByteSink): void {
+    const fault = this.faultOf(value);
+    if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a line ${fault}`);
+    const { encoding, maxLength } = this;
+    if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength) throw tooLong(maxLength);
+    into.text(value + this.delimiter, encoding);
+  }
+
+  /** What keeps `value` from being read as it was sent. */
+  private faultOf(value: unknown): string | undefined {
+    if (typeof value !== 'string') return `must be a string, got ${shown(value)}`;
+    if (value.includes('\n')) return 'must not have a line end in it';
+    if (this.delimiter === '\n' && value.charCodeAt(value.length - 1) === carriageReturn) {
+      return "must not end with '\\r' where the delimiter is '\\n'";
+    }
+    if (this.encoding === 'latin1') return beyondLatin1.test(value) ? 'has a character that latin1 lacks' : undefined;
+    return isWellFormed(value) ? undefined : 'has a lone surrogate, which UTF-8 lacks';
+  }
+}
+
+const beyondLatin1 = /[^\0-\xff]/;
+
+function tooLong(maxLength: number): SocketError {
+  return new SocketError('ERR_FRAME_TOO_LONG', `a line is longer than maxLength, ${maxLength} bytes`);
+}
+
+function malformed(): SocketError {
+  return new SocketError('ERR_FRAME_INVALID', 'a line is not valid UTF-8');
+}

@@ -1,0 +1,282 @@
+import { AsyncSubject, asyncScheduler, firstValueFrom, type Observable, type Subscription } from 'rxjs';
+import type { Address } from './address.js';
+import { bytes } from './bytes.js';
+import { Channel, type Port } from './channel.js';
+import { SocketError } from './errors.js';
+import { Inbound, type Reader } from './io/inbound.js';
+import { Outbound, type OutboundOwner } from './io/outbound.js';
+import { Silence } from './io/silence.js';
+import type { ConnectionSettings } from './options.js';
+import type { SocketEvents, TransportSocket } from './transport/transport.js';
+
+/** How a connection ended. */
+export interface Closed {
+  readonly reason: 'finished' | 'destroyed' | 'failed';
+  readonly error?: SocketError;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+export interface ConnectionStats {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly opened: Date;
+}
+
+export interface Connection<In = Buffer, Out = Uint8Array | string> {
+  readonly id: number;
+  readonly local: Address;
+  readonly remote: Address;
+  readonly data: Channel<In, Out>;
+  readonly bytes: Channel<Buffer, Uint8Array | string>;
+  readonly stats: ConnectionStats;
+  readonly closed: Observable<Closed>;
+  close(): Promise<void>;
+  destroy(reason?: unknown): void;
+}
+
+let lastId = 0;
+
+/** Why this side ended a connection. */
+interface Cut {
+  readonly reason: 'destroyed' | 'failed';
+  readonly error: SocketError;
+}
+
+/** The one implementation of Connection: a transport's socket, its two directions, its timers and its end. */
+export class SocketConnection<In, Out> implements Connection<In, Out>, Port, SocketEvents, OutboundOwner {
+  readonly id: number = ++lastId;
+  readonly inbound: Inbound;
+  readonly outbound: Outbound;
+  readonly reusable = false;
+
+  private readonly socket: TransportSocket;
+  private readonly settings: ConnectionSettings<In, Out>;
+  private readonly opened: number = Date.now();
+  private readonly idle: Silence | undefined;
+  private dataChannel: Channel<In, Out> | undefined;
+  private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
+  private readonly onGone: ((outcome: Closed) => void) | undefined;
+  private peerFinished: Silence | undefined;
+  private claim: Subscription | undefined;
+  private forced: Subscription | undefined;
+  private closing: Promise<void> | undefined;
+  private cut: Cut | undefined;
+  private outcome: Closed | undefined;
+  private ending: AsyncSubject<Closed> | undefined;
+
+  /**
+   * @param onGone - called once, when it has ended, before `closed` tells it
+   * @param outbound - where the client's channel has already been sending
+   */
+  constructor(
+    socket: TransportSocket,
+    settings: ConnectionSettings<In, Out>,
+    onGone?: (outcome: Closed) => void,
+    outbound?: Outbound,
+  ) {
+    this.onGone = onGone;
+    this.socket = socket;
+    this.settings = settings;
+    this.inbound = new Inbound(socket);
+    this.outbound = outbound ?? new Outbound(settings, this);
+    this.outbound.owner = this;
+    if (settings.idleTimeout > 0) {
+      this.idle = new Silence(settings.idleTimeout, () => {
+        this.fail(
+          new SocketError('ERR_TIMEOUT_IDLE', `nothing was received or written for ${settings.idleTimeout} ms`),
+        );
+      });
+    }
+  }
+
+  get local(): Address {
+    return this.socket.local;
+  }
+
+  get remote(): Address {
+    return this.socket.remote;
+  }
+
+  get data(): Channel<In, Out> {
+    this.dataChannel ??= new Channel(this, this.settings.codec);
+    return this.dataChannel;
+  }
+
+  get bytes(): Channel<Buffer, Uint8Array | string> {
+    this.bytesChannel ??= new Channel(this, bytes);
+    return this.bytesChannel;
+  }
+
+  get stats(): ConnectionStats {
+    return { bytesRead: this.inbound.received, bytesWritten: this.outbound.written, opened: new Date(this.opened) };
+  }
+
+  get closed(): Observable<Closed> {
+    if (this.ending === undefined) {
+      this.ending = new AsyncSubject<Closed>();
+      if (this.outcome !== undefined) this.tell(this.ending, this.outcome);
+    }
+    return this.ending;
+  }
+
+  /** Begins to read and to write. */
+  open(): void {
+    this.socket.open(this);
+    this.outbound.attach(this.socket);
+    this.idle?.start();
+    const { claimTimeout } = this.settings;
+    if (claimTimeout > 0 && !this.inbound.claimed) {
+      this.claim = asyncScheduler.schedule(() => {
+        this.unclaimed(claimTimeout);
+      }, claimTimeout);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.closeWithin(this.settings.closeTimeout);
+  }
+
+  /** As `close`, forced after `limit` ms; 0 means never. */
+  closeWithin(limit: number): Promise<void> {
+    this.closing ??= this.startClosing(limit);
+    return this.closing;
+  }
+
+  destroy(reason?: unknown): void {
+    const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
+    const error = new SocketError('ERR_CLOSED', 'the connection was destroyed', details);
+    this.cutOff('destroyed', error);
+    if (this.cut?.error === error) this.inbound.abort(error);
+  }
+
+  fail(error: SocketError): void {
+    this.cutOff('failed', error);
+    this.inbound.finish(error);
+  }
+
+  defer(work: () => void): void {
+    this.socket.turn.defer(work);
+  }
+
+  observed(channel: Reader): void {
+    this.claim?.unsubscribe();
+    this.inbound.attach(channel);
+  }
+
+  unobserved(channel: Reader): void {
+    this.inbound.detach(channel);
+    this.endWithPeer();
+  }
+
+  ended(channel: Reader, end: 'fin' | SocketError): void {
+    this.inbound.detach(channel);
+    channel.conclude(end);
+    this.endWithPeer();
+  }
+
+  concluded(): void {
+    // A connection's channels have no second stream.
+  }
+
+  overflowed(error: SocketError): void {
+    this.fail(error);
+  }
+
+  progressed(): void {
+    this.idle?.interrupt();
+    this.peerFinished?.interrupt();
+  }
+
+  received(chunk: Buffer): void {
+    this.idle?.interrupt();
+    this.inbound.data(chunk);
+  }
+
+  finished(): void {
+    this.inbound.finish('fin');
+    this.endWithPeer();
+    if (this.outbound.ended || this.outcome !== undefined) return;
+    const { halfOpenTimeout } = this.settings;
+    this.peerFinished = new Silence(halfOpenTimeout, () => {
+      this.fail(
+        new SocketError(
+          'ERR_TIMEOUT_HALF_OPEN',
+          `nothing was written for ${halfOpenTimeout} ms after the peer finished`,
+        ),
+      );
+    });
+    this.peerFinished.start();
+  }
+
+  taken(): void {
+    this.outbound.taken();
+  }
+
+  gone(error: SocketError | undefined): void {
+    if (this.outcome !== undefined) return;
+    this.stopTimers();
+    const inOrder = this.inbound.end === 'fin' && this.outbound.ended && this.outbound.error === undefined;
+    if (this.cut === undefined && (error !== undefined || !inOrder)) {
+      this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
+    }
+    const { inbound, outbound, cut } = this;
+    this.outcome = {
+      reason: cut?.reason ?? 'finished',
+      ...(cut === undefined ? {} : { error: cut.error }),
+      bytesRead: inbound.received,
+      bytesWritten: outbound.written,
+    };
+    this.onGone?.(this.outcome);
+    if (this.ending !== undefined) this.tell(this.ending, this.outcome);
+  }
+
+  /** This side, or a failure, ends it now: nothing is sent any more. */
+  private cutOff(reason: Cut['reason'], error: SocketError): void {
+    if (this.cut !== undefined || this.outcome !== undefined) return;
+    this.cut = { reason, error };
+    this.stopTimers();
+    this.outbound.fail(error);
+    this.socket.reset();
+  }
+
+  /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
+  private endWithPeer(): void {
+    if (!this.settings.halfOpen && this.inbound.end === 'fin' && this.inbound.unread) this.outbound.complete();
+  }
+
+  private startClosing(limit: number): Promise<void> {
+    const gone = firstValueFrom(this.closed).then(() => undefined);
+    if (this.cut !== undefined || this.outcome !== undefined) return gone;
+    if (limit > 0) {
+      this.forced = asyncScheduler.schedule(() => {
+        this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
+      }, limit);
+    }
+    this.claim?.unsubscribe();
+    this.outbound.complete();
+    this.inbound.linger();
+    return gone;
+  }
+
+  /** Nobody has read for the whole time since this side emitted the connection. */
+  private unclaimed(time: number): void {
+    if (this.inbound.claimed) return;
+    if (this.outbound.closed) void this.close();
+    else if (this.outbound.written === 0 && this.outbound.bufferedBytes === 0) {
+      this.fail(new SocketError('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${time} ms`));
+    }
+  }
+
+  private stopTimers(): void {
+    this.idle?.stop();
+    this.peerFinished?.stop();
+    this.claim?.unsubscribe();
+    this.forced?.unsubscribe();
+  }
+
+  private tell(ending: AsyncSubject<Closed>, outcome: Closed): void {
+    ending.next(outcome);
+    ending.complete();
+  }
+}

@@ -1,0 +1,238 @@
+import { Observable, type Operator, type OperatorFunction, type Subscriber, type TeardownLogic } from 'rxjs';
+import type { Observer, Subscription } from 'rxjs';
+import { SocketError } from './errors.js';
+import { FlowIterator } from './flow-iterator.js';
+import type { Hold } from './hold.js';
+
+/**
+ * An Observer that wants a Flow subscribed to it to go at its own pace (F7).
+ *
+ * @internal
+ */
+export const paced: unique symbol = Symbol('rxjs-sockets.paced');
+
+/** @internal */
+export interface PacedObserver<T> {
+  [paced](flow: Flow<T>): Subscription;
+}
+
+/**
+ * Gives values no faster than they can be dealt with: an Observable that can be held, and iterated with `for await`.
+ *
+ * A Flow is multicast and stands still while nobody is subscribed: what comes next waits for the next subscriber
+ * (F1, F4). What an RxJS operator derives from a Flow is a Flow as well and holds its origin (F6); a value that an
+ * operator such as `delay` has already taken is no longer the Flow's, so it still passes. The pacing of a Flow is
+ * equivalent to this loop, run whenever one of its conditions has changed:
+ *
+ * ```text
+ * while (subscribers > 0 && holds === 0 && a value is there)
+ *   give that value to each subscriber
+ * ```
+ *
+ * @typeParam T - what it emits
+ * @emits whatever the origin has, in order, each value once to every subscriber (F4), then at most one terminal
+ * signal (F8).
+ * @throws nothing of its own; a failure is an error notification with a `SocketError`.
+ * @backpressure while it is held or nobody is subscribed, the origin stops: see {@link Channel} and {@link Server}.
+ * @teardown unsubscribing the last subscriber stops it; what was not emitted stays for the next one (F1).
+ * @example
+ * ```ts
+ * const hold = flow.hold();
+ * setTimeout(() => hold.release(), 1_000); // a pause of a second, which the sender feels
+ * ```
+ * @see rules F1 to F8
+ */
+export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> {
+  /**
+   * Stops the emission, and the reading behind it, until the Hold is released.
+   *
+   * @returns the Hold; several may be held at once, and the Flow goes on when all are released (F2).
+   * @emits nothing.
+   * @throws nothing.
+   * @backpressure what may wait while held is bounded by rule F3.
+   * @teardown releasing the Hold; unsubscribing does not release it.
+   * @example
+   * ```ts
+   * const hold = flow.hold();
+   * hold.release();
+   * ```
+   * @see rules F2 and F3
+   */
+  abstract hold(): Hold;
+
+  /** @internal */
+  protected abstract _subscribe(subscriber: Subscriber<T>): TeardownLogic;
+
+  /**
+   * Iterates at the pace of the loop: one value is emitted for each `next()`, and the Flow is held in between (F5).
+   *
+   * @returns an iterator of its own subscription, which begins at the first `next()`.
+   * @emits nothing.
+   * @throws the Flow's error, from the `next()` that meets it.
+   * @backpressure the Flow is held whenever no `next()` is waiting.
+   * @teardown `break` and `return()` unsubscribe; what was not taken stays in the Flow (F1).
+   * @example
+   * ```ts
+   * for await (const line of connection.data) await store(line);
+   * ```
+   * @see rule F5
+   */
+  [Symbol.asyncIterator](): AsyncIterator<T> {
+    return new FlowIterator(this);
+  }
+
+  /** @internal */
+  override lift<R>(operator?: Operator<T, R>): Observable<R> {
+    return new DerivedFlow<R>(this, this, operator);
+  }
+
+  /**
+   * Subscribes. An observer that is a Channel is not pushed at but fed at its pace: this is `sendFrom`, with
+   * completion and error passed on (F7).
+   *
+   * @param observer - an observer or a function for the values
+   * @returns the Subscription; unsubscribing it is what makes the Flow stop (F1).
+   * @emits what the Flow emits, never within the call of `subscribe` itself, apart from the terminal signal of a Flow
+   * that has ended already.
+   * @throws nothing.
+   * @backpressure none for a plain observer, which is called for every value; hold the Flow to slow it down.
+   * @teardown see the class.
+   * @example
+   * ```ts
+   * connection.data.subscribe(connection.data); // an echo at the peer's pace
+   * ```
+   * @see rules F1 and F7
+   */
+  override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void)): Subscription;
+  /** @deprecated as in RxJS: pass an observer instead. */
+  override subscribe(
+    next?: ((value: T) => void) | null,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription;
+  override subscribe(
+    observer?: Partial<Observer<T>> | ((value: T) => void) | null,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription {
+    if (isPaced<T>(observer)) return observer[paced](this);
+    return super.subscribe(observer as (value: T) => void, error, complete);
+  }
+
+  /**
+   * Derives a Flow through operators, as `Observable.pipe` does; the result can be held and iterated (F6).
+   *
+   * @returns a Flow whose Holds hold this one.
+   * @emits what the operators make of the values.
+   * @throws what an operator throws when it is applied.
+   * @backpressure holding the result holds this Flow.
+   * @teardown as of the operators.
+   * @example
+   * ```ts
+   * for await (const n of connection.data.pipe(map(Number), filter(Number.isFinite))) total += n;
+   * ```
+   * @see rule F6
+   */
+  override pipe(): Flow<T>;
+  override pipe<A>(op1: OperatorFunction<T, A>): Flow<A>;
+  override pipe<A, B>(op1: OperatorFunction<T, A>, op2: OperatorFunction<A, B>): Flow<B>;
+  override pipe<A, B, C>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+  ): Flow<C>;
+  override pipe<A, B, C, D>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+  ): Flow<D>;
+  override pipe<A, B, C, D, E>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+    op5: OperatorFunction<D, E>,
+  ): Flow<E>;
+  override pipe<A, B, C, D, E, F>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+    op5: OperatorFunction<D, E>,
+    op6: OperatorFunction<E, F>,
+  ): Flow<F>;
+  override pipe<A, B, C, D, E, F, G>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+    op5: OperatorFunction<D, E>,
+    op6: OperatorFunction<E, F>,
+    op7: OperatorFunction<F, G>,
+  ): Flow<G>;
+  override pipe<A, B, C, D, E, F, G, H>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+    op5: OperatorFunction<D, E>,
+    op6: OperatorFunction<E, F>,
+    op7: OperatorFunction<F, G>,
+    op8: OperatorFunction<G, H>,
+  ): Flow<H>;
+  override pipe<A, B, C, D, E, F, G, H, I>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+    op5: OperatorFunction<D, E>,
+    op6: OperatorFunction<E, F>,
+    op7: OperatorFunction<F, G>,
+    op8: OperatorFunction<G, H>,
+    op9: OperatorFunction<H, I>,
+    ...more: OperatorFunction<any, any>[]
+  ): Flow<any>;
+  override pipe(...operators: OperatorFunction<any, any>[]): Flow<any> {
+    const result: unknown = operators.reduce<unknown>((source, operator) => operator(source as Observable<any>), this);
+    // An operator that was written as `source => new Observable(...)` derives through no lift.
+    if (result instanceof Observable && result.constructor === Observable) {
+      return new DerivedFlow<any>(this, result as Observable<any>);
+    }
+    return result as Flow<any>;
+  }
+}
+
+/** What an operator made of a Flow: holding it holds the origin. */
+class DerivedFlow<T> extends Flow<T> {
+  private readonly origin: Flow<unknown>;
+
+  constructor(origin: Flow<unknown>, source: Observable<unknown>, operator?: Operator<any, T>) {
+    super();
+    this.origin = origin;
+    this.source = source;
+    this.operator = operator as Operator<any, T>;
+  }
+
+  override hold(): Hold {
+    return this.origin.hold();
+  }
+
+  protected override _subscribe(subscriber: Subscriber<T>): TeardownLogic {
+    return this.source?.subscribe(subscriber);
+  }
+}
+
+/**
+ * The one check of every operator that can only work on a Flow (F6).
+ *
+ * @internal
+ */
+export function assertFlow(source: unknown, operator: string): asserts source is Flow<unknown> {
+  if (source instanceof Flow) return;
+  throw new SocketError('ERR_NOT_A_FLOW', `${operator}: the source is no Flow, so it can't be held back`);
+}
+
+function isPaced<T>(observer: unknown): observer is PacedObserver<T> {
+  return typeof observer === 'object' && observer !== null && paced in observer;
+}

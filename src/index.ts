@@ -1,0 +1,20 @@
+/**
+ * Reactive sockets on RxJS: servers, clients and connections as Observables, with backpressure down to the kernel.
+ *
+ * @module rxjs-sockets
+ */
+export { type Address, type AddressInput, formatAddress, parseAddress } from './address.js';
+export { Channel } from './channel.js';
+export { Client, connect } from './client.js';
+export type { ConnectionState } from './client-state.js';
+export type { Closed, Connection, ConnectionStats } from './connection.js';
+export { type LibraryErrorCode, SocketError, type SocketErrorCode, type SystemErrorCode } from './errors.js';
+export { Flow } from './flow.js';
+export type { Hold } from './hold.js';
+export { concatMapPaced } from './operators/concat-map-paced.js';
+export { mergeMapPaced } from './operators/merge-map-paced.js';
+export { relay } from './operators/relay.js';
+export { sendTo } from './operators/send-to.js';
+export type { ConnectionOptions, ConnectOptions, ListenOptions } from './options.js';
+export { listen, Server } from './server.js';
+export type { Transport } from './transport/transport.js';

@@ -1,0 +1,140 @@
+import type { SocketError } from '../errors.js';
+import type { TransportSocket } from '../transport/transport.js';
+import { ChunkQueue } from './byte-queue.js';
+
+/** Up to here bytes are read that nobody has asked for, so that the peer's end is noticed (F1, F3). */
+export const readAhead = 65_536;
+
+/** A view of the received bytes that somebody is subscribed to. */
+export interface Reader {
+  /** Whether it may emit. */
+  readonly flowing: boolean;
+  /** Decodes and emits what it can. */
+  drain(): void;
+  /** Tells its subscribers how the stream has ended. */
+  conclude(end: 'fin' | SocketError): void;
+  /** Begins with a new stream. */
+  renew(): void;
+}
+
+/** How the receiving side has ended, once it has. */
+export type End = 'open' | 'fin' | SocketError;
+
+/**
+ * The receiving side of one connection: bytes wait here undecoded. Of several views with subscribers the newest reads;
+ * when it leaves, the one before it goes on at the first byte that was not decoded (C13).
+ */
+export class Inbound {
+  readonly queue = new ChunkQueue();
+  /** How many bytes were received. */
+  received = 0;
+  end: End = 'open';
+  /** Whether anybody has ever read. */
+  claimed = false;
+
+  private readonly socket: TransportSocket;
+  private readers: readonly Reader[] = [];
+  private paused = false;
+  private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
+  private readonly wake = (): void => {
+    this.current?.drain();
+  };
+
+  constructor(socket: TransportSocket) {
+    this.socket = socket;
+  }
+
+  /** Whether nobody reads. */
+  get unread(): boolean {
+    return this.readers.length === 0;
+  }
+
+  /** Whether `reader` is the one that reads. */
+  isReading(reader: Reader): boolean {
+    return this.readers[this.readers.length - 1] === reader;
+  }
+
+  attach(reader: Reader): void {
+    this.claimed = true;
+    this.readers = [...this.readers, reader];
+  }
+
+  detach(reader: Reader): void {
+    const wasReading = this.isReading(reader);
+    this.readers = this.readers.filter((other) => other !== reader);
+    if (wasReading && this.readers.length > 0) this.socket.turn.defer(this.wake);
+  }
+
+  /** A chunk came: it is decoded and emitted as far as the reader wants it. */
+  data(chunk: Buffer): void {
+    this.received += chunk.length;
+    if (this.mode === 'discarding') return;
+    this.queue.push(chunk);
+    const turn = this.socket.turn;
+    turn.enter();
+    try {
+      this.current?.drain();
+    } finally {
+      turn.leave();
+    }
+    this.regulate(false);
+  }
+
+  /** The peer has finished, or the connection failed: told after all that was received (C7, C8). */
+  finish(end: 'fin' | SocketError): void {
+    if (this.end !== 'open') return;
+    this.end = end;
+    const turn = this.socket.turn;
+    turn.enter();
+    try {
+      this.current?.drain();
+    } finally {
+      turn.leave();
+    }
+  }
+
+  /** Drops what waits and tells every reader at once. */
+  abort(error: SocketError): void {
+    this.queue.clear();
+    this.end = error;
+    const readers = this.readers;
+    this.readers = [];
+    for (const reader of readers) reader.conclude(error);
+  }
+
+  /** Keeps reading to the peer's FIN, and drops what no reader wants any more (C11). */
+  linger(): void {
+    if (this.mode === 'reading') this.mode = 'lingering';
+    this.regulate(false);
+  }
+
+  /**
+   * Reads or pauses, as what waits demands.
+   *
+   * @param starved - whether the reader has found no whole frame in what waits
+   */
+  regulate(starved: boolean): void {
+    const flowing = starved || this.current?.flowing === true;
+    if (this.mode === 'lingering' && !flowing) {
+      this.mode = 'discarding';
+      this.queue.clear();
+    }
+    if (this.paused) {
+      if (!starved && this.mode !== 'discarding' && this.queue.length > readAhead / 2) return;
+      this.paused = false;
+      if (this.end === 'open') this.socket.resume();
+    } else if (!flowing && this.queue.length >= readAhead) {
+      this.paused = true;
+      if (this.end === 'open') this.socket.pause();
+    }
+  }
+
+  /** For a reader that has taken a frame while the socket is paused, on the path of every message: cheap. */
+  get isPaused(): boolean {
+    return this.paused;
+  }
+
+  private get current(): Reader | undefined {
+    return this.readers[this.readers.length - 1];
+  }
+}

@@ -1,0 +1,230 @@
+import type { Encoder } from '../codec.js';
+import { SocketError } from '../errors.js';
+import type { TransportSocket } from '../transport/transport.js';
+import { SendBuffer } from './send-buffer.js';
+import type { Flushable } from './turn.js';
+import { Watermark } from './watermark.js';
+
+/** The options that bound what waits to be sent, all in bytes. */
+export interface OutboundLimits {
+  readonly highWaterMark: number;
+  readonly maxBuffered: number;
+  readonly overflow: 'error' | 'drop';
+}
+
+/** What an Outbound tells the connection that it belongs to. */
+export interface OutboundOwner {
+  /** A value was over `maxBuffered`, and the policy is `'error'`. */
+  overflowed(error: SocketError): void;
+  /** The transport has taken bytes. */
+  progressed(): void;
+}
+
+/** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
+export type Refusal = 'closed' | 'overflow' | SocketError;
+
+/** Somebody who waits for the kernel to have taken everything up to `offset`. */
+interface Waiter {
+  readonly offset: number;
+  resolve(): void;
+  reject(error: SocketError): void;
+}
+
+/**
+ * The sending side of one connection: values are encoded at once, collected for the turn, and written together; while
+ * a write is under way they wait, and the next write takes them all (C3, C4).
+ */
+export class Outbound implements Flushable {
+  /** How many bytes the transport has taken. */
+  written = 0;
+  /** How many values `overflow: 'drop'` has dropped. */
+  dropped = 0;
+  /** While a connection is being dialled: `send` then waits for it (K7). */
+  expecting = false;
+  readonly watermark: Watermark;
+
+  /** Whom it tells. */
+  owner: OutboundOwner;
+
+  private readonly limits: OutboundLimits;
+  private readonly buffer = new SendBuffer();
+  private socket: TransportSocket | undefined;
+  /** The size of the write under way. */
+  private writing = 0;
+  private queued = false;
+  private state: 'open' | 'ending' | 'ended' = 'open';
+  private failure: SocketError | undefined;
+  private senders: Waiter[] = [];
+  private flushers: Waiter[] = [];
+
+  constructor(limits: OutboundLimits, owner: OutboundOwner) {
+    this.limits = limits;
+    this.owner = owner;
+    this.watermark = new Watermark(limits.highWaterMark);
+  }
+
+  /** Bytes that were accepted and that the kernel has not taken. */
+  get bufferedBytes(): number {
+    return this.buffer.size + this.unsent;
+  }
+
+  /** Whether nothing more can be sent. */
+  get closed(): boolean {
+    return this.state !== 'open';
+  }
+
+  /** What ended it, where it did not end in order. */
+  get error(): SocketError | undefined {
+    return this.failure;
+  }
+
+  /** Whether the FIN, too, was handed over. */
+  get ended(): boolean {
+    return this.state === 'ended';
+  }
+
+  /** The connection is there: what waits is written first (C2). */
+  attach(socket: TransportSocket): void {
+    this.socket = socket;
+    this.expecting = false;
+    this.flush();
+  }
+
+  /** Encodes `value` and has it written at the end of the turn, or says why not. */
+  push<T>(encoder: Encoder<T>, value: T): Refusal | undefined {
+    if (this.state !== 'open') return 'closed';
+    const buffer = this.buffer;
+    buffer.mark();
+    try {
+      encoder.encode(value, buffer);
+    } catch (cause) {
+      buffer.rollback();
+      return encodeError(cause);
+    }
+    const mark = this.watermark.mark;
+    const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
+    if (buffer.sizeAtMost + this.writing > limit && !this.fits()) return 'overflow';
+    if (!this.queued && this.writing === 0 && this.socket !== undefined) {
+      this.queued = true;
+      this.socket.turn.add(this);
+    }
+    return undefined;
+  }
+
+  /** Settles when the caller may send more (C5). Called after a successful push. */
+  whenWritable(): Promise<void> {
+    if (!this.expecting && this.watermark.writable) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.senders.push({ offset: this.accepted, resolve, reject });
+    });
+  }
+
+  /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
+  whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
+    if (this.writing + this.buffer.size === 0) resolve();
+    else this.flushers.push({ offset: this.accepted, resolve, reject });
+  }
+
+  /** Ends the sending side after what was sent (C6). */
+  complete(): void {
+    if (this.state !== 'open') return;
+    this.state = 'ending';
+    this.watermark.close();
+    if (this.socket !== undefined && !this.queued) {
+      this.queued = true;
+      this.socket.turn.add(this);
+    }
+  }
+
+  /** Nothing more is written: whoever waits for bytes that were not is told why. */
+  fail(error: SocketError): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.state = 'ended';
+    this.buffer.clear(false);
+    this.watermark.close();
+    for (const list of [this.senders, this.flushers]) {
+      for (const waiter of list.splice(0)) {
+        if (waiter.offset <= this.written) waiter.resolve();
+        else waiter.reject(error);
+      }
+    }
+  }
+
+  /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
+  flush(): void {
+    this.queued = false;
+    const socket = this.socket;
+    if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
+    const size = this.buffer.size;
+    if (size > 0) {
+      this.writing = size;
+      if (this.buffer.writeTo(socket)) {
+        this.writing = 0;
+        this.written += size;
+        this.owner.progressed();
+      }
+    }
+    // Not while a write is under way: a socket that is ending can't be reset any more.
+    if (this.state === 'ending' && this.writing === 0) {
+      this.state = 'ended';
+      socket.end();
+    }
+    this.settle();
+  }
+
+  /** The transport has taken the whole write. */
+  taken(): void {
+    this.written += this.writing;
+    this.writing = 0;
+    this.owner.progressed();
+    this.flush();
+  }
+
+  private get unsent(): number {
+    return this.writing === 0 ? 0 : Math.min(this.writing, this.socket?.unsent ?? 0);
+  }
+
+  /** The offset in the stream of the end of what was accepted. */
+  private get accepted(): number {
+    return this.written + this.writing + this.buffer.size;
+  }
+
+  /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
+  private fits(): boolean {
+    const { maxBuffered, overflow } = this.limits;
+    // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
+    if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) this.flush();
+    else if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
+      this.buffer.rollback();
+      if (overflow === 'drop') this.dropped++;
+      else
+        this.owner.overflowed(
+          new SocketError('ERR_OVERFLOW', `more than maxBuffered (${maxBuffered} bytes) would wait`),
+        );
+      return false;
+    }
+    this.watermark.update(this.bufferedBytes);
+    return true;
+  }
+
+  private settle(): void {
+    this.watermark.update(this.bufferedBytes);
+    if (this.senders.length > 0) this.wake(this.senders, this.watermark.writable);
+    if (this.flushers.length > 0) this.wake(this.flushers, false);
+  }
+
+  private wake(waiters: Waiter[], all: boolean): void {
+    while (waiters[0] !== undefined && (all || waiters[0].offset <= this.written)) waiters.shift()?.resolve();
+  }
+}
+
+function encodeError(cause: unknown): SocketError {
+  if (cause instanceof SocketError) return cause;
+  return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
+}
+
+/** Why nothing more can be sent: what ended the sending side, or that it was ended in order. */
+export function closedError(outbound: Outbound): SocketError {
+  return outbound.error ?? new SocketError('ERR_CLOSED', 'the sending side has ended');
+}

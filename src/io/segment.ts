@@ -1,0 +1,56 @@
+/** The smallest memory that small chunks are gathered in. */
+const smallest = 256;
+
+/** Bytes of a stream that lie together, part of a list. It never writes over bytes that it has given out. */
+export class Segment {
+  buffer: Buffer;
+  /** Where its bytes begin in `buffer`. */
+  start = 0;
+  /** Where its bytes end in `buffer`. */
+  end: number;
+  /** Up to where `buffer` may be written: `end` where the memory is somebody else's. */
+  limit: number;
+  /** Where the first byte of `buffer` lies in the stream. */
+  origin: number;
+  next: Segment | undefined = undefined;
+
+  constructor(buffer: Buffer, end: number, origin: number, limit: number) {
+    this.buffer = buffer;
+    this.end = end;
+    this.origin = origin;
+    this.limit = limit;
+  }
+
+  /** Its bytes up to `end`, without a copy. */
+  view(end: number): Buffer {
+    const { buffer, start } = this;
+    return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
+  }
+
+  /** Where `needle` lies in `buffer`, from `start` on and within this segment; -1 where it does not. */
+  search(needle: number | Uint8Array, start: number): number {
+    const { buffer, end } = this;
+    if (end === buffer.length) return buffer.indexOf(needle, start);
+    const found = buffer.subarray(start, end).indexOf(needle);
+    return found === -1 ? -1 : start + found;
+  }
+
+  /** Appends `chunk`, for which there must be room. */
+  write(chunk: Buffer): void {
+    this.buffer.set(chunk, this.end);
+    this.end += chunk.length;
+  }
+
+  /** Appends `chunk` and moves to memory with room for as many bytes again. */
+  grow(chunk: Buffer): void {
+    const { start, end } = this;
+    const buffer = Buffer.allocUnsafe(Math.max(smallest, 2 * (end - start + chunk.length)));
+    this.buffer.copy(buffer, 0, start, end);
+    this.origin += start;
+    this.buffer = buffer;
+    this.start = 0;
+    this.end = end - start;
+    this.limit = buffer.length;
+    this.write(chunk);
+  }
+}

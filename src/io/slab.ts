@@ -1,0 +1,28 @@
+/**
+ * Blocks of memory that small messages are collected in, handed from connection to connection: a block is given back
+ * as soon as the kernel has taken what was in it, so that idle connections own none.
+ */
+const smallest = 1_024;
+const largest = 32_768;
+const kept = 8;
+
+const free = new Map<number, Buffer[]>([
+  [1_024, []],
+  [8_192, []],
+  [32_768, []],
+]);
+
+/** The largest block there is: what is longer is better sent by reference. */
+export const slabLimit = largest;
+
+/** Gives a block of at least `size` bytes, `size` being at most {@link slabLimit}. */
+export function takeSlab(size: number): Buffer {
+  const bytes = size <= smallest ? smallest : size <= 8_192 ? 8_192 : largest;
+  return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
+}
+
+/** Gives a block back, which must not be used any more. */
+export function returnSlab(slab: Buffer): void {
+  const list = free.get(slab.length);
+  if (list !== undefined && list.length < kept) list.push(slab);
+}

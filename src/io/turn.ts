@@ -1,0 +1,54 @@
+/** What has something to write at the end of a turn. */
+export interface Flushable {
+  flush(): void;
+}
+
+/**
+ * Collects what is sent in one turn of the event loop, so that each connection writes once (C3): at the end of the
+ * delivery of a chunk where one is under way, otherwise when the running code has ended.
+ */
+export class Turn {
+  private readonly later: (work: () => void) => void;
+  private waiting: Flushable[] = [];
+  private deliveries = 0;
+  private scheduled = false;
+  private readonly onLater = (): void => {
+    this.scheduled = false;
+    this.flush();
+  };
+
+  /** @param later - runs a piece of work once the running code has ended */
+  constructor(later: (work: () => void) => void) {
+    this.later = later;
+  }
+
+  /** A delivery begins. */
+  enter(): void {
+    this.deliveries++;
+  }
+
+  /** A delivery ends; after the outermost one everything is written. */
+  leave(): void {
+    if (--this.deliveries === 0) this.flush();
+  }
+
+  /** Has `sender` flushed at the end of this turn. It adds itself once until then. */
+  add(sender: Flushable): void {
+    this.waiting.push(sender);
+    if (this.deliveries > 0 || this.scheduled) return;
+    this.scheduled = true;
+    this.later(this.onLater);
+  }
+
+  /** Runs `work` once the running code has ended. */
+  defer(work: () => void): void {
+    this.later(work);
+  }
+
+  private flush(): void {
+    if (this.waiting.length === 0) return;
+    const senders = this.waiting;
+    this.waiting = [];
+    for (const sender of senders) sender.flush();
+  }
+}

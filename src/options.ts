@@ -1,0 +1,159 @@
+import { bytes } from './bytes.js';
+import type { Codec } from './codec.js';
+import { SocketError } from './errors.js';
+import type { Transport } from './transport/transport.js';
+
+export interface ConnectionOptions<In, Out> {
+  readonly codec?: Codec<In, Out>;
+  readonly highWaterMark?: number;
+  readonly maxBuffered?: number;
+  readonly overflow?: 'error' | 'drop';
+  readonly idleTimeout?: number;
+  readonly halfOpen?: boolean;
+  readonly halfOpenTimeout?: number;
+  readonly closeTimeout?: number;
+  readonly claimTimeout?: number;
+  readonly noDelay?: boolean;
+  readonly keepAlive?: number;
+  readonly transport?: Transport;
+}
+
+export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
+  readonly backlog?: number;
+  readonly acceptQueue?: number;
+  readonly maxConnections?: number;
+}
+
+export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
+  readonly connectTimeout?: number;
+}
+
+/** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
+export interface ConnectionSettings<In, Out> {
+  readonly codec: Codec<In, Out>;
+  readonly highWaterMark: number;
+  readonly maxBuffered: number;
+  readonly overflow: 'error' | 'drop';
+  readonly idleTimeout: number;
+  readonly halfOpen: boolean;
+  readonly halfOpenTimeout: number;
+  readonly closeTimeout: number;
+  readonly claimTimeout: number;
+  readonly noDelay: boolean;
+  readonly keepAlive: number;
+}
+
+/** As {@link ConnectionSettings}, with what only a server needs. */
+export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
+  readonly backlog: number;
+  readonly acceptQueue: number;
+  readonly maxConnections: number;
+}
+
+/** As {@link ConnectionSettings}, with what only a client needs. */
+export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
+  readonly connectTimeout: number;
+}
+
+/** Checks the options of `listen` and fills in the defaults (A5). */
+export function listenSettings<In, Out>(options: ListenOptions<In, Out>): ListenSettings<In, Out> {
+  assertObject(options);
+  return {
+    ...connectionSettings(options, true),
+    backlog: count('backlog', options.backlog, 4_096),
+    acceptQueue: count('acceptQueue', options.acceptQueue, 128),
+    maxConnections: count('maxConnections', options.maxConnections, 10_000),
+  };
+}
+
+/** Checks the options of `connect` and fills in the defaults (A5). */
+export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): ConnectSettings<In, Out> {
+  assertObject(options);
+  return {
+    ...connectionSettings(options, false),
+    connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
+  };
+}
+
+/** Checks the option `transport`. */
+export function transportOf(options: { readonly transport?: Transport }, otherwise: Transport): Transport {
+  const transport: unknown = options.transport;
+  if (transport === undefined) return otherwise;
+  if (!hasMethods(transport, 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
+  return transport as Transport;
+}
+
+function connectionSettings<In, Out>(
+  options: ConnectionOptions<In, Out>,
+  halfOpen: boolean,
+): ConnectionSettings<In, Out> {
+  const maxBuffered = size('maxBuffered', options.maxBuffered, 1_048_576);
+  return {
+    codec: codec(options.codec),
+    maxBuffered,
+    // What has to wait for `writable` would otherwise run into `maxBuffered` before it is ever told to wait.
+    highWaterMark: Math.min(size('highWaterMark', options.highWaterMark, 65_536), maxBuffered),
+    overflow: oneOf('overflow', options.overflow, ['error', 'drop']),
+    idleTimeout: duration('idleTimeout', options.idleTimeout, 0),
+    halfOpen: flag('halfOpen', options.halfOpen, halfOpen),
+    halfOpenTimeout: duration('halfOpenTimeout', options.halfOpenTimeout, 60_000),
+    closeTimeout: duration('closeTimeout', options.closeTimeout, 5_000),
+    claimTimeout: duration('claimTimeout', options.claimTimeout, 30_000),
+    noDelay: flag('noDelay', options.noDelay, true),
+    keepAlive: duration('keepAlive', options.keepAlive, 60_000),
+  };
+}
+
+function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
+  if (value === undefined) return bytes as unknown as Codec<In, Out>;
+  if (!hasMethods(value, 'decoder', 'encoder')) throw invalid('codec', value, 'a codec');
+  return value;
+}
+
+/** A timer of 2³¹ ms and more would fire at once. */
+function duration(name: string, value: number | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (typeof value !== 'number' || !(value >= 0 && value < 2 ** 31)) {
+    throw invalid(name, value, 'a number of milliseconds from 0 (never) to under 2^31');
+  }
+  return value;
+}
+
+function size(name: string, value: number | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (!Number.isSafeInteger(value) || value < 1) throw invalid(name, value, 'a whole number of bytes from 1');
+  return value;
+}
+
+function count(name: string, value: number | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
+    throw invalid(name, value, 'a whole number from 1 to under 2^31');
+  return value;
+}
+
+function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
+  if (value === undefined) return otherwise;
+  if (typeof value !== 'boolean') throw invalid(name, value, 'true or false');
+  return value;
+}
+
+function oneOf<T extends string>(name: string, value: T | undefined, choices: readonly [T, ...T[]]): T {
+  if (value === undefined) return choices[0];
+  if (!choices.includes(value)) throw invalid(name, value, choices.map((choice) => `'${choice}'`).join(' or '));
+  return value;
+}
+
+function assertObject(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalid('options', options, 'an object');
+}
+
+function hasMethods(value: unknown, ...names: string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
+}
+
+function invalid(name: string, value: unknown, wanted: string): SocketError {
+  return new SocketError('ERR_OPTION_INVALID', `${name} must be ${wanted}, not ${String(value)}`);
+}

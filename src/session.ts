@@ -1,0 +1,229 @@
+import { asyncScheduler, type Subscriber, type Subscription, type TeardownLogic } from 'rxjs';
+import { type Address, formatAddress } from './address.js';
+import { Channel, type Port } from './channel.js';
+import type { ConnectionState } from './client-state.js';
+import { type Closed, SocketConnection } from './connection.js';
+import { SocketError } from './errors.js';
+import type { Inbound, Reader } from './io/inbound.js';
+import { Outbound, type OutboundOwner } from './io/outbound.js';
+import type { ConnectSettings } from './options.js';
+import type { Dial, DialEvents, Transport, TransportSocket } from './transport/transport.js';
+
+type Phase =
+  | { readonly name: 'idle' }
+  | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Subscription | undefined }
+  | { readonly name: 'connected' };
+
+const idle = { name: 'idle' } as const;
+
+/**
+ * What a Client does: it dials for as long as somebody is subscribed to its states or to its data (K1), and gives its
+ * one channel the connection of the day.
+ */
+export class Session<In, Out> implements Port, OutboundOwner {
+  readonly data: Channel<In, Out>;
+  readonly reusable = true;
+  outbound: Outbound;
+
+  private readonly address: Address;
+  private readonly settings: ConnectSettings<In, Out>;
+  private readonly transport: Transport;
+  private readonly watchers = new Set<Subscriber<ConnectionState<In, Out>>>();
+  private readonly readers = new Set<Reader>();
+  private phase: Phase = idle;
+  /** The connection of the last attempt that had one: readers may still have to be given what it received. */
+  private connection: SocketConnection<In, Out> | undefined;
+  private state: ConnectionState<In, Out> | undefined;
+  private attempt = 0;
+  /** What went wrong before anybody had subscribed. */
+  private early: SocketError | undefined;
+
+  constructor(address: Address, settings: ConnectSettings<In, Out>, transport: Transport) {
+    this.address = address;
+    this.settings = settings;
+    this.transport = transport;
+    this.outbound = new Outbound(settings, this);
+    this.data = new Channel(this, settings.codec);
+  }
+
+  get inbound(): Inbound | undefined {
+    return this.connection?.inbound;
+  }
+
+  /** Somebody wants the states: the current one comes first. */
+  watch(subscriber: Subscriber<ConnectionState<In, Out>>): TeardownLogic {
+    this.watchers.add(subscriber);
+    if (this.phase.name === 'idle') this.start();
+    else if (this.state !== undefined) subscriber.next(this.state);
+    return () => {
+      if (this.watchers.delete(subscriber)) this.leave();
+    };
+  }
+
+  observed(reader: Reader): void {
+    this.readers.add(reader);
+    if (this.phase.name === 'connected') this.connection?.observed(reader);
+    else if (this.phase.name === 'idle') this.start();
+  }
+
+  unobserved(reader: Reader): void {
+    this.readers.delete(reader);
+    this.connection?.unobserved(reader);
+    this.leave();
+  }
+
+  ended(reader: Reader, end: 'fin' | SocketError): void {
+    this.connection?.ended(reader, end);
+  }
+
+  concluded(reader: Reader): void {
+    if (this.readers.delete(reader)) this.leave();
+  }
+
+  fail(error: SocketError): void {
+    if (this.phase.name === 'connected') this.connection?.fail(error);
+    else this.giveUp(error);
+  }
+
+  destroy(reason: unknown): void {
+    if (this.phase.name === 'connected') this.connection?.destroy(reason);
+    else
+      this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason }));
+  }
+
+  close(): Promise<void> {
+    if (this.phase.name === 'connected' && this.connection !== undefined) return this.connection.close();
+    this.outbound.complete();
+    return Promise.resolve();
+  }
+
+  defer(work: () => void): void {
+    if (this.connection === undefined) queueMicrotask(work);
+    else this.connection.defer(work);
+  }
+
+  overflowed(error: SocketError): void {
+    this.fail(error);
+  }
+
+  progressed(): void {
+    // Only a connection has timers that this would concern.
+  }
+
+  private start(): void {
+    if (this.outbound.ended) this.outbound = new Outbound(this.settings, this);
+    this.attempt = 1;
+    this.outbound.expecting = true;
+    const { early } = this;
+    this.early = undefined;
+    this.dial();
+    if (early !== undefined) this.giveUp(early);
+  }
+
+  private dial(): void {
+    const { connectTimeout } = this.settings;
+    const isCurrent = (): boolean => this.phase === phase;
+    const events: DialEvents = {
+      connected: (socket) => {
+        if (isCurrent()) this.connected(socket);
+        else socket.reset();
+      },
+      failed: (error) => {
+        if (isCurrent()) this.failed(error);
+      },
+    };
+    const dial = this.transport.connect(this.address, this.settings, events);
+    const timer =
+      connectTimeout === 0
+        ? undefined
+        : asyncScheduler.schedule(() => {
+            const where = formatAddress(this.address);
+            const message = `no connection to ${where} within ${connectTimeout} ms`;
+            this.giveUp(new SocketError('ERR_TIMEOUT_CONNECT', message, { address: this.address }));
+          }, connectTimeout);
+    const phase: Phase = { name: 'connecting', dial, timer };
+    this.phase = phase;
+    this.emit({ status: 'connecting', attempt: this.attempt, address: this.address });
+  }
+
+  private connected(socket: TransportSocket): void {
+    this.stopDialling();
+    const connection = new SocketConnection<In, Out>(
+      socket,
+      this.settings,
+      (outcome) => {
+        this.gone(connection, outcome);
+      },
+      this.outbound,
+    );
+    this.connection = connection;
+    this.phase = { name: 'connected' };
+    for (const reader of this.readers) {
+      reader.renew();
+      connection.observed(reader);
+    }
+    // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
+    connection.open();
+    this.emit({ status: 'connected', attempt: this.attempt, connection });
+  }
+
+  private gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
+    if (this.connection === connection && this.phase.name === 'connected') this.finish(outcome.error);
+  }
+
+  /** The attempt is given up from this side. */
+  private giveUp(error: SocketError): void {
+    if (this.phase.name === 'connecting') {
+      this.phase.dial.abort();
+      this.failed(error);
+    } else if (!this.outbound.ended) {
+      this.early = error;
+      this.outbound.fail(error);
+    }
+  }
+
+  /** There was no connection. */
+  private failed(error: SocketError): void {
+    this.stopDialling();
+    this.outbound.fail(error);
+    this.finish(error);
+    for (const reader of [...this.readers]) reader.conclude(error);
+  }
+
+  private finish(error: SocketError | undefined): void {
+    this.phase = idle;
+    const { attempt } = this;
+    this.emit({ status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) });
+    const watchers = [...this.watchers];
+    this.watchers.clear();
+    this.state = undefined;
+    for (const watcher of watchers) {
+      if (error === undefined) watcher.complete();
+      else watcher.error(error);
+    }
+  }
+
+  /** Nobody is left: an attempt is aborted (K7), a connection closed gracefully (K1). */
+  private leave(): void {
+    if (this.watchers.size > 0 || this.readers.size > 0) return;
+    const { phase } = this;
+    this.phase = idle;
+    this.state = undefined;
+    if (phase.name === 'connecting') {
+      phase.dial.abort();
+      phase.timer?.unsubscribe();
+      this.outbound.fail(
+        new SocketError('ERR_CLOSED', 'the client was left while it was connecting', { address: this.address }),
+      );
+    } else if (phase.name === 'connected') void this.connection?.close();
+  }
+
+  private stopDialling(): void {
+    if (this.phase.name === 'connecting') this.phase.timer?.unsubscribe();
+  }
+
+  private emit(state: ConnectionState<In, Out>): void {
+    this.state = state;
+    for (const watcher of [...this.watchers]) watcher.next(state);
+  }
+}

@@ -1,0 +1,37 @@
+import type { ByteSink, Codec, Encoder } from '../codec.js';
+
+/** Collects what an encoder writes, as simply as can be. */
+class ByteCollector implements ByteSink {
+  private readonly pieces: Uint8Array[] = [];
+
+  bytes(value: Uint8Array): void {
+    this.pieces.push(value);
+  }
+
+  text(value: string, encoding: 'utf8' | 'latin1'): void {
+    this.pieces.push(Buffer.from(value, encoding));
+  }
+
+  uint(value: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): void {
+    const piece = Buffer.alloc(bytes);
+    if (endian === 'big') piece.writeUIntBE(value, 0, bytes);
+    else piece.writeUIntLE(value, 0, bytes);
+    this.pieces.push(piece);
+  }
+
+  collected(): Buffer {
+    return Buffer.concat(this.pieces);
+  }
+}
+
+/** Gives the bytes that `encoder` makes of `value`; where it throws, what it wrote is dropped (D5). */
+export function encodeWith<Out>(encoder: Encoder<Out>, value: Out): Buffer {
+  const sink = new ByteCollector();
+  encoder.encode(value, sink);
+  return sink.collected();
+}
+
+/** Gives the bytes of `value` at the beginning of a stream. */
+export function encodeOne<Out>(codec: Codec<unknown, Out>, value: Out): Buffer {
+  return encodeWith(codec.encoder(), value);
+}

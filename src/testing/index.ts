@@ -1,0 +1,7 @@
+/**
+ * What tests of programs on sockets need: sockets in memory, and checks for codecs.
+ *
+ * @module rxjs-sockets/testing
+ */
+export { memoryTransport } from './memory-transport.js';
+export { verifyCodec, type VerifyCodecOptions } from './verify-codec.js';

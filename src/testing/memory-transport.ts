@@ -1,0 +1,6 @@
+import { MemoryTransport } from '../transport/memory.js';
+import type { Transport } from '../transport/transport.js';
+
+export function memoryTransport(): Transport {
+  return new MemoryTransport();
+}

@@ -1,0 +1,159 @@
+import { asapScheduler } from 'rxjs';
+import type { Address } from '../address.js';
+import { SocketError } from '../errors.js';
+import type { Turn } from '../io/turn.js';
+import type { SocketEvents, TransportSocket } from './transport.js';
+
+/** How many bytes a pipe takes before its writer has to wait, as a socket's buffers in the kernel do. */
+const capacity = 65_536;
+/** How many bytes are reported at once, as by one read from a socket. */
+const largestChunk = 65_536;
+
+/** Makes two ends that are connected to each other. */
+export function socketPair(dialler: Address, listener: Address, turn: Turn): [near: MemorySocket, far: MemorySocket] {
+  const near = new MemorySocket(dialler, listener, turn);
+  const far = new MemorySocket(listener, dialler, turn);
+  near.join(far);
+  far.join(near);
+  return [near, far];
+}
+
+/** One end of a connection in memory. Like a socket it notices a FIN or a reset only when it reads that far. */
+export class MemorySocket implements TransportSocket {
+  readonly local: Address;
+  readonly remote: Address;
+  readonly turn: Turn;
+
+  private peer: MemorySocket = this;
+  private events: SocketEvents | undefined;
+  /** What the peer has written and this end has not read. */
+  private incoming: Buffer[] = [];
+  private incomingSize = 0;
+  /** What follows the incoming bytes. */
+  private follows: 'more' | 'fin' | 'reset' = 'more';
+  private reading = false;
+  private scheduled = false;
+  private blocked = false;
+  private finSent = false;
+  private finRead = false;
+  private closed = false;
+
+  constructor(local: Address, remote: Address, turn: Turn) {
+    this.local = local;
+    this.remote = remote;
+    this.turn = turn;
+  }
+
+  get unsent(): number {
+    return this.blocked ? Math.max(0, this.peer.incomingSize - capacity) : 0;
+  }
+
+  join(peer: MemorySocket): void {
+    this.peer = peer;
+  }
+
+  open(events: SocketEvents): void {
+    this.events = events;
+    if (this.closed) asapScheduler.schedule(() => events.gone(undefined));
+    else this.resume();
+  }
+
+  pause(): void {
+    this.reading = false;
+  }
+
+  resume(): void {
+    this.reading = true;
+    this.readSoon();
+  }
+
+  write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
+    return this.writeAll([typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data)]);
+  }
+
+  writeAll(pieces: readonly Uint8Array[]): boolean {
+    const { peer } = this;
+    if (peer.closed) {
+      const message = 'the connection failed: EPIPE (the other end is closed)';
+      this.closeSoon(new SocketError('EPIPE', message, { address: this.remote }));
+      this.blocked = true;
+      return false;
+    }
+    for (const piece of pieces) peer.arrive(piece);
+    peer.readSoon();
+    this.blocked = peer.incomingSize > capacity;
+    return !this.blocked;
+  }
+
+  end(): void {
+    this.finSent = true;
+    if (this.peer.follows === 'more') this.peer.follows = 'fin';
+    this.peer.readSoon();
+    if (this.finRead) this.closeSoon(undefined);
+  }
+
+  reset(): void {
+    if (this.closed) return;
+    this.closeSoon(undefined);
+    // After a FIN the peer has all that there will be, and a reset would take it away.
+    if (this.finSent) return;
+    this.peer.follows = 'reset';
+    this.peer.readSoon();
+  }
+
+  /** Whoever wrote may go on using its memory, so what arrives is a copy. */
+  private arrive(piece: Uint8Array): void {
+    for (let start = 0; start < piece.length; start += largestChunk) {
+      this.incoming.push(Buffer.from(piece.subarray(start, start + largestChunk)));
+    }
+    this.incomingSize += piece.length;
+  }
+
+  private readSoon(): void {
+    if (this.scheduled || !this.reading || this.closed) return;
+    this.scheduled = true;
+    asapScheduler.schedule(() => {
+      this.scheduled = false;
+      this.read();
+    });
+  }
+
+  private read(): void {
+    const { events, peer } = this;
+    if (events === undefined) return;
+    while (this.reading && !this.closed) {
+      const chunk = this.incoming.shift();
+      if (chunk === undefined) {
+        this.readEnd(events);
+        return;
+      }
+      this.incomingSize -= chunk.length;
+      events.received(chunk);
+      if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
+        peer.blocked = false;
+        peer.events?.taken();
+      }
+    }
+  }
+
+  private readEnd(events: SocketEvents): void {
+    if (this.follows === 'reset') {
+      const message = 'the connection failed: ECONNRESET (the other end was destroyed)';
+      this.closeSoon(new SocketError('ECONNRESET', message, { address: this.remote }));
+    } else if (this.follows === 'fin' && !this.finRead) {
+      this.finRead = true;
+      events.finished();
+      if (this.finSent) this.closeSoon(undefined);
+    }
+  }
+
+  private closeSoon(error: SocketError | undefined): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.incoming = [];
+    this.incomingSize = 0;
+    asapScheduler.schedule(() => {
+      this.events?.gone(error);
+    });
+  }
+}

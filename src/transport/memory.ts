@@ -1,0 +1,89 @@
+import { asapScheduler } from 'rxjs';
+import { type Address, formatAddress } from '../address.js';
+import { SocketError } from '../errors.js';
+import { Turn } from '../io/turn.js';
+import { MemoryListener } from './memory-listener.js';
+import type {
+  Dial,
+  DialEvents,
+  DialOptions,
+  Listener,
+  ListenerEvents,
+  ListenerOptions,
+  Transport,
+} from './transport.js';
+
+/** Where the ports of `tcp` addresses with port 0, and of dialling ends, are taken from, as on Linux. */
+const firstEphemeralPort = 49_152;
+
+/**
+ * Sockets within the process: a name leads to a listener, and a connection is two bounded pipes. Everything happens on
+ * `asapScheduler`, so it is synchronous and virtual within `TestScheduler.run`.
+ */
+export class MemoryTransport implements Transport {
+  private readonly listeners = new Map<string, MemoryListener>();
+  private readonly turn = new Turn((work) => {
+    asapScheduler.schedule(work);
+  });
+  private named = 0;
+
+  check(address: Address, role: 'listen' | 'connect'): void {
+    if (address.transport !== 'fd' && !(address.transport === 'tcp' && address.tls === true)) return;
+    const message = `the memory transport can't ${role} at ${formatAddress(address)}`;
+    throw new SocketError('ERR_ADDRESS_INVALID', message, { address });
+  }
+
+  listen(asked: Address, options: ListenerOptions, events: ListenerEvents): Listener {
+    const address = asked.transport === 'tcp' && asked.port === 0 ? { ...asked, port: this.nextPort() } : asked;
+    const key = formatAddress(address);
+    if (this.listeners.has(key)) {
+      const taken = new SocketError('EADDRINUSE', `listen at ${key}: EADDRINUSE (somebody listens there)`, { address });
+      const telling = asapScheduler.schedule(() => {
+        events.failed(taken);
+      });
+      return { hold: nothing, release: nothing, close: () => telling.unsubscribe() };
+    }
+    const listener = new MemoryListener(address, options.backlog, this.turn, events, () => this.listeners.delete(key));
+    this.listeners.set(key, listener);
+    return listener;
+  }
+
+  connect(address: Address, _options: DialOptions, events: DialEvents): Dial {
+    let abort: (() => void) | undefined;
+    const dialling = asapScheduler.schedule(() => {
+      const listener = this.listeners.get(formatAddress(address));
+      if (listener === undefined) {
+        const where = formatAddress(address);
+        events.failed(
+          new SocketError('ECONNREFUSED', `connect to ${where}: ECONNREFUSED (nobody listens there)`, { address }),
+        );
+      } else abort = listener.enqueue({ name: this.dialler(address), connected: (socket) => events.connected(socket) });
+    });
+    return {
+      abort(): void {
+        dialling.unsubscribe();
+        abort?.();
+      },
+    };
+  }
+
+  /** A dialling end is named as on the transport that the address stands for. */
+  private dialler(address: Address): Address {
+    switch (address.transport) {
+      case 'tcp':
+        return { ...address, port: this.nextPort() };
+      case 'memory':
+        return { transport: 'memory', name: `${address.name}#${++this.named}` };
+      default:
+        return { transport: 'unix', path: '' };
+    }
+  }
+
+  private nextPort(): number {
+    return firstEphemeralPort + (this.named++ % (65_536 - firstEphemeralPort));
+  }
+}
+
+function nothing(): void {
+  // There is nothing to hold.
+}

@@ -1,0 +1,71 @@
+import fc from 'fast-check';
+import type { Address, AddressInput } from '../../../src/address.js';
+
+/** The longest unix path or abstract name, in bytes of UTF-8. */
+export const longestName = 107;
+
+const fits = (text: string): boolean =>
+  text.trim() !== '' && !text.includes('\0') && Buffer.byteLength(text) <= longestName;
+
+/** Any text that may be a file's path or an abstract name: spaces, line ends, '%', '@', '?' and emoji included. */
+export const name = (): fc.Arbitrary<string> =>
+  fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
+
+/** Text that may be the path of a socket file, often one that looks like an abstract name. */
+export const filePath = (): fc.Arbitrary<string> =>
+  fc
+    .oneof(
+      name(),
+      name().map((text) => `/${text}`),
+      name().map((text) => `@${text}`),
+    )
+    .filter((text) => fits(text.startsWith('@') ? `./${text}` : text));
+
+/** 0 to 65,535. */
+export const port = (): fc.Arbitrary<number> => fc.nat(65_535);
+
+/** IPv6 addresses, some of them with a zone. */
+export const ipV6 = (): fc.Arbitrary<string> =>
+  fc
+    .tuple(fc.ipV6(), fc.constantFrom('', '%eth0', '%1', '%br-lan.2', '%wg_0'))
+    .map(([address, zone]) => address + zone);
+
+/** Names and IP addresses, without brackets. */
+export const host = (): fc.Arbitrary<string> =>
+  fc.oneof(fc.domain(), fc.constantFrom('localhost', 'my_host', 'münchen', '::', '0.0.0.0'), fc.ipV4(), ipV6());
+
+/** What `parseAddress` may give. */
+export const address = (): fc.Arbitrary<Address> =>
+  fc.oneof(
+    fc
+      .tuple(host(), port(), fc.boolean())
+      .map(([host, port, tls]): Address => ({ transport: 'tcp', host, port, ...(tls ? { tls } : {}) })),
+    filePath().map((path): Address => ({ transport: 'unix', path: path.startsWith('@') ? `./${path}` : path })),
+    name().map((text): Address => ({ transport: 'unix', path: `\0${text}` })),
+    fc.string({ minLength: 1 }).map((text): Address => ({ transport: 'memory', name: text })),
+    fc.nat().map((fd): Address => ({ transport: 'fd', fd })),
+  );
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+/** Every form of input that `parseAddress` takes, all of them good; no service, since those are the machine's. */
+export const addressInput = (): fc.Arbitrary<AddressInput> =>
+  fc.oneof(
+    address(),
+    fc
+      .tuple(fc.constantFrom('tcp', 'tls'), fc.oneof(host(), fc.constant('')), port(), fc.constantFrom('', '/'))
+      .map(([scheme, host, port, end]) => `${scheme}://${bracketed(host)}:${port}${end}`),
+    filePath()
+      .map((path) => `unix:${path}`)
+      .filter((text) => text !== 'unix:@'),
+    name().map((text) => `memory:${text}`),
+    fc.nat().map((fd) => `fd:${fd}`),
+    fc
+      .tuple(fc.oneof(fc.domain(), fc.ipV4(), fc.ipV6()), port())
+      .map(([host, port]) => new URL(`tcp://${bracketed(host)}:${port}`)),
+    filePath().map((path) => new URL(`unix:${encodeURIComponent(path)}`)),
+    fc.record({ port: port(), host: host() }, { requiredKeys: ['port'] }),
+    filePath().map((path) => ({ path })),
+    name().map((text) => ({ path: `\0${text}` })),
+    fc.nat().map((fd) => ({ fd })),
+  );

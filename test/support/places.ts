@@ -1,0 +1,150 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { firstValueFrom, type Subscription } from 'rxjs';
+import {
+  type Address,
+  type AddressInput,
+  type Client,
+  connect,
+  type Connection,
+  type ConnectOptions,
+  listen,
+  type ListenOptions,
+  type Server,
+  type Transport,
+} from 'rxjs-sockets';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { onTestFinished } from 'vitest';
+
+/** Where a test's sockets are: one of the transports, with fresh addresses, and everything stopped at its end. */
+export interface Place {
+  readonly name: 'tcp' | 'unix' | 'memory';
+  /** An address that nobody listens on; for tcp with port 0. */
+  address(): Promise<AddressInput>;
+  /** What `listen` and `connect` need besides. */
+  readonly options: { readonly transport?: Transport };
+}
+
+export const tcp: Place = { name: 'tcp', address: () => Promise.resolve({ port: 0 }), options: {} };
+
+export const unix: Place = {
+  name: 'unix',
+  address: async () => ({ path: join(await freshFolder(), 'socket') }),
+  options: {},
+};
+
+/** A network of its own for each place. */
+export function memory(): Place {
+  const transport = memoryTransport();
+  let named = 0;
+  return { name: 'memory', address: () => Promise.resolve(`memory:test-${++named}`), options: { transport } };
+}
+
+/** The places whose other end can be a plain `node:net` peer. */
+export const realPlaces: readonly Place[] = [tcp, unix];
+/** Every place. */
+export const places: readonly Place[] = [tcp, unix, memory()];
+
+/** A new folder that is removed at the end of the test. */
+export async function freshFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A server of the library that has begun to listen, stopped at the end of the test. */
+export async function serverAt<In = Buffer, Out = Uint8Array | string>(
+  place: Place,
+  handler: (connection: Connection<In, Out>) => void,
+  options: ListenOptions<In, Out> = {},
+): Promise<{ server: Server<In, Out>; address: Address; subscription: Subscription }> {
+  const server = listen<In, Out>(await place.address(), { ...place.options, ...options });
+  const bound = firstValueFrom(server.listening);
+  const subscription = server.subscribe(handler);
+  onTestFinished(() => {
+    subscription.unsubscribe();
+    for (const connection of server.connections) connection.destroy();
+  });
+  return { server, address: await bound, subscription };
+}
+
+/** A client of the library and, once it is there, its connection; both ended with the test. */
+export async function clientAt<In = Buffer, Out = Uint8Array | string>(
+  place: Place,
+  address: Address,
+  options: ConnectOptions<In, Out> = {},
+): Promise<{ client: Client<In, Out>; connection: Connection<In, Out> }> {
+  const client = connect<In, Out>(address, { ...place.options, ...options });
+  const connection = await new Promise<Connection<In, Out>>((resolve, reject) => {
+    const subscription = client.subscribe({
+      next: (state) => {
+        if (state.status === 'connected') resolve(state.connection);
+      },
+      error: reject,
+    });
+    onTestFinished(() => {
+      subscription.unsubscribe();
+    });
+  });
+  onTestFinished(() => {
+    connection.destroy();
+  });
+  return { client, connection };
+}
+
+/** A server of the library and a client of the library that are connected to each other. */
+export async function pairAt<In = Buffer, Out = Uint8Array | string>(
+  place: Place,
+  options: ListenOptions<In, Out> & ConnectOptions<In, Out> = {},
+): Promise<{ near: Connection<In, Out>; far: Connection<In, Out>; client: Client<In, Out>; server: Server<In, Out> }> {
+  let accepted: (connection: Connection<In, Out>) => void = () => undefined;
+  const far = new Promise<Connection<In, Out>>((resolve) => {
+    accepted = resolve;
+  });
+  const { server, address } = await serverAt<In, Out>(place, (connection) => accepted(connection), options);
+  const { client, connection } = await clientAt<In, Out>(place, address, options);
+  return { near: connection, far: await far, client, server };
+}
+
+/** A plain `node:net` client, connected, and destroyed at the end of the test. */
+export async function rawClient(address: Address, options: { allowHalfOpen?: boolean } = {}): Promise<net.Socket> {
+  const socket = new net.Socket({ allowHalfOpen: options.allowHalfOpen ?? true });
+  socket.on('error', () => undefined);
+  onTestFinished(() => {
+    socket.destroy();
+  });
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', reject);
+    if (address.transport === 'tcp') socket.connect(address.port, address.host);
+    else if (address.transport === 'unix') socket.connect(address.path);
+    else reject(new Error(`no raw client for ${address.transport}`));
+  });
+  return socket;
+}
+
+/** A plain `node:net` server that listens, closed at the end of the test with all its connections. */
+export async function rawServer(place: Place, handler: (socket: net.Socket) => void): Promise<Address> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    handler(socket);
+  });
+  onTestFinished(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  const where = (await place.address()) as { port: number } | { path: string };
+  await new Promise<void>((resolve) => {
+    if ('path' in where) server.listen(where.path, resolve);
+    else server.listen(where.port, '127.0.0.1', resolve);
+  });
+  const name = server.address();
+  if (name === null) throw new Error('not listening');
+  return typeof name === 'string'
+    ? { transport: 'unix', path: name }
+    : { transport: 'tcp', host: name.address, port: name.port };
+}

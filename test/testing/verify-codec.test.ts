@@ -1,0 +1,300 @@
+import { describe, expect, it } from 'vitest';
+import type { ByteQueue, ByteSink, Codec } from '../../src/codec.js';
+import { lengthPrefixed } from '../../src/codecs/length-prefixed.js';
+import { lines } from '../../src/codecs/lines.js';
+import { SocketError } from '../../src/errors.js';
+import { encodeOne } from '../../src/testing/byte-collector.js';
+import { verifyCodec } from '../../src/testing/verify-codec.js';
+
+/** The example of `Codec`'s documentation. */
+const numbers: Codec<number> = {
+  decoder: () => ({
+    decode(bytes) {
+      if (bytes.length < 4) return undefined;
+      const value = bytes.uint(0, 4, 'big');
+      bytes.skip(4);
+      return value;
+    },
+  }),
+  encoder: () => ({ encode: (value, into) => into.uint(value, 4, 'big') }),
+};
+
+const encode = (value: string, into: ByteSink): void => {
+  if (value.includes('\0')) throw new SocketError('ERR_FRAME_INVALID', 'a message has a NUL in it');
+  into.text(`${value}\0`, 'utf8');
+};
+
+/** Takes a text off that ends with a NUL, looked for from `from` on. */
+function decode(bytes: ByteQueue, from = 0): string | undefined {
+  const end = bytes.indexOf(0, from);
+  if (end === -1) return undefined;
+  const value = bytes.peek(end).toString();
+  bytes.skip(end + 1);
+  return value;
+}
+
+/** A right codec of texts that end with a NUL, with some part of it replaced by a wrong one. */
+function texts(
+  wrong: Partial<ReturnType<Codec<string>['decoder']> & ReturnType<Codec<string>['encoder']>> = {},
+): Codec<string> {
+  return { decoder: () => ({ decode, ...wrong }), encoder: () => ({ encode, ...wrong }) };
+}
+
+const values = ['', 'a', 'b\n', 'é€😀', 'text'.repeat(20)];
+
+describe('the verifier of codecs', () => {
+  it('D1: finds no fault with codecs that keep the rules', () => {
+    verifyCodec(numbers, [0, 1, 0xffff_ffff]);
+    verifyCodec(texts(), values, { refused: ['\0', 'a\0b'] });
+    verifyCodec(lines(), ['a', '', 'é'], { lastFrameMayBeOpen: true, refused: ['\n'] });
+    verifyCodec(lengthPrefixed({ bytes: 1 }), ['a', Uint8Array.of(1, 2), ''], { refused: ['x'.repeat(256)] });
+  });
+
+  it('D1: takes long streams, of which it cuts a part', () => {
+    const started = process.cpuUsage().user;
+    const large = Array.from({ length: 30 }, (_, index) => Buffer.alloc(10_000 + index, index));
+    verifyCodec(lengthPrefixed(), large);
+    expect(process.cpuUsage().user - started).toBeLessThan(15e6);
+  });
+
+  it('D2: compares by a rule of its own where it is given one', () => {
+    const rounded: Codec<number> = {
+      ...numbers,
+      encoder: () => ({ encode: (value, into) => into.uint(Math.round(value), 4, 'big') }),
+    };
+    expect(() => verifyCodec(rounded, [1.2])).toThrow(
+      /^D2: message 0 is 1, not 1\.2; whole; the values are \[ 1\.2 \]$/,
+    );
+    verifyCodec(rounded, [1.2], { equals: (received, sent) => received === Math.round(sent as number) });
+  });
+
+  it('D1: tells the rule, the split and the values', () => {
+    const brittle = texts({ decode: (bytes) => decode(bytes, bytes.length > 1 && bytes.at(0) === 0x62 ? 2 : 0) });
+    expect(() => verifyCodec(brittle, ['b', 'cd'])).toThrow(/^D2: .*; whole; the values are \[ 'b', 'cd' \]$/);
+    expect(() => verifyCodec(forgetful(), ['ab', 'cd'])).toThrow(
+      /^D1: .*; cut at byte \d; the values are \[ 'ab', 'cd' \]$/,
+    );
+  });
+
+  it('refuses to verify nothing', () => {
+    expect(() => verifyCodec(numbers, [])).toThrow('at least one value');
+  });
+});
+
+/** Remembers how far it has searched, and forgets that the queue has moved on. */
+function forgetful(): Codec<string> {
+  return {
+    ...texts(),
+    decoder: () => {
+      let searched = 0;
+      return {
+        decode(bytes) {
+          const value = decode(bytes, searched);
+          if (value === undefined) searched = Math.max(searched, bytes.length + 1);
+          return value;
+        },
+      };
+    },
+  };
+}
+
+/** Begins its search for the NUL again at each chunk. */
+const quadratic = texts();
+
+/** Uses the memory of its messages again. */
+function reusing(): Codec<Buffer, Uint8Array | string> {
+  const memory = Buffer.alloc(256);
+  const right = lengthPrefixed();
+  return {
+    ...right,
+    decoder: () => {
+      const inner = right.decoder();
+      return {
+        decode(bytes) {
+          const value = inner.decode(bytes);
+          return value && memory.subarray(0, value.copy(memory));
+        },
+      };
+    },
+  };
+}
+
+/** Has one memory for all of its streams, which begins anew with each of them. */
+function shared(): Codec<string> {
+  let searched = 0;
+  return {
+    ...texts(),
+    decoder: () => {
+      searched = 0;
+      return {
+        decode(bytes) {
+          const value = decode(bytes, Math.max(0, searched - bytes.position));
+          searched = value === undefined ? bytes.position + bytes.length : bytes.position;
+          return value;
+        },
+      };
+    },
+  };
+}
+
+/** Counts in its frames what it was given, refused values too. */
+function counting(): Codec<string> {
+  return {
+    decoder: () => ({ decode: (bytes) => decode(bytes)?.slice(1) }),
+    encoder: () => {
+      let count = 0;
+      return { encode: (value, into) => encode(`${count++ % 10}${value}`, into) };
+    },
+  };
+}
+
+describe('the verifier of codecs finds', () => {
+  it.each<[string, Codec<string>]>([
+    ['a value that arrives as another', texts({ encode: (value, into) => encode(value.trim(), into) })],
+    [
+      'values that are joined',
+      texts({ encode: (value, into) => into.text(value === 'a' ? 'a' : `${value}\0`, 'utf8') }),
+    ],
+    ['a message too many', texts({ decode: (bytes) => decode(bytes) ?? '' })],
+    [
+      'an encoder that throws',
+      texts({
+        encode: () => {
+          throw new TypeError('no');
+        },
+      }),
+    ],
+    [
+      'a decoder that throws',
+      texts({
+        decode: () => {
+          throw new TypeError('no');
+        },
+      }),
+    ],
+  ])('D2: %s', (_, codec) => {
+    expect(() => verifyCodec(codec, values)).toThrow(/^D2: /);
+  });
+
+  it('D1: a decoder that minds how the stream is cut', () => {
+    expect(() => verifyCodec(forgetful(), values)).toThrow(/^D1: .* cut at byte/);
+  });
+
+  it('D1: a decoder that gives a message only when the next one begins', () => {
+    const late = texts({ decode: (bytes) => (bytes.indexOf(0) < bytes.length - 1 ? decode(bytes) : undefined) });
+    expect(() => verifyCodec(late, values)).toThrow(/^D[12]: message \d is complete, and decode did not give it/);
+  });
+
+  it('D1: a decoder that gives something before a message is complete', () => {
+    const early = texts({ decode: (bytes) => decode(bytes) ?? (bytes.length > 0 ? '' : undefined) });
+    expect(() => verifyCodec(early, values)).toThrow(/^D1: decode gave '' where no message was complete/);
+  });
+
+  it('D1: a decoder that begins again at each chunk', () => {
+    verifyCodec(quadratic, ['x'.repeat(300)]);
+    expect(() => verifyCodec(quadratic, ['x'.repeat(1_024)])).toThrow(/^D1: the time is not linear/);
+  });
+
+  it('D1: decoders that share what they remember', () => {
+    expect(() => verifyCodec(shared(), values)).toThrow(/^D1: .* beside another stream/);
+  });
+
+  it('D2: messages whose memory is used again', () => {
+    expect(() => verifyCodec(reusing(), ['abc', 'def'])).toThrow(/^D2: message 0 has changed after it was given/);
+  });
+
+  it('C13: a decoder that takes more off than its frame', () => {
+    const greedy = texts({
+      decode(bytes) {
+        const value = decode(bytes);
+        if (value !== undefined && bytes.length > 0 && bytes.at(0) === 0) bytes.skip(1);
+        return value;
+      },
+    });
+    expect(() => verifyCodec(greedy, ['a', '', 'b'])).toThrow(/^C13: message 0 ends at byte 2/);
+  });
+
+  it('C13: a decoder that takes bytes off and gives nothing', () => {
+    let partial = '';
+    const hoarding = texts({
+      decode(bytes) {
+        const value = decode(bytes);
+        if (value !== undefined) return partial + value;
+        partial += bytes.take(bytes.length).toString();
+        return undefined;
+      },
+    });
+    expect(() => verifyCodec(hoarding, ['ab'])).toThrow(/^C13: decode took \d bytes off and gave nothing/);
+  });
+
+  it.each<[string, (bytes: ByteQueue) => string | undefined]>([
+    ['gives what was cut off', (bytes) => (bytes.length > 0 ? bytes.take(bytes.length).toString() : undefined)],
+    ['drops what was cut off', (bytes) => void bytes.skip(bytes.length)],
+    ['gives a value of nothing', () => 'end'],
+    [
+      'throws what is no SocketError',
+      () => {
+        throw new TypeError('no');
+      },
+    ],
+    [
+      'throws another code',
+      () => {
+        throw new SocketError('ERR_FRAME_INVALID', 'no');
+      },
+    ],
+  ])('D4: an end that %s', (_, end) => {
+    expect(() => verifyCodec(texts({ end }), values)).toThrow(/^D4: /);
+  });
+
+  it.each<[string, (bytes: ByteQueue) => string | undefined]>([
+    ['leaves bytes of what it gives', (bytes) => (bytes.length > 0 ? 'a' : undefined)],
+    ['gives several messages', () => 'a'],
+    ['drops the open frame', (bytes) => void bytes.skip(bytes.length)],
+    [
+      'fails where nothing is open',
+      () => {
+        throw new SocketError('ERR_FRAME_TRUNCATED', 'no');
+      },
+    ],
+  ])('D4: an end that %s, where the last frame may be open', (_, end) => {
+    expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(/^D4: /);
+  });
+
+  it('D4: takes an end that gives the open frame, or fails for it, where that is allowed', () => {
+    const open = texts({ end: (bytes) => (bytes.length > 0 ? bytes.take(bytes.length).toString() : undefined) });
+    verifyCodec(open, values, { lastFrameMayBeOpen: true });
+    verifyCodec(texts(), values, { lastFrameMayBeOpen: true });
+    const truncated = texts({
+      end(bytes) {
+        if (bytes.length > 0) throw new SocketError('ERR_FRAME_TRUNCATED', 'a message was cut off');
+        return undefined;
+      },
+    });
+    verifyCodec(truncated, values);
+  });
+
+  it('D5: a value that should have been refused, or is refused in another way', () => {
+    expect(() => verifyCodec(texts(), values, { refused: ['fine'] })).toThrow(/^D5: encode did not refuse 'fine'/);
+    expect(() => verifyCodec(texts(), values, { refused: [7] })).toThrow(/^D5: encode threw no SocketError on 7/);
+  });
+
+  it('D5: a refusal that changes what comes after it', () => {
+    verifyCodec(counting(), values);
+    expect(() => verifyCodec(counting(), values, { refused: ['\0'] })).toThrow(
+      /^D5: the values are encoded in another way/,
+    );
+  });
+
+  it('D5: nothing where what a throwing encode wrote was dropped', () => {
+    const hasty = texts({
+      encode(value, into) {
+        into.text(value.replaceAll('\0', '?'), 'utf8');
+        if (value.includes('\0')) throw new SocketError('ERR_FRAME_INVALID', 'a message has a NUL in it');
+        into.uint(0, 1, 'big');
+      },
+    });
+    verifyCodec(hasty, values, { refused: ['a\0'] });
+    expect(encodeOne(hasty, 'a').toString()).toBe('a\0');
+  });
+});
