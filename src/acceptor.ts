@@ -10,20 +10,26 @@ import type { Listener, ListenerEvents, Transport, TransportSocket } from './tra
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly connections: Set<SocketConnection<In, Out>> = new Set();
-  readonly incidents = new Subject<SocketError>();
+  readonly incidents: Observable<SocketError>;
   /** The bound address, replayed while bound; subscribing to it binds nothing (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {
     if (this.stopping !== undefined) subscriber.complete();
     else if (this.bound !== undefined) subscriber.next(this.bound);
-    return this.bindings.subscribe((address) => {
-      if (address === undefined) subscriber.complete();
-      else subscriber.next(address);
+    return this.bindings.subscribe({
+      next: (address) => {
+        if (address === undefined) subscriber.complete();
+        else subscriber.next(address);
+      },
+      error: () => {
+        subscriber.complete();
+      },
     });
   });
 
   private readonly address: Address;
   private readonly settings: ListenSettings<In, Out>;
   private readonly transport: Transport;
+  private readonly troubles = new Subject<SocketError>();
   private readonly bindings = new Subject<Address | undefined>();
   private readonly waiting: TransportSocket[] = [];
   private listener: Listener | undefined;
@@ -31,6 +37,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
   private stopping: Promise<void> | undefined;
 
   constructor(address: Address, settings: ListenSettings<In, Out>, transport: Transport) {
+    this.incidents = this.troubles.asObservable();
     this.address = address;
     this.settings = settings;
     this.transport = transport;
@@ -67,7 +74,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
         if (isCurrent()) this.failed(error);
       },
       incident: (error) => {
-        if (isCurrent()) this.incidents.next(error);
+        if (isCurrent()) this.troubles.next(error);
       },
     };
     const listener = this.transport.listen(this.address, this.settings, events);
@@ -98,7 +105,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
     this.unbind();
     await Promise.all([...this.connections].map((connection) => connection.closeWithin(deadline)));
     this.multicast.end();
-    this.incidents.complete();
+    this.troubles.complete();
   }
 
   private accept(socket: TransportSocket): void {
@@ -115,7 +122,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
 
   private refuse(socket: TransportSocket, why: string): void {
     socket.reset();
-    this.incidents.next(
+    this.troubles.next(
       new SocketError('ERR_LIMIT_CONNECTIONS', `a client was reset: ${why}`, { address: socket.remote }),
     );
   }

@@ -9,7 +9,7 @@ import {
 import { bytes } from './bytes.js';
 import type { Codec, Decoder, Encoder } from './codec.js';
 import { SocketError } from './errors.js';
-import { Flow, paced, type PacedObserver } from './flow.js';
+import { Flow, paced } from './flow.js';
 import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { closedError, type Outbound, type Refusal } from './io/outbound.js';
@@ -18,15 +18,11 @@ import { Sending } from './sending.js';
 
 /**
  * Closes the connection behind a Channel gracefully.
- *
- * @internal
  */
 export const lingering: unique symbol = Symbol('rxjs-sockets.lingering');
 
 /**
  * What a Channel is a view of: a connection, or a client with its connections.
- *
- * @internal
  */
 export interface Port {
   /** Where the bytes come from, while there is a connection. */
@@ -53,7 +49,7 @@ export interface Port {
   defer(work: () => void): void;
 }
 
-export class Channel<In, Out = In> extends Flow<In> implements Observer<Out>, PacedObserver<Out> {
+export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly port: Port;
   private readonly codec: Codec<In, Out>;
   private readonly multicast: Multicast<In>;

@@ -1,4 +1,4 @@
-import { AsyncSubject, asyncScheduler, firstValueFrom, type Observable, type Subscription } from 'rxjs';
+import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable, type Subscription } from 'rxjs';
 import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
@@ -246,7 +246,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   private startClosing(limit: number): Promise<void> {
-    const gone = firstValueFrom(this.closed).then(() => undefined);
+    const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
     if (limit > 0) {
       this.forced = asyncScheduler.schedule(() => {

@@ -6,12 +6,9 @@ import type { Hold } from './hold.js';
 
 /**
  * An Observer that wants a Flow subscribed to it to go at its own pace (F7).
- *
- * @internal
  */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
-/** @internal */
 export interface PacedObserver<T> {
   [paced](flow: Flow<T>): Subscription;
 }
@@ -116,6 +113,7 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
     complete?: (() => void) | null,
   ): Subscription {
     if (isPaced<T>(observer)) return observer[paced](this);
+    // eslint-disable-next-line rxjs-x/prefer-observer -- whatever of RxJS's forms it was called in
     return super.subscribe(observer as (value: T) => void, error, complete);
   }
 
@@ -197,7 +195,7 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
     const result: unknown = operators.reduce<unknown>((source, operator) => operator(source as Observable<any>), this);
     // An operator that was written as `source => new Observable(...)` derives through no lift.
     if (result instanceof Observable && result.constructor === Observable) {
-      return new DerivedFlow<any>(this, result as Observable<any>);
+      return new DerivedFlow<any>(this, result);
     }
     return result as Flow<any>;
   }
@@ -225,8 +223,6 @@ class DerivedFlow<T> extends Flow<T> {
 
 /**
  * The one check of every operator that can only work on a Flow (F6).
- *
- * @internal
  */
 export function assertFlow(source: unknown, operator: string): asserts source is Flow<unknown> {
   if (source instanceof Flow) return;

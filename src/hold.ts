@@ -12,8 +12,6 @@ export interface Hold {
 
 /**
  * A Hold that can be taken again after its release: what paces a Flow value by value makes one and keeps it.
- *
- * @internal
  */
 export interface Grip extends Hold {
   take(): void;

@@ -35,6 +35,9 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
         if (writable) this.grip?.release();
         else this.grip?.take();
       },
+      error: (error: unknown) => {
+        this.fail(error);
+      },
       complete: () => {
         if (this.state === 'sending') this.fail(closedError(outbound()));
       },

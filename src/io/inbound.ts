@@ -25,7 +25,7 @@ export type End = 'open' | 'fin' | SocketError;
  * when it leaves, the one before it goes on at the first byte that was not decoded (C13).
  */
 export class Inbound {
-  readonly queue = new ChunkQueue();
+  readonly queue: ChunkQueue = new ChunkQueue();
   /** How many bytes were received. */
   received = 0;
   end: End = 'open';

@@ -13,7 +13,7 @@ const free = new Map<number, Buffer[]>([
 ]);
 
 /** The largest block there is: what is longer is better sent by reference. */
-export const slabLimit = largest;
+export const slabLimit: number = largest;
 
 /** Gives a block of at least `size` bytes, `size` being at most {@link slabLimit}. */
 export function takeSlab(size: number): Buffer {

@@ -1,4 +1,12 @@
-import type { ObservableInput, OperatorFunction, Subscriber, Subscription, TeardownLogic, Unsubscribable } from 'rxjs';
+import type {
+  Observable,
+  ObservableInput,
+  OperatorFunction,
+  Subscriber,
+  Subscription,
+  TeardownLogic,
+  Unsubscribable,
+} from 'rxjs';
 import { SocketError } from '../errors.js';
 import { assertFlow, Flow } from '../flow.js';
 import { CountedGrip, type Grip, type Hold } from '../hold.js';
@@ -147,19 +155,15 @@ class Run<T, R> implements Unsubscribable {
   }
 
   private project(value: T): void {
-    let source;
+    let source: Observable<R>;
     try {
       source = pacedFrom(this.flow.project(value, this.index++));
     } catch (error) {
       this.subscriber.error(error);
       return;
     }
-    const inner: Inner = { grip: undefined, subscription: undefined };
+    const inner: Inner = { grip: gripOn(source, this.flow.holds > 0), subscription: undefined };
     this.inners.add(inner);
-    if (source instanceof Flow) {
-      inner.grip = source.hold() as Grip;
-      if (this.flow.holds === 0) inner.grip.release();
-    }
     inner.subscription = source.subscribe({
       next: (result) => {
         this.subscriber.next(result);
@@ -175,4 +179,12 @@ class Run<T, R> implements Unsubscribable {
     });
     if (this.stopped) inner.subscription.unsubscribe();
   }
+}
+
+/** A grip on `source`, where it can be held. */
+function gripOn(source: unknown, taken: boolean): Grip | undefined {
+  if (!(source instanceof Flow)) return undefined;
+  const grip = source.hold() as Grip;
+  if (!taken) grip.release();
+  return grip;
 }

@@ -10,7 +10,7 @@ interface ListeningHandle {
 
 interface ServerInside {
   _handle?: ListeningHandle | null;
-  _listen2?(...args: unknown[]): void;
+  _listen2?: (this: ServerInside, ...args: unknown[]) => void;
 }
 
 type CreateHandle = (...args: unknown[]) => ListeningHandle | number;

@@ -97,9 +97,10 @@ class Pair {
 
 /** How many bytes are copied from one place to another while `act` runs, those of `push` aside. */
 function copiedIn(act: () => void): number {
-  const { copy } = Buffer.prototype;
+  const prototype = Buffer.prototype as Buffer;
+  const { copy } = prototype;
   let copied = 0;
-  Buffer.prototype.copy = function (this: Buffer, ...rest) {
+  prototype.copy = function (this: Buffer, ...rest: Parameters<Buffer['copy']>) {
     const count = copy.apply(this, rest);
     copied += count;
     return count;
@@ -107,7 +108,7 @@ function copiedIn(act: () => void): number {
   try {
     act();
   } finally {
-    Buffer.prototype.copy = copy;
+    prototype.copy = copy;
   }
   return copied;
 }

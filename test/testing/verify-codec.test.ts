@@ -148,6 +148,10 @@ function counting(): Codec<string> {
   };
 }
 
+function dropAll(bytes: ByteQueue): undefined {
+  bytes.skip(bytes.length);
+}
+
 describe('the verifier of codecs finds', () => {
   it.each<[string, Codec<string>]>([
     ['a value that arrives as another', texts({ encode: (value, into) => encode(value.trim(), into) })],
@@ -196,7 +200,7 @@ describe('the verifier of codecs finds', () => {
   });
 
   it('D1: decoders that share what they remember', () => {
-    expect(() => verifyCodec(shared(), values)).toThrow(/^D1: .* beside another stream/);
+    expect(() => verifyCodec(shared(), values)).toThrow(/^D1: .*(one byte at a time|beside another stream);/);
   });
 
   it('D2: messages whose memory is used again', () => {
@@ -229,7 +233,7 @@ describe('the verifier of codecs finds', () => {
 
   it.each<[string, (bytes: ByteQueue) => string | undefined]>([
     ['gives what was cut off', (bytes) => (bytes.length > 0 ? bytes.take(bytes.length).toString() : undefined)],
-    ['drops what was cut off', (bytes) => void bytes.skip(bytes.length)],
+    ['drops what was cut off', dropAll],
     ['gives a value of nothing', () => 'end'],
     [
       'throws what is no SocketError',
@@ -250,7 +254,7 @@ describe('the verifier of codecs finds', () => {
   it.each<[string, (bytes: ByteQueue) => string | undefined]>([
     ['leaves bytes of what it gives', (bytes) => (bytes.length > 0 ? 'a' : undefined)],
     ['gives several messages', () => 'a'],
-    ['drops the open frame', (bytes) => void bytes.skip(bytes.length)],
+    ['drops the open frame', dropAll],
     [
       'fails where nothing is open',
       () => {

@@ -1,0 +1,105 @@
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+const npm = { cwd: root, env: { ...process.env, npm_config_loglevel: 'error' } };
+
+interface Packed {
+  filename: string;
+  size: number;
+  unpackedSize: number;
+  files: { path: string }[];
+}
+
+const echo = `
+import { createRequire } from 'node:module';
+import { connect, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+
+const options = { codec: lines(), ...(process.argv[2] === 'memory' ? { transport: memoryTransport() } : {}) };
+const server = listen(process.argv[2] === 'memory' ? 'memory:echo' : 'tcp://localhost:0', options);
+const serving = server.subscribe(({ data }) => data.subscribe(data));
+server.listening.subscribe((address) => {
+  const client = connect(address, options);
+  client.data.subscribe({ next: (line) => console.log(line), complete: () => serving.unsubscribe() });
+  client.data.next('hello');
+  client.data.complete();
+});
+// From Node 20.19 on a CommonJS program can load it as well.
+if (createRequire(import.meta.url)('rxjs-sockets').listen !== listen) throw new Error('two copies');
+`;
+
+const program = `
+import { connect, type Flow } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { map } from 'rxjs';
+const client = connect('tcp://localhost:7000', { codec: lines() });
+export const lengths: Flow<number> = client.data.pipe(map((line) => line.length));
+client.data.next('text');
+// @ts-expect-error a channel of lines sends no numbers
+client.data.next(1);
+`;
+
+describe('the packed package', () => {
+  let project: string;
+  let packed: Packed;
+
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
+    const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], npm);
+    [packed] = JSON.parse(stdout) as [Packed];
+    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'user', private: true, type: 'module' }));
+    const { devDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      devDependencies: Record<string, string>;
+    };
+    const install = ['install', '--no-audit', '--no-fund', join(project, packed.filename)];
+    for (const name of ['rxjs', '@types/node']) install.push(`${name}@${devDependencies[name]}`);
+    await run('npm', install, { ...npm, cwd: project });
+    return () => rm(project, { recursive: true, force: true });
+  }, 120_000);
+
+  it.each(['tcp', 'memory'])('runs an echo in an empty project (%s)', async (transport) => {
+    const file = join(project, `echo-${transport}.js`);
+    await writeFile(file, echo);
+    const { stdout, stderr } = await run(process.execPath, [file, transport]);
+    expect(stdout).toBe('hello\n');
+    expect(stderr).toBe('');
+  });
+
+  it('type-checks strictly in an empty project', async () => {
+    await writeFile(join(project, 'program.ts'), program);
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
+    const tsc = join(root, 'node_modules/.bin/tsc');
+    // What the compiler has to say stands in `stdout`, also of the error.
+    const said = await run(process.execPath, [tsc, ...options, 'program.ts'], { cwd: project }).catch(
+      (error: unknown) => error,
+    );
+    expect(said).toMatchObject({ stdout: '' });
+  }, 60_000);
+
+  it('has what users need and nothing else', () => {
+    const paths = packed.files.map((file) => file.path);
+    for (const path of ['README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts']) {
+      expect(paths).toContain(path);
+    }
+    expect(
+      paths.filter((path) => !/^(dist|src)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path)),
+    ).toEqual([]);
+    expect(packed.size).toBeLessThan(200_000);
+  });
+
+  it('brings no dependency of its own', async () => {
+    const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      dependencies?: object;
+    };
+    expect(dependencies).toBeUndefined();
+  });
+});
