@@ -31,8 +31,10 @@ export class Session<In, Out> implements Port, OutboundOwner {
   private readonly watchers = new Set<Subscriber<ConnectionState<In, Out>>>();
   private readonly readers = new Set<Reader>();
   private phase: Phase = idle;
-  /** The connection of the last attempt that had one: readers may still have to be given what it received. */
+  /** The connection of the last attempt that had one. */
   private connection: SocketConnection<In, Out> | undefined;
+  /** The connection that is read: an earlier one, for as long as a reader has not been given all that it received. */
+  private source: SocketConnection<In, Out> | undefined;
   private state: ConnectionState<In, Out> | undefined;
   private attempt = 0;
   /** What went wrong before anybody had subscribed. */
@@ -47,7 +49,7 @@ export class Session<In, Out> implements Port, OutboundOwner {
   }
 
   get inbound(): Inbound | undefined {
-    return this.connection?.inbound;
+    return this.source?.inbound;
   }
 
   /** Somebody wants the states: the current one comes first. */
@@ -62,22 +64,27 @@ export class Session<In, Out> implements Port, OutboundOwner {
 
   observed(reader: Reader): void {
     this.readers.add(reader);
-    if (this.phase.name === 'connected') this.connection?.observed(reader);
-    else if (this.phase.name === 'idle') this.start();
+    if (this.phase.name === 'idle') this.start();
+    else if (this.phase.name === 'connected' && this.source === this.connection) this.source?.observed(reader);
   }
 
   unobserved(reader: Reader): void {
-    this.readers.delete(reader);
-    this.connection?.unobserved(reader);
-    this.leave();
+    this.source?.unobserved(reader);
+    this.concluded(reader);
   }
 
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    this.connection?.ended(reader, end);
+    this.source?.ended(reader, end);
   }
 
   concluded(reader: Reader): void {
-    if (this.readers.delete(reader)) this.leave();
+    if (!this.readers.delete(reader)) return;
+    this.readOn();
+    this.leave();
+  }
+
+  corrupted(error: SocketError): void {
+    this.source?.corrupted(error);
   }
 
   fail(error: SocketError): void {
@@ -111,7 +118,9 @@ export class Session<In, Out> implements Port, OutboundOwner {
   }
 
   private start(): void {
-    if (this.outbound.ended) this.outbound = new Outbound(this.settings, this);
+    // What is left to be sent on an earlier connection stays its own.
+    const isUsed = this.connection?.outbound === this.outbound;
+    if (isUsed || this.outbound.ended) this.outbound = new Outbound(this.settings, this);
     this.attempt = 1;
     this.outbound.expecting = true;
     const { early } = this;
@@ -158,10 +167,7 @@ export class Session<In, Out> implements Port, OutboundOwner {
     );
     this.connection = connection;
     this.phase = { name: 'connected' };
-    for (const reader of this.readers) {
-      reader.renew();
-      connection.observed(reader);
-    }
+    this.readOn();
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
     connection.open();
     this.emit({ status: 'connected', attempt: this.attempt, connection });
@@ -186,17 +192,23 @@ export class Session<In, Out> implements Port, OutboundOwner {
   private failed(error: SocketError): void {
     this.stopDialling();
     this.outbound.fail(error);
-    this.finish(error);
-    for (const reader of [...this.readers]) reader.conclude(error);
+    // Whoever still reads an earlier connection did not wait for this one.
+    const readers = [...this.readers].filter((reader) => this.source?.inbound.has(reader) !== true);
+    this.finish(error, readers);
   }
 
-  private finish(error: SocketError | undefined): void {
-    this.phase = idle;
+  /** Nobody belongs to it any more when the first is told: whoever then subscribes again begins anew. */
+  private finish(error: SocketError | undefined, readers: readonly Reader[] = []): void {
     const { attempt } = this;
-    this.emit({ status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) });
     const watchers = [...this.watchers];
     this.watchers.clear();
+    this.phase = idle;
     this.state = undefined;
+    for (const reader of readers) this.readers.delete(reader);
+    for (const reader of readers) reader.conclude(error ?? 'fin');
+    for (const watcher of watchers) {
+      watcher.next({ status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) });
+    }
     for (const watcher of watchers) {
       if (error === undefined) watcher.complete();
       else watcher.error(error);
@@ -216,6 +228,15 @@ export class Session<In, Out> implements Port, OutboundOwner {
         new SocketError('ERR_CLOSED', 'the client was left while it was connecting', { address: this.address }),
       );
     } else if (phase.name === 'connected') void this.connection?.close();
+  }
+
+  /** Has the readers read the connection, once all that an earlier one received has been emitted. */
+  private readOn(): void {
+    const { connection, source } = this;
+    if (this.phase.name !== 'connected' || connection === undefined || source === connection) return;
+    if (source !== undefined && !source.inbound.unread) return;
+    this.source = connection;
+    for (const reader of this.readers) connection.observed(reader);
   }
 
   private stopDialling(): void {

@@ -13,8 +13,6 @@ export interface Reader {
   drain(): void;
   /** Tells its subscribers how the stream has ended. */
   conclude(end: 'fin' | SocketError): void;
-  /** Begins with a new stream. */
-  renew(): void;
 }
 
 /** How the receiving side has ended, once it has. */
@@ -54,6 +52,11 @@ export class Inbound {
     return this.readers[this.readers.length - 1] === reader;
   }
 
+  /** Whether `reader` reads, or waits for its turn. */
+  has(reader: Reader): boolean {
+    return this.readers.includes(reader);
+  }
+
   attach(reader: Reader): void {
     this.claimed = true;
     this.readers = [...this.readers, reader];
@@ -63,6 +66,12 @@ export class Inbound {
     const wasReading = this.isReading(reader);
     this.readers = this.readers.filter((other) => other !== reader);
     if (wasReading && this.readers.length > 0) this.socket.turn.defer(this.wake);
+    this.slacken();
+  }
+
+  /** The reader may not emit any more, or has left: a connection that is closing waits for no other (C11). */
+  slacken(): void {
+    if (this.mode === 'lingering') this.regulate(false);
   }
 
   /** A chunk came: it is decoded and emitted as far as the reader wants it. */

@@ -141,6 +141,9 @@ export class Outbound implements Flushable {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.state = 'ended';
+    // Of the write under way the kernel may have taken a part.
+    this.written += this.writing - this.unsent;
+    this.writing = 0;
     this.buffer.clear(false);
     this.watermark.close();
     for (const list of [this.senders, this.flushers]) {

@@ -5,7 +5,18 @@ export interface Flushable {
 
 /**
  * Collects what is sent in one turn of the event loop, so that each connection writes once (C3): at the end of the
- * delivery of a chunk where one is under way, otherwise when the running code has ended.
+ * delivery of a chunk where one is under way, otherwise when the running code has ended. A transport makes one for all
+ * its sockets.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const turn = new Turn(queueMicrotask);
+ * ```
+ * @see rule C3
  */
 export class Turn {
   private readonly later: (work: () => void) => void;
@@ -17,22 +28,48 @@ export class Turn {
     this.flush();
   };
 
-  /** @param later - runs a piece of work once the running code has ended */
+  /**
+   * Makes one for a transport.
+   *
+   * @param later - runs a piece of work once the running code has ended, never within the call
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const turn = new Turn((work) => process.nextTick(work));
+   * ```
+   * @see rule C3
+   */
   constructor(later: (work: () => void) => void) {
     this.later = later;
   }
 
-  /** A delivery begins. */
+  /**
+   * A delivery begins.
+   *
+   * @internal
+   */
   enter(): void {
     this.deliveries++;
   }
 
-  /** A delivery ends; after the outermost one everything is written. */
+  /**
+   * A delivery ends; after the outermost one everything is written.
+   *
+   * @internal
+   */
   leave(): void {
     if (--this.deliveries === 0) this.flush();
   }
 
-  /** Has `sender` flushed at the end of this turn. It adds itself once until then. */
+  /**
+   * Has `sender` flushed at the end of this turn. It adds itself once until then.
+   *
+   * @internal
+   */
   add(sender: Flushable): void {
     this.waiting.push(sender);
     if (this.deliveries > 0 || this.scheduled) return;
@@ -40,7 +77,11 @@ export class Turn {
     this.later(this.onLater);
   }
 
-  /** Runs `work` once the running code has ended. */
+  /**
+   * Runs `work` once the running code has ended.
+   *
+   * @internal
+   */
   defer(work: () => void): void {
     this.later(work);
   }

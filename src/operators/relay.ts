@@ -1,6 +1,40 @@
 import { Observable } from 'rxjs';
 import { type Channel, lingering } from '../channel.js';
 
+/**
+ * Sends each side's messages to the other, at the other's pace, and passes the FIN on in each direction: a proxy. Each
+ * subscription is equivalent to:
+ *
+ * ```ts
+ * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
+ *   const pass = async (from: Flow<Buffer>, to: Channel<unknown, Bytes>) => {
+ *     for await (const value of from) await to.send(value);
+ *     to.complete();
+ *   };
+ *   try {
+ *     await Promise.all([pass(a, b), pass(b, a)]);
+ *   } catch (reason) {
+ *     a.error(reason);
+ *     b.error(reason);
+ *     throw reason;
+ *   }
+ * }
+ * ```
+ *
+ * @param a - one side
+ * @param b - the other side, which sends what `a` receives and receives what `a` sends
+ * @returns a cold Observable: nothing is relayed before it is subscribed to
+ * @emits no value; completes once both directions have ended (K6)
+ * @throws none; fails with the error of the side that has failed, after both were destroyed (K6)
+ * @backpressure each side is held while the other isn't writable: at most `highWaterMark` and one value wait on each
+ * @teardown stops both directions and leaves both channels open
+ * @example
+ * ```ts
+ * const behind = connect('unix:/run/app.sock', { halfOpen: true }); // so that its FIN ends one direction only
+ * relay(connection.bytes, behind.data).subscribe({ error: (error: unknown) => console.log(String(error)) });
+ * ```
+ * @see rule K6
+ */
 export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<never> {
   return new Observable<never>((subscriber) => {
     let directions = 2;

@@ -3,6 +3,7 @@ import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { Turn } from '../io/turn.js';
 import { AcceptGate } from './accept-gate.js';
+import { bindError } from './bind-error.js';
 import type {
   Dial,
   DialEvents,
@@ -41,7 +42,7 @@ function listen(address: Address, options: ListenerOptions, events: ListenerEven
   server.on('error', (cause) => {
     if (closed) return;
     if (server.listening) events.incident(systemError(cause, 'accept', address));
-    else events.failed(systemError(cause, `listen at ${formatAddress(address)}`, address));
+    else events.failed(bindError(cause, address));
   });
   server.on('listening', () => {
     // A name that was looked up is bound even though the server was closed meanwhile.
