@@ -22,6 +22,11 @@ import { Sending } from './sending.js';
 export const lingering: unique symbol = Symbol('rxjs-sockets.lingering');
 
 /**
+ * Tells whether the sending side of a Channel has ended in order, so that what can't be sent any more is no failure.
+ */
+export const finished: unique symbol = Symbol('rxjs-sockets.finished');
+
+/**
  * What a Channel is a view of: a connection, or a client with its connections.
  */
 export interface Port {
@@ -360,6 +365,12 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /** @internal */
+  get [finished](): boolean {
+    const { closed, error } = this.port.outbound;
+    return closed && error === undefined;
+  }
+
+  /** @internal */
   [lingering](): Promise<void> {
     return this.port.close();
   }
@@ -418,7 +429,9 @@ class View<T> implements FlowSource<T>, Reader {
       this.decoder = this.codec.decoder();
     }
     try {
-      const value = this.decoder.decode(inbound.queue) ?? this.takeLast(inbound);
+      let value = this.decoder.decode(inbound.queue);
+      // `null` is a value.
+      if (value === undefined) value = this.takeLast(inbound);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
         else this.finish(inbound, inbound.end);

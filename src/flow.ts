@@ -9,7 +9,7 @@ import type { Hold } from './hold.js';
  */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
-export interface PacedObserver<T> {
+interface PacedObserver<T> {
   [paced](flow: Flow<T>): Subscription;
 }
 

@@ -70,17 +70,20 @@ export class Session<In, Out> implements Port, OutboundOwner {
 
   unobserved(reader: Reader): void {
     this.source?.unobserved(reader);
-    this.concluded(reader);
+    this.readers.delete(reader);
+    this.readOn();
+    this.leave();
   }
 
   ended(reader: Reader, end: 'fin' | SocketError): void {
     this.source?.ended(reader, end);
   }
 
+  /** It has not left but come to the end, after which the sending side may go on (C7); whoever comes now dials anew. */
   concluded(reader: Reader): void {
-    if (!this.readers.delete(reader)) return;
+    this.readers.delete(reader);
     this.readOn();
-    this.leave();
+    if (this.phase.name === 'connected' && this.isDeserted) this.phase = idle;
   }
 
   corrupted(error: SocketError): void {
@@ -88,18 +91,18 @@ export class Session<In, Out> implements Port, OutboundOwner {
   }
 
   fail(error: SocketError): void {
-    if (this.phase.name === 'connected') this.connection?.fail(error);
-    else this.giveUp(error);
+    if (this.current === undefined) this.giveUp(error);
+    else this.current.fail(error);
   }
 
   destroy(reason: unknown): void {
-    if (this.phase.name === 'connected') this.connection?.destroy(reason);
-    else
+    if (this.current === undefined) {
       this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason }));
+    } else this.current.destroy(reason);
   }
 
   close(): Promise<void> {
-    if (this.phase.name === 'connected' && this.connection !== undefined) return this.connection.close();
+    if (this.current !== undefined) return this.current.close();
     this.outbound.complete();
     return Promise.resolve();
   }
@@ -117,10 +120,19 @@ export class Session<In, Out> implements Port, OutboundOwner {
     // Only a connection has timers that this would concern.
   }
 
+  /** The connection that what is sent goes to, which may have ended. */
+  private get current(): SocketConnection<In, Out> | undefined {
+    return this.connection?.outbound === this.outbound ? this.connection : undefined;
+  }
+
+  private get isDeserted(): boolean {
+    return this.watchers.size === 0 && this.readers.size === 0;
+  }
+
   private start(): void {
-    // What is left to be sent on an earlier connection stays its own.
-    const isUsed = this.connection?.outbound === this.outbound;
-    if (isUsed || this.outbound.ended) this.outbound = new Outbound(this.settings, this);
+    // What is left to be sent on an earlier connection stays its own, and nobody can add to it any more.
+    void this.current?.close();
+    if (this.current !== undefined || this.outbound.ended) this.outbound = new Outbound(this.settings, this);
     this.attempt = 1;
     this.outbound.expecting = true;
     const { early } = this;
@@ -217,7 +229,7 @@ export class Session<In, Out> implements Port, OutboundOwner {
 
   /** Nobody is left: an attempt is aborted (K7), a connection closed gracefully (K1). */
   private leave(): void {
-    if (this.watchers.size > 0 || this.readers.size > 0) return;
+    if (!this.isDeserted) return;
     const { phase } = this;
     this.phase = idle;
     this.state = undefined;

@@ -56,6 +56,11 @@ export class Outbound implements Flushable {
   private failure: SocketError | undefined;
   private senders: Waiter[] = [];
   private flushers: Waiter[] = [];
+  private resting = false;
+  private readonly onRested = (): void => {
+    this.resting = false;
+    this.settle();
+  };
 
   constructor(limits: OutboundLimits, owner: OutboundOwner) {
     this.limits = limits;
@@ -154,8 +159,18 @@ export class Outbound implements Flushable {
     }
   }
 
-  /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
+  /** Writes at the end of a turn. */
   flush(): void {
+    this.write();
+    if (this.resting || this.socket === undefined) return;
+    if (this.watermark.writable && this.senders.length + this.flushers.length === 0) return;
+    // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
+    this.resting = true;
+    this.socket.turn.rest(this.onRested);
+  }
+
+  /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
+  private write(): void {
     this.queued = false;
     const socket = this.socket;
     if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
@@ -173,7 +188,6 @@ export class Outbound implements Flushable {
       this.state = 'ended';
       socket.end();
     }
-    this.settle();
   }
 
   /** The transport has taken the whole write. */
@@ -181,7 +195,8 @@ export class Outbound implements Flushable {
     this.written += this.writing;
     this.writing = 0;
     this.owner.progressed();
-    this.flush();
+    this.write();
+    this.settle();
   }
 
   private get unsent(): number {
@@ -197,8 +212,12 @@ export class Outbound implements Flushable {
   private fits(): boolean {
     const { maxBuffered, overflow } = this.limits;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) this.flush();
-    else if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
+    if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) {
+      this.watermark.update(this.bufferedBytes);
+      this.flush();
+      return true;
+    }
+    if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else

@@ -20,6 +20,7 @@ export interface Flushable {
  */
 export class Turn {
   private readonly later: (work: () => void) => void;
+  private readonly idle: (work: () => void) => void;
   private waiting: Flushable[] = [];
   private deliveries = 0;
   private scheduled = false;
@@ -32,6 +33,7 @@ export class Turn {
    * Makes one for a transport.
    *
    * @param later - runs a piece of work once the running code has ended, never within the call
+   * @param idle - runs a piece of work once the event loop has looked at all that it has, too; default `later`
    * @returns none
    * @emits none
    * @throws none
@@ -43,8 +45,9 @@ export class Turn {
    * ```
    * @see rule C3
    */
-  constructor(later: (work: () => void) => void) {
+  constructor(later: (work: () => void) => void, idle: (work: () => void) => void = later) {
     this.later = later;
+    this.idle = idle;
   }
 
   /**
@@ -84,6 +87,15 @@ export class Turn {
    */
   defer(work: () => void): void {
     this.later(work);
+  }
+
+  /**
+   * Runs `work` once the event loop has gone round: for what would otherwise keep it from doing so.
+   *
+   * @internal
+   */
+  rest(work: () => void): void {
+    this.idle(work);
   }
 
   private flush(): void {

@@ -102,9 +102,10 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
+    // Whatever goes on may lead to a new Hold, which all that follow are under then. The origin is first, so that inner
+    // sources that always have something don't keep others from beginning.
+    this.originGrip?.release();
     for (const run of this.runs) run.releaseInner();
-    // An inner Flow that goes on may lead to a new Hold, which all the others are under then.
-    if (this.holds === 0) this.originGrip?.release();
   }
 
   protected override _subscribe(subscriber: Subscriber<R>): TeardownLogic {
@@ -214,16 +215,14 @@ class Run<T, R> implements Unsubscribable {
       this.subscriber.error(error);
       return;
     }
-    // Whatever gives values within the call of `subscribe` has to be stopped from within them: a Flow gives none while
-    // it is held, and to all else `end` tells it.
     const inner: Inner = {
       grip: source instanceof Flow ? (source.hold() as Grip) : undefined,
       subscription: undefined,
     };
-    if (inner.grip === undefined) source = source.pipe(takeUntil(this.end));
-    let completed = false;
     this.inners.add(inner);
-    inner.subscription = source.subscribe({
+    let completed = false;
+    // What gives values without end within the call of `subscribe` can be stopped from within them by `end` alone.
+    inner.subscription = source.pipe(takeUntil(this.end)).subscribe({
       next: (result) => {
         this.subscriber.next(result);
       },

@@ -1,5 +1,5 @@
-import { Observable } from 'rxjs';
-import { type Channel, lingering } from '../channel.js';
+import { Observable, Subscription } from 'rxjs';
+import { type Channel, finished, lingering } from '../channel.js';
 
 /**
  * Sends each side's messages to the other, at the other's pace, and passes the FIN on in each direction: a proxy. Each
@@ -37,26 +37,42 @@ import { type Channel, lingering } from '../channel.js';
  */
 export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<never> {
   return new Observable<never>((subscriber) => {
-    let directions = 2;
-    const pass = (from: Channel<any, any>, to: Channel<any, any>) =>
-      to.sendFrom(from).subscribe({
-        complete: () => {
-          to.complete();
-          finished();
-        },
-        error: (reason: unknown) => {
-          failed(reason);
-        },
-      });
-    const finished = (): void => {
-      if (--directions === 0) subscriber.complete();
+    const directions = new Subscription();
+    /** The sides whose messages nobody can be given any more. */
+    const unwanted: Channel<any, any>[] = [];
+    let left = 2;
+    const done = (): void => {
+      if (--left > 0) return;
+      // Not earlier: a graceful close has only so much time, and the other direction takes as long as it takes.
+      for (const side of unwanted) void side[lingering]();
+      subscriber.complete();
     };
     const failed = (reason: unknown): void => {
+      directions.unsubscribe();
       a.error(reason);
       b.error(reason);
       subscriber.error(reason);
     };
-    subscriber.add(pass(a, b));
-    subscriber.add(pass(b, a));
+    const discard = (side: Channel<any, any>): void => {
+      unwanted.push(side);
+      directions.add(side.subscribe({ error: failed }));
+      done();
+    };
+    const pass = (from: Channel<any, any>, to: Channel<any, any>): void => {
+      const sending = to.sendFrom(from).subscribe({
+        complete: () => {
+          to.complete();
+          done();
+        },
+        error: (reason: unknown) => {
+          if (to[finished]) discard(from);
+          else failed(reason);
+        },
+      });
+      directions.add(sending);
+    };
+    pass(a, b);
+    if (!subscriber.closed) pass(b, a);
+    return directions;
   });
 }

@@ -10,7 +10,7 @@ import { scripted } from '../support/scripted.js';
 import { turns, until } from '../support/turns.js';
 
 /** Ends the turn, so that what was sent is handed to the kernel. */
-const flushed = (): Promise<void> => turns(1);
+const flushed = (): Promise<void> => turns(2);
 
 describe('what waits to be sent, with a kernel that does as the test says', () => {
   it('C4: bufferedBytes counts what was accepted and what the kernel has not taken, to the byte', async () => {

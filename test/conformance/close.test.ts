@@ -5,7 +5,7 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, pairAt, places, realPlaces } from '../support/places.js';
+import { acceptedAt, dialledAt, ends, realPlaces } from '../support/places.js';
 import { abort, readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';
@@ -13,9 +13,9 @@ import { turns, until } from '../support/turns.js';
 const codec = lines();
 const reply = Buffer.alloc(4 << 20, 'r');
 
-describe.each(places)('close(), over $name', (place) => {
+describe.each(ends)('close(), $name', ({ pair }) => {
   it('C11: it flushes what was sent, sends the FIN, and resolves once the peer has finished', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: false });
+    const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
     near.data.next(reply);
@@ -28,7 +28,7 @@ describe.each(places)('close(), over $name', (place) => {
   });
 
   it('C11: unread input is read and discarded, so the reply arrives whole', async () => {
-    const { near, far } = await pairAt(place, { maxBuffered: 1 << 26, halfOpen: true });
+    const { near, far } = await pair({ maxBuffered: 1 << 26, halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
     far.data.next(Buffer.alloc(8 << 20, 'pipelined'));
@@ -42,7 +42,7 @@ describe.each(places)('close(), over $name', (place) => {
   });
 
   it('C11: a subscriber that is flowing goes on getting everything until the FIN', async () => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: true });
+    const { near, far } = await pair({ codec, halfOpen: true });
     const here = record(near.data);
     const there = record(far.data);
     const closing = near.close();
@@ -58,7 +58,7 @@ describe.each(places)('close(), over $name', (place) => {
   });
 
   it('C11: from the moment that nobody is flowing, what comes is discarded', async () => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: true });
+    const { near, far } = await pair({ codec, halfOpen: true });
     const hold = near.data.hold();
     const here = record(near.data);
     far.data.next('waits');
@@ -76,7 +76,7 @@ describe.each(places)('close(), over $name', (place) => {
     ['holds', true],
     ['leaves', false],
   ])('C11: a subscriber that %s after close(), within next, does not keep it from ending', async (_, holds) => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
+    const { near, far } = await pair({ codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
     // Held for so long that the reading has stopped, with much waiting both here and there.
     const hold = near.data.hold();
     let closing: Promise<void> | undefined;
@@ -96,7 +96,7 @@ describe.each(places)('close(), over $name', (place) => {
   });
 
   it('C11: a second call gives the same promise; after the end it resolves', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: false });
+    const { near, far } = await pair({ halfOpen: false });
     const closing = near.close();
     expect(near.close()).toBe(closing);
     await closing;
@@ -108,7 +108,7 @@ describe.each(places)('close(), over $name', (place) => {
   });
 
   it('C11: both ends may close at once', async () => {
-    const { near, far } = await pairAt(place, { maxBuffered: 1 << 24 });
+    const { near, far } = await pair({ maxBuffered: 1 << 24 });
     near.data.next(reply);
     far.data.next(reply);
     await Promise.all([near.close(), far.close()]);
@@ -118,26 +118,26 @@ describe.each(places)('close(), over $name', (place) => {
   });
 
   it('C11: it resolves when a destroy or a failure comes in between, too', async () => {
-    const { near } = await pairAt(place, { halfOpen: true });
+    const { near } = await pair({ halfOpen: true });
     const closing = near.close();
     near.destroy();
     await closing;
     await near.close();
-    const other = await pairAt(place, { halfOpen: true });
+    const other = await pair({ halfOpen: true });
     const waiting = other.near.close();
     other.far.destroy();
     await waiting;
   });
 
   it('C11: at closeTimeout it is forced, and its promise resolves', async () => {
-    const { near, far } = await pairAt(place, { closeTimeout: 20, halfOpen: true });
+    const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
     record(far.data);
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
   it('C11: a peer that does not read the reply is forced, too', async () => {
-    const { near } = await pairAt(place, { closeTimeout: 20, halfOpen: true });
+    const { near } = await pair({ closeTimeout: 20, halfOpen: true });
     near.data.next(Buffer.alloc(16 << 20));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });

@@ -6,7 +6,7 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, pairAt, places, realPlaces } from '../support/places.js';
+import { acceptedAt, dialledAt, ends, pairAt, places, realPlaces } from '../support/places.js';
 import { readAll, readBytes } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';
@@ -14,9 +14,9 @@ import { turns, until } from '../support/turns.js';
 const codec = lines();
 const large = Buffer.alloc(4 << 20, 'x');
 
-describe.each(places)('half-close, over $name', (place) => {
+describe.each(ends)('half-close, $name', ({ place, pair }) => {
   it('C6: complete() flushes what was sent, ends the sending side, and receiving goes on', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: true });
+    const { near, far } = await pair({ halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
     const here = record(near.data);
@@ -36,7 +36,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C6: a second complete(), or one through another view, changes nothing', async () => {
-    const { near, far } = await pairAt(place, { codec });
+    const { near, far } = await pair({ codec });
     const there = record(far.data);
     near.data.next('a');
     near.data.complete();
@@ -47,7 +47,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C6: complete() before the first value is a FIN alone', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: true });
+    const { near, far } = await pair({ halfOpen: true });
     near.data.complete();
     const there = record(far.data);
     expect(await there.end()).toBe('complete');
@@ -56,7 +56,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C7: the FIN completes the receiving side after all that was received', async () => {
-    const { near, far } = await pairAt(place);
+    const { near, far } = await pair();
     let size = 0;
     const here = record(near.data, (chunk) => (size += chunk.length));
     far.data.next(large);
@@ -66,7 +66,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C7: with halfOpen the sending side goes on until complete()', async () => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: true });
+    const { near, far } = await pair({ codec, halfOpen: true });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
     expect(await here.end()).toBe('complete');
@@ -83,7 +83,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C7: without it what was sent is flushed and the sending side ends too', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: false });
+    const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
     const here = record(near.data);
@@ -97,7 +97,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C7: without it the sending side ends once all that the peer sent was emitted: answers still go out', async () => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: false });
+    const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
     const here = record(near.data, (line) => near.data.next(line.toUpperCase()));
@@ -113,7 +113,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C7: without it the sending side ends at once where nobody reads', async () => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: false });
+    const { near, far } = await pair({ codec, halfOpen: false });
     near.data.next('sent');
     far.data.next('unread');
     const there = record(far.data);
@@ -125,7 +125,7 @@ describe.each(places)('half-close, over $name', (place) => {
   });
 
   it('C7: a reader that leaves after the FIN, without having taken everything, ends it too', async () => {
-    const { near, far } = await pairAt(place, { codec, halfOpen: false });
+    const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
     const here = record(near.data);
@@ -139,6 +139,36 @@ describe.each(places)('half-close, over $name', (place) => {
     hold.release();
   });
 
+  it('C7: halfOpenTimeout after the FIN ends it with ERR_TIMEOUT_HALF_OPEN if nothing is written', async () => {
+    const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 20 });
+    const [here, there] = [record(near.data), record(far.data)];
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    expect(await firstValueFrom(near.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_TIMEOUT_HALF_OPEN' },
+    });
+    // The far end has sent its FIN, and unix sockets have no reset.
+    if (place.name === 'tcp') expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
+    else await there.end();
+  });
+
+  it('C7: halfOpenTimeout does not run before the FIN, nor after both have ended', async () => {
+    const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 1 });
+    const other = await pair({ halfOpen: true, halfOpenTimeout: 1 });
+    const told = record(other.near.data);
+    other.far.data.complete();
+    await told.end();
+    await firstValueFrom(other.near.closed);
+    // By now a timer of this length has run out.
+    expect(near.data.closed).toBe(false);
+    near.data.complete();
+    far.data.complete();
+    for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+  });
+});
+
+describe.each(places)('half-close, over $name', (place) => {
   it('C7: a server is half-open by default, and a client is not', async () => {
     const { near, far } = await pairAt(place);
     const [here, there] = [record(near.data), record(far.data)];
@@ -154,34 +184,6 @@ describe.each(places)('half-close, over $name', (place) => {
     other.far.data.complete();
     expect(await received.end()).toBe('complete');
     expect(other.near.data.closed).toBe(true);
-  });
-
-  it('C7: halfOpenTimeout after the FIN ends it with ERR_TIMEOUT_HALF_OPEN if nothing is written', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: true, halfOpenTimeout: 20 });
-    const [here, there] = [record(near.data), record(far.data)];
-    far.data.complete();
-    expect(await here.end()).toBe('complete');
-    expect(await firstValueFrom(near.closed)).toMatchObject({
-      reason: 'failed',
-      error: { code: 'ERR_TIMEOUT_HALF_OPEN' },
-    });
-    // The far end has sent its FIN, and unix sockets have no reset.
-    if (place.name === 'tcp') expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
-    else await there.end();
-  });
-
-  it('C7: halfOpenTimeout does not run before the FIN, nor after both have ended', async () => {
-    const { near, far } = await pairAt(place, { halfOpen: true, halfOpenTimeout: 1 });
-    const other = await pairAt(place, { halfOpen: true, halfOpenTimeout: 1 });
-    const told = record(other.near.data);
-    other.far.data.complete();
-    await told.end();
-    await firstValueFrom(other.near.closed);
-    // By now a timer of this length has run out.
-    expect(near.data.closed).toBe(false);
-    near.data.complete();
-    far.data.complete();
-    for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 });
 

@@ -75,6 +75,18 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
+  it('F2: a hold right after the subscription is in time, since subscribe emits nothing itself', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    far.data.next('a');
+    await until(() => near.stats.bytesRead === 2);
+    const recording = record(near.data);
+    const hold = near.data.hold();
+    await turns();
+    expect(recording.values).toEqual([]);
+    hold.release();
+    expect(recording.values).toEqual(['a']);
+  });
+
   it('F2: a Hold outlives its subscriber, and one taken before the first subscriber counts', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();

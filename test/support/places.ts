@@ -176,3 +176,25 @@ export async function dialledAt<In = Buffer, Out = Uint8Array | string>(
   const { client, connection } = await clientAt<In, Out>(place, address, options);
   return { near: connection, raw: await raw, client };
 }
+
+/** A pair as it looks from one of its ends, `near`. */
+export interface End {
+  readonly name: string;
+  readonly place: Place;
+  pair<In = Buffer, Out = Uint8Array | string>(
+    options?: ListenOptions<In, Out> & ConnectOptions<In, Out>,
+  ): Promise<{ near: Connection<In, Out>; far: Connection<In, Out> }>;
+}
+
+/** Every place, from the end that has dialled and from the end that was dialled. */
+export const ends: readonly End[] = places.flatMap((place): End[] => [
+  { name: `dialled over ${place.name}`, place, pair: (options) => pairAt(place, options) },
+  {
+    name: `accepted over ${place.name}`,
+    place,
+    pair: async (options) => {
+      const { near, far } = await pairAt(place, options);
+      return { near: far, far: near };
+    },
+  },
+]);

@@ -12,7 +12,10 @@ const there: Address = { transport: 'memory', name: 'there' };
 export class ScriptedSocket implements TransportSocket {
   readonly local = here;
   readonly remote = there;
-  readonly turn = new Turn((work) => process.nextTick(work));
+  readonly turn = new Turn(
+    (work) => process.nextTick(work),
+    (work) => setImmediate(work),
+  );
   /** What was written, one item for each write. */
   readonly writes: Buffer[] = [];
   /** Whether the kernel takes a write at once. */
