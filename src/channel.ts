@@ -22,6 +22,11 @@ import { Sending } from './sending.js';
 export const lingering: unique symbol = Symbol('rxjs-sockets.lingering');
 
 /**
+ * Sends what comes from a source that is held while the Channel is not writable.
+ */
+export const give: unique symbol = Symbol('rxjs-sockets.give');
+
+/**
  * Tells whether the sending side of a Channel has ended in order, so that what can't be sent any more is no failure.
  */
 export const finished: unique symbol = Symbol('rxjs-sockets.finished');
@@ -379,13 +384,19 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     return this.multicast.add(subscriber);
   }
 
-  private push(value: Out): Refusal | undefined {
+  /** @internal */
+  [give](value: Out): void {
+    const refusal = this.push(value, true);
+    if (typeof refusal === 'object') this.port.fail(refusal);
+  }
+
+  private push(value: Out, paced = false): Refusal | undefined {
     const { outbound } = this.port;
     if (outbound !== this.outbound) {
       this.outbound = outbound;
       this.encoder = this.codec.encoder();
     }
-    return outbound.push(this.encoder, value);
+    return outbound.push(this.encoder, value, paced);
   }
 }
 

@@ -209,11 +209,14 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.outbound = outbound ?? new Outbound(settings, this);
     this.outbound.owner = this;
     if (settings.idleTimeout > 0) {
-      this.idle = new Silence(settings.idleTimeout, () => {
-        this.fail(
-          new SocketError('ERR_TIMEOUT_IDLE', `nothing was received or written for ${settings.idleTimeout} ms`),
-        );
-      });
+      this.idle = new Silence(
+        settings.idleTimeout,
+        () => {
+          const message = `nothing was received or written for ${settings.idleTimeout} ms`;
+          this.fail(new SocketError('ERR_TIMEOUT_IDLE', message));
+        },
+        () => this.outbound.written,
+      );
     }
   }
 
@@ -299,7 +302,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   ended(channel: Reader, end: 'fin' | SocketError): void {
     this.inbound.detach(channel);
     channel.conclude(end);
-    this.endWithPeer();
+    // Whoever sends on what this channel gives has been told by then that there is no more.
+    this.defer(() => {
+      this.endWithPeer();
+    });
   }
 
   concluded(): void {
@@ -326,18 +332,19 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   finished(): void {
+    const { unread } = this.inbound;
     this.inbound.finish('fin');
-    this.endWithPeer();
+    if (unread) this.endWithPeer();
     if (this.outbound.ended || this.outcome !== undefined) return;
     const { halfOpenTimeout } = this.settings;
-    this.peerFinished = new Silence(halfOpenTimeout, () => {
-      this.fail(
-        new SocketError(
-          'ERR_TIMEOUT_HALF_OPEN',
-          `nothing was written for ${halfOpenTimeout} ms after the peer finished`,
-        ),
-      );
-    });
+    this.peerFinished = new Silence(
+      halfOpenTimeout,
+      () => {
+        const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
+        this.fail(new SocketError('ERR_TIMEOUT_HALF_OPEN', message));
+      },
+      () => this.outbound.written,
+    );
     this.peerFinished.start();
   }
 

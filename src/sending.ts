@@ -7,7 +7,7 @@ import {
   takeUntil,
   type Unsubscribable,
 } from 'rxjs';
-import type { Channel } from './channel.js';
+import { type Channel, give } from './channel.js';
 import { Flow } from './flow.js';
 import type { Grip } from './hold.js';
 import { closedError, type Outbound } from './io/outbound.js';
@@ -52,7 +52,8 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
   }
 
   next(value: T): void {
-    this.channel.next(value);
+    if (this.grip === undefined) this.channel.next(value);
+    else this.channel[give](value);
   }
 
   error(reason: unknown): void {

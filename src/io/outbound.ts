@@ -35,8 +35,6 @@ interface Waiter {
  * a write is under way they wait, and the next write takes them all (C3, C4).
  */
 export class Outbound implements Flushable {
-  /** How many bytes the transport has taken. */
-  written = 0;
   /** How many values `overflow: 'drop'` has dropped. */
   dropped = 0;
   /** While a connection is being dialled: `send` then waits for it (K7). */
@@ -49,8 +47,11 @@ export class Outbound implements Flushable {
   private readonly limits: OutboundLimits;
   private readonly buffer = new SendBuffer();
   private socket: TransportSocket | undefined;
+  /** The size of the writes that are done. */
+  private done = 0;
   /** The size of the write under way. */
   private writing = 0;
+  private reached = 0;
   private queued = false;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
@@ -71,6 +72,13 @@ export class Outbound implements Flushable {
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
     return this.buffer.size + this.unsent;
+  }
+
+  /** How many bytes the transport has taken, those of the write under way among them. */
+  get written(): number {
+    // A socket that is gone doesn't tell any more how far it had come.
+    this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
+    return this.reached;
   }
 
   /** Whether nothing more can be sent. */
@@ -95,8 +103,12 @@ export class Outbound implements Flushable {
     this.flush();
   }
 
-  /** Encodes `value` and has it written at the end of the turn, or says why not. */
-  push<T>(encoder: Encoder<T>, value: T): Refusal | undefined {
+  /**
+   * Encodes `value` and has it written at the end of the turn, or says why not.
+   *
+   * @param paced - whether the source waits while the channel is not writable: what it gives otherwise is always taken
+   */
+  push<T>(encoder: Encoder<T>, value: T, paced = false): Refusal | undefined {
     if (this.state !== 'open') return 'closed';
     const buffer = this.buffer;
     buffer.mark();
@@ -108,7 +120,7 @@ export class Outbound implements Flushable {
     }
     const mark = this.watermark.mark;
     const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
-    if (buffer.sizeAtMost + this.writing > limit && !this.fits()) return 'overflow';
+    if (buffer.sizeAtMost + this.writing > limit && !this.fits(paced)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -146,8 +158,7 @@ export class Outbound implements Flushable {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.state = 'ended';
-    // Of the write under way the kernel may have taken a part.
-    this.written += this.writing - this.unsent;
+    this.done = this.written;
     this.writing = 0;
     this.buffer.clear(false);
     this.watermark.close();
@@ -179,7 +190,7 @@ export class Outbound implements Flushable {
       this.writing = size;
       if (this.buffer.writeTo(socket)) {
         this.writing = 0;
-        this.written += size;
+        this.done += size;
         this.owner.progressed();
       }
     }
@@ -192,7 +203,7 @@ export class Outbound implements Flushable {
 
   /** The transport has taken the whole write. */
   taken(): void {
-    this.written += this.writing;
+    this.done += this.writing;
     this.writing = 0;
     this.owner.progressed();
     this.write();
@@ -205,11 +216,11 @@ export class Outbound implements Flushable {
 
   /** The offset in the stream of the end of what was accepted. */
   private get accepted(): number {
-    return this.written + this.writing + this.buffer.size;
+    return this.done + this.writing + this.buffer.size;
   }
 
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
-  private fits(): boolean {
+  private fits(paced: boolean): boolean {
     const { maxBuffered, overflow } = this.limits;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
     if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) {
@@ -217,7 +228,8 @@ export class Outbound implements Flushable {
       this.flush();
       return true;
     }
-    if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
+    const taken = paced && this.watermark.writable;
+    if (this.bufferedBytes > maxBuffered && !taken && this.buffer.sizeAtMark + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else

@@ -4,6 +4,7 @@ import { SocketError, systemError } from '../errors.js';
 import { Turn } from '../io/turn.js';
 import { AcceptGate } from './accept-gate.js';
 import { bindError } from './bind-error.js';
+import { hiddenReset } from './hidden-reset.js';
 import type {
   Dial,
   DialEvents,
@@ -151,7 +152,13 @@ class NodeSocket implements TransportSocket {
       events.received(chunk);
     });
     socket.on('end', () => {
-      events.finished();
+      const reset = hiddenReset(socket);
+      if (reset === undefined) {
+        events.finished();
+        return;
+      }
+      this.failure ??= reset;
+      socket.destroy();
     });
     socket.resume();
   }

@@ -1,8 +1,6 @@
 import type net from 'node:net';
-import fc from 'fast-check';
 import {
   concat,
-  EMPTY,
   filter,
   firstValueFrom,
   lastValueFrom,
@@ -12,7 +10,6 @@ import {
   repeat,
   retry,
   take,
-  takeWhile,
   timer,
   toArray,
 } from 'rxjs';
@@ -32,7 +29,7 @@ import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { settled } from '../support/peer.js';
-import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp, unix } from '../support/places.js';
+import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp } from '../support/places.js';
 import { readAll } from '../support/raw.js';
 import { Recording } from '../support/recording.js';
 import { until } from '../support/turns.js';
@@ -97,7 +94,8 @@ const discard = (connection: Connection): void => {
   connection.bytes.subscribe({ error: () => undefined });
 };
 
-const statuses = (recording: Recording<ConnectionState>): string[] => recording.values.map(({ status }) => status);
+const statuses = (recording: Recording<{ readonly status: string }>): string[] =>
+  recording.values.map(({ status }) => status);
 
 const whenConnected = <In, Out>(client: Observable<ConnectionState<In, Out>>): Promise<Connection<In, Out>> =>
   firstValueFrom(
@@ -125,7 +123,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     client.data.next('early');
     client.data.writable.subscribe();
     client.data.hold().release();
-    client.pipe(map(({ status }) => status));
+    void client.pipe(map(({ status }) => status));
     await settled();
     expect(accepted).toEqual([]);
     expect(client.data.closed).toBe(false);
@@ -182,7 +180,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await end).toMatchObject({ reason: 'finished' });
   });
 
-  it('K1: whoever subscribes after the last has left gets a new connection', async () => {
+  it('K8: whoever subscribes after the last has left gets a new connection', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     for (let round = 1; round <= 3; round++) {
@@ -197,7 +195,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 3);
   });
 
-  it('K1: each connection has a decoder and an encoder of its own', async () => {
+  it('K8: each connection has a decoder and an encoder of its own', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
       // An unfinished frame, for a connection that ends before the rest comes.
@@ -275,7 +273,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toBe('complete');
   });
 
-  it('C5: `send` resolves once the connection is there', async () => {
+  it('K9: `send` resolves once the connection is there', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const order: string[] = [];
@@ -283,6 +281,72 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await client.data.send('x').then(() => order.push('sent'));
     expect(order).toEqual(['connecting', 'connected', 'sent']);
     watching.unsubscribe();
+  });
+
+  it('K9: `send` resolves at once while nobody has subscribed', async () => {
+    const { address } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    await client.data.send('waits');
+    expect(client.data.bufferedBytes).toBe(6);
+    expect(await firstValueFrom(client.data)).toBe('waits');
+  });
+
+  it('K8: what is sent between the end and the next subscription is ignored', async () => {
+    const { address } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    client.data.next('first');
+    expect(await firstValueFrom(client.data)).toBe('first');
+    client.data.next('in between');
+    await expect(client.data.send('too')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    const line = firstValueFrom(client.data);
+    client.data.next('second');
+    expect(await line).toBe('second');
+  });
+
+  it.each([
+    ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
+    ['its states', (client: Client<Buffer, string>) => client.subscribe()],
+  ])(
+    'C7: with halfOpen the sending side goes on after the FIN, for whoever was subscribed to %s',
+    async (_what, subscribe) => {
+      const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+      const client = dial<Buffer, string>(address, { halfOpen: true });
+      const ended = firstValueFrom(client.data, { defaultValue: 'complete' });
+      const subscription = subscribe(client);
+      expect(await ended).toBe('complete');
+      await settled();
+      expect(client.data.closed).toBe(false);
+      await client.data.send('still ');
+      client.data.next('there');
+      client.data.complete();
+      const received = await firstValueFrom((accepted[0] as Connection).bytes.pipe(toArray()));
+      expect(Buffer.concat(received).toString()).toBe('still there');
+      subscription.unsubscribe();
+    },
+  );
+
+  it('K8: what is half-open is closed when the client is subscribed to anew', async () => {
+    const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+    const client = dial(address, { halfOpen: true });
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.next('for the first');
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.next('for the second');
+    client.data.complete();
+    await until(() => accepted.length === 2);
+    const received = accepted.map((connection) => firstValueFrom(connection.bytes.pipe(toArray())));
+    const texts = (await Promise.all(received)).map((chunks) => Buffer.concat(chunks).toString());
+    expect(texts).toEqual(['for the first', 'for the second']);
+  });
+
+  it('C8: destroying what is half-open resets it', async () => {
+    const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+    const client = dial(address, { halfOpen: true });
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.error('enough');
+    expect(client.data.closed).toBe(true);
+    discard(accepted[0] as Connection);
+    await firstValueFrom((accepted[0] as Connection).closed);
   });
 
   it('K3: a failure to connect is told as a state and as an error, to all, with the address', async () => {
@@ -366,14 +430,6 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   ])('K3: `client.data.pipe(retry(…))` dials again %s', async (_when, config) => {
     const address = await deadAddress(place);
     const client = dial(address);
-    const states: string[] = [];
-    const watching = client
-      .pipe(
-        retry({ delay: () => timer(0) }),
-        takeWhile(({ status }) => status !== 'connected', true),
-      )
-      .subscribe(({ status }) => states.push(status));
-    watching.unsubscribe();
     const recording = new Recording(client.data.pipe(retry({ count: 3, ...config })));
     expect(await recording.end()).toMatchObject({ code: refused(place) });
   });
@@ -383,30 +439,32 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     const client = dial<string>(address, { codec: lines() });
     let attempts = 0;
     const server = listen(address, place.options);
-    const connected = whenConnected(
-      client.pipe(
-        retry({
-          delay: () => {
-            if (++attempts < 3) return of(0);
-            const subscription = server.subscribe((connection) => {
-              discard(connection);
-              connection.bytes.next('welcome\n');
-            });
-            onTestFinished(() => {
-              subscription.unsubscribe();
-              for (const connection of server.connections) connection.destroy();
-            });
-            return server.listening;
-          },
-        }),
-      ),
+    const startServer = (): void => {
+      const subscription = server.subscribe((connection) => {
+        discard(connection);
+        connection.bytes.next('welcome\n');
+      });
+      onTestFinished(() => {
+        subscription.unsubscribe();
+        for (const connection of server.connections) connection.destroy();
+      });
+    };
+    const retried = client.pipe(
+      retry({
+        delay: () => {
+          if (++attempts < 3) return of(0);
+          startServer();
+          return server.listening;
+        },
+      }),
     );
+    const connected = whenConnected(retried);
     const line = firstValueFrom(client.data.pipe(retry({ delay: () => timer(0) })));
     await connected;
     expect(await line).toBe('welcome');
   });
 
-  it('K3: `repeat` dials again after a clean end', async () => {
+  it('K8: `repeat` dials again after a clean end', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.next('hello');
       connection.bytes.complete();
@@ -423,7 +481,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(6);
   });
 
-  it('K3: the `disconnected` of one subscription does not end another that it gives rise to', async () => {
+  it('K8: a client may be subscribed to again from within its `disconnected`', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     let second: Recording<ConnectionState> | undefined;
@@ -527,7 +585,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     (accepted[0] as net.Socket).end();
   });
 
-  it('K1: a new connection takes nothing from the one that is still being closed', async () => {
+  it('K8: a new connection takes nothing from the one that is still being closed', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const first = client.subscribe();

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import {
   concatMap,
   EMPTY,
+  endWith,
   filter,
+  repeat,
   firstValueFrom,
   from,
   lastValueFrom,
@@ -25,6 +27,7 @@ import {
   listen,
   type ListenOptions,
   mergeMapPaced,
+  parseAddress,
   concatMapPaced,
   type Server,
   SocketError,
@@ -55,7 +58,7 @@ const everywhere = places.map((place) => [place.name, place] as const);
 /** An address with a fixed name that nobody listens on. */
 async function freeAddress(place: Place): Promise<Address> {
   const address = await place.address();
-  if (place.name === 'memory') return { transport: 'memory', name: String(address).replace('memory:', '') };
+  if (place.name === 'memory') return parseAddress(address);
   if (place.name === 'unix') return { transport: 'unix', path: (address as { path: string }).path };
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -96,7 +99,7 @@ function listenAt(
 
 /** Subscribes for the length of the test and gives what is emitted, from the first on. */
 function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Connection<In, Out>> {
-  const arrivals = new ReplaySubject<Connection<In, Out>>();
+  const arrivals = new ReplaySubject<Connection<In, Out>>(Infinity);
   const subscription = server.subscribe(arrivals);
   onTestFinished(() => subscription.unsubscribe());
   return arrivals;
@@ -231,7 +234,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     await first(arrivals, 1);
   });
 
-  it('S1: `listening` gives the address to those who come early and to those who come late', async () => {
+  it('S10: `listening` gives the address to those who come early and to those who come late', async () => {
     const server = listenAt(place, await place.address());
     const early: unknown[] = [];
     server.listening.subscribe({ next: (bound) => early.push(bound), complete: () => early.push('complete') });
@@ -249,7 +252,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(late).toEqual([address, 'complete']);
   });
 
-  it('S1: `listening` completes when the server could not be bound, and when it is shut down', async () => {
+  it('S10: `listening` completes when the server could not be bound, and when it is shut down', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     const ofRefused = lastValueFrom(refused.listening, { defaultValue: 'complete' });
@@ -258,7 +261,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 
     const stopped = listenAt(place, await place.address());
     const ofStopped = firstValueFrom(stopped.listening.pipe(toArray()));
-    arrivalsOf(stopped);
+    stopped.subscribe();
     const bound = await firstValueFrom(stopped.listening);
     const shutdown = stopped.shutdown();
     expect(await ofStopped).toEqual([bound]);
@@ -268,7 +271,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
   });
 
-  it('S1: `listening` completes for those who asked before a server was shut down that never listened', async () => {
+  it('S10: `listening` completes for those who asked before a server was shut down that never listened', async () => {
     const server = listenAt(place, await place.address());
     const told = firstValueFrom(server.listening.pipe(toArray()));
     await server.shutdown();
@@ -276,7 +279,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(server.pipe(toArray()))).toEqual([]);
   });
 
-  it('S1: a server that is shut down binds nothing any more', async () => {
+  it('S11: a server that is shut down binds nothing any more', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     const arrivals = arrivalsOf(server);
@@ -287,8 +290,39 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await dialling(place, address)).toBe(nobody(place));
   });
 
+  it('S10: `listening` tells the address of the next run to those who ask again', async () => {
+    const server = listenAt(place, await place.address());
+    const told: (Address | 'complete')[] = [];
+    const listening = server.listening
+      .pipe(endWith('complete' as const), repeat(2))
+      .subscribe((address) => told.push(address));
+    for (let round = 0; round < 2; round++) {
+      const subscription = server.subscribe();
+      const bound = await firstValueFrom(server.listening);
+      subscription.unsubscribe();
+      expect(told.slice(round * 2)).toEqual([bound, 'complete']);
+    }
+    listening.unsubscribe();
+  });
+
+  it('S11: a failure to bind and the end are told at once, also while the server is held', async () => {
+    const { address } = await serverAt(place, () => undefined);
+    const refused = listenAt(place, address);
+    refused.hold();
+    await expect(firstValueFrom(refused)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+
+    const stopped = listenAt(place, await place.address());
+    const ended = firstValueFrom(stopped.pipe(toArray()));
+    const bound = await firstValueFrom(stopped.listening);
+    stopped.hold();
+    const [peer] = await numberedPeers(place, bound, 1);
+    await stopped.shutdown();
+    expect(await ended).toEqual([]);
+    expect(['ECONNRESET', 'EPIPE']).toContain(await peer?.ended);
+  });
+
   it('S2: emits each client once, in the order in which they came', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     await numberedPeers(place, address, 8);
     const connections = await first(arrivals, 8);
@@ -298,7 +332,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S2: each connection bears the names of its two ends', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { address } = await serverAt(place, (connection) => arrivals.next(connection));
     const client = connect(address, place.options);
     const state = await firstValueFrom(
@@ -312,7 +346,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S2: nothing is lost of what a client sent before it was served', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     const hold = server.hold();
     const peers = await numberedPeers(place, address, 4);
@@ -325,7 +359,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S2: a client that has gone before it was served is emitted, and its end is told', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { halfOpen: false };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
     const hold = server.hold();
@@ -356,7 +390,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     const { address } = await serverAt(place, () => undefined);
     const server = listenAt(place, address);
     const codes = await Promise.all(
-      [1, 2, 3].map(() => firstValueFrom(server).catch((reason: SocketError) => reason.code)),
+      [1, 2, 3].map(() => firstValueFrom(server).catch((reason: unknown) => (reason as SocketError).code)),
     );
     expect(codes).toEqual(['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE']);
   });
@@ -367,7 +401,8 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     owner.subscription.unsubscribe();
-    arrivalsOf(server);
+    const subscription = server.subscribe();
+    onTestFinished(() => subscription.unsubscribe());
     expect(await firstValueFrom(server.listening)).toEqual(owner.address);
   });
 
@@ -399,7 +434,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     ['in the process, where the listener cannot be stopped', ungated],
   ])('S5: waiting %s', (_where, prepared) => {
     const open = async (options: ListenOptions = {}) => {
-      const arrivals = new ReplaySubject<Connection>();
+      const arrivals = new ReplaySubject<Connection>(Infinity);
       const opened = await serverAt(prepared(place), (connection) => arrivals.next(connection), options);
       return { ...opened, arrivals };
     };
@@ -530,7 +565,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: what waits in the kernel does not count in `acceptQueue`', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), { acceptQueue: 1 });
     const incidents: SocketError[] = [];
     server.incidents.subscribe((error) => incidents.push(error));
@@ -543,7 +578,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: holding in the middle of a burst leaves the rest of it in the kernel', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(
       place,
       (connection) => {
@@ -565,10 +600,10 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: one over `acceptQueue` is reset and told, where the listener cannot be stopped', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { acceptQueue: 3 };
     const { server, address } = await serverAt(ungated(place), (connection) => arrivals.next(connection), options);
-    const incidents = new ReplaySubject<SocketError>();
+    const incidents = new ReplaySubject<SocketError>(Infinity);
     server.incidents.subscribe(incidents);
     const hold = server.hold();
     const peers = await numberedPeers(place, address, 5);
@@ -585,10 +620,10 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: one over `maxConnections` is reset and told, and the server goes on', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { maxConnections: 2 };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
-    const incidents = new ReplaySubject<SocketError>();
+    const incidents = new ReplaySubject<SocketError>(Infinity);
     server.incidents.subscribe(incidents);
     const peers = await numberedPeers(place, address, 3);
     const [incident] = await first(incidents, 1);
@@ -609,7 +644,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 
   it('S1: `connections` has a connection from its emission to its end', async () => {
     let atEmission = false;
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => {
       atEmission = server.connections.has(connection);
       arrivals.next(connection);
@@ -735,7 +770,7 @@ describe('a server on real sockets', () => {
   });
 
   it('S5: the kernel holds the clients of a TCP server that is held', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(tcp, (connection) => arrivals.next(connection));
     const { port } = address as { port: number };
     const hold = server.hold();
@@ -750,7 +785,7 @@ describe('a server on real sockets', () => {
   });
 
   it('S5: the kernel holds the clients of a unix server that is held, up to `backlog`', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(unix, (connection) => arrivals.next(connection), { backlog: 2 });
     const hold = server.hold();
     // Linux takes one more than asked for.
@@ -766,7 +801,7 @@ describe('a server on real sockets', () => {
 
   it('S5: a server that is held and released in one turn goes on', async () => {
     for (const place of [tcp, unix, memory()]) {
-      const arrivals = new ReplaySubject<Connection>();
+      const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
       for (let round = 0; round < 10; round++) server.hold().release();
       await peerAt(place, address);
