@@ -14,17 +14,12 @@ import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { closedError, type Outbound, type Refusal } from './io/outbound.js';
 import { type FlowSource, Multicast } from './multicast.js';
-import { Sending } from './sending.js';
+import { give, Sending } from './sending.js';
 
 /**
  * Closes the connection behind a Channel gracefully.
  */
 export const lingering: unique symbol = Symbol('rxjs-sockets.lingering');
-
-/**
- * Sends what comes from a source that is held while the Channel is not writable.
- */
-export const give: unique symbol = Symbol('rxjs-sockets.give');
 
 /**
  * Tells whether the sending side of a Channel has ended in order, so that what can't be sent any more is no failure.

@@ -1,6 +1,6 @@
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
-import { SocketError } from './errors.js';
+import { shown, SocketError } from './errors.js';
 import type { Transport } from './transport/transport.js';
 
 /**
@@ -187,7 +187,7 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
 export function transportOf(options: { readonly transport?: Transport }, otherwise: Transport): Transport {
   const transport: unknown = options.transport;
   if (transport === undefined) return otherwise;
-  if (!hasMethods(transport, 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
+  if (!hasMethods(transport, 'check', 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
   return transport as Transport;
 }
 
@@ -263,5 +263,5 @@ function hasMethods(value: unknown, ...names: string[]): boolean {
 }
 
 function invalid(name: string, value: unknown, wanted: string): SocketError {
-  return new SocketError('ERR_OPTION_INVALID', `${name} must be ${wanted}, not ${String(value)}`);
+  return new SocketError('ERR_OPTION_INVALID', `${name} must be ${wanted}, not ${shown(value)}`);
 }

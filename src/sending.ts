@@ -7,11 +7,16 @@ import {
   takeUntil,
   type Unsubscribable,
 } from 'rxjs';
-import { type Channel, give } from './channel.js';
+import type { Channel } from './channel.js';
 import { Flow } from './flow.js';
 import type { Grip } from './hold.js';
 import { closedError, type Outbound } from './io/outbound.js';
 import { pacedFrom } from './pulled-flow.js';
+
+/**
+ * Has a Channel send what comes from a source that is held while the Channel is not writable.
+ */
+export const give: unique symbol = Symbol('rxjs-sockets.give');
 
 /** One `sendFrom` under way: the source is held, or not pulled, while the channel is not writable (C5). */
 export class Sending<T> implements Observer<T>, Unsubscribable {

@@ -29,7 +29,7 @@ import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { settled } from '../support/peer.js';
-import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp } from '../support/places.js';
+import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp, unix } from '../support/places.js';
 import { readAll } from '../support/raw.js';
 import { Recording } from '../support/recording.js';
 import { until } from '../support/turns.js';
@@ -626,19 +626,73 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
   });
 });
 
+describe('a client on real sockets', () => {
+  it('K3: of a name with several addresses, the one that answers is taken', async () => {
+    const { address, accepted } = await rawAccepting(tcp);
+    const { port } = address as { port: number };
+    const client = connect({ host: 'localhost', port });
+    const recording = new Recording(client);
+    await recording.count(2);
+    await until(() => accepted.length === 1);
+    expect(recording.values[1]).toMatchObject({
+      status: 'connected',
+      connection: { remote: { transport: 'tcp', host: '127.0.0.1', port } },
+    });
+    recording.subscription.unsubscribe();
+    for (const socket of accepted) socket.end();
+  });
+
+  it('K3: where none of them answers, the code is that of the first, and the message tells all', async () => {
+    const { port } = (await deadAddress(tcp)) as { port: number };
+    const error = await new Recording(connect({ host: 'localhost', port })).end();
+    expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
+    expect((error as SocketError).message).toContain(`127.0.0.1:${port}`);
+  });
+
+  it('K3: a name that does not exist is an error notification', async () => {
+    const error = await new Recording(connect('tcp://no-such-host.invalid:1')).end();
+    expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
+  });
+
+  it('K3: a unix socket of which the listen queue is full is EAGAIN', async () => {
+    const { address, server } = await serverAt(unix, () => undefined, { backlog: 1 });
+    const hold = server.hold();
+    const waiting = [connect(address), connect(address)];
+    const subscriptions = waiting.map((client) => client.subscribe());
+    await settled();
+    expect(await new Recording(connect(address)).end()).toMatchObject({ code: 'EAGAIN', address });
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    hold.release();
+    await until(() => {
+      for (const connection of server.connections) echo(connection);
+      return server.connections.size === 0;
+    });
+  });
+
+  it('K7: leaving while the name is looked up dials nothing', async () => {
+    const { address, accepted } = await rawAccepting(tcp);
+    const { port } = address as { port: number };
+    const recording = new Recording(connect({ host: 'localhost', port }));
+    recording.subscription.unsubscribe();
+    await settled();
+    expect(accepted).toEqual([]);
+    expect(statuses(recording)).toEqual(['connecting']);
+  });
+});
+
 /** A listener of which the queue is full: who dials it now has to wait. */
 async function fullServer(place: Place) {
-  const { server, address } = await serverAt(place, () => undefined, { backlog: 1 });
+  const { server, address, subscription } = await serverAt(place, () => undefined, { backlog: 1 });
   const hold = server.hold();
   // Linux takes one more than it is asked for.
   const clients = Array.from({ length: place.name === 'tcp' ? 2 : 1 }, () => connect(address, place.options));
   for (const client of clients) {
     const connected = whenConnected(client);
-    const subscription = client.pipe(retry()).subscribe();
-    onTestFinished(() => subscription.unsubscribe());
+    const watching = client.subscribe({ error: () => undefined });
+    onTestFinished(() => watching.unsubscribe());
     await connected;
   }
-  return { server, address, hold, subscriptions: clients };
+  return { server, address, hold, subscription };
 }
 
 describe.each(named([tcp, memory()]))('a client of a listener on %s that is full', (_name, place) => {
@@ -676,6 +730,18 @@ describe.each(named([tcp, memory()]))('a client of a listener on %s that is full
     await staying.count(2);
     expect(statuses(staying)[1]).toBe('connected');
     staying.subscription.unsubscribe();
+  });
+
+  it('K3: an attempt that still waits when the listener is closed is refused', async () => {
+    const { address, subscription } = await fullServer(place);
+    const client = connect(address, place.options);
+    const recording = new Recording(client);
+    await settled();
+    expect(statuses(recording)).toEqual(['connecting']);
+    subscription.unsubscribe();
+    // TCP finds out when it tries again, after a second.
+    expect(await recording.end()).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
 
   it('K7: an attempt that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {

@@ -11,7 +11,7 @@ import { turns, until } from '../support/turns.js';
 const codec = lines();
 const large = Buffer.alloc(4 << 20, 'x');
 
-describe.each(ends)('half-close, $name', ({ place, pair }) => {
+describe.each(ends)('half-close, $name', ({ pair }) => {
   it('C6: complete() flushes what was sent, ends the sending side, and receiving goes on', async () => {
     const { near, far } = await pair({ halfOpen: true });
     let size = 0;
@@ -119,6 +119,27 @@ describe.each(ends)('half-close, $name', ({ place, pair }) => {
     expect(there.values).toEqual(['sent']);
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
     expect(await firstValueFrom(near.data)).toBe('unread');
+  });
+
+  it('C7: of two views one may leave after the FIN: the other still has to read', async () => {
+    const { near, far } = await pair({ codec, halfOpen: false });
+    const hold = near.data.hold();
+    const here = record(near.data);
+    const bytes = near.bytes.hold();
+    const other = record(near.bytes);
+    far.data.next('question');
+    far.data.complete();
+    await until(() => near.stats.bytesRead === 9);
+    await turns();
+    other.subscription.unsubscribe();
+    bytes.release();
+    await turns();
+    expect(near.data.closed).toBe(false);
+    near.data.next('answer');
+    hold.release();
+    const there = record(far.data);
+    expect(await there.end()).toBe('complete');
+    expect([here.values, there.values]).toEqual([['question'], ['answer']]);
   });
 
   it('C7: a reader that leaves after the FIN, without having taken everything, ends it too', async () => {

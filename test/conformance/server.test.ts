@@ -4,6 +4,7 @@ import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
+  catchError,
   concatMap,
   EMPTY,
   endWith,
@@ -797,6 +798,38 @@ describe('a server on real sockets', () => {
     expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     await rawClient(address);
     await first(arrivals, 4);
+  });
+
+  it('S1: an abstract name makes no file, and is given back', async () => {
+    const name = `rxjs-sockets-${process.pid}-${Math.random()}`;
+    for (let round = 0; round < 2; round++) {
+      const server = listenAt(unix, `unix:@${name}`);
+      const arrivals = arrivalsOf(server);
+      expect(await firstValueFrom(server.listening)).toEqual({ transport: 'unix', path: `\0${name}` });
+      const client = connect(`unix:@${name}`);
+      const text = firstValueFrom(client.data);
+      const [connection] = await first(arrivals, 1);
+      connection?.data.next('hello');
+      expect((await text).toString()).toBe('hello');
+      expect(connection?.local).toEqual({ transport: 'unix', path: `\0${name}` });
+      await connection?.close();
+      await server.shutdown();
+    }
+    expect(existsSync(name) || existsSync(`@${name}`)).toBe(false);
+  });
+
+  it('S2: a client that comes over IPv4 to a server on both has its IPv4 address', async (context) => {
+    const server = listenAt(tcp, { port: 0, host: '::' });
+    const arrivals = arrivalsOf(server);
+    const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });
+    if (address === undefined) context.skip('there is no IPv6');
+    const { port } = address as { port: number };
+    expect(address).toEqual({ transport: 'tcp', host: '::', port });
+    await rawClient({ transport: 'tcp', host: '127.0.0.1', port });
+    await rawClient({ transport: 'tcp', host: '::1', port });
+    const connections = await first(arrivals, 2);
+    expect(connections.map(({ remote }) => (remote as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
+    expect(connections.map(({ local }) => (local as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
   });
 
   it('S5: a server that is held and released in one turn goes on', async () => {
