@@ -70,5 +70,10 @@ export default defineConfig(
       'rxjs-x/no-ignored-default-value': 'off',
     },
   },
-  { files: ['**/*.js', '**/*.mjs'], languageOptions: { globals: { console: 'readonly', process: 'readonly' } } },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: {
+      globals: { Buffer: 'readonly', console: 'readonly', process: 'readonly', setImmediate: 'readonly' },
+    },
+  },
 );

@@ -1,4 +1,4 @@
-import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable, type Subscription } from 'rxjs';
+import { AsyncSubject, ignoreElements, lastValueFrom, type Observable } from 'rxjs';
 import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
@@ -6,6 +6,7 @@ import { SocketError } from './errors.js';
 import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import { Silence } from './io/silence.js';
+import { Timer } from './io/timer.js';
 import type { ConnectionSettings } from './options.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
 
@@ -185,8 +186,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly onGone: ((outcome: Closed) => void) | undefined;
   private peerFinished: Silence | undefined;
-  private claim: Subscription | undefined;
-  private forced: Subscription | undefined;
+  private claim: Timer | undefined;
+  private forced: Timer | undefined;
   private closing: Promise<void> | undefined;
   private cut: Cut | undefined;
   private outcome: Closed | undefined;
@@ -257,9 +258,9 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.idle?.start();
     const { claimTimeout } = this.settings;
     if (claimTimeout > 0 && !this.inbound.claimed) {
-      this.claim = asyncScheduler.schedule(() => {
+      this.claim = new Timer(claimTimeout, () => {
         this.unclaimed(claimTimeout);
-      }, claimTimeout);
+      });
     }
   }
 
@@ -388,9 +389,9 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
     if (limit > 0) {
-      this.forced = asyncScheduler.schedule(() => {
+      this.forced = new Timer(limit, () => {
         this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
-      }, limit);
+      });
     }
     this.claim?.unsubscribe();
     this.outbound.complete();

@@ -136,6 +136,26 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly connectTimeout?: number;
 }
 
+/** Every option there is: what `listen` and `connect` share is often kept in one object, with what only one of them has. */
+const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOptions>([
+  'codec',
+  'highWaterMark',
+  'maxBuffered',
+  'overflow',
+  'idleTimeout',
+  'halfOpen',
+  'halfOpenTimeout',
+  'closeTimeout',
+  'claimTimeout',
+  'noDelay',
+  'keepAlive',
+  'transport',
+  'backlog',
+  'acceptQueue',
+  'maxConnections',
+  'connectTimeout',
+]);
+
 /** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
 export interface ConnectionSettings<In, Out> {
   readonly codec: Codec<In, Out>;
@@ -166,6 +186,7 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
 /** Checks the options of `listen` and fills in the defaults (A5). */
 export function listenSettings<In, Out>(options: ListenOptions<In, Out>): ListenSettings<In, Out> {
   assertObject(options);
+  assertKnown(options);
   return {
     ...connectionSettings(options, true),
     backlog: count('backlog', options.backlog, 4_096),
@@ -177,6 +198,7 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
 /** Checks the options of `connect` and fills in the defaults (A5). */
 export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): ConnectSettings<In, Out> {
   assertObject(options);
+  assertKnown(options);
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
@@ -219,7 +241,7 @@ function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
 }
 
 /** A timer of 2³¹ ms and more would fire at once. */
-function duration(name: string, value: number | undefined, otherwise: number): number {
+export function duration(name: string, value: number | undefined, otherwise: number): number {
   if (value === undefined) return otherwise;
   if (typeof value !== 'number' || !(value >= 0 && value < 2 ** 31)) {
     throw invalid(name, value, 'a number of milliseconds from 0 (never) to under 2^31');
@@ -255,6 +277,15 @@ function oneOf<T extends string>(name: string, value: T | undefined, choices: re
 function assertObject(options: unknown): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw invalid('options', options, 'an object');
+}
+
+/** An option that is passed over in silence may be the one that was to make it safe. */
+function assertKnown(options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !names.has(name)) {
+      throw new SocketError('ERR_OPTION_INVALID', `${name} is no option in this version`);
+    }
+  }
 }
 
 function hasMethods(value: unknown, ...names: string[]): boolean {

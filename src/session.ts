@@ -1,4 +1,4 @@
-import { asyncScheduler, type Subscriber, type Subscription, type TeardownLogic } from 'rxjs';
+import type { Subscriber, TeardownLogic } from 'rxjs';
 import { type Address, formatAddress } from './address.js';
 import { Channel, type Port } from './channel.js';
 import type { ConnectionState } from './client-state.js';
@@ -6,12 +6,13 @@ import { type Closed, SocketConnection } from './connection.js';
 import { SocketError } from './errors.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
+import { Timer } from './io/timer.js';
 import type { ConnectSettings } from './options.js';
 import type { Dial, DialEvents, Transport, TransportSocket } from './transport/transport.js';
 
 type Phase =
   | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Subscription | undefined }
+  | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Timer | undefined }
   | { readonly name: 'connected' };
 
 const idle = { name: 'idle' } as const;
@@ -137,8 +138,16 @@ export class Session<In, Out> implements Port, OutboundOwner {
     this.outbound.expecting = true;
     const { early } = this;
     this.early = undefined;
-    this.dial();
-    if (early !== undefined) this.giveUp(early);
+    if (early === undefined) this.dial();
+    else this.failEarly(early);
+  }
+
+  /** What went wrong beforehand is told as the end of an attempt that is not made. */
+  private failEarly(error: SocketError): void {
+    const phase: Phase = { name: 'connecting', dial: { abort: () => undefined }, timer: undefined };
+    this.phase = phase;
+    this.emit({ status: 'connecting', attempt: this.attempt, address: this.address });
+    if (this.phase === phase) this.failed(error);
   }
 
   private dial(): void {
@@ -157,11 +166,11 @@ export class Session<In, Out> implements Port, OutboundOwner {
     const timer =
       connectTimeout === 0
         ? undefined
-        : asyncScheduler.schedule(() => {
+        : new Timer(connectTimeout, () => {
             const where = formatAddress(this.address);
             const message = `no connection to ${where} within ${connectTimeout} ms`;
             this.giveUp(new SocketError('ERR_TIMEOUT_CONNECT', message, { address: this.address }));
-          }, connectTimeout);
+          });
     const phase: Phase = { name: 'connecting', dial, timer };
     this.phase = phase;
     this.emit({ status: 'connecting', attempt: this.attempt, address: this.address });

@@ -29,7 +29,7 @@ const layers: readonly (readonly string[])[] = [
   ['options'],
   // what carries the bytes, and what lies in them
   ['transport/*', 'codecs/*', 'bytes'],
-  ['io/turn', 'io/silence', 'codec'],
+  ['io/turn', 'io/silence', 'io/timer', 'codec', 'well-formed'],
   ['address', 'services'],
   ['errors'],
 ];

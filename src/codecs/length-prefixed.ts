@@ -1,7 +1,7 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
-import { isWellFormed } from './utf8.js';
+import { isWellFormed } from '../well-formed.js';
 
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.

@@ -1,7 +1,8 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
-import { decodeUtf8, isWellFormed } from './utf8.js';
+import { isWellFormed } from '../well-formed.js';
+import { decodeUtf8 } from './utf8.js';
 
 /**
  * Sets how {@link lines} are written and how long they may be.

@@ -3,7 +3,7 @@ import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from './byte-queue.js';
 
 /** Up to here bytes are read that nobody has asked for, so that the peer's end is noticed (F1, F3). */
-export const readAhead = 65_536;
+const readAhead = 65_536;
 
 /** A view of the received bytes that somebody is subscribed to. */
 export interface Reader {

@@ -23,6 +23,11 @@ export interface OutboundOwner {
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;
 
+/** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
+const largestWrite = 65_536;
+/** A part has half the high-water mark, so that the last but one being taken means that there is room; but not less. */
+const smallestPart = 16_384;
+
 /** Somebody who waits for the kernel to have taken everything up to `offset`. */
 interface Waiter {
   readonly offset: number;
@@ -52,6 +57,9 @@ export class Outbound implements Flushable {
   /** The size of the write under way. */
   private writing = 0;
   private reached = 0;
+  /** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
+  private parts: Uint8Array[][] = [];
+  private partsSize = 0;
   private queued = false;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
@@ -71,7 +79,7 @@ export class Outbound implements Flushable {
 
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
-    return this.buffer.size + this.unsent;
+    return this.buffer.size + this.partsSize + this.unsent;
   }
 
   /** How many bytes the transport has taken, those of the write under way among them. */
@@ -120,7 +128,7 @@ export class Outbound implements Flushable {
     }
     const mark = this.watermark.mark;
     const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
-    if (buffer.sizeAtMost + this.writing > limit && !this.fits(paced)) return 'overflow';
+    if (buffer.sizeAtMost + this.partsSize + this.writing > limit && !this.fits(paced)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -138,7 +146,7 @@ export class Outbound implements Flushable {
 
   /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
-    if (this.writing + this.buffer.size === 0) resolve();
+    if (this.writing + this.partsSize + this.buffer.size === 0) resolve();
     else this.flushers.push({ offset: this.accepted, resolve, reject });
   }
 
@@ -161,6 +169,8 @@ export class Outbound implements Flushable {
     this.done = this.written;
     this.writing = 0;
     this.buffer.clear(false);
+    this.parts = [];
+    this.partsSize = 0;
     this.watermark.close();
     for (const list of [this.senders, this.flushers]) {
       for (const waiter of list.splice(0)) {
@@ -185,20 +195,32 @@ export class Outbound implements Flushable {
     this.queued = false;
     const socket = this.socket;
     if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
-    const size = this.buffer.size;
-    if (size > 0) {
-      this.writing = size;
-      if (this.buffer.writeTo(socket)) {
-        this.writing = 0;
-        this.done += size;
-        this.owner.progressed();
-      }
-    }
+    const before = this.done;
+    while (this.writing === 0 && this.writeNext(socket));
+    if (this.done > before) this.owner.progressed();
     // Not while a write is under way: a socket that is ending can't be reset any more.
     if (this.state === 'ending' && this.writing === 0) {
       this.state = 'ended';
       socket.end();
     }
+  }
+
+  /** Writes what may go at once; gives whether there was anything. */
+  private writeNext(socket: TransportSocket): boolean {
+    const size = this.buffer.size;
+    if (this.parts.length === 0 && size > largestWrite) {
+      this.parts = this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
+      this.partsSize = size;
+    }
+    const part = this.parts.shift();
+    if (part === undefined && size === 0) return false;
+    this.writing = part === undefined ? size : sizeOf(part);
+    if (part !== undefined) this.partsSize -= this.writing;
+    if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part)) {
+      this.done += this.writing;
+      this.writing = 0;
+    }
+    return true;
   }
 
   /** The transport has taken the whole write. */
@@ -216,7 +238,7 @@ export class Outbound implements Flushable {
 
   /** The offset in the stream of the end of what was accepted. */
   private get accepted(): number {
-    return this.done + this.writing + this.buffer.size;
+    return this.done + this.writing + this.partsSize + this.buffer.size;
   }
 
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
@@ -229,7 +251,7 @@ export class Outbound implements Flushable {
       return true;
     }
     const taken = paced && this.watermark.writable;
-    if (this.bufferedBytes > maxBuffered && !taken && this.buffer.sizeAtMark + this.unsent > 0) {
+    if (this.bufferedBytes > maxBuffered && !taken && this.buffer.sizeAtMark + this.partsSize + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else
@@ -244,13 +266,20 @@ export class Outbound implements Flushable {
 
   private settle(): void {
     this.watermark.update(this.bufferedBytes);
-    if (this.senders.length > 0) this.wake(this.senders, this.watermark.writable);
+    // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
+    if (this.senders.length > 0 && (this.watermark.writable || this.closed)) this.wake(this.senders, !this.closed);
     if (this.flushers.length > 0) this.wake(this.flushers, false);
   }
 
   private wake(waiters: Waiter[], all: boolean): void {
     while (waiters[0] !== undefined && (all || waiters[0].offset <= this.written)) waiters.shift()?.resolve();
   }
+}
+
+function sizeOf(pieces: readonly Uint8Array[]): number {
+  let size = 0;
+  for (const piece of pieces) size += piece.length;
+  return size;
 }
 
 function encodeError(cause: unknown): SocketError {

@@ -1,4 +1,5 @@
-import { asyncScheduler, type Subscription } from 'rxjs';
+import { asyncScheduler } from 'rxjs';
+import { Timer } from './timer.js';
 
 /**
  * Tells when nothing has happened for a given time. It costs a clock reading whenever something happens, and one timer
@@ -9,7 +10,7 @@ export class Silence {
   private readonly expired: () => void;
   private readonly count: () => number;
   private counted = 0;
-  private timer: Subscription | undefined;
+  private timer: Timer | undefined;
   private last = 0;
 
   /**
@@ -46,7 +47,7 @@ export class Silence {
   }
 
   private wait(delay: number): void {
-    this.timer = asyncScheduler.schedule(() => {
+    this.timer = new Timer(delay, () => {
       if (this.count() !== this.counted) this.note();
       const left = this.last + this.limit - asyncScheduler.now();
       if (left > 0) {
@@ -55,6 +56,6 @@ export class Silence {
       }
       this.timer = undefined;
       this.expired();
-    }, delay);
+    });
   }
 }

@@ -19,7 +19,8 @@ import type {
 } from './transport.js';
 
 const turn = new Turn(
-  (work) => process.nextTick(work),
+  // What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it.
+  (work) => process.nextTick(() => queueMicrotask(() => process.nextTick(work))),
   (work) => setImmediate(work),
 );
 
@@ -39,7 +40,7 @@ function listen(address: Address, options: ListenerOptions, events: ListenerEven
   let closed = false;
   server.on('connection', (socket) => {
     if (closed) socket.destroy();
-    else events.connection(new NodeSocket(socket, localName(socket, address), remoteName(socket)));
+    else events.connection(new NodeSocket(socket, localName(socket, address), remoteName(socket, undefined, address)));
   });
   server.on('error', (cause) => {
     if (closed) return;
@@ -234,12 +235,11 @@ function localName(socket: net.Socket, unix: Address): Address {
   return tcpName(socket.localAddress, socket.localPort);
 }
 
-function remoteName(socket: net.Socket, dialled?: Address): Address {
-  if (dialled?.transport === 'unix') return dialled;
-  if (socket.remoteAddress === undefined && dialled !== undefined) return dialled;
-  return socket.remoteAddress === undefined
-    ? { transport: 'unix', path: '' }
-    : tcpName(socket.remoteAddress, socket.remotePort);
+function remoteName(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
+  if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
+  // A peer that has gone before it could be asked tells no address, whatever it came over.
+  if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return { transport: 'unix', path: '' };
+  return tcpName(socket.remoteAddress, socket.remotePort);
 }
 
 /** A peer that has gone before it could be asked has the unspecified address. */

@@ -1,7 +1,8 @@
 import { lastValueFrom, map } from 'rxjs';
-import { sendTo } from 'rxjs-sockets';
+import { type Connection, sendTo } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
-import { pairAt, places } from '../support/places.js';
+import { pairAt, places, rawClient, realPlaces, serverAt } from '../support/places.js';
+import { countWrites } from '../support/writes.js';
 
 describe.each(places)('a paced sender over $name', (place) => {
   it('C5: never overflows, however small maxBuffered is, and however large its values', async () => {
@@ -33,7 +34,12 @@ describe.each(places)('a paced sender over $name', (place) => {
   it('C7: completes what a channel sends of its own data when the peer finishes, without halfOpen too', async () => {
     for (const send of [true, false]) {
       const { near, far } = await pairAt(place, { halfOpen: false });
-      const echo = send ? near.data.sendFrom(near.data) : near.data.pipe(map(String), sendTo(near.data));
+      const echo = send
+        ? near.data.sendFrom(near.data)
+        : near.data.pipe(
+            map((chunk) => chunk.toString('latin1')),
+            sendTo(near.data),
+          );
       const done = lastValueFrom(echo, { defaultValue: 'flushed' });
       far.data.next('x'.repeat(300_000));
       far.data.complete();
@@ -42,5 +48,73 @@ describe.each(places)('a paced sender over $name', (place) => {
       expect(received).toBe(300_000);
       expect(await done).toBe('flushed');
     }
+  });
+});
+
+describe.each(realPlaces)('a slow plain peer over $name', (place) => {
+  const MiB = 1_048_576;
+
+  /** A peer that reads only what it is told to. */
+  async function slowPeer(options: object) {
+    let accepted: (connection: Connection) => void = () => undefined;
+    const connected = new Promise<Connection>((resolve) => {
+      accepted = resolve;
+    });
+    const { address } = await serverAt(place, (connection) => accepted(connection), options);
+    const raw = await rawClient(address);
+    raw.pause();
+    const connection = await connected;
+    const readUntil = async (condition: () => boolean): Promise<void> => {
+      while (!condition()) {
+        raw.read();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    return { connection, readUntil };
+  }
+
+  it('C5: makes the channel writable again as it takes one large write, not only at its end', async () => {
+    const { connection, readUntil } = await slowPeer({ highWaterMark: MiB, maxBuffered: 64 * MiB });
+    const seen: boolean[] = [];
+    connection.data.writable.subscribe({ next: (writable) => seen.push(writable) });
+    connection.data.next(Buffer.alloc(24 * MiB));
+    const more = connection.data.send(Buffer.alloc(1));
+    await readUntil(() => connection.data.bufferedBytes <= MiB / 2);
+    await more;
+    expect(seen).toEqual([true, false, true]);
+    connection.destroy();
+  });
+
+  it('C5: send waits for room, not only for its own value to be gone', async () => {
+    const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
+    let buffered = -1;
+    const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {
+      buffered = connection.data.bufferedBytes;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    connection.data.next(Buffer.alloc(20 * MiB));
+    let over = false;
+    void first.then(() => {
+      over = true;
+    });
+    await readUntil(() => over);
+    expect(buffered).toBeLessThanOrEqual(65_536);
+    connection.destroy();
+  });
+
+  it('C3: what a callback sends, and what it defers in promises and by nextTick, is one write', async () => {
+    const { connection } = await slowPeer({});
+    const writes = countWrites();
+    await new Promise<void>((resolve) => {
+      setTimeout(() => {
+        connection.data.next('a');
+        queueMicrotask(() => connection.data.next('b'));
+        process.nextTick(() => connection.data.next('c'));
+        void Promise.resolve().then(() => connection.data.next('d'));
+        setImmediate(resolve);
+      });
+    });
+    expect(writes.count).toBe(1);
+    connection.destroy();
   });
 });

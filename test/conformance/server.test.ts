@@ -578,6 +578,19 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
+  it('S5: a server that is held before it listens accepts nobody', async () => {
+    const server = listenAt(place, await place.address(), { acceptQueue: 1 });
+    const hold = server.hold();
+    const incidents: SocketError[] = [];
+    server.incidents.subscribe((error) => incidents.push(error));
+    const arrivals = arrivalsOf(server);
+    await numberedPeers(place, await firstValueFrom(server.listening), 6);
+    await settled();
+    hold.release();
+    expect(await Promise.all((await first(arrivals, 6)).map(firstText))).toEqual(numbers(6));
+    expect(incidents).toEqual([]);
+  });
+
   it('S5: holding in the middle of a burst leaves the rest of it in the kernel', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(

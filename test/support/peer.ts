@@ -55,7 +55,7 @@ async function realPeer(address: Address): Promise<Peer> {
 }
 
 /** A plain socket as a Peer. */
-export function peerOf(socket: net.Socket): Peer {
+function peerOf(socket: net.Socket): Peer {
   const inbox = new Inbox();
   socket.on('data', (chunk) => inbox.add(chunk));
   socket.on('end', () => inbox.finish('fin'));
