@@ -94,6 +94,10 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
     else this.listener?.hold();
   }
 
+  told(): void {
+    // A server that has ended has nothing to do after that.
+  }
+
   defer(work: () => void): void {
     queueMicrotask(work);
   }

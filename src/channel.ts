@@ -42,6 +42,8 @@ export interface Port {
   ended(channel: Reader, end: 'fin' | SocketError): void;
   /** The channel is about to tell its subscribers that the stream has ended. */
   concluded(channel: Reader): void;
+  /** They know: whoever sends on what the channel gives has had its chance (C7). */
+  told(): void;
   /** What was received can't be decoded: nothing that follows can be understood. */
   corrupted(error: SocketError): void;
   /** Whether there may be another stream after this one. */
@@ -460,6 +462,10 @@ class View<T> implements FlowSource<T>, Reader {
   toggled(flowing: boolean): void {
     // The reading stops when what waits is over its bound, and goes on when a frame is asked for.
     if (!flowing) this.port.inbound?.slacken();
+  }
+
+  told(): void {
+    this.port.told();
   }
 
   defer(work: () => void): void {

@@ -303,10 +303,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   ended(channel: Reader, end: 'fin' | SocketError): void {
     this.inbound.detach(channel);
     channel.conclude(end);
-    // Whoever sends on what this channel gives has been told by then that there is no more.
-    this.defer(() => {
-      this.endWithPeer();
-    });
+  }
+
+  told(): void {
+    this.endWithPeer();
   }
 
   concluded(): void {

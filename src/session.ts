@@ -87,6 +87,10 @@ export class Session<In, Out> implements Port, OutboundOwner {
     if (this.phase.name === 'connected' && this.isDeserted) this.phase = idle;
   }
 
+  told(): void {
+    this.source?.told();
+  }
+
   corrupted(error: SocketError): void {
     this.source?.corrupted(error);
   }

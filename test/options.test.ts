@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { firstValueFrom } from 'rxjs';
 import { type AddressInput, connect, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
@@ -77,6 +78,37 @@ describe('a bad option', () => {
         message: expect.stringContaining('options'),
       });
     }
+  });
+
+  it.each(['tls', 'mode', 'reconnect', 'highWatermark', 'maxbuffered', 'transport2'])(
+    'A5: %s, which is no option in this version, is refused, and named',
+    (option) => {
+      for (const create of [listen, connect]) {
+        expect(refusal(() => create('tcp://localhost:1', { transport: untouched(), [option]: {} }))).toMatchObject({
+          code: 'ERR_OPTION_INVALID',
+          message: expect.stringContaining(option),
+        });
+      }
+    },
+  );
+
+  it('A5: one object may have the options of listen and of connect', () => {
+    const both = { transport: memoryTransport(), backlog: 1, connectTimeout: 1, tls: undefined };
+    expect(listen('memory:both', both).connections.size).toBe(0);
+    expect(connect('memory:both', both).data.closed).toBe(false);
+  });
+
+  it.each(badDurations)('A5: a deadline of %o is refused by shutdown, which then goes on', async (deadline) => {
+    const server = listen('memory:deadline', { transport: memoryTransport() });
+    const subscription = server.subscribe();
+    await firstValueFrom(server.listening);
+    await expect(server.shutdown({ deadline: deadline as number })).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringContaining('deadline'),
+    });
+    expect(subscription.closed).toBe(false);
+    await server.shutdown({ deadline: 5 });
+    expect(subscription.closed).toBe(true);
   });
 
   it('A5: the message stays short whatever the value is', () => {

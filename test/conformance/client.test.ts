@@ -339,6 +339,22 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(texts).toEqual(['for the first', 'for the second']);
   });
 
+  it('C8: what went wrong before anybody subscribed is told to the first who does, and nothing is dialled', async () => {
+    const { address, accepted } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    client.data.error('enough');
+    expect(client.data.closed).toBe(true);
+    const recording = watch(client);
+    expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
+    await settled();
+    expect(accepted).toEqual([]);
+    // It is told once.
+    const line = firstValueFrom(client.data);
+    client.data.next('again');
+    expect(await line).toBe('again');
+  });
+
   it('C8: destroying what is half-open resets it', async () => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial(address, { halfOpen: true });

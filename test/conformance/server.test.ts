@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, lstatSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -781,6 +781,23 @@ describe('a server on real sockets', () => {
     const server = listenAt(tcp, address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE', address });
     await rawClient(address);
+  });
+
+  it.each<[string, (path: string) => void]>([
+    ['a file', (path) => writeFileSync(path, 'precious')],
+    ['a folder', (path) => mkdirSync(path)],
+    ['a symbolic link to nothing', (path) => symlinkSync('/nowhere', path)],
+    ['a symbolic link to a file', (path) => symlinkSync('/etc/hostname', path)],
+  ])('S3: %s at the path is ERR_NOT_A_SOCKET, and stays as it is', async (_what, make) => {
+    const path = join(await freshFolder(), 'socket');
+    make(path);
+    const before = lstatSync(path);
+    const server = listenAt(unix, { path });
+    await expect(firstValueFrom(server)).rejects.toMatchObject({
+      code: 'ERR_NOT_A_SOCKET',
+      address: { transport: 'unix', path },
+    });
+    expect(lstatSync(path)).toMatchObject({ ino: before.ino, mode: before.mode, mtimeMs: before.mtimeMs });
   });
 
   it('S5: the kernel holds the clients of a TCP server that is held', async () => {

@@ -75,6 +75,10 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     // Nothing is read for it.
   }
 
+  told(): void {
+    // nothing to do
+  }
+
   defer(work: () => void): void {
     queueMicrotask(work);
   }
