@@ -43,6 +43,14 @@ interface Cut {
   readonly error: SocketError;
 }
 
+/** Who keeps a connection: a server or a client. */
+export interface ConnectionKeeper<In, Out> {
+  /** The sending side is about to end, not because the user has completed it. */
+  finishing(connection: SocketConnection<In, Out>): void;
+  /** It has ended; `closed` tells it afterwards. */
+  gone(connection: SocketConnection<In, Out>, outcome: Closed): void;
+}
+
 /** The one implementation of Connection: a transport's socket, its two directions, its timers and its end. */
 export class SocketConnection<In, Out> implements Connection<In, Out>, Port, SocketEvents, OutboundOwner {
   readonly id: number = ++lastId;
@@ -56,7 +64,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private readonly idle: Silence | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  private readonly onGone: ((outcome: Closed) => void) | undefined;
+  private readonly keeper: ConnectionKeeper<In, Out>;
   private peerFinished: Silence | undefined;
   private claim: Subscription | undefined;
   private forced: Subscription | undefined;
@@ -65,17 +73,14 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private outcome: Closed | undefined;
   private ending: AsyncSubject<Closed> | undefined;
 
-  /**
-   * @param onGone - called once, when it has ended, before `closed` tells it
-   * @param outbound - where the client's channel has already been sending
-   */
+  /** @param outbound - where the client's channel has already been sending */
   constructor(
     socket: TransportSocket,
     settings: ConnectionSettings<In, Out>,
-    onGone?: (outcome: Closed) => void,
+    keeper: ConnectionKeeper<In, Out>,
     outbound?: Outbound,
   ) {
-    this.onGone = onGone;
+    this.keeper = keeper;
     this.socket = socket;
     this.settings = settings;
     this.inbound = new Inbound(socket);
@@ -170,6 +175,12 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
+    if (end === 'fin' && this.inbound.queue.length > 0) {
+      const error = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
+      this.inbound.abort(error);
+      this.fail(error);
+      return;
+    }
     this.inbound.detach(channel);
     channel.conclude(end);
     this.endWithPeer();
@@ -227,7 +238,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
       bytesRead: inbound.received,
       bytesWritten: outbound.written,
     };
-    this.onGone?.(this.outcome);
+    this.keeper.gone(this, this.outcome);
     if (this.ending !== undefined) this.tell(this.ending, this.outcome);
   }
 
@@ -242,7 +253,12 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
   private endWithPeer(): void {
-    if (!this.settings.halfOpen && this.inbound.end === 'fin' && this.inbound.unread) this.outbound.complete();
+    if (!this.settings.halfOpen && this.inbound.end === 'fin' && this.inbound.unread) this.finishSending();
+  }
+
+  private finishSending(): void {
+    this.keeper.finishing(this);
+    this.outbound.complete();
   }
 
   private startClosing(limit: number): Promise<void> {
@@ -254,7 +270,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
       }, limit);
     }
     this.claim?.unsubscribe();
-    this.outbound.complete();
+    this.finishSending();
     this.inbound.linger();
     return gone;
   }

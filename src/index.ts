@@ -4,6 +4,7 @@
  * @module rxjs-sockets
  */
 export { type Address, type AddressInput, formatAddress, parseAddress } from './address.js';
+export { backoff, type Backoff, type BackoffOptions } from './backoff.js';
 export { Channel } from './channel.js';
 export { Client, connect } from './client.js';
 export type { ConnectionState } from './client-state.js';

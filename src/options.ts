@@ -1,3 +1,4 @@
+import type { RetryConfig } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { SocketError } from './errors.js';
@@ -26,6 +27,8 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
 
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   readonly connectTimeout?: number;
+  readonly reconnect?: RetryConfig;
+  readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }
 
 /** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
@@ -53,6 +56,8 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
 /** As {@link ConnectionSettings}, with what only a client needs. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly connectTimeout: number;
+  readonly reconnect: RetryConfig | undefined;
+  readonly whileDisconnected: 'buffer' | 'drop' | 'error';
 }
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -72,6 +77,8 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
+    reconnect: reconnect(options.reconnect),
+    whileDisconnected: oneOf('whileDisconnected', options.whileDisconnected, ['buffer', 'drop', 'error']),
   };
 }
 
@@ -107,6 +114,17 @@ function connectionSettings<In, Out>(
 function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
   if (value === undefined) return bytes as unknown as Codec<In, Out>;
   if (!hasMethods(value, 'decoder', 'encoder')) throw invalid('codec', value, 'a codec');
+  return value;
+}
+
+function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {
+  if (value === undefined) return undefined;
+  assertObject(value);
+  const { count = Infinity, delay } = value;
+  if (count !== Infinity && (!Number.isSafeInteger(count) || count < 0)) {
+    throw invalid('reconnect.count', count, 'a whole number from 0, or Infinity');
+  }
+  if (typeof delay !== 'function') duration('reconnect.delay', delay, 0);
   return value;
 }
 

@@ -1,18 +1,21 @@
-import { asyncScheduler, type Subscriber, type Subscription, type TeardownLogic } from 'rxjs';
+import { asyncScheduler, type Subscriber, type Subscription, take, type TeardownLogic } from 'rxjs';
 import { type Address, formatAddress } from './address.js';
+import { noteUptime } from './backoff.js';
 import { Channel, type Port } from './channel.js';
 import type { ConnectionState } from './client-state.js';
-import { type Closed, SocketConnection } from './connection.js';
-import { SocketError } from './errors.js';
-import type { Inbound, Reader } from './io/inbound.js';
+import { type Closed, type ConnectionKeeper, SocketConnection } from './connection.js';
+import { SocketError, systemError } from './errors.js';
+import { type Inbound, readAhead, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import type { ConnectSettings } from './options.js';
+import { Redial } from './redial.js';
 import type { Dial, DialEvents, Transport, TransportSocket } from './transport/transport.js';
 
-type Phase =
+type Phase<In, Out> =
   | { readonly name: 'idle' }
   | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Subscription | undefined }
-  | { readonly name: 'connected' };
+  | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out>; readonly since: number }
+  | { readonly name: 'waiting'; over: Subscription | undefined };
 
 const idle = { name: 'idle' } as const;
 
@@ -20,7 +23,7 @@ const idle = { name: 'idle' } as const;
  * What a Client does: it dials for as long as somebody is subscribed to its states or to its data (K1), and gives its
  * one channel the connection of the day.
  */
-export class Session<In, Out> implements Port, OutboundOwner {
+export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<In, Out> {
   readonly data: Channel<In, Out>;
   readonly reusable = true;
   outbound: Outbound;
@@ -30,11 +33,11 @@ export class Session<In, Out> implements Port, OutboundOwner {
   private readonly transport: Transport;
   private readonly watchers = new Set<Subscriber<ConnectionState<In, Out>>>();
   private readonly readers = new Set<Reader>();
-  private phase: Phase = idle;
-  /** The connection of the last attempt that had one: readers may still have to be given what it received. */
-  private connection: SocketConnection<In, Out> | undefined;
+  /** Connections whose bytes were not all emitted, oldest first; the readers read the first one. */
+  private sources: SocketConnection<In, Out>[] = [];
+  private phase: Phase<In, Out> = idle;
   private state: ConnectionState<In, Out> | undefined;
-  private attempt = 0;
+  private redial: Redial;
   /** What went wrong before anybody had subscribed. */
   private early: SocketError | undefined;
 
@@ -42,12 +45,13 @@ export class Session<In, Out> implements Port, OutboundOwner {
     this.address = address;
     this.settings = settings;
     this.transport = transport;
+    this.redial = new Redial(settings.reconnect);
     this.outbound = new Outbound(settings, this);
     this.data = new Channel(this, settings.codec);
   }
 
   get inbound(): Inbound | undefined {
-    return this.connection?.inbound;
+    return this.sources[0]?.inbound;
   }
 
   /** Somebody wants the states: the current one comes first. */
@@ -62,18 +66,29 @@ export class Session<In, Out> implements Port, OutboundOwner {
 
   observed(reader: Reader): void {
     this.readers.add(reader);
-    if (this.phase.name === 'connected') this.connection?.observed(reader);
+    // What a connection that is gone has left behind comes first, and then its end.
+    if (this.sources[0] !== undefined) this.sources[0].observed(reader);
     else if (this.phase.name === 'idle') this.start();
   }
 
   unobserved(reader: Reader): void {
     this.readers.delete(reader);
-    this.connection?.unobserved(reader);
+    this.sources[0]?.unobserved(reader);
     this.leave();
   }
 
+  /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    this.connection?.ended(reader, end);
+    const source = this.sources[0];
+    if (source === undefined) return;
+    const { phase } = this;
+    const isCurrent = phase.name === 'connected' && phase.connection === source;
+    if (phase.name === 'idle' || (isCurrent && !this.redials(source))) {
+      source.ended(reader, end);
+    } else if (isCurrent) {
+      source.inbound.queue.clear();
+      source.unobserved(reader);
+    } else this.advance(source);
   }
 
   concluded(reader: Reader): void {
@@ -81,38 +96,63 @@ export class Session<In, Out> implements Port, OutboundOwner {
   }
 
   fail(error: SocketError): void {
-    if (this.phase.name === 'connected') this.connection?.fail(error);
+    if (this.phase.name === 'connected') this.phase.connection.fail(error);
     else this.giveUp(error);
   }
 
   destroy(reason: unknown): void {
-    if (this.phase.name === 'connected') this.connection?.destroy(reason);
-    else
-      this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason }));
+    const error = new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason });
+    const { phase } = this;
+    if (phase.name !== 'connected') {
+      this.giveUp(error);
+      return;
+    }
+    this.redial = new Redial(undefined);
+    phase.connection.destroy(reason);
   }
 
   close(): Promise<void> {
-    if (this.phase.name === 'connected' && this.connection !== undefined) return this.connection.close();
+    if (this.phase.name === 'connected') return this.phase.connection.close();
     this.outbound.complete();
     return Promise.resolve();
   }
 
   defer(work: () => void): void {
-    if (this.connection === undefined) queueMicrotask(work);
-    else this.connection.defer(work);
+    const source = this.sources[0];
+    if (source === undefined) queueMicrotask(work);
+    else source.defer(work);
   }
 
+  /** No connection is there to fail: the client does. */
   overflowed(error: SocketError): void {
-    this.fail(error);
+    this.giveUp(error);
   }
 
   progressed(): void {
     // Only a connection has timers that this would concern.
   }
 
+  /** What waits is kept for the next connection, if there is to be one (K4). */
+  finishing(connection: SocketConnection<In, Out>): void {
+    if (connection.outbound !== this.outbound || !this.redials(connection)) return;
+    this.outbound = connection.outbound.retire(this);
+    this.outbound.expecting = true;
+    this.outbound.parking = this.settings.whileDisconnected;
+  }
+
+  gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
+    const { phase } = this;
+    if (phase.name !== 'connected' || phase.connection !== connection) return;
+    const uptime = asyncScheduler.now() - phase.since;
+    if (outcome.error !== undefined) noteUptime(outcome.error, uptime);
+    const redials = this.redials(connection) && outcome.error?.code !== 'ERR_OVERFLOW';
+    this.lost(outcome.error, uptime, redials);
+  }
+
   private start(): void {
     if (this.outbound.ended) this.outbound = new Outbound(this.settings, this);
-    this.attempt = 1;
+    if (this.readers.size === 0) this.sources = [];
+    this.redial = new Redial(this.settings.reconnect);
     this.outbound.expecting = true;
     const { early } = this;
     this.early = undefined;
@@ -137,66 +177,119 @@ export class Session<In, Out> implements Port, OutboundOwner {
       connectTimeout === 0
         ? undefined
         : asyncScheduler.schedule(() => {
+            dial.abort();
             const where = formatAddress(this.address);
             const message = `no connection to ${where} within ${connectTimeout} ms`;
-            this.giveUp(new SocketError('ERR_TIMEOUT_CONNECT', message, { address: this.address }));
+            this.failed(new SocketError('ERR_TIMEOUT_CONNECT', message, { address: this.address }));
           }, connectTimeout);
-    const phase: Phase = { name: 'connecting', dial, timer };
+    const phase: Phase<In, Out> = { name: 'connecting', dial, timer };
     this.phase = phase;
-    this.emit({ status: 'connecting', attempt: this.attempt, address: this.address });
+    this.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
   }
 
   private connected(socket: TransportSocket): void {
     this.stopDialling();
-    const connection = new SocketConnection<In, Out>(
-      socket,
-      this.settings,
-      (outcome) => {
-        this.gone(connection, outcome);
-      },
-      this.outbound,
-    );
-    this.connection = connection;
-    this.phase = { name: 'connected' };
-    for (const reader of this.readers) {
-      reader.renew();
-      connection.observed(reader);
-    }
+    const connection = new SocketConnection<In, Out>(socket, this.settings, this, this.outbound);
+    this.phase = { name: 'connected', connection, since: asyncScheduler.now() };
+    this.sources.push(connection);
+    if (this.sources[0] === connection) this.readFrom(connection);
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
     connection.open();
-    this.emit({ status: 'connected', attempt: this.attempt, connection });
+    // Where too much of earlier connections waits, the new one is not read, so that it does not come on top.
+    const left = this.sources.reduce((sum, source) => sum + source.inbound.queue.length, 0);
+    if (left >= readAhead) connection.inbound.block();
+    this.emit({ status: 'connected', attempt: this.redial.attempt, connection });
   }
 
-  private gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
-    if (this.connection === connection && this.phase.name === 'connected') this.finish(outcome.error);
+  /** There was no connection. */
+  private failed(error: SocketError): void {
+    this.stopDialling();
+    this.lost(error, -1, true);
   }
 
-  /** The attempt is given up from this side. */
+  /** An attempt has ended: it is tried again, or the client ends. */
+  private lost(error: SocketError | undefined, uptime: number, redials: boolean): void {
+    const phase: Phase<In, Out> = { name: 'waiting', over: undefined };
+    this.phase = phase;
+    const { attempt } = this.redial;
+    const why = error === undefined ? {} : { error };
+    this.emit({ status: 'disconnected', attempt, ...why });
+    if (this.phase !== phase) return;
+    const verdict = redials ? this.redial.judge(error, uptime) : ({ kind: 'end' } as const);
+    if (verdict.kind === 'end') {
+      this.finish(error);
+      return;
+    }
+    const first = this.sources[0];
+    if (first !== undefined && first.inbound.queue.length === 0) this.advance(first);
+    this.emit({ status: 'waiting', attempt, delay: verdict.delay, ...why });
+    if (this.phase !== phase) return;
+    phase.over = verdict.over.pipe(take(1)).subscribe({
+      next: () => {
+        this.redial.next();
+        this.dial();
+      },
+      error: (cause: unknown) => {
+        this.finish(systemError(cause, 'reconnect', this.address));
+      },
+      complete: () => {
+        // A policy that completes without a value wants no further attempt, as with `retry`.
+        if (this.phase === phase) this.finish(undefined);
+      },
+    });
+  }
+
+  /** The first source has nothing more: the readers go on to the next one. */
+  private advance(source: SocketConnection<In, Out>): void {
+    this.sources.shift();
+    for (const reader of this.readers) source.inbound.detach(reader);
+    if (this.sources[0] !== undefined) this.readFrom(this.sources[0]);
+  }
+
+  private readFrom(source: SocketConnection<In, Out>): void {
+    for (const reader of this.readers) {
+      reader.renew();
+      source.observed(reader);
+    }
+    if (this.readers.size > 0) source.inbound.wakeSoon();
+  }
+
+  /** Whether another connection will follow this one, as far as one can know while it is still there. */
+  private redials(connection: SocketConnection<In, Out>): boolean {
+    if (this.settings.reconnect === undefined || this.phase.name === 'idle' || !this.redial.willing) return false;
+    const { outbound } = this;
+    return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
+  }
+
+  /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
   private giveUp(error: SocketError): void {
-    if (this.phase.name === 'connecting') {
-      this.phase.dial.abort();
-      this.failed(error);
+    const { phase } = this;
+    if (phase.name === 'connecting') {
+      phase.dial.abort();
+      this.stopDialling();
+      this.lost(error, -1, false);
+    } else if (phase.name === 'waiting') {
+      phase.over?.unsubscribe();
+      this.finish(error);
     } else if (!this.outbound.ended) {
       this.early = error;
       this.outbound.fail(error);
     }
   }
 
-  /** There was no connection. */
-  private failed(error: SocketError): void {
-    this.stopDialling();
-    this.outbound.fail(error);
-    this.finish(error);
-    for (const reader of [...this.readers]) reader.conclude(error);
-  }
-
   private finish(error: SocketError | undefined): void {
     this.phase = idle;
-    const { attempt } = this;
-    this.emit({ status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) });
+    this.state = undefined;
+    if (!this.outbound.ended) {
+      this.outbound.fail(error ?? new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address }));
+    }
     const watchers = [...this.watchers];
     this.watchers.clear();
-    this.state = undefined;
+    const [source] = this.sources;
+    // Whoever still reads what a connection has left is told of the end behind it.
+    for (const reader of [...this.readers]) {
+      if (source?.inbound.isReadBy(reader) !== true) reader.conclude(error ?? 'fin');
+    }
     for (const watcher of watchers) {
       if (error === undefined) watcher.complete();
       else watcher.error(error);
@@ -209,13 +302,25 @@ export class Session<In, Out> implements Port, OutboundOwner {
     const { phase } = this;
     this.phase = idle;
     this.state = undefined;
-    if (phase.name === 'connecting') {
-      phase.dial.abort();
-      phase.timer?.unsubscribe();
-      this.outbound.fail(
-        new SocketError('ERR_CLOSED', 'the client was left while it was connecting', { address: this.address }),
-      );
-    } else if (phase.name === 'connected') void this.connection?.close();
+    switch (phase.name) {
+      case 'idle':
+        this.sources = [];
+        return;
+      case 'connected':
+        this.sources = [];
+        void phase.connection.close();
+        return;
+      case 'connecting':
+        phase.dial.abort();
+        phase.timer?.unsubscribe();
+        break;
+      case 'waiting':
+        phase.over?.unsubscribe();
+        break;
+    }
+    this.sources = [];
+    const message = 'the client was left while it was not connected';
+    this.outbound.fail(new SocketError('ERR_CLOSED', message, { address: this.address }));
   }
 
   private stopDialling(): void {

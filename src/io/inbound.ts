@@ -54,6 +54,11 @@ export class Inbound {
     return this.readers[this.readers.length - 1] === reader;
   }
 
+  /** Whether `reader` is attached. */
+  isReadBy(reader: Reader): boolean {
+    return this.readers.includes(reader);
+  }
+
   attach(reader: Reader): void {
     this.claimed = true;
     this.readers = [...this.readers, reader];
@@ -62,7 +67,18 @@ export class Inbound {
   detach(reader: Reader): void {
     const wasReading = this.isReading(reader);
     this.readers = this.readers.filter((other) => other !== reader);
-    if (wasReading && this.readers.length > 0) this.socket.turn.defer(this.wake);
+    if (wasReading && this.readers.length > 0) this.wakeSoon();
+  }
+
+  /** Has the reader emit what waits, once the running code has ended. */
+  wakeSoon(): void {
+    this.socket.turn.defer(this.wake);
+  }
+
+  /** Stops reading until a reader asks for more. */
+  block(): void {
+    this.paused = true;
+    this.socket.pause();
   }
 
   /** A chunk came: it is decoded and emitted as far as the reader wants it. */

@@ -41,13 +41,15 @@ export class Outbound implements Flushable {
   dropped = 0;
   /** While a connection is being dialled: `send` then waits for it (K7). */
   expecting = false;
-  readonly watermark: Watermark;
+  /** What is done with values while there is no connection. */
+  parking: 'buffer' | 'drop' | 'error' = 'buffer';
+  watermark: Watermark;
 
   /** Whom it tells. */
   owner: OutboundOwner;
 
   private readonly limits: OutboundLimits;
-  private readonly buffer = new SendBuffer();
+  private buffer = new SendBuffer();
   private socket: TransportSocket | undefined;
   /** The size of the write under way. */
   private writing = 0;
@@ -57,10 +59,14 @@ export class Outbound implements Flushable {
   private senders: Waiter[] = [];
   private flushers: Waiter[] = [];
 
-  constructor(limits: OutboundLimits, owner: OutboundOwner) {
+  constructor(
+    limits: OutboundLimits,
+    owner: OutboundOwner,
+    watermark: Watermark = new Watermark(limits.highWaterMark),
+  ) {
     this.limits = limits;
     this.owner = owner;
-    this.watermark = new Watermark(limits.highWaterMark);
+    this.watermark = watermark;
   }
 
   /** Bytes that were accepted and that the kernel has not taken. */
@@ -93,6 +99,7 @@ export class Outbound implements Flushable {
   /** Encodes `value` and has it written at the end of the turn, or says why not. */
   push<T>(encoder: Encoder<T>, value: T): Refusal | undefined {
     if (this.state !== 'open') return 'closed';
+    if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
     const buffer = this.buffer;
     buffer.mark();
     try {
@@ -151,6 +158,29 @@ export class Outbound implements Flushable {
     }
   }
 
+  /**
+   * Hands over to an Outbound for the next connection: what waits goes with it, whereas a write under way is still the
+   * old connection's, which ends its sending side after it (K4).
+   */
+  retire(owner: OutboundOwner): Outbound {
+    const heir = new Outbound(this.limits, owner, this.watermark);
+    const handed = this.written + this.writing;
+    const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
+    heir.buffer = this.buffer;
+    heir.dropped = this.dropped;
+    heir.state = this.state === 'open' ? 'open' : 'ending';
+    heir.senders = rebased(this.senders, handed);
+    heir.flushers = rebased(this.flushers, handed);
+    for (const waiter of [...this.senders, ...this.flushers]) if (waiter.offset <= handed) waiter.reject(lost);
+    this.buffer = new SendBuffer();
+    this.senders = [];
+    this.flushers = [];
+    this.watermark = new Watermark(this.limits.highWaterMark);
+    heir.settle();
+    this.complete();
+    return heir;
+  }
+
   /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
   flush(): void {
     this.queued = false;
@@ -185,6 +215,13 @@ export class Outbound implements Flushable {
     return this.writing === 0 ? 0 : Math.min(this.writing, this.socket?.unsent ?? 0);
   }
 
+  /** There is no connection, and the value is not to wait for one. */
+  private turnAway(): Refusal {
+    if (this.parking === 'drop') this.dropped++;
+    else this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
+    return this.parking === 'drop' ? 'overflow' : 'closed';
+  }
+
   /** The offset in the stream of the end of what was accepted. */
   private get accepted(): number {
     return this.written + this.writing + this.buffer.size;
@@ -217,6 +254,12 @@ export class Outbound implements Flushable {
   private wake(waiters: Waiter[], all: boolean): void {
     while (waiters[0] !== undefined && (all || waiters[0].offset <= this.written)) waiters.shift()?.resolve();
   }
+}
+
+function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
+  return waiters
+    .filter((waiter) => waiter.offset > handed)
+    .map(({ offset, resolve, reject }) => ({ offset: offset - handed, resolve, reject }));
 }
 
 function encodeError(cause: unknown): SocketError {
