@@ -1,6 +1,6 @@
 import { Observable, Subject } from 'rxjs';
 import type { Address } from './address.js';
-import { type Connection, type ConnectionKeeper, SocketConnection } from './connection.js';
+import { type Closed, type Connection, type ConnectionKeeper, SocketConnection } from './connection.js';
 import { SocketError } from './errors.js';
 import { type FlowSource, Multicast } from './multicast.js';
 import type { ListenSettings } from './options.js';
@@ -58,8 +58,9 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     // A server has nothing else to send to.
   }
 
-  gone(connection: SocketConnection<In, Out>): void {
+  gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
     this.connections.delete(connection);
+    if (outcome.reason === 'failed' && outcome.error !== undefined) this.troubles.next(outcome.error);
   }
 
   started(): void {

@@ -211,8 +211,8 @@ class View<T> implements FlowSource<T>, Reader {
 
   /** Nothing that follows can be understood. */
   private corrupt(inbound: Inbound, error: SocketError): void {
-    inbound.abort(error);
     this.port.fail(error);
+    inbound.abort(error);
   }
 }
 

@@ -68,6 +68,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private peerFinished: Silence | undefined;
   private claim: Subscription | undefined;
   private forced: Subscription | undefined;
+  private finishes = false;
   private closing: Promise<void> | undefined;
   private cut: Cut | undefined;
   private outcome: Closed | undefined;
@@ -169,20 +170,29 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.attach(channel);
   }
 
+  /** Ends the sending side; once nobody reads any more the rest is discarded, and the connection closed (S6). */
+  finishUnread(): void {
+    this.finishes = true;
+    this.outbound.complete();
+    this.closeUnread();
+  }
+
   unobserved(channel: Reader): void {
     this.inbound.detach(channel);
+    this.closeUnread();
     this.endWithPeer();
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
     if (end === 'fin' && this.inbound.queue.length > 0) {
       const error = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
-      this.inbound.abort(error);
       this.fail(error);
+      this.inbound.abort(error);
       return;
     }
     this.inbound.detach(channel);
     channel.conclude(end);
+    this.closeUnread();
     this.endWithPeer();
   }
 
@@ -254,6 +264,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
   private endWithPeer(): void {
     if (!this.settings.halfOpen && this.inbound.end === 'fin' && this.inbound.unread) this.finishSending();
+  }
+
+  private closeUnread(): void {
+    if (this.finishes && this.inbound.unread) void this.close();
   }
 
   private finishSending(): void {

@@ -2,7 +2,7 @@ import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { SendBuffer } from './send-buffer.js';
-import type { Flushable } from './turn.js';
+import type { Flushable, Turn } from './turn.js';
 import { Watermark } from './watermark.js';
 
 /** The options that bound what waits to be sent, all in bytes. */
@@ -20,8 +20,21 @@ export interface OutboundOwner {
   progressed(): void;
 }
 
+/** What has values for several connections, and gives them to each before anything else is sent on it. */
+export interface Publisher extends Flushable {
+  /** Gives `outbound` what it lacks. */
+  settle(outbound: Outbound): void;
+}
+
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;
+
+/** What a publisher has encoded is sent as it is. */
+const encoded: Encoder<Uint8Array> = {
+  encode(value, into) {
+    into.bytes(value);
+  },
+};
 
 /** Somebody who waits for the kernel to have taken everything up to `offset`. */
 interface Waiter {
@@ -54,6 +67,8 @@ export class Outbound implements Flushable {
   /** The size of the write under way. */
   private writing = 0;
   private queued = false;
+  /** Who has published values that were not yet given to this connection. */
+  private awaited: Publisher | undefined;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
   private senders: Waiter[] = [];
@@ -98,6 +113,7 @@ export class Outbound implements Flushable {
 
   /** Encodes `value` and has it written at the end of the turn, or says why not. */
   push<T>(encoder: Encoder<T>, value: T): Refusal | undefined {
+    if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return 'closed';
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
     const buffer = this.buffer;
@@ -118,6 +134,33 @@ export class Outbound implements Flushable {
     return undefined;
   }
 
+  /** Tells that `publisher` has values for this connection: they are given at the end of the turn, or before what is sent first. */
+  await(publisher: Publisher): void {
+    if (this.awaited !== undefined && this.awaited !== publisher) this.settleAwaited();
+    this.awaited = publisher;
+  }
+
+  /** Whose turns its writes belong to. */
+  get turn(): Turn | undefined {
+    return this.socket?.turn;
+  }
+
+  /** `publisher` gives what it has, or has none any more. */
+  settled(publisher: Publisher): void {
+    if (this.awaited === publisher) this.awaited = undefined;
+  }
+
+  /** Has `publisher` give what it has for this connection now. */
+  settle(publisher: Publisher): void {
+    if (this.awaited === publisher) this.settleAwaited();
+  }
+
+  /** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */
+  publish(all: Uint8Array, values: readonly Uint8Array[]): void {
+    if (values.length === 1 || this.bufferedBytes + all.length <= this.limits.maxBuffered) this.push(encoded, all);
+    else for (const value of values) this.push(encoded, value);
+  }
+
   /** Settles when the caller may send more (C5). Called after a successful push. */
   whenWritable(): Promise<void> {
     if (!this.expecting && this.watermark.writable) return Promise.resolve();
@@ -134,6 +177,7 @@ export class Outbound implements Flushable {
 
   /** Ends the sending side after what was sent (C6). */
   complete(): void {
+    if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return;
     this.state = 'ending';
     this.watermark.close();
@@ -176,7 +220,7 @@ export class Outbound implements Flushable {
     this.senders = [];
     this.flushers = [];
     this.watermark = new Watermark(this.limits.highWaterMark);
-    heir.settle();
+    heir.wakeUp();
     this.complete();
     return heir;
   }
@@ -200,7 +244,7 @@ export class Outbound implements Flushable {
       this.state = 'ended';
       socket.end();
     }
-    this.settle();
+    this.wakeUp();
   }
 
   /** The transport has taken the whole write. */
@@ -245,7 +289,13 @@ export class Outbound implements Flushable {
     return true;
   }
 
-  private settle(): void {
+  private settleAwaited(): void {
+    const publisher = this.awaited;
+    this.awaited = undefined;
+    publisher?.settle(this);
+  }
+
+  private wakeUp(): void {
     this.watermark.update(this.bufferedBytes);
     if (this.senders.length > 0) this.wake(this.senders, this.watermark.writable);
     if (this.flushers.length > 0) this.wake(this.flushers, false);
@@ -262,7 +312,7 @@ function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
     .map(({ offset, resolve, reject }) => ({ offset: offset - handed, resolve, reject }));
 }
 
-function encodeError(cause: unknown): SocketError {
+export function encodeError(cause: unknown): SocketError {
   if (cause instanceof SocketError) return cause;
   return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
 }

@@ -8,17 +8,24 @@ export interface Flushable {
  * delivery of a chunk where one is under way, otherwise when the running code has ended.
  */
 export class Turn {
+  private readonly soon: (work: () => void) => void;
   private readonly later: (work: () => void) => void;
-  private waiting: Flushable[] = [];
+  private publishers: Flushable[] = [];
+  private senders: Flushable[] = [];
   private deliveries = 0;
+  private flushing = false;
   private scheduled = false;
-  private readonly onLater = (): void => {
+  private readonly onTime = (): void => {
     this.scheduled = false;
     this.flush();
   };
 
-  /** @param later - runs a piece of work once the running code has ended */
-  constructor(later: (work: () => void) => void) {
+  /**
+   * @param soon - runs a piece of work once the running code has ended, before anything is read
+   * @param later - runs a piece of work once what is there to be read has had its turn
+   */
+  constructor(soon: (work: () => void) => void, later: (work: () => void) => void) {
+    this.soon = soon;
     this.later = later;
   }
 
@@ -34,21 +41,43 @@ export class Turn {
 
   /** Has `sender` flushed at the end of this turn. It adds itself once until then. */
   add(sender: Flushable): void {
-    this.waiting.push(sender);
-    if (this.deliveries > 0 || this.scheduled) return;
-    this.scheduled = true;
-    this.later(this.onLater);
+    this.senders.push(sender);
+    this.schedule();
+  }
+
+  /** Has `publisher` flushed before the senders, which it adds to. */
+  addPublisher(publisher: Flushable): void {
+    this.publishers.push(publisher);
+    this.schedule();
   }
 
   /** Runs `work` once the running code has ended. */
   defer(work: () => void): void {
-    this.later(work);
+    this.soon(work);
+  }
+
+  /** A flush that makes room may lead to more being sent: that waits, or a fast peer would keep all others from being read. */
+  private schedule(): void {
+    if (this.deliveries > 0 || this.scheduled || this.flushing) return;
+    this.scheduled = true;
+    this.soon(this.onTime);
   }
 
   private flush(): void {
-    if (this.waiting.length === 0) return;
-    const senders = this.waiting;
-    this.waiting = [];
-    for (const sender of senders) sender.flush();
+    if (this.flushing) return;
+    this.flushing = true;
+    try {
+      while (this.publishers.length > 0) this.publishers.shift()?.flush();
+      const { senders } = this;
+      if (senders.length === 0) return;
+      this.senders = [];
+      for (const sender of senders) sender.flush();
+    } finally {
+      this.flushing = false;
+      if (this.senders.length + this.publishers.length > 0 && !this.scheduled && this.deliveries === 0) {
+        this.scheduled = true;
+        this.later(this.onTime);
+      }
+    }
   }
 }

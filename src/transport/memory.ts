@@ -1,4 +1,4 @@
-import { asapScheduler } from 'rxjs';
+import { asapScheduler, asyncScheduler } from 'rxjs';
 import { type Address, formatAddress } from '../address.js';
 import { SocketError } from '../errors.js';
 import { Turn } from '../io/turn.js';
@@ -22,9 +22,14 @@ const firstEphemeralPort = 49_152;
  */
 export class MemoryTransport implements Transport {
   private readonly listeners = new Map<string, MemoryListener>();
-  private readonly turn = new Turn((work) => {
-    asapScheduler.schedule(work);
-  });
+  private readonly turn = new Turn(
+    (work) => {
+      asapScheduler.schedule(work);
+    },
+    (work) => {
+      asyncScheduler.schedule(work);
+    },
+  );
   private named = 0;
 
   check(address: Address, role: 'listen' | 'connect'): void {

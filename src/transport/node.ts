@@ -16,9 +16,14 @@ import type {
   TransportSocket,
 } from './transport.js';
 
-const turn = new Turn((work) => {
-  process.nextTick(work);
-});
+const turn = new Turn(
+  (work) => {
+    process.nextTick(work);
+  },
+  (work) => {
+    setImmediate(work);
+  },
+);
 
 /** Node's own sockets: TCP and unix. */
 export const nodeTransport: Transport = { check, listen, connect };
