@@ -3,13 +3,28 @@ import { SocketError, shown } from '../errors.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
 import { isWellFormed } from './utf8.js';
 
-/** How {@link lengthPrefixed} messages are laid out and how long they may be. */
+/**
+ * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: LengthPrefixedOptions = { bytes: 2, endian: 'little', maxLength: 4_096 };
+ * ```
+ * @see rule D3
+ */
 export interface LengthPrefixedOptions {
   /** How many bytes the length has. Default 4. */
   readonly bytes?: 1 | 2 | 4;
   /** Which end of the length comes first. Default `'big'`, the network's order. */
   readonly endian?: 'big' | 'little';
-  /** The most bytes of one message, without its header: 1 to 2,147,483,647, default 1,048,576; never more than the header can tell. */
+  /**
+   * The most bytes of one message, without its header: 1 to 2,147,483,647, default 1,048,576; never more than the
+   * header can tell (D3).
+   */
   readonly maxLength?: number;
 }
 
@@ -28,7 +43,7 @@ interface PrefixRules {
  * function decode(queue: ByteQueue): Buffer | undefined {
  *   if (queue.length < header) return undefined;
  *   const length = queue.uint(0, header, endian);
- *   if (length > maxLength) throw new SocketError('ERR_FRAME_TOO_LONG', '…');
+ *   if (length > maxLength) throw new SocketError('ERR_FRAME_TOO_LONG', `a message of ${length} bytes`);
  *   if (queue.length < header + length) return undefined;
  *   return queue.take(header + length).subarray(header);
  * }
@@ -38,14 +53,14 @@ interface PrefixRules {
  *
  * @param options - `bytes` (of the length: 1, 2 or 4; 4), `endian` (`'big'`), `maxLength` (bytes, 1 to 2,147,483,647;
  * 1,048,576, and never more than the header can tell)
- * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent, or text, which
- * is sent as UTF-8.
- * @emits nothing by itself; through it a channel emits one Buffer a message, as soon as its last byte is there (D1).
- * @throws `ERR_OPTION_INVALID` at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a header tells more than `maxLength`,
- * before anything is allocated (D3). Encoding, with nothing written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID`
- * for what is neither bytes nor text, or text with a lone surrogate.
- * @backpressure an unfinished message waits in the queue: at most its header, `maxLength` bytes and the chunk in hand.
- * @teardown none: each message is taken off the stream when it is given, so another view goes on right after it (C13).
+ * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
+ * which is sent as UTF-8
+ * @emits none by itself; through it a channel emits one Buffer a message, as soon as its last byte is there (D1)
+ * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a header tells more than
+ * `maxLength`, before anything is allocated (D3). Encoding, with nothing written (D5): `ERR_FRAME_TOO_LONG`, and
+ * `ERR_FRAME_INVALID` for what is neither bytes nor text, or text with a lone surrogate
+ * @backpressure an unfinished message waits in the queue: at most its header, `maxLength` bytes and the chunk in hand
+ * @teardown none: each message is taken off the stream when it is given, so another view goes on right after it (C13)
  * @example
  * ```ts
  * const client = connect('unix:/run/store.sock', { codec: lengthPrefixed({ bytes: 2, endian: 'little' }) });

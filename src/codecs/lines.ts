@@ -3,13 +3,25 @@ import { SocketError, shown } from '../errors.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
 import { decodeUtf8, isWellFormed } from './utf8.js';
 
-/** How {@link lines} are written and how long they may be. */
+/**
+ * Sets how {@link lines} are written and how long they may be.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: LinesOptions = { delimiter: '\r\n', encoding: 'latin1', maxLength: 512 };
+ * ```
+ * @see rule D3
+ */
 export interface LinesOptions {
   /** What is written after each line; both endings are read. Default `'\n'`. */
   readonly delimiter?: '\n' | '\r\n';
   /** How characters lie in bytes. Default `'utf8'`. */
   readonly encoding?: 'utf8' | 'latin1';
-  /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536. */
+  /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536 (D3). */
   readonly maxLength?: number;
 }
 
@@ -22,30 +34,30 @@ interface LinesRules {
 /**
  * Frames text by lines: a message is a line without its ending, whether that is `'\n'` or `'\r\n'`.
  *
- * The last line of a stream needs no ending (D4); a `'\r'` at its very end is no ending, so it stays. A byte order
- * mark stays too. In a line without characters beyond ASCII, reading is equivalent to:
+ * The last line of a stream needs no ending (D4); a `'\r'` at its very end is no ending, so it stays. A byte order mark
+ * stays too. In a line without characters beyond ASCII, reading is equivalent to:
  *
  * ```ts
  * function decode(bytes: ByteQueue): string | undefined {
  *   const end = bytes.indexOf(10);
- *   if ((end === -1 ? bytes.length : end) > maxLength) throw new SocketError('ERR_FRAME_TOO_LONG', '…');
+ *   if ((end === -1 ? bytes.length : end) > maxLength) throw new SocketError('ERR_FRAME_TOO_LONG', 'a long line');
  *   if (end === -1) return undefined;
  *   return bytes.take(end + 1).toString(encoding).replace(/\r?\n$/, '');
  * }
  * ```
  *
- * Several lines are decoded at once and cut apart one by one, so a line of 13 characters or more that the program
- * keeps can keep up to 16 KiB, those around it, in memory.
+ * Several lines are decoded at once and cut apart one by one, so a line of 13 characters or more that the program keeps
+ * can keep up to 16 KiB, those around it, in memory.
  *
  * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
- * @returns a codec whose messages are strings.
- * @emits nothing by itself; through it a channel emits one string a line, as soon as its ending is there (D1).
- * @throws `ERR_OPTION_INVALID` at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
- * `maxLength`, `ERR_FRAME_INVALID` for invalid UTF-8, both after the lines before (D3). Encoding, with nothing
- * written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what is no string or would not be read as it was
- * sent: a `'\n'`, a `'\r'` right before the delimiter `'\n'`, a lone surrogate, or with latin1 a character over 0xFF.
- * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand.
- * @teardown none: each line is taken off the stream when it is given, so another view goes on right after it (C13).
+ * @returns a codec whose messages are strings
+ * @emits none by itself; through it a channel emits one string a line, as soon as its ending is there (D1)
+ * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
+ * `maxLength`, `ERR_FRAME_INVALID` for invalid UTF-8, both after the lines before (D3). Encoding, with nothing written
+ * (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what is no string or would not be read as it was sent: a
+ * `'\n'`, a `'\r'` right before the delimiter `'\n'`, a lone surrogate, or with latin1 a character over 0xFF
+ * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand
+ * @teardown none: each line is taken off the stream when it is given, so another view goes on right after it (C13)
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines({ maxLength: 1_024 }) });
@@ -103,7 +115,7 @@ class LinesDecoder implements Decoder<string> {
     if ((this.cursor === this.text.length || bytes.position !== this.position) && !this.refill(bytes)) return undefined;
     const { text, cursor } = this;
     const end = text.indexOf('\n', cursor);
-    const stop = end > cursor && text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
+    const stop = text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
     const size =
       this.bytes === undefined ? end + 1 - cursor : this.bytes.indexOf(newline, this.offset) + 1 - this.offset;
     if (size - (end + 1 - stop) > this.maxLength) throw tooLong(this.maxLength);
@@ -160,7 +172,7 @@ class LinesDecoder implements Decoder<string> {
     // Decoding leniently changes no newline, so the lines before an invalid one are found all the same.
     this.text = text ?? block.toString('utf8');
     this.suspect = text === undefined;
-    this.bytes = this.text.length === count && !this.suspect ? undefined : block;
+    this.bytes = this.text.length === count ? undefined : block;
     this.offset = 0;
     return true;
   }

@@ -15,10 +15,18 @@ const empty = Buffer.alloc(0);
  *
  * ```ts
  * let waiting = Buffer.alloc(0);
- * const push = (chunk: Buffer) => { waiting = Buffer.concat([waiting, chunk]); };
+ * let position = 0;
+ * const push = (chunk: Buffer) => (waiting = Buffer.concat([waiting, chunk]));
  * const peek = (count: number) => waiting.subarray(0, count);
- * const skip = (count: number) => { waiting = waiting.subarray(count); position += count; };
- * const take = (count: number) => { const bytes = peek(count); skip(count); return bytes; };
+ * const skip = (count: number) => {
+ *   waiting = waiting.subarray(count);
+ *   position += count;
+ * };
+ * const take = (count: number) => {
+ *   const bytes = peek(count);
+ *   skip(count);
+ *   return bytes;
+ * };
  * ```
  *
  * A chunk is kept by reference and must not be changed afterwards; what is left of it keeps all of its memory. Small
@@ -101,7 +109,7 @@ export class ChunkQueue implements ByteQueue {
         const across = this.searchBorder(segment, start, needle as Uint8Array);
         if (across !== -1) return across;
       }
-      this.mark = segment = next;
+      segment = next;
       start = next.start;
     }
   }

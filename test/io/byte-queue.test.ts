@@ -179,6 +179,24 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(2 * queue.length);
   });
 
+  it('D1: copies in linear time where the first bytes of many are looked at, more of them each time', () => {
+    const queue = new ChunkQueue();
+    for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(16_384));
+    const copied = copiedIn(() => {
+      for (let count = 1_000; count < mebibyte; count += 1_000) queue.peek(count);
+    });
+    expect(copied).toBeLessThan(4 * mebibyte);
+  });
+
+  it('D1: copies nothing of a large chunk when small ones follow it', () => {
+    const queue = new ChunkQueue();
+    queue.push(Buffer.alloc(65_536));
+    const copied = copiedIn(() => {
+      for (let round = 0; round < 100; round++) queue.push(Buffer.of(1));
+    });
+    expect(copied).toBeLessThan(100);
+  });
+
   it('F3: a peer that sends single bytes costs about twice the bytes in memory', () => {
     const stream = Buffer.alloc(mebibyte, 'x');
     const { gc } = globalThis;
@@ -201,7 +219,7 @@ describe('the queue of received bytes', () => {
     const before = process.memoryUsage().arrayBuffers;
     const queue = new ChunkQueue();
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(65_536));
-    queue.indexOf(1);
+    expect(queue.indexOf(1, 32 * 65_536)).toBe(-1);
     queue.skip(queue.length - 1);
     gc();
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(3 * 65_536);

@@ -148,8 +148,30 @@ function counting(): Codec<string> {
   };
 }
 
+const takeAll = (bytes: ByteQueue): string | undefined =>
+  bytes.length > 0 ? bytes.take(bytes.length).toString() : undefined;
+
 function dropAll(bytes: ByteQueue): undefined {
   bytes.skip(bytes.length);
+}
+
+const whereOpen =
+  (end: () => string) =>
+  (bytes: ByteQueue): string | undefined =>
+    bytes.length > 0 ? end() : undefined;
+
+const fail = (error: Error) => (): never => {
+  throw error;
+};
+
+/** Takes the open frame off, and gives `value` for it again and again. */
+function severalOf(value: string): (bytes: ByteQueue) => string | undefined {
+  let given = false;
+  return (bytes) => {
+    given ||= bytes.length > 0;
+    bytes.skip(bytes.length);
+    return given ? value : undefined;
+  };
 }
 
 describe('the verifier of codecs finds', () => {
@@ -231,43 +253,38 @@ describe('the verifier of codecs finds', () => {
     expect(() => verifyCodec(hoarding, ['ab'])).toThrow(/^C13: decode took \d bytes off and gave nothing/);
   });
 
-  it.each<[string, (bytes: ByteQueue) => string | undefined]>([
-    ['gives what was cut off', (bytes) => (bytes.length > 0 ? bytes.take(bytes.length).toString() : undefined)],
-    ['drops what was cut off', dropAll],
-    ['gives a value of nothing', () => 'end'],
+  it.each<[string, (bytes: ByteQueue) => string | undefined, string]>([
+    ['gives what was cut off', takeAll, "end gave 'a' for a frame that was cut off"],
+    ['drops what was cut off', dropAll, 'end dropped a frame that was cut off'],
+    ['gives a value of nothing', () => 'x', "end gave 'x' though no frame was open"],
+    ['throws what is no SocketError', fail(new TypeError('no')), 'end threw no SocketError: no'],
+    ['throws another code', whereOpen(fail(new SocketError('ERR_FRAME_INVALID', 'no'))), 'end threw: no'],
     [
-      'throws what is no SocketError',
-      () => {
-        throw new TypeError('no');
-      },
+      'throws where nothing is open',
+      fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
+      'end threw: no; ending after byte 0 ',
     ],
-    [
-      'throws another code',
-      () => {
-        throw new SocketError('ERR_FRAME_INVALID', 'no');
-      },
-    ],
-  ])('D4: an end that %s', (_, end) => {
-    expect(() => verifyCodec(texts({ end }), values)).toThrow(/^D4: /);
+  ])('D4: an end that %s', (_, end, message) => {
+    expect(() => verifyCodec(texts({ end }), values)).toThrow(`D4: ${message}`);
   });
 
-  it.each<[string, (bytes: ByteQueue) => string | undefined]>([
-    ['leaves bytes of what it gives', (bytes) => (bytes.length > 0 ? 'a' : undefined)],
-    ['gives several messages', () => 'a'],
-    ['drops the open frame', dropAll],
+  it.each<[string, (bytes: ByteQueue) => string | undefined, string]>([
+    ['leaves bytes of what it gives', whereOpen(() => 'x'), "end gave 'x' and left 1 bytes of it"],
+    ['gives several messages', severalOf('x'), 'end gave more than one message for one frame'],
+    ['gives a value of nothing', () => 'x', "end gave 'x' though no frame was open"],
+    ['drops the open frame', dropAll, 'end dropped a frame that was cut off'],
     [
-      'fails where nothing is open',
-      () => {
-        throw new SocketError('ERR_FRAME_TRUNCATED', 'no');
-      },
+      'throws where nothing is open',
+      fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
+      'end threw: no; ending after byte 0 ',
     ],
-  ])('D4: an end that %s, where the last frame may be open', (_, end) => {
-    expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(/^D4: /);
+    ['throws a code of another kind', whereOpen(fail(new SocketError('ERR_CLOSED', 'no'))), 'end threw: no'],
+  ])('D4: an end that %s, where the last frame may be open', (_, end, message) => {
+    expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(`D4: ${message}`);
   });
 
   it('D4: takes an end that gives the open frame, or fails for it, where that is allowed', () => {
-    const open = texts({ end: (bytes) => (bytes.length > 0 ? bytes.take(bytes.length).toString() : undefined) });
-    verifyCodec(open, values, { lastFrameMayBeOpen: true });
+    verifyCodec(texts({ end: takeAll }), values, { lastFrameMayBeOpen: true });
     verifyCodec(texts(), values, { lastFrameMayBeOpen: true });
     const truncated = texts({
       end(bytes) {
