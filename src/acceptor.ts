@@ -58,6 +58,10 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     // A server has nothing else to send to.
   }
 
+  outlives(): boolean {
+    return false;
+  }
+
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
     this.connections.delete(connection);
     if (outcome.reason === 'failed' && outcome.error !== undefined) this.troubles.next(outcome.error);

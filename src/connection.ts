@@ -47,6 +47,8 @@ interface Cut {
 export interface ConnectionKeeper<In, Out> {
   /** The sending side is about to end, not because the user has completed it. */
   finishing(connection: SocketConnection<In, Out>): void;
+  /** Whether what is sent from now on has another connection to go to. */
+  outlives(connection: SocketConnection<In, Out>): boolean;
   /** It has ended; `closed` tells it afterwards. */
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void;
 }
@@ -257,13 +259,15 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (this.cut !== undefined || this.outcome !== undefined) return;
     this.cut = { reason, error };
     this.stopTimers();
+    this.keeper.finishing(this);
     this.outbound.fail(error);
     this.socket.reset();
   }
 
   /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
   private endWithPeer(): void {
-    if (!this.settings.halfOpen && this.inbound.end === 'fin' && this.inbound.unread) this.finishSending();
+    if (this.settings.halfOpen || this.inbound.end !== 'fin') return;
+    if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
   }
 
   private closeUnread(): void {

@@ -83,7 +83,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     if (source === undefined) return;
     const { phase } = this;
     const isCurrent = phase.name === 'connected' && phase.connection === source;
-    if (phase.name === 'idle' || (isCurrent && !this.redials(source))) {
+    if (phase.name === 'idle' || (isCurrent && !this.outlives(source))) {
       source.ended(reader, end);
     } else if (isCurrent) {
       source.inbound.queue.clear();
@@ -134,10 +134,17 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** What waits is kept for the next connection, if there is to be one (K4). */
   finishing(connection: SocketConnection<In, Out>): void {
-    if (connection.outbound !== this.outbound || !this.redials(connection)) return;
+    if (connection.outbound !== this.outbound || !this.outlives(connection)) return;
     this.outbound = connection.outbound.retire(this);
     this.outbound.expecting = true;
     this.outbound.parking = this.settings.whileDisconnected;
+  }
+
+  /** Whether another connection will follow this one, as far as one can know while it is still there. */
+  outlives(connection: SocketConnection<In, Out>): boolean {
+    if (this.settings.reconnect === undefined || this.phase.name === 'idle' || !this.redial.willing) return false;
+    const { outbound } = this;
+    return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
   }
 
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
@@ -145,7 +152,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     if (phase.name !== 'connected' || phase.connection !== connection) return;
     const uptime = asyncScheduler.now() - phase.since;
     if (outcome.error !== undefined) noteUptime(outcome.error, uptime);
-    const redials = this.redials(connection) && outcome.error?.code !== 'ERR_OVERFLOW';
+    const redials = this.outlives(connection) && outcome.error?.code !== 'ERR_OVERFLOW';
     this.lost(outcome.error, uptime, redials);
   }
 
@@ -252,13 +259,6 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
       source.observed(reader);
     }
     if (this.readers.size > 0) source.inbound.wakeSoon();
-  }
-
-  /** Whether another connection will follow this one, as far as one can know while it is still there. */
-  private redials(connection: SocketConnection<In, Out>): boolean {
-    if (this.settings.reconnect === undefined || this.phase.name === 'idle' || !this.redial.willing) return false;
-    const { outbound } = this;
-    return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
   }
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
