@@ -3,7 +3,7 @@ import { bytes } from './bytes.js';
 import type { Codec, Encoder } from './codec.js';
 import { type Connection, SocketConnection } from './connection.js';
 import { SocketError } from './errors.js';
-import { encodeError, type Outbound, type Publisher } from './io/outbound.js';
+import type { Outbound, Publisher } from './io/outbound.js';
 import { SendBuffer } from './io/send-buffer.js';
 import type { Turn } from './io/turn.js';
 
@@ -22,6 +22,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private values: Uint8Array[] = [];
   /** Members that were given what there was before the turn's end: they are to be told of what comes after it. */
   private ahead: Outbound[] = [];
+  private refusals = 0;
   private outcome: { readonly reason?: unknown } | undefined;
   private readonly publisher: Publisher = {
     flush: () => {
@@ -38,6 +39,11 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
   get size(): number {
     return this.members.size;
+  }
+
+  /** How many values were given to `next` that can't be encoded; nobody got them. */
+  get refused(): number {
+    return this.refusals;
   }
 
   join(connection: Connection<any, any>): Subscription {
@@ -66,11 +72,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.sink.mark();
     try {
       this.encoder.encode(value, this.sink);
-    } catch (cause) {
+    } catch {
+      // It may be one member's doing, so it must not end the others: nobody gets it, and it is counted.
       this.sink.rollback();
-      // Whoever is a member would be left with a gap (D5).
-      const error = encodeError(cause);
-      for (const { connection } of [...this.members.values()]) connection.fail(error);
+      this.refusals++;
       return;
     }
     if (this.values.length === 0) this.announce(this.members.keys());

@@ -312,7 +312,7 @@ function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
     .map(({ offset, resolve, reject }) => ({ offset: offset - handed, resolve, reject }));
 }
 
-export function encodeError(cause: unknown): SocketError {
+function encodeError(cause: unknown): SocketError {
   if (cause instanceof SocketError) return cause;
   return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
 }
