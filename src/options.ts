@@ -23,6 +23,8 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly backlog?: number;
   readonly acceptQueue?: number;
   readonly maxConnections?: number;
+  readonly mode?: number;
+  readonly stale?: 'replace' | 'fail';
 }
 
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
@@ -51,6 +53,8 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly backlog: number;
   readonly acceptQueue: number;
   readonly maxConnections: number;
+  readonly mode: number;
+  readonly stale: 'replace' | 'fail';
 }
 
 /** As {@link ConnectionSettings}, with what only a client needs. */
@@ -68,6 +72,8 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
     backlog: count('backlog', options.backlog, 4_096),
     acceptQueue: count('acceptQueue', options.acceptQueue, 128),
     maxConnections: count('maxConnections', options.maxConnections, 10_000),
+    mode: mode(options.mode),
+    stale: oneOf('stale', options.stale, ['replace', 'fail']),
   };
 }
 
@@ -147,6 +153,13 @@ function count(name: string, value: number | undefined, otherwise: number): numb
   if (value === undefined) return otherwise;
   if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
     throw invalid(name, value, 'a whole number from 1 to under 2^31');
+  return value;
+}
+
+function mode(value: number | undefined): number {
+  if (value === undefined) return 0o600;
+  if (!Number.isInteger(value) || value < 0 || value > 0o777)
+    throw invalid('mode', value, 'permissions from 0o000 to 0o777');
   return value;
 }
 

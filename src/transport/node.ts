@@ -3,6 +3,7 @@ import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { Turn } from '../io/turn.js';
 import { AcceptGate } from './accept-gate.js';
+import { bindFile, isFile } from './file-binding.js';
 import type {
   Dial,
   DialEvents,
@@ -39,14 +40,23 @@ function listen(address: Address, options: ListenerOptions, events: ListenerEven
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
   const gate = new AcceptGate(server);
   let closed = false;
+  const close = (): void => {
+    closed = true;
+    file?.close();
+    server.close();
+  };
+  const failed = (cause: unknown): void => {
+    if (closed) return;
+    close();
+    events.failed(systemError(cause, `listen at ${formatAddress(address)}`, address));
+  };
   server.on('connection', (socket) => {
     if (closed) socket.destroy();
     else events.connection(new NodeSocket(socket, localName(socket, address), remoteName(socket)));
   });
   server.on('error', (cause) => {
-    if (closed) return;
-    if (server.listening) events.incident(systemError(cause, 'accept', address));
-    else events.failed(systemError(cause, `listen at ${formatAddress(address)}`, address));
+    if (!server.listening) failed(cause);
+    else if (!closed) events.incident(systemError(cause, 'accept', address));
   });
   server.on('listening', () => {
     // A name that was looked up is bound even though the server was closed meanwhile.
@@ -55,10 +65,13 @@ function listen(address: Address, options: ListenerOptions, events: ListenerEven
       return;
     }
     gate.opened();
-    events.listening(boundName(server, address));
+    if (!isFile(address)) events.listening(boundName(server, address));
   });
   const { backlog } = options;
-  if (address.transport === 'unix') server.listen({ path: address.path, backlog });
+  const file = isFile(address)
+    ? bindFile(server, address, options, () => events.listening(address), failed)
+    : undefined;
+  if (address.transport === 'unix' && file === undefined) server.listen({ path: address.path, backlog });
   else if (address.transport === 'tcp') server.listen({ host: address.host, port: address.port, backlog });
   return {
     hold(): void {
@@ -67,10 +80,7 @@ function listen(address: Address, options: ListenerOptions, events: ListenerEven
     release(): void {
       gate.release();
     },
-    close(): void {
-      closed = true;
-      server.close();
-    },
+    close,
   };
 }
 

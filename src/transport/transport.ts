@@ -20,6 +20,10 @@ export interface Transport {
 export interface ListenerOptions extends SocketOptions {
   /** The length of the kernel's queue of connections that wait to be accepted. */
   readonly backlog: number;
+  /** The permissions of a socket file, from the first instant at which it can be connected to (S9). */
+  readonly mode: number;
+  /** Whether a socket file that nobody listens on is taken over. */
+  readonly stale: 'replace' | 'fail';
 }
 
 /** What a transport needs to know to dial. */
