@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # program:package
-peers=(curl:curl)
+peers=(curl:curl haproxy:haproxy)
 
 missing=()
 for peer in "${peers[@]}"; do
