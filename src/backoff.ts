@@ -77,7 +77,9 @@ export class ExponentialBackoff implements Backoff {
     const uptime = typeof error === 'object' && error !== null ? (uptimes.get(error) ?? -1) : -1;
     const startsAgain = retryCount === 1 || uptime >= this.stableAfter;
     this.retries = startsAgain ? 1 : this.retries + 1;
-    return this.retries > this.attempts ? throwError(() => error) : timer(this.delayOf(this.retries));
+    if (this.retries <= this.attempts) return timer(this.delayOf(this.retries));
+    // eslint-disable-next-line rxjs-x/throw-error -- handed on as it came
+    return throwError(() => error);
   };
 
   /** The n-th delay in a row, in ms: random, between a share of its base and the base. */

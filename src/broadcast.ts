@@ -63,7 +63,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     const membership = new Subscription(() => {
       this.leave(outbound);
     });
-    membership.add(connection.closed.subscribe(() => membership.unsubscribe()));
+    const leave = (): void => {
+      membership.unsubscribe();
+    };
+    membership.add(connection.closed.subscribe({ complete: leave, error: leave }));
     return membership;
   }
 

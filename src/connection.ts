@@ -7,6 +7,7 @@ import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import { Silence } from './io/silence.js';
 import type { ConnectionSettings } from './options.js';
+import type { TlsInfo } from './transport/tls.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
 
 /** How a connection ended. */
@@ -29,6 +30,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   readonly remote: Address;
   readonly data: Channel<In, Out>;
   readonly bytes: Channel<Buffer, Uint8Array | string>;
+  readonly tls: TlsInfo | undefined;
   readonly stats: ConnectionStats;
   readonly closed: Observable<Closed>;
   close(): Promise<void>;
@@ -104,6 +106,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   get remote(): Address {
     return this.socket.remote;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.socket.tls;
   }
 
   get data(): Channel<In, Out> {

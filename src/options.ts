@@ -2,6 +2,7 @@ import type { RetryConfig } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { SocketError } from './errors.js';
+import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
 
 export interface ConnectionOptions<In, Out> {
@@ -25,10 +26,15 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly maxConnections?: number;
   readonly mode?: number;
   readonly stale?: 'replace' | 'fail';
+  readonly reusePort?: boolean;
+  readonly tls?: ServerTls;
+  readonly proxyProtocol?: { readonly trusted: readonly string[] };
+  readonly handshakeTimeout?: number;
 }
 
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   readonly connectTimeout?: number;
+  readonly tls?: ClientTls;
   readonly reconnect?: RetryConfig;
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }
@@ -55,11 +61,16 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly maxConnections: number;
   readonly mode: number;
   readonly stale: 'replace' | 'fail';
+  readonly reusePort: boolean;
+  readonly tls: ServerTls | undefined;
+  readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
+  readonly handshakeTimeout: number;
 }
 
 /** As {@link ConnectionSettings}, with what only a client needs. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly connectTimeout: number;
+  readonly tls: ClientTls | undefined;
   readonly reconnect: RetryConfig | undefined;
   readonly whileDisconnected: 'buffer' | 'drop' | 'error';
 }
@@ -74,6 +85,10 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
     maxConnections: count('maxConnections', options.maxConnections, 10_000),
     mode: mode(options.mode),
     stale: oneOf('stale', options.stale, ['replace', 'fail']),
+    reusePort: flag('reusePort', options.reusePort, false),
+    tls: options.tls,
+    proxyProtocol: proxyProtocol(options.proxyProtocol),
+    handshakeTimeout: duration('handshakeTimeout', options.handshakeTimeout, 10_000),
   };
 }
 
@@ -83,6 +98,7 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
+    tls: options.tls,
     reconnect: reconnect(options.reconnect),
     whileDisconnected: oneOf('whileDisconnected', options.whileDisconnected, ['buffer', 'drop', 'error']),
   };
@@ -120,6 +136,14 @@ function connectionSettings<In, Out>(
 function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
   if (value === undefined) return bytes as unknown as Codec<In, Out>;
   if (!hasMethods(value, 'decoder', 'encoder')) throw invalid('codec', value, 'a codec');
+  return value;
+}
+
+function proxyProtocol(
+  value: { readonly trusted: readonly string[] } | undefined,
+): { readonly trusted: readonly string[] } | undefined {
+  if (value === undefined) return undefined;
+  assertObject(value);
   return value;
 }
 

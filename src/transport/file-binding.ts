@@ -12,7 +12,7 @@ export interface FileBinding {
 }
 
 /** Whether a server at `address` needs a {@link FileBinding}: an abstract name has no file. */
-export function isFile(address: Address): address is UnixAddress {
+export function isFile(address: Address): boolean {
   return address.transport === 'unix' && !address.path.startsWith('\0');
 }
 

@@ -23,6 +23,7 @@ export class MemorySocket implements TransportSocket {
   readonly local: Address;
   readonly remote: Address;
   readonly turn: Turn;
+  readonly tls: undefined = undefined;
 
   private peer: MemorySocket = this;
   private events: SocketEvents | undefined;

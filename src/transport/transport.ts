@@ -1,6 +1,7 @@
 import type { Address } from '../address.js';
 import type { SocketError } from '../errors.js';
 import type { Turn } from '../io/turn.js';
+import type { ClientTls, ServerTls, TlsInfo } from './tls.js';
 
 /**
  * What carries bytes: Node's sockets, or memory. One object serves any number of servers and clients.
@@ -8,8 +9,10 @@ import type { Turn } from '../io/turn.js';
  * @see {@link TransportSocket} for what a connection does
  */
 export interface Transport {
-  /** Throws `ERR_ADDRESS_INVALID` where no attempt at `address` could ever succeed (A5). */
-  check(address: Address, role: 'listen' | 'connect'): void;
+  /** Throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID` where no attempt to listen could ever succeed (A5). */
+  checkListen(address: Address, options: ListenerOptions): void;
+  /** Throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID` where no attempt to connect could ever succeed (A5). */
+  checkConnect(address: Address, options: DialOptions): void;
   /** Binds `address` and begins to accept. Never throws and never calls back before it has returned. */
   listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener;
   /** Dials `address`. Never throws and never calls back before it has returned. */
@@ -24,10 +27,23 @@ export interface ListenerOptions extends SocketOptions {
   readonly mode: number;
   /** Whether a socket file that nobody listens on is taken over. */
   readonly stale: 'replace' | 'fail';
+  /** Whether several processes may listen on one port. */
+  readonly reusePort: boolean;
+  /** Certificates, where clients have to speak TLS. */
+  readonly tls: ServerTls | undefined;
+  /** Whose PROXY header is required and believed. */
+  readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
+  /** How long TLS and a PROXY header may take, in ms; 0 means for ever. */
+  readonly handshakeTimeout: number;
+  /** How many of them may be under way at once. */
+  readonly maxConnections: number;
 }
 
 /** What a transport needs to know to dial. */
-export type DialOptions = SocketOptions;
+export interface DialOptions extends SocketOptions {
+  /** What TLS is spoken with, where it is. */
+  readonly tls: ClientTls | undefined;
+}
 
 /** Options of every socket of a listener or of a dialled one. */
 export interface SocketOptions {
@@ -81,6 +97,8 @@ export interface TransportSocket {
   readonly remote: Address;
   /** When what is sent in one turn is written. */
   readonly turn: Turn;
+  /** What TLS knows of the peer, where it is spoken. */
+  readonly tls: TlsInfo | undefined;
   /** How many bytes of the write under way the kernel has not taken. */
   readonly unsent: number;
   /** Begins to read and to report. Called once. */
