@@ -20,7 +20,10 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
         if (address === undefined) subscriber.complete();
         else subscriber.next(address);
       },
-      error: () => {
+      error: (error: unknown) => {
+        subscriber.error(error);
+      },
+      complete: () => {
         subscriber.complete();
       },
     });
@@ -114,6 +117,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
 
   private async stop(deadline: number): Promise<void> {
     this.unbind();
+    this.bindings.complete();
     await Promise.all([...this.connections].map((connection) => connection.closeWithin(deadline)));
     this.multicast.end();
     this.troubles.complete();

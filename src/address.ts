@@ -14,13 +14,23 @@ import { lookupService } from './services.js';
  * - An {@link Address}, for example the `remote` of a connection.
  *
  * An omitted host is `127.0.0.1` (A2). `{ path: '@name' }` is a file of that name and becomes `./@name`; an abstract
- * socket is `'unix:@name'` or `{ path: '\0name' }`.
+ * socket is `'unix:@name'` or `{ path: '\0name' }`. Node's sockets know `tcp` and `unix`; `tls` and `fd` can be parsed
+ * already, but `listen` and `connect` refuse them with `ERR_ADDRESS_INVALID`.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
- * const inputs: AddressInput[] = ['tcp://localhost:7000', { port: 7000 }, { service: 'http' }, { path: '/run/app.sock' }];
+ * const inputs: AddressInput[] = [
+ *   'tcp://localhost:7000',
+ *   { port: 7000 },
+ *   { service: 'http' },
+ *   { path: '/run/app.sock' },
+ * ];
  * ```
- * @see rules A1 to A5
+ * @see rules A1 to A6
  */
 export type AddressInput =
   | string
@@ -39,6 +49,10 @@ export type AddressInput =
  * - `memory`: an end within this process.
  * - `fd`: an inherited listening socket.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
  * const address: Address = { transport: 'tcp', host: '127.0.0.1', port: 7000 };
@@ -63,19 +77,19 @@ const loopback = '127.0.0.1';
  * Turns an address in any of its forms into an {@link Address}, and refuses every bad one.
  *
  * @param input - the address; it is not changed. Ports are integers from 0 to 65,535, unix paths and abstract names at
- *   most 107 bytes of UTF-8; the default of `host` is `127.0.0.1`. There is no other member, and no default port.
+ * most 107 bytes of UTF-8; the default of `host` is `127.0.0.1`. There is no other member (A6), and no default port
  * @returns a fresh, plain object, which {@link formatAddress} turns into a string that is parsed to the same (A1)
- * @emits nothing
- * @throws SocketError `ERR_ADDRESS_INVALID`, thrown at once, with the name of the bad part and its value (A3, A4, A5)
+ * @emits none
+ * @throws `ERR_ADDRESS_INVALID`, at once, with the name of the bad part and its value (A3, A4, A5)
  * @backpressure none
  * @teardown none
  * @example
  * ```ts
  * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
- * parseAddress({ port: 7000 });    // { transport: 'tcp', host: '127.0.0.1', port: 7000 }
- * parseAddress('unix:@app');       // { transport: 'unix', path: '\0app' }
+ * parseAddress({ port: 7000 }); // { transport: 'tcp', host: '127.0.0.1', port: 7000 }
+ * parseAddress('unix:@app'); // { transport: 'unix', path: '\0app' }
  * ```
- * @see https://man7.org/linux/man-pages/man5/services.5.html, rules A1 to A5
+ * @see https://man7.org/linux/man-pages/man5/services.5.html, rules A1 to A6
  */
 export function parseAddress(input: AddressInput): Address {
   if (typeof input === 'string') return fromString(input);
@@ -89,14 +103,14 @@ export function parseAddress(input: AddressInput): Address {
  *
  * @param address - the address; it is not changed
  * @returns the string; `'unix:'` for an unnamed unix socket, which `parseAddress` refuses (A4)
- * @emits nothing
- * @throws nothing
+ * @emits none
+ * @throws none
  * @backpressure none
  * @teardown none
  * @example
  * ```ts
  * formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'
- * formatAddress({ transport: 'unix', path: '\0app' });                    // 'unix:@app'
+ * formatAddress({ transport: 'unix', path: '\0app' }); // 'unix:@app'
  * ```
  * @see rule A1
  */

@@ -22,6 +22,11 @@ import { Sending } from './sending.js';
 export const lingering: unique symbol = Symbol('rxjs-sockets.lingering');
 
 /**
+ * Tells whether the sending side of a Channel has ended in order, so that what can't be sent any more is no failure.
+ */
+export const finished: unique symbol = Symbol('rxjs-sockets.finished');
+
+/**
  * What a Channel is a view of: a connection, or a client with its connections.
  */
 export interface Port {
@@ -35,11 +40,13 @@ export interface Port {
   unobserved(channel: Reader): void;
   /** All that was received has been emitted, and this is how the stream ended: to be concluded. */
   ended(channel: Reader, end: 'fin' | SocketError): void;
-  /** The channel has told its subscribers that the stream has ended. */
+  /** The channel is about to tell its subscribers that the stream has ended. */
   concluded(channel: Reader): void;
+  /** What was received can't be decoded: nothing that follows can be understood. */
+  corrupted(error: SocketError): void;
   /** Whether there may be another stream after this one. */
   readonly reusable: boolean;
-  /** A value that can't be encoded, or bytes that can't be decoded, end the connection. */
+  /** A value that can't be encoded ends the connection. */
   fail(error: SocketError): void;
   /** The user ends it. */
   destroy(reason: unknown): void;
@@ -49,11 +56,53 @@ export interface Port {
   defer(work: () => void): void;
 }
 
+/**
+ * Sends and receives the messages of one connection: a Flow of what the peer sends, and an Observer that sends.
+ *
+ * It is the Subject of the socket: `subscribe` receives, `next` sends, `complete` is the FIN, `error` the reset. Bytes
+ * are decoded when a value may be emitted and not before, and all that is sent in one turn of the event loop is written
+ * together. Apart from that, and from the bounds below, it is equivalent to:
+ *
+ * ```ts
+ * const channelOf = <In, Out>(socket: Socket, decode: (chunk: Buffer) => In[], encode: (value: Out) => Buffer) => ({
+ *   subscribe: (observer: Observer<In>) => {
+ *     socket.on('data', (chunk) => {
+ *       for (const value of decode(chunk)) observer.next(value);
+ *     });
+ *     socket.on('end', () => observer.complete());
+ *     socket.on('error', (error) => observer.error(error));
+ *   },
+ *   hold: () => socket.pause(), // released: socket.resume()
+ *   next: (value: Out) => socket.writable && socket.write(encode(value)),
+ *   complete: () => socket.end(),
+ *   error: () => socket.destroy(),
+ * });
+ * ```
+ *
+ * @typeParam In - what is received
+ * @typeParam Out - what is sent
+ * @emits each message of the peer, in order (C1); completion after the peer's FIN (C7); a `SocketError` after all that
+ * was received, if the connection fails (C8)
+ * @throws none: what goes wrong is an error notification, or the rejection of a `send`
+ * @backpressure receiving: held or without a subscriber, at most 65,536 bytes, the chunk in hand and one unfinished
+ * frame wait here, the rest in the kernels and with the peer (F1, F3). Sending: at most `maxBuffered` and one value
+ * wait here (C4), then `overflow` acts; `sendFrom` and `await send(…)` don't come to that
+ * @teardown unsubscribing stops the reading and keeps what was not emitted (F1); it does not close the connection
+ * @example
+ * ```ts
+ * connection.data.subscribe((line) => console.log(line)); // receive
+ * connection.data.next('hello'); // send
+ * connection.data.complete(); // FIN; receiving goes on
+ * ```
+ * @see rules C1 to C21
+ */
 export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly port: Port;
   private readonly codec: Codec<In, Out>;
   private readonly multicast: Multicast<In>;
-  private readonly encoder: Encoder<Out>;
+  private encoder: Encoder<Out>;
+  /** What the encoder is for: each connection has its own. */
+  private outbound: Outbound;
 
   /** @internal */
   constructor(port: Port, codec: Codec<In, Out>) {
@@ -61,49 +110,219 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     this.port = port;
     this.codec = codec;
     this.encoder = codec.encoder();
+    this.outbound = port.outbound;
     this.multicast = new View(port, codec).multicast;
   }
 
+  /**
+   * Tells whether more should be sent: false while more than `highWaterMark` bytes wait, true again at or under half of
+   * it.
+   *
+   * @returns an Observable that never fails
+   * @emits the current value at once, then each change; false and completion once nothing more can be sent (C21)
+   * @throws none
+   * @backpressure none: it is what a sender of its own paces itself by
+   * @teardown unsubscribing ends the watch, nothing else
+   * @example
+   * ```ts
+   * connection.data.writable.subscribe((writable) => (writable ? sensor.start() : sensor.stop()));
+   * ```
+   * @see rules C5 and C21
+   */
   get writable(): Observable<boolean> {
     return this.port.outbound.watermark.changes;
   }
 
+  /**
+   * Counts the bytes that `next` has accepted and the kernel has not taken yet.
+   *
+   * @returns a number of bytes, 0 to `maxBuffered` and one encoded value (C4)
+   * @emits none
+   * @throws none
+   * @backpressure it is the measure of it
+   * @teardown none
+   * @example
+   * ```ts
+   * connection.data.next('hello\n');
+   * console.log(connection.data.bufferedBytes); // 6
+   * ```
+   * @see rule C4
+   */
   get bufferedBytes(): number {
     return this.port.outbound.bufferedBytes;
   }
 
+  /**
+   * Tells whether nothing more can be sent: after `complete()`, after `close()`, and after the connection has ended.
+   *
+   * @returns true once `next` would be ignored and `send` would reject (C9)
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * connection.data.complete();
+   * console.log(connection.data.closed); // true
+   * ```
+   * @see rule C9
+   */
   get closed(): boolean {
     return this.port.outbound.closed;
   }
 
+  /**
+   * Counts the values that `overflow: 'drop'` has dropped.
+   *
+   * @returns a number of values, 0 and more; always 0 with `overflow: 'error'`
+   * @emits none
+   * @throws none
+   * @backpressure what a peer that is too slow has missed
+   * @teardown none
+   * @example
+   * ```ts
+   * if (connection.data.dropped > 0) connection.data.next('some news was dropped');
+   * ```
+   * @see rule C4 and the option `overflow`
+   */
   get dropped(): number {
     return this.port.outbound.dropped;
   }
 
+  /**
+   * Sends a value. It never waits and never throws: a value given too early waits, one given too late is ignored.
+   *
+   * @param value - what the codec takes; bytes are kept by reference and must not be changed afterwards (C19)
+   * @returns none
+   * @emits none
+   * @throws none; a value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`
+   * (D5)
+   * @backpressure none: over `maxBuffered` the option `overflow` acts, which is `ERR_OVERFLOW` by default (C4)
+   * @teardown none
+   * @example
+   * ```ts
+   * connection.data.next('hello');
+   * ```
+   * @see rules C2, C3, C9 and D5
+   */
   next(value: Out): void {
-    const refusal = this.port.outbound.push(this.encoder, value);
+    const refusal = this.push(value);
     if (typeof refusal === 'object') this.port.fail(refusal);
   }
 
+  /**
+   * Ends the sending side: what was sent is flushed, then the peer gets the FIN. Receiving goes on until the peer ends
+   * it.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure what was sent waits for the peer as before
+   * @teardown none; {@link Connection.close} ends the receiving side too
+   * @example
+   * ```ts
+   * connection.data.next('bye');
+   * connection.data.complete();
+   * ```
+   * @see rules C6, C7 and C9
+   */
   complete(): void {
     this.port.outbound.complete();
   }
 
+  /**
+   * Destroys the connection: a reset where the transport has one, a plain end on unix sockets (C20).
+   *
+   * @param reason - the `cause` of the `ERR_CLOSED` that this side is told
+   * @returns none
+   * @emits `ERR_CLOSED` to every subscriber of this connection, at once, even if it is held (C8, F10)
+   * @throws none
+   * @backpressure none: what waits in either direction is dropped
+   * @teardown everything of this connection ends
+   * @example
+   * ```ts
+   * connection.data.error(new Error('the peer talks nonsense'));
+   * ```
+   * @see rules C8 and C20
+   */
   error(reason: unknown): void {
     this.port.destroy(reason);
   }
 
+  /**
+   * Sends a value as `next` does, and settles when the caller may send more: a loop that awaits it goes at the peer's
+   * pace.
+   *
+   * @param value - as for {@link Channel.next}
+   * @returns a promise that resolves when the channel is writable: at once, if it is, and once it is connected, if the
+   * client is connecting (K9)
+   * @emits none
+   * @throws none; rejects with `ERR_CLOSED`, or the error that closed the channel, if the value was not and will not be
+   * written (C5, C9), with `ERR_OVERFLOW` if it is over `maxBuffered`, and with `ERR_FRAME_INVALID` or
+   * `ERR_FRAME_TOO_LONG`, after which the connection goes on (D5)
+   * @backpressure none of its own: who doesn't wait for it fills the buffer up to `maxBuffered`, as with `next`
+   * @teardown none
+   * @example
+   * ```ts
+   * for (const line of report) await connection.data.send(line);
+   * ```
+   * @see rules C5, C9, D5 and K9
+   */
   send(value: Out): Promise<void> {
-    const { outbound } = this.port;
-    const refusal = outbound.push(this.encoder, value);
-    if (refusal === undefined) return outbound.whenWritable();
-    return Promise.reject(refusalError(refusal, outbound));
+    const refusal = this.push(value);
+    if (refusal === undefined) return this.outbound.whenWritable();
+    return Promise.reject(refusalError(refusal, this.outbound));
   }
 
+  /**
+   * Sends what a source gives, at the peer's pace: an iterable is pulled, a Flow is held, and the values of a plain
+   * Observable are given to `next`. It doesn't end the sending side. For an iterable or a Flow it is equivalent to:
+   *
+   * ```ts
+   * async function sendFrom<T>(channel: Channel<unknown, T>, source: AsyncIterable<T>): Promise<void> {
+   *   for await (const value of source) await channel.send(value);
+   *   while (channel.bufferedBytes > 0) await nextTurn(); // all is flushed
+   * }
+   * ```
+   *
+   * @param source - whatever RxJS's `from` takes; each subscription begins it anew
+   * @returns a cold Observable: nothing is sent before it is subscribed to
+   * @emits no value; completes once the source has completed and all that was sent is with the kernel
+   * @throws none; fails with the source's error, and with `ERR_CLOSED`, or the error that closed the channel, if the
+   * channel ends first (C5)
+   * @backpressure an iterable and a Flow wait while the channel isn't writable: at most `highWaterMark` and one value
+   * wait here. A plain Observable can't wait: up to `maxBuffered`, then `overflow` acts
+   * @teardown stops the source and leaves the channel open
+   * @example
+   * ```ts
+   * connection.data.sendFrom(readLines()).subscribe({
+   *   complete: () => connection.data.complete(),
+   *   error: (error: unknown) => connection.data.error(error),
+   * });
+   * ```
+   * @see rules C5 and F7
+   */
   sendFrom(source: ObservableInput<Out>): Observable<never> {
     return new Observable<never>((subscriber) => new Sending(this, () => this.port.outbound, source, subscriber));
   }
 
+  /**
+   * Looks at the same connection through a codec, so that a protocol can change its framing in mid-stream. It begins at
+   * the first byte that no other view has decoded (C13).
+   *
+   * @param codec - how the messages lie in the bytes from here on
+   * @returns a channel over the same socket; of several that have subscribers the newest reads (C15)
+   * @emits none
+   * @throws `ERR_OPTION_INVALID`, at once, if this channel has a codec itself
+   * @backpressure a Hold counts for the view that it was taken on; what is sent on all views waits in one buffer
+   * @teardown unsubscribing from the view lets the one before it go on
+   * @example
+   * ```ts
+   * const size = Number(await firstValueFrom(connection.bytes.framed(lines())));
+   * const body = await firstValueFrom(connection.bytes.framed(fixed(size)));
+   * ```
+   * @see rules C13 and C15
+   */
   framed<I, O>(codec: Codec<I, O>): Channel<I, O> {
     if ((this.codec as Codec<unknown, never>) !== bytes) {
       throw new SocketError('ERR_OPTION_INVALID', 'framed: this channel has a codec; frame `connection.bytes` instead');
@@ -111,6 +330,23 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     return new Channel(this.port, codec);
   }
 
+  /**
+   * Holds what this channel receives; what it sends goes on.
+   *
+   * @returns the Hold (F2)
+   * @emits none
+   * @throws none
+   * @backpressure at most 65,536 bytes, the chunk in hand and one unfinished frame wait here (F3), then the kernel's
+   * buffers fill and the peer is told to wait
+   * @teardown releasing the Hold (F11)
+   * @example
+   * ```ts
+   * const hold = connection.data.hold();
+   * await database.ready();
+   * hold.release();
+   * ```
+   * @see rules F2, F3, F10 and C15
+   */
   override hold(): Hold {
     return this.multicast.hold();
   }
@@ -129,12 +365,27 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /** @internal */
+  get [finished](): boolean {
+    const { closed, error } = this.port.outbound;
+    return closed && error === undefined;
+  }
+
+  /** @internal */
   [lingering](): Promise<void> {
     return this.port.close();
   }
 
   protected override _subscribe(subscriber: Subscriber<In>): TeardownLogic {
     return this.multicast.add(subscriber);
+  }
+
+  private push(value: Out): Refusal | undefined {
+    const { outbound } = this.port;
+    if (outbound !== this.outbound) {
+      this.outbound = outbound;
+      this.encoder = this.codec.encoder();
+    }
+    return outbound.push(this.encoder, value);
   }
 }
 
@@ -144,6 +395,8 @@ class View<T> implements FlowSource<T>, Reader {
   private readonly port: Port;
   private readonly codec: Codec<T, never>;
   private decoder: Decoder<T>;
+  /** What the decoder is for: each connection has its own. */
+  private inbound: Inbound | undefined;
 
   constructor(port: Port, codec: Codec<T, never>) {
     this.port = port;
@@ -162,29 +415,32 @@ class View<T> implements FlowSource<T>, Reader {
 
   conclude(end: 'fin' | SocketError): void {
     const error = end === 'fin' ? undefined : end;
+    // Whoever is told may subscribe again at once.
+    this.port.concluded(this);
     if (this.port.reusable) this.multicast.interrupt(error);
     else this.multicast.end(error);
-    this.port.concluded(this);
   }
 
   take(): T | undefined {
     const inbound = this.port.inbound;
     if (inbound === undefined || !inbound.isReading(this)) return undefined;
+    if (inbound !== this.inbound) {
+      this.inbound = inbound;
+      this.decoder = this.codec.decoder();
+    }
     try {
-      const value = this.decoder.decode(inbound.queue) ?? this.takeLast(inbound);
+      let value = this.decoder.decode(inbound.queue);
+      // `null` is a value.
+      if (value === undefined) value = this.takeLast(inbound);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
         else this.port.ended(this, inbound.end);
       } else if (inbound.isPaused) inbound.regulate(false);
       return value;
     } catch (cause) {
-      this.corrupt(inbound, decodeError(cause));
+      this.port.corrupted(decodeError(cause));
       return undefined;
     }
-  }
-
-  renew(): void {
-    this.decoder = this.codec.decoder();
   }
 
   started(): void {
@@ -195,8 +451,9 @@ class View<T> implements FlowSource<T>, Reader {
     this.port.unobserved(this);
   }
 
-  toggled(): void {
-    // Nothing to do: the reading stops when what waits is over its bound, and goes on when a frame is asked for.
+  toggled(flowing: boolean): void {
+    // The reading stops when what waits is over its bound, and goes on when a frame is asked for.
+    if (!flowing) this.port.inbound?.slacken();
   }
 
   defer(work: () => void): void {
@@ -207,12 +464,6 @@ class View<T> implements FlowSource<T>, Reader {
   private takeLast(inbound: Inbound): T | undefined {
     if (inbound.end !== 'fin' || inbound.queue.length === 0) return undefined;
     return this.decoder.end?.(inbound.queue);
-  }
-
-  /** Nothing that follows can be understood. */
-  private corrupt(inbound: Inbound, error: SocketError): void {
-    this.port.fail(error);
-    inbound.abort(error);
   }
 }
 

@@ -6,6 +6,27 @@ import { type ConnectOptions, connectSettings, transportOf } from './options.js'
 import { Session } from './session.js';
 import { nodeTransport } from './transport/node.js';
 
+/**
+ * Makes a client, which dials its address when somebody subscribes to it or to its `data`.
+ *
+ * @typeParam In - what it receives
+ * @typeParam Out - what it sends
+ * @param address - where to connect to; an omitted host means loopback (A2); a port is from 1 to 65,535
+ * @param options - see {@link ConnectOptions}; none by default
+ * @returns the client, an Observable of its state; nothing is dialled yet (K1)
+ * @emits none by itself
+ * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, at once (A5); what depends on the world is a notification
+ * (K3)
+ * @backpressure as of {@link Channel}
+ * @teardown as of {@link Client}
+ * @example
+ * ```ts
+ * const client = connect('tcp://localhost:7000', { codec: lines() });
+ * client.data.subscribe((line) => console.log(line)); // subscribe = receive
+ * client.data.next('hello'); // next = send
+ * ```
+ * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K3 and K7 to K9
+ */
 export function connect<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
   options: ConnectOptions<In, Out> = {},
@@ -18,7 +39,59 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
   return new Client(new Session(where, settings, transport));
 }
 
+/**
+ * Connects: an Observable of the state of its connection, with one channel for the data. All subscribers, of the states
+ * and of the data, share one connection.
+ *
+ * Apart from `data`, whose subscribers count as well, it is equivalent to:
+ *
+ * ```ts
+ * const client = new Observable<{ status: string }>((subscriber) => {
+ *   let failure: Error | undefined;
+ *   subscriber.next({ status: 'connecting' });
+ *   const socket = createConnection(address, () => subscriber.next({ status: 'connected' }));
+ *   socket.on('error', (error) => (failure = error));
+ *   socket.on('close', () => {
+ *     subscriber.next({ status: 'disconnected' });
+ *     if (failure === undefined) subscriber.complete();
+ *     else subscriber.error(failure);
+ *   });
+ *   return () => socket.end();
+ * }).pipe(share({ connector: () => new ReplaySubject(1) }));
+ * ```
+ *
+ * @typeParam In - what it receives
+ * @typeParam Out - what it sends
+ * @emits the current state, then each change (K2); completion after the peer's clean end, a `SocketError` after a
+ * failure (K3)
+ * @throws none
+ * @backpressure none of its own: see {@link Client.data}
+ * @teardown when the last subscriber leaves, of the states and of the data, an attempt is aborted (K7) and a connection
+ * closed gracefully (K1); it may be subscribed to again and dials anew (K8)
+ * @example
+ * ```ts
+ * client.subscribe({
+ *   next: ({ status }) => console.log(status), // 'connecting', 'connected', 'disconnected'
+ *   error: (error: unknown) => console.log(String(error)), // 'SocketError: connect to …: ECONNREFUSED …'
+ * });
+ * ```
+ * @see rules K1 to K3 and K7 to K9
+ */
 export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
+  /**
+   * What it receives and sends: one channel, whichever connection is there.
+   *
+   * @emits each message of the server, then its end (C7, C8); subscribing again dials anew (K8)
+   * @throws none
+   * @backpressure as of {@link Channel}; what is sent before there is a connection waits, up to `maxBuffered` (C2)
+   * @teardown as of {@link Client}
+   * @example
+   * ```ts
+   * client.data.next('hello'); // waits
+   * client.data.subscribe((line) => console.log(line)); // dials
+   * ```
+   * @see rules C2, K1, K8 and K9
+   */
   readonly data: Channel<In, Out>;
 
   /** @internal */

@@ -16,9 +16,10 @@
  * };
  * ```
  *
- * @throws a RangeError from a method that is asked for bytes which are not there.
- * @backpressure while a Flow is held, at most 65,536 bytes, the chunk in hand and one unfinished frame wait in it (F3).
- * @teardown none; what is left when a connection ends is dropped with it.
+ * @emits none
+ * @throws a RangeError, at once, from a method that is asked for bytes which are not there
+ * @backpressure while a Flow is held, at most 65,536 bytes, the chunk in hand and one unfinished frame wait in it (F3)
+ * @teardown none; what is left when a connection ends is dropped with it
  * @example
  * ```ts
  * const decode = (bytes: ByteQueue): number | undefined => {
@@ -33,7 +34,7 @@
 export interface ByteQueue {
   /** How many bytes wait. */
   readonly length: number;
-  /** How many bytes were taken off since the stream began: the absolute offset of the first byte that waits. */
+  /** How many bytes were taken off since the stream began: the absolute offset of the first byte that waits (C13). */
   readonly position: number;
   /** The first bytes that lie together in memory, not taken off; empty only where nothing waits. Not to be changed. */
   readonly head: Buffer;
@@ -41,7 +42,16 @@ export interface ByteQueue {
    * Gives one byte.
    *
    * @param index - 0 to `length - 1`
-   * @returns 0 to 255.
+   * @returns 0 to 255
+   * @emits none
+   * @throws a RangeError, at once, if they are not there
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const version = bytes.at(0);
+   * ```
+   * @see rule C13
    */
   at(index: number): number;
   /**
@@ -50,7 +60,16 @@ export interface ByteQueue {
    * @param index - where it starts: 0 to `length - bytes`
    * @param bytes - how many bytes it has
    * @param endian - which end of it comes first
-   * @returns 0 to 4,294,967,295.
+   * @returns 0 to 4,294,967,295
+   * @emits none
+   * @throws a RangeError, at once, if they are not there
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const size = bytes.uint(1, 2, 'big');
+   * ```
+   * @see rule C13
    */
   uint(index: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): number;
   /**
@@ -58,27 +77,64 @@ export interface ByteQueue {
    *
    * @param needle - a byte, or a sequence of bytes
    * @param from - where the search begins: 0 and more, default 0; one that goes on where the last one ended is linear
-   * @returns where `needle` begins first, at `from` or after; -1 where it does not.
+   * @returns where `needle` begins first, at `from` or after; -1 where it does not
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const end = bytes.indexOf(0x0a); // of '\n'
+   * ```
+   * @see rule D1
    */
   indexOf(needle: number | Uint8Array, from?: number): number;
   /**
    * Gives the first bytes and takes nothing off.
    *
    * @param count - 0 to `length`
-   * @returns a view where they lie together in memory, else a copy; not to be changed.
+   * @returns a view where they lie together in memory, else a copy; not to be changed
+   * @emits none
+   * @throws a RangeError, at once, if they are not there
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const isHello = bytes.peek(5).toString('latin1') === 'HELLO';
+   * ```
+   * @see rule C13
    */
   peek(count: number): Buffer;
   /**
    * Takes the first bytes off and gives them.
    *
    * @param count - 0 to `length`
-   * @returns a view where they lie together in memory, which keeps the chunk that they came in; else a copy.
+   * @returns a view where they lie together in memory, which keeps the chunk that they came in; else a copy
+   * @emits none
+   * @throws a RangeError, at once, if they are not there
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const body = bytes.take(size);
+   * ```
+   * @see rule C13
    */
   take(count: number): Buffer;
   /**
    * Takes the first bytes off.
    *
    * @param count - 0 to `length`
+   * @returns none
+   * @emits none
+   * @throws a RangeError, at once, if they are not there
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * bytes.skip(3);
+   * ```
+   * @see rule C13
    */
   skip(count: number): void;
 }
@@ -95,9 +151,10 @@ export interface ByteQueue {
  * // at the end of the turn: socket.write(Buffer.concat(pieces))
  * ```
  *
- * @throws nothing.
- * @backpressure what was collected counts in `bufferedBytes` until the kernel has taken it (C4).
- * @teardown none.
+ * @emits none
+ * @throws none
+ * @backpressure what was collected counts in `bufferedBytes` until the kernel has taken it (C4)
+ * @teardown none
  * @example
  * ```ts
  * const encode = (value: number, into: ByteSink): void => into.uint(value, 4, 'big');
@@ -108,7 +165,17 @@ export interface ByteSink {
   /**
    * Appends bytes.
    *
-   * @param value - kept by reference, so it must not be changed afterwards
+   * @param value - kept by reference, so it must not be changed afterwards (C19)
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure it waits until the kernel has taken it (C4)
+   * @teardown none
+   * @example
+   * ```ts
+   * into.bytes(body);
+   * ```
+   * @see rule C19
    */
   bytes(value: Uint8Array): void;
   /**
@@ -116,6 +183,16 @@ export interface ByteSink {
    *
    * @param value - what is not well-formed, or has no byte in `encoding`, is replaced in silence: check it before
    * @param encoding - how its characters become bytes
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure it waits until the kernel has taken it (C4)
+   * @teardown none
+   * @example
+   * ```ts
+   * into.text(`${line}\n`, 'utf8');
+   * ```
+   * @see rule D5
    */
   text(value: string, encoding: 'utf8' | 'latin1'): void;
   /**
@@ -124,6 +201,16 @@ export interface ByteSink {
    * @param value - 0 to what `bytes` can hold
    * @param bytes - how many bytes it takes
    * @param endian - which end of it comes first
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure it waits until the kernel has taken it (C4)
+   * @teardown none
+   * @example
+   * ```ts
+   * into.uint(body.length, 2, 'big');
+   * ```
+   * @see rule D2
    */
   uint(value: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): void;
 }
@@ -142,7 +229,7 @@ export interface ByteSink {
  * socket.on('end', () => {
  *   for (let value = decoder.end?.(queue); value !== undefined; value = decoder.end?.(queue)) observer.next(value);
  *   if (queue.length === 0) observer.complete();
- *   else observer.error(new SocketError('ERR_FRAME_TRUNCATED', '…'));
+ *   else observer.error(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
  * });
  * ```
  *
@@ -150,9 +237,10 @@ export interface ByteSink {
  * tells from `position` whether it is still there.
  *
  * @typeParam T - what it gives; never `undefined`
- * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID`, which ends the connection after all that came before (C8, D3).
- * @backpressure a frame that may become longer than a finite maximum must be refused before it has (D3).
- * @teardown none: a decoder is dropped with its stream, and one that has thrown is not called again.
+ * @emits none; what it gives is emitted by the channel, one value a call
+ * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID`, which ends the connection after all that came before (C8, D3)
+ * @backpressure a frame that may become longer than a finite maximum must be refused before it has (D3)
+ * @teardown none: a decoder is dropped with its stream, and one that has thrown is not called again
  * @example
  * ```ts
  * const bytes4: Decoder<Buffer> = { decode: (bytes) => (bytes.length < 4 ? undefined : bytes.take(4)) };
@@ -164,8 +252,16 @@ export interface Decoder<T> {
    * Takes the next frame off.
    *
    * @param bytes - all that waits; the same queue at each call
-   * @returns the value of the frame, or `undefined` with nothing taken off: more bytes are needed.
-   * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`.
+   * @returns the value of the frame, or `undefined` with nothing taken off: more bytes are needed
+   * @emits none
+   * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
+   * @backpressure called when a value may be emitted, and not before (F2)
+   * @teardown none
+   * @example
+   * ```ts
+   * const first = decoder.decode(queue); // undefined, as long as a byte is missing
+   * ```
+   * @see rules C13, D1 and D3
    */
   decode(bytes: ByteQueue): T | undefined;
   /**
@@ -173,8 +269,16 @@ export interface Decoder<T> {
    * it gives `undefined`; bytes that remain then are `ERR_FRAME_TRUNCATED` (D4). Without it, all of them are.
    *
    * @param bytes - all that waits
-   * @returns a value, or `undefined` with nothing taken off.
-   * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`.
+   * @returns a value, or `undefined` with nothing taken off
+   * @emits none
+   * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
+   * @backpressure called when a value may be emitted, and not before (F2)
+   * @teardown none
+   * @example
+   * ```ts
+   * const last = lines().decoder().end?.(queue); // the last line needs no newline
+   * ```
+   * @see rule D4
    */
   end?(bytes: ByteQueue): T | undefined;
 }
@@ -183,10 +287,11 @@ export interface Decoder<T> {
  * Turns the values of one stream into bytes.
  *
  * @typeParam T - what it takes
+ * @emits none
  * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent: nothing of it is, and the
- * encoder must be as it was before (D5).
- * @backpressure none: it is called once for each value, at once.
- * @teardown none: an encoder is dropped with its stream.
+ * encoder must be as it was before (D5)
+ * @backpressure none: it is called once for each value, at once
+ * @teardown none: an encoder is dropped with its stream
  * @example
  * ```ts
  * const numbers: Encoder<number> = { encode: (value, into) => into.uint(value, 4, 'big') };
@@ -199,7 +304,16 @@ export interface Encoder<T> {
    *
    * @param value - what to send
    * @param into - where to; not to be kept
-   * @throws a SocketError: then nothing of the value is sent.
+   * @returns none
+   * @emits none
+   * @throws a SocketError: then nothing of the value is sent (D5)
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * lines().encoder().encode('hello', sink); // 'hello\n'
+   * ```
+   * @see rules D2 and D5
    */
   encode(value: T, into: ByteSink): void;
 }
@@ -208,11 +322,24 @@ export interface Encoder<T> {
  * Tells how messages lie in a stream of bytes. It makes a fresh decoder and encoder for each connection, so it may be
  * shared; options are checked when it is made.
  *
+ * What goes over a connection is equivalent to this, however the bytes are cut into chunks:
+ *
+ * ```ts
+ * const encoder = codec.encoder(); // of the one end
+ * for (const value of values) encoder.encode(value, sink);
+ * const decoder = codec.decoder(); // of the other end
+ * for (const chunk of chunksOf(sink)) {
+ *   queue.push(chunk);
+ *   for (let value = decoder.decode(queue); value !== undefined; value = decoder.decode(queue)) received.push(value);
+ * }
+ * ```
+ *
  * @typeParam In - what is received
  * @typeParam Out - what is sent
- * @throws nothing; see {@link Decoder} and {@link Encoder}.
- * @backpressure none of its own.
- * @teardown none.
+ * @emits none
+ * @throws none; see {@link Decoder} and {@link Encoder}
+ * @backpressure none of its own
+ * @teardown none
  * @example
  * ```ts
  * const numbers: Codec<number> = {
@@ -233,13 +360,31 @@ export interface Codec<In, Out = In> {
   /**
    * Makes a decoder for one stream.
    *
-   * @returns one that shares nothing with others.
+   * @returns one that shares nothing with others
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const decoder = lines().decoder();
+   * ```
+   * @see rule D1
    */
   decoder(): Decoder<In>;
   /**
    * Makes an encoder for one stream.
    *
-   * @returns one that shares nothing with others.
+   * @returns one that shares nothing with others
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const encoder = lines().encoder();
+   * ```
+   * @see rule D1
    */
   encoder(): Encoder<Out>;
 }

@@ -4,6 +4,10 @@ import type { Address } from './address.js';
 /**
  * Names what the library itself finds wrong; `docs/errors.md` has one heading for each code.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
  * const code: LibraryErrorCode = 'ERR_CLOSED';
@@ -35,6 +39,10 @@ export type LibraryErrorCode =
  * Names what the system finds wrong, as Node does; `docs/errors.md` has one heading for each code. A code of the system
  * that is not among them arrives as `EIO`, with Node's error as `cause`.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
  * const code: SystemErrorCode = 'ECONNREFUSED';
@@ -80,9 +88,14 @@ export type SystemErrorCode =
 /**
  * Lists every code that a {@link SocketError} can bear: a closed union, so a `switch` over it can be exhaustive.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
- * const isWorthARetry = (code: SocketErrorCode): boolean => code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
+ * const isWorthARetry = (code: SocketErrorCode): boolean =>
+ *   code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
  * ```
  * @see `docs/errors.md`
  */
@@ -93,7 +106,8 @@ export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
  *
  * Match on `code`, which is stable; `message` is for people and may change.
  *
- * @throws nothing
+ * @emits none
+ * @throws none
  * @backpressure none
  * @teardown none
  * @example
@@ -101,9 +115,10 @@ export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
  * const explain = (error: SocketError): string =>
  *   error.code === 'EADDRINUSE' ? 'another process listens there' : error.message;
  * ```
- * @see `docs/errors.md`
+ * @see `docs/errors.md`, rules A5, C8 and S3
  */
 export class SocketError extends Error {
+  /** Always `'SocketError'`. */
   override readonly name = 'SocketError';
   /** What went wrong. */
   readonly code: SocketErrorCode;
@@ -118,13 +133,14 @@ export class SocketError extends Error {
    * @param code - what went wrong
    * @param message - a sentence for people that names the option or the action
    * @param details - the address and the cause, where there are any; none by default
-   * @emits nothing
-   * @throws nothing
+   * @returns none
+   * @emits none
+   * @throws none
    * @backpressure none
    * @teardown none
    * @example
    * ```ts
-   * new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong');
+   * throw new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong');
    * ```
    * @see rule D3
    */

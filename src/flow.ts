@@ -9,17 +9,17 @@ import type { Hold } from './hold.js';
  */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
-export interface PacedObserver<T> {
+interface PacedObserver<T> {
   [paced](flow: Flow<T>): Subscription;
 }
 
 /**
  * Gives values no faster than they can be dealt with: an Observable that can be held, and iterated with `for await`.
  *
- * A Flow is multicast and stands still while nobody is subscribed: what comes next waits for the next subscriber
- * (F1, F4). What an RxJS operator derives from a Flow is a Flow as well and holds its origin (F6); a value that an
- * operator such as `delay` has already taken is no longer the Flow's, so it still passes. The pacing of a Flow is
- * equivalent to this loop, run whenever one of its conditions has changed:
+ * A Flow is multicast and stands still while nobody is subscribed: what comes next waits for the next subscriber (F1,
+ * F4). What an RxJS operator derives from a Flow is a Flow as well and holds its origin (F6); a value that an operator
+ * such as `delay` has already taken is no longer the Flow's, so it still passes. The pacing of a Flow is equivalent to
+ * this loop, run whenever one of its conditions has changed:
  *
  * ```text
  * while (subscribers > 0 && holds === 0 && a value is there)
@@ -27,33 +27,33 @@ export interface PacedObserver<T> {
  * ```
  *
  * @typeParam T - what it emits
- * @emits whatever the origin has, in order, each value once to every subscriber (F4), then at most one terminal
- * signal (F8).
- * @throws nothing of its own; a failure is an error notification with a `SocketError`.
- * @backpressure while it is held or nobody is subscribed, the origin stops: see {@link Channel} and {@link Server}.
- * @teardown unsubscribing the last subscriber stops it; what was not emitted stays for the next one (F1).
+ * @emits whatever the origin has, in order, each value once to every subscriber (F4), then at most one terminal signal
+ * (F8)
+ * @throws none of its own; a failure is an error notification with a `SocketError`
+ * @backpressure while it is held or nobody is subscribed, the origin stops: see {@link Channel} and {@link Server}
+ * @teardown unsubscribing the last subscriber stops it; what was not emitted stays for the next one (F1)
  * @example
  * ```ts
  * const hold = flow.hold();
  * setTimeout(() => hold.release(), 1_000); // a pause of a second, which the sender feels
  * ```
- * @see rules F1 to F8
+ * @see rules F1 to F11
  */
 export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> {
   /**
    * Stops the emission, and the reading behind it, until the Hold is released.
    *
-   * @returns the Hold; several may be held at once, and the Flow goes on when all are released (F2).
-   * @emits nothing.
-   * @throws nothing.
-   * @backpressure what may wait while held is bounded by rule F3.
-   * @teardown releasing the Hold; unsubscribing does not release it.
+   * @returns the Hold; several may be held at once, and the Flow goes on when all are released (F2)
+   * @emits none
+   * @throws none
+   * @backpressure rule F3 bounds what may wait while it is held
+   * @teardown releasing the Hold; unsubscribing does not release it (F11)
    * @example
    * ```ts
    * const hold = flow.hold();
    * hold.release();
    * ```
-   * @see rules F2 and F3
+   * @see rules F2, F3 and F11
    */
   abstract hold(): Hold;
 
@@ -63,11 +63,11 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
   /**
    * Iterates at the pace of the loop: one value is emitted for each `next()`, and the Flow is held in between (F5).
    *
-   * @returns an iterator of its own subscription, which begins at the first `next()`.
-   * @emits nothing.
-   * @throws the Flow's error, from the `next()` that meets it.
-   * @backpressure the Flow is held whenever no `next()` is waiting.
-   * @teardown `break` and `return()` unsubscribe; what was not taken stays in the Flow (F1).
+   * @returns an iterator of its own subscription, which begins at the first `next()`
+   * @emits none; the values are what its `next()` resolves to
+   * @throws the Flow's error, as the rejection of the `next()` that meets it
+   * @backpressure the Flow is held whenever no `next()` is waiting
+   * @teardown `break` and `return()` unsubscribe; what was not taken stays in the Flow (F1)
    * @example
    * ```ts
    * for await (const line of connection.data) await store(line);
@@ -80,25 +80,26 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
 
   /** @internal */
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
-    return new DerivedFlow<R>(this, this, operator);
+    // RxJS's ConnectableObservable (`publish`) is no Flow, but borrows this method from the Flow that it connects to.
+    const origin = this instanceof Flow ? this : (this as Observable<T>).source;
+    return new DerivedFlow<R>(origin as Flow<unknown>, this, operator);
   }
 
   /**
-   * Subscribes. An observer that is a Channel is not pushed at but fed at its pace: this is `sendFrom`, with
-   * completion and error passed on (F7).
+   * Subscribes. An observer that is a Channel is not pushed at but fed at its pace: this is `sendFrom`, with completion
+   * and error passed on (F7).
    *
-   * @param observer - an observer or a function for the values
-   * @returns the Subscription; unsubscribing it is what makes the Flow stop (F1).
-   * @emits what the Flow emits, never within the call of `subscribe` itself, apart from the terminal signal of a Flow
-   * that has ended already.
-   * @throws nothing.
-   * @backpressure none for a plain observer, which is called for every value; hold the Flow to slow it down.
-   * @teardown see the class.
+   * @param observer - an observer or a function for the values; without one the values are dropped
+   * @returns the Subscription; unsubscribing the last one makes the Flow stop (F1)
+   * @emits what the Flow emits, never a value within this call (F9)
+   * @throws none
+   * @backpressure none for a plain observer, which is called for every value; hold the Flow to slow it down
+   * @teardown unsubscribing ends this subscription alone; the last one to leave stops the Flow (F1)
    * @example
    * ```ts
    * connection.data.subscribe(connection.data); // an echo at the peer's pace
    * ```
-   * @see rules F1 and F7
+   * @see rules F1, F7 and F9
    */
   override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void)): Subscription;
   /** @deprecated as in RxJS: pass an observer instead. */
@@ -120,14 +121,18 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
   /**
    * Derives a Flow through operators, as `Observable.pipe` does; the result can be held and iterated (F6).
    *
-   * @returns a Flow whose Holds hold this one.
-   * @emits what the operators make of the values.
-   * @throws what an operator throws when it is applied.
-   * @backpressure holding the result holds this Flow.
-   * @teardown as of the operators.
+   * @returns a Flow whose Holds hold this one
+   * @emits what the operators make of the values
+   * @throws what an operator throws when it is applied
+   * @backpressure holding the result holds this Flow
+   * @teardown as of the operators
    * @example
    * ```ts
-   * for await (const n of connection.data.pipe(map(Number), filter(Number.isFinite))) total += n;
+   * const numbers = connection.data.pipe(
+   *   map((line) => Number(line)),
+   *   filter((number) => Number.isFinite(number)),
+   * );
+   * for await (const number of numbers) total += number;
    * ```
    * @see rule F6
    */
@@ -192,12 +197,12 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
     ...more: OperatorFunction<any, any>[]
   ): Flow<any>;
   override pipe(...operators: OperatorFunction<any, any>[]): Flow<any> {
-    const result: unknown = operators.reduce<unknown>((source, operator) => operator(source as Observable<any>), this);
-    // An operator that was written as `source => new Observable(...)` derives through no lift.
-    if (result instanceof Observable && result.constructor === Observable) {
-      return new DerivedFlow<any>(this, result);
-    }
-    return result as Flow<any>;
+    return operators.reduce<unknown>((source, operator) => {
+      const result: unknown = operator(source as Observable<any>);
+      // An operator that was written as `source => new Observable(...)` derives through no lift.
+      const isPlain = result instanceof Observable && result.constructor === Observable;
+      return isPlain ? new DerivedFlow<any>(this, result) : result;
+    }, this) as Flow<any>;
   }
 }
 

@@ -1,12 +1,53 @@
 /**
  * Keeps a {@link Flow} from emitting for as long as it is not released.
  *
- * @see rules F2 and F3
+ * @emits none
+ * @throws none
+ * @backpressure while one is held, rule F3 bounds what may wait
+ * @teardown {@link Hold.release}; unsubscribing releases nothing, and a Hold that is forgotten holds for ever
+ * @example
+ * ```ts
+ * const hold = flow.hold();
+ * try {
+ *   await backup();
+ * } finally {
+ *   hold.release();
+ * }
+ * ```
+ * @see rules F2, F3 and F11
  */
 export interface Hold {
-  /** Gives the Flow free again, unless someone else holds it too; a second call does nothing (F2). */
+  /**
+   * Gives the Flow free again, unless someone else holds it too; a second call does nothing (F2).
+   *
+   * @returns none
+   * @emits the values that wait, within this call, if somebody is subscribed (F9)
+   * @throws none
+   * @backpressure the reading goes on
+   * @teardown none
+   * @example
+   * ```ts
+   * hold.release();
+   * hold.release(); // does nothing
+   * ```
+   * @see rules F2 and F9
+   */
   release(): void;
-  /** As {@link Hold.release}, so that `using hold = flow.hold()` releases at the end of the block. */
+  /**
+   * Releases at the end of the block, for `using`; the same as {@link Hold.release}.
+   *
+   * @returns none
+   * @emits as {@link Hold.release}
+   * @throws none
+   * @backpressure the reading goes on
+   * @teardown none
+   * @example
+   * ```ts
+   * using _hold = flow.hold(); // until the end of the block
+   * await backup();
+   * ```
+   * @see rule F2
+   */
   [Symbol.dispose](): void;
 }
 

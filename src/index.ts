@@ -13,6 +13,7 @@ export type { Closed, Connection, ConnectionStats } from './connection.js';
 export { type LibraryErrorCode, SocketError, type SocketErrorCode, type SystemErrorCode } from './errors.js';
 export { Flow } from './flow.js';
 export type { Hold } from './hold.js';
+export { Turn } from './io/turn.js';
 export { concatMapPaced } from './operators/concat-map-paced.js';
 export { mergeMapPaced } from './operators/merge-map-paced.js';
 export { relay } from './operators/relay.js';
@@ -20,4 +21,15 @@ export { sendTo } from './operators/send-to.js';
 export { serve, type ServeOptions } from './operators/serve.js';
 export type { ConnectionOptions, ConnectOptions, ListenOptions } from './options.js';
 export { listen, Server } from './server.js';
-export type { Transport } from './transport/transport.js';
+export type {
+  Dial,
+  DialEvents,
+  DialOptions,
+  Listener,
+  ListenerEvents,
+  ListenerOptions,
+  SocketEvents,
+  SocketOptions,
+  Transport,
+  TransportSocket,
+} from './transport/transport.js';

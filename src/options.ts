@@ -5,24 +5,112 @@ import { SocketError } from './errors.js';
 import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
 
+/**
+ * Sets how each connection of a server or a client goes. Durations are in ms, from 0 to under 2³¹, and 0 switches a
+ * timer off; sizes are in bytes, whole numbers from 1. What is out of its range is `ERR_OPTION_INVALID` (A5).
+ *
+ * @typeParam In - what is received
+ * @typeParam Out - what is sent
+ * @emits none
+ * @throws none
+ * @backpressure `highWaterMark`, `maxBuffered` and `overflow` bound what waits to be sent (C4)
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: ConnectionOptions<string, string> = { codec: lines(), idleTimeout: 60_000, overflow: 'drop' };
+ * const server = listen('tcp://localhost:7000', options);
+ * const client = connect('tcp://localhost:7000', options);
+ * ```
+ * @see rules A5, C4 and C7
+ */
 export interface ConnectionOptions<In, Out> {
+  /** How messages lie in the bytes. Default none: chunks of bytes as they come; bytes and UTF-8 text to send (D1). */
   readonly codec?: Codec<In, Out>;
+  /**
+   * Over how many bytes that wait `writable` is false; at or under half of it, true again. Bytes, from 1; default
+   * 65,536, and never more than `maxBuffered` (C5, C21).
+   */
   readonly highWaterMark?: number;
+  /**
+   * How many bytes may wait to be sent before `overflow` acts. Bytes, from 1; default 1,048,576. One larger value is
+   * taken where nothing waits (C4).
+   */
   readonly maxBuffered?: number;
+  /**
+   * What happens to a value over `maxBuffered`: `'error'` destroys the connection with `ERR_OVERFLOW`, `'drop'` drops
+   * the value and counts it in `dropped`; a `send` rejects with `ERR_OVERFLOW` in either case. Default `'error'` (C4).
+   */
   readonly overflow?: 'error' | 'drop';
+  /**
+   * After how long without anything received or written a connection fails with `ERR_TIMEOUT_IDLE`. Milliseconds;
+   * default 0, never (C12).
+   */
   readonly idleTimeout?: number;
+  /**
+   * Whether the sending side stays open after the peer's FIN. Default true for `listen`, false for `connect` (C7, C16).
+   */
   readonly halfOpen?: boolean;
+  /**
+   * After how long without anything written a connection whose peer has finished fails with `ERR_TIMEOUT_HALF_OPEN`.
+   * Milliseconds; default 60,000, 0 for never (C7).
+   */
   readonly halfOpenTimeout?: number;
+  /**
+   * How long a graceful close may take before it is forced, with `ERR_TIMEOUT_CLOSE`. Milliseconds; default 5,000, 0
+   * for ever (C11).
+   */
   readonly closeTimeout?: number;
+  /**
+   * How long a connection may go without anybody who reads it, counted from its emission: then it fails with
+   * `ERR_TIMEOUT_CLAIM` if nothing was sent on it, and is closed gracefully if its sending side has ended.
+   * Milliseconds; default 30,000, 0 for ever (F1).
+   */
   readonly claimTimeout?: number;
+  /**
+   * Whether small writes go out at once (TCP_NODELAY). TCP only; default true. What is sent in one turn goes out
+   * together anyhow (C3).
+   */
   readonly noDelay?: boolean;
+  /**
+   * After how long a silence TCP asks whether the peer is still there. TCP only; milliseconds, of which Linux takes
+   * whole seconds from 1; default 60,000, 0 for never.
+   */
   readonly keepAlive?: number;
+  /** What carries the bytes. Default Node's sockets; `memoryTransport()` of `rxjs-sockets/testing` needs none (A5). */
   readonly transport?: Transport;
 }
 
+/**
+ * Sets how a server listens, besides what holds for each of its connections.
+ *
+ * @typeParam In - what is received; `Buffer` without a codec
+ * @typeParam Out - what is sent; bytes or text without one
+ * @emits none
+ * @throws none
+ * @backpressure `backlog`, `acceptQueue` and `maxConnections` bound how many clients wait and are served (S5)
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
+ * const server = listen({ service: 'http', host: '0.0.0.0' }, options);
+ * ```
+ * @see rules A5, S2 and S5
+ */
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
+  /**
+   * How many clients may wait in the kernel's queue, which the kernel caps at `somaxconn`. A whole number from 1 to
+   * under 2³¹; default 4,096 (S5).
+   */
   readonly backlog?: number;
+  /**
+   * How many clients may wait in the process while the server is held, only where the listener can't be stopped; one
+   * more is reset and told in `incidents`. A whole number from 1 to under 2³¹; default 128 (S5).
+   */
   readonly acceptQueue?: number;
+  /**
+   * How many connections may be open at once; one more is reset and told in `incidents` as `ERR_LIMIT_CONNECTIONS`. A
+   * whole number from 1 to under 2³¹; default 10,000.
+   */
   readonly maxConnections?: number;
   readonly mode?: number;
   readonly stale?: 'replace' | 'fail';
@@ -32,7 +120,27 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly handshakeTimeout?: number;
 }
 
+/**
+ * Sets how a client connects, besides what holds for its connection.
+ *
+ * @typeParam In - what is received; `Buffer` without a codec
+ * @typeParam Out - what is sent; bytes or text without one
+ * @emits none
+ * @throws none
+ * @backpressure as of {@link ConnectionOptions}
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000 };
+ * const client = connect({ path: '/run/app.sock' }, options);
+ * ```
+ * @see rules A5 and K3
+ */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
+  /**
+   * How long an attempt to connect may take before it fails with `ERR_TIMEOUT_CONNECT`. Milliseconds, from 0 to under
+   * 2³¹; default 10,000, 0 for as long as the kernel tries (K3).
+   */
   readonly connectTimeout?: number;
   readonly tls?: ClientTls;
   readonly reconnect?: RetryConfig;

@@ -5,8 +5,9 @@ import { CountedGrip, type Hold } from './hold.js';
 /** Makes an Observable of anything that RxJS takes for one; what can be pulled becomes a Flow, so that it can be held. */
 export function pacedFrom<T>(input: ObservableInput<T>): Observable<T> {
   if (input instanceof Observable) return input;
-  if (Symbol.asyncIterator in input) return new PulledFlow(() => input[Symbol.asyncIterator]());
-  if (Symbol.iterator in input) return new PulledFlow(() => input[Symbol.iterator]());
+  const iterable = input as Partial<AsyncIterable<T> & Iterable<T>>;
+  if (iterable[Symbol.asyncIterator] !== undefined) return new PulledFlow(() => iterable[Symbol.asyncIterator]!());
+  if (iterable[Symbol.iterator] !== undefined) return new PulledFlow(() => iterable[Symbol.iterator]!());
   return from(input);
 }
 

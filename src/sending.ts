@@ -1,4 +1,12 @@
-import type { ObservableInput, Observer, Subscriber, Subscription, Unsubscribable } from 'rxjs';
+import {
+  type ObservableInput,
+  type Observer,
+  Subject,
+  type Subscriber,
+  type Subscription,
+  takeUntil,
+  type Unsubscribable,
+} from 'rxjs';
 import type { Channel } from './channel.js';
 import { Flow } from './flow.js';
 import type { Grip } from './hold.js';
@@ -13,6 +21,7 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
   private readonly grip: Grip | undefined;
   private readonly watch: Subscription | undefined;
   private readonly feed: Subscription | undefined;
+  private readonly end = new Subject<void>();
   private state: 'sending' | 'flushing' | 'stopped' = 'sending';
 
   constructor(
@@ -28,21 +37,17 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
       this.fail(closedError(outbound()));
       return;
     }
-    const flow = pacedFrom(source);
-    if (flow instanceof Flow) this.grip = flow.hold() as Grip;
-    this.watch = channel.writable.subscribe({
-      next: (writable) => {
-        if (writable) this.grip?.release();
-        else this.grip?.take();
-      },
-      error: (error: unknown) => {
-        this.fail(error);
-      },
-      complete: () => {
-        if (this.state === 'sending') this.fail(closedError(outbound()));
-      },
-    });
-    this.feed = flow.subscribe(this);
+    const values = pacedFrom(source);
+    if (values instanceof Flow) {
+      // It is held until the channel is known to be writable: nothing comes before `feed` is there to be stopped.
+      this.grip = values.hold() as Grip;
+      this.feed = values.subscribe(this);
+      this.watch = this.watchChannel();
+    } else {
+      this.watch = this.watchChannel();
+      // What gives values without end within the call of `subscribe` can be stopped from within them by `end` alone.
+      this.feed = values.pipe(takeUntil(this.end)).subscribe(this);
+    }
     if (this.stopped) this.unsubscribe();
   }
 
@@ -55,6 +60,7 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
   }
 
   complete(): void {
+    if (this.stopped) return;
     this.state = 'flushing';
     this.outbound().whenFlushed(
       () => {
@@ -69,9 +75,25 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
 
   unsubscribe(): void {
     this.state = 'stopped';
+    this.end.next();
     this.watch?.unsubscribe();
     this.feed?.unsubscribe();
     this.grip?.release();
+  }
+
+  private watchChannel(): Subscription {
+    return this.channel.writable.subscribe({
+      next: (writable) => {
+        if (writable) this.grip?.release();
+        else this.grip?.take();
+      },
+      error: (error: unknown) => {
+        this.fail(error);
+      },
+      complete: () => {
+        if (this.state === 'sending') this.fail(closedError(this.outbound()));
+      },
+    });
   }
 
   private get stopped(): boolean {

@@ -8,6 +8,26 @@ import type { Hold } from './hold.js';
 import { type ListenOptions, listenSettings, transportOf } from './options.js';
 import { nodeTransport } from './transport/node.js';
 
+/**
+ * Makes a server, which binds its address when somebody subscribes to it.
+ *
+ * @typeParam In - what its connections receive
+ * @typeParam Out - what they send
+ * @param address - where to listen; an omitted host means loopback (A2), port 0 takes a free one
+ * @param options - see {@link ListenOptions}; none by default
+ * @returns the server, a Flow of connections; nothing is bound yet (S1)
+ * @emits none by itself
+ * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, at once (A5); what depends on the world is a notification
+ * (S3)
+ * @backpressure as of {@link Server}
+ * @teardown as of {@link Server}
+ * @example
+ * ```ts
+ * const server = listen('tcp://localhost:7000', { codec: lines() });
+ * server.subscribe(({ data }) => data.subscribe(data)); // an echo server, at each client's pace
+ * ```
+ * @see https://man7.org/linux/man-pages/man2/listen.2.html, rules A2, A5, S1 to S3 and S5
+ */
 export function listen<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
   options: ListenOptions<In, Out> = {},
@@ -23,6 +43,35 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   return new Server(new Acceptor(where, settings, transport));
 }
 
+/**
+ * Accepts connections: a Flow of them, which doesn't accept while it is held. All its subscribers share one listener.
+ *
+ * Apart from `hold`, which keeps further clients in the kernel's queue, it is equivalent to:
+ *
+ * ```ts
+ * const server = new Observable<Socket>((subscriber) => {
+ *   const listener = createServer({ allowHalfOpen: true }, (socket) => subscriber.next(socket));
+ *   listener.on('error', (error) => subscriber.error(error));
+ *   listener.listen(address);
+ *   return () => listener.close();
+ * }).pipe(share());
+ * ```
+ *
+ * @typeParam In - what its connections receive
+ * @typeParam Out - what they send
+ * @emits each accepted connection once, in order, before anything was read from it (S2); completion after {@link
+ * Server.shutdown}; a `SocketError` if it can't be bound, after which it may be subscribed to again (S3)
+ * @throws none
+ * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue; where the listener can't be
+ * stopped, up to `acceptQueue` wait in the process, and one more is reset (S5)
+ * @teardown when the last subscriber leaves, the listener is closed, the socket file removed, and whoever still waits
+ * is reset; emitted connections live on (S1)
+ * @example
+ * ```ts
+ * for await (const connection of server) await serveOne(connection); // one client after the other
+ * ```
+ * @see rules S1 to S3, S5, S10 and S11
+ */
 export class Server<In, Out> extends Flow<Connection<In, Out>> {
   private readonly acceptor: Acceptor<In, Out>;
 
@@ -32,22 +81,101 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
     this.acceptor = acceptor;
   }
 
+  /**
+   * Tells the bound address, with the port that was taken. Subscribing to it binds nothing.
+   *
+   * @returns an Observable that never fails
+   * @emits the address once it is bound, at once if it is; completes when the listener is closed, for whatever reason
+   * (S10)
+   * @throws none
+   * @backpressure none
+   * @teardown unsubscribing ends the watch, nothing else
+   * @example
+   * ```ts
+   * server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
+   * ```
+   * @see rules S1 and S10
+   */
   get listening(): Observable<Address> {
     return this.acceptor.listening;
   }
 
+  /**
+   * Gives the connections that were emitted and have not ended, also after the server itself has.
+   *
+   * @returns the set, always the same one; it changes by itself
+   * @emits none
+   * @throws none
+   * @backpressure `maxConnections` bounds it
+   * @teardown a connection leaves it when it has ended
+   * @example
+   * ```ts
+   * for (const connection of server.connections) connection.data.next('the server will be back in a minute');
+   * ```
+   * @see rule S1
+   */
   get connections(): ReadonlySet<Connection<In, Out>> {
     return this.acceptor.connections;
   }
 
+  /**
+   * Tells what went wrong without ending the server, for a log.
+   *
+   * @returns a hot Observable that never fails
+   * @emits `ERR_LIMIT_CONNECTIONS` with the address of a client that was reset, over `maxConnections` or `acceptQueue`
+   * (S5), and the system's error where one client could not be accepted; completes after {@link Server.shutdown}
+   * @throws none
+   * @backpressure none: what nobody is subscribed to is not kept
+   * @teardown unsubscribing ends the watch, nothing else
+   * @example
+   * ```ts
+   * server.incidents.subscribe((error) => console.log(error.code, error.message));
+   * ```
+   * @see rule S5
+   */
   get incidents(): Observable<SocketError> {
     return this.acceptor.incidents;
   }
 
+  /**
+   * Ends the server for good: stops accepting, closes every connection gracefully and forces what is left after a
+   * while.
+   *
+   * @param options - `deadline`: after how many ms what is left is forced, 0 and more, 0 for never; default
+   * `closeTimeout`
+   * @returns a promise that resolves when all is closed, and never rejects; the same one at a second call
+   * @emits completion of the server, of {@link Server.listening} and of {@link Server.incidents}
+   * @throws none
+   * @backpressure none: input that nobody reads is discarded from now on (C17)
+   * @teardown the listener is closed, the socket file removed; whoever still waits to be accepted is reset
+   * @example
+   * ```ts
+   * await server.shutdown({ deadline: 1_000 });
+   * ```
+   * @see rules C11, S10 and S11
+   */
   shutdown(options: { readonly deadline?: number } = {}): Promise<void> {
     return this.acceptor.shutdown(options.deadline);
   }
 
+  /**
+   * Stops accepting: further clients wait in the kernel's queue until the Hold is released, and are then served in the
+   * order in which they came.
+   *
+   * @returns the Hold (F2)
+   * @emits none
+   * @throws none
+   * @backpressure up to `backlog` clients wait in the kernel, or up to `acceptQueue` here where the listener can't be
+   * stopped
+   * @teardown releasing the Hold (F11)
+   * @example
+   * ```ts
+   * const hold = server.hold();
+   * await warmUp();
+   * hold.release();
+   * ```
+   * @see rule S5
+   */
   override hold(): Hold {
     return this.acceptor.multicast.hold();
   }

@@ -17,6 +17,13 @@ type Phase<In, Out> =
   | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out>; readonly since: number }
   | { readonly name: 'waiting'; over: Subscription | undefined };
 
+/** A connection of which not all bytes were emitted yet. */
+interface Source<In, Out> {
+  readonly connection: SocketConnection<In, Out>;
+  /** Whether the client ended with it: its end is theirs who read it, whatever has begun since then. */
+  isLast: boolean;
+}
+
 const idle = { name: 'idle' } as const;
 
 /**
@@ -33,8 +40,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private readonly transport: Transport;
   private readonly watchers = new Set<Subscriber<ConnectionState<In, Out>>>();
   private readonly readers = new Set<Reader>();
-  /** Connections whose bytes were not all emitted, oldest first; the readers read the first one. */
-  private sources: SocketConnection<In, Out>[] = [];
+  /** Oldest first; the readers read the first one, or wait for their turn. */
+  private sources: Source<In, Out>[] = [];
+  /** The connection of the last attempt that had one. */
+  private connection: SocketConnection<In, Out> | undefined;
   private phase: Phase<In, Out> = idle;
   private state: ConnectionState<In, Out> | undefined;
   private redial: Redial;
@@ -51,7 +60,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   get inbound(): Inbound | undefined {
-    return this.sources[0]?.inbound;
+    return this.sources[0]?.connection.inbound;
   }
 
   /** Somebody wants the states: the current one comes first. */
@@ -66,61 +75,77 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   observed(reader: Reader): void {
     this.readers.add(reader);
-    // What a connection that is gone has left behind comes first, and then its end.
-    if (this.sources[0] !== undefined) this.sources[0].observed(reader);
-    else if (this.phase.name === 'idle') this.start();
+    if (this.phase.name === 'idle') {
+      this.start();
+      return;
+    }
+    // What a connection that is gone has left behind comes first; only what the client had ended with is not theirs.
+    const [source] = this.sources;
+    if (source?.isLast === false) source.connection.observed(reader);
   }
 
   unobserved(reader: Reader): void {
     this.readers.delete(reader);
-    this.sources[0]?.unobserved(reader);
+    this.sources[0]?.connection.unobserved(reader);
+    this.readOn();
     this.leave();
   }
 
   /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    const source = this.sources[0];
+    const [source] = this.sources;
     if (source === undefined) return;
-    const { phase } = this;
-    const isCurrent = phase.name === 'connected' && phase.connection === source;
-    if (phase.name === 'idle' || (isCurrent && !this.outlives(source))) {
-      source.ended(reader, end);
+    const { connection, isLast } = source;
+    const isCurrent = this.dialled === connection;
+    if (isLast || (isCurrent && !this.outlives(connection))) {
+      connection.ended(reader, end);
     } else if (isCurrent) {
-      source.inbound.queue.clear();
-      source.unobserved(reader);
-    } else this.advance(source);
+      connection.inbound.queue.clear();
+      connection.unobserved(reader);
+    } else this.advance();
   }
 
+  /** It has not left but come to the end, after which the sending side may go on (C7); whoever comes now dials anew. */
   concluded(reader: Reader): void {
-    if (this.readers.delete(reader)) this.leave();
+    this.readers.delete(reader);
+    const [source] = this.sources;
+    const isOwnEnd = source !== undefined && source.connection === this.dialled;
+    this.readOn();
+    if (!isOwnEnd) this.leave();
+    else if (this.isDeserted) {
+      this.phase = idle;
+      this.state = undefined;
+    }
+  }
+
+  corrupted(error: SocketError): void {
+    this.sources[0]?.connection.corrupted(error);
   }
 
   fail(error: SocketError): void {
-    if (this.phase.name === 'connected') this.phase.connection.fail(error);
-    else this.giveUp(error);
+    if (this.addressee === undefined) this.giveUp(error);
+    else this.addressee.fail(error);
   }
 
   destroy(reason: unknown): void {
-    const error = new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason });
-    const { phase } = this;
-    if (phase.name !== 'connected') {
-      this.giveUp(error);
+    if (this.addressee === undefined) {
+      this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason }));
       return;
     }
-    this.redial = new Redial(undefined);
-    phase.connection.destroy(reason);
+    this.redial.stop();
+    this.addressee.destroy(reason);
   }
 
   close(): Promise<void> {
-    if (this.phase.name === 'connected') return this.phase.connection.close();
+    if (this.addressee !== undefined) return this.addressee.close();
     this.outbound.complete();
     return Promise.resolve();
   }
 
   defer(work: () => void): void {
-    const source = this.sources[0];
-    if (source === undefined) queueMicrotask(work);
-    else source.defer(work);
+    const connection = this.sources[0]?.connection ?? this.connection;
+    if (connection === undefined) queueMicrotask(work);
+    else connection.defer(work);
   }
 
   /** No connection is there to fail: the client does. */
@@ -142,7 +167,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** Whether another connection will follow this one, as far as one can know while it is still there. */
   outlives(connection: SocketConnection<In, Out>): boolean {
-    if (this.settings.reconnect === undefined || this.phase.name === 'idle' || !this.redial.willing) return false;
+    if (this.dialled !== connection || !this.redial.willing) return false;
     const { outbound } = this;
     return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
   }
@@ -156,9 +181,30 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.lost(outcome.error, uptime, redials);
   }
 
+  /** The connection that the attempt under way has. */
+  private get dialled(): SocketConnection<In, Out> | undefined {
+    return this.phase.name === 'connected' ? this.phase.connection : undefined;
+  }
+
+  /** The connection that what is sent goes to, which may have ended. */
+  private get current(): SocketConnection<In, Out> | undefined {
+    return this.connection?.outbound === this.outbound ? this.connection : undefined;
+  }
+
+  /** The connection that ends when this side ends the client. */
+  private get addressee(): SocketConnection<In, Out> | undefined {
+    return this.dialled ?? this.current;
+  }
+
+  private get isDeserted(): boolean {
+    return this.watchers.size === 0 && this.readers.size === 0;
+  }
+
   private start(): void {
-    if (this.outbound.ended) this.outbound = new Outbound(this.settings, this);
-    if (this.readers.size === 0) this.sources = [];
+    // What is left to be sent on an earlier connection stays its own, and nobody can add to it any more.
+    void this.current?.close();
+    if (this.current !== undefined || this.outbound.ended) this.outbound = new Outbound(this.settings, this);
+    if (this.sources[0]?.connection.inbound.unread === true) this.sources = [];
     this.redial = new Redial(this.settings.reconnect);
     this.outbound.expecting = true;
     const { early } = this;
@@ -197,13 +243,14 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private connected(socket: TransportSocket): void {
     this.stopDialling();
     const connection = new SocketConnection<In, Out>(socket, this.settings, this, this.outbound);
+    this.connection = connection;
     this.phase = { name: 'connected', connection, since: asyncScheduler.now() };
-    this.sources.push(connection);
-    if (this.sources[0] === connection) this.readFrom(connection);
+    this.sources.push({ connection, isLast: false });
+    if (this.sources.length === 1) this.readFrom(connection);
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
     connection.open();
     // Where too much of earlier connections waits, the new one is not read, so that it does not come on top.
-    const left = this.sources.reduce((sum, source) => sum + source.inbound.queue.length, 0);
+    const left = this.sources.reduce((sum, source) => sum + source.connection.inbound.queue.length, 0);
     if (left >= readAhead) connection.inbound.block();
     this.emit({ status: 'connected', attempt: this.redial.attempt, connection });
   }
@@ -216,20 +263,20 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** An attempt has ended: it is tried again, or the client ends. */
   private lost(error: SocketError | undefined, uptime: number, redials: boolean): void {
-    const phase: Phase<In, Out> = { name: 'waiting', over: undefined };
-    this.phase = phase;
     const { attempt } = this.redial;
-    const why = error === undefined ? {} : { error };
-    this.emit({ status: 'disconnected', attempt, ...why });
-    if (this.phase !== phase) return;
+    const disconnected = { status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) } as const;
     const verdict = redials ? this.redial.judge(error, uptime) : ({ kind: 'end' } as const);
     if (verdict.kind === 'end') {
-      this.finish(error);
+      this.finish(error, disconnected);
       return;
     }
-    const first = this.sources[0];
-    if (first !== undefined && first.inbound.queue.length === 0) this.advance(first);
-    this.emit({ status: 'waiting', attempt, delay: verdict.delay, ...why });
+    const phase: Phase<In, Out> = { name: 'waiting', over: undefined };
+    this.phase = phase;
+    this.emit(disconnected);
+    if (this.phase !== phase) return;
+    const [first] = this.sources;
+    if (first?.isLast === false && first.connection.inbound.queue.length === 0) this.advance();
+    this.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
     if (this.phase !== phase) return;
     phase.over = verdict.over.pipe(take(1)).subscribe({
       next: () => {
@@ -247,48 +294,62 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   /** The first source has nothing more: the readers go on to the next one. */
-  private advance(source: SocketConnection<In, Out>): void {
-    this.sources.shift();
-    for (const reader of this.readers) source.inbound.detach(reader);
-    if (this.sources[0] !== undefined) this.readFrom(this.sources[0]);
+  private advance(): void {
+    const { inbound } = (this.sources.shift() as Source<In, Out>).connection;
+    for (const reader of this.readers) inbound.detach(reader);
+    if (this.sources[0] !== undefined) this.readFrom(this.sources[0].connection);
+  }
+
+  /** What the client had ended with is read no more: it goes on with what came after it. */
+  private readOn(): void {
+    const [source] = this.sources;
+    if (source?.isLast === true && source.connection.inbound.unread) this.advance();
   }
 
   private readFrom(source: SocketConnection<In, Out>): void {
-    for (const reader of this.readers) {
-      reader.renew();
-      source.observed(reader);
-    }
+    for (const reader of this.readers) source.observed(reader);
     if (this.readers.size > 0) source.inbound.wakeSoon();
   }
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
   private giveUp(error: SocketError): void {
     const { phase } = this;
-    if (phase.name === 'connecting') {
-      phase.dial.abort();
-      this.stopDialling();
-      this.lost(error, -1, false);
-    } else if (phase.name === 'waiting') {
-      phase.over?.unsubscribe();
-      this.finish(error);
-    } else if (!this.outbound.ended) {
-      this.early = error;
-      this.outbound.fail(error);
+    switch (phase.name) {
+      case 'connecting':
+        phase.dial.abort();
+        this.stopDialling();
+        this.lost(error, -1, false);
+        return;
+      case 'waiting':
+        phase.over?.unsubscribe();
+        this.finish(error);
+        return;
+      case 'connected':
+        this.redial.stop();
+        this.outbound.fail(error);
+        phase.connection.fail(error);
+        return;
+      case 'idle':
+        if (this.outbound.ended) return;
+        this.early = error;
+        this.outbound.fail(error);
     }
   }
 
-  private finish(error: SocketError | undefined): void {
+  /** Nobody belongs to it any more when the first is told: whoever then subscribes again begins anew. */
+  private finish(error: SocketError | undefined, disconnected?: ConnectionState<In, Out>): void {
+    const watchers = [...this.watchers];
+    this.watchers.clear();
+    const readers = this.stranded();
+    for (const reader of readers) this.readers.delete(reader);
     this.phase = idle;
     this.state = undefined;
     if (!this.outbound.ended) {
       this.outbound.fail(error ?? new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address }));
     }
-    const watchers = [...this.watchers];
-    this.watchers.clear();
-    const [source] = this.sources;
-    // Whoever still reads what a connection has left is told of the end behind it.
-    for (const reader of [...this.readers]) {
-      if (source?.inbound.isReadBy(reader) !== true) reader.conclude(error ?? 'fin');
+    for (const reader of readers) reader.conclude(error ?? 'fin');
+    for (const watcher of watchers) {
+      if (disconnected !== undefined) watcher.next(disconnected);
     }
     for (const watcher of watchers) {
       if (error === undefined) watcher.complete();
@@ -296,20 +357,31 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     }
   }
 
+  /** The client ends: gives the readers that no connection will tell so. */
+  private stranded(): readonly Reader[] {
+    const [first] = this.sources;
+    const newest = this.sources.at(-1);
+    // Behind what an earlier end of the client has left they wait for what is there now.
+    const isWaitedFor = first?.isLast === true && newest?.isLast === false;
+    if (newest !== undefined) newest.isLast = true;
+    if (isWaitedFor) return [];
+    return [...this.readers].filter((reader) => first?.connection.inbound.has(reader) !== true);
+  }
+
   /** Nobody is left: an attempt is aborted (K7), a connection closed gracefully (K1). */
   private leave(): void {
-    if (this.watchers.size > 0 || this.readers.size > 0) return;
+    if (!this.isDeserted) return;
     const { phase } = this;
     this.phase = idle;
     this.state = undefined;
+    this.sources = [];
     switch (phase.name) {
       case 'idle':
-        this.sources = [];
         return;
       case 'connected':
-        this.sources = [];
         void phase.connection.close();
-        return;
+        if (phase.connection === this.current) return;
+        break;
       case 'connecting':
         phase.dial.abort();
         phase.timer?.unsubscribe();
@@ -318,7 +390,6 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
         phase.over?.unsubscribe();
         break;
     }
-    this.sources = [];
     const message = 'the client was left while it was not connected';
     this.outbound.fail(new SocketError('ERR_CLOSED', message, { address: this.address }));
   }

@@ -13,8 +13,6 @@ export interface Reader {
   drain(): void;
   /** Tells its subscribers how the stream has ended. */
   conclude(end: 'fin' | SocketError): void;
-  /** Begins with a new stream. */
-  renew(): void;
 }
 
 /** How the receiving side has ended, once it has. */
@@ -54,8 +52,8 @@ export class Inbound {
     return this.readers[this.readers.length - 1] === reader;
   }
 
-  /** Whether `reader` is attached. */
-  isReadBy(reader: Reader): boolean {
+  /** Whether `reader` reads, or waits for its turn. */
+  has(reader: Reader): boolean {
     return this.readers.includes(reader);
   }
 
@@ -68,6 +66,7 @@ export class Inbound {
     const wasReading = this.isReading(reader);
     this.readers = this.readers.filter((other) => other !== reader);
     if (wasReading && this.readers.length > 0) this.wakeSoon();
+    this.slacken();
   }
 
   /** Has the reader emit what waits, once the running code has ended. */
@@ -79,6 +78,11 @@ export class Inbound {
   block(): void {
     this.paused = true;
     this.socket.pause();
+  }
+
+  /** The reader may not emit any more, or has left: a connection that is closing waits for no other (C11). */
+  slacken(): void {
+    if (this.mode === 'lingering') this.regulate(false);
   }
 
   /** A chunk came: it is decoded and emitted as far as the reader wants it. */

@@ -73,6 +73,11 @@ export class Outbound implements Flushable {
   private failure: SocketError | undefined;
   private senders: Waiter[] = [];
   private flushers: Waiter[] = [];
+  private resting = false;
+  private readonly onRested = (): void => {
+    this.resting = false;
+    this.wakeUp();
+  };
 
   constructor(
     limits: OutboundLimits,
@@ -192,6 +197,9 @@ export class Outbound implements Flushable {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.state = 'ended';
+    // Of the write under way the kernel may have taken a part.
+    this.written += this.writing - this.unsent;
+    this.writing = 0;
     this.buffer.clear(false);
     this.watermark.close();
     for (const list of [this.senders, this.flushers]) {
@@ -215,18 +223,32 @@ export class Outbound implements Flushable {
     heir.state = this.state === 'open' ? 'open' : 'ending';
     heir.senders = rebased(this.senders, handed);
     heir.flushers = rebased(this.flushers, handed);
-    for (const waiter of [...this.senders, ...this.flushers]) if (waiter.offset <= handed) waiter.reject(lost);
+    const waiters = [...this.senders, ...this.flushers];
     this.buffer = new SendBuffer();
     this.senders = [];
     this.flushers = [];
     this.watermark = new Watermark(this.limits.highWaterMark);
+    for (const waiter of waiters) {
+      if (waiter.offset <= this.written) waiter.resolve();
+      else if (waiter.offset <= handed) waiter.reject(lost);
+    }
     heir.wakeUp();
     this.complete();
     return heir;
   }
 
-  /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
+  /** Writes at the end of a turn. */
   flush(): void {
+    this.write();
+    if (this.resting || this.socket === undefined) return;
+    if (this.watermark.writable && this.senders.length + this.flushers.length === 0) return;
+    // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
+    this.resting = true;
+    this.socket.turn.rest(this.onRested);
+  }
+
+  /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
+  private write(): void {
     this.queued = false;
     const socket = this.socket;
     if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
@@ -244,7 +266,6 @@ export class Outbound implements Flushable {
       this.state = 'ended';
       socket.end();
     }
-    this.wakeUp();
   }
 
   /** The transport has taken the whole write. */
@@ -252,7 +273,8 @@ export class Outbound implements Flushable {
     this.written += this.writing;
     this.writing = 0;
     this.owner.progressed();
-    this.flush();
+    this.write();
+    this.wakeUp();
   }
 
   private get unsent(): number {
@@ -275,8 +297,12 @@ export class Outbound implements Flushable {
   private fits(): boolean {
     const { maxBuffered, overflow } = this.limits;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) this.flush();
-    else if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
+    if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) {
+      this.watermark.update(this.bufferedBytes);
+      this.flush();
+      return true;
+    }
+    if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else
@@ -309,7 +335,7 @@ export class Outbound implements Flushable {
 function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
   return waiters
     .filter((waiter) => waiter.offset > handed)
-    .map(({ offset, resolve, reject }) => ({ offset: offset - handed, resolve, reject }));
+    .map((waiter) => ({ ...waiter, offset: waiter.offset - handed }));
 }
 
 function encodeError(cause: unknown): SocketError {

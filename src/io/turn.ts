@@ -5,11 +5,22 @@ export interface Flushable {
 
 /**
  * Collects what is sent in one turn of the event loop, so that each connection writes once (C3): at the end of the
- * delivery of a chunk where one is under way, otherwise when the running code has ended.
+ * delivery of a chunk where one is under way, otherwise when the running code has ended. A transport makes one for all
+ * its sockets.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const turn = new Turn(queueMicrotask);
+ * ```
+ * @see rule C3
  */
 export class Turn {
-  private readonly soon: (work: () => void) => void;
   private readonly later: (work: () => void) => void;
+  private readonly idle: (work: () => void) => void;
   private publishers: Flushable[] = [];
   private senders: Flushable[] = [];
   private deliveries = 0;
@@ -21,46 +32,87 @@ export class Turn {
   };
 
   /**
-   * @param soon - runs a piece of work once the running code has ended, before anything is read
-   * @param later - runs a piece of work once what is there to be read has had its turn
+   * Makes one for a transport.
+   *
+   * @param later - runs a piece of work once the running code has ended, never within the call
+   * @param idle - runs a piece of work once the event loop has looked at all that it has, too; default `later`
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const turn = new Turn((work) => process.nextTick(work));
+   * ```
+   * @see rule C3
    */
-  constructor(soon: (work: () => void) => void, later: (work: () => void) => void) {
-    this.soon = soon;
+  constructor(later: (work: () => void) => void, idle: (work: () => void) => void = later) {
     this.later = later;
+    this.idle = idle;
   }
 
-  /** A delivery begins. */
+  /**
+   * A delivery begins.
+   *
+   * @internal
+   */
   enter(): void {
     this.deliveries++;
   }
 
-  /** A delivery ends; after the outermost one everything is written. */
+  /**
+   * A delivery ends; after the outermost one everything is written.
+   *
+   * @internal
+   */
   leave(): void {
     if (--this.deliveries === 0) this.flush();
   }
 
-  /** Has `sender` flushed at the end of this turn. It adds itself once until then. */
+  /**
+   * Has `sender` flushed at the end of this turn. It adds itself once until then.
+   *
+   * @internal
+   */
   add(sender: Flushable): void {
     this.senders.push(sender);
     this.schedule();
   }
 
-  /** Has `publisher` flushed before the senders, which it adds to. */
+  /**
+   * Has `publisher` flushed before the senders, which it adds to.
+   *
+   * @internal
+   */
   addPublisher(publisher: Flushable): void {
     this.publishers.push(publisher);
     this.schedule();
   }
 
-  /** Runs `work` once the running code has ended. */
+  /**
+   * Runs `work` once the running code has ended.
+   *
+   * @internal
+   */
   defer(work: () => void): void {
-    this.soon(work);
+    this.later(work);
   }
 
   /** A flush that makes room may lead to more being sent: that waits, or a fast peer would keep all others from being read. */
   private schedule(): void {
     if (this.deliveries > 0 || this.scheduled || this.flushing) return;
     this.scheduled = true;
-    this.soon(this.onTime);
+    this.later(this.onTime);
+  }
+
+  /**
+   * Runs `work` once the event loop has gone round: for what would otherwise keep it from doing so.
+   *
+   * @internal
+   */
+  rest(work: () => void): void {
+    this.idle(work);
   }
 
   private flush(): void {
@@ -76,7 +128,7 @@ export class Turn {
       this.flushing = false;
       if (this.senders.length + this.publishers.length > 0 && !this.scheduled && this.deliveries === 0) {
         this.scheduled = true;
-        this.later(this.onTime);
+        this.idle(this.onTime);
       }
     }
   }

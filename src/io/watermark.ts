@@ -1,4 +1,4 @@
-import { BehaviorSubject, type Observable } from 'rxjs';
+import { type Observable, ReplaySubject } from 'rxjs';
 
 /**
  * Whether more may be sent: not over the mark, and again at or under half of it, so that it does not flicker.
@@ -8,7 +8,7 @@ export class Watermark {
   private readonly low: number;
   private state = true;
   private closed = false;
-  private subject: BehaviorSubject<boolean> | undefined;
+  private subject: ReplaySubject<boolean> | undefined;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
@@ -28,7 +28,9 @@ export class Watermark {
   /** The current value, then each change; completes when nothing more can be sent. */
   get changes(): Observable<boolean> {
     if (this.subject === undefined) {
-      this.subject = new BehaviorSubject(this.state);
+      // Unlike a BehaviorSubject it gives the last value after completion, too.
+      this.subject = new ReplaySubject(1);
+      this.subject.next(this.state);
       if (this.closed) this.subject.complete();
     }
     return this.subject;

@@ -1,17 +1,62 @@
-import type {
-  Observable,
-  ObservableInput,
-  OperatorFunction,
-  Subscriber,
-  Subscription,
-  TeardownLogic,
-  Unsubscribable,
+import {
+  type Observable,
+  type ObservableInput,
+  type OperatorFunction,
+  Subject,
+  type Subscriber,
+  type Subscription,
+  takeUntil,
+  type TeardownLogic,
+  type Unsubscribable,
 } from 'rxjs';
 import { SocketError } from '../errors.js';
 import { assertFlow, Flow } from '../flow.js';
 import { CountedGrip, type Grip, type Hold } from '../hold.js';
 import { pacedFrom } from '../pulled-flow.js';
 
+/**
+ * Maps each value to an inner source, at most `concurrent` at once, and holds the origin while so many are under way.
+ * It is RxJS's `mergeMap` without its unbounded buffer, and equivalent to:
+ *
+ * ```ts
+ * async function mergeMapPaced<T, R>(
+ *   flow: Flow<T>,
+ *   project: (value: T, index: number) => Observable<R>,
+ *   concurrent: number,
+ *   subscriber: Observer<R>,
+ * ) {
+ *   const running = new Set<Promise<void>>();
+ *   let index = 0;
+ *   for await (const value of flow) {
+ *     const results = project(value, index++);
+ *     const run: Promise<void> = results.forEach((result) => subscriber.next(result)).finally(() => running.delete(run));
+ *     running.add(run);
+ *     if (running.size === concurrent) await Promise.race(running);
+ *   }
+ *   await Promise.all(running);
+ *   subscriber.complete();
+ * }
+ * ```
+ *
+ * @typeParam T - what the origin emits
+ * @typeParam R - what the inner sources emit
+ * @param project - gives the inner source of a value; `index` counts from 0 for each subscription. An iterable is
+ * pulled
+ * @param concurrent - how many inner sources may run at once, a whole number from 1; there is no default
+ * @returns an operator; what it makes is a Flow, and holding that holds the origin and the inner sources (F6)
+ * @emits the values of the inner sources as they come; completes once the origin and all inner sources have
+ * @throws `ERR_OPTION_INVALID`, at once, for a bad `concurrent`; `ERR_NOT_A_FLOW`, at once, where it is applied to what
+ * is no Flow (F6); what `project` throws, or an inner source fails with, is an error notification
+ * @backpressure the origin is held while `concurrent` inner sources run, so at most the values that an operator before
+ * it made of one wait here
+ * @teardown unsubscribing ends the inner sources and the origin
+ * @example
+ * ```ts
+ * const served = server.pipe(mergeMapPaced((connection) => serveOne(connection), 100)); // a hundred at once
+ * served.subscribe({ error: (error: unknown) => console.log(String(error)) });
+ * ```
+ * @see rules F6 and S5
+ */
 export function mergeMapPaced<T, R>(
   project: (value: T, index: number) => ObservableInput<R>,
   concurrent: number,
@@ -57,9 +102,10 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
+    // Whatever goes on may lead to a new Hold, which all that follow are under then. The origin is first, so that inner
+    // sources that always have something don't keep others from beginning.
+    this.originGrip?.release();
     for (const run of this.runs) run.releaseInner();
-    // An inner Flow that went on may have led to a new Hold.
-    if (this.holds === 0) this.originGrip?.release();
   }
 
   protected override _subscribe(subscriber: Subscriber<R>): TeardownLogic {
@@ -86,6 +132,7 @@ class Run<T, R> implements Unsubscribable {
   private readonly inners = new Set<Inner>();
   /** Values of an origin that gave several at once, though it is held. */
   private readonly waiting: T[] = [];
+  private readonly end = new Subject<void>();
   private busy: Grip | undefined;
   private subscription: Subscription | undefined;
   private index = 0;
@@ -120,13 +167,19 @@ class Run<T, R> implements Unsubscribable {
   }
 
   releaseInner(): void {
-    for (const inner of this.inners) inner.grip?.release();
+    for (const inner of this.inners) {
+      if (this.flow.holds > 0) return;
+      inner.grip?.release();
+      // It went on, and that led to a new Hold: after this one it is the turn of the others.
+      if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
+    }
   }
 
   /** Leaves before it lets go, so that nothing is emitted to a subscriber that is gone. */
   unsubscribe(): void {
     this.stopped = true;
     this.subscription?.unsubscribe();
+    this.end.next();
     for (const inner of this.inners) {
       inner.subscription?.unsubscribe();
       inner.grip?.release();
@@ -162,9 +215,14 @@ class Run<T, R> implements Unsubscribable {
       this.subscriber.error(error);
       return;
     }
-    const inner: Inner = { grip: gripOn(source, this.flow.holds > 0), subscription: undefined };
+    const inner: Inner = {
+      grip: source instanceof Flow ? (source.hold() as Grip) : undefined,
+      subscription: undefined,
+    };
     this.inners.add(inner);
-    inner.subscription = source.subscribe({
+    let completed = false;
+    // What gives values without end within the call of `subscribe` can be stopped from within them by `end` alone.
+    inner.subscription = source.pipe(takeUntil(this.end)).subscribe({
       next: (result) => {
         this.subscriber.next(result);
       },
@@ -172,19 +230,20 @@ class Run<T, R> implements Unsubscribable {
         this.subscriber.error(error);
       },
       complete: () => {
-        this.inners.delete(inner);
-        inner.grip?.release();
-        this.pump();
+        completed = true;
       },
     });
+    // As in RxJS, an inner source is torn down before the next one begins.
+    inner.subscription.add(() => {
+      if (completed) this.ended(inner);
+    });
     if (this.stopped) inner.subscription.unsubscribe();
+    else if (this.flow.holds === 0) inner.grip?.release();
   }
-}
 
-/** A grip on `source`, where it can be held. */
-function gripOn(source: unknown, taken: boolean): Grip | undefined {
-  if (!(source instanceof Flow)) return undefined;
-  const grip = source.hold() as Grip;
-  if (!taken) grip.release();
-  return grip;
+  private ended(inner: Inner): void {
+    this.inners.delete(inner);
+    inner.grip?.release();
+    this.pump();
+  }
 }

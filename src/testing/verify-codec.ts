@@ -5,13 +5,27 @@ import { encodeWith } from './byte-collector.js';
 import { breach, SampleReader, type Sample, sampleOf, shownValue } from './codec-sample.js';
 import { seededRandom } from './seeded-random.js';
 
-/** What {@link verifyCodec} cannot know by itself. */
+/**
+ * Sets what {@link verifyCodec} cannot know by itself.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: VerifyCodecOptions = { refused: ['two\nlines', '\ud800'], lastFrameMayBeOpen: true };
+ * ```
+ * @see rules D4 and D5
+ */
 export interface VerifyCodecOptions {
   /** Values that `encode` must refuse (D5). Default none. */
   readonly refused?: readonly unknown[];
   /** Whether the stream may end inside its last frame, as it may for `lines` (D4). Default false. */
   readonly lastFrameMayBeOpen?: boolean;
-  /** Whether a decoded message is what was sent. Default: deep and strict; bytes equal bytes, and text in UTF-8. */
+  /**
+   * Whether a decoded message is what was sent. Default: deep and strict; bytes equal bytes, and text in UTF-8 (D2).
+   */
   readonly equals?: (received: unknown, sent: unknown) => boolean;
   /** What the random chunkings come from: the same for the same seed. Default 1. */
   readonly seed?: number;
@@ -37,14 +51,16 @@ export interface VerifyCodecOptions {
  * D1's linear time is verified by counting the bytes that the decoder looks at (`head` counts in full): a decoder that
  * begins again at each chunk is found where one of the values takes 1 KiB or more.
  *
+ * @typeParam In - what the codec gives
+ * @typeParam Out - what it takes
  * @param codec - any codec whose frames have an end
  * @param values - messages to send, at least one; the more kinds and lengths, the more is verified
  * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `equals` (deep and strict), `seed` (1)
- * @returns nothing, once all is verified.
- * @emits nothing.
- * @throws an Error at the first breach, with the rule, the split and the values in its message.
- * @backpressure none: it runs to its end without I/O.
- * @teardown none.
+ * @returns none, once all is verified
+ * @emits none
+ * @throws an Error at the first breach, with the rule, the split and the values in its message
+ * @backpressure none: it runs to its end without I/O
+ * @teardown none
  * @example
  * ```ts
  * it('D1: my codec takes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));

@@ -34,10 +34,13 @@ export class AcceptGate {
     const createHandle = (net as unknown as { _createServerHandle?: CreateHandle })._createServerHandle;
     if (typeof listen !== 'function' || typeof createHandle !== 'function') return;
     inside._listen2 = (...args): void => {
-      const [address, port, addressType, , fd, flags] = args;
-      const handle = createHandle(address, port, addressType, fd, flags);
-      // A number is an errno: Node finds it once more, and reports it.
-      if (typeof handle !== 'number') inside._handle = flagged(handle);
+      // In a worker of `node:cluster` the handle is there already, and comes from the primary.
+      if (!inside._handle) {
+        const [address, port, addressType, , fd, flags] = args;
+        const handle = createHandle(address, port, addressType, fd, flags);
+        // A number is an errno: Node finds it once more, and reports it.
+        if (typeof handle !== 'number') inside._handle = flagged(handle);
+      }
       listen.apply(inside, args);
     };
   }

@@ -46,7 +46,9 @@ export class MemorySocket implements TransportSocket {
   }
 
   get unsent(): number {
-    return this.blocked ? Math.max(0, this.peer.incomingSize - capacity) : 0;
+    if (!this.blocked) return 0;
+    // What an end has not read when it closes is lost.
+    return this.peer.closed ? Infinity : Math.max(0, this.peer.incomingSize - capacity);
   }
 
   join(peer: MemorySocket): void {
@@ -111,7 +113,7 @@ export class MemorySocket implements TransportSocket {
   }
 
   private readSoon(): void {
-    if (this.scheduled || !this.reading || this.closed) return;
+    if (this.scheduled || this.closed) return;
     this.scheduled = true;
     asapScheduler.schedule(() => {
       this.scheduled = false;
@@ -122,7 +124,8 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    while (this.reading && !this.closed) {
+    // As with Node's, a paused socket still notices an end that no bytes lie before.
+    while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
         this.readEnd(events);

@@ -23,12 +23,8 @@ const firstEphemeralPort = 49_152;
 export class MemoryTransport implements Transport {
   private readonly listeners = new Map<string, MemoryListener>();
   private readonly turn = new Turn(
-    (work) => {
-      asapScheduler.schedule(work);
-    },
-    (work) => {
-      asyncScheduler.schedule(work);
-    },
+    (work) => asapScheduler.schedule(work),
+    (work) => asyncScheduler.schedule(work),
   );
   private named = 0;
 

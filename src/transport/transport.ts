@@ -4,24 +4,126 @@ import type { Turn } from '../io/turn.js';
 import type { ClientTls, ServerTls, TlsInfo } from './tls.js';
 
 /**
- * What carries bytes: Node's sockets, or memory. One object serves any number of servers and clients.
+ * Carries bytes: Node's sockets, memory, or something of your own. One object serves any number of servers and clients.
  *
+ * @emits none; it reports through the events that it is given
+ * @throws see {@link Transport.checkListen} and {@link Transport.checkConnect}
+ * @backpressure see {@link TransportSocket}
+ * @teardown see {@link Listener}, {@link Dial} and {@link TransportSocket}
+ * @example
+ * ```ts
+ * const network = memoryTransport();
+ * const watched: Transport = {
+ *   checkListen: (address, options) => network.checkListen(address, options),
+ *   checkConnect: (address, options) => network.checkConnect(address, options),
+ *   listen: (address, options, events) => network.listen(address, options, events),
+ *   connect(address, options, events) {
+ *     dialled.push(formatAddress(address));
+ *     return network.connect(address, options, events);
+ *   },
+ * };
+ * ```
  * @see {@link TransportSocket} for what a connection does
  */
 export interface Transport {
-  /** Throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID` where no attempt to listen could ever succeed (A5). */
+  /**
+   * Refuses what no attempt to listen could ever succeed with; called before anything else is.
+   *
+   * @param address - the address, well-formed
+   * @param options - those that `listen` is to be called with
+   * @returns none
+   * @emits none
+   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * transport.checkListen({ transport: 'memory', name: 'echo' }, options);
+   * ```
+   * @see rule A5
+   */
   checkListen(address: Address, options: ListenerOptions): void;
-  /** Throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID` where no attempt to connect could ever succeed (A5). */
+  /**
+   * Refuses what no attempt to connect could ever succeed with; called before anything else is.
+   *
+   * @param address - the address, well-formed
+   * @param options - those that `connect` is to be called with
+   * @returns none
+   * @emits none
+   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * transport.checkConnect({ transport: 'memory', name: 'echo' }, options);
+   * ```
+   * @see rule A5
+   */
   checkConnect(address: Address, options: DialOptions): void;
-  /** Binds `address` and begins to accept. Never throws and never calls back before it has returned. */
+  /**
+   * Binds an address and begins to accept. It never throws, and never calls back before it has returned.
+   *
+   * @param address - one that `checkListen` lets pass
+   * @param options - of the listener and of its sockets
+   * @param events - whom to tell
+   * @returns the listener
+   * @emits `listening`, then each `connection`; or `failed`
+   * @throws none
+   * @backpressure see {@link Listener.hold}
+   * @teardown {@link Listener.close}
+   * @example
+   * ```ts
+   * const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
+   * ```
+   * @see rules S1 to S3
+   */
   listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener;
-  /** Dials `address`. Never throws and never calls back before it has returned. */
+  /**
+   * Dials an address. It never throws, and never calls back before it has returned.
+   *
+   * @param address - one that `checkConnect` lets pass
+   * @param options - of the socket
+   * @param events - whom to tell
+   * @returns the dialling under way
+   * @emits `connected` or `failed`
+   * @throws none
+   * @backpressure none
+   * @teardown {@link Dial.abort}
+   * @example
+   * ```ts
+   * const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
+   * ```
+   * @see rules K3 and K7
+   */
   connect(address: Address, options: DialOptions, events: DialEvents): Dial;
 }
 
-/** What a transport needs to know to listen. */
+/**
+ * Tells a transport what it needs to know to listen.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: ListenerOptions = {
+ *   backlog: 4_096,
+ *   mode: 0o600,
+ *   stale: 'replace',
+ *   reusePort: false,
+ *   tls: undefined,
+ *   proxyProtocol: undefined,
+ *   handshakeTimeout: 10_000,
+ *   maxConnections: 10_000,
+ *   noDelay: true,
+ *   keepAlive: 60_000,
+ * };
+ * ```
+ * @see {@link ListenOptions}
+ */
 export interface ListenerOptions extends SocketOptions {
-  /** The length of the kernel's queue of connections that wait to be accepted. */
+  /** How many connections may wait in the kernel's queue to be accepted, from 1 (S5). */
   readonly backlog: number;
   /** The permissions of a socket file, from the first instant at which it can be connected to (S9). */
   readonly mode: number;
@@ -39,13 +141,37 @@ export interface ListenerOptions extends SocketOptions {
   readonly maxConnections: number;
 }
 
-/** What a transport needs to know to dial. */
+/**
+ * Tells a transport what it needs to know to dial.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
+ * ```
+ * @see {@link ConnectOptions}
+ */
 export interface DialOptions extends SocketOptions {
   /** What TLS is spoken with, where it is. */
   readonly tls: ClientTls | undefined;
 }
 
-/** Options of every socket of a listener or of a dialled one. */
+/**
+ * Sets what holds for every socket, accepted or dialled.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: SocketOptions = { noDelay: true, keepAlive: 60_000 };
+ * ```
+ * @see {@link ConnectionOptions}
+ */
 export interface SocketOptions {
   /** Whether small writes go out at once (TCP_NODELAY). */
   readonly noDelay: boolean;
@@ -53,78 +179,480 @@ export interface SocketOptions {
   readonly keepAlive: number;
 }
 
-/** A name that is being listened on, or about to be. */
+/**
+ * Is an address that is being listened on, or about to be.
+ *
+ * @emits none; see {@link ListenerEvents}
+ * @throws none
+ * @backpressure {@link Listener.hold}
+ * @teardown {@link Listener.close}
+ * @example
+ * ```ts
+ * const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
+ * listener.close();
+ * ```
+ * @see rules S1 and S5
+ */
 export interface Listener {
-  /** Stops accepting: clients wait in the kernel's queue. Where that can't be had, `connection` is called all the same. */
+  /**
+   * Stops accepting: clients wait in the kernel's queue. Where that can't be had, `connection` is called all the same.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure up to `backlog` clients wait
+   * @teardown none
+   * @example
+   * ```ts
+   * listener.hold();
+   * ```
+   * @see rule S5
+   */
   hold(): void;
-  /** Accepts again. */
+  /**
+   * Accepts again, in the order in which the clients came.
+   *
+   * @returns none
+   * @emits the `connection` of each client that waits, in a later turn
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * listener.release();
+   * ```
+   * @see rule S5
+   */
   release(): void;
-  /** Gives the name back; clients that wait are reset. No event follows. */
+  /**
+   * Gives the address back; clients that wait are reset. No event follows.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown connections that were accepted live on
+   * @example
+   * ```ts
+   * listener.close();
+   * ```
+   * @see rule S1
+   */
   close(): void;
 }
 
-/** What a listener tells. */
+/**
+ * Is told what a listener does: `listening` and then any number of connections and incidents, or `failed` alone.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure see {@link Listener.hold}
+ * @teardown nothing is told after {@link Listener.close}
+ * @example
+ * ```ts
+ * const events: ListenerEvents = {
+ *   listening: (address) => console.log(`at ${formatAddress(address)}`),
+ *   connection: (socket) => socket.reset(),
+ *   failed: (error) => console.log(error.code),
+ *   incident: (error) => console.log(error.code),
+ * };
+ * ```
+ * @see rules S1 to S3
+ */
 export interface ListenerEvents {
-  /** It is bound: once, with the address that it got. */
+  /**
+   * Tells that it is bound: once.
+   *
+   * @param address - the one that it got, with the port that was taken
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.listening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
+   * ```
+   * @see rule S1
+   */
   listening(address: Address): void;
-  /** A client was accepted; nothing is read from it before `open`. */
+  /**
+   * Tells that a client was accepted; nothing is read from it before {@link TransportSocket.open}.
+   *
+   * @param socket - its socket
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure who is called keeps it, or resets it
+   * @teardown none
+   * @example
+   * ```ts
+   * events.connection(socket);
+   * ```
+   * @see rule S2
+   */
   connection(socket: TransportSocket): void;
-  /** It could not be bound: the last event. */
+  /**
+   * Tells that it could not be bound: the last event.
+   *
+   * @param error - why, with errno's name in `code`, and the address
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.failed(new SocketError('EADDRINUSE', 'somebody listens there'));
+   * ```
+   * @see rule S3
+   */
   failed(error: SocketError): void;
-  /** One client could not be accepted; it goes on. */
+  /**
+   * Tells that one client could not be accepted; the listener goes on.
+   *
+   * @param error - why
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.incident(new SocketError('ECONNABORTED', 'the client has left'));
+   * ```
+   * @see the property `incidents` of {@link Server}
+   */
   incident(error: SocketError): void;
 }
 
-/** A dialling that is under way. */
+/**
+ * Is an attempt to connect that is under way.
+ *
+ * @emits none; see {@link DialEvents}
+ * @throws none
+ * @backpressure none
+ * @teardown {@link Dial.abort}
+ * @example
+ * ```ts
+ * const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
+ * dial.abort();
+ * ```
+ * @see rule K7
+ */
 export interface Dial {
-  /** Gives it up; no event follows. */
+  /**
+   * Gives it up: no event follows, and no socket is left.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * dial.abort();
+   * ```
+   * @see rule K7
+   */
   abort(): void;
 }
 
-/** How a dialling ends: exactly one of the two is called, unless it is aborted. */
+/**
+ * Is told how an attempt to connect ends: exactly one of the two is called, unless it is aborted.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown nothing is told after {@link Dial.abort}
+ * @example
+ * ```ts
+ * const events: DialEvents = {
+ *   connected: (socket) => socket.reset(),
+ *   failed: (error) => console.log(error.code),
+ * };
+ * ```
+ * @see rules K3 and K7
+ */
 export interface DialEvents {
-  /** The connection is there; nothing is read from it before `open`. */
+  /**
+   * Tells that the connection is there; nothing is read from it before {@link TransportSocket.open}.
+   *
+   * @param socket - its socket
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.connected(socket);
+   * ```
+   * @see rule K2
+   */
   connected(socket: TransportSocket): void;
-  /** It failed. */
+  /**
+   * Tells that it failed.
+   *
+   * @param error - why, with errno's name in `code`, and the address
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.failed(new SocketError('ECONNREFUSED', 'nobody listens there'));
+   * ```
+   * @see rule K3
+   */
   failed(error: SocketError): void;
 }
 
-/** One connected socket: what a Connection is built on. */
+/**
+ * Is one connected socket: what a {@link Connection} is built on. It reports to the events that it is opened with,
+ * never within a call of one of its own methods.
+ *
+ * @emits none; see {@link SocketEvents}
+ * @throws none: what goes wrong is told by `gone`
+ * @backpressure sending: `write` gives false, and isn't called again before `taken`. Receiving: `pause` and `resume`
+ * @teardown `end` and the peer's FIN, or `reset`; then `gone` is told
+ * @example
+ * ```ts
+ * class EchoSocket implements TransportSocket {
+ *   readonly local: Address = { transport: 'memory', name: 'echo' };
+ *   readonly remote: Address = this.local;
+ *   readonly turn = turn;
+ *   readonly tls = undefined;
+ *   readonly unsent = 0;
+ *   private events: SocketEvents | undefined;
+ *
+ *   open(events: SocketEvents): void {
+ *     this.events = events;
+ *   }
+ *   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
+ *     const echo = typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data);
+ *     queueMicrotask(() => this.events?.received(echo));
+ *     return true;
+ *   }
+ *   writeAll(pieces: readonly Uint8Array[]): boolean {
+ *     return this.write(Buffer.concat(pieces), 'latin1');
+ *   }
+ *   end(): void {
+ *     queueMicrotask(() => this.events?.finished());
+ *     this.reset();
+ *   }
+ *   reset(): void {
+ *     queueMicrotask(() => this.events?.gone(undefined));
+ *   }
+ *   pause(): void {} // it has no peer that could be made to wait
+ *   resume(): void {}
+ * }
+ * ```
+ * @see rules C1 to C12
+ */
 export interface TransportSocket {
-  /** The name of this end. */
+  /** The address of this end. */
   readonly local: Address;
-  /** The name of the other end. */
+  /** The address of the other end. */
   readonly remote: Address;
-  /** When what is sent in one turn is written. */
+  /** What collects the messages of one turn; all sockets of a transport share one (C3). */
   readonly turn: Turn;
-  /** What TLS knows of the peer, where it is spoken. */
+  /** What TLS knows of the peer, where it is spoken; else undefined. */
   readonly tls: TlsInfo | undefined;
-  /** How many bytes of the write under way the kernel has not taken. */
+  /** How many bytes of the write under way the kernel has not taken, 0 and more (C4). */
   readonly unsent: number;
-  /** Begins to read and to report. Called once. */
+  /**
+   * Begins to read and to report. Called once.
+   *
+   * @param events - whom to tell
+   * @returns none
+   * @emits the events, in later turns
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * socket.open(events);
+   * ```
+   * @see rule S2
+   */
   open(events: SocketEvents): void;
-  /** Stops reading; at most one more chunk is reported. */
+  /**
+   * Stops reading; at most one more chunk is reported.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure the kernel's buffers fill, and the peer is told to wait
+   * @teardown none
+   * @example
+   * ```ts
+   * socket.pause();
+   * ```
+   * @see rule F3
+   */
   pause(): void;
-  /** Reads again. */
+  /**
+   * Reads again.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * socket.resume();
+   * ```
+   * @see rule F3
+   */
   resume(): void;
-  /** Writes; `true` where all was taken at once, else `taken` follows. Not called again before it did. */
+  /**
+   * Writes. Not called again before `taken`, where it gave false.
+   *
+   * @param data - bytes that are not changed before they are taken, or text
+   * @param encoding - how the characters of a text become bytes
+   * @returns true where the kernel has taken all of it; else `taken` is told later
+   * @emits none
+   * @throws none
+   * @backpressure what was not taken waits in the socket, counted by `unsent`
+   * @teardown none
+   * @example
+   * ```ts
+   * if (!socket.write('hello\n', 'utf8')) console.log('the kernel is full');
+   * ```
+   * @see rules C3 and C4
+   */
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
-  /** Writes several pieces at once, as `write`. */
+  /**
+   * Writes several pieces at once, as `write` does.
+   *
+   * @param pieces - one or more
+   * @returns as `write`
+   * @emits none
+   * @throws none
+   * @backpressure as for `write`
+   * @teardown none
+   * @example
+   * ```ts
+   * socket.writeAll([Buffer.from('hello'), Buffer.from('\n')]);
+   * ```
+   * @see rules C3 and C4
+   */
   writeAll(pieces: readonly Uint8Array[]): boolean;
-  /** Ends the sending side (FIN) after what was written. */
+  /**
+   * Ends the sending side (FIN) after what was written.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown the receiving side goes on until the peer ends it
+   * @example
+   * ```ts
+   * socket.end();
+   * ```
+   * @see rule C6
+   */
   end(): void;
-  /** Ends both sides at once, with a reset where the transport has one. */
+  /**
+   * Ends both sides now, with a reset where the transport has one.
+   *
+   * @returns none
+   * @emits `gone`, in a later turn
+   * @throws none
+   * @backpressure none
+   * @teardown everything of this socket ends
+   * @example
+   * ```ts
+   * socket.reset();
+   * ```
+   * @see rules C8 and C20
+   */
   reset(): void;
 }
 
-/** What a socket reports. */
+/**
+ * Is told what a socket does.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure see {@link TransportSocket}
+ * @teardown nothing is told after `gone`
+ * @example
+ * ```ts
+ * const events: SocketEvents = {
+ *   received: (chunk) => console.log(chunk.toString()),
+ *   finished: () => socket.end(),
+ *   taken: () => console.log('more can be written'),
+ *   gone: (error) => console.log(error?.code ?? 'in order'),
+ * };
+ * socket.open(events);
+ * ```
+ * @see rules C1, C7 and C8
+ */
 export interface SocketEvents {
-  /** Bytes came. */
+  /**
+   * Tells that bytes came.
+   *
+   * @param chunk - at least one byte; who is called may keep it
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure {@link TransportSocket.pause} may be called within it
+   * @teardown none
+   * @example
+   * ```ts
+   * events.received(Buffer.from('hello\n'));
+   * ```
+   * @see rule C1
+   */
   received(chunk: Buffer): void;
-  /** The peer has ended its sending side. */
+  /**
+   * Tells that the peer has ended its sending side, after all that it sent.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.finished();
+   * ```
+   * @see rule C7
+   */
   finished(): void;
-  /** The kernel has taken all of the last write. */
+  /**
+   * Tells that the kernel has taken all of the last write, where that gave false.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.taken();
+   * ```
+   * @see rule C4
+   */
   taken(): void;
-  /** It is gone, with the error that ended it, if one did: the last event. */
+  /**
+   * Tells that the socket is gone: the last event.
+   *
+   * @param error - what ended it; undefined where nothing went wrong
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * events.gone(undefined);
+   * ```
+   * @see rules C8 and C12
+   */
   gone(error: SocketError | undefined): void;
 }

@@ -1,6 +1,7 @@
-import type net from 'node:net';
+import net from 'node:net';
 import type { Address } from 'rxjs-sockets';
-import { clientAt, type Place, rawClient, rawServer, tcp } from './places.js';
+import { onTestFinished } from 'vitest';
+import { clientAt, type Place } from './places.js';
 
 /** The far end of a connection, whatever it is made of; it sends and receives text. */
 export interface Peer {
@@ -16,7 +17,7 @@ export interface Peer {
 
 /** Connects a plain `node:net` socket where the place has one, and a client of the library in memory. */
 export async function peerAt(place: Place, address: Address): Promise<Peer> {
-  if (place.name !== 'memory') return peerOf(await rawClient(address));
+  if (place.name !== 'memory') return realPeer(address);
   const { connection } = await clientAt(place, address, { halfOpen: true });
   const inbox = new Inbox();
   connection.bytes.subscribe({
@@ -31,6 +32,26 @@ export async function peerAt(place: Place, address: Address): Promise<Peer> {
     receives: (text) => inbox.receives(text),
     ended: inbox.ended,
   };
+}
+
+/** Where a listener resets what it has just accepted, that may be noticed as early as in the dialling. */
+async function realPeer(address: Address): Promise<Peer> {
+  const socket = new net.Socket({ allowHalfOpen: true });
+  onTestFinished(() => {
+    socket.destroy();
+  });
+  const peer = peerOf(socket);
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNRESET') resolve();
+      else reject(error);
+    });
+    if (address.transport === 'tcp') socket.connect(address.port, address.host);
+    else if (address.transport === 'unix') socket.connect(address.path);
+    else reject(new Error(`no raw client for ${address.transport}`));
+  });
+  return peer;
 }
 
 /** A plain socket as a Peer. */
@@ -93,11 +114,15 @@ class Inbox {
  * in each direction, while the event loop polled every socket.
  */
 export async function settled(): Promise<void> {
-  const address = await rawServer(tcp, (socket) => socket.pipe(socket));
+  const server = net.createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as net.AddressInfo;
   for (let round = 0; round < 3; round++) {
-    const peer = peerOf(await rawClient(address));
-    peer.write('.');
-    await peer.receives('.');
-    peer.destroy();
+    const socket = net.connect(port, '127.0.0.1');
+    socket.write('.');
+    await new Promise((resolve) => socket.once('data', resolve));
+    socket.end();
+    await new Promise((resolve) => socket.once('close', resolve));
   }
+  await new Promise((resolve) => server.close(resolve));
 }

@@ -148,3 +148,53 @@ export async function rawServer(place: Place, handler: (socket: net.Socket) => v
     ? { transport: 'unix', path: name }
     : { transport: 'tcp', host: name.address, port: name.port };
 }
+
+/** A connection that the library has accepted, `near`, and the plain `node:net` client that it is connected to. */
+export async function acceptedAt<In = Buffer, Out = Uint8Array | string>(
+  place: Place,
+  options: ListenOptions<In, Out> = {},
+): Promise<{ near: Connection<In, Out>; raw: net.Socket }> {
+  let accepted: (connection: Connection<In, Out>) => void = () => undefined;
+  const near = new Promise<Connection<In, Out>>((resolve) => {
+    accepted = resolve;
+  });
+  const { address } = await serverAt<In, Out>(place, (connection) => accepted(connection), options);
+  const raw = await rawClient(address);
+  return { near: await near, raw };
+}
+
+/** A connection that the library has dialled, `near`, and the plain `node:net` socket that it is connected to. */
+export async function dialledAt<In = Buffer, Out = Uint8Array | string>(
+  place: Place,
+  options: ConnectOptions<In, Out> = {},
+): Promise<{ near: Connection<In, Out>; raw: net.Socket; client: Client<In, Out> }> {
+  let accepted: (socket: net.Socket) => void = () => undefined;
+  const raw = new Promise<net.Socket>((resolve) => {
+    accepted = resolve;
+  });
+  const address = await rawServer(place, (socket) => accepted(socket));
+  const { client, connection } = await clientAt<In, Out>(place, address, options);
+  return { near: connection, raw: await raw, client };
+}
+
+/** A pair as it looks from one of its ends, `near`. */
+export interface End {
+  readonly name: string;
+  readonly place: Place;
+  pair<In = Buffer, Out = Uint8Array | string>(
+    options?: ListenOptions<In, Out> & ConnectOptions<In, Out>,
+  ): Promise<{ near: Connection<In, Out>; far: Connection<In, Out> }>;
+}
+
+/** Every place, from the end that has dialled and from the end that was dialled. */
+export const ends: readonly End[] = places.flatMap((place): End[] => [
+  { name: `dialled over ${place.name}`, place, pair: (options) => pairAt(place, options) },
+  {
+    name: `accepted over ${place.name}`,
+    place,
+    pair: async (options) => {
+      const { near, far } = await pairAt(place, options);
+      return { near: far, far: near };
+    },
+  },
+]);

@@ -1,0 +1,37 @@
+/**
+ * An echo server: every line comes back, no faster than its sender reads.
+ *
+ *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts                       shows it, and ends
+ *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts tcp://localhost:7000  serves until Ctrl-C
+ */
+import { firstValueFrom } from 'rxjs';
+import { connect, formatAddress, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+
+const where = process.argv[2];
+
+// #region server
+const server = listen(where ?? { port: 0 }, { codec: lines() });
+server.listening.subscribe((address) => {
+  console.log(`listening at ${formatAddress(address)}`);
+});
+server.subscribe(({ data }) => data.subscribe(data));
+// #endregion
+
+// #region stop
+process.once('SIGINT', () => {
+  void server.shutdown();
+});
+// #endregion
+
+if (where === undefined) {
+  const address = await firstValueFrom(server.listening);
+  // #region client
+  const client = connect(address, { codec: lines() });
+  client.data.next('one');
+  client.data.next('two');
+  client.data.complete(); // no more to send; what comes back is still received
+  for await (const line of client.data) console.log(`echo: ${line}`);
+  // #endregion
+  await server.shutdown();
+}

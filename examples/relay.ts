@@ -1,0 +1,56 @@
+/**
+ * A proxy: what comes from one side goes to the other, at the pace of the slower one, to the end of each direction.
+ *
+ *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts
+ *         shows it, and ends
+ *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts tcp://localhost:7001 unix:/run/app.sock
+ *         passes the first on to the second until Ctrl-C
+ */
+import { firstValueFrom, map, toArray } from 'rxjs';
+import { type AddressInput, connect, formatAddress, listen, relay, type Server } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+
+/** Passes every client of `from` on to `to`. */
+function startProxy(from: AddressInput, to: AddressInput): Server<Buffer, Uint8Array | string> {
+  // #region proxy
+  const proxy = listen(from);
+  proxy.subscribe(({ data }) => relay(data, connect(to, { halfOpen: true }).data).subscribe({ error: report }));
+  // #endregion
+  return proxy;
+}
+
+/** Either side has failed, which has cut the other off as well; the proxy goes on. */
+function report(error: unknown): void {
+  console.error(String(error));
+}
+
+const [from, to] = process.argv.slice(2);
+if (from !== undefined && to !== undefined) {
+  const proxy = startProxy(from, to);
+  proxy.listening.subscribe((address) => {
+    console.log(`passing ${formatAddress(address)} on to ${to}`);
+  });
+  process.once('SIGINT', () => {
+    void proxy.shutdown();
+  });
+} else {
+  await show();
+}
+
+/** A service that answers only once its client has finished needs all of the half-close: no direction ends the other. */
+async function show(): Promise<void> {
+  const service = listen({ port: 0 }, { codec: lines() });
+  service.subscribe(({ data }) => data.pipe(toArray(), map(sorted)).subscribe(data));
+  const proxy = startProxy({ port: 0 }, await firstValueFrom(service.listening));
+
+  const client = connect(await firstValueFrom(proxy.listening), { codec: lines() });
+  for (const word of ['pear', 'apple', 'fig']) client.data.next(word);
+  client.data.complete();
+  for await (const line of client.data) console.log(line);
+
+  await Promise.all([proxy.shutdown(), service.shutdown()]);
+}
+
+function sorted(words: string[]): string {
+  return `${words.length} words, sorted: ${words.sort().join(' ')}`;
+}

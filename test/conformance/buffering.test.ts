@@ -1,0 +1,252 @@
+import { firstValueFrom } from 'rxjs';
+import { connect, type Channel } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { dialledAt, pairAt, places, realPlaces, serverAt } from '../support/places.js';
+import { readBytes } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { scripted } from '../support/scripted.js';
+import { turns, until } from '../support/turns.js';
+
+/** Ends the turn, so that what was sent is handed to the kernel. */
+const flushed = (): Promise<void> => turns(2);
+
+describe('what waits to be sent, with a kernel that does as the test says', () => {
+  it('C4: bufferedBytes counts what was accepted and what the kernel has not taken, to the byte', async () => {
+    const { near, socket } = await scripted({ codec: lines() });
+    const { data } = near;
+    socket.eager = false;
+    data.next('12345');
+    expect([data.bufferedBytes, near.bytes.bufferedBytes]).toEqual([6, 6]);
+    data.next('ä€😀');
+    near.bytes.next(Buffer.alloc(5_000));
+    expect(data.bufferedBytes).toBe(6 + 10 + 5_000);
+    await flushed();
+    expect(data.bufferedBytes).toBe(6 + 10 + 5_000);
+    socket.take(5_010);
+    expect([data.bufferedBytes, near.stats.bytesWritten]).toEqual([6, 0]);
+    data.next('x');
+    expect(data.bufferedBytes).toBe(8);
+    socket.take();
+    expect([data.bufferedBytes, near.stats.bytesWritten]).toEqual([2, 5_016]);
+    socket.take();
+    expect([data.bufferedBytes, near.stats.bytesWritten]).toEqual([0, 5_018]);
+  });
+
+  it('C4: writable is false over highWaterMark, and true again at half of it', async () => {
+    const { near, socket } = await scripted({ highWaterMark: 100 });
+    const { data } = near;
+    socket.eager = false;
+    const changes = record(data.writable);
+    expect(changes.values).toEqual([true]);
+    data.next('x'.repeat(100));
+    expect(changes.values, 'at the mark').toEqual([true]);
+    data.next('x');
+    expect(changes.values, 'over the mark').toEqual([true, false]);
+    await flushed();
+    data.next('x'.repeat(51));
+    socket.take();
+    expect([changes.values, data.bufferedBytes], 'over the half').toEqual([[true, false], 51]);
+    data.next('x'.repeat(50));
+    socket.take();
+    expect([changes.values, data.bufferedBytes], 'at the half').toEqual([[true, false, true], 50]);
+    data.next('x'.repeat(50));
+    expect(changes.values, 'at the mark').toEqual([true, false, true]);
+    data.next('x');
+    expect(changes.values, 'over the mark').toEqual([true, false, true, false]);
+  });
+
+  it('C4: writable gives its current value to whoever comes, also when nothing more can be sent', async () => {
+    const { near, socket } = await scripted({ highWaterMark: 10 });
+    socket.eager = false;
+    near.data.next('x'.repeat(11));
+    expect(await firstValueFrom(near.data.writable)).toBe(false);
+    await flushed();
+    socket.take();
+    expect(await firstValueFrom(near.data.writable)).toBe(true);
+    const changes = record(near.data.writable);
+    near.data.complete();
+    const late = record(near.data.writable);
+    expect([changes.values, changes.endings]).toEqual([[true, false], ['complete']]);
+    expect([late.values, late.endings]).toEqual([[false], ['complete']]);
+  });
+
+  it("C4: overflow 'error' destroys the connection with ERR_OVERFLOW at the first value over maxBuffered", async () => {
+    const { near, socket } = await scripted({ maxBuffered: 100 });
+    const recording = record(near.data);
+    socket.eager = false;
+    near.data.next('x'.repeat(60));
+    await flushed();
+    near.data.next('x'.repeat(40));
+    expect([near.data.bufferedBytes, near.data.closed], 'exactly maxBuffered').toEqual([100, false]);
+    near.data.next('x');
+    expect(near.data.closed).toBe(true);
+    expect(recording.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
+    expect(socket.wasReset).toBe(true);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_OVERFLOW' } });
+    expect(near.data.dropped).toBe(0);
+  });
+
+  it("C4: overflow 'drop' drops that value alone, and counts it", async () => {
+    const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
+    socket.eager = false;
+    near.data.next('a'.repeat(60));
+    await flushed();
+    near.data.next('b'.repeat(41));
+    near.data.next('c'.repeat(30));
+    near.data.next('d'.repeat(11));
+    near.data.next('e'.repeat(10));
+    expect([near.data.dropped, near.bytes.dropped, near.data.bufferedBytes]).toEqual([2, 2, 100]);
+    socket.take();
+    socket.take();
+    expect(String(Buffer.concat(socket.writes))).toBe('a'.repeat(60) + 'c'.repeat(30) + 'e'.repeat(10));
+    expect(near.data.closed).toBe(false);
+  });
+
+  it('C4: one value larger than maxBuffered is taken where nothing waits, and none beside it', async () => {
+    const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
+    socket.eager = false;
+    near.data.next('x'.repeat(500));
+    expect(near.data.bufferedBytes).toBe(500);
+    near.data.next('y'.repeat(400));
+    near.data.next('z');
+    expect([near.data.bufferedBytes, near.data.dropped]).toEqual([500, 2]);
+    await flushed();
+    near.data.next('z');
+    socket.take(399);
+    near.data.next('y'.repeat(400));
+    near.data.next('z');
+    expect([near.data.bufferedBytes, near.data.dropped]).toEqual([101, 5]);
+    socket.take(1);
+    near.data.next('');
+    expect([near.data.bufferedBytes, near.data.dropped]).toEqual([100, 5]);
+    socket.take();
+    near.data.next('y'.repeat(400));
+    expect([near.data.bufferedBytes, near.data.dropped]).toEqual([400, 5]);
+  });
+
+  it('C4: no order of values leads over maxBuffered plus one value', async () => {
+    const { near, socket } = await scripted({ maxBuffered: 1_000, overflow: 'drop' });
+    socket.eager = false;
+    let seed = 1;
+    const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below;
+    for (let step = 0; step < 5_000; step++) {
+      near.data.next(Buffer.alloc(random(20) === 0 ? random(3_000) : random(300)));
+      if (near.data.bufferedBytes > 4_000) expect.unreachable(`${near.data.bufferedBytes} bytes wait`);
+      if (random(3) === 0) await flushed();
+      if (random(2) === 0 && socket.unsent > 0) socket.take(random(2) === 0 ? socket.unsent : random(socket.unsent));
+    }
+    expect(near.data.dropped).toBeGreaterThan(0);
+  });
+
+  it('C4: before any value is refused the kernel is asked to take what waits', async () => {
+    const { near, socket } = await scripted({ maxBuffered: 100 });
+    for (let index = 0; index < 50; index++) near.data.next('x'.repeat(60));
+    await flushed();
+    expect(near.data.closed).toBe(false);
+    expect(Buffer.concat(socket.writes).length).toBe(3_000);
+  });
+
+  it('C4: nothing waits any more once the connection has failed', async () => {
+    const { near, socket } = await scripted();
+    socket.eager = false;
+    near.data.next('x'.repeat(100));
+    await flushed();
+    near.data.next('y');
+    socket.take(60);
+    near.destroy();
+    expect(near.data.bufferedBytes).toBe(0);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ bytesWritten: 60 });
+  });
+});
+
+describe.each(places)('what waits to be sent, over $name', (place) => {
+  const fill = (data: Channel<Buffer, Uint8Array | string>, size: number): void => {
+    while (data.bufferedBytes < size) data.next(Buffer.alloc(1_000));
+  };
+
+  it('C4: before the connection is open, too', async () => {
+    const address = place.name === 'tcp' ? { port: 7 } : await place.address();
+    const client = connect(address, { ...place.options, maxBuffered: 100, highWaterMark: 50, overflow: 'drop' });
+    const changes = record(client.data.writable);
+    client.data.next('x'.repeat(50));
+    client.data.next('x'.repeat(50));
+    client.data.next('x');
+    expect([client.data.bufferedBytes, client.data.dropped, changes.values]).toEqual([100, 1, [true, false]]);
+    client.data.complete();
+    await changes.end();
+  });
+
+  it('C4: a peer that does not read makes the channel not writable, and reading makes it writable', async () => {
+    const { near, far } = await pairAt(place, { highWaterMark: 100_000, maxBuffered: 4_000_000 });
+    const changes = record(near.data.writable);
+    do {
+      fill(near.data, 101_000);
+      await turns(3);
+    } while (changes.values.at(-1) === true);
+    const before = changes.values.length;
+    await turns();
+    expect(changes.values.length, 'it stays as it is').toBe(before);
+    record(far.data);
+    await changes.count(before + 1);
+    expect(changes.values).toEqual(changes.values.map((_, index) => index % 2 === 0));
+    expect(near.data.bufferedBytes).toBeLessThanOrEqual(50_000);
+  });
+
+  it("C4: with overflow 'error' a peer that does not read ends its own connection alone", async () => {
+    const arrived: { near: Channel<Buffer, Uint8Array | string> }[] = [];
+    const { address } = await serverAt(place, ({ data }) => arrived.push({ near: data }), { maxBuffered: 100_000 });
+    const slow = connect(address, place.options);
+    const quick = connect(address, place.options);
+    const subscriptions = [slow, quick].map((client) => client.subscribe({ error: () => undefined }));
+    await until(() => arrived.length === 2);
+    const told = record(arrived[0]!.near);
+    let most = 0;
+    while (told.endings.length === 0) {
+      arrived[0]!.near.next(Buffer.alloc(1_000));
+      most = Math.max(most, arrived[0]!.near.bufferedBytes);
+      if (most > 90_000) await turns(1);
+    }
+    expect(told.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
+    expect(most).toBeLessThanOrEqual(100_000);
+    const received = record(quick.data);
+    arrived[1]!.near.next('still there');
+    await received.count(1);
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    received.subscription.unsubscribe();
+  });
+
+  it("C4: with overflow 'drop' what was not dropped arrives, in order and whole", async () => {
+    const { near, far } = await pairAt(place, { codec: lines(), maxBuffered: 50_000, overflow: 'drop' });
+    const hold = far.data.hold();
+    const received = record(far.data);
+    let sent = 0;
+    while (near.data.dropped < 100) {
+      near.data.next(String(sent++).padEnd(500));
+      if (sent % 50 === 0) await turns(1);
+    }
+    expect(near.data.bufferedBytes).toBeLessThanOrEqual(50_000);
+    near.data.complete();
+    hold.release();
+    expect(await received.end()).toBe('complete');
+    expect(received.values.length).toBe(sent - near.data.dropped);
+    const numbers = received.values.map(Number);
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+  });
+});
+
+describe.each(realPlaces)('what waits to be sent, against node:net over $name', (place) => {
+  it('C4: bufferedBytes falls as a plain server reads', async () => {
+    const { near, raw } = await dialledAt(place, { maxBuffered: 1 << 24 });
+    raw.pause();
+    near.data.next(Buffer.alloc(1 << 23));
+    await turns();
+    const before = near.data.bufferedBytes;
+    expect(before).toBeGreaterThan(1 << 20);
+    await readBytes(raw, 1 << 22);
+    await until(() => near.data.bufferedBytes < before);
+    await readBytes(raw, 1 << 22);
+    await until(() => near.data.bufferedBytes === 0);
+  });
+});

@@ -1,0 +1,230 @@
+import { firstValueFrom } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import { connect, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { acceptedAt, dialledAt, ends, realPlaces } from '../support/places.js';
+import { abort, readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+const codec = lines();
+const reply = Buffer.alloc(4 << 20, 'r');
+
+describe.each(ends)('close(), $name', ({ pair }) => {
+  it('C11: it flushes what was sent, sends the FIN, and resolves once the peer has finished', async () => {
+    const { near, far } = await pair({ halfOpen: false });
+    let size = 0;
+    const there = record(far.data, (chunk) => (size += chunk.length));
+    near.data.next(reply);
+    const closing = near.close();
+    expect(near.data.closed).toBe(true);
+    await closing;
+    expect(await there.end()).toBe('complete');
+    expect(size).toBe(reply.length);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: reply.length });
+  });
+
+  it('C11: unread input is read and discarded, so the reply arrives whole', async () => {
+    const { near, far } = await pair({ maxBuffered: 1 << 26, halfOpen: true });
+    let size = 0;
+    const there = record(far.data, (chunk) => (size += chunk.length));
+    far.data.next(Buffer.alloc(8 << 20, 'pipelined'));
+    far.data.complete();
+    await until(() => near.stats.bytesRead >= 65_536);
+    near.data.next(reply);
+    await near.close();
+    expect(await there.end()).toBe('complete');
+    expect(size).toBe(reply.length);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 8 << 20 });
+  });
+
+  it('C11: a subscriber that is flowing goes on getting everything until the FIN', async () => {
+    const { near, far } = await pair({ codec, halfOpen: true });
+    const here = record(near.data);
+    const there = record(far.data);
+    const closing = near.close();
+    expect(await there.end()).toBe('complete');
+    for (const line of ['still', 'on', 'its', 'way']) {
+      far.data.next(line);
+      await turns(1);
+    }
+    far.data.complete();
+    await closing;
+    expect(await here.end()).toBe('complete');
+    expect(here.values).toEqual(['still', 'on', 'its', 'way']);
+  });
+
+  it('C11: from the moment that nobody is flowing, what comes is discarded', async () => {
+    const { near, far } = await pair({ codec, halfOpen: true });
+    const hold = near.data.hold();
+    const here = record(near.data);
+    far.data.next('waits');
+    await until(() => near.stats.bytesRead === 6);
+    const closing = near.close();
+    hold.release();
+    far.data.next('comes later');
+    far.data.complete();
+    await closing;
+    expect(await here.end()).toBe('complete');
+    expect(here.values).toEqual([]);
+  });
+
+  it.each([
+    ['holds', true],
+    ['leaves', false],
+  ])('C11: a subscriber that %s after close(), within next, does not keep it from ending', async (_, holds) => {
+    const { near, far } = await pair({ codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
+    // Held for so long that the reading has stopped, with much waiting both here and there.
+    const hold = near.data.hold();
+    let closing: Promise<void> | undefined;
+    const here = record(near.data, () => {
+      closing = near.close();
+      if (holds) near.data.hold();
+      else here.subscription.unsubscribe();
+    });
+    for (let index = 0; index < 20_000; index++) far.data.next(String(index).padEnd(100));
+    far.data.complete();
+    await until(() => near.stats.bytesRead >= 65_536);
+    await turns();
+    hold.release();
+    await closing;
+    expect(here.values.length).toBe(1);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 20_000 * 101 });
+  });
+
+  it('C11: a second call gives the same promise; after the end it resolves', async () => {
+    const { near, far } = await pair({ halfOpen: false });
+    const closing = near.close();
+    expect(near.close()).toBe(closing);
+    await closing;
+    await near.close();
+    await far.close();
+    await far.close();
+    near.destroy();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C11: both ends may close at once', async () => {
+    const { near, far } = await pair({ maxBuffered: 1 << 24 });
+    near.data.next(reply);
+    far.data.next(reply);
+    await Promise.all([near.close(), far.close()]);
+    for (const { closed } of [near, far]) {
+      expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished', bytesRead: reply.length });
+    }
+  });
+
+  it('C11: it resolves when a destroy or a failure comes in between, too', async () => {
+    const { near } = await pair({ halfOpen: true });
+    const closing = near.close();
+    near.destroy();
+    await closing;
+    await near.close();
+    const other = await pair({ halfOpen: true });
+    const waiting = other.near.close();
+    other.far.destroy();
+    await waiting;
+  });
+
+  it('C11: at closeTimeout it is forced, and its promise resolves', async () => {
+    const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
+    record(far.data);
+    await near.close();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
+  });
+
+  it('C11: a peer that does not read the reply is forced, too', async () => {
+    const { near } = await pair({ closeTimeout: 20, halfOpen: true });
+    near.data.next(Buffer.alloc(16 << 20));
+    await near.close();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
+    expect(near.data.bufferedBytes).toBe(0);
+  });
+});
+
+describe('close(), on virtual time', () => {
+  it('C11: closeTimeout is counted from the call, and is forever where it is 0', () => {
+    const scheduler = new TestScheduler(() => undefined);
+    const events: string[] = [];
+    scheduler.run(() => {
+      for (const closeTimeout of [5_000, 0]) {
+        const transport = memoryTransport();
+        const server = listen('memory:m', { transport, codec, claimTimeout: 0, halfOpenTimeout: 0 });
+        const serving = server.subscribe();
+        const client = connect('memory:m', { transport, codec, claimTimeout: 0, closeTimeout });
+        const watching = client.subscribe({
+          next: (state) => {
+            if (state.status !== 'connected') return;
+            const { connection } = state;
+            connection.closed.subscribe(({ error }) =>
+              events.push(`${closeTimeout}: ${scheduler.now()} ${error?.code}`),
+            );
+            scheduler.schedule(() => void connection.close(), 1_000);
+            scheduler.schedule(() => connection.destroy(), 100_000);
+          },
+          error: () => undefined,
+        });
+        scheduler.schedule(() => {
+          serving.unsubscribe();
+          watching.unsubscribe();
+        }, 200_000);
+      }
+    });
+    expect(events).toEqual(['5000: 6000 ERR_TIMEOUT_CLOSE', '0: 100000 ERR_CLOSED']);
+  });
+});
+
+describe.each(realPlaces)('close(), against node:net over $name', (place) => {
+  it('C11: a plain client that has pipelined a megabyte gets all 4 MB of the reply, and the FIN', async () => {
+    const { near, raw } = await acceptedAt(place, { codec });
+    raw.pause();
+    raw.write('request\n'.repeat(131_072));
+    const first = await firstValueFrom(near.data);
+    expect(first).toBe('request');
+    near.bytes.next(reply);
+    const closing = near.close();
+    await turns();
+    raw.end();
+    expect((await readAll(raw)).equals(reply)).toBe(true);
+    await closing;
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 1 << 20 });
+  });
+
+  it('C11: a plain server that keeps sending does not lose the last request', async () => {
+    const { near, raw } = await dialledAt(place, { codec });
+    const noise = setInterval(() => raw.write(Buffer.alloc(10_000)), 1);
+    raw.on('end', () => {
+      clearInterval(noise);
+      raw.end();
+    });
+    const received = readAll(raw);
+    await until(() => near.stats.bytesRead > 20_000);
+    near.bytes.next(reply);
+    await near.close();
+    expect((await received).length).toBe(reply.length);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C11: a plain client that never ends its side is cut off at closeTimeout, with all that was sent', async () => {
+    const { near, raw } = await acceptedAt(place, { closeTimeout: 20 });
+    near.data.next(reply);
+    const received = readAll(raw);
+    await near.close();
+    expect((await received).length).toBe(reply.length);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
+  });
+
+  it('C11: it resolves when a plain client resets', async () => {
+    const { near, raw } = await acceptedAt(place);
+    near.data.next(Buffer.alloc(200_000));
+    const closing = near.close();
+    await until(() => raw.readableLength > 0);
+    if (place.name === 'tcp') await abort(raw, near);
+    else raw.pause().destroy();
+    await closing;
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ECONNRESET' } });
+  });
+});

@@ -1,0 +1,190 @@
+import type net from 'node:net';
+import { firstValueFrom } from 'rxjs';
+import { type Connection, SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { acceptedAt, dialledAt, pairAt, places, rawClient, realPlaces, serverAt } from '../support/places.js';
+import { abort, readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+const codec = lines();
+
+describe.each(places)('failures, over $name', (place) => {
+  it('C8: a local destroy reaches every subscriber as ERR_CLOSED with its reason as cause', async () => {
+    const { near } = await pairAt(place, { codec });
+    const recordings = [record(near.data), record(near.data), record(near.bytes)];
+    const reason = new Error('enough');
+    near.destroy(reason);
+    for (const { endings } of recordings) {
+      expect(endings).toEqual([expect.any(SocketError)]);
+      expect(endings).toMatchObject([{ code: 'ERR_CLOSED', cause: reason, address: near.remote }]);
+    }
+    const late = record(near.data);
+    expect(await late.end()).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
+  });
+
+  it('C8: error() of a channel destroys the connection; without a reason there is no cause', async () => {
+    const { near } = await pairAt(place, { codec });
+    const recording = record(near.bytes);
+    near.data.error('a reason');
+    expect(recording.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'a reason' }]);
+    expect(near.data.closed).toBe(true);
+    const other = await pairAt(place, { codec });
+    const told = record(other.near.data);
+    other.near.destroy();
+    expect(told.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
+    expect('cause' in (told.endings[0] as SocketError)).toBe(false);
+  });
+
+  it('C8: a local destroy is told at once, also while the Flow is held, and what waits is dropped', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const hold = near.data.hold();
+    const recording = record(near.data);
+    far.data.next('a');
+    await until(() => near.stats.bytesRead === 2);
+    near.destroy();
+    expect(recording.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
+    hold.release();
+    expect(recording.values).toEqual([]);
+  });
+
+  it('C8: the peer sees a destroy as ECONNRESET; on a unix socket, which has no reset, as a FIN', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const recording = record(far.data);
+    near.destroy();
+    const end = await recording.end();
+    if (place.name === 'unix') expect(end).toBe('complete');
+    else expect(end).toMatchObject({ code: 'ECONNRESET', address: far.remote });
+  });
+
+  it('C8: a failure while it is held comes after the values that were received before it', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const hold = near.data.hold();
+    const recording = record(near.data);
+    for (const line of ['a', 'b', 'c']) far.data.next(line);
+    await until(() => near.stats.bytesRead === 6);
+    near.bytes.next('x');
+    near.data.next('a line with\nanother in it');
+    expect(near.data.closed).toBe(true);
+    await firstValueFrom(near.closed);
+    expect([recording.values, recording.endings]).toEqual([[], []]);
+    hold.release();
+    expect(recording.values).toEqual(['a', 'b', 'c']);
+    expect(recording.endings).toMatchObject([{ code: 'ERR_FRAME_INVALID' }]);
+  });
+
+  it('C8: bytes that cannot be decoded are one error after the values before them, and end the connection', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const [lined, bytes, there] = [record(near.data), record(near.bytes), record(far.data)];
+    bytes.subscription.unsubscribe();
+    far.bytes.next(Buffer.concat([Buffer.from('a\nb\n'), Buffer.of(0xff, 10), Buffer.from('c\n')]));
+    expect(await lined.end()).toMatchObject({ code: 'ERR_FRAME_INVALID' });
+    expect(lined.values).toEqual(['a', 'b']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_FRAME_INVALID' },
+    });
+    await there.end();
+    await expect(near.data.send('too late')).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
+  });
+
+  it('C10: connections that fail with nobody subscribed take nothing else down', async () => {
+    const failing = await pairAt(place, { codec });
+    const standing = await pairAt(place, { codec });
+    failing.near.data.next('no\nline');
+    failing.far.destroy();
+    expect(await firstValueFrom(failing.near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_INVALID' } });
+    expect(await firstValueFrom(failing.far.closed)).toMatchObject({ reason: 'destroyed' });
+    // An error that nobody handles would have ended the process, or failed this test, by now.
+    await turns();
+    const recording = record(standing.near.data);
+    standing.far.data.next('still here');
+    await recording.count(1);
+  });
+});
+
+describe.each(realPlaces)('failures, against node:net over $name', (place) => {
+  it('C8: a reset by a plain client is one error, after all that was received before it', async () => {
+    const { near, raw } = await acceptedAt(place, { codec });
+    const hold = near.data.hold();
+    const recordings = [record(near.data), record(near.data)];
+    raw.write('a\nb\nunfinished');
+    await until(() => near.stats.bytesRead === 14);
+    await abort(raw, near);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ECONNRESET' } });
+    hold.release();
+    for (const recording of recordings) {
+      expect(recording.values).toEqual(['a', 'b']);
+      expect(recording.endings).toMatchObject([{ code: 'ECONNRESET', address: near.remote, cause: { errno: -104 } }]);
+    }
+  });
+
+  it('C8: an abort in the middle of a stream is never a completion', async () => {
+    const { near, raw } = await dialledAt(place);
+    const recording = record(near.data);
+    raw.write(Buffer.alloc(100_000));
+    await recording.count(1);
+    await abort(raw, near);
+    expect(await recording.end()).toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('C8: what Node has read and not yet given out when the reset comes is given before the error', async () => {
+    const { near, raw } = await acceptedAt(place);
+    const hold = near.data.hold();
+    let size = 0;
+    const recording = record(near.data, (chunk) => (size += chunk.length));
+    // So little over what is read ahead that Node takes it from the kernel though it is told to pause.
+    raw.write(Buffer.alloc(65_536));
+    await until(() => near.stats.bytesRead === 65_536);
+    raw.write(Buffer.alloc(1_000));
+    await turns();
+    await abort(raw, near);
+    await firstValueFrom(near.closed);
+    hold.release();
+    expect(await recording.end()).toMatchObject({ code: 'ECONNRESET' });
+    expect(size).toBe(66_536);
+  });
+
+  it('C8: a plain client sees a destroy as a reset; on a unix socket as a FIN', async () => {
+    const { near, raw } = await acceptedAt(place);
+    raw.write('something, so that it is open');
+    await until(() => near.stats.bytesRead > 0);
+    near.destroy();
+    if (place.name === 'unix') expect((await readAll(raw)).length).toBe(0);
+    else await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('C10: resets of clients that nobody reads leave the server, the others and the process as they were', async () => {
+    const connections: Connection<string, string>[] = [];
+    const { server, address } = await serverAt<string, string>(place, (connection) => connections.push(connection), {
+      codec,
+    });
+    const clients: net.Socket[] = [];
+    for (let count = 1; count <= 5; count++) {
+      clients.push(await rawClient(address));
+      await until(() => connections.length === count);
+    }
+    for (const [index, connection] of connections.slice(1).entries()) {
+      await abort(clients[index + 1]!, connection);
+      expect(await firstValueFrom(connection.closed)).toMatchObject({ error: { code: 'ECONNRESET' } });
+    }
+    expect([...server.connections]).toEqual([connections[0]]);
+    clients[0]?.write('still here\n');
+    expect(await firstValueFrom(connections[0]!.data)).toBe('still here');
+    await rawClient(address);
+    await until(() => connections.length === 6);
+  });
+
+  it('C10: a reset before anybody has subscribed is told by closed, and to whoever comes', async () => {
+    const { near, raw } = await dialledAt(place, { codec });
+    raw.write('last words\n');
+    await until(() => near.stats.bytesRead === 11);
+    await abort(raw, near);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ECONNRESET' } });
+    const recording = record(near.data);
+    expect(await recording.end()).toMatchObject({ code: 'ECONNRESET' });
+    expect(recording.values).toEqual(['last words']);
+  });
+});

@@ -1,0 +1,164 @@
+import { firstValueFrom, take } from 'rxjs';
+import { type Channel } from 'rxjs-sockets';
+import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
+import { readBytes } from '../support/raw.js';
+import { record, type Recording } from '../support/recording.js';
+import { refusal } from '../support/refusal.js';
+import { turns, until } from '../support/turns.js';
+
+import { fixed, json } from '../support/codecs.js';
+
+const prefixed = lengthPrefixed({ bytes: 1 });
+const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));
+/** Two lines, a frame of three bytes, and what has no frame. */
+const mixed = 'HELLO\nUPGRADE\n\x03abcrest';
+
+describe.each(places)('framing, over $name', (place) => {
+  it('C13: within the handler of a line the framing changes for the bytes after it: first leaving, then subscribing', async () => {
+    const { near, far } = await pairAt(place);
+    const got: string[] = [];
+    const upgrade = (): void => {
+      near.bytes
+        .framed(prefixed)
+        .pipe(take(1))
+        .subscribe({
+          next: (frame) => got.push(`frame ${String(frame)}`),
+          complete: () => record(near.bytes, (chunk) => got.push(`bytes ${String(chunk)}`)),
+        });
+    };
+    const header = near.bytes.framed(lines()).subscribe((line) => {
+      got.push(`line ${line}`);
+      if (line !== 'UPGRADE') return;
+      header.unsubscribe();
+      upgrade();
+    });
+    far.data.next(mixed);
+    await until(() => got.length === 4);
+    expect(got).toEqual(['line HELLO', 'line UPGRADE', 'frame abc', 'bytes rest']);
+  });
+
+  it('C13: of several views with subscribers the newest reads, and the earlier goes on when it leaves', async () => {
+    const { near, far } = await pairAt(place);
+    const frames = near.bytes.framed(prefixed);
+    let framed: Recording<Buffer> | undefined;
+    const lined = record(near.bytes.framed(lines()), (line) => {
+      if (line === 'UPGRADE') framed = record(frames.pipe(take(1)));
+    });
+    far.data.next('HELLO\nUPGRADE\n\x03abcback\nagain\n');
+    far.data.complete();
+    expect(await lined.end()).toBe('complete');
+    expect(lined.values).toEqual(['HELLO', 'UPGRADE', 'back', 'again']);
+    expect(framed?.values.map(String)).toEqual(['abc']);
+  });
+
+  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: however the bytes are cut: in pieces of %d', async (size) => {
+    const { near, far } = await pairAt(place);
+    const got: string[] = [];
+    const serve = async (): Promise<void> => {
+      const lined = near.bytes.framed(lines());
+      const framed = near.bytes.framed(prefixed);
+      for (let round = 0; round < 10; round++) {
+        got.push(await firstValueFrom(lined));
+        got.push(await firstValueFrom(lined));
+        got.push(String(await firstValueFrom(framed)));
+      }
+    };
+    const serving = serve();
+    const sent = Buffer.from('one\ntwo\r\n\x05th\nee'.repeat(10));
+    for (let at = 0; at < sent.length; at += size) {
+      far.data.next(sent.subarray(at, at + size));
+      await turns(1);
+    }
+    await serving;
+    expect(got).toEqual(Array.from({ length: 10 }, () => ['one', 'two', 'th\nee']).flat());
+  });
+
+  it("C13: the data channel's codec and its bytes alternate, and nothing is decoded twice", async () => {
+    const { near, far } = await pairAt(place, { codec: lines() });
+    far.bytes.next('one\ntwo\n\0\x01\x02\nthree\n');
+    expect(await firstValueFrom(near.data)).toBe('one');
+    expect(await firstValueFrom(near.data)).toBe('two');
+    expect([...(await firstValueFrom(near.bytes.framed(fixed(4))))]).toEqual([0, 1, 2, 10]);
+    expect(await firstValueFrom(near.data)).toBe('three');
+  });
+
+  it('C13: async iteration of one framing after the other', async () => {
+    const { near, far } = await pairAt(place);
+    far.data.next('3\nabc2\nde0\n');
+    far.data.complete();
+    const bodies: string[] = [];
+    for await (const head of near.bytes.framed(lines())) {
+      const size = Number(head);
+      if (size === 0) break;
+      for await (const body of near.bytes.framed(fixed(size))) {
+        bodies.push(String(body));
+        break;
+      }
+    }
+    expect(bodies).toEqual(['abc', 'de']);
+  });
+
+  it('C13: sending through a framed channel keeps the order with the others', async () => {
+    const { near, far } = await pairAt(place, { codec: lines() });
+    const received = record(far.bytes);
+    near.data.next('a');
+    near.bytes.framed(prefixed).next('bc');
+    near.bytes.next('d');
+    near.data.complete();
+    await received.end();
+    expect(text(received)).toBe('a\n\x02bcd');
+  });
+
+  it('C13: whatever a codec gives is a value, apart from undefined: null, false, 0 and the empty string', async () => {
+    const { near, far } = await pairAt(place, { codec: json });
+    const values = [null, false, 0, '', null];
+    for (const value of values) far.data.next(value);
+    expect(await firstValueFrom(near.data)).toBe(null);
+    const recording = record(near.data);
+    far.data.complete();
+    expect(await recording.end()).toBe('complete');
+    expect(recording.values).toEqual(values.slice(1));
+  });
+
+  it('C13: only a channel of bytes can be framed', async () => {
+    const { near } = await pairAt(place, { codec: lines() });
+    const data = near.data as unknown as Channel<Buffer, Uint8Array | string>;
+    expect(refusal(() => data.framed(prefixed)).code).toBe('ERR_OPTION_INVALID');
+    expect(refusal(() => near.bytes.framed(prefixed).framed(prefixed as never)).code).toBe('ERR_OPTION_INVALID');
+  });
+
+  it('C13: every view gets the end of the stream, and one that comes later does, too', async () => {
+    const { near, far } = await pairAt(place);
+    const views = [near.bytes, near.data, near.bytes.framed(lines()), near.bytes.framed(prefixed)].map((view) =>
+      record<unknown>(view),
+    );
+    far.data.next('\x01a');
+    far.data.complete();
+    for (const view of views) expect(await view.end()).toBe('complete');
+    expect(views.map(({ values }) => values.map(String))).toEqual([[], [], [], ['a']]);
+    expect(await record(near.bytes.framed(lines())).end()).toBe('complete');
+  });
+});
+
+describe.each(realPlaces)('framing, against node:net over $name', (place) => {
+  it('C13: a plain client changes the framing in mid-stream, in one write', async () => {
+    const { near, raw } = await acceptedAt(place);
+    const got: string[] = [];
+    const header = near.bytes.framed(lines()).subscribe((line) => {
+      got.push(line);
+      near.bytes.next(`OK ${line}\n`);
+      if (line !== 'UPGRADE') return;
+      record(near.bytes.framed(prefixed), (frame) => got.push(String(frame)));
+      header.unsubscribe();
+    });
+    raw.write('HELLO\nUPGRADE\n\x03abc\x04defg');
+    expect(String(await readBytes(raw, 20))).toBe('OK HELLO\nOK UPGRADE\n');
+    await until(() => got.length === 4);
+    raw.write('\x01h');
+    await until(() => got.length === 5);
+    expect(got).toEqual(['HELLO', 'UPGRADE', 'abc', 'defg', 'h']);
+  });
+});

@@ -1,0 +1,274 @@
+import { once } from 'node:events';
+import { firstValueFrom } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import { connect, type Connection, listen, type SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { acceptedAt, dialledAt, ends, pairAt, places, realPlaces } from '../support/places.js';
+import { readAll, readBytes } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+const codec = lines();
+const large = Buffer.alloc(4 << 20, 'x');
+
+describe.each(ends)('half-close, $name', ({ place, pair }) => {
+  it('C6: complete() flushes what was sent, ends the sending side, and receiving goes on', async () => {
+    const { near, far } = await pair({ halfOpen: true });
+    let size = 0;
+    const there = record(far.data, (chunk) => (size += chunk.length));
+    const here = record(near.data);
+    near.data.next(large);
+    near.data.complete();
+    expect(near.data.closed).toBe(true);
+    expect(await there.end()).toBe('complete');
+    expect(size).toBe(large.length);
+    for (let answer = 1; answer <= 3; answer++) {
+      far.data.next('answer');
+      await until(() => Buffer.concat(here.values).length === 6 * answer);
+    }
+    expect(here.endings).toEqual([]);
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C6: a second complete(), or one through another view, changes nothing', async () => {
+    const { near, far } = await pair({ codec });
+    const there = record(far.data);
+    near.data.next('a');
+    near.data.complete();
+    near.bytes.complete();
+    near.data.complete();
+    expect(await there.end()).toBe('complete');
+    expect(there.values).toEqual(['a']);
+  });
+
+  it('C6: complete() before the first value is a FIN alone', async () => {
+    const { near, far } = await pair({ halfOpen: true });
+    near.data.complete();
+    const there = record(far.data);
+    expect(await there.end()).toBe('complete');
+    expect(there.values).toEqual([]);
+    far.data.complete();
+  });
+
+  it('C7: the FIN completes the receiving side after all that was received', async () => {
+    const { near, far } = await pair();
+    let size = 0;
+    const here = record(near.data, (chunk) => (size += chunk.length));
+    far.data.next(large);
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    expect(size).toBe(large.length);
+  });
+
+  it('C7: with halfOpen the sending side goes on until complete()', async () => {
+    const { near, far } = await pair({ codec, halfOpen: true });
+    const [here, there] = [record(near.data), record(far.data)];
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    expect(near.data.closed).toBe(false);
+    near.data.next('still');
+    await there.count(1);
+    await turns();
+    near.data.next('here');
+    await there.count(2);
+    expect(there.endings).toEqual([]);
+    near.data.complete();
+    expect(await there.end()).toBe('complete');
+    for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C7: without it what was sent is flushed and the sending side ends too', async () => {
+    const { near, far } = await pair({ halfOpen: false });
+    let size = 0;
+    const there = record(far.data, (chunk) => (size += chunk.length));
+    const here = record(near.data);
+    near.data.next(large);
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    expect(near.data.closed).toBe(true);
+    expect(await there.end()).toBe('complete');
+    expect(size).toBe(large.length);
+    for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C7: without it the sending side ends once all that the peer sent was emitted: answers still go out', async () => {
+    const { near, far } = await pair({ codec, halfOpen: false });
+    const there = record(far.data);
+    const hold = near.data.hold();
+    const here = record(near.data, (line) => near.data.next(line.toUpperCase()));
+    for (const line of ['a', 'b']) far.data.next(line);
+    far.data.complete();
+    await until(() => near.stats.bytesRead === 4);
+    await turns();
+    expect(near.data.closed).toBe(false);
+    hold.release();
+    expect(here.endings).toEqual(['complete']);
+    expect(await there.end()).toBe('complete');
+    expect(there.values).toEqual(['A', 'B']);
+  });
+
+  it('C7: without it the sending side ends at once where nobody reads', async () => {
+    const { near, far } = await pair({ codec, halfOpen: false });
+    near.data.next('sent');
+    far.data.next('unread');
+    const there = record(far.data);
+    far.data.complete();
+    expect(await there.end()).toBe('complete');
+    expect(there.values).toEqual(['sent']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+    expect(await firstValueFrom(near.data)).toBe('unread');
+  });
+
+  it('C7: a reader that leaves after the FIN, without having taken everything, ends it too', async () => {
+    const { near, far } = await pair({ codec, halfOpen: false });
+    const there = record(far.data);
+    const hold = near.data.hold();
+    const here = record(near.data);
+    far.data.next('unread');
+    far.data.complete();
+    await until(() => near.stats.bytesRead === 7);
+    await turns();
+    expect(near.data.closed).toBe(false);
+    here.subscription.unsubscribe();
+    expect(await there.end()).toBe('complete');
+    hold.release();
+  });
+
+  it('C7: halfOpenTimeout after the FIN ends it with ERR_TIMEOUT_HALF_OPEN if nothing is written', async () => {
+    const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 20 });
+    const [here, there] = [record(near.data), record(far.data)];
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    expect(await firstValueFrom(near.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_TIMEOUT_HALF_OPEN' },
+    });
+    // The far end has sent its FIN, and unix sockets have no reset.
+    if (place.name === 'tcp') expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
+    else await there.end();
+  });
+
+  it('C7: halfOpenTimeout does not run before the FIN, nor after both have ended', async () => {
+    const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 1 });
+    const other = await pair({ halfOpen: true, halfOpenTimeout: 1 });
+    const told = record(other.near.data);
+    other.far.data.complete();
+    await told.end();
+    await firstValueFrom(other.near.closed);
+    // By now a timer of this length has run out.
+    expect(near.data.closed).toBe(false);
+    near.data.complete();
+    far.data.complete();
+    for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+  });
+});
+
+describe.each(places)('half-close, over $name', (place) => {
+  it('C7: a server is half-open by default, and a client is not', async () => {
+    const { near, far } = await pairAt(place);
+    const [here, there] = [record(near.data), record(far.data)];
+    near.data.complete();
+    expect(await there.end()).toBe('complete');
+    far.data.next('still sent by the server');
+    await here.count(1);
+    far.data.complete();
+    await here.end();
+
+    const other = await pairAt(place);
+    const received = record(other.near.data);
+    other.far.data.complete();
+    expect(await received.end()).toBe('complete');
+    expect(other.near.data.closed).toBe(true);
+  });
+});
+
+describe('half-close, on virtual time', () => {
+  it('C7: halfOpenTimeout counts from the last write', () => {
+    const scheduler = new TestScheduler(() => undefined);
+    const events: string[] = [];
+    scheduler.run(() => {
+      const transport = memoryTransport();
+      const note = (what: string): void => void events.push(`${scheduler.now()} ${what}`);
+      let accepted: Connection<string, string> | undefined;
+      const server = listen<string, string>('memory:m', { transport, codec, halfOpenTimeout: 100 });
+      const serving = server.subscribe((connection) => {
+        accepted = connection;
+        connection.data.subscribe({ complete: () => note('FIN') });
+        connection.closed.subscribe(({ reason, error }) => note(`${reason} ${error?.code}`));
+      });
+      const client = connect<string, string>('memory:m', { transport, codec, halfOpen: true });
+      client.data.subscribe({ next: note, error: (error: unknown) => note(`client ${(error as SocketError).code}`) });
+      scheduler.schedule(() => client.data.complete(), 10);
+      scheduler.schedule(() => accepted?.data.next('one'), 60);
+      scheduler.schedule(() => accepted?.data.next('two'), 150);
+      scheduler.schedule(() => accepted?.data.next('too late'), 260);
+      scheduler.schedule(() => serving.unsubscribe(), 300);
+    });
+    expect(events).toEqual([
+      '10 FIN',
+      '60 one',
+      '150 two',
+      '250 failed ERR_TIMEOUT_HALF_OPEN',
+      '250 client ECONNRESET',
+    ]);
+  });
+});
+
+describe.each(realPlaces)('half-close, against node:net over $name', (place) => {
+  it('C6: a plain client gets everything and the FIN, and is heard until its own', async () => {
+    const { near, raw } = await acceptedAt(place, { codec });
+    const here = record(near.data);
+    near.bytes.next(large);
+    near.data.complete();
+    expect((await readAll(raw)).length).toBe(large.length);
+    raw.write('a\n');
+    await here.count(1);
+    raw.write('b\n');
+    await here.count(2);
+    expect(here.endings).toEqual([]);
+    raw.end('c');
+    expect(await here.end()).toBe('complete');
+    expect(here.values).toEqual(['a', 'b', 'c']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C7: a plain client that has ended its side is answered for as long as it takes', async () => {
+    const { near, raw } = await acceptedAt(place, { codec });
+    const here = record(near.data);
+    raw.end('question\n');
+    expect(await here.end()).toBe('complete');
+    for (let answer = 0; answer < 5; answer++) {
+      near.data.next('answer');
+      expect(String(await readBytes(raw, 7))).toBe('answer\n');
+    }
+    near.data.complete();
+    expect(String(await readAll(raw))).toBe('');
+  });
+
+  it("C7: a plain server's FIN ends a client's sending side after what it has sent", async () => {
+    const { near, raw } = await dialledAt(place);
+    const here = record(near.data);
+    near.data.next(large);
+    raw.end('bye');
+    expect((await readAll(raw)).length).toBe(large.length);
+    expect(await here.end()).toBe('complete');
+    expect(String(Buffer.concat(here.values))).toBe('bye');
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 3 });
+  });
+
+  it('C7: a half-open client goes on sending to a plain server that has finished', async () => {
+    const { near, raw } = await dialledAt(place, { codec, halfOpen: true });
+    const here = record(near.data);
+    raw.end('go on\n');
+    expect(await here.end()).toBe('complete');
+    near.data.next('as you like');
+    expect(String(await readBytes(raw, 12))).toBe('as you like\n');
+    near.data.complete();
+    await once(raw.resume(), 'end');
+  });
+});

@@ -1,0 +1,214 @@
+import { firstValueFrom, type Observer, take } from 'rxjs';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
+import { record, type Recording } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+const codec = lines();
+const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index));
+
+describe.each(places)('several subscribers, over $name', (place) => {
+  it('F4: all who subscribe in the same turn see the same values in the same order', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    for (const line of ['a', 'b', 'c']) far.data.next(line);
+    await until(() => near.stats.bytesRead === 6);
+    const order: string[] = [];
+    const recordings = ['first', 'second', 'third'].map((name) =>
+      record(near.data, (line) => order.push(`${name} ${line}`)),
+    );
+    far.data.complete();
+    for (const recording of recordings) {
+      expect(await recording.end()).toBe('complete');
+      expect(recording.values).toEqual(['a', 'b', 'c']);
+    }
+    expect(order).toEqual(['a', 'b', 'c'].flatMap((line) => [`first ${line}`, `second ${line}`, `third ${line}`]));
+  });
+
+  it('F4: who comes later, even within next, gets what follows', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    let late: Recording<string> | undefined;
+    const early = record(near.data, () => (late ??= record(near.data)));
+    for (const line of ['a', 'b', 'c']) far.data.next(line);
+    await early.count(3);
+    expect(early.values).toEqual(['a', 'b', 'c']);
+    expect(late?.values).toEqual(['b', 'c']);
+  });
+
+  it('F4: who leaves within next, or is made to leave by another, gets nothing more', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const first = record(near.data, (line) => {
+      if (line === 'b') third.subscription.unsubscribe();
+      if (line === 'c') first.subscription.unsubscribe();
+    });
+    const second = record(near.data);
+    const third = record(near.data);
+    for (const line of ['a', 'b', 'c', 'd']) far.data.next(line);
+    await second.count(4);
+    expect([first.values, second.values, third.values]).toEqual([['a', 'b', 'c'], ['a', 'b', 'c', 'd'], ['a']]);
+  });
+
+  it('F4: each of several subscribers gets the end, and so does whoever comes after it', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const recordings = [record(near.data), record(near.data)];
+    far.data.next('a');
+    far.data.complete();
+    for (const recording of recordings) expect(await recording.end()).toBe('complete');
+    const late = record(near.data);
+    expect([late.values, late.endings]).toEqual([[], ['complete']]);
+  });
+
+  it('F8: next is never called within next: what a release within it sets free comes after it', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    let depth = 0;
+    let deepest = 0;
+    const recording = record(near.data, () => {
+      deepest = Math.max(deepest, ++depth);
+      const hold = near.data.hold();
+      hold.release();
+      depth--;
+    });
+    const sent = numbered(30_000);
+    for (const line of sent) far.data.next(line);
+    await recording.count(sent.length);
+    expect(recording.values).toEqual(sent);
+    expect(deepest).toBe(1);
+  });
+
+  it('F8: re-entrant sends, holds, subscriptions and leaves keep the order and do not grow the stack', async () => {
+    const { near, far } = await pairAt(place, { codec, maxBuffered: 1 << 24 });
+    const count = 30_000;
+    const received: string[] = [];
+    const depths = new Set<number>();
+    const stackDepth = (): number => {
+      const { stackTraceLimit } = Error;
+      Error.stackTraceLimit = Infinity;
+      const depth = new Error().stack?.split('\n').length ?? 0;
+      Error.stackTraceLimit = stackTraceLimit;
+      return depth;
+    };
+    const echoed = record(far.data);
+    const subscribe = (): void => {
+      if (received.length === count) return;
+      const hold = near.data.hold();
+      near.data.pipe(take(1)).subscribe((line) => {
+        received.push(line);
+        if (received.length % 1_000 === 0) depths.add(stackDepth());
+        near.data.next(line);
+        subscribe();
+      });
+      hold.release();
+    };
+    subscribe();
+    const sent = numbered(count);
+    for (const line of sent) far.data.next(line);
+    await echoed.count(count);
+    expect(received).toEqual(sent);
+    expect(echoed.values).toEqual(sent);
+    expect(Math.max(...depths)).toBeLessThan(100);
+  });
+
+  it('F8: a destroy within next ends it once that value is given, to all of them', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const told: string[] = [];
+    const observer = (name: string, then: () => void): Partial<Observer<string>> => ({
+      next: (line) => {
+        told.push(`${name} ${line}`);
+        then();
+        told.push(`${name} done`);
+      },
+      error: (error: { code: string }) => told.push(`${name} ${error.code}`),
+      complete: () => told.push(`${name} complete`),
+    });
+    near.data.subscribe(observer('first', () => near.destroy()));
+    near.data.subscribe(observer('second', () => undefined));
+    far.data.next('a');
+    far.data.next('b');
+    await firstValueFrom(near.closed);
+    await turns();
+    expect(told).toEqual(['first a', 'first done', 'second a', 'second done', 'first ERR_CLOSED', 'second ERR_CLOSED']);
+  });
+
+  it('F8: after unsubscribe there is no signal, neither a value nor the end', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const left = record(near.data);
+    const stays = record(near.data);
+    far.data.next('a');
+    await stays.count(1);
+    left.subscription.unsubscribe();
+    far.data.next('b');
+    far.data.complete();
+    expect(await stays.end()).toBe('complete');
+    expect([left.values, left.endings]).toEqual([['a'], []]);
+  });
+
+  it('F8: there is one terminal signal, however often and in whatever way it is ended', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const recording = record(near.data, () => {
+      near.destroy('first');
+      near.data.error('second');
+      void near.close();
+      near.destroy('third');
+    });
+    far.data.next('a');
+    far.data.next('b');
+    await firstValueFrom(near.closed);
+    near.destroy('fourth');
+    await turns();
+    expect(recording.values).toEqual(['a']);
+    expect(recording.endings).toEqual([expect.objectContaining({ code: 'ERR_CLOSED', cause: 'first' })]);
+  });
+
+  it('F8: complete within next ends the sending alone', async () => {
+    const { near, far } = await pairAt(place, { codec, halfOpen: true });
+    const there = record(far.data);
+    const here = record(near.data, (line) => {
+      if (line === 'b') near.data.complete();
+    });
+    for (const line of ['a', 'b', 'c']) far.data.next(line);
+    expect(await there.end()).toBe('complete');
+    far.data.next('d');
+    far.data.complete();
+    expect(await here.end()).toBe('complete');
+    expect(here.values).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  it('F8: a subscriber that throws takes neither the others nor the connection with it', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    const thrown: unknown[] = [];
+    const listeners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', (error) => thrown.push(error));
+    try {
+      near.data.subscribe(() => {
+        throw new Error('a bug in a subscriber');
+      });
+      const other = record(near.data);
+      far.data.next('a');
+      far.data.next('b');
+      await other.count(2);
+      await until(() => thrown.length === 2);
+      expect(other.values).toEqual(['a', 'b']);
+      near.data.complete();
+      far.data.complete();
+      await other.end();
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const listener of listeners) process.on('uncaughtException', listener);
+    }
+  });
+});
+
+describe.each(realPlaces)('several subscribers, against node:net over $name', (place) => {
+  it('F4: each gets every line of a plain client, and the end', async () => {
+    const { near, raw } = await acceptedAt(place, { codec });
+    const recordings = [record(near.data), record(near.data)];
+    const sent = numbered(5_000);
+    raw.end(sent.join('\n'));
+    for (const recording of recordings) {
+      expect(await recording.end()).toBe('complete');
+      expect(recording.values).toEqual(sent);
+    }
+  });
+});

@@ -1,0 +1,323 @@
+import '../support/leaks.js';
+import { firstValueFrom, repeat } from 'rxjs';
+import { type AddressInput, connect, type Connection, listen, parseAddress } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import { clientAt, pairAt, type Place, places, rawClient, serverAt, unix } from '../support/places.js';
+import { readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+// The rules that the library added to those it was given, and those that no other file tests.
+
+const text = { codec: lines() };
+
+/** An address that can be dialled, though nobody listens there. */
+async function addressOf(place: Place): Promise<AddressInput> {
+  return place.name === 'tcp' ? { port: 1 } : place.address();
+}
+
+describe('addresses', () => {
+  it('A6: parseAddress takes what it gives, and refuses a member that it does not understand', () => {
+    const address = parseAddress('tls://[::1]:443');
+    expect(parseAddress(address)).toEqual(address);
+    const withMore = { port: 7000, address: '0.0.0.0' } as AddressInput;
+    expect(() => parseAddress(withMore)).toThrow(/must not have "address"/);
+    expect(() => listen(withMore)).toThrow(expect.objectContaining({ code: 'ERR_ADDRESS_INVALID' }));
+  });
+});
+
+describe.each(places)('Flow over $name', (place) => {
+  it('F9: subscribe emits nothing within its call, so that others may join, and release may', async () => {
+    const { near, far } = await pairAt(place, text);
+    far.data.next('one');
+    far.data.next('two');
+    await until(() => near.stats.bytesRead === 8);
+    const first = record(near.data);
+    expect(first.values).toEqual([]);
+    const second = record(near.data);
+    await first.count(2);
+    expect(second.values).toEqual(['one', 'two']);
+
+    const hold = near.data.hold();
+    far.data.next('three');
+    await until(() => near.stats.bytesRead === 14);
+    expect(first.values).toEqual(['one', 'two']);
+    hold.release();
+    expect(first.values).toEqual(['one', 'two', 'three']);
+  });
+
+  it('F10: while it is held its end waits behind its values', async () => {
+    const { near, far } = await pairAt(place, text);
+    const received = record(near.data);
+    const hold = near.data.hold();
+    far.data.next('last');
+    far.data.complete();
+    await until(() => near.stats.bytesRead === 5);
+    await turns();
+    expect([received.values, received.endings]).toEqual([[], []]);
+    hold.release();
+    expect([received.values, received.endings]).toEqual([['last'], ['complete']]);
+  });
+
+  it('F10: a local destroy is told at once, and drops what waits', async () => {
+    const { near, far } = await pairAt(place, text);
+    const received = record(near.data);
+    const hold = near.data.hold();
+    far.data.next('too late');
+    await until(() => near.stats.bytesRead === 9);
+    near.destroy();
+    expect(received.endings).toEqual([expect.objectContaining({ code: 'ERR_CLOSED' })]);
+    hold.release();
+    expect(received.values).toEqual([]);
+  });
+
+  it('F11: a Hold outlives subscriptions, and may come before them', async () => {
+    const { near, far } = await pairAt(place, text);
+    const hold = near.data.hold();
+    const first = record(near.data);
+    far.data.next('one');
+    await until(() => near.stats.bytesRead === 4);
+    first.subscription.unsubscribe();
+    const second = record(near.data);
+    await turns();
+    expect([first.values, second.values]).toEqual([[], []]);
+    hold.release();
+    expect([first.values, second.values]).toEqual([[], ['one']]);
+  });
+});
+
+describe.each(places)('a connection over $name', (place) => {
+  it('C14: a slow peer costs its own connection maxBuffered and a value, and delays no other', async () => {
+    const { server, address } = await serverAt(place, () => undefined, { ...text, maxBuffered: 100_000 });
+    const slow = await clientAt(place, address, text);
+    const quick = await clientAt(place, address, text);
+    const received = record(quick.connection.data);
+    const hold = slow.connection.data.hold();
+    record(slow.connection.data);
+    await until(() => server.connections.size === 2);
+    const [toSlow, toQuick] = [...server.connections] as [Connection<string, string>, Connection<string, string>];
+    const line = 'x'.repeat(9_999);
+    let most = 0;
+    for (let round = 1; !toSlow.data.closed; round++) {
+      for (const { data } of [toSlow, toQuick]) data.next(line);
+      most = Math.max(most, toSlow.data.bufferedBytes);
+      await received.count(round);
+    }
+    expect(most).toBeGreaterThan(50_000);
+    expect(most).toBeLessThanOrEqual(110_000);
+    expect(await firstValueFrom(toSlow.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_OVERFLOW' } });
+    expect(toQuick.data.closed).toBe(false);
+    hold.release();
+  });
+
+  it('C15: of several views the newest that is subscribed to reads, and then the one before goes on', async () => {
+    const { near, far } = await pairAt(place, text);
+    const messages = record(near.data);
+    far.data.next('to data');
+    await messages.count(1);
+    const chunks = record(near.bytes);
+    const other = record(near.bytes.framed(lines()));
+    far.data.next('to the newest');
+    await other.count(1);
+    other.subscription.unsubscribe();
+    far.data.next('to bytes');
+    expect(String((await chunks.count(1))[0])).toBe('to bytes\n');
+    const hold = near.data.hold();
+    chunks.subscription.unsubscribe();
+    far.data.next('to data again');
+    await turns();
+    expect(messages.values).toEqual(['to data']);
+    hold.release();
+    expect(await messages.count(2)).toEqual(['to data', 'to data again']);
+    expect(other.values).toEqual(['to the newest']);
+    expect(chunks.values).toHaveLength(1);
+  });
+
+  it('C15: what is sent on several views goes out in its order', async () => {
+    const { near, far } = await pairAt(place, text);
+    const received = record(far.data);
+    near.data.next('one');
+    near.bytes.next('tw');
+    near.bytes.next('o\n');
+    near.bytes.framed(lines()).next('three');
+    expect(await received.count(3)).toEqual(['one', 'two', 'three']);
+  });
+
+  it('C16: without halfOpen an answer to the last message is sent, then the sending side ends', async () => {
+    const { near, far } = await pairAt(place, { ...text, halfOpen: false });
+    const received = record(far.data);
+    record(near.data, (line) => near.data.next(`${line}!`));
+    const hold = near.data.hold();
+    far.data.next('last');
+    far.data.complete();
+    await until(() => near.stats.bytesRead === 5);
+    await turns();
+    expect(near.data.closed).toBe(false);
+    hold.release();
+    expect(await received.end()).toBe('complete');
+    expect(received.values).toEqual(['last!']);
+  });
+
+  it('C16: without halfOpen, where nobody reads, the sending side ends at once', async () => {
+    const { near, far } = await pairAt(place, { ...text, halfOpen: false });
+    const received = record(far.data);
+    near.data.next('unasked');
+    far.data.next('unread');
+    far.data.complete();
+    expect(await received.end()).toBe('complete');
+    expect(received.values).toEqual(['unasked']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+    expect(await record(near.data).count(1)).toEqual(['unread']);
+  });
+
+  it('C17: a subscriber that is not held gets what comes while the connection is being closed', async () => {
+    const { near, far } = await pairAt(place, text);
+    const received = record(near.data);
+    const closed = near.close();
+    await record(far.data).end();
+    far.data.next('still');
+    far.data.complete();
+    await closed;
+    expect([received.values, received.endings]).toEqual([['still'], ['complete']]);
+  });
+
+  it('C17: what nobody is there to take is discarded', async () => {
+    const { near, far } = await pairAt(place, text);
+    const received = record(near.data);
+    const hold = near.data.hold();
+    far.data.next('waits');
+    await until(() => near.stats.bytesRead === 6);
+    const closed = near.close();
+    await record(far.data).end();
+    far.data.next('too late');
+    far.data.complete();
+    await closed;
+    hold.release();
+    expect([received.values, received.endings]).toEqual([[], ['complete']]);
+  });
+
+  it('C18: a burst over maxBuffered that the kernel can take is no overflow', async () => {
+    const { near, far } = await pairAt(place, { ...text, maxBuffered: 1_000 });
+    const received = record(far.data);
+    for (let line = 0; line < 20; line++) near.data.next('x'.repeat(99));
+    expect(near.data.closed).toBe(false);
+    await received.count(20);
+  });
+
+  it('C19: bytes are kept by reference until they are written', async () => {
+    const { near, far } = await pairAt(place);
+    const bytes = Buffer.alloc(8_192, 'a');
+    near.data.next(bytes);
+    bytes.fill('b');
+    let received = '';
+    record(far.data, (chunk) => (received += chunk.toString()));
+    await until(() => received.length === 8_192);
+    expect(received).toBe('b'.repeat(8_192));
+  });
+
+  it('C21: writable turns false and completes when nothing more can be sent', async () => {
+    const { near } = await pairAt(place, text);
+    const writable = record(near.data.writable);
+    near.data.complete();
+    expect([writable.values, writable.endings]).toEqual([[true, false], ['complete']]);
+  });
+
+  it('C21: a highWaterMark over maxBuffered counts as maxBuffered', async () => {
+    const options = { ...place.options, maxBuffered: 1_000, highWaterMark: 1_000_000 };
+    const { data } = connect(await addressOf(place), options);
+    const writable = record(data.writable);
+    data.next(Buffer.alloc(2_000));
+    expect(data.bufferedBytes).toBe(2_000);
+    expect(writable.values).toEqual([true, false]);
+  });
+});
+
+describe('a unix socket', () => {
+  it('C20: to the peer, a connection that was destroyed looks as if it had ended in order', async () => {
+    const { address } = await serverAt(unix, (connection) => connection.destroy());
+    expect(await readAll(await rawClient(address))).toHaveLength(0);
+  });
+});
+
+describe.each(places)('a server over $name', (place) => {
+  it('S10: listening completes when the last subscriber leaves, and tells the next address after that', async () => {
+    const server = listen(await place.address(), place.options);
+    for (let run = 0; run < 2; run++) {
+      const serving = record(server);
+      const addresses = record(server.listening);
+      await addresses.count(1);
+      serving.subscription.unsubscribe();
+      expect(addresses.endings).toEqual(['complete']);
+    }
+  });
+
+  it('S10: listening completes when the server is shut down, also where it never listened', async () => {
+    const server = listen(await place.address(), place.options);
+    const addresses = record(server.listening);
+    await server.shutdown();
+    expect([addresses.values, addresses.endings]).toEqual([[], ['complete']]);
+  });
+
+  it('S11: a failure to bind is told at once, also while it is held, and listening completes (S10)', async () => {
+    const { address } = await serverAt(place, () => undefined);
+    const server = listen(address, place.options);
+    const hold = server.hold();
+    const addresses = record(server.listening);
+    const serving = record(server);
+    expect(await serving.end()).toMatchObject({ code: 'EADDRINUSE' });
+    expect([addresses.values, addresses.endings]).toEqual([[], ['complete']]);
+    hold.release();
+  });
+
+  it('S11: the end by shutdown is told at once, also while it is held', async () => {
+    const server = listen(await place.address(), place.options);
+    const hold = server.hold();
+    const serving = record(server);
+    await firstValueFrom(server.listening);
+    await server.shutdown();
+    expect(serving.endings).toEqual(['complete']);
+    hold.release();
+  });
+});
+
+describe.each(places)('a client over $name', (place) => {
+  it('K8: it can be subscribed to again after its end, and dials anew', async () => {
+    const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
+    const client = connect(address, { ...place.options, ...text });
+    for (const word of ['one', 'two']) {
+      const received = record(client.data);
+      client.data.next(word);
+      expect(await received.count(1)).toEqual([word]);
+      client.data.complete();
+      expect(await received.end()).toBe('complete');
+      client.data.next('ignored');
+    }
+  });
+
+  it('K8: it can be subscribed to again from within the signal that tells its end', async () => {
+    const { address } = await serverAt(place, (connection) => void connection.close());
+    const client = connect(address, place.options);
+    const states = record(client.pipe(repeat(3)));
+    expect(await states.end()).toBe('complete');
+    const run = ['connecting', 'connected', 'disconnected'];
+    expect(states.values.map(({ status }) => status)).toEqual([...run, ...run, ...run]);
+  });
+
+  it('K9: send settles once a client that is connecting is connected', async () => {
+    const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
+    const client = connect(address, { ...place.options, ...text });
+    const told: string[] = [];
+    const states = record(client, ({ status }) => told.push(status));
+    await client.data.send('hello').then(() => told.push('sent'));
+    expect(told).toEqual(['connecting', 'connected', 'sent']);
+    states.subscription.unsubscribe();
+  });
+
+  it('K9: send settles at once on a client that nobody has subscribed to', async () => {
+    const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
+    const client = connect(address, { ...place.options, ...text });
+    await client.data.send('hello');
+    expect(await firstValueFrom(client.data)).toBe('hello');
+  });
+});

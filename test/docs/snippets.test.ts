@@ -1,0 +1,68 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const read = (file: string): string => readFileSync(root + file, 'utf8');
+
+/** The files of a folder, and of those in it, whose name ends with `end`. */
+function filesIn(folder: string, end: string): string[] {
+  const files = readdirSync(root + folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(end));
+  return files.sort().map((file) => `${folder}/${file}`);
+}
+
+interface Snippet {
+  readonly place: string;
+  readonly code: string;
+}
+
+const fence = '```';
+
+/** Every block of TypeScript in the comments of a source file, or in a page. */
+function snippetsOf(file: string): Snippet[] {
+  const text = file.endsWith('.md') ? read(file) : read(file).replace(/^ *\* ?/gm, '');
+  return Array.from(text.matchAll(new RegExp(`^${fence}ts\n(.*?)^${fence}$`, 'gms')), ({ index, 1: code = '' }) => ({
+    place: `${file}:${text.slice(0, index).split('\n').length}`,
+    code,
+  }));
+}
+
+/** Code without its imports and without what formatting may change: white space, and a comma at the end of a list. */
+function bare(code: string): string {
+  return code
+    .replace(importing, '')
+    .replace(/\s+/g, '')
+    .replace(/,(?=[)\]}])/g, '');
+}
+
+const importing = /^import (?:type )?\{([^}]*)\} from '([^']*)';$/gm;
+
+/** What is imported from where: `rxjs-sockets:listen`. */
+function imports(code: string): string[] {
+  return Array.from(code.matchAll(importing), ([, names = '', from = '']) =>
+    names.split(',').map((name) => `${from}:${name.trim().replace(/^type /, '')}`),
+  ).flat();
+}
+
+// Whatever is in one of these is compiled, linted and run by a test.
+const programs = [...filesIn('test/docs/snippets', '.test.ts'), ...filesIn('examples', '.ts')]
+  .map((file) => read(file))
+  .map((code) => ({ code: bare(code), imports: imports(code) }));
+
+// The guide and the README consist of whole programs, which tests of their own run.
+const pages = readdirSync(`${root}docs`).filter((file) => file.endsWith('.md') && file !== 'guide.md');
+const snippets = [...filesIn('src', '.ts'), ...pages.map((page) => `docs/${page}`)].flatMap(snippetsOf);
+
+describe('the code in the documentation', () => {
+  it('is there', () => {
+    expect(snippets.length).toBeGreaterThan(100);
+    expect(snippets.filter(({ code }) => bare(code) === '')).toEqual([]);
+  });
+
+  it.each(snippets)('$place is part of a test or of an example', ({ code }) => {
+    const parts = programs.filter((program) => program.code.includes(bare(code)));
+    expect(parts.length, `found in no test and no example:\n${code}`).toBeGreaterThan(0);
+    const imported = parts.some((program) => imports(code).every((name) => program.imports.includes(name)));
+    expect(imported, `imported by no test and no example:\n${code}`).toBe(true);
+  });
+});

@@ -1,0 +1,308 @@
+import '../../support/leaks.js';
+import {
+  type Address,
+  connect,
+  type DialEvents,
+  type DialOptions,
+  formatAddress,
+  type Listener,
+  type ListenerEvents,
+  type ListenerOptions,
+  SocketError,
+  type SocketEvents,
+  type SocketOptions,
+  type Transport,
+  type TransportSocket,
+  Turn,
+} from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it } from 'vitest';
+import { recordingConsole } from '../../support/network.js';
+import { record } from '../../support/recording.js';
+import { turns } from '../../support/turns.js';
+
+const turn = new Turn(queueMicrotask);
+
+class EchoSocket implements TransportSocket {
+  readonly local: Address = { transport: 'memory', name: 'echo' };
+  readonly remote: Address = this.local;
+  readonly turn = turn;
+  readonly tls = undefined;
+  readonly unsent = 0;
+  private events: SocketEvents | undefined;
+
+  open(events: SocketEvents): void {
+    this.events = events;
+  }
+  write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
+    const echo = typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data);
+    queueMicrotask(() => this.events?.received(echo));
+    return true;
+  }
+  writeAll(pieces: readonly Uint8Array[]): boolean {
+    return this.write(Buffer.concat(pieces), 'latin1');
+  }
+  end(): void {
+    queueMicrotask(() => this.events?.finished());
+    this.reset();
+  }
+  reset(): void {
+    queueMicrotask(() => this.events?.gone(undefined));
+  }
+  pause(): void {} // it has no peer that could be made to wait
+  resume(): void {}
+}
+
+const options = {
+  backlog: 1,
+  mode: 0o600,
+  stale: 'replace',
+  reusePort: false,
+  tls: undefined,
+  proxyProtocol: undefined,
+  handshakeTimeout: 0,
+  maxConnections: 1,
+  noDelay: true,
+  keepAlive: 0,
+} satisfies ListenerOptions & DialOptions;
+
+/** Events of either kind that are only written down. */
+function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; sockets: TransportSocket[] } {
+  const written: unknown[] = [];
+  const sockets: TransportSocket[] = [];
+  const take = (name: string) => (socket: TransportSocket) => {
+    written.push(name);
+    sockets.push(socket);
+  };
+  const events = {
+    listening: () => void written.push('listening'),
+    connection: take('connection'),
+    connected: take('connected'),
+    failed: (error: SocketError) => void written.push(error.code),
+    incident: (error: SocketError) => void written.push(error.code),
+  };
+  return { events, written, sockets };
+}
+
+describe('the examples of Transport', () => {
+  it('watch another one', async () => {
+    const dialled: string[] = [];
+    const network = memoryTransport();
+    const watched: Transport = {
+      checkListen: (address, options) => network.checkListen(address, options),
+      checkConnect: (address, options) => network.checkConnect(address, options),
+      listen: (address, options, events) => network.listen(address, options, events),
+      connect(address, options, events) {
+        dialled.push(formatAddress(address));
+        return network.connect(address, options, events);
+      },
+    };
+    await record(connect('memory:nobody', { transport: watched })).end();
+    expect(dialled).toEqual(['memory:nobody']);
+  });
+
+  it('an echo', async () => {
+    const transport: Transport = {
+      checkListen: () => undefined,
+      checkConnect: () => undefined,
+      listen: (_address, _options, events) => {
+        queueMicrotask(() => events.failed(new SocketError('EACCES', 'it is for dialling only')));
+        return { hold: () => undefined, release: () => undefined, close: () => undefined };
+      },
+      connect: (_address, _options, events) => {
+        queueMicrotask(() => events.connected(new EchoSocket()));
+        return { abort: () => undefined };
+      },
+    };
+    const client = connect('memory:echo', { transport, codec: lines() });
+    const received = record(client.data);
+    client.data.next('hello');
+    client.data.next('again');
+    expect(await received.count(2)).toEqual(['hello', 'again']);
+    client.data.complete();
+    expect(await received.end()).toBe('complete');
+  });
+
+  it('call one', async () => {
+    const transport = memoryTransport();
+    const { events, written } = recorded();
+    transport.checkListen({ transport: 'memory', name: 'echo' }, options);
+    transport.checkConnect({ transport: 'memory', name: 'echo' }, options);
+    const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
+    const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
+    dial.abort();
+    await turns(2);
+    expect(written).toEqual(['listening']);
+    listener.close();
+  });
+
+  it('hold a listener', async () => {
+    const transport = memoryTransport();
+    const { events, written, sockets } = recorded();
+    const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
+    listener.hold();
+    transport.connect({ transport: 'memory', name: 'echo' }, options, events);
+    await turns(2);
+    expect(written).toEqual(['listening', 'connected']);
+    listener.release();
+    await turns(2);
+    expect(written).toEqual(['listening', 'connected', 'connection']);
+    for (const socket of sockets) socket.reset();
+    listener.close();
+  });
+
+  it('close a listener', async () => {
+    const transport = memoryTransport();
+    const { events, written } = recorded();
+    const listener: Listener = (() => {
+      const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
+      listener.close();
+      return listener;
+    })();
+    await turns(2);
+    expect(written).toEqual([]);
+    listener.close();
+  });
+
+  it('abort a dial', async () => {
+    const transport = memoryTransport();
+    const { events, written } = recorded();
+    const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
+    dial.abort();
+    await turns(2);
+    expect(written).toEqual([]);
+  });
+
+  it('tell of a listener', () => {
+    const { events, written, sockets } = recorded();
+    const socket = new EchoSocket();
+    events.listening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
+    events.connection(socket);
+    events.failed(new SocketError('EADDRINUSE', 'somebody listens there'));
+    events.incident(new SocketError('ECONNABORTED', 'the client has left'));
+    expect(written).toEqual(['listening', 'connection', 'EADDRINUSE', 'ECONNABORTED']);
+    expect(sockets).toEqual([socket]);
+  });
+
+  it('tell of a dial', () => {
+    const { events, written } = recorded();
+    const socket = new EchoSocket();
+    events.connected(socket);
+    events.failed(new SocketError('ECONNREFUSED', 'nobody listens there'));
+    expect(written).toEqual(['connected', 'ECONNREFUSED']);
+  });
+
+  it('be told by a listener', async () => {
+    const console = recordingConsole();
+    const transport = memoryTransport();
+    const events: ListenerEvents = {
+      listening: (address) => console.log(`at ${formatAddress(address)}`),
+      connection: (socket) => socket.reset(),
+      failed: (error) => console.log(error.code),
+      incident: (error) => console.log(error.code),
+    };
+    const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
+    await record(connect('memory:echo', { transport })).end();
+    expect(console.written).toEqual(['at memory:echo']);
+    listener.close();
+  });
+
+  it('be told by a dial', async () => {
+    const console = recordingConsole();
+    const events: DialEvents = {
+      connected: (socket) => socket.reset(),
+      failed: (error) => console.log(error.code),
+    };
+    memoryTransport().connect({ transport: 'memory', name: 'nobody' }, options, events);
+    await turns(2);
+    expect(console.written).toEqual(['ECONNREFUSED']);
+  });
+
+  it('set options', () => {
+    const listening = (): ListenerOptions => {
+      const options: ListenerOptions = {
+        backlog: 4_096,
+        mode: 0o600,
+        stale: 'replace',
+        reusePort: false,
+        tls: undefined,
+        proxyProtocol: undefined,
+        handshakeTimeout: 10_000,
+        maxConnections: 10_000,
+        noDelay: true,
+        keepAlive: 60_000,
+      };
+      return options;
+    };
+    const dialling = (): DialOptions => {
+      const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
+      return options;
+    };
+    const either = (): SocketOptions => {
+      const options: SocketOptions = { noDelay: true, keepAlive: 60_000 };
+      return options;
+    };
+    expect([listening(), dialling(), either()].map(({ noDelay }) => noDelay)).toEqual([true, true, true]);
+  });
+
+  it('use a socket', async () => {
+    const console = recordingConsole();
+    const socket = new EchoSocket();
+    const events: SocketEvents = {
+      received: (chunk) => console.log(chunk.toString()),
+      finished: () => socket.end(),
+      taken: () => console.log('more can be written'),
+      gone: (error) => console.log(error?.code ?? 'in order'),
+    };
+    socket.open(events);
+    if (!socket.write('hello\n', 'utf8')) console.log('the kernel is full');
+    socket.writeAll([Buffer.from('hello'), Buffer.from('\n')]);
+    socket.pause();
+    socket.resume();
+    await turns(1);
+    expect(console.written).toEqual(['hello\n', 'hello\n']);
+    socket.reset();
+    await turns(1);
+    expect(console.written).toEqual(['hello\n', 'hello\n', 'in order']);
+  });
+
+  it('end a socket', async () => {
+    const told: string[] = [];
+    const socket = new EchoSocket();
+    const events: SocketEvents = {
+      received: (chunk) => told.push(chunk.toString()),
+      finished: () => told.push('finished'),
+      taken: () => told.push('taken'),
+      gone: () => told.push('gone'),
+    };
+    socket.open(events);
+    socket.end();
+    await turns(1);
+    expect(told).toEqual(['finished', 'gone']);
+    events.received(Buffer.from('hello\n'));
+    events.finished();
+    events.taken();
+    events.gone(undefined);
+    expect(told).toEqual(['finished', 'gone', 'hello\n', 'finished', 'taken', 'gone']);
+  });
+
+  it('collect a turn', async () => {
+    const turns = (): Turn[] => {
+      const early = (): Turn => {
+        const turn = new Turn(queueMicrotask);
+        return turn;
+      };
+      const late = (): Turn => {
+        const turn = new Turn((work) => process.nextTick(work));
+        return turn;
+      };
+      return [early(), late()];
+    };
+    const done: number[] = [];
+    turns().forEach((turn, index) => turn.defer(() => done.push(index)));
+    expect(done).toEqual([]);
+    await new Promise(setImmediate);
+    expect(done.sort()).toEqual([0, 1]);
+  });
+});

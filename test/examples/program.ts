@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const fromSource = ['--import', 'tsx', '--conditions=rxjs-sockets-source'];
+
+/** Starts a program of `examples/` as people do; it is killed at the end of the test if it has not ended. */
+export function example(name: string, ...args: string[]): Program {
+  return program([`examples/${name}.ts`, ...args]);
+}
+
+/** Starts Node, with this package as `rxjs-sockets`. */
+export function program(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
+  const child = spawn(process.execPath, [...fromSource, ...args], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  return new Program(child);
+}
+
+/** A program that runs in a process of its own: what it says, and how it ends. */
+export class Program {
+  /** What it has written to its standard output so far. */
+  output = '';
+  /** What it has written to its standard error so far. */
+  errors = '';
+  /** Its exit status, or the signal that ended it, once all of its output is there. */
+  readonly ended: Promise<number | string>;
+  private readonly child: ChildProcess;
+  private readonly watchers = new Set<() => void>();
+  private over = false;
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.output += text;
+      for (const look of this.watchers) look();
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.errors += text;
+    });
+    this.ended = new Promise((resolve) => {
+      child.on('close', (status, signal) => {
+        this.over = true;
+        for (const look of this.watchers) look();
+        resolve(status ?? signal ?? 'nothing');
+      });
+    });
+  }
+
+  /** The lines of its output. */
+  get lines(): string[] {
+    return this.output.split('\n').slice(0, -1);
+  }
+
+  /** Waits until its output matches, and gives the match; fails if it ends before that. */
+  until(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const match = pattern.exec(this.output);
+        if (match !== null) resolve(match);
+        else if (this.over) reject(new Error(`it ended without ${String(pattern)}:\n${this.output}${this.errors}`));
+        else return;
+        this.watchers.delete(look);
+      };
+      this.watchers.add(look);
+      look();
+    });
+  }
+
+  /** Presses Ctrl-C, and waits until it has ended. */
+  interrupt(): Promise<number | string> {
+    this.child.kill('SIGINT');
+    return this.ended;
+  }
+}

@@ -1,0 +1,612 @@
+import fc from 'fast-check';
+import {
+  concat,
+  defer,
+  range,
+  EMPTY,
+  finalize,
+  firstValueFrom,
+  from,
+  interval,
+  map,
+  NEVER,
+  Observable,
+  type ObservableInput,
+  of,
+  Subject,
+  take,
+  throwError,
+  toArray,
+} from 'rxjs';
+import { concatMapPaced, mergeMapPaced } from 'rxjs-sockets';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { Recording } from '../support/recording.js';
+import { refusal } from '../support/refusal.js';
+import { SourceFlow } from '../support/source-flow.js';
+import { turns } from '../support/turns.js';
+
+/** Inner sources that the test ends: how many run, and the most that ever ran at once. */
+class Jobs<R = string> {
+  running = 0;
+  most = 0;
+  readonly started: number[] = [];
+  readonly subjects: Subject<R>[] = [];
+  readonly start = (value: number): Observable<R> =>
+    defer(() => {
+      const subject = new Subject<R>();
+      this.subjects.push(subject);
+      this.started.push(value);
+      this.most = Math.max(this.most, ++this.running);
+      return subject.pipe(finalize(() => this.running--));
+    });
+}
+
+/** An iterable of `values`, synchronous or not, that tells what was asked of it. */
+function counting<R>(values: readonly R[]) {
+  const state = {
+    asked: 0,
+    returned: 0,
+    sync: undefined as unknown as Iterable<R>,
+    async: undefined as unknown as AsyncIterable<R>,
+  };
+  const next = (): IteratorResult<R> => {
+    const index = state.asked++;
+    return index < values.length ? { done: false, value: values[index] as R } : { done: true, value: undefined };
+  };
+  state.sync = {
+    [Symbol.iterator]: () => ({
+      next,
+      return: () => {
+        state.returned++;
+        return { done: true, value: undefined };
+      },
+    }),
+  };
+  state.async = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => next(),
+      return: async () => {
+        state.returned++;
+        return { done: true, value: undefined };
+      },
+    }),
+  };
+  return state;
+}
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
+describe('mergeMapPaced', () => {
+  it('F6: on a source that is no Flow it throws ERR_NOT_A_FLOW when it is applied', () => {
+    const operator = mergeMapPaced((value: number) => of(value), 2);
+    expect(refusal(() => of(1).pipe(operator))).toMatchObject({
+      code: 'ERR_NOT_A_FLOW',
+      message: expect.stringContaining('mergeMapPaced'),
+    });
+    expect(refusal(() => new Subject<number>().pipe(operator)).code).toBe('ERR_NOT_A_FLOW');
+  });
+
+  it.each([0, -1, 1.5, Number.NaN, Infinity, '2', undefined, null])(
+    'A5: `concurrent` of %o is refused at once',
+    (bad) => {
+      expect(refusal(() => mergeMapPaced(of, bad as number))).toMatchObject({
+        code: 'ERR_OPTION_INVALID',
+        message: expect.stringContaining('concurrent'),
+      });
+    },
+  );
+
+  it('F6: runs as many as it may, and holds the origin until one has ended', () => {
+    const source = new SourceFlow(...numbers(5));
+    const jobs = new Jobs();
+    const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 2)));
+    source.push();
+    expect(jobs.started).toEqual([0, 1]);
+    expect(source.held).toBe(true);
+    expect(source.waiting).toEqual([2, 3, 4]);
+    jobs.subjects[1]?.next('b');
+    jobs.subjects[0]?.next('a');
+    expect(source.waiting).toEqual([2, 3, 4]);
+    jobs.subjects[1]?.complete();
+    expect(jobs.started).toEqual([0, 1, 2]);
+    expect(source.held).toBe(true);
+    for (const job of [0, 2, 3, 4]) jobs.subjects[job]?.complete();
+    expect(jobs.started).toEqual(numbers(5));
+    expect(jobs.most).toBe(2);
+    expect(source.held).toBe(false);
+    expect(recording.values).toEqual(['b', 'a']);
+    expect(recording.endings).toEqual([]);
+    recording.subscription.unsubscribe();
+  });
+
+  it('F6: completes once the origin and every inner source has', () => {
+    const source = new SourceFlow(1, 2).complete();
+    const jobs = new Jobs();
+    const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 3)));
+    source.push();
+    expect(jobs.running).toBe(2);
+    expect(recording.endings).toEqual([]);
+    jobs.subjects[0]?.complete();
+    jobs.subjects[1]?.next('last');
+    jobs.subjects[1]?.complete();
+    expect(recording.values).toEqual(['last']);
+    expect(recording.endings).toEqual(['complete']);
+  });
+
+  it('F6: of an origin that is empty it completes, and of one that fails it fails', async () => {
+    const jobs = new Jobs();
+    const empty = new Recording(new SourceFlow<number>().complete().pipe(mergeMapPaced(jobs.start, 3)));
+    expect(await empty.end()).toBe('complete');
+    const failing = new SourceFlow(1).fail('no more');
+    const failed = new Recording(failing.pipe(mergeMapPaced(jobs.start, 3)));
+    expect(await failed.end()).toBe('no more');
+    expect(jobs.started).toEqual([1]);
+    expect(jobs.running).toBe(0);
+    expect(failing.held).toBe(false);
+  });
+
+  it('F6: takes all that RxJS takes for an inner source', async () => {
+    const inner = new SourceFlow('flow').complete();
+    const sources: ObservableInput<string>[] = [
+      of('observable', 'twice'),
+      ['array', 'too'],
+      Promise.resolve('promise'),
+      new Set(['set']),
+      'str',
+      counting(['async', 'iterable']).async,
+      counting(['iterable']).sync,
+      inner,
+      { length: 1, 0: 'like an array' },
+      EMPTY,
+      [],
+      new ReadableStream<string>({
+        start(controller) {
+          controller.enqueue('stream');
+          controller.close();
+        },
+      }),
+    ];
+    const results = firstValueFrom(
+      new SourceFlow(...numbers(sources.length)).complete().pipe(
+        mergeMapPaced((index) => sources[index] as ObservableInput<string>, 1),
+        toArray(),
+      ),
+    );
+    expect(await results).toEqual([
+      'observable',
+      'twice',
+      'array',
+      'too',
+      'promise',
+      'set',
+      's',
+      't',
+      'r',
+      'async',
+      'iterable',
+      'iterable',
+      'flow',
+      'like an array',
+      'stream',
+    ]);
+    expect(inner.held).toBe(false);
+  });
+
+  it('F8: thirty thousand inner sources that end at once do not grow the stack, in order', async () => {
+    const count = 30_000;
+    for (const concurrent of [1, 3]) {
+      const source = new SourceFlow<number>();
+      for (const value of numbers(count)) source.push(value);
+      source.complete();
+      const got = await firstValueFrom(
+        source.pipe(
+          mergeMapPaced((value) => of(value), concurrent),
+          toArray(),
+        ),
+      );
+      expect(got).toHaveLength(count);
+      expect(got.every((value, index) => value === index)).toBe(true);
+    }
+  });
+
+  it('F8: neither do those of which each is an iterable that is iterated', async () => {
+    const count = 20_000;
+    const source = new SourceFlow(...numbers(count)).complete();
+    let got = 0;
+    for await (const value of source.pipe(mergeMapPaced((one) => [one], 2))) {
+      expect(value).toBe(got++);
+    }
+    expect(got).toBe(count);
+  });
+
+  it('F6: `project` is given an index that counts for each subscription', () => {
+    const source = new SourceFlow('a', 'b');
+    const flow = source.pipe(mergeMapPaced((value, index) => [`${value}${index}`], 1));
+    const one = new Recording(flow);
+    source.push();
+    const two = new Recording(flow);
+    source.push('c');
+    expect(one.values).toEqual(['a0', 'b1', 'c2']);
+    expect(two.values).toEqual(['c0']);
+    one.subscription.unsubscribe();
+    two.subscription.unsubscribe();
+  });
+
+  it('F4: with several subscribers the origin waits for the slowest', () => {
+    const source = new SourceFlow(1, 2, 3, 4);
+    const slow = new Jobs();
+    const fast = new Jobs();
+    const subscriptions = [
+      source.pipe(mergeMapPaced(slow.start, 1)).subscribe(),
+      source.pipe(mergeMapPaced(fast.start, 1)).subscribe(),
+    ];
+    source.push();
+    expect([slow.started, fast.started]).toEqual([[1], [1]]);
+    fast.subjects[0]?.complete();
+    expect([slow.started, fast.started]).toEqual([[1], [1]]);
+    slow.subjects[0]?.complete();
+    expect([slow.started, fast.started]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    subscriptions[0]?.unsubscribe();
+    fast.subjects[1]?.complete();
+    expect(fast.started).toEqual([1, 2, 3]);
+    subscriptions[1]?.unsubscribe();
+    expect(source.held).toBe(false);
+  });
+
+  it.each<[string, (value: number) => ObservableInput<number>]>([
+    [
+      'throws',
+      (value) => {
+        if (value === 2) throw new Error('bad');
+        return NEVER;
+      },
+    ],
+    ['gives what is no source', (value) => (value === 2 ? (undefined as never) : NEVER)],
+    ['gives a source that fails', (value) => (value === 2 ? throwError(() => new Error('bad')) : NEVER)],
+    ['gives a promise that rejects', (value) => (value === 2 ? Promise.reject(new Error('bad')) : NEVER)],
+    ['gives an iterable that throws', (value) => (value === 2 ? throwing : NEVER)],
+    ['gives a Flow that fails', (value) => (value === 2 ? new SourceFlow<number>().fail(new Error('bad')) : NEVER)],
+  ])('F6: where `project` %s, it fails, and stops and releases everything', async (_what, project) => {
+    const source = new SourceFlow(1, 2, 3);
+    let stopped = 0;
+    const recording = new Recording(
+      source.pipe(
+        mergeMapPaced((value) => {
+          const inner = project(value);
+          return inner === NEVER ? NEVER.pipe(finalize(() => stopped++)) : inner;
+        }, 2),
+      ),
+    );
+    const error = await recording.end();
+    expect(error).toBeInstanceOf(Error);
+    expect(stopped).toBe(1);
+    expect(source.held).toBe(false);
+    expect(source.subscribed).toBe(false);
+    expect(source.waiting).toEqual([3]);
+    expect(recording.endings).toHaveLength(1);
+  });
+
+  it('F6: unsubscribing stops every inner source, and releases the origin and the inner Flows', async () => {
+    const source = new SourceFlow(0, 1, 2, 3);
+    const jobs = new Jobs();
+    const flow = new SourceFlow<string>();
+    const sync = counting(['a', 'b', 'c']);
+    const async = counting(['d', 'e', 'f']);
+    const inners = [jobs.start(0), flow, sync.sync, async.async];
+    const derived = source.pipe(mergeMapPaced((value) => inners[value] as ObservableInput<string>, 4));
+    const hold = derived.hold();
+    const recording = new Recording(derived);
+    source.push();
+    expect(jobs.running).toBe(0);
+    hold.release();
+    await turns();
+    expect(recording.values).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
+    expect(jobs.running).toBe(1);
+    expect(flow.subscribed).toBe(true);
+    recording.subscription.unsubscribe();
+    expect(jobs.running).toBe(0);
+    expect(flow.subscribed).toBe(false);
+    expect(flow.held).toBe(false);
+    expect(source.held).toBe(false);
+    expect(source.subscribed).toBe(false);
+    // Both had ended by themselves.
+    expect([sync.returned, async.returned]).toEqual([0, 0]);
+  });
+
+  it('F6: unsubscribing in the middle of an iterable ends its iteration, once', async () => {
+    for (const kind of ['sync', 'async'] as const) {
+      const inner = counting(['a', 'b', 'c']);
+      const source = new SourceFlow(1, 2);
+      expect(await firstValueFrom(source.pipe(mergeMapPaced(() => inner[kind], 1)))).toBe('a');
+      await turns();
+      expect(inner.returned).toBe(1);
+      expect(inner.asked).toBe(1);
+      expect(source.held).toBe(false);
+      expect(source.waiting).toEqual([2]);
+    }
+  });
+
+  it('F2: while it is held it takes nothing from the origin and nothing from inner Flows and iterables', async () => {
+    const source = new SourceFlow(0, 1, 2, 3);
+    const flow = new SourceFlow('f', 'g');
+    const sync = counting(['a', 'b']);
+    const async = counting(['d', 'e']);
+    const inners = [flow, sync.sync, async.async, ['z']];
+    const derived = source.pipe(mergeMapPaced((value) => inners[value] as ObservableInput<string>, 3));
+    const recording = new Recording(derived);
+    const holds = [derived.hold(), derived.hold()];
+    source.push();
+    await turns();
+    expect(source.waiting).toEqual([0, 1, 2, 3]);
+    expect(source.held).toBe(true);
+    for (const hold of holds) hold.release();
+    await turns();
+    // One ended, so the last one ran too.
+    expect(recording.values.toSorted()).toEqual(['a', 'b', 'd', 'e', 'f', 'g', 'z']);
+    const late = derived.hold();
+    flow.push('h', 'i');
+    expect(flow.waiting).toEqual(['h', 'i']);
+    expect(flow.held).toBe(true);
+    await turns();
+    expect(recording.values).toHaveLength(7);
+    late.release();
+    late.release();
+    expect(recording.values.slice(7)).toEqual(['h', 'i']);
+    recording.subscription.unsubscribe();
+    expect(flow.held).toBe(false);
+  });
+
+  it('F2: an inner source that begins while it is held waits too', async () => {
+    const source = new SourceFlow(0);
+    const inner = counting(['a', 'b']);
+    // The origin's value has been taken when it is held: from within `project`.
+    const derived = source.pipe(
+      mergeMapPaced(() => {
+        holds.push(derived.hold());
+        return inner.sync;
+      }, 1),
+    );
+    const holds: { release(): void }[] = [];
+    const recording = new Recording(derived);
+    source.push();
+    await turns();
+    expect(recording.values).toEqual([]);
+    expect(inner.asked).toBe(0);
+    holds[0]?.release();
+    expect(recording.values).toEqual(['a', 'b']);
+    recording.subscription.unsubscribe();
+  });
+
+  it.each(['sync', 'async', 'flow'] as const)(
+    'F5: iterating it emits one value for each `next()`, with several inner sources (%s) at once',
+    async (kind) => {
+      const source = new SourceFlow(...numbers(3)).complete();
+      const inners = numbers(3).map((index) => {
+        const values = numbers(4).map((value) => `${index}${value}`);
+        return { counts: counting(values), flow: new SourceFlow(...values).complete() };
+      });
+      let emitted = 0;
+      const derived = source.pipe(
+        mergeMapPaced((index) => {
+          const inner = inners[index] as (typeof inners)[number];
+          return kind === 'flow' ? inner.flow : inner.counts[kind];
+        }, 2),
+        map((value) => {
+          emitted++;
+          return value;
+        }),
+      );
+      const got: string[] = [];
+      for await (const value of derived) {
+        got.push(value);
+        await turns(3);
+        expect(emitted).toBe(got.length);
+      }
+      expect(got.toSorted()).toEqual(numbers(12).map((n) => `${Math.floor(n / 4)}${n % 4}`));
+      expect(source.held).toBe(false);
+    },
+  );
+
+  it('F2: a Hold that is taken from within a value stops the other inner sources as well', () => {
+    const source = new SourceFlow(0, 1);
+    const flows = [new SourceFlow('a', 'b'), new SourceFlow('c', 'd')];
+    const derived = source.pipe(mergeMapPaced((index) => flows[index] as SourceFlow<string>, 2));
+    const start = derived.hold();
+    const holds: { release(): void }[] = [];
+    const recording = new Recording(derived, () => holds.push(derived.hold()));
+    start.release();
+    source.push();
+    for (const flow of flows) flow.push();
+    for (let count = 1; count <= 4; count++) {
+      expect(recording.values).toHaveLength(count);
+      holds[count - 1]?.release();
+    }
+    recording.subscription.unsubscribe();
+    for (const hold of holds) hold.release();
+    expect(flows.map((flow) => flow.held)).toEqual([false, false]);
+    expect(source.held).toBe(false);
+  });
+
+  it('F6: a chain of them holds from the last to the first', async () => {
+    const source = new SourceFlow(...numbers(20)).complete();
+    const running = [0, 0];
+    const most = [0, 0];
+    const work = (stage: 0 | 1) => async (value: number) => {
+      most[stage] = Math.max(most[stage]!, ++running[stage]!);
+      await turns(2);
+      running[stage]!--;
+      return value;
+    };
+    const derived = source.pipe(
+      mergeMapPaced(work(0), 3),
+      map((value) => value * 2),
+      concatMapPaced(work(1)),
+    );
+    const hold = derived.hold();
+    expect(source.held).toBe(true);
+    hold.release();
+    expect(source.held).toBe(false);
+    const got = await firstValueFrom(derived.pipe(toArray()));
+    expect(got.toSorted((a, b) => a - b)).toEqual(numbers(20).map((value) => value * 2));
+    expect(most[0]).toBeLessThanOrEqual(3);
+    expect(most[1]).toBe(1);
+  });
+
+  it('F6: of an origin that gives several values at once, those that must wait do, in order', () => {
+    const source = new SourceFlow(0);
+    const several = source.pipe(
+      (flow) =>
+        new Observable<number>((subscriber) =>
+          flow.subscribe(() => {
+            for (const value of numbers(5)) subscriber.next(value);
+          }),
+        ),
+    );
+    const jobs = new Jobs();
+    const recording = new Recording(several.pipe(mergeMapPaced(jobs.start, 2)));
+    source.push();
+    expect(jobs.started).toEqual([0, 1]);
+    for (let job = 0; job < 5; job++) jobs.subjects[job]?.complete();
+    expect(jobs.started).toEqual(numbers(5));
+    expect(jobs.most).toBe(2);
+    recording.subscription.unsubscribe();
+  });
+
+  it('F6: `take` ends it after its count, with nothing left running', () => {
+    const source = new SourceFlow(...numbers(5));
+    let running = 0;
+    const timed = () =>
+      defer(() => {
+        running++;
+        return interval(1).pipe(finalize(() => running--));
+      });
+    const ended = new Recording(source.pipe(mergeMapPaced(timed, 3), take(0)));
+    expect(ended.endings).toEqual(['complete']);
+    const recording = new Recording(source.pipe(mergeMapPaced(timed, 3), take(4)));
+    source.push();
+    expect(running).toBe(3);
+    return recording.end().then(() => {
+      expect(running).toBe(0);
+      expect(source.held).toBe(false);
+      expect(source.waiting).toEqual([3, 4]);
+    });
+  });
+
+  it.each<[string, () => ObservableInput<number>]>([
+    ['an Observable', () => range(0, Infinity)],
+    ['an iterable', () => endless()],
+    [
+      'a Flow that gives values as it is subscribed to',
+      () => new SourceFlow(0).pipe((flow) => concat(range(0, Infinity), flow)),
+    ],
+  ])('F6: leaving stops %s that gives values without end as it is subscribed to', async (_what, project) => {
+    const source = new SourceFlow('a', 'b');
+    const derived = source.pipe(mergeMapPaced(project, 1), take(3));
+    expect(await firstValueFrom(derived.pipe(toArray()))).toEqual([0, 1, 2]);
+    expect(source.held).toBe(false);
+    expect(source.waiting).toEqual(['b']);
+  });
+
+  it('F5: iterating it takes turns between inner sources that all have something', async () => {
+    const source = new SourceFlow('a', 'b', 'c');
+    const got: string[] = [];
+    for await (const value of source.pipe(mergeMapPaced((name) => endless(name), 3))) {
+      if (got.push(value) === 9) break;
+    }
+    expect(got.slice(3).toSorted()).toEqual(['a1', 'a2', 'b1', 'b2', 'c1', 'c2']);
+  });
+
+  it('F6: never more than `concurrent` run at once, each value is worked on once, and all is released', () => {
+    type Action = 'push' | 'emit' | 'end' | 'hold' | 'release' | 'sync' | 'complete';
+    const action = fc.oneof(
+      { weight: 4, arbitrary: fc.constant<Action>('push') },
+      { weight: 1, arbitrary: fc.constantFrom<Action>('sync', 'hold', 'release', 'emit', 'complete') },
+      { weight: 3, arbitrary: fc.constant<Action>('end') },
+    );
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.tuple(action, fc.nat(9)), { maxLength: 60 }),
+        (concurrent, script) => {
+          const source = new SourceFlow<number>();
+          const jobs = new Jobs<number>();
+          const ended = new Set<number>();
+          const instant = new Set<number>();
+          const derived = source.pipe(
+            mergeMapPaced((value) => {
+              // What is instant is done within the call.
+              if (!instant.has(value)) return jobs.start(value);
+              jobs.started.push(value);
+              return of(value);
+            }, concurrent),
+          );
+          const recording = new Recording(derived);
+          const holds: { release(): void }[] = [];
+          let pushed = 0;
+          let completed = false;
+          for (const [what, index] of script) {
+            const before = recording.values.length;
+            const held = holds.length > 0;
+            switch (what) {
+              case 'sync':
+              case 'push':
+                if (completed) break;
+                if (what === 'sync') instant.add(pushed);
+                source.push(pushed++);
+                break;
+              case 'emit':
+                if (!ended.has(index)) jobs.subjects[index]?.next(index);
+                break;
+              case 'end':
+                if (index < jobs.subjects.length) ended.add(index);
+                jobs.subjects[index]?.complete();
+                break;
+              case 'hold':
+                holds.push(derived.hold());
+                break;
+              case 'release':
+                holds.pop()?.release();
+                break;
+              case 'complete':
+                completed = true;
+                source.complete();
+            }
+            expect(jobs.running).toBe(jobs.subjects.length - ended.size);
+            expect(jobs.most).toBeLessThanOrEqual(concurrent);
+            // As many run as may: values wait only where the origin has to.
+            expect(source.held).toBe(holds.length > 0 || jobs.running === concurrent);
+            if (holds.length === 0) expect(source.waiting.length === 0 || jobs.running === concurrent).toBe(true);
+            if (held && holds.length > 0 && what !== 'emit') expect(recording.values).toHaveLength(before);
+          }
+          for (const hold of holds) hold.release();
+          for (let job = 0; job < jobs.subjects.length; job++) jobs.subjects[job]?.complete();
+          // In order, each once.
+          expect(jobs.started).toEqual(numbers(pushed));
+          expect(recording.endings).toEqual(completed ? ['complete'] : []);
+          recording.subscription.unsubscribe();
+          expect(source.held).toBe(false);
+          expect(jobs.running).toBe(0);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
+
+function endless(): Iterable<number>;
+function endless(name: string): Iterable<string>;
+function* endless(name?: string): Iterable<string | number> {
+  for (let index = 0; ; index++) yield name === undefined ? index : `${name}${index}`;
+}
+
+const throwing: Iterable<number> = {
+  [Symbol.iterator]: () => ({
+    next: () => {
+      throw new Error('bad');
+    },
+  }),
+};

@@ -1,0 +1,431 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type net from 'node:net';
+import fc from 'fast-check';
+import { firstValueFrom, mergeMap, type Subscription } from 'rxjs';
+import {
+  type Address,
+  type Client,
+  connect,
+  type Connection,
+  type ConnectOptions,
+  type ListenOptions,
+  relay,
+} from 'rxjs-sockets';
+import { lengthPrefixed, lines, mapCodec } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import {
+  clientAt,
+  pairAt,
+  type Place,
+  places,
+  rawClient,
+  rawServer,
+  realPlaces,
+  serverAt,
+  tcp,
+  unix,
+} from '../support/places.js';
+import { readAll, readBytes } from '../support/raw.js';
+import { Recording } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+interface Proxy {
+  /** The plain client, and the plain server's end. */
+  readonly client: net.Socket;
+  readonly server: net.Socket;
+  /** The proxy's two connections: to the client, and to the server. */
+  readonly front: Connection;
+  readonly back: Connection;
+  readonly relayed: Recording<never>;
+}
+
+/** A plain client, the library in the middle, and a plain server: three real sockets, two of them pairs. */
+async function proxy(
+  frontPlace: Place,
+  backPlace: Place,
+  options: ListenOptions & ConnectOptions = { halfOpen: true },
+): Promise<Proxy> {
+  let accepted: (socket: net.Socket) => void = () => undefined;
+  const server = new Promise<net.Socket>((resolve) => (accepted = resolve));
+  const address = await rawServer(backPlace, (socket) => accepted(socket));
+  const { connection: back } = await clientAt(backPlace, address, options);
+  let arrived: (connection: Connection) => void = () => undefined;
+  const front = new Promise<Connection>((resolve) => (arrived = resolve));
+  const { address: here } = await serverAt(frontPlace, (connection) => arrived(connection));
+  const client = await rawClient(here);
+  const relayed = new Recording(relay((await front).bytes, back.bytes));
+  onTestFinished(() => relayed.subscription.unsubscribe());
+  return { client, server: await server, front: await front, back, relayed };
+}
+
+const outcome = async (connection: Connection) => (await firstValueFrom(connection.closed)).reason;
+
+const digest = (bytes: Buffer): string => createHash('sha1').update(bytes).digest('hex');
+
+const routes = realPlaces.flatMap((from) => realPlaces.map((to) => [from.name, to.name, from, to] as const));
+
+describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
+  it('K6: passes both directions on at once, whole and in order, and completes when both are done', async () => {
+    const { client, server, front, back, relayed } = await proxy(from, to);
+    const up = randomBytes(3_000_000);
+    const down = randomBytes(5_000_000);
+    client.end(up);
+    server.end(down);
+    const [gotDown, gotUp] = await Promise.all([readAll(client), readAll(server)]);
+    expect(digest(gotUp)).toBe(digest(up));
+    expect(digest(gotDown)).toBe(digest(down));
+    expect(await relayed.end()).toBe('complete');
+    expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
+    expect(relayed.values).toEqual([]);
+  });
+
+  it('K6: passes the FIN of the client on, and the other direction goes on', async () => {
+    const { client, server, relayed } = await proxy(from, to);
+    client.end('request');
+    expect((await readAll(server)).toString()).toBe('request');
+    expect(relayed.endings).toEqual([]);
+    server.write('first, ');
+    expect((await readBytes(client, 7)).toString()).toBe('first, ');
+    server.end('then the rest');
+    expect((await readAll(client)).toString()).toBe('then the rest');
+    expect(await relayed.end()).toBe('complete');
+  });
+
+  it('K6: passes the FIN of the server on, and the other direction goes on', async () => {
+    const { client, server, relayed } = await proxy(from, to);
+    server.end('greeting');
+    expect((await readAll(client)).toString()).toBe('greeting');
+    expect(relayed.endings).toEqual([]);
+    client.write('first, ');
+    expect((await readBytes(server, 7)).toString()).toBe('first, ');
+    client.end('then the rest');
+    expect((await readAll(server)).toString()).toBe('then the rest');
+    expect(await relayed.end()).toBe('complete');
+  });
+
+  it('K6: is paced: a client that does not read makes the server wait', async () => {
+    const { client, server, front, back, relayed } = await proxy(from, to);
+    client.pause();
+    const much = Buffer.alloc(30_000_000, 'x');
+    server.end(much);
+    // What has come is what the kernel's buffers take, and what waits in the process has its bounds.
+    let read = -1;
+    while (read !== back.stats.bytesRead) {
+      read = back.stats.bytesRead;
+      await turns(200);
+    }
+    expect(read).toBeLessThan(20_000_000);
+    expect(front.bytes.bufferedBytes).toBeLessThanOrEqual(65_536 * 2);
+    expect(digest(await readAll(client))).toBe(digest(much));
+    client.end();
+    expect(await relayed.end()).toBe('complete');
+    server.destroy();
+  });
+
+  it('K6: unsubscribing leaves both open, and nothing of what was not passed on is lost', async () => {
+    const { client, server, front, back, relayed } = await proxy(from, to);
+    client.write('passed on');
+    expect((await readBytes(server, 9)).toString()).toBe('passed on');
+    relayed.subscription.unsubscribe();
+    client.write('not any more');
+    server.write('neither');
+    expect((await firstValueFrom(front.bytes)).toString()).toBe('not any more');
+    expect((await firstValueFrom(back.bytes)).toString()).toBe('neither');
+    front.bytes.next('by hand');
+    back.bytes.next('as well');
+    expect((await readBytes(client, 7)).toString()).toBe('by hand');
+    expect((await readBytes(server, 7)).toString()).toBe('as well');
+    expect(relayed.endings).toEqual([]);
+    // It may be taken up again.
+    const again = new Recording(relay(front.bytes, back.bytes));
+    client.end('more');
+    server.end();
+    expect((await readAll(server)).toString()).toBe('more');
+    expect(await again.end()).toBe('complete');
+    client.resume();
+  });
+
+  it('K6: a failure of the client destroys both, and is told', async () => {
+    const { client, server, front, back, relayed } = await proxy(from, to);
+    client.write('before');
+    await readBytes(server, 6);
+    server.resume();
+    // A unix socket is not reset but ended, as nothing is left unread (C20).
+    const over = new Promise((resolve) => {
+      server.once('end', resolve);
+      server.once('close', resolve);
+    });
+    // A unix socket has no reset: input that was not read makes one. More than Node reads on its own account, and less
+    // than the kernel holds.
+    client.pause();
+    server.write(Buffer.alloc(150_000));
+    await until(() => back.stats.bytesRead === 150_000 && front.bytes.bufferedBytes === 0);
+    await turns();
+    if (from === tcp) client.resetAndDestroy();
+    else client.destroy();
+    expect(await relayed.end()).toMatchObject({ code: 'ECONNRESET' });
+    expect(await outcome(front)).toBe('failed');
+    expect(await firstValueFrom(back.closed)).toMatchObject({
+      reason: 'destroyed',
+      error: { code: 'ERR_CLOSED', cause: { code: 'ECONNRESET' } },
+    });
+    await over;
+  });
+
+  it('K6: a local destroy of one side destroys the other, and is told, whatever has ended before', async () => {
+    for (const ended of ['none', 'client', 'server'] as const) {
+      const { client, server, front, back, relayed } = await proxy(from, to);
+      client.on('close', () => undefined);
+      if (ended === 'client') {
+        client.end();
+        await readAll(server);
+      } else if (ended === 'server') {
+        server.end();
+        await readAll(client);
+      }
+      front.destroy('enough');
+      expect(await relayed.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+      expect(await outcome(back)).toBe('destroyed');
+      client.destroy();
+      server.destroy();
+    }
+  });
+
+  it('K6: without halfOpen, the end of the server loses nothing of what it has sent', async () => {
+    // The server ends while the client is still sending, and the client is slow to read.
+    const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
+    client.pause();
+    const reply = randomBytes(8_000_000);
+    const sending = setImmediateLoop(() => client.write('x'.repeat(10_000)));
+    server.resume();
+    server.end(reply);
+    // What the buffers of a unix socket take is far less than those of TCP.
+    await until(() => back.data.closed || back.stats.bytesRead > 100_000);
+    await turns(50);
+    const got = await readAll(client);
+    sending.unsubscribe();
+    expect(got.length).toBe(reply.length);
+    expect(digest(got)).toBe(digest(reply));
+    client.end();
+    expect(await relayed.end()).toBe('complete');
+    expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
+  });
+
+  it('K6: a client that reads only when it has sent everything gets the reply that cut it short', async () => {
+    const { client, server, relayed } = await proxy(from, to, { halfOpen: false });
+    const reply = randomBytes(4_000_000);
+    server.resume();
+    server.end(reply);
+    client.pause();
+    // Far more than the kernel's buffers take, most of it after the server's side has ended.
+    await new Promise<void>((resolve) => client.end(Buffer.alloc(20_000_000, 'x'), resolve));
+    expect(digest(await readAll(client))).toBe(digest(reply));
+    expect(await relayed.end()).toBe('complete');
+  });
+
+  it('K6: a side of which the sending has ended before is read to its end', async () => {
+    const { client, server, front, relayed } = await proxy(from, to);
+    front.bytes.complete();
+    expect((await readAll(client)).toString()).toBe('');
+    server.write('for nobody');
+    client.write('still passed on');
+    expect((await readBytes(server, 15)).toString()).toBe('still passed on');
+    expect(relayed.endings).toEqual([]);
+    client.end();
+    await readAll(server);
+    server.end();
+    expect(await relayed.end()).toBe('complete');
+  });
+
+  it('K6: whatever the order of writes and ends, each side gets all that the other has sent', async () => {
+    type Act = { readonly who: 'client' | 'server'; readonly size: number } | 'turn';
+    const act: fc.Arbitrary<Act> = fc.oneof(
+      fc.record({ who: fc.constantFrom('client', 'server'), size: fc.oneof(fc.nat(100), fc.nat(200_000)) }),
+      fc.constant('turn' as const),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(act, { maxLength: 20 }),
+        fc.constantFrom('client', 'server'),
+        async (acts, firstToEnd) => {
+          const { client, server, front, back, relayed } = await proxy(from, to);
+          const sockets = { client, server };
+          const sent = { client: [] as Buffer[], server: [] as Buffer[] };
+          const got = { client: readAll(client), server: readAll(server) };
+          for (const step of acts) {
+            if (step === 'turn') await turns(1);
+            else {
+              const bytes = randomBytes(step.size);
+              sent[step.who].push(bytes);
+              sockets[step.who].write(bytes);
+            }
+          }
+          const other = firstToEnd === 'client' ? 'server' : 'client';
+          sockets[firstToEnd].end();
+          expect(digest(await got[other])).toBe(digest(Buffer.concat(sent[firstToEnd])));
+          const last = randomBytes(1_000);
+          sent[other].push(last);
+          sockets[other].end(last);
+          expect(digest(await got[firstToEnd])).toBe(digest(Buffer.concat(sent[other])));
+          expect(await relayed.end()).toBe('complete');
+          expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to a client of %s', (_name, place) => {
+  /** A proxy in one line; `connect` dials when the relay begins. */
+  async function proxyServer(upstream: Address, options: ConnectOptions = {}) {
+    const errors: unknown[] = [];
+    const clients: Client<Buffer, Uint8Array | string>[] = [];
+    let completed = 0;
+    const { address, server } = await serverAt(place, ({ bytes }) => {
+      const client = connect(upstream, options);
+      clients.push(client);
+      const subscription = relay(bytes, client.data).subscribe({
+        error: (error: unknown) => errors.push(error),
+        complete: () => completed++,
+      });
+      onTestFinished(() => subscription.unsubscribe());
+    });
+    return { address, server, errors, clients, completed: () => completed };
+  }
+
+  it('K6: a proxy in two lines serves an echo server, for many clients at once', async () => {
+    const upstream = await rawServer(place, (socket) => socket.pipe(socket));
+    const { address, errors, completed } = await proxyServer(upstream);
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const client = await rawClient(address);
+        const bytes = randomBytes(200_000);
+        client.end(bytes);
+        expect(digest(await readAll(client))).toBe(digest(bytes));
+      }),
+    );
+    await until(() => completed() === 20);
+    expect(errors).toEqual([]);
+  });
+
+  it('K6: with halfOpen, a client of which the server has ended goes on sending', async () => {
+    let accepted: (socket: net.Socket) => void = () => undefined;
+    const end = new Promise<net.Socket>((resolve) => (accepted = resolve));
+    const upstream = await rawServer(place, (socket) => accepted(socket));
+    const { address, errors, completed } = await proxyServer(upstream, { halfOpen: true });
+    const client = await rawClient(address);
+    const server = await end;
+    server.end('greeting');
+    expect((await readAll(client)).toString()).toBe('greeting');
+    await turns();
+    client.end('answer');
+    expect((await readAll(server)).toString()).toBe('answer');
+    await until(() => completed() === 1);
+    expect(errors).toEqual([]);
+  });
+
+  it('K6: a server that can not be reached fails it, and the other side is destroyed', async () => {
+    const { address: dead, subscription } = await serverAt(place, () => undefined);
+    subscription.unsubscribe();
+    const { address, errors } = await proxyServer(dead);
+    const client = await rawClient(address);
+    await new Promise((resolve) => {
+      client.once('close', resolve);
+      client.once('end', () => client.destroy());
+      client.resume();
+    });
+    expect(errors).toMatchObject([{ code: place === unix ? 'ENOENT' : 'ECONNREFUSED' }]);
+  });
+});
+
+describe.each(places.map((place) => [place.name, place] as const))(
+  'relay between connections on %s',
+  (_name, place) => {
+    it('K6: passes messages on, each side in its own framing', async () => {
+      const one = await pairAt<string, string>(place, { codec: lines(), halfOpen: true });
+      const frames = mapCodec(lengthPrefixed(), String, (value: string) => value);
+      const other = await pairAt(place, { codec: frames, halfOpen: true });
+      const relayed = new Recording(relay(one.far.data, other.near.data));
+      one.near.data.next('a line');
+      expect(await firstValueFrom(other.far.data)).toBe('a line');
+      other.far.data.next('a frame');
+      expect(await firstValueFrom(one.near.data)).toBe('a frame');
+      one.near.data.complete();
+      other.far.data.subscribe(other.far.data);
+      expect(await relayed.end()).toBe('complete');
+      await firstValueFrom(one.near.data.pipe(mergeMap(() => [])), { defaultValue: 0 });
+    });
+
+    it('K6: is cold, and relays nothing before it is subscribed to', async () => {
+      const one = await pairAt(place);
+      const other = await pairAt(place);
+      const cold = relay(one.far.bytes, other.near.bytes);
+      one.near.bytes.next('waits');
+      await turns();
+      expect(other.far.stats.bytesRead).toBe(0);
+      const relayed = new Recording(cold);
+      expect((await firstValueFrom(other.far.bytes)).toString()).toBe('waits');
+      relayed.subscription.unsubscribe();
+    });
+
+    it('K6: sides that have both ended their sending are closed, and it completes at once', async () => {
+      const one = await pairAt(place);
+      const other = await pairAt(place);
+      one.far.bytes.complete();
+      other.near.bytes.complete();
+      const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
+      expect(await relayed.end()).toBe('complete');
+      one.near.bytes.subscribe(one.near.bytes);
+      other.far.bytes.subscribe(other.far.bytes);
+      expect(await Promise.all([outcome(one.far), outcome(other.near)])).toEqual(['finished', 'finished']);
+    });
+
+    it('K6: a side that has failed before fails it at once', async () => {
+      const one = await pairAt(place);
+      const other = await pairAt(place);
+      one.far.destroy('gone');
+      const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
+      expect(relayed.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'gone' }]);
+      expect(await outcome(other.near)).toBe('destroyed');
+    });
+
+    it('K6: completion of a side of which the other has been closed by hand loses nothing', async () => {
+      const one = await pairAt(place, { halfOpen: true });
+      const other = await pairAt(place, { halfOpen: true });
+      const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
+      const much = randomBytes(2_000_000);
+      other.near.bytes.complete();
+      const sending = other.far.bytes.sendFrom([much]).subscribe();
+      const chunks: Buffer[] = [];
+      const received = new Promise((resolve) => {
+        one.near.bytes.subscribe({ next: (chunk) => chunks.push(chunk), complete: () => resolve(undefined) });
+      });
+      other.far.bytes.subscribe();
+      one.near.bytes.complete();
+      await until(() => Buffer.concat(chunks).length === much.length);
+      other.far.bytes.complete();
+      await received;
+      expect(digest(Buffer.concat(chunks))).toBe(digest(much));
+      expect(await relayed.end()).toBe('complete');
+      sending.unsubscribe();
+    });
+  },
+);
+
+/** Runs `work` once each time round the event loop. */
+function setImmediateLoop(work: () => void): Pick<Subscription, 'unsubscribe'> {
+  let stopped = false;
+  const loop = (): void => {
+    if (stopped) return;
+    work();
+    setImmediate(loop);
+  };
+  loop();
+  const unsubscribe = (): void => {
+    stopped = true;
+  };
+  onTestFinished(unsubscribe);
+  return { unsubscribe };
+}

@@ -1,0 +1,15 @@
+/** An async iterable without end that counts what was asked of it. */
+export function countedSource(value: string) {
+  const counts = { pulled: 0, stopped: 0 };
+  async function* generate(): AsyncGenerator<string> {
+    try {
+      for (;;) {
+        counts.pulled++;
+        yield value;
+      }
+    } finally {
+      counts.stopped++;
+    }
+  }
+  return { counts, source: generate() };
+}

@@ -1,0 +1,11 @@
+import { Observable, type OperatorFunction } from 'rxjs';
+
+/** An operator as people write one: through no lift. */
+export const shout: OperatorFunction<string, string> = (source) =>
+  new Observable((subscriber) =>
+    source.subscribe({ ...forward(subscriber), next: (line) => subscriber.next(`${line}!`) }),
+  );
+
+function forward(subscriber: { error(reason: unknown): void; complete(): void }) {
+  return { error: (reason: unknown) => subscriber.error(reason), complete: () => subscriber.complete() };
+}
