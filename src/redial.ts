@@ -16,7 +16,7 @@ export class Redial {
   /** How often it was dialled again since the start or the last stable connection. */
   private retries = 0;
   private stable = false;
-  private readonly policy: RetryConfig | undefined;
+  private policy: RetryConfig | undefined;
 
   constructor(policy: RetryConfig | undefined) {
     this.policy = policy;
@@ -25,6 +25,11 @@ export class Redial {
   /** Whether there is a policy at all. */
   get willing(): boolean {
     return this.policy !== undefined;
+  }
+
+  /** There is to be no further attempt. */
+  stop(): void {
+    this.policy = undefined;
   }
 
   /** Judges the end of the attempt under way; `uptime` is how long it was connected, in ms, or -1. */

@@ -107,7 +107,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
       this.giveUp(error);
       return;
     }
-    this.redial = new Redial(undefined);
+    this.redial.stop();
     phase.connection.destroy(reason);
   }
 
@@ -133,11 +133,13 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   /** What waits is kept for the next connection, if there is to be one (K4). */
-  finishing(connection: SocketConnection<In, Out>): void {
-    if (connection.outbound !== this.outbound || !this.outlives(connection)) return;
-    this.outbound = connection.outbound.retire(this);
-    this.outbound.expecting = true;
-    this.outbound.parking = this.settings.whileDisconnected;
+  finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
+    if (connection.outbound !== this.outbound || !this.outlives(connection) || isFinal(error)) return;
+    connection.outbound.retire(this, (heir) => {
+      heir.expecting = true;
+      heir.parking = this.settings.whileDisconnected;
+      this.outbound = heir;
+    });
   }
 
   /** Whether another connection will follow this one, as far as one can know while it is still there. */
@@ -152,12 +154,13 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     if (phase.name !== 'connected' || phase.connection !== connection) return;
     const uptime = asyncScheduler.now() - phase.since;
     if (outcome.error !== undefined) noteUptime(outcome.error, uptime);
-    const redials = this.outlives(connection) && outcome.error?.code !== 'ERR_OVERFLOW';
+    const redials = this.outlives(connection) && !isFinal(outcome.error);
     this.lost(outcome.error, uptime, redials);
   }
 
   private start(): void {
-    if (this.outbound.ended) this.outbound = new Outbound(this.settings, this);
+    // One that has a connection is that connection's, which may still be closing.
+    if (this.outbound.ended || this.outbound.attached) this.outbound = new Outbound(this.settings, this);
     if (this.readers.size === 0) this.sources = [];
     this.redial = new Redial(this.settings.reconnect);
     this.outbound.expecting = true;
@@ -309,7 +312,9 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
       case 'connected':
         this.sources = [];
         void phase.connection.close();
-        return;
+        // What that connection can't take any more had to wait for another one, which will not come.
+        if (phase.connection.outbound === this.outbound) return;
+        break;
       case 'connecting':
         phase.dial.abort();
         phase.timer?.unsubscribe();
@@ -319,7 +324,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
         break;
     }
     this.sources = [];
-    const message = 'the client was left while it was not connected';
+    const message = 'the client was left before the value could be written';
     this.outbound.fail(new SocketError('ERR_CLOSED', message, { address: this.address }));
   }
 
@@ -331,4 +336,9 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.state = state;
     for (const watcher of [...this.watchers]) watcher.next(state);
   }
+}
+
+/** Where more was sent than may wait, another connection would not help: the client ends (K4). */
+function isFinal(error: SocketError | undefined): boolean {
+  return error?.code === 'ERR_OVERFLOW';
 }

@@ -104,6 +104,11 @@ export class Outbound implements Flushable {
     return this.state === 'ended';
   }
 
+  /** Whether it has, or had, a connection. */
+  get attached(): boolean {
+    return this.socket !== undefined;
+  }
+
   /** The connection is there: what waits is written first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
@@ -205,8 +210,10 @@ export class Outbound implements Flushable {
   /**
    * Hands over to an Outbound for the next connection: what waits goes with it, whereas a write under way is still the
    * old connection's, which ends its sending side after it (K4).
+   *
+   * @param succeed - is given the new one before anybody is told of anything: who may send again then reaches it
    */
-  retire(owner: OutboundOwner): Outbound {
+  retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
     const heir = new Outbound(this.limits, owner, this.watermark);
     const handed = this.written + this.writing;
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
@@ -215,14 +222,15 @@ export class Outbound implements Flushable {
     heir.state = this.state === 'open' ? 'open' : 'ending';
     heir.senders = rebased(this.senders, handed);
     heir.flushers = rebased(this.flushers, handed);
-    for (const waiter of [...this.senders, ...this.flushers]) if (waiter.offset <= handed) waiter.reject(lost);
+    const left = [...this.senders, ...this.flushers].filter((waiter) => waiter.offset <= handed);
     this.buffer = new SendBuffer();
     this.senders = [];
     this.flushers = [];
     this.watermark = new Watermark(this.limits.highWaterMark);
+    succeed(heir);
+    for (const waiter of left) waiter.reject(lost);
     heir.wakeUp();
     this.complete();
-    return heir;
   }
 
   /** Writes what waits, unless a write is under way; then the FIN, where it is due. */

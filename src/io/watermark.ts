@@ -1,4 +1,4 @@
-import { BehaviorSubject, type Observable } from 'rxjs';
+import { BehaviorSubject, distinctUntilChanged, map, type Observable } from 'rxjs';
 
 /**
  * Whether more may be sent: not over the mark, and again at or under half of it, so that it does not flicker.
@@ -9,6 +9,7 @@ export class Watermark {
   private state = true;
   private closed = false;
   private subject: BehaviorSubject<boolean> | undefined;
+  private observable: Observable<boolean> | undefined;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
@@ -27,11 +28,16 @@ export class Watermark {
 
   /** The current value, then each change; completes when nothing more can be sent. */
   get changes(): Observable<boolean> {
-    if (this.subject === undefined) {
+    if (this.observable === undefined) {
       this.subject = new BehaviorSubject(this.state);
       if (this.closed) this.subject.complete();
+      // Who is told that it is writable may fill it at once: the next one must not be told what is no longer true.
+      this.observable = this.subject.pipe(
+        map(() => this.state),
+        distinctUntilChanged(),
+      );
     }
-    return this.subject;
+    return this.observable;
   }
 
   /** Tells how many bytes wait now. */
