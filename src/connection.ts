@@ -175,8 +175,8 @@ interface Cut {
 
 /** Who keeps a connection: a server or a client. */
 export interface ConnectionKeeper<In, Out> {
-  /** The sending side is about to end, not because the user has completed it. */
-  finishing(connection: SocketConnection<In, Out>): void;
+  /** The sending side is about to end, because of `error` or in order, not because the user has completed it. */
+  finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
   /** Whether what is sent from now on has another connection to go to. */
   outlives(connection: SocketConnection<In, Out>): boolean;
   /** It has ended; `closed` tells it afterwards. */
@@ -200,6 +200,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private peerFinished: Silence | undefined;
   private claim: Subscription | undefined;
   private forced: Subscription | undefined;
+  /** When it is forced to close. */
+  private forcedBy = Infinity;
   private finishes = false;
   private closing: Promise<void> | undefined;
   private cut: Cut | undefined;
@@ -281,7 +283,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   /** As `close`, forced after `limit` ms; 0 means never. */
   closeWithin(limit: number): Promise<void> {
-    this.closing ??= this.startClosing(limit);
+    this.closing ??= this.startClosing();
+    this.forceWithin(limit);
     return this.closing;
   }
 
@@ -396,7 +399,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (this.cut !== undefined || this.outcome !== undefined) return;
     this.cut = { reason, error };
     this.stopTimers();
-    this.keeper.finishing(this);
+    this.keeper.finishing(this, error);
     this.outbound.fail(error);
     this.socket.reset();
   }
@@ -416,18 +419,24 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.outbound.complete();
   }
 
-  private startClosing(limit: number): Promise<void> {
+  private startClosing(): Promise<void> {
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
-    if (limit > 0) {
-      this.forced = asyncScheduler.schedule(() => {
-        this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
-      }, limit);
-    }
     this.claim?.unsubscribe();
     this.finishSending();
     this.inbound.linger();
     return gone;
+  }
+
+  /** The shortest limit holds: a server's shutdown may hurry what was closing at leisure (S7). */
+  private forceWithin(limit: number): void {
+    const due = asyncScheduler.now() + limit;
+    if (limit === 0 || due >= this.forcedBy || this.cut !== undefined || this.outcome !== undefined) return;
+    this.forced?.unsubscribe();
+    this.forcedBy = due;
+    this.forced = asyncScheduler.schedule(() => {
+      this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
+    }, limit);
   }
 
   /** Nobody has read for the whole time since this side emitted the connection. */

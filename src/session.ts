@@ -158,11 +158,13 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   /** What waits is kept for the next connection, if there is to be one (K4). */
-  finishing(connection: SocketConnection<In, Out>): void {
-    if (connection.outbound !== this.outbound || !this.outlives(connection)) return;
-    this.outbound = connection.outbound.retire(this);
-    this.outbound.expecting = true;
-    this.outbound.parking = this.settings.whileDisconnected;
+  finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
+    if (connection.outbound !== this.outbound || !this.outlives(connection) || isFinal(error)) return;
+    connection.outbound.retire(this, (heir) => {
+      heir.expecting = true;
+      heir.parking = this.settings.whileDisconnected;
+      this.outbound = heir;
+    });
   }
 
   /** Whether another connection will follow this one, as far as one can know while it is still there. */
@@ -177,7 +179,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     if (phase.name !== 'connected' || phase.connection !== connection) return;
     const uptime = asyncScheduler.now() - phase.since;
     if (outcome.error !== undefined) noteUptime(outcome.error, uptime);
-    const redials = this.outlives(connection) && outcome.error?.code !== 'ERR_OVERFLOW';
+    const redials = this.outlives(connection) && !isFinal(outcome.error);
     this.lost(outcome.error, uptime, redials);
   }
 
@@ -390,7 +392,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
         phase.over?.unsubscribe();
         break;
     }
-    const message = 'the client was left while it was not connected';
+    const message = 'the client was left before the value could be written';
     this.outbound.fail(new SocketError('ERR_CLOSED', message, { address: this.address }));
   }
 
@@ -402,4 +404,9 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.state = state;
     for (const watcher of [...this.watchers]) watcher.next(state);
   }
+}
+
+/** Where more was sent than may wait, another connection would not help: the client ends (K4). */
+function isFinal(error: SocketError | undefined): boolean {
+  return error?.code === 'ERR_OVERFLOW';
 }

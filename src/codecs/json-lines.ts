@@ -28,12 +28,12 @@ export interface JsonLinesOptions {
  * empty line is no value, so it is refused. An object that has `__proto__` as a name, however it is spelled, is refused
  * in both directions (D6), since whoever copies such an object sets a prototype; in a string it is text like any other.
  * So is what is nested in more than 1,000 arrays and objects, which much code can't walk through without an overflow of
- * its stack. In a line that is neither, reading is equivalent to:
+ * its stack. For all other lines, reading is equivalent to:
  *
  * ```ts
  * function decode(queue: ByteQueue): T | undefined {
  *   const line = lineDecoder.decode(queue); // of lines({ maxLength })
- *   return line === undefined ? undefined : JSON.parse(line);
+ *   return line === undefined ? undefined : (JSON.parse(line) as T);
  * }
  * ```
  *

@@ -8,8 +8,12 @@ import { functionOption, invalidOption } from './options.js';
  * The frames, their limits and their end are those of `codec`. Receiving and sending are equivalent to:
  *
  * ```ts
- * const receive = (queue: ByteQueue) => decode(decoder.decode(queue)); // of codec; where it gives a message
- * const send = (value: D, into: ByteSink) => encoder.encode(encode(value), into);
+ * // decoder and encoder are those of codec
+ * const receive = (queue: ByteQueue): C | undefined => {
+ *   const message = decoder.decode(queue);
+ *   return message === undefined ? undefined : decode(message);
+ * };
+ * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
  * @typeParam A - what `codec` gives

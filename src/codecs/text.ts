@@ -49,10 +49,9 @@ const latin1Decoder: Decoder<string> = {
 /** All that it needs to remember stays in the queue. */
 const utf8Decoder: Decoder<string> = {
   decode(bytes) {
-    const waiting = bytes.peek(bytes.length);
-    const whole = waiting.subarray(0, waiting.length - unfinished(waiting));
+    const whole = wholePart(bytes.peek(bytes.length));
     if (whole.length === 0) return undefined;
-    const valid = isUtf8(whole) ? whole : whole.subarray(0, validLength(whole));
+    const valid = isUtf8(whole) ? whole : validPart(whole);
     if (valid.length === 0) throw new SocketError('ERR_FRAME_INVALID', 'the text is not valid UTF-8');
     bytes.skip(valid.length);
     return decodeUtf8(valid);
@@ -108,15 +107,22 @@ function follows(lead: number, second: number): boolean {
   }
 }
 
-/** How many bytes come before the first that is wrong, up to the end of a character. Needed once: then the stream ends. */
-function validLength(bytes: Buffer): number {
-  let valid = 0;
-  for (let end = bytes.length; valid < end;) {
-    const middle = Math.ceil((valid + end) / 2);
-    const begun = bytes.subarray(0, middle);
-    const length = middle - unfinished(begun);
-    if (isUtf8(begun.subarray(0, length))) valid = length;
+/**
+ * The characters before the first byte that is wrong, given that one is. Bisects, since native code tells validity many
+ * times faster than code that looks at each byte here.
+ */
+function validPart(bytes: Buffer): Buffer {
+  let good = 0;
+  let end = bytes.length - 1;
+  while (good < end) {
+    const middle = Math.ceil((good + end) / 2);
+    if (isUtf8(wholePart(bytes.subarray(0, middle)))) good = middle;
     else end = middle - 1;
   }
-  return valid;
+  return wholePart(bytes.subarray(0, good));
+}
+
+/** All but a character at the end that goes on. */
+function wholePart(bytes: Buffer): Buffer {
+  return bytes.subarray(0, bytes.length - unfinished(bytes));
 }

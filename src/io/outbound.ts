@@ -109,6 +109,11 @@ export class Outbound implements Flushable {
     return this.state === 'ended';
   }
 
+  /** Whether it has, or had, a connection. */
+  get attached(): boolean {
+    return this.socket !== undefined;
+  }
+
   /** The connection is there: what waits is written first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
@@ -213,8 +218,10 @@ export class Outbound implements Flushable {
   /**
    * Hands over to an Outbound for the next connection: what waits goes with it, whereas a write under way is still the
    * old connection's, which ends its sending side after it (K4).
+   *
+   * @param succeed - is given the new one before anybody is told of anything: who may send again then reaches it
    */
-  retire(owner: OutboundOwner): Outbound {
+  retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
     const heir = new Outbound(this.limits, owner, this.watermark);
     const handed = this.written + this.writing;
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
@@ -223,18 +230,18 @@ export class Outbound implements Flushable {
     heir.state = this.state === 'open' ? 'open' : 'ending';
     heir.senders = rebased(this.senders, handed);
     heir.flushers = rebased(this.flushers, handed);
-    const waiters = [...this.senders, ...this.flushers];
+    const waiters = [...this.senders, ...this.flushers].filter((waiter) => waiter.offset <= handed);
     this.buffer = new SendBuffer();
     this.senders = [];
     this.flushers = [];
     this.watermark = new Watermark(this.limits.highWaterMark);
+    succeed(heir);
     for (const waiter of waiters) {
       if (waiter.offset <= this.written) waiter.resolve();
-      else if (waiter.offset <= handed) waiter.reject(lost);
+      else waiter.reject(lost);
     }
     heir.wakeUp();
     this.complete();
-    return heir;
   }
 
   /** Writes at the end of a turn. */
