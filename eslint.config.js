@@ -47,7 +47,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['src/**'],
+    files: ['src/**/*.ts'],
     rules: { 'no-console': 'error' },
   },
   {
@@ -56,7 +56,7 @@ export default defineConfig(
     rules: { '@typescript-eslint/no-deprecated': 'off' },
   },
   {
-    files: ['test/**', 'examples/**'],
+    files: ['test/**/*.ts', 'examples/**/*.ts'],
     rules: {
       // A test may hand a method to a spy, and an async function where a callback is expected.
       '@typescript-eslint/unbound-method': 'off',
@@ -70,5 +70,10 @@ export default defineConfig(
       'rxjs-x/no-ignored-default-value': 'off',
     },
   },
-  { files: ['**/*.js', '**/*.mjs'], languageOptions: { globals: { console: 'readonly', process: 'readonly' } } },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: {
+      globals: { Buffer: 'readonly', console: 'readonly', process: 'readonly', setImmediate: 'readonly' },
+    },
+  },
 );

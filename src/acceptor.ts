@@ -3,7 +3,7 @@ import type { Address } from './address.js';
 import { type Closed, type Connection, type ConnectionKeeper, SocketConnection } from './connection.js';
 import { SocketError } from './errors.js';
 import { type FlowSource, Multicast } from './multicast.js';
-import type { ListenSettings } from './options.js';
+import { duration, type ListenSettings } from './options.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from './transport/transport.js';
 
 /** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */
@@ -105,14 +105,24 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     else this.listener?.hold();
   }
 
+  told(): void {
+    // A server that has ended has nothing to do after that.
+  }
+
   defer(work: () => void): void {
     queueMicrotask(work);
   }
 
   /** Stops accepting, closes every connection within `deadline` ms, and completes (S7). */
-  shutdown(deadline: number = this.settings.closeTimeout): Promise<void> {
-    this.stopping ??= this.stop(deadline);
-    return this.stopping;
+  shutdown(deadline: number | undefined): Promise<void> {
+    try {
+      const limit = duration('deadline', deadline, this.settings.closeTimeout);
+      this.stopping ??= this.stop(limit);
+      return this.stopping;
+    } catch (error) {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
+      return Promise.reject(error);
+    }
   }
 
   private async stop(deadline: number): Promise<void> {

@@ -1,5 +1,6 @@
 import type { ByteQueue, ByteSink, Codec } from './codec.js';
 import { SocketError } from './errors.js';
+import { isWellFormed } from './well-formed.js';
 
 /** The codec of a channel without one: chunks as they come, in either direction. */
 export const bytes: Codec<Buffer, Uint8Array | string> = {
@@ -12,8 +13,11 @@ const chunks = {
     return queue.length === 0 ? undefined : queue.take(queue.head.length);
   },
   encode(value: Uint8Array | string, into: ByteSink): void {
-    if (typeof value === 'string') into.text(value, 'utf8');
-    else if (value instanceof Uint8Array) into.bytes(value);
+    if (typeof value === 'string') {
+      // Joined with what is sent next, half a character would become a whole one, or not, as the turns fall.
+      if (!isWellFormed(value)) throw new SocketError('ERR_FRAME_INVALID', 'the text has a lone surrogate');
+      into.text(value, 'utf8');
+    } else if (value instanceof Uint8Array) into.bytes(value);
     else throw new SocketError('ERR_FRAME_INVALID', 'only bytes and strings can be sent on a channel without a codec');
   },
 };

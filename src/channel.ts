@@ -14,7 +14,7 @@ import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { closedError, type Outbound, type Refusal } from './io/outbound.js';
 import { type FlowSource, Multicast } from './multicast.js';
-import { Sending } from './sending.js';
+import { give, Sending } from './sending.js';
 
 /**
  * Closes the connection behind a Channel gracefully.
@@ -42,6 +42,8 @@ export interface Port {
   ended(channel: Reader, end: 'fin' | SocketError): void;
   /** The channel is about to tell its subscribers that the stream has ended. */
   concluded(channel: Reader): void;
+  /** They know: whoever sends on what the channel gives has had its chance (C7). */
+  told(): void;
   /** What was received can't be decoded: nothing that follows can be understood. */
   corrupted(error: SocketError): void;
   /** Whether there may be another stream after this one. */
@@ -379,13 +381,19 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     return this.multicast.add(subscriber);
   }
 
-  private push(value: Out): Refusal | undefined {
+  /** @internal */
+  [give](value: Out): void {
+    const refusal = this.push(value, true);
+    if (typeof refusal === 'object') this.port.fail(refusal);
+  }
+
+  private push(value: Out, paced = false): Refusal | undefined {
     const { outbound } = this.port;
     if (outbound !== this.outbound) {
       this.outbound = outbound;
       this.encoder = this.codec.encoder();
     }
-    return outbound.push(this.encoder, value);
+    return outbound.push(this.encoder, value, paced);
   }
 }
 
@@ -454,6 +462,10 @@ class View<T> implements FlowSource<T>, Reader {
   toggled(flowing: boolean): void {
     // The reading stops when what waits is over its bound, and goes on when a frame is asked for.
     if (!flowing) this.port.inbound?.slacken();
+  }
+
+  told(): void {
+    this.port.told();
   }
 
   defer(work: () => void): void {

@@ -1,4 +1,4 @@
-import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable, type Subscription } from 'rxjs';
+import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable } from 'rxjs';
 import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
@@ -6,6 +6,7 @@ import { SocketError } from './errors.js';
 import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import { Silence } from './io/silence.js';
+import { Timer } from './io/timer.js';
 import type { ConnectionSettings } from './options.js';
 import type { TlsInfo } from './transport/tls.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
@@ -198,8 +199,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly keeper: ConnectionKeeper<In, Out>;
   private peerFinished: Silence | undefined;
-  private claim: Subscription | undefined;
-  private forced: Subscription | undefined;
+  private claim: Timer | undefined;
+  private forced: Timer | undefined;
   /** When it is forced to close. */
   private forcedBy = Infinity;
   private finishes = false;
@@ -222,11 +223,14 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.outbound = outbound ?? new Outbound(settings, this);
     this.outbound.owner = this;
     if (settings.idleTimeout > 0) {
-      this.idle = new Silence(settings.idleTimeout, () => {
-        this.fail(
-          new SocketError('ERR_TIMEOUT_IDLE', `nothing was received or written for ${settings.idleTimeout} ms`),
-        );
-      });
+      this.idle = new Silence(
+        settings.idleTimeout,
+        () => {
+          const message = `nothing was received or written for ${settings.idleTimeout} ms`;
+          this.fail(new SocketError('ERR_TIMEOUT_IDLE', message));
+        },
+        () => this.outbound.written,
+      );
     }
   }
 
@@ -271,9 +275,9 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.idle?.start();
     const { claimTimeout } = this.settings;
     if (claimTimeout > 0 && !this.inbound.claimed) {
-      this.claim = asyncScheduler.schedule(() => {
+      this.claim = new Timer(claimTimeout, () => {
         this.unclaimed(claimTimeout);
-      }, claimTimeout);
+      });
     }
   }
 
@@ -329,6 +333,9 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     }
     this.inbound.detach(channel);
     channel.conclude(end);
+  }
+
+  told(): void {
     this.closeUnread();
     this.endWithPeer();
   }
@@ -357,18 +364,19 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   finished(): void {
+    const { unread } = this.inbound;
     this.inbound.finish('fin');
-    this.endWithPeer();
+    if (unread) this.endWithPeer();
     if (this.outbound.ended || this.outcome !== undefined) return;
     const { halfOpenTimeout } = this.settings;
-    this.peerFinished = new Silence(halfOpenTimeout, () => {
-      this.fail(
-        new SocketError(
-          'ERR_TIMEOUT_HALF_OPEN',
-          `nothing was written for ${halfOpenTimeout} ms after the peer finished`,
-        ),
-      );
-    });
+    this.peerFinished = new Silence(
+      halfOpenTimeout,
+      () => {
+        const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
+        this.fail(new SocketError('ERR_TIMEOUT_HALF_OPEN', message));
+      },
+      () => this.outbound.written,
+    );
     this.peerFinished.start();
   }
 
@@ -434,9 +442,9 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (limit === 0 || due >= this.forcedBy || this.cut !== undefined || this.outcome !== undefined) return;
     this.forced?.unsubscribe();
     this.forcedBy = due;
-    this.forced = asyncScheduler.schedule(() => {
+    this.forced = new Timer(limit, () => {
       this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
-    }, limit);
+    });
   }
 
   /** Nobody has read for the whole time since this side emitted the connection. */

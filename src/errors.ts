@@ -54,6 +54,7 @@ export type SystemErrorCode =
   | 'EADDRINUSE'
   | 'EADDRNOTAVAIL'
   | 'EAFNOSUPPORT'
+  | 'EAGAIN'
   | 'EAI_AGAIN'
   | 'EBADF'
   | 'ECONNABORTED'
@@ -175,6 +176,7 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
   EADDRINUSE: true,
   EADDRNOTAVAIL: true,
   EAFNOSUPPORT: true,
+  EAGAIN: true,
   EAI_AGAIN: true,
   EBADF: true,
   ECONNABORTED: true,

@@ -194,15 +194,26 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
     op7: OperatorFunction<F, G>,
     op8: OperatorFunction<G, H>,
     op9: OperatorFunction<H, I>,
+  ): Flow<I>;
+  override pipe<A, B, C, D, E, F, G, H, I>(
+    op1: OperatorFunction<T, A>,
+    op2: OperatorFunction<A, B>,
+    op3: OperatorFunction<B, C>,
+    op4: OperatorFunction<C, D>,
+    op5: OperatorFunction<D, E>,
+    op6: OperatorFunction<E, F>,
+    op7: OperatorFunction<F, G>,
+    op8: OperatorFunction<G, H>,
+    op9: OperatorFunction<H, I>,
     ...more: OperatorFunction<any, any>[]
-  ): Flow<any>;
-  override pipe(...operators: OperatorFunction<any, any>[]): Flow<any> {
+  ): Flow<unknown>;
+  override pipe(...operators: OperatorFunction<any, any>[]): Flow<unknown> {
     return operators.reduce<unknown>((source, operator) => {
       const result: unknown = operator(source as Observable<any>);
       // An operator that was written as `source => new Observable(...)` derives through no lift.
       const isPlain = result instanceof Observable && result.constructor === Observable;
       return isPlain ? new DerivedFlow<any>(this, result) : result;
-    }, this) as Flow<any>;
+    }, this) as Flow<unknown>;
   }
 }
 

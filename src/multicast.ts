@@ -11,6 +11,8 @@ export interface FlowSource<T> {
   stopped(): void;
   /** The Flow was held, or all its Holds were released. */
   toggled(flowing: boolean): void;
+  /** The subscribers have been told that the Flow has ended. */
+  told(): void;
   /** Runs `work` soon, but not within this call. */
   defer(work: () => void): void;
 }
@@ -122,6 +124,7 @@ export class Multicast<T> {
     const subscribers = this.subscribers;
     this.subscribers = nobody;
     for (const subscriber of subscribers) notify(subscriber, outcome);
+    this.source.told();
   }
 
   private remove(subscriber: Subscriber<T>): void {

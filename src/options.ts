@@ -1,7 +1,7 @@
 import type { RetryConfig } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
-import { SocketError } from './errors.js';
+import { shown, SocketError } from './errors.js';
 import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
 
@@ -147,6 +147,34 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }
 
+/** Every option there is: what `listen` and `connect` share is often kept in one object, with what only one of them has. */
+const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOptions>([
+  'codec',
+  'highWaterMark',
+  'maxBuffered',
+  'overflow',
+  'idleTimeout',
+  'halfOpen',
+  'halfOpenTimeout',
+  'closeTimeout',
+  'claimTimeout',
+  'noDelay',
+  'keepAlive',
+  'transport',
+  'backlog',
+  'acceptQueue',
+  'maxConnections',
+  'mode',
+  'stale',
+  'reusePort',
+  'tls',
+  'proxyProtocol',
+  'handshakeTimeout',
+  'connectTimeout',
+  'reconnect',
+  'whileDisconnected',
+]);
+
 /** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
 export interface ConnectionSettings<In, Out> {
   readonly codec: Codec<In, Out>;
@@ -186,6 +214,7 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
 /** Checks the options of `listen` and fills in the defaults (A5). */
 export function listenSettings<In, Out>(options: ListenOptions<In, Out>): ListenSettings<In, Out> {
   assertObject(options);
+  assertKnown(options);
   return {
     ...connectionSettings(options, true),
     backlog: count('backlog', options.backlog, 4_096),
@@ -203,6 +232,7 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
 /** Checks the options of `connect` and fills in the defaults (A5). */
 export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): ConnectSettings<In, Out> {
   assertObject(options);
+  assertKnown(options);
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
@@ -216,7 +246,7 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
 export function transportOf(options: { readonly transport?: Transport }, otherwise: Transport): Transport {
   const transport: unknown = options.transport;
   if (transport === undefined) return otherwise;
-  if (!hasMethods(transport, 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
+  if (!hasMethods(transport, 'checkListen', 'checkConnect', 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
   return transport as Transport;
 }
 
@@ -267,7 +297,7 @@ function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {
 }
 
 /** A timer of 2³¹ ms and more would fire at once. */
-function duration(name: string, value: number | undefined, otherwise: number): number {
+export function duration(name: string, value: number | undefined, otherwise: number): number {
   if (value === undefined) return otherwise;
   if (typeof value !== 'number' || !(value >= 0 && value < 2 ** 31)) {
     throw invalid(name, value, 'a number of milliseconds from 0 (never) to under 2^31');
@@ -312,11 +342,20 @@ function assertObject(options: unknown): void {
     throw invalid('options', options, 'an object');
 }
 
+/** An option that is passed over in silence may be the one that was to make it safe. */
+function assertKnown(options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !names.has(name)) {
+      throw new SocketError('ERR_OPTION_INVALID', `${name} is no option in this version`);
+    }
+  }
+}
+
 function hasMethods(value: unknown, ...names: string[]): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
 }
 
 function invalid(name: string, value: unknown, wanted: string): SocketError {
-  return new SocketError('ERR_OPTION_INVALID', `${name} must be ${wanted}, not ${String(value)}`);
+  return new SocketError('ERR_OPTION_INVALID', `${name} must be ${wanted}, not ${shown(value)}`);
 }

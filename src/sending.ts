@@ -13,6 +13,11 @@ import type { Grip } from './hold.js';
 import { closedError, type Outbound } from './io/outbound.js';
 import { pacedFrom } from './pulled-flow.js';
 
+/**
+ * Has a Channel send what comes from a source that is held while the Channel is not writable.
+ */
+export const give: unique symbol = Symbol('rxjs-sockets.give');
+
 /** One `sendFrom` under way: the source is held, or not pulled, while the channel is not writable (C5). */
 export class Sending<T> implements Observer<T>, Unsubscribable {
   private readonly channel: Channel<any, T>;
@@ -52,7 +57,8 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
   }
 
   next(value: T): void {
-    this.channel.next(value);
+    if (this.grip === undefined) this.channel.next(value);
+    else this.channel[give](value);
   }
 
   error(reason: unknown): void {

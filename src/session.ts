@@ -7,13 +7,14 @@ import { type Closed, type ConnectionKeeper, SocketConnection } from './connecti
 import { SocketError, systemError } from './errors.js';
 import { type Inbound, readAhead, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
+import { Timer } from './io/timer.js';
 import type { ConnectSettings } from './options.js';
 import { Redial } from './redial.js';
 import type { Dial, DialEvents, Transport, TransportSocket } from './transport/transport.js';
 
 type Phase<In, Out> =
   | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Subscription | undefined }
+  | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Timer | undefined }
   | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out>; readonly since: number }
   | { readonly name: 'waiting'; over: Subscription | undefined };
 
@@ -118,6 +119,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     }
   }
 
+  told(): void {
+    this.sources[0]?.connection.told();
+  }
+
   corrupted(error: SocketError): void {
     this.sources[0]?.connection.corrupted(error);
   }
@@ -211,8 +216,16 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.outbound.expecting = true;
     const { early } = this;
     this.early = undefined;
-    this.dial();
-    if (early !== undefined) this.giveUp(early);
+    if (early === undefined) this.dial();
+    else this.failEarly(early);
+  }
+
+  /** What went wrong beforehand is told as the end of an attempt that is not made. */
+  private failEarly(error: SocketError): void {
+    const phase: Phase<In, Out> = { name: 'connecting', dial: { abort: () => undefined }, timer: undefined };
+    this.phase = phase;
+    this.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
+    if (this.phase === phase) this.lost(error, -1, false);
   }
 
   private dial(): void {
@@ -231,12 +244,12 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     const timer =
       connectTimeout === 0
         ? undefined
-        : asyncScheduler.schedule(() => {
+        : new Timer(connectTimeout, () => {
             dial.abort();
             const where = formatAddress(this.address);
             const message = `no connection to ${where} within ${connectTimeout} ms`;
             this.failed(new SocketError('ERR_TIMEOUT_CONNECT', message, { address: this.address }));
-          }, connectTimeout);
+          });
     const phase: Phase<In, Out> = { name: 'connecting', dial, timer };
     this.phase = phase;
     this.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });

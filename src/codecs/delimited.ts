@@ -2,7 +2,8 @@ import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import { messageSize } from './message.js';
 import { codecOptions, invalidOption, maxLengthOption } from './options.js';
-import { decodeUtf8, isWellFormed } from './utf8.js';
+import { isWellFormed } from '../well-formed.js';
+import { decodeUtf8 } from './utf8.js';
 
 /**
  * Sets how long {@link delimited} messages may be.

@@ -1,5 +1,5 @@
 import { SocketError, shown } from '../errors.js';
-import { isWellFormed } from './utf8.js';
+import { isWellFormed } from '../well-formed.js';
 
 /**
  * Gives how many bytes a message has: bytes, or text in UTF-8.

@@ -115,6 +115,7 @@ export class Inbound {
 
   /** Drops what waits and tells every reader at once. */
   abort(error: SocketError): void {
+    this.mode = 'discarding';
     this.queue.clear();
     this.end = error;
     const readers = this.readers;

@@ -36,6 +36,11 @@ const encoded: Encoder<Uint8Array> = {
   },
 };
 
+/** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
+const largestWrite = 65_536;
+/** A part has half the high-water mark, so that the last but one being taken means that there is room; but not less. */
+const smallestPart = 16_384;
+
 /** Somebody who waits for the kernel to have taken everything up to `offset`. */
 interface Waiter {
   readonly offset: number;
@@ -48,8 +53,6 @@ interface Waiter {
  * a write is under way they wait, and the next write takes them all (C3, C4).
  */
 export class Outbound implements Flushable {
-  /** How many bytes the transport has taken. */
-  written = 0;
   /** How many values `overflow: 'drop'` has dropped. */
   dropped = 0;
   /** While a connection is being dialled: `send` then waits for it (K7). */
@@ -64,8 +67,14 @@ export class Outbound implements Flushable {
   private readonly limits: OutboundLimits;
   private buffer = new SendBuffer();
   private socket: TransportSocket | undefined;
+  /** The size of the writes that are done. */
+  private done = 0;
   /** The size of the write under way. */
   private writing = 0;
+  private reached = 0;
+  /** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
+  private parts: Uint8Array[][] = [];
+  private partsSize = 0;
   private queued = false;
   /** Who has published values that were not yet given to this connection. */
   private awaited: Publisher | undefined;
@@ -91,7 +100,14 @@ export class Outbound implements Flushable {
 
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
-    return this.buffer.size + this.unsent;
+    return this.buffer.size + this.partsSize + this.unsent;
+  }
+
+  /** How many bytes the transport has taken, those of the write under way among them. */
+  get written(): number {
+    // A socket that is gone doesn't tell any more how far it had come.
+    this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
+    return this.reached;
   }
 
   /** Whether nothing more can be sent. */
@@ -121,8 +137,12 @@ export class Outbound implements Flushable {
     this.flush();
   }
 
-  /** Encodes `value` and has it written at the end of the turn, or says why not. */
-  push<T>(encoder: Encoder<T>, value: T): Refusal | undefined {
+  /**
+   * Encodes `value` and has it written at the end of the turn, or says why not.
+   *
+   * @param paced - whether the source waits while the channel is not writable: what it gives otherwise is always taken
+   */
+  push<T>(encoder: Encoder<T>, value: T, paced = false): Refusal | undefined {
     if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return 'closed';
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
@@ -136,7 +156,7 @@ export class Outbound implements Flushable {
     }
     const mark = this.watermark.mark;
     const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
-    if (buffer.sizeAtMost + this.writing > limit && !this.fits()) return 'overflow';
+    if (buffer.sizeAtMost + this.partsSize + this.writing > limit && !this.fits(paced)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -181,7 +201,7 @@ export class Outbound implements Flushable {
 
   /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
-    if (this.writing + this.buffer.size === 0) resolve();
+    if (this.writing + this.partsSize + this.buffer.size === 0) resolve();
     else this.flushers.push({ offset: this.accepted, resolve, reject });
   }
 
@@ -202,10 +222,11 @@ export class Outbound implements Flushable {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.state = 'ended';
-    // Of the write under way the kernel may have taken a part.
-    this.written += this.writing - this.unsent;
+    this.done = this.written;
     this.writing = 0;
     this.buffer.clear(false);
+    this.parts = [];
+    this.partsSize = 0;
     this.watermark.close();
     for (const list of [this.senders, this.flushers]) {
       for (const waiter of list.splice(0)) {
@@ -223,7 +244,7 @@ export class Outbound implements Flushable {
    */
   retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
     const heir = new Outbound(this.limits, owner, this.watermark);
-    const handed = this.written + this.writing;
+    const handed = this.done + this.writing + this.partsSize;
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
     heir.buffer = this.buffer;
     heir.dropped = this.dropped;
@@ -259,15 +280,9 @@ export class Outbound implements Flushable {
     this.queued = false;
     const socket = this.socket;
     if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
-    const size = this.buffer.size;
-    if (size > 0) {
-      this.writing = size;
-      if (this.buffer.writeTo(socket)) {
-        this.writing = 0;
-        this.written += size;
-        this.owner.progressed();
-      }
-    }
+    const before = this.done;
+    while (this.writing === 0 && this.writeNext(socket));
+    if (this.done > before) this.owner.progressed();
     // Not while a write is under way: a socket that is ending can't be reset any more.
     if (this.state === 'ending' && this.writing === 0) {
       this.state = 'ended';
@@ -275,9 +290,27 @@ export class Outbound implements Flushable {
     }
   }
 
+  /** Writes what may go at once; gives whether there was anything. */
+  private writeNext(socket: TransportSocket): boolean {
+    const size = this.buffer.size;
+    if (this.parts.length === 0 && size > largestWrite) {
+      this.parts = this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
+      this.partsSize = size;
+    }
+    const part = this.parts.shift();
+    if (part === undefined && size === 0) return false;
+    this.writing = part === undefined ? size : sizeOf(part);
+    if (part !== undefined) this.partsSize -= this.writing;
+    if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part)) {
+      this.done += this.writing;
+      this.writing = 0;
+    }
+    return true;
+  }
+
   /** The transport has taken the whole write. */
   taken(): void {
-    this.written += this.writing;
+    this.done += this.writing;
     this.writing = 0;
     this.owner.progressed();
     this.write();
@@ -297,11 +330,11 @@ export class Outbound implements Flushable {
 
   /** The offset in the stream of the end of what was accepted. */
   private get accepted(): number {
-    return this.written + this.writing + this.buffer.size;
+    return this.done + this.writing + this.partsSize + this.buffer.size;
   }
 
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
-  private fits(): boolean {
+  private fits(paced: boolean): boolean {
     const { maxBuffered, overflow } = this.limits;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
     if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) {
@@ -309,7 +342,8 @@ export class Outbound implements Flushable {
       this.flush();
       return true;
     }
-    if (this.bufferedBytes > maxBuffered && this.buffer.sizeAtMark + this.unsent > 0) {
+    const taken = paced && this.watermark.writable;
+    if (this.bufferedBytes > maxBuffered && !taken && this.buffer.sizeAtMark + this.partsSize + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else
@@ -330,7 +364,8 @@ export class Outbound implements Flushable {
 
   private wakeUp(): void {
     this.watermark.update(this.bufferedBytes);
-    if (this.senders.length > 0) this.wake(this.senders, this.watermark.writable);
+    // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
+    if (this.senders.length > 0 && (this.watermark.writable || this.closed)) this.wake(this.senders, !this.closed);
     if (this.flushers.length > 0) this.wake(this.flushers, false);
   }
 
@@ -343,6 +378,12 @@ function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
   return waiters
     .filter((waiter) => waiter.offset > handed)
     .map((waiter) => ({ ...waiter, offset: waiter.offset - handed }));
+}
+
+function sizeOf(pieces: readonly Uint8Array[]): number {
+  let size = 0;
+  for (const piece of pieces) size += piece.length;
+  return size;
 }
 
 function encodeError(cause: unknown): SocketError {

@@ -177,6 +177,30 @@ export class SendBuffer implements ByteSink {
     return all;
   }
 
+  /** Gives all in parts of at most `limit` bytes each, and is empty afterwards. */
+  takeParts(limit: number): Uint8Array[][] {
+    this.sealText();
+    this.sealSlab();
+    const parts: Uint8Array[][] = [];
+    let part: Uint8Array[] = [];
+    let room = 0;
+    for (const piece of this.pieces) {
+      for (let start = 0; start < piece.length;) {
+        if (room === 0) {
+          part = [];
+          parts.push(part);
+          room = Math.floor(limit);
+        }
+        const slice = piece.subarray(start, start + room);
+        part.push(slice);
+        start += slice.length;
+        room -= slice.length;
+      }
+    }
+    this.clear(false);
+    return parts;
+  }
+
   /** Forgets everything; the slabs serve again only where nobody reads them any more. */
   clear(reusable: boolean): void {
     if (reusable) for (const slab of this.slabs) returnSlab(slab);

@@ -1,4 +1,5 @@
-import { asyncScheduler, type Subscription } from 'rxjs';
+import { asyncScheduler } from 'rxjs';
+import { Timer } from './timer.js';
 
 /**
  * Tells when nothing has happened for a given time. It costs a clock reading whenever something happens, and one timer
@@ -7,28 +8,32 @@ import { asyncScheduler, type Subscription } from 'rxjs';
 export class Silence {
   private readonly limit: number;
   private readonly expired: () => void;
-  private timer: Subscription | undefined;
+  private readonly count: () => number;
+  private counted = 0;
+  private timer: Timer | undefined;
   private last = 0;
 
   /**
    * @param limit - how long, in ms; 0 means never
    * @param expired - called once, when it was silent for so long
+   * @param count - changes with what happens without a call of `interrupt`, and is looked at before it expires
    */
-  constructor(limit: number, expired: () => void) {
+  constructor(limit: number, expired: () => void, count: () => number) {
     this.limit = limit;
     this.expired = expired;
+    this.count = count;
   }
 
   /** Begins to wait. */
   start(): void {
     if (this.limit === 0 || this.timer !== undefined) return;
-    this.last = asyncScheduler.now();
+    this.note();
     this.wait(this.limit);
   }
 
   /** Something has happened. */
   interrupt(): void {
-    if (this.timer !== undefined) this.last = asyncScheduler.now();
+    if (this.timer !== undefined) this.note();
   }
 
   stop(): void {
@@ -36,8 +41,14 @@ export class Silence {
     this.timer = undefined;
   }
 
+  private note(): void {
+    this.last = asyncScheduler.now();
+    this.counted = this.count();
+  }
+
   private wait(delay: number): void {
-    this.timer = asyncScheduler.schedule(() => {
+    this.timer = new Timer(delay, () => {
+      if (this.count() !== this.counted) this.note();
       const left = this.last + this.limit - asyncScheduler.now();
       if (left > 0) {
         this.wait(left);
@@ -45,6 +56,6 @@ export class Silence {
       }
       this.timer = undefined;
       this.expired();
-    }, delay);
+    });
   }
 }

@@ -24,7 +24,8 @@ import { type Channel, finished, lingering } from '../channel.js';
  * @param a - one side
  * @param b - the other side, which sends what `a` receives and receives what `a` sends
  * @returns a cold Observable: nothing is relayed before it is subscribed to
- * @emits no value; completes once both directions have ended (K6)
+ * @emits no value; completes once both directions have ended (K6). Where the sending side of one has ended in order before
+ * that, as without `halfOpen`, what the other still sends is read and dropped, and that one is closed gracefully at the end
  * @throws none; fails with the error of the side that has failed, after both were destroyed (K6)
  * @backpressure each side is held while the other isn't writable: at most `highWaterMark` and one value wait on each
  * @teardown stops both directions and leaves both channels open

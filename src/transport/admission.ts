@@ -1,9 +1,9 @@
 import type net from 'node:net';
 import type tls from 'node:tls';
-import { asyncScheduler, type Subscription } from 'rxjs';
 import type { Address } from '../address.js';
 import { SocketError } from '../errors.js';
 import { ChunkQueue } from '../io/byte-queue.js';
+import { Timer } from '../io/timer.js';
 import { parseProxyHeader } from '../proxy/header.js';
 import type { TlsAcceptor } from './tls.js';
 
@@ -80,7 +80,7 @@ class Entrance {
   private readonly events: AdmissionEvents;
   private readonly queue = new ChunkQueue();
   private remote: Address;
-  private timer: Subscription | undefined;
+  private timer: Timer | undefined;
   private ended = false;
 
   constructor(raw: net.Socket, remote: Address, rules: AdmissionRules, events: AdmissionEvents) {
@@ -93,10 +93,10 @@ class Entrance {
   begin(): void {
     const { handshakeTimeout, trusted } = this.rules;
     if (handshakeTimeout > 0) {
-      this.timer = asyncScheduler.schedule(() => {
+      this.timer = new Timer(handshakeTimeout, () => {
         const message = `the handshake was not over within ${handshakeTimeout} ms`;
         this.refuse(new SocketError('ERR_TIMEOUT_HANDSHAKE', message, { address: this.remote }));
-      }, handshakeTimeout);
+      });
     }
     if (trusted === undefined) this.secure();
     else if (trusted(this.remote)) this.readHeader();

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
@@ -7,10 +7,25 @@ import { SocketError, systemError } from '../errors.js';
 export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;
   const error = systemError(cause, action, address);
-  if (address.transport !== 'unix' || error.code !== 'EACCES') return error;
+  if (address.transport !== 'unix' || address.path.startsWith('\0')) return error;
+  if (error.code === 'EADDRINUSE' && isOther(address.path)) {
+    return new SocketError('ERR_NOT_A_SOCKET', `${action}: the file that stands there is no socket`, {
+      address,
+      cause,
+    });
+  }
+  if (error.code === 'EADDRINUSE') {
+    const hint = 'if no server listens there any more, remove the file';
+    return new SocketError('EADDRINUSE', `${error.message}; ${hint}`, { address, cause });
+  }
   const folder = dirname(address.path);
-  if (address.path.startsWith('\0') || !isMissing(folder)) return error;
+  if (error.code !== 'EACCES' || !isMissing(folder)) return error;
   return new SocketError('ENOENT', `${action}: ENOENT (there is no folder ${folder})`, { address, cause });
+}
+
+/** Whether something stands at `path` that is no socket: a file, a folder, a symbolic link. */
+function isOther(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false;
 }
 
 function isMissing(path: string): boolean {

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type net from 'node:net';
-import { asyncScheduler, type Subscription } from 'rxjs';
 import { SocketError, systemError } from '../errors.js';
+import { Timer } from '../io/timer.js';
 
 /** How many descriptors are left to the rest of the process before a listener stops accepting. */
 const reserve = 8;
@@ -27,7 +27,7 @@ export class DescriptorWatch {
   isShort = false;
   private readonly events: DescriptorEvents;
   private readonly limit = softLimit();
-  private timer: Subscription | undefined;
+  private timer: Timer | undefined;
 
   constructor(events: DescriptorEvents) {
     this.events = events;
@@ -50,9 +50,9 @@ export class DescriptorWatch {
 
   private watch(interval: number): void {
     this.timer?.unsubscribe();
-    this.timer = asyncScheduler.schedule(() => {
+    this.timer = new Timer(interval, () => {
       this.look();
-    }, interval);
+    });
   }
 
   private look(): void {

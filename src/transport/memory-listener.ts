@@ -8,6 +8,8 @@ import type { Listener, ListenerEvents, TransportSocket } from './transport.js';
 export interface Dialler {
   readonly name: Address;
   connected(socket: TransportSocket): void;
+  /** The listener has been closed before there was room. */
+  refused(): void;
 }
 
 /** A name in memory with its queue of clients: as with a kernel's, they are connected before they are accepted. */
@@ -58,6 +60,14 @@ export class MemoryListener implements Listener {
     this.closed = true;
     this.onClose();
     for (const socket of this.queue.splice(0)) socket.reset();
+    if (this.diallers.size > 0) asapScheduler.schedule(() => this.refuse());
+  }
+
+  private refuse(): void {
+    for (const dialler of this.diallers) {
+      this.diallers.delete(dialler);
+      dialler.refused();
+    }
   }
 
   /** Connects as many as the queue has room for. */

@@ -11,6 +11,7 @@ import type {
   ListenerEvents,
   ListenerOptions,
   Transport,
+  TransportSocket,
 } from './transport.js';
 
 /** Where the ports of `tcp` addresses with port 0, and of dialling ends, are taken from, as on Linux. */
@@ -56,14 +57,15 @@ export class MemoryTransport implements Transport {
 
   connect(address: Address, _options: DialOptions, events: DialEvents): Dial {
     let abort: (() => void) | undefined;
+    const refused = (): void => {
+      const message = `connect to ${formatAddress(address)}: ECONNREFUSED (nobody listens there)`;
+      events.failed(new SocketError('ECONNREFUSED', message, { address }));
+    };
     const dialling = asapScheduler.schedule(() => {
       const listener = this.listeners.get(formatAddress(address));
-      if (listener === undefined) {
-        const where = formatAddress(address);
-        events.failed(
-          new SocketError('ECONNREFUSED', `connect to ${where}: ECONNREFUSED (nobody listens there)`, { address }),
-        );
-      } else abort = listener.enqueue({ name: this.dialler(address), connected: (socket) => events.connected(socket) });
+      const connected = (socket: TransportSocket): void => events.connected(socket);
+      if (listener === undefined) refused();
+      else abort = listener.enqueue({ name: this.dialler(address), connected, refused });
     });
     return {
       abort(): void {

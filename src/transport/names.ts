@@ -7,13 +7,12 @@ export function localName(socket: net.Socket, unix: Address): Address {
   return tcpName(socket.localAddress, socket.localPort);
 }
 
-/** The name of the other end, which is `dialled` where this end has dialled it. */
-export function remoteName(socket: net.Socket, dialled?: Address): Address {
-  if (dialled?.transport === 'unix') return dialled;
-  if (socket.remoteAddress === undefined && dialled !== undefined) return dialled;
-  return socket.remoteAddress === undefined
-    ? { transport: 'unix', path: '' }
-    : tcpName(socket.remoteAddress, socket.remotePort);
+/** The name of the other end, which is `dialled` where this end has dialled it, or has come to a server at `bound`. */
+export function remoteName(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
+  if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
+  // A peer that has gone before it could be asked tells no address, whatever it came over.
+  if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return { transport: 'unix', path: '' };
+  return tcpName(socket.remoteAddress, socket.remotePort);
 }
 
 /** The name that a server got: with the port that the kernel chose, say. An inherited unix socket does not tell its path. */

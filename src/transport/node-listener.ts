@@ -91,7 +91,7 @@ export class NodeListener implements Listener {
         return;
       }
       this.descriptors.accepted(socket);
-      this.admission.admit(socket, remoteName(socket));
+      this.admission.admit(socket, remoteName(socket, undefined, address));
     });
     server.on('error', (cause) => {
       if (!server.listening) this.failed(cause);

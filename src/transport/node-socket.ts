@@ -3,12 +3,18 @@ import type { TLSSocket } from 'node:tls';
 import type { Address } from '../address.js';
 import { type SocketError, systemError } from '../errors.js';
 import { Turn } from '../io/turn.js';
+import { hiddenReset } from './hidden-reset.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { SocketEvents, TransportSocket } from './transport.js';
 
 const nodeTurn = new Turn(
   (work) => {
-    process.nextTick(work);
+    // What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it.
+    process.nextTick(() => {
+      queueMicrotask(() => {
+        process.nextTick(work);
+      });
+    });
   },
   (work) => {
     setImmediate(work);
@@ -86,7 +92,13 @@ export class NodeSocket implements TransportSocket {
       events.received(chunk);
     });
     socket.on('end', () => {
-      events.finished();
+      const reset = this.tls === undefined ? hiddenReset(socket) : undefined;
+      if (reset === undefined) {
+        events.finished();
+        return;
+      }
+      this.failure ??= reset;
+      socket.destroy();
     });
     socket.resume();
   }

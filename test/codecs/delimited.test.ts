@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { delimited, type DelimitedOptions } from '../../src/codecs/delimited.js';
-import { isWellFormed } from '../../src/codecs/utf8.js';
+import { isWellFormed } from '../../src/well-formed.js';
 import type { SocketErrorCode } from '../../src/errors.js';
 import { ChunkQueue } from '../../src/io/byte-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';

@@ -10,7 +10,6 @@ import {
   repeat,
   retry,
   take,
-  takeWhile,
   timer,
   toArray,
 } from 'rxjs';
@@ -30,7 +29,7 @@ import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { settled } from '../support/peer.js';
-import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp } from '../support/places.js';
+import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp, unix } from '../support/places.js';
 import { readAll } from '../support/raw.js';
 import { Recording } from '../support/recording.js';
 import { until } from '../support/turns.js';
@@ -95,7 +94,7 @@ const discard = (connection: Connection): void => {
   connection.bytes.subscribe({ error: () => undefined });
 };
 
-const statuses = <In, Out>(recording: Recording<ConnectionState<In, Out>>): string[] =>
+const statuses = (recording: Recording<{ readonly status: string }>): string[] =>
   recording.values.map(({ status }) => status);
 
 const whenConnected = <In, Out>(client: Observable<ConnectionState<In, Out>>): Promise<Connection<In, Out>> =>
@@ -181,7 +180,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await end).toMatchObject({ reason: 'finished' });
   });
 
-  it('K1: whoever subscribes after the last has left gets a new connection', async () => {
+  it('K8: whoever subscribes after the last has left gets a new connection', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     for (let round = 1; round <= 3; round++) {
@@ -196,7 +195,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 3);
   });
 
-  it('K1: each connection has a decoder and an encoder of its own', async () => {
+  it('K8: each connection has a decoder and an encoder of its own', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
       // An unfinished frame, for a connection that ends before the rest comes.
@@ -274,7 +273,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toBe('complete');
   });
 
-  it('C5: `send` resolves once the connection is there', async () => {
+  it('K9: `send` resolves once the connection is there', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const order: string[] = [];
@@ -282,6 +281,88 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await client.data.send('x').then(() => order.push('sent'));
     expect(order).toEqual(['connecting', 'connected', 'sent']);
     watching.unsubscribe();
+  });
+
+  it('K9: `send` resolves at once while nobody has subscribed', async () => {
+    const { address } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    await client.data.send('waits');
+    expect(client.data.bufferedBytes).toBe(6);
+    expect(await firstValueFrom(client.data)).toBe('waits');
+  });
+
+  it('K8: what is sent between the end and the next subscription is ignored', async () => {
+    const { address } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    client.data.next('first');
+    expect(await firstValueFrom(client.data)).toBe('first');
+    client.data.next('in between');
+    await expect(client.data.send('too')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    const line = firstValueFrom(client.data);
+    client.data.next('second');
+    expect(await line).toBe('second');
+  });
+
+  it.each([
+    ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
+    ['its states', (client: Client<Buffer, string>) => client.subscribe()],
+  ])(
+    'C7: with halfOpen the sending side goes on after the FIN, for whoever was subscribed to %s',
+    async (_what, subscribe) => {
+      const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+      const client = dial<Buffer, string>(address, { halfOpen: true });
+      const ended = firstValueFrom(client.data, { defaultValue: 'complete' });
+      const subscription = subscribe(client);
+      expect(await ended).toBe('complete');
+      await settled();
+      expect(client.data.closed).toBe(false);
+      await client.data.send('still ');
+      client.data.next('there');
+      client.data.complete();
+      const received = await firstValueFrom((accepted[0] as Connection).bytes.pipe(toArray()));
+      expect(Buffer.concat(received).toString()).toBe('still there');
+      subscription.unsubscribe();
+    },
+  );
+
+  it('K8: what is half-open is closed when the client is subscribed to anew', async () => {
+    const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+    const client = dial(address, { halfOpen: true });
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.next('for the first');
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.next('for the second');
+    client.data.complete();
+    await until(() => accepted.length === 2);
+    const received = accepted.map((connection) => firstValueFrom(connection.bytes.pipe(toArray())));
+    const texts = (await Promise.all(received)).map((chunks) => Buffer.concat(chunks).toString());
+    expect(texts).toEqual(['for the first', 'for the second']);
+  });
+
+  it('C8: what went wrong before anybody subscribed is told to the first who does, and nothing is dialled', async () => {
+    const { address, accepted } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    client.data.error('enough');
+    expect(client.data.closed).toBe(true);
+    const recording = watch(client);
+    expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
+    await settled();
+    expect(accepted).toEqual([]);
+    // It is told once.
+    const line = firstValueFrom(client.data);
+    client.data.next('again');
+    expect(await line).toBe('again');
+  });
+
+  it('C8: destroying what is half-open resets it', async () => {
+    const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+    const client = dial(address, { halfOpen: true });
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.error('enough');
+    expect(client.data.closed).toBe(true);
+    discard(accepted[0] as Connection);
+    await firstValueFrom((accepted[0] as Connection).closed);
   });
 
   it('K3: a failure to connect is told as a state and as an error, to all, with the address', async () => {
@@ -365,14 +446,6 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   ])('K3: `client.data.pipe(retry(…))` dials again %s', async (_when, config) => {
     const address = await deadAddress(place);
     const client = dial(address);
-    const states: string[] = [];
-    const watching = client
-      .pipe(
-        retry({ delay: () => timer(0) }),
-        takeWhile(({ status }) => status !== 'connected', true),
-      )
-      .subscribe(({ status }) => states.push(status));
-    watching.unsubscribe();
     const recording = new Recording(client.data.pipe(retry({ count: 3, ...config })));
     expect(await recording.end()).toMatchObject({ code: refused(place) });
   });
@@ -382,30 +455,32 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     const client = dial<string>(address, { codec: lines() });
     let attempts = 0;
     const server = listen(address, place.options);
-    const connected = whenConnected(
-      client.pipe(
-        retry<ConnectionState<string>>({
-          delay: () => {
-            if (++attempts < 3) return of(0);
-            const subscription = server.subscribe((connection) => {
-              discard(connection);
-              connection.bytes.next('welcome\n');
-            });
-            onTestFinished(() => {
-              subscription.unsubscribe();
-              for (const connection of server.connections) connection.destroy();
-            });
-            return server.listening;
-          },
-        }),
-      ),
+    const startServer = (): void => {
+      const subscription = server.subscribe((connection) => {
+        discard(connection);
+        connection.bytes.next('welcome\n');
+      });
+      onTestFinished(() => {
+        subscription.unsubscribe();
+        for (const connection of server.connections) connection.destroy();
+      });
+    };
+    const retried = client.pipe(
+      retry({
+        delay: () => {
+          if (++attempts < 3) return of(0);
+          startServer();
+          return server.listening;
+        },
+      }),
     );
+    const connected = whenConnected(retried);
     const line = firstValueFrom(client.data.pipe(retry({ delay: () => timer(0) })));
     await connected;
     expect(await line).toBe('welcome');
   });
 
-  it('K3: `repeat` dials again after a clean end', async () => {
+  it('K8: `repeat` dials again after a clean end', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.next('hello');
       connection.bytes.complete();
@@ -422,7 +497,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(6);
   });
 
-  it('K3: the `disconnected` of one subscription does not end another that it gives rise to', async () => {
+  it('K8: a client may be subscribed to again from within its `disconnected`', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     let second: Recording<ConnectionState> | undefined;
@@ -526,7 +601,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     (accepted[0] as net.Socket).end();
   });
 
-  it('K1: a new connection takes nothing from the one that is still being closed', async () => {
+  it('K8: a new connection takes nothing from the one that is still being closed', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const first = client.subscribe();
@@ -567,19 +642,73 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
   });
 });
 
+describe('a client on real sockets', () => {
+  it('K3: of a name with several addresses, the one that answers is taken', async () => {
+    const { address, accepted } = await rawAccepting(tcp);
+    const { port } = address as { port: number };
+    const client = connect({ host: 'localhost', port });
+    const recording = new Recording(client);
+    await recording.count(2);
+    await until(() => accepted.length === 1);
+    expect(recording.values[1]).toMatchObject({
+      status: 'connected',
+      connection: { remote: { transport: 'tcp', host: '127.0.0.1', port } },
+    });
+    recording.subscription.unsubscribe();
+    for (const socket of accepted) socket.end();
+  });
+
+  it('K3: where none of them answers, the code is that of the first, and the message tells all', async () => {
+    const { port } = (await deadAddress(tcp)) as { port: number };
+    const error = await new Recording(connect({ host: 'localhost', port })).end();
+    expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
+    expect((error as SocketError).message).toContain(`127.0.0.1:${port}`);
+  });
+
+  it('K3: a name that does not exist is an error notification', async () => {
+    const error = await new Recording(connect('tcp://no-such-host.invalid:1')).end();
+    expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
+  });
+
+  it('K3: a unix socket of which the listen queue is full is EAGAIN', async () => {
+    const { address, server } = await serverAt(unix, () => undefined, { backlog: 1 });
+    const hold = server.hold();
+    const waiting = [connect(address), connect(address)];
+    const subscriptions = waiting.map((client) => client.subscribe());
+    await settled();
+    expect(await new Recording(connect(address)).end()).toMatchObject({ code: 'EAGAIN', address });
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    hold.release();
+    await until(() => {
+      for (const connection of server.connections) echo(connection);
+      return server.connections.size === 0;
+    });
+  });
+
+  it('K7: leaving while the name is looked up dials nothing', async () => {
+    const { address, accepted } = await rawAccepting(tcp);
+    const { port } = address as { port: number };
+    const recording = new Recording(connect({ host: 'localhost', port }));
+    recording.subscription.unsubscribe();
+    await settled();
+    expect(accepted).toEqual([]);
+    expect(statuses(recording)).toEqual(['connecting']);
+  });
+});
+
 /** A listener of which the queue is full: who dials it now has to wait. */
 async function fullServer(place: Place) {
-  const { server, address } = await serverAt(place, () => undefined, { backlog: 1 });
+  const { server, address, subscription } = await serverAt(place, () => undefined, { backlog: 1 });
   const hold = server.hold();
   // Linux takes one more than it is asked for.
   const clients = Array.from({ length: place.name === 'tcp' ? 2 : 1 }, () => connect(address, place.options));
   for (const client of clients) {
     const connected = whenConnected(client);
-    const subscription = client.pipe(retry()).subscribe();
-    onTestFinished(() => subscription.unsubscribe());
+    const watching = client.subscribe({ error: () => undefined });
+    onTestFinished(() => watching.unsubscribe());
     await connected;
   }
-  return { server, address, hold, subscriptions: clients };
+  return { server, address, hold, subscription };
 }
 
 describe.each(named([tcp, memory()]))('a client of a listener on %s that is full', (_name, place) => {
@@ -617,6 +746,18 @@ describe.each(named([tcp, memory()]))('a client of a listener on %s that is full
     await staying.count(2);
     expect(statuses(staying)[1]).toBe('connected');
     staying.subscription.unsubscribe();
+  });
+
+  it('K3: an attempt that still waits when the listener is closed is refused', async () => {
+    const { address, subscription } = await fullServer(place);
+    const client = connect(address, place.options);
+    const recording = new Recording(client);
+    await settled();
+    expect(statuses(recording)).toEqual(['connecting']);
+    subscription.unsubscribe();
+    // TCP finds out when it tries again, after a second.
+    expect(await recording.end()).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
 
   it('K7: an attempt that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {

@@ -131,9 +131,16 @@ describe.each(ends)('close(), $name', ({ pair }) => {
 
   it('C11: at closeTimeout it is forced, and its promise resolves', async () => {
     const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
-    record(far.data);
+    const hold = far.data.hold();
+    const there = record(far.data);
+    // So much that the peer does not even read the FIN before it is released.
+    near.data.next(Buffer.alloc(120_000));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
+    // What the peer has been sent, the FIN too, is not taken back.
+    hold.release();
+    expect(await there.end()).toBe('complete');
+    expect(Buffer.concat(there.values).length).toBe(120_000);
   });
 
   it('C11: a peer that does not read the reply is forced, too', async () => {

@@ -6,6 +6,7 @@ import '../support/leaks.js';
 import { acceptedAt, clientAt, pairAt, type Place, places, realPlaces, serverAt } from '../support/places.js';
 import { abort, readAll } from '../support/raw.js';
 import { record, type Recording } from '../support/recording.js';
+import { scripted, type ScriptedSocket } from '../support/scripted.js';
 import { turns, until } from '../support/turns.js';
 
 const codec = lines();
@@ -182,6 +183,18 @@ describe.each(places)('closed, over $name', (place) => {
     expect(await firstValueFrom(connection.closed)).toMatchObject(
       place.name === 'unix' ? { reason: 'finished' } : { reason: 'failed', error: { code: 'ECONNRESET' } },
     );
+  });
+});
+
+describe('closed, with a kernel that does as the test says', () => {
+  it.each([
+    ['before anything', () => undefined],
+    ["after the peer's FIN alone", (socket: ScriptedSocket) => socket.finish()],
+  ])('C12: a socket that is just gone, %s, has failed', async (_, act) => {
+    const { near, socket } = await scripted({ halfOpen: true });
+    act(socket);
+    socket.close();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ECONNABORTED' } });
   });
 });
 

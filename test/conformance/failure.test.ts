@@ -59,6 +59,20 @@ describe.each(places)('failures, over $name', (place) => {
     else expect(end).toMatchObject({ code: 'ECONNRESET', address: far.remote });
   });
 
+  it('C8: a destroy after complete(), while much still waits to be sent, is a reset as well', async () => {
+    const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
+    const hold = far.data.hold();
+    const recording = record(far.data);
+    near.data.next(Buffer.alloc(16 << 20));
+    near.data.complete();
+    await turns();
+    near.destroy();
+    hold.release();
+    const end = await recording.end();
+    expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
+    if (place.name !== 'unix') expect(end).toMatchObject({ code: 'ECONNRESET' });
+  });
+
   it('C8: a failure while it is held comes after the values that were received before it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
@@ -130,6 +144,24 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     expect(await recording.end()).toMatchObject({ code: 'ECONNRESET' });
   });
 
+  it.each([
+    ['open', false],
+    ['ended', true],
+  ])('C8: nor is one right behind the last bytes, with this side %s', async (_, ended) => {
+    const { near, raw } = await acceptedAt(place, { codec });
+    const recording = record(near.data);
+    // On a unix socket it takes unread bytes to make a reset of closing.
+    if (place.name === 'unix') near.bytes.next(Buffer.alloc(150_000));
+    if (ended) near.data.complete();
+    await turns();
+    await new Promise((resolve) => raw.pause().write('last words\nunfinished', resolve));
+    if (place.name === 'tcp') raw.resetAndDestroy();
+    else raw.destroy();
+    expect(await recording.end()).toMatchObject({ code: 'ECONNRESET', cause: { code: 'ECONNRESET' } });
+    expect(recording.values).toEqual(['last words']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', bytesRead: 21 });
+  });
+
   it('C8: what Node has read and not yet given out when the reset comes is given before the error', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
@@ -145,6 +177,22 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     hold.release();
     expect(await recording.end()).toMatchObject({ code: 'ECONNRESET' });
     expect(size).toBe(66_536);
+  });
+
+  it('C8: what Node still holds when this side destroys it is given to nobody', async () => {
+    const { near, raw } = await acceptedAt(place);
+    const hold = near.data.hold();
+    const early = record(near.data);
+    raw.write(Buffer.alloc(65_536));
+    await until(() => near.stats.bytesRead === 65_536);
+    raw.write(Buffer.alloc(1_000));
+    await turns();
+    near.destroy();
+    await firstValueFrom(near.closed);
+    const late = record(near.bytes);
+    hold.release();
+    for (const recording of [early, late]) expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED' });
+    expect([early.values, late.values]).toEqual([[], []]);
   });
 
   it('C8: a plain client sees a destroy as a reset; on a unix socket as a FIN', async () => {

@@ -2,14 +2,13 @@ import { firstValueFrom, take } from 'rxjs';
 import { type Channel } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
+import { fixed, json } from '../support/codecs.js';
 import '../support/leaks.js';
 import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
 import { readBytes } from '../support/raw.js';
 import { record, type Recording } from '../support/recording.js';
 import { refusal } from '../support/refusal.js';
 import { turns, until } from '../support/turns.js';
-
-import { fixed, json } from '../support/codecs.js';
 
 const prefixed = lengthPrefixed({ bytes: 1 });
 const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));

@@ -6,8 +6,8 @@ import '../support/leaks.js';
 import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
 import { readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
-import { shout } from '../support/shout.js';
 import { refusal } from '../support/refusal.js';
+import { shout } from '../support/shout.js';
 import { turns, until } from '../support/turns.js';
 
 const codec = lines();

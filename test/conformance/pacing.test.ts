@@ -1,208 +1,120 @@
-import { firstValueFrom, map, range } from 'rxjs';
+import { lastValueFrom, map } from 'rxjs';
+import { type Connection, sendTo } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
-import '../support/leaks.js';
-import { record } from '../support/recording.js';
-import { scripted } from '../support/scripted.js';
-import { turns, until } from '../support/turns.js';
-import { countedSource } from '../support/counted-source.js';
+import { pairAt, places, rawClient, realPlaces, serverAt } from '../support/places.js';
+import { countWrites } from '../support/writes.js';
 
-const ten = 'x'.repeat(10);
-
-describe('sendFrom and send, with a kernel that does as the test says', () => {
-  it('C5: an async iterable is asked for a value while the channel is writable, and never for one more', async () => {
-    const { near, socket } = await scripted({ highWaterMark: 100 });
-    socket.eager = false;
-    const { counts, source } = countedSource(ten);
-    const subscription = near.data.sendFrom(source).subscribe();
-    for (let round = 1; round <= 3; round++) {
-      await turns();
-      expect([near.data.bufferedBytes, counts.pulled]).toEqual([110, 11 * round]);
-      while (near.data.bufferedBytes > 110 - 60) socket.take(10);
-      expect([near.data.bufferedBytes, counts.pulled]).toEqual([50, 11 * round]);
-      socket.take();
+describe.each(places)('a paced sender over $name', (place) => {
+  it('C5: never overflows, however small maxBuffered is, and however large its values', async () => {
+    const { near, far } = await pairAt(place, { maxBuffered: 10_000 });
+    const values = Array.from({ length: 400 }, (_, i) => Buffer.alloc(7_000 + ((i * 7_919) % 20_000)));
+    const size = values.reduce((sum, value) => sum + value.length, 0);
+    let most = 0;
+    const sent = lastValueFrom(
+      near.data.sendFrom(
+        (function* () {
+          for (const value of values) {
+            yield value;
+            most = Math.max(most, near.data.bufferedBytes);
+          }
+        })(),
+      ),
+      { defaultValue: 'flushed' },
+    );
+    let received = 0;
+    for await (const chunk of far.data) {
+      received += chunk.length;
+      if (received === size) break;
     }
-    await turns();
-    subscription.unsubscribe();
-    await until(() => counts.stopped === 1);
-    const after = counts.pulled;
-    for (let index = 0; index < 5; index++) {
-      if (socket.unsent > 0) socket.take();
-      await turns(3);
-    }
-    expect(counts.pulled).toBe(after);
-    expect(near.data.closed).toBe(false);
+    expect(await sent).toBe('flushed');
+    // C4: the bound and one value.
+    expect(most).toBeLessThanOrEqual(10_000 + 27_000);
   });
 
-  it('C5: so is an iterable: exactly as many as make the channel not writable', async () => {
-    const { near, socket } = await scripted({ highWaterMark: 100 });
-    socket.eager = false;
-    let pulled = 0;
-    const source = {
-      *[Symbol.iterator](): Generator<string> {
-        for (;;) {
-          pulled++;
-          yield ten;
-        }
-      },
-    };
-    const subscription = near.data.sendFrom(source).subscribe();
-    expect([pulled, near.data.bufferedBytes]).toEqual([11, 110]);
-    await turns();
-    expect(pulled).toBe(11);
-    socket.take(59);
-    await turns();
-    expect(pulled).toBe(11);
-    socket.take(51);
-    expect([pulled, near.data.bufferedBytes]).toEqual([22, 110]);
-    subscription.unsubscribe();
-  });
-
-  it('C5: a source as fast as the kernel leaves the event loop its turns', async () => {
-    const { near } = await scripted();
-    const most = 3_000_000;
-    const source = function* (): Generator<string> {
-      for (let pulled = 0; pulled < most && turnsGone < 10; pulled++) yield ten;
-      if (turnsGone < 10) throw new Error('nobody else has had a turn');
-    };
-    let turnsGone = 0;
-    const go = (): void => {
-      if (++turnsGone < 10) setImmediate(go);
-    };
-    setImmediate(go);
-    expect(await record(near.data.sendFrom(source())).end()).toBe('complete');
-    turnsGone = 0;
-    setImmediate(go);
-    for (let sent = 0; turnsGone < 10; sent++) {
-      if (sent === most) expect.unreachable('nobody else has had a turn');
-      await near.data.send(ten);
+  it('C7: completes what a channel sends of its own data when the peer finishes, without halfOpen too', async () => {
+    for (const send of [true, false]) {
+      const { near, far } = await pairAt(place, { halfOpen: false });
+      const echo = send
+        ? near.data.sendFrom(near.data)
+        : near.data.pipe(
+            map((chunk) => chunk.toString('latin1')),
+            sendTo(near.data),
+          );
+      const done = lastValueFrom(echo, { defaultValue: 'flushed' });
+      far.data.next('x'.repeat(300_000));
+      far.data.complete();
+      let received = 0;
+      for await (const chunk of far.data) received += chunk.length;
+      expect(received).toBe(300_000);
+      expect(await done).toBe('flushed');
     }
   });
+});
 
-  it('C5: it completes once the kernel has taken everything, and sends no FIN', async () => {
-    const { near, socket } = await scripted();
-    socket.eager = false;
-    const sending = record(near.data.sendFrom(['a', 'b']));
-    await turns();
-    near.data.next('not part of it');
-    expect(sending.endings).toEqual([]);
-    socket.take(1);
-    await turns();
-    expect(sending.endings).toEqual([]);
-    socket.take(1);
-    expect(sending.endings).toEqual(['complete']);
-    expect([near.data.closed, socket.ended]).toEqual([false, false]);
+describe.each(realPlaces)('a slow plain peer over $name', (place) => {
+  const MiB = 1_048_576;
+
+  /** A peer that reads only what it is told to. */
+  async function slowPeer(options: object) {
+    let accepted: (connection: Connection) => void = () => undefined;
+    const connected = new Promise<Connection>((resolve) => {
+      accepted = resolve;
+    });
+    const { address } = await serverAt(place, (connection) => accepted(connection), options);
+    const raw = await rawClient(address);
+    raw.pause();
+    const connection = await connected;
+    const readUntil = async (condition: () => boolean): Promise<void> => {
+      while (!condition()) {
+        raw.read();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    return { connection, readUntil };
+  }
+
+  it('C5: makes the channel writable again as it takes one large write, not only at its end', async () => {
+    const { connection, readUntil } = await slowPeer({ highWaterMark: MiB, maxBuffered: 64 * MiB });
+    const seen: boolean[] = [];
+    connection.data.writable.subscribe({ next: (writable) => seen.push(writable) });
+    connection.data.next(Buffer.alloc(24 * MiB));
+    const more = connection.data.send(Buffer.alloc(1));
+    await readUntil(() => connection.data.bufferedBytes <= MiB / 2);
+    await more;
+    expect(seen).toEqual([true, false, true]);
+    connection.destroy();
   });
 
-  it('C5: of an empty source it completes at once, unless something waits', async () => {
-    const { near, socket } = await scripted();
-    expect(record(near.data.sendFrom([])).endings).toEqual(['complete']);
-    socket.eager = false;
-    near.data.next('waits');
-    const sending = record(near.data.sendFrom([]));
-    await turns();
-    expect(sending.endings).toEqual([]);
-    socket.take();
-    expect(sending.endings).toEqual(['complete']);
+  it('C5: send waits for room, not only for its own value to be gone', async () => {
+    const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
+    let buffered = -1;
+    const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {
+      buffered = connection.data.bufferedBytes;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    connection.data.next(Buffer.alloc(20 * MiB));
+    let over = false;
+    void first.then(() => {
+      over = true;
+    });
+    await readUntil(() => over);
+    expect(buffered).toBeLessThanOrEqual(65_536);
+    connection.destroy();
   });
 
-  it('C5: a failure while it flushes fails it, with what ended the channel', async () => {
-    const { near, socket } = await scripted();
-    socket.eager = false;
-    const sending = record(near.data.sendFrom(['a', 'b']));
-    await turns();
-    near.destroy('enough');
-    expect(sending.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough' }]);
-  });
-
-  it('C5: complete() while it flushes loses nothing of it', async () => {
-    const { near, socket } = await scripted();
-    socket.eager = false;
-    const sending = record(near.data.sendFrom(['a', 'b']));
-    await turns();
-    near.data.complete();
-    expect(sending.endings).toEqual([]);
-    socket.take();
-    expect([sending.endings, socket.ended]).toEqual([['complete'], true]);
-  });
-
-  it('C5: send resolves at once while the channel is writable, and otherwise when it is again', async () => {
-    const { near, socket } = await scripted({ highWaterMark: 100 });
-    socket.eager = false;
-    await near.data.send('x'.repeat(100));
-    const settled: string[] = [];
-    const first = near.data.send('over the mark').then(() => settled.push('first'));
-    const second = near.data.send('more').then(() => settled.push('second'));
-    await turns();
-    expect(settled).toEqual([]);
-    socket.take(67);
-    await turns();
-    expect(settled, '50 bytes are left, but not yet asked for').toEqual([]);
-    socket.take();
-    await Promise.all([first, second]);
-    expect(settled).toEqual(['first', 'second']);
-  });
-
-  it('C5: send resolves also where its own bytes were taken, though others keep the channel full', async () => {
-    const { near, socket } = await scripted({ highWaterMark: 100 });
-    socket.eager = false;
-    const sending = near.data.send('x'.repeat(101));
-    await turns(1);
-    near.data.next('y'.repeat(101));
-    socket.take();
-    await sending;
-    expect(near.data.bufferedBytes).toBe(101);
-  });
-
-  it('C5: a send whose value was not written rejects with what closed the channel; one that was written does not', async () => {
-    const { near, socket } = await scripted({ highWaterMark: 10, maxBuffered: 1_000 });
-    socket.eager = false;
-    const sends = [near.data.send('x'.repeat(20)), near.data.send('y'.repeat(20)), near.data.send('z'.repeat(20))];
-    const settled = Promise.allSettled(sends);
-    await turns();
-    socket.take(40);
-    near.destroy('reason');
-    expect(await settled).toMatchObject([
-      { status: 'fulfilled' },
-      { status: 'fulfilled' },
-      { status: 'rejected', reason: { code: 'ERR_CLOSED', cause: 'reason' } },
-    ]);
-  });
-
-  it('C5: a send that waits while complete() flushes it resolves', async () => {
-    const { near, socket } = await scripted({ highWaterMark: 10 });
-    socket.eager = false;
-    const sending = near.data.send('x'.repeat(20));
-    near.data.complete();
-    await turns();
-    socket.take();
-    await sending;
-  });
-
-  it("C5: overflow holds for send, too: it rejects with ERR_OVERFLOW, with 'error' and with 'drop'", async () => {
-    const dropping = await scripted({ maxBuffered: 100, overflow: 'drop' });
-    dropping.socket.eager = false;
-    void dropping.near.data.send('x'.repeat(100));
-    await turns(1);
-    await expect(dropping.near.data.send('x')).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
-    expect([dropping.near.data.dropped, dropping.near.data.closed]).toEqual([1, false]);
-
-    const failing = await scripted({ maxBuffered: 100, highWaterMark: 10 });
-    failing.socket.eager = false;
-    const waiting = failing.near.data.send('x'.repeat(100));
-    await turns(1);
-    const refused = failing.near.data.send('x');
-    await expect(refused).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
-    await expect(waiting).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
-    expect(failing.near.data.closed).toBe(true);
-  });
-
-  it("C5: a plain Observable's values are given to next, so overflow acts", async () => {
-    const { near, socket } = await scripted({ maxBuffered: 100 });
-    socket.eager = false;
-    near.data.next(ten);
-    await turns(1);
-    const sending = record(near.data.sendFrom(range(0, 1_000).pipe(map(() => ten))));
-    expect(sending.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
-    expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_OVERFLOW' } });
+  it('C3: what a callback sends, and what it defers in promises and by nextTick, is one write', async () => {
+    const { connection } = await slowPeer({});
+    const writes = countWrites();
+    await new Promise<void>((resolve) => {
+      setTimeout(() => {
+        connection.data.next('a');
+        queueMicrotask(() => connection.data.next('b'));
+        process.nextTick(() => connection.data.next('c'));
+        void Promise.resolve().then(() => connection.data.next('d'));
+        setImmediate(resolve);
+      });
+    });
+    expect(writes.count).toBe(1);
+    connection.destroy();
   });
 });

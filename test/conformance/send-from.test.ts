@@ -1,12 +1,12 @@
 import { concat, firstValueFrom, interval, map, NEVER, Observable, of, Subject, throwError } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
+import { countedSource } from '../support/counted-source.js';
 import '../support/leaks.js';
 import { acceptedAt, dialledAt, pairAt, places, realPlaces } from '../support/places.js';
 import { abort, readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';
-import { countedSource } from '../support/counted-source.js';
 
 const codec = lines();
 

@@ -1,12 +1,15 @@
-import { chmodSync, existsSync, lstatSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
+  catchError,
   concatMap,
   EMPTY,
+  endWith,
   filter,
+  repeat,
   firstValueFrom,
   from,
   lastValueFrom,
@@ -25,6 +28,7 @@ import {
   listen,
   type ListenOptions,
   mergeMapPaced,
+  parseAddress,
   concatMapPaced,
   type Server,
   SocketError,
@@ -55,7 +59,7 @@ const everywhere = places.map((place) => [place.name, place] as const);
 /** An address with a fixed name that nobody listens on. */
 async function freeAddress(place: Place): Promise<Address> {
   const address = await place.address();
-  if (place.name === 'memory') return { transport: 'memory', name: String(address).replace('memory:', '') };
+  if (place.name === 'memory') return parseAddress(address);
   if (place.name === 'unix') return { transport: 'unix', path: (address as { path: string }).path };
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -96,7 +100,7 @@ function listenAt(
 
 /** Subscribes for the length of the test and gives what is emitted, from the first on. */
 function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Connection<In, Out>> {
-  const arrivals = new ReplaySubject<Connection<In, Out>>();
+  const arrivals = new ReplaySubject<Connection<In, Out>>(Infinity);
   const subscription = server.subscribe(arrivals);
   onTestFinished(() => subscription.unsubscribe());
   return arrivals;
@@ -231,7 +235,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     await first(arrivals, 1);
   });
 
-  it('S1: `listening` gives the address to those who come early and to those who come late', async () => {
+  it('S10: `listening` gives the address to those who come early and to those who come late', async () => {
     const server = listenAt(place, await place.address());
     const early: unknown[] = [];
     server.listening.subscribe({ next: (bound) => early.push(bound), complete: () => early.push('complete') });
@@ -249,7 +253,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(late).toEqual([address, 'complete']);
   });
 
-  it('S1: `listening` completes when the server could not be bound, and when it is shut down', async () => {
+  it('S10: `listening` completes when the server could not be bound, and when it is shut down', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     const ofRefused = lastValueFrom(refused.listening, { defaultValue: 'complete' });
@@ -258,7 +262,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 
     const stopped = listenAt(place, await place.address());
     const ofStopped = firstValueFrom(stopped.listening.pipe(toArray()));
-    arrivalsOf(stopped);
+    stopped.subscribe();
     const bound = await firstValueFrom(stopped.listening);
     const shutdown = stopped.shutdown();
     expect(await ofStopped).toEqual([bound]);
@@ -268,7 +272,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
   });
 
-  it('S1: `listening` completes for those who asked before a server was shut down that never listened', async () => {
+  it('S10: `listening` completes for those who asked before a server was shut down that never listened', async () => {
     const server = listenAt(place, await place.address());
     const told = firstValueFrom(server.listening.pipe(toArray()));
     await server.shutdown();
@@ -276,7 +280,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(server.pipe(toArray()))).toEqual([]);
   });
 
-  it('S1: a server that is shut down binds nothing any more', async () => {
+  it('S11: a server that is shut down binds nothing any more', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     const arrivals = arrivalsOf(server);
@@ -287,8 +291,39 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await dialling(place, address)).toBe(nobody(place));
   });
 
+  it('S10: `listening` tells the address of the next run to those who ask again', async () => {
+    const server = listenAt(place, await place.address());
+    const told: (Address | 'complete')[] = [];
+    const listening = server.listening
+      .pipe(endWith('complete' as const), repeat(2))
+      .subscribe((address) => told.push(address));
+    for (let round = 0; round < 2; round++) {
+      const subscription = server.subscribe();
+      const bound = await firstValueFrom(server.listening);
+      subscription.unsubscribe();
+      expect(told.slice(round * 2)).toEqual([bound, 'complete']);
+    }
+    listening.unsubscribe();
+  });
+
+  it('S11: a failure to bind and the end are told at once, also while the server is held', async () => {
+    const { address } = await serverAt(place, () => undefined);
+    const refused = listenAt(place, address);
+    refused.hold();
+    await expect(firstValueFrom(refused)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+
+    const stopped = listenAt(place, await place.address());
+    const ended = firstValueFrom(stopped.pipe(toArray()));
+    const bound = await firstValueFrom(stopped.listening);
+    stopped.hold();
+    const [peer] = await numberedPeers(place, bound, 1);
+    await stopped.shutdown();
+    expect(await ended).toEqual([]);
+    expect(['ECONNRESET', 'EPIPE']).toContain(await peer?.ended);
+  });
+
   it('S2: emits each client once, in the order in which they came', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     await numberedPeers(place, address, 8);
     const connections = await first(arrivals, 8);
@@ -298,7 +333,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S2: each connection bears the names of its two ends', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { address } = await serverAt(place, (connection) => arrivals.next(connection));
     const client = connect(address, place.options);
     const state = await firstValueFrom(
@@ -312,7 +347,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S2: nothing is lost of what a client sent before it was served', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     const hold = server.hold();
     const peers = await numberedPeers(place, address, 4);
@@ -325,7 +360,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S2: a client that has gone before it was served is emitted, and its end is told', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { halfOpen: false };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
     const hold = server.hold();
@@ -356,7 +391,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     const { address } = await serverAt(place, () => undefined);
     const server = listenAt(place, address);
     const codes = await Promise.all(
-      [1, 2, 3].map(() => firstValueFrom(server).catch((reason: SocketError) => reason.code)),
+      [1, 2, 3].map(() => firstValueFrom(server).catch((reason: unknown) => (reason as SocketError).code)),
     );
     expect(codes).toEqual(['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE']);
   });
@@ -367,7 +402,8 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     owner.subscription.unsubscribe();
-    arrivalsOf(server);
+    const subscription = server.subscribe();
+    onTestFinished(() => subscription.unsubscribe());
     expect(await firstValueFrom(server.listening)).toEqual(owner.address);
   });
 
@@ -399,7 +435,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     ['in the process, where the listener cannot be stopped', ungated],
   ])('S5: waiting %s', (_where, prepared) => {
     const open = async (options: ListenOptions = {}) => {
-      const arrivals = new ReplaySubject<Connection>();
+      const arrivals = new ReplaySubject<Connection>(Infinity);
       const opened = await serverAt(prepared(place), (connection) => arrivals.next(connection), options);
       return { ...opened, arrivals };
     };
@@ -530,7 +566,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: what waits in the kernel does not count in `acceptQueue`', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), { acceptQueue: 1 });
     const incidents: SocketError[] = [];
     server.incidents.subscribe((error) => incidents.push(error));
@@ -542,8 +578,21 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
+  it('S5: a server that is held before it listens accepts nobody', async () => {
+    const server = listenAt(place, await place.address(), { acceptQueue: 1 });
+    const hold = server.hold();
+    const incidents: SocketError[] = [];
+    server.incidents.subscribe((error) => incidents.push(error));
+    const arrivals = arrivalsOf(server);
+    await numberedPeers(place, await firstValueFrom(server.listening), 6);
+    await settled();
+    hold.release();
+    expect(await Promise.all((await first(arrivals, 6)).map(firstText))).toEqual(numbers(6));
+    expect(incidents).toEqual([]);
+  });
+
   it('S5: holding in the middle of a burst leaves the rest of it in the kernel', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(
       place,
       (connection) => {
@@ -565,10 +614,10 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: one over `acceptQueue` is reset and told, where the listener cannot be stopped', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { acceptQueue: 3 };
     const { server, address } = await serverAt(ungated(place), (connection) => arrivals.next(connection), options);
-    const incidents = new ReplaySubject<SocketError>();
+    const incidents = new ReplaySubject<SocketError>(Infinity);
     server.incidents.subscribe(incidents);
     const hold = server.hold();
     const peers = await numberedPeers(place, address, 5);
@@ -585,10 +634,10 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: one over `maxConnections` is reset and told, and the server goes on', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { maxConnections: 2 };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
-    const incidents = new ReplaySubject<SocketError>();
+    const incidents = new ReplaySubject<SocketError>(Infinity);
     server.incidents.subscribe(incidents);
     const peers = await numberedPeers(place, address, 3);
     const [incident] = await first(incidents, 1);
@@ -609,7 +658,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 
   it('S1: `connections` has a connection from its emission to its end', async () => {
     let atEmission = false;
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => {
       atEmission = server.connections.has(connection);
       arrivals.next(connection);
@@ -734,8 +783,25 @@ describe('a server on real sockets', () => {
     await rawClient(address);
   });
 
+  it.each<[string, (path: string) => void]>([
+    ['a file', (path) => writeFileSync(path, 'precious')],
+    ['a folder', (path) => mkdirSync(path)],
+    ['a symbolic link to nothing', (path) => symlinkSync('/nowhere', path)],
+    ['a symbolic link to a file', (path) => symlinkSync('/etc/hostname', path)],
+  ])('S3: %s at the path is ERR_NOT_A_SOCKET, and stays as it is', async (_what, make) => {
+    const path = join(await freshFolder(), 'socket');
+    make(path);
+    const before = lstatSync(path);
+    const server = listenAt(unix, { path });
+    await expect(firstValueFrom(server)).rejects.toMatchObject({
+      code: 'ERR_NOT_A_SOCKET',
+      address: { transport: 'unix', path },
+    });
+    expect(lstatSync(path)).toMatchObject({ ino: before.ino, mode: before.mode, mtimeMs: before.mtimeMs });
+  });
+
   it('S5: the kernel holds the clients of a TCP server that is held', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(tcp, (connection) => arrivals.next(connection));
     const { port } = address as { port: number };
     const hold = server.hold();
@@ -750,7 +816,7 @@ describe('a server on real sockets', () => {
   });
 
   it('S5: the kernel holds the clients of a unix server that is held, up to `backlog`', async () => {
-    const arrivals = new ReplaySubject<Connection>();
+    const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(unix, (connection) => arrivals.next(connection), { backlog: 2 });
     const hold = server.hold();
     // Linux takes one more than asked for.
@@ -764,9 +830,41 @@ describe('a server on real sockets', () => {
     await first(arrivals, 4);
   });
 
+  it('S1: an abstract name makes no file, and is given back', async () => {
+    const name = `rxjs-sockets-${process.pid}-${Math.random()}`;
+    for (let round = 0; round < 2; round++) {
+      const server = listenAt(unix, `unix:@${name}`);
+      const arrivals = arrivalsOf(server);
+      expect(await firstValueFrom(server.listening)).toEqual({ transport: 'unix', path: `\0${name}` });
+      const client = connect(`unix:@${name}`);
+      const text = firstValueFrom(client.data);
+      const [connection] = await first(arrivals, 1);
+      connection?.data.next('hello');
+      expect((await text).toString()).toBe('hello');
+      expect(connection?.local).toEqual({ transport: 'unix', path: `\0${name}` });
+      await connection?.close();
+      await server.shutdown();
+    }
+    expect(existsSync(name) || existsSync(`@${name}`)).toBe(false);
+  });
+
+  it('S2: a client that comes over IPv4 to a server on both has its IPv4 address', async (context) => {
+    const server = listenAt(tcp, { port: 0, host: '::' });
+    const arrivals = arrivalsOf(server);
+    const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });
+    if (address === undefined) context.skip('there is no IPv6');
+    const { port } = address as { port: number };
+    expect(address).toEqual({ transport: 'tcp', host: '::', port });
+    await rawClient({ transport: 'tcp', host: '127.0.0.1', port });
+    await rawClient({ transport: 'tcp', host: '::1', port });
+    const connections = await first(arrivals, 2);
+    expect(connections.map(({ remote }) => (remote as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
+    expect(connections.map(({ local }) => (local as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
+  });
+
   it('S5: a server that is held and released in one turn goes on', async () => {
     for (const place of [tcp, unix, memory()]) {
-      const arrivals = new ReplaySubject<Connection>();
+      const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
       for (let round = 0; round < 10; round++) server.hold().release();
       await peerAt(place, address);

@@ -101,7 +101,7 @@ class Watcher {
           this.leave();
         }
       },
-      error: (error) => {
+      error: (error: unknown) => {
         this.story += 'E';
         this.failure = error;
         if (manner === 'joins at its end') new Watcher(world, 'plain');

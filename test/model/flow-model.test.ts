@@ -21,12 +21,19 @@ function message(number: number, size: number): Buffer {
   return bytes;
 }
 
+/** One observer: what it has to be given next, and how much had been emitted when it came. */
+interface Observed {
+  subscription: Subscription;
+  next: number | undefined;
+  readonly since: number;
+}
+
 /** The real thing: a channel that receives, several observers of it, and what they have seen. */
 class Receiver {
   readonly model: Model;
   emitted = 0;
   private readonly connection: Connection<Buffer, Bytes>;
-  private readonly observers = new Map<number, { subscription: Subscription; next: number | undefined }>();
+  private readonly observers = new Map<number, Observed>();
   private readonly holds: Hold[] = [];
   private readonly failures: string[] = [];
   private wake: (() => void) | undefined;
@@ -37,10 +44,7 @@ class Receiver {
   }
 
   subscribe(id: number): void {
-    const observer: { subscription: Subscription; next: number | undefined } = {
-      subscription: undefined as never,
-      next: undefined,
-    };
+    const observer: Observed = { subscription: undefined as never, next: undefined, since: this.emitted };
     this.observers.set(id, observer);
     observer.subscription = this.connection.data.subscribe({
       next: (value) => {
@@ -74,10 +78,14 @@ class Receiver {
   }
 
   check(): void {
+    for (const [id, { next, since }] of this.observers) {
+      if (this.emitted > since && next !== this.emitted)
+        this.failures.push(`F4: observer ${id} has missed ${this.emitted - 1}`);
+    }
     if (this.failures.length > 0) throw new Error(this.failures.join('; '));
   }
 
-  private see(id: number, number: number, observer: { next: number | undefined }): void {
+  private see(id: number, number: number, observer: Observed): void {
     const { model } = this;
     if (model.holds > 0) this.failures.push(`F2: ${number} was emitted while held`);
     if (!model.subscribers.has(id)) this.failures.push(`F8: observer ${id} was given ${number} after it had left`);

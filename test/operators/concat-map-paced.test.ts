@@ -53,7 +53,7 @@ describe('concatMapPaced', () => {
 
   it('F6: an inner source is torn down before the next one begins', async () => {
     const events: string[] = [];
-    const source = new SourceFlow('a', 'b').complete();
+    const source = SourceFlow.ending('a', 'b');
     const work = (value: string) => {
       events.push(`begin ${value}`);
       return of(value).pipe(finalize(() => events.push(`end ${value}`)));
@@ -65,9 +65,9 @@ describe('concatMapPaced', () => {
   it('F6: an error ends it at once and releases the origin', async () => {
     const source = new SourceFlow('a', 'b', 'c');
     const recording = new Recording(
-      source.pipe(concatMapPaced((value) => (value === 'b' ? throwError(() => 'bad') : of(value)))),
+      source.pipe(concatMapPaced((value) => (value === 'b' ? throwError(() => new Error('bad')) : of(value)))),
     );
-    expect(await recording.end()).toBe('bad');
+    expect(await recording.end()).toMatchObject({ message: 'bad' });
     expect(recording.values).toEqual(['a']);
     expect(source.waiting).toEqual(['c']);
     expect(source.held).toBe(false);
@@ -132,7 +132,7 @@ describe('concatMapPaced', () => {
             for (const value of values) yield await Promise.resolve(value);
           },
       ),
-      fc.array(fc.nat(99), { maxLength: 4 }).map((values) => () => new SourceFlow(...values).complete()),
+      fc.array(fc.nat(99), { maxLength: 4 }).map((values) => () => SourceFlow.ending(...values)),
       fc.constant(() => EMPTY),
     );
     await fc.assert(
@@ -143,7 +143,7 @@ describe('concatMapPaced', () => {
             toArray(),
           ),
         );
-        const source = new SourceFlow(...inners).complete();
+        const source = SourceFlow.ending(...inners);
         expect(
           await firstValueFrom(
             source.pipe(
@@ -153,7 +153,7 @@ describe('concatMapPaced', () => {
           ),
         ).toEqual(expected);
         const iterated: number[] = [];
-        const again = new SourceFlow(...inners).complete();
+        const again = SourceFlow.ending(...inners);
         for await (const value of again.pipe(concatMapPaced((make) => make()))) iterated.push(value);
         expect(iterated).toEqual(expected);
         expect(source.held || again.held).toBe(false);

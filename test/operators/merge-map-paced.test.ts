@@ -6,9 +6,9 @@ import {
   EMPTY,
   finalize,
   firstValueFrom,
-  from,
   interval,
   map,
+  mergeMap,
   NEVER,
   Observable,
   type ObservableInput,
@@ -90,7 +90,7 @@ describe('mergeMapPaced', () => {
   it.each([0, -1, 1.5, Number.NaN, Infinity, '2', undefined, null])(
     'A5: `concurrent` of %o is refused at once',
     (bad) => {
-      expect(refusal(() => mergeMapPaced(of, bad as number))).toMatchObject({
+      expect(refusal(() => mergeMapPaced(() => EMPTY, bad as number))).toMatchObject({
         code: 'ERR_OPTION_INVALID',
         message: expect.stringContaining('concurrent'),
       });
@@ -121,7 +121,7 @@ describe('mergeMapPaced', () => {
   });
 
   it('F6: completes once the origin and every inner source has', () => {
-    const source = new SourceFlow(1, 2).complete();
+    const source = SourceFlow.ending(1, 2);
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 3)));
     source.push();
@@ -136,9 +136,9 @@ describe('mergeMapPaced', () => {
 
   it('F6: of an origin that is empty it completes, and of one that fails it fails', async () => {
     const jobs = new Jobs();
-    const empty = new Recording(new SourceFlow<number>().complete().pipe(mergeMapPaced(jobs.start, 3)));
+    const empty = new Recording(SourceFlow.ending<number>().pipe(mergeMapPaced(jobs.start, 3)));
     expect(await empty.end()).toBe('complete');
-    const failing = new SourceFlow(1).fail('no more');
+    const failing = SourceFlow.failing('no more', 1);
     const failed = new Recording(failing.pipe(mergeMapPaced(jobs.start, 3)));
     expect(await failed.end()).toBe('no more');
     expect(jobs.started).toEqual([1]);
@@ -147,7 +147,7 @@ describe('mergeMapPaced', () => {
   });
 
   it('F6: takes all that RxJS takes for an inner source', async () => {
-    const inner = new SourceFlow('flow').complete();
+    const inner = SourceFlow.ending('flow');
     const sources: ObservableInput<string>[] = [
       of('observable', 'twice'),
       ['array', 'too'],
@@ -168,7 +168,7 @@ describe('mergeMapPaced', () => {
       }),
     ];
     const results = firstValueFrom(
-      new SourceFlow(...numbers(sources.length)).complete().pipe(
+      SourceFlow.ending(...numbers(sources.length)).pipe(
         mergeMapPaced((index) => sources[index] as ObservableInput<string>, 1),
         toArray(),
       ),
@@ -212,7 +212,7 @@ describe('mergeMapPaced', () => {
 
   it('F8: neither do those of which each is an iterable that is iterated', async () => {
     const count = 20_000;
-    const source = new SourceFlow(...numbers(count)).complete();
+    const source = SourceFlow.ending(...numbers(count));
     let got = 0;
     for await (const value of source.pipe(mergeMapPaced((one) => [one], 2))) {
       expect(value).toBe(got++);
@@ -269,7 +269,7 @@ describe('mergeMapPaced', () => {
     ['gives a source that fails', (value) => (value === 2 ? throwError(() => new Error('bad')) : NEVER)],
     ['gives a promise that rejects', (value) => (value === 2 ? Promise.reject(new Error('bad')) : NEVER)],
     ['gives an iterable that throws', (value) => (value === 2 ? throwing : NEVER)],
-    ['gives a Flow that fails', (value) => (value === 2 ? new SourceFlow<number>().fail(new Error('bad')) : NEVER)],
+    ['gives a Flow that fails', (value) => (value === 2 ? SourceFlow.failing<number>(new Error('bad')) : NEVER)],
   ])('F6: where `project` %s, it fails, and stops and releases everything', async (_what, project) => {
     const source = new SourceFlow(1, 2, 3);
     let stopped = 0;
@@ -384,10 +384,10 @@ describe('mergeMapPaced', () => {
   it.each(['sync', 'async', 'flow'] as const)(
     'F5: iterating it emits one value for each `next()`, with several inner sources (%s) at once',
     async (kind) => {
-      const source = new SourceFlow(...numbers(3)).complete();
+      const source = SourceFlow.ending(...numbers(3));
       const inners = numbers(3).map((index) => {
         const values = numbers(4).map((value) => `${index}${value}`);
-        return { counts: counting(values), flow: new SourceFlow(...values).complete() };
+        return { counts: counting(values), flow: SourceFlow.ending(...values) };
       });
       let emitted = 0;
       const derived = source.pipe(
@@ -432,7 +432,7 @@ describe('mergeMapPaced', () => {
   });
 
   it('F6: a chain of them holds from the last to the first', async () => {
-    const source = new SourceFlow(...numbers(20)).complete();
+    const source = SourceFlow.ending(...numbers(20));
     const running = [0, 0];
     const most = [0, 0];
     const work = (stage: 0 | 1) => async (value: number) => {
@@ -458,14 +458,7 @@ describe('mergeMapPaced', () => {
 
   it('F6: of an origin that gives several values at once, those that must wait do, in order', () => {
     const source = new SourceFlow(0);
-    const several = source.pipe(
-      (flow) =>
-        new Observable<number>((subscriber) =>
-          flow.subscribe(() => {
-            for (const value of numbers(5)) subscriber.next(value);
-          }),
-        ),
-    );
+    const several = source.pipe(mergeMap(() => numbers(5)));
     const jobs = new Jobs();
     const recording = new Recording(several.pipe(mergeMapPaced(jobs.start, 2)));
     source.push();

@@ -19,7 +19,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
 
   it('C5: sends what a Flow gives, completes when all is flushed, and sends no FIN', async () => {
     const { near, far } = await pair();
-    const source = new SourceFlow('a', 'b', 'c').complete();
+    const source = SourceFlow.ending('a', 'b', 'c');
     const recording = new Recording(source.pipe(sendTo(near.data)));
     expect(await recording.end()).toBe('complete');
     expect(recording.values).toEqual([]);
@@ -46,7 +46,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     const source = new SourceFlow('a');
     const derived = source.pipe(sendTo(near.data));
     expect(derived).toBeInstanceOf(Flow);
-    const hold = (derived as Flow<never>).hold();
+    const hold = derived.hold();
     expect(source.held).toBe(true);
     const recording = new Recording(derived);
     source.push('b');
@@ -82,9 +82,11 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
 
   it('C5: an error of the source is passed on, and leaves the channel open', async () => {
     const { near, far } = await pair();
-    const failing = new SourceFlow('a').fail('bad');
+    const failing = SourceFlow.failing('bad', 'a');
     expect(await new Recording(failing.pipe(sendTo(near.data))).end()).toBe('bad');
-    expect(await new Recording(throwError(() => 'worse').pipe(sendTo(near.data))).end()).toBe('worse');
+    expect(await new Recording(throwError(() => new Error('worse')).pipe(sendTo(near.data))).end()).toMatchObject({
+      message: 'worse',
+    });
     near.data.next('b');
     near.data.complete();
     expect(await received(far)).toEqual(['a', 'b']);
@@ -164,7 +166,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     const { near, far } = await pair();
     const subject = new Subject<string>();
     const one = new Recording(subject.pipe(sendTo(near.data)));
-    const other = new Recording(new SourceFlow('flow').complete().pipe(sendTo(near.data)));
+    const other = new Recording(SourceFlow.ending('flow').pipe(sendTo(near.data)));
     expect(await other.end()).toBe('complete');
     subject.next('subject');
     subject.complete();

@@ -1,5 +1,5 @@
 import net from 'node:net';
-import type { Address } from 'rxjs-sockets';
+import type { Address, SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { clientAt, type Place } from './places.js';
 
@@ -22,7 +22,7 @@ export async function peerAt(place: Place, address: Address): Promise<Peer> {
   const inbox = new Inbox();
   connection.bytes.subscribe({
     next: (chunk) => inbox.add(chunk),
-    error: (error: { code: string }) => inbox.finish(error.code),
+    error: (error: unknown) => inbox.finish((error as SocketError).code),
     complete: () => inbox.finish('fin'),
   });
   return {
@@ -55,7 +55,7 @@ async function realPeer(address: Address): Promise<Peer> {
 }
 
 /** A plain socket as a Peer. */
-export function peerOf(socket: net.Socket): Peer {
+function peerOf(socket: net.Socket): Peer {
   const inbox = new Inbox();
   socket.on('data', (chunk) => inbox.add(chunk));
   socket.on('end', () => inbox.finish('fin'));

@@ -21,24 +21,36 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  push(...values: T[]): this {
+  /** One that completes when `values` have been emitted. */
+  static ending<T>(...values: T[]): SourceFlow<T> {
+    const flow = new SourceFlow(...values);
+    flow.complete();
+    return flow;
+  }
+
+  /** One that fails when `values` have been emitted. */
+  static failing<T>(error: unknown, ...values: T[]): SourceFlow<T> {
+    const flow = new SourceFlow(...values);
+    flow.fail(error);
+    return flow;
+  }
+
+  /** Adds values and emits what may be emitted. */
+  push(...values: T[]): void {
     this.waiting.push(...values);
     this.multicast.drain();
-    return this;
   }
 
   /** Completes it once nothing waits any more. */
-  complete(): this {
+  complete(): void {
     this.ending = () => this.multicast.end();
     this.multicast.drain();
-    return this;
   }
 
   /** Fails once nothing waits any more. */
-  fail(error: unknown): this {
+  fail(error: unknown): void {
     this.ending = () => this.multicast.end(error);
     this.multicast.drain();
-    return this;
   }
 
   override hold(): Hold {
@@ -61,6 +73,10 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
 
   toggled(): void {
     // Nothing is read for it.
+  }
+
+  told(): void {
+    // nothing to do
   }
 
   defer(work: () => void): void {

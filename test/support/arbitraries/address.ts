@@ -2,13 +2,13 @@ import fc from 'fast-check';
 import type { Address, AddressInput } from '../../../src/address.js';
 
 /** The longest unix path or abstract name, in bytes of UTF-8. */
-export const longestName = 107;
+const longestName = 107;
 
 const fits = (text: string): boolean =>
   text.trim() !== '' && !text.includes('\0') && Buffer.byteLength(text) <= longestName;
 
 /** Any text that may be a file's path or an abstract name: spaces, line ends, '%', '@', '?' and emoji included. */
-export const name = (): fc.Arbitrary<string> =>
+const name = (): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
 
 /** Text that may be the path of a socket file, often one that looks like an abstract name. */
@@ -25,13 +25,13 @@ export const filePath = (): fc.Arbitrary<string> =>
 export const port = (): fc.Arbitrary<number> => fc.nat(65_535);
 
 /** IPv6 addresses, some of them with a zone. */
-export const ipV6 = (): fc.Arbitrary<string> =>
+const ipV6 = (): fc.Arbitrary<string> =>
   fc
     .tuple(fc.ipV6(), fc.constantFrom('', '%eth0', '%1', '%br-lan.2', '%wg_0'))
     .map(([address, zone]) => address + zone);
 
 /** Names and IP addresses, without brackets. */
-export const host = (): fc.Arbitrary<string> =>
+const host = (): fc.Arbitrary<string> =>
   fc.oneof(fc.domain(), fc.constantFrom('localhost', 'my_host', 'münchen', '::', '0.0.0.0'), fc.ipV4(), ipV6());
 
 /** What `parseAddress` may give. */

@@ -1,0 +1,22 @@
+import { readSync } from 'node:fs';
+import type net from 'node:net';
+
+const nothing = Buffer.alloc(1);
+
+/**
+ * Finds the reset that the end of a stream may hide. Where a reset comes right behind the last bytes, libuv takes the
+ * hang-up for the end as soon as it has read those bytes, and never asks the kernel how it came about: an abort would
+ * look like a completion (C8). One more read of the descriptor tells. Where there is none, Node is believed.
+ *
+ * @param socket - one that has just told `'end'`, and that reads what is on the wire itself, so none of TLS
+ */
+export function hiddenReset(socket: net.Socket): Error | undefined {
+  const fd = (socket as { _handle?: { fd?: number } | null })._handle?.fd;
+  if (fd === undefined || fd < 0) return undefined;
+  try {
+    readSync(fd, nothing, 0, 1, null);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : (error as Error);
+  }
+}

@@ -1,0 +1,256 @@
+import { inspect } from 'node:util';
+import { firstValueFrom } from 'rxjs';
+import { type AddressInput, connect, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it } from 'vitest';
+import { connectSettings, listenSettings } from '../src/options.js';
+import type { Transport } from '../src/transport/transport.js';
+import './support/leaks.js';
+import { refusal } from './support/refusal.js';
+
+const durations = ['idleTimeout', 'halfOpenTimeout', 'closeTimeout', 'claimTimeout', 'keepAlive'] as const;
+const sizes = ['highWaterMark', 'maxBuffered'] as const;
+const flags = ['halfOpen', 'noDelay'] as const;
+const counts = ['backlog', 'acceptQueue', 'maxConnections'] as const;
+
+const bare: unknown = Object.create(null);
+const badDurations = [-1, -0.001, '5', Number.NaN, Infinity, -Infinity, 2 ** 31, 1e100, true, null, {}, 5n, bare];
+const badSizes = [0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, '64', true, null, [], Symbol('64')];
+const badCounts = [0, -1, 1.5, Number.NaN, Infinity, 2 ** 31, '10', null, {}];
+const badFlags = [0, 1, 'true', null, {}];
+const badOverflows = ['', 'Error', 'block', true, null, 0, ['error']];
+const badCodecs = [null, 'lines', lines, {}, { decoder: () => undefined }, { decoder: 1, encoder: 2 }];
+const badTransports = [null, 'tcp', {}, memoryTransport, { listen: () => undefined, connect: () => undefined }];
+
+type Case = [option: string, value: unknown];
+const cases = (options: readonly string[], values: readonly unknown[]): Case[] =>
+  options.flatMap((option) => values.map((value): Case => [option, value]));
+
+const common: Case[] = [
+  ...cases(durations, badDurations),
+  ...cases(sizes, badSizes),
+  ...cases(flags, badFlags),
+  ...cases(['overflow'], badOverflows),
+  ...cases(['codec'], badCodecs),
+  ...cases(['transport'], badTransports),
+];
+const forListen: Case[] = [...common, ...cases(counts, badCounts)];
+const forConnect: Case[] = [...common, ...cases(['connectTimeout'], badDurations)];
+
+/** A transport that must not be asked for anything. */
+function untouched(): Transport {
+  const fail = (): never => {
+    throw new Error('something was created');
+  };
+  return { checkListen: () => undefined, checkConnect: () => undefined, listen: fail, connect: fail };
+}
+
+const described = ([option, value]: Case): string => `${option}: ${inspect(value, { depth: 0 })}`;
+
+describe('a bad option', () => {
+  it.each(forListen.map((one) => [described(one), ...one] as const))(
+    'A5: listen throws at once for %s, and names it',
+    (_title, option, value) => {
+      const options = { transport: untouched(), [option]: value };
+      expect(refusal(() => listen('tcp://localhost:1', options))).toMatchObject({
+        code: 'ERR_OPTION_INVALID',
+        message: expect.stringMatching(new RegExp(`^${option} must be `)),
+      });
+    },
+  );
+
+  it.each(forConnect.map((one) => [described(one), ...one] as const))(
+    'A5: connect throws at once for %s, and names it',
+    (_title, option, value) => {
+      const options = { transport: untouched(), [option]: value };
+      expect(refusal(() => connect('tcp://localhost:1', options))).toMatchObject({
+        code: 'ERR_OPTION_INVALID',
+        message: expect.stringMatching(new RegExp(`^${option} must be `)),
+      });
+    },
+  );
+
+  it.each([null, 'codec', 5, [], () => undefined])('A5: options that are %o are refused', (options) => {
+    for (const create of [listen, connect]) {
+      expect(refusal(() => create('tcp://localhost:1', options as never))).toMatchObject({
+        code: 'ERR_OPTION_INVALID',
+        message: expect.stringContaining('options'),
+      });
+    }
+  });
+
+  it.each(['tls', 'mode', 'reconnect', 'highWatermark', 'maxbuffered', 'transport2'])(
+    'A5: %s, which is no option in this version, is refused, and named',
+    (option) => {
+      for (const create of [listen, connect]) {
+        expect(refusal(() => create('tcp://localhost:1', { transport: untouched(), [option]: {} }))).toMatchObject({
+          code: 'ERR_OPTION_INVALID',
+          message: expect.stringContaining(option),
+        });
+      }
+    },
+  );
+
+  it('A5: one object may have the options of listen and of connect', () => {
+    const both = { transport: memoryTransport(), backlog: 1, connectTimeout: 1, mode: 0o600 };
+    expect(listen('memory:both', both).connections.size).toBe(0);
+    expect(connect('memory:both', both).data.closed).toBe(false);
+  });
+
+  it.each(badDurations)('A5: a deadline of %o is refused by shutdown, which then goes on', async (deadline) => {
+    const server = listen('memory:deadline', { transport: memoryTransport() });
+    const subscription = server.subscribe();
+    await firstValueFrom(server.listening);
+    await expect(server.shutdown({ deadline: deadline as number })).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringContaining('deadline'),
+    });
+    expect(subscription.closed).toBe(false);
+    await server.shutdown({ deadline: 5 });
+    expect(subscription.closed).toBe(true);
+  });
+
+  it('A5: the message stays short whatever the value is', () => {
+    const long = 'x'.repeat(100_000);
+    const { message } = refusal(() => listen('tcp://localhost:1', { overflow: long as 'drop' }));
+    expect(message.length).toBeLessThan(300);
+  });
+});
+
+describe('good options', () => {
+  it('A5: the defaults are those of the table', () => {
+    const both = {
+      highWaterMark: 65_536,
+      maxBuffered: 1_048_576,
+      overflow: 'error',
+      idleTimeout: 0,
+      halfOpenTimeout: 60_000,
+      closeTimeout: 5_000,
+      claimTimeout: 30_000,
+      noDelay: true,
+      keepAlive: 60_000,
+    };
+    expect(listenSettings({})).toEqual({
+      ...both,
+      codec: expect.anything(),
+      halfOpen: true,
+      backlog: 4_096,
+      acceptQueue: 128,
+      maxConnections: 10_000,
+    });
+    expect(connectSettings({})).toEqual({
+      ...both,
+      codec: expect.anything(),
+      halfOpen: false,
+      connectTimeout: 10_000,
+    });
+  });
+
+  it('A5: an option that is undefined has its default', () => {
+    const names = [...durations, ...sizes, ...flags, ...counts, 'overflow', 'codec', 'connectTimeout'];
+    const absent = Object.fromEntries(names.map((name) => [name, undefined]));
+    expect(listenSettings(absent)).toEqual(listenSettings({}));
+    expect(connectSettings(absent)).toEqual(connectSettings({}));
+  });
+
+  it('A5: the bounds themselves are good', () => {
+    for (const value of [0, 0.5, 1, 2 ** 31 - 1]) {
+      const all = Object.fromEntries([...durations, 'connectTimeout'].map((name) => [name, value]));
+      expect(connectSettings(all)).toMatchObject(all);
+      expect(listenSettings(all)).toMatchObject({ idleTimeout: value });
+    }
+    for (const value of [1, 2 ** 31 - 1]) {
+      const all = Object.fromEntries([...sizes, ...counts].map((name) => [name, value]));
+      expect(listenSettings(all)).toMatchObject(all);
+    }
+    expect(listenSettings({ maxBuffered: 2 ** 53 - 1, highWaterMark: 2 ** 53 - 1 }).highWaterMark).toBe(2 ** 53 - 1);
+  });
+
+  it('C21: a `highWaterMark` over `maxBuffered` counts as `maxBuffered`', () => {
+    expect(listenSettings({ maxBuffered: 1_000 }).highWaterMark).toBe(1_000);
+    expect(connectSettings({ maxBuffered: 1_000, highWaterMark: 2_000 }).highWaterMark).toBe(1_000);
+    expect(connectSettings({ maxBuffered: 1_000, highWaterMark: 500 }).highWaterMark).toBe(500);
+  });
+
+  it('A5: what the caller hands over is not changed, and may be changed afterwards', async () => {
+    const address = Object.freeze({ port: 0 });
+    const options = { codec: lines(), idleTimeout: 5 };
+    const before = { ...options };
+    const server = listen(address, Object.freeze(options));
+    void connect(Object.freeze({ port: 1 }), Object.freeze({ ...options }));
+    expect(options).toEqual(before);
+    expect(server.connections.size).toBe(0);
+  });
+});
+
+describe('a bad address', () => {
+  const bad: [what: string, address: unknown, named: string][] = [
+    ['port -1', { port: -1 }, 'port'],
+    ['port 65536', { port: 65_536 }, 'port'],
+    ["port '80x'", { port: '80x' }, 'port'],
+    ['port 1.5', { port: 1.5 }, 'port'],
+    ['port NaN', { port: Number.NaN }, 'port'],
+    ['port null', { port: null }, 'port'],
+    ['port undefined', { port: undefined }, 'port'],
+    ['port and path', { port: 80, path: '/tmp/x' }, 'path'],
+    ['nothing', {}, 'port'],
+    ["host ''", { port: 80, host: '' }, 'host'],
+    ['host []', { port: 80, host: [] }, 'host'],
+    ["host 'a b'", { port: 80, host: 'a b' }, 'host'],
+    ['an unknown service', { service: 'no-such-service' }, 'service'],
+    ['a path of 108 bytes', { path: `/${'x'.repeat(107)}` }, 'path'],
+    ['a path of 36 characters with 3 bytes each', { path: '€'.repeat(36) }, 'path'],
+    ['a path with NUL', { path: '/tmp/a\0b' }, 'path'],
+    ["path ''", { path: '' }, 'path'],
+    ["path ' '", { path: ' ' }, 'path'],
+    ['an abstract name of 108 bytes', `unix:@${'x'.repeat(108)}`, 'path'],
+    ['null', null, 'address'],
+    ['undefined', undefined, 'address'],
+    ['an array', [80], 'address'],
+    ['http', 'http://localhost', 'address'],
+  ];
+
+  it.each(bad)('A5: %s is thrown by listen and by connect at once, and named', (_what, address, named) => {
+    for (const create of [listen, connect]) {
+      const error = refusal(() => create(address as AddressInput, { transport: untouched() }));
+      expect(error.code).toBe('ERR_ADDRESS_INVALID');
+      expect(error.message).toContain(named);
+    }
+  });
+
+  it.each<[string, AddressInput]>([
+    ['port 0', { port: 0 }],
+    ['port 0 in a string', 'tcp://localhost:0'],
+    ['a descriptor', { fd: 3 }],
+    ['an unnamed socket', { transport: 'unix', path: '' }],
+  ])('A5: %s can not be connected to', (_what, address) => {
+    expect(refusal(() => connect(address, { transport: untouched() })).code).toBe('ERR_ADDRESS_INVALID');
+  });
+
+  it.each<[string, AddressInput]>([
+    ['memory', 'memory:somewhere'],
+    ['tls', 'tls://localhost:443'],
+  ])("A5: Node's sockets have no %s", (name, address) => {
+    for (const create of [listen, connect]) {
+      expect(refusal(() => create(address))).toMatchObject({
+        code: 'ERR_ADDRESS_INVALID',
+        message: expect.stringContaining(name),
+      });
+    }
+  });
+
+  it("A5: Node's sockets have no descriptor to listen on, so far", () => {
+    expect(refusal(() => listen('fd:3'))).toMatchObject({
+      code: 'ERR_ADDRESS_INVALID',
+      message: expect.stringContaining('fd:3'),
+    });
+  });
+
+  it('A5: memory has no TLS and no descriptors', () => {
+    const transport = memoryTransport();
+    expect(refusal(() => listen('tls://localhost:443', { transport })).code).toBe('ERR_ADDRESS_INVALID');
+    expect(refusal(() => connect('tls://localhost:443', { transport })).code).toBe('ERR_ADDRESS_INVALID');
+    expect(refusal(() => listen('fd:3', { transport })).code).toBe('ERR_ADDRESS_INVALID');
+  });
+});

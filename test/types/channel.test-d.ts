@@ -1,0 +1,150 @@
+import {
+  bufferCount,
+  filter,
+  map,
+  type Observable,
+  type Observer,
+  pipe,
+  type Subscription,
+  type SubjectLike,
+} from 'rxjs';
+import {
+  type Channel,
+  concatMapPaced,
+  type Connection,
+  Flow,
+  mergeMapPaced,
+  relay,
+  sendTo,
+  type Server,
+} from 'rxjs-sockets';
+import type { Codec } from 'rxjs-sockets/codecs';
+import { pull } from 'rxjs-sockets/ix';
+import type { AsyncIterableX } from 'ix/asynciterable';
+import { describe, expectTypeOf, test } from 'vitest';
+
+declare const channel: Channel<string>;
+declare const asymmetric: Channel<Buffer, Uint8Array | string>;
+const toNumber = map((text: string) => Number(text));
+declare const codec: Codec<{ id: number }, { name: string }>;
+
+describe('Channel', () => {
+  test("C9: Channel<T> is RxJS's SubjectLike<T>", () => {
+    expectTypeOf(channel).toExtend<SubjectLike<string>>();
+    const takes = (subject: SubjectLike<string>): void => subject.next('x');
+    takes(channel);
+    // @ts-expect-error one of lines is no subject of numbers
+    const _wrong: SubjectLike<number> = channel;
+  });
+
+  test('C9: it is an Observer of what it sends, and an Observable of what it receives', () => {
+    expectTypeOf(asymmetric).toExtend<Observer<Uint8Array | string>>();
+    expectTypeOf(asymmetric).toExtend<Observer<string>>();
+    expectTypeOf(asymmetric).toExtend<Observable<Buffer>>();
+    expectTypeOf(asymmetric).not.toExtend<Observer<number>>();
+    expectTypeOf(asymmetric).not.toExtend<Observable<string>>();
+    expectTypeOf<Channel<string>>().toEqualTypeOf<Channel<string, string>>();
+  });
+
+  test('F7: it may be subscribed to a Flow of what it sends', () => {
+    expectTypeOf(channel.subscribe(channel)).toEqualTypeOf<Subscription>();
+    asymmetric.subscribe(asymmetric);
+    channel.subscribe(asymmetric);
+    // @ts-expect-error it sends no Buffers
+    asymmetric.subscribe(channel);
+  });
+
+  test('C5: `send` and `sendFrom` take what it sends', () => {
+    expectTypeOf(channel.send).parameters.toEqualTypeOf<[string]>();
+    expectTypeOf(channel.send('x')).toEqualTypeOf<Promise<void>>();
+    expectTypeOf(channel.sendFrom(['a', 'b'])).toEqualTypeOf<Observable<never>>();
+    void channel.sendFrom(
+      (async function* () {
+        yield await Promise.resolve('a');
+      })(),
+    );
+    void channel.sendFrom(channel);
+    // @ts-expect-error it sends no numbers
+    void channel.sendFrom([1, 2]);
+    // @ts-expect-error it sends no numbers
+    channel.next(1);
+  });
+
+  test('C13: `framed` has the types of its codec', () => {
+    expectTypeOf(asymmetric.framed(codec)).toEqualTypeOf<Channel<{ id: number }, { name: string }>>();
+  });
+
+  test('C4: `writable` is an Observable of booleans', () => {
+    expectTypeOf(channel.writable).toEqualTypeOf<Observable<boolean>>();
+    expectTypeOf(channel.bufferedBytes).toEqualTypeOf<number>();
+    // @ts-expect-error it is read only
+    channel.closed = true;
+  });
+});
+
+describe('Flow', () => {
+  test('F6: is an Observable and an AsyncIterable', () => {
+    expectTypeOf<Flow<string>>().toExtend<Observable<string>>();
+    expectTypeOf<Flow<string>>().toExtend<AsyncIterable<string>>();
+    expectTypeOf(channel).toExtend<Flow<string>>();
+    expectTypeOf<Server<string, string>>().toEqualTypeOf<Server<string, string>>();
+    expectTypeOf<Server<string, number>>().toExtend<Flow<Connection<string, number>>>();
+  });
+
+  test('F6: `pipe` gives a Flow of what the operators make', () => {
+    expectTypeOf(channel.pipe()).toEqualTypeOf<Flow<string>>();
+    expectTypeOf(channel.pipe(toNumber)).toEqualTypeOf<Flow<number>>();
+    expectTypeOf(
+      channel.pipe(
+        map((line) => line.length),
+        filter((length) => length > 0),
+        bufferCount(2),
+      ),
+    ).toEqualTypeOf<Flow<number[]>>();
+    expectTypeOf(channel.pipe(pipe(toNumber, map(String)))).toEqualTypeOf<Flow<string>>();
+    const n = map((value: string) => value);
+    expectTypeOf(channel.pipe(n, n, n, n, n, n, n, n, toNumber)).toEqualTypeOf<Flow<number>>();
+    expectTypeOf(channel.pipe(n, n, n, n, n, n, n, n, n, toNumber)).toEqualTypeOf<Flow<unknown>>();
+    // @ts-expect-error a line is no number
+    void channel.pipe(map((value: number) => value));
+  });
+
+  test('F6: the paced operators infer what they give', () => {
+    expectTypeOf(channel.pipe(concatMapPaced((line) => [line.length]))).toEqualTypeOf<Flow<number>>();
+    expectTypeOf(channel.pipe(concatMapPaced(async (line, index) => ({ line, index })))).toEqualTypeOf<
+      Flow<{ line: string; index: number }>
+    >();
+    expectTypeOf(channel.pipe(mergeMapPaced((line) => Promise.resolve(line), 4))).toEqualTypeOf<Flow<string>>();
+    expectTypeOf(channel.pipe(sendTo(asymmetric))).toEqualTypeOf<Flow<never>>();
+    // @ts-expect-error `concurrent` has no default: unbounded is not paced
+    mergeMapPaced((line: string) => [line]);
+    // @ts-expect-error it sends lines, and no numbers
+    void channel.pipe(toNumber, sendTo(channel));
+  });
+
+  test('F5: `for await` gives its values', async () => {
+    for await (const line of channel) expectTypeOf(line).toEqualTypeOf<string>();
+    for await (const length of channel.pipe(map((line) => line.length))) expectTypeOf(length).toEqualTypeOf<number>();
+  });
+
+  test('F5: `pull` gives the AsyncIterableX of ix', () => {
+    expectTypeOf(pull(channel)).toEqualTypeOf<AsyncIterableX<string>>();
+  });
+
+  test('F2: a Hold may be used up', () => {
+    using hold = channel.hold();
+    expectTypeOf(hold.release).returns.toEqualTypeOf<void>();
+    expectTypeOf(hold).toExtend<Disposable>();
+  });
+
+  test('F1: is abstract', () => {
+    // @ts-expect-error it can't be made
+    new Flow<string>();
+  });
+});
+
+describe('relay', () => {
+  test('K6: takes any two channels and gives no value', () => {
+    expectTypeOf(relay(channel, asymmetric)).toEqualTypeOf<Observable<never>>();
+  });
+});

@@ -1,0 +1,132 @@
+import type { Observable } from 'rxjs';
+import {
+  type Address,
+  type AddressInput,
+  type Channel,
+  type Client,
+  type Closed,
+  connect,
+  type Connection,
+  type ConnectionState,
+  type ConnectOptions,
+  type Flow,
+  listen,
+  type ListenOptions,
+  parseAddress,
+  type Server,
+  SocketError,
+  type SocketErrorCode,
+} from 'rxjs-sockets';
+import { type Codec, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expectTypeOf, test } from 'vitest';
+
+type Bytes = Uint8Array | string;
+declare const codec: Codec<{ id: number }, { name: string }>;
+
+describe('listen', () => {
+  test('S1: without a codec its connections receive Buffers and send bytes or text', () => {
+    expectTypeOf(listen('tcp://localhost:7000')).toEqualTypeOf<Server<Buffer, Bytes>>();
+    expectTypeOf(listen({ port: 0 }, { backlog: 5 })).toEqualTypeOf<Server<Buffer, Bytes>>();
+  });
+
+  test('S1: infers what is received and sent from the codec', () => {
+    expectTypeOf(listen({ path: '/run/a' }, { codec: lines() })).toEqualTypeOf<Server<string, string>>();
+    expectTypeOf(listen({ port: 0 }, { codec: lengthPrefixed() })).toEqualTypeOf<Server<Buffer, Bytes>>();
+    expectTypeOf(listen({ port: 0 }, { codec })).toEqualTypeOf<Server<{ id: number }, { name: string }>>();
+  });
+
+  test('S5: a Server is a Flow of connections', () => {
+    expectTypeOf<Server<string, number>>().toExtend<Flow<Connection<string, number>>>();
+    const server = listen({ port: 0 }, { codec });
+    server.subscribe((connection) =>
+      expectTypeOf(connection).toEqualTypeOf<Connection<{ id: number }, { name: string }>>(),
+    );
+    server.subscribe(({ data }) => expectTypeOf(data).toEqualTypeOf<Channel<{ id: number }, { name: string }>>());
+    server.subscribe(({ bytes }) => expectTypeOf(bytes).toEqualTypeOf<Channel<Buffer, Bytes>>());
+    expectTypeOf(server.listening).toEqualTypeOf<Observable<Address>>();
+    expectTypeOf(server.incidents).toEqualTypeOf<Observable<SocketError>>();
+    expectTypeOf(server.connections).toEqualTypeOf<ReadonlySet<Connection<{ id: number }, { name: string }>>>();
+    expectTypeOf(server.shutdown({ deadline: 5 })).toEqualTypeOf<Promise<void>>();
+  });
+
+  test('A5: takes no option of connect, and no option that there is not', () => {
+    // @ts-expect-error an option of connect
+    void listen({ port: 0 }, { connectTimeout: 5 });
+    // @ts-expect-error an option of listen
+    void connect({ port: 1 }, { backlog: 5 });
+    // @ts-expect-error it is misspelt
+    void listen({ port: 0 }, { highWatermark: 5 });
+    // @ts-expect-error a policy that there is not
+    void listen({ port: 0 }, { overflow: 'block' });
+    expectTypeOf<ListenOptions>().toEqualTypeOf<ListenOptions<Buffer, Bytes>>();
+    expectTypeOf<ConnectOptions>().toEqualTypeOf<ConnectOptions<Buffer, Bytes>>();
+    const readonly: Readonly<ListenOptions<string, string>> = { codec: lines(), transport: memoryTransport() };
+    expectTypeOf(listen({ port: 0 }, readonly)).toEqualTypeOf<Server<string, string>>();
+  });
+});
+
+describe('connect', () => {
+  test('K1: infers what is received and sent from the codec', () => {
+    expectTypeOf(connect('tcp://localhost:7000')).toEqualTypeOf<Client<Buffer, Bytes>>();
+    expectTypeOf(connect('tcp://localhost:7000', { codec: lines() })).toEqualTypeOf<Client<string, string>>();
+    expectTypeOf(connect({ port: 1 }, { codec }).data).toEqualTypeOf<Channel<{ id: number }, { name: string }>>();
+    expectTypeOf<Client<string, string>>().toExtend<Observable<ConnectionState<string, string>>>();
+  });
+
+  test('K2: the states are a union that a switch can exhaust', () => {
+    const told = (state: ConnectionState<string, string>): string => {
+      switch (state.status) {
+        case 'connecting':
+          expectTypeOf(state.address).toEqualTypeOf<Address>();
+          return `attempt ${state.attempt}`;
+        case 'connected':
+          expectTypeOf(state.connection).toEqualTypeOf<Connection<string, string>>();
+          return `attempt ${state.attempt}`;
+        case 'disconnected':
+          expectTypeOf(state.error).toEqualTypeOf<SocketError | undefined>();
+          return `attempt ${state.attempt}`;
+        default:
+          expectTypeOf(state).toBeNever();
+          return state;
+      }
+    };
+    expectTypeOf(told).returns.toEqualTypeOf<string>();
+    // @ts-expect-error only a state that is `connected` has one
+    type _None = Extract<ConnectionState, { status: 'connecting' }>['connection'];
+  });
+});
+
+describe('Connection', () => {
+  test('C12: `closed` tells how it ended', () => {
+    expectTypeOf<Connection['closed']>().toEqualTypeOf<Observable<Closed>>();
+    expectTypeOf<Closed['reason']>().toEqualTypeOf<'finished' | 'destroyed' | 'failed'>();
+    expectTypeOf<Connection>().toEqualTypeOf<Connection<Buffer, Bytes>>();
+    expectTypeOf<Connection['destroy']>().toBeCallableWith('whatever');
+    expectTypeOf<Connection['destroy']>().toBeCallableWith();
+  });
+});
+
+describe('addresses and errors', () => {
+  test('A1: an Address is an AddressInput', () => {
+    expectTypeOf<Address>().toExtend<AddressInput>();
+    expectTypeOf(parseAddress).parameters.toEqualTypeOf<[AddressInput]>();
+    expectTypeOf(parseAddress('memory:x')).toEqualTypeOf<Address>();
+  });
+
+  test('A5: what can not be an address is no AddressInput', () => {
+    expectTypeOf<number>().not.toExtend<AddressInput>();
+    expectTypeOf<{ host: string }>().not.toExtend<AddressInput>();
+    expectTypeOf<{ port: string }>().not.toExtend<AddressInput>();
+    expectTypeOf<URL>().toExtend<AddressInput>();
+  });
+
+  test('C8: a SocketError has a code of a closed union, and is an Error', () => {
+    const error = new SocketError('ERR_CLOSED', 'over');
+    expectTypeOf(error).toExtend<Error>();
+    expectTypeOf(error.code).toEqualTypeOf<SocketErrorCode>();
+    expectTypeOf(error.address).toEqualTypeOf<Address | undefined>();
+    // @ts-expect-error not a code
+    new SocketError('ERR_WHATEVER', 'over');
+  });
+});
