@@ -1,4 +1,4 @@
-import { asapScheduler } from 'rxjs';
+import { asapScheduler, asyncScheduler } from 'rxjs';
 import type { Address } from '../address.js';
 import { SocketError } from '../errors.js';
 import type { Turn } from '../io/turn.js';
@@ -135,7 +135,10 @@ export class MemorySocket implements TransportSocket {
       events.received(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        peer.events?.taken();
+        // Told within this microtask, two ends that are equally fast would never let the event loop go round.
+        asyncScheduler.schedule(() => {
+          if (!peer.closed) peer.events?.taken();
+        });
       }
     }
   }

@@ -120,3 +120,19 @@ describe.each(realPlaces)('a client that was given up before anybody subscribed,
     expect(dialled).toBeLessThanOrEqual(1);
   });
 });
+
+describe.each(places)('a source as fast as the kernel, over $name', (place) => {
+  it('C5: leaves time to timers', async () => {
+    const { near, far } = await pairAt(place);
+    far.data.subscribe({ error: () => undefined });
+    const all = 100_000;
+    let produced = 0;
+    function* source(): Generator<string> {
+      while (produced++ < all) yield 'x'.repeat(1_000);
+    }
+    near.data.sendFrom(source()).subscribe({ error: () => undefined });
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(produced).toBeLessThan(all);
+    near.destroy();
+  });
+});
