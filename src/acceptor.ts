@@ -1,13 +1,13 @@
 import { Observable, Subject } from 'rxjs';
 import type { Address } from './address.js';
-import { type Connection, SocketConnection } from './connection.js';
+import { type Closed, type Connection, type ConnectionKeeper, SocketConnection } from './connection.js';
 import { SocketError } from './errors.js';
 import { type FlowSource, Multicast } from './multicast.js';
 import { duration, type ListenSettings } from './options.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from './transport/transport.js';
 
 /** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */
-export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
+export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionKeeper<In, Out> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly connections: Set<SocketConnection<In, Out>> = new Set();
   readonly incidents: Observable<SocketError>;
@@ -50,13 +50,24 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>> {
   take(): Connection<In, Out> | undefined {
     const socket = this.waiting.shift();
     if (socket === undefined) return undefined;
-    const connection = new SocketConnection<In, Out>(socket, this.settings, () => {
-      this.connections.delete(connection);
-    });
+    const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     this.connections.add(connection);
     // Its first bytes come in a later turn, when whoever gets it now has subscribed.
     connection.open();
     return connection;
+  }
+
+  finishing(): void {
+    // A server has nothing else to send to.
+  }
+
+  outlives(): boolean {
+    return false;
+  }
+
+  gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
+    this.connections.delete(connection);
+    if (outcome.reason === 'failed' && outcome.error !== undefined) this.troubles.next(outcome.error);
   }
 
   started(): void {

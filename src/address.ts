@@ -68,7 +68,7 @@ export type Address =
 type Members = Readonly<Record<string, unknown>>;
 
 /** Node 20 binds a longer path cut off, without a word. @internal */
-const maxPathBytes = 107;
+export const maxPathBytes = 107;
 const maxPort = 65_535;
 const maxFd = 2 ** 31 - 1;
 const loopback = '127.0.0.1';

@@ -442,7 +442,7 @@ class View<T> implements FlowSource<T>, Reader {
       if (value === undefined) value = this.takeLast(inbound);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
-        else this.finish(inbound, inbound.end);
+        else this.port.ended(this, inbound.end);
       } else if (inbound.isPaused) inbound.regulate(false);
       return value;
     } catch (cause) {
@@ -476,12 +476,6 @@ class View<T> implements FlowSource<T>, Reader {
   private takeLast(inbound: Inbound): T | undefined {
     if (inbound.end !== 'fin' || inbound.queue.length === 0) return undefined;
     return this.decoder.end?.(inbound.queue);
-  }
-
-  private finish(inbound: Inbound, end: 'fin' | SocketError): void {
-    if (end === 'fin' && inbound.queue.length > 0) {
-      this.port.corrupted(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
-    } else this.port.ended(this, end);
   }
 }
 

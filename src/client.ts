@@ -35,7 +35,7 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
   assertDialable(where);
   const settings = connectSettings(options);
   const transport = transportOf(options, nodeTransport);
-  transport.check(where, 'connect');
+  transport.checkConnect(where, settings);
   return new Client(new Session(where, settings, transport));
 }
 

@@ -1,4 +1,4 @@
-import { AsyncSubject, ignoreElements, lastValueFrom, type Observable } from 'rxjs';
+import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable } from 'rxjs';
 import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
@@ -8,6 +8,7 @@ import { Outbound, type OutboundOwner } from './io/outbound.js';
 import { Silence } from './io/silence.js';
 import { Timer } from './io/timer.js';
 import type { ConnectionSettings } from './options.js';
+import type { TlsInfo } from './transport/tls.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
 
 /**
@@ -112,6 +113,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rules C13 and C15
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
+  /** What TLS knows of the peer, where it is spoken; else undefined. */
+  readonly tls: TlsInfo | undefined;
   /** What went over it so far: a new object at each look, which doesn't change by itself. */
   readonly stats: ConnectionStats;
   /**
@@ -171,6 +174,16 @@ interface Cut {
   readonly error: SocketError;
 }
 
+/** Who keeps a connection: a server or a client. */
+export interface ConnectionKeeper<In, Out> {
+  /** The sending side is about to end, because of `error` or in order, not because the user has completed it. */
+  finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
+  /** Whether what is sent from now on has another connection to go to. */
+  outlives(connection: SocketConnection<In, Out>): boolean;
+  /** It has ended; `closed` tells it afterwards. */
+  gone(connection: SocketConnection<In, Out>, outcome: Closed): void;
+}
+
 /** The one implementation of Connection: a transport's socket, its two directions, its timers and its end. */
 export class SocketConnection<In, Out> implements Connection<In, Out>, Port, SocketEvents, OutboundOwner {
   readonly id: number = ++lastId;
@@ -184,26 +197,26 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private readonly idle: Silence | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  private readonly onGone: ((outcome: Closed) => void) | undefined;
+  private readonly keeper: ConnectionKeeper<In, Out>;
   private peerFinished: Silence | undefined;
   private claim: Timer | undefined;
   private forced: Timer | undefined;
+  /** When it is forced to close. */
+  private forcedBy = Infinity;
+  private finishes = false;
   private closing: Promise<void> | undefined;
   private cut: Cut | undefined;
   private outcome: Closed | undefined;
   private ending: AsyncSubject<Closed> | undefined;
 
-  /**
-   * @param onGone - called once, when it has ended, before `closed` tells it
-   * @param outbound - where the client's channel has already been sending
-   */
+  /** @param outbound - where the client's channel has already been sending */
   constructor(
     socket: TransportSocket,
     settings: ConnectionSettings<In, Out>,
-    onGone?: (outcome: Closed) => void,
+    keeper: ConnectionKeeper<In, Out>,
     outbound?: Outbound,
   ) {
-    this.onGone = onGone;
+    this.keeper = keeper;
     this.socket = socket;
     this.settings = settings;
     this.inbound = new Inbound(socket);
@@ -227,6 +240,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   get remote(): Address {
     return this.socket.remote;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.socket.tls;
   }
 
   get data(): Channel<In, Out> {
@@ -270,7 +287,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   /** As `close`, forced after `limit` ms; 0 means never. */
   closeWithin(limit: number): Promise<void> {
-    this.closing ??= this.startClosing(limit);
+    this.closing ??= this.startClosing();
+    this.forceWithin(limit);
     return this.closing;
   }
 
@@ -295,17 +313,30 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.attach(channel);
   }
 
+  /** Ends the sending side; once nobody reads any more the rest is discarded, and the connection closed (S6). */
+  finishUnread(): void {
+    this.finishes = true;
+    this.outbound.complete();
+    this.closeUnread();
+  }
+
   unobserved(channel: Reader): void {
     this.inbound.detach(channel);
+    this.closeUnread();
     this.endWithPeer();
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
+    if (end === 'fin' && this.inbound.queue.length > 0) {
+      this.corrupted(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
+      return;
+    }
     this.inbound.detach(channel);
     channel.conclude(end);
   }
 
   told(): void {
+    this.closeUnread();
     this.endWithPeer();
   }
 
@@ -367,7 +398,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
       bytesRead: inbound.received,
       bytesWritten: outbound.written,
     };
-    this.onGone?.(this.outcome);
+    this.keeper.gone(this, this.outcome);
     if (this.ending !== undefined) this.tell(this.ending, this.outcome);
   }
 
@@ -376,27 +407,44 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (this.cut !== undefined || this.outcome !== undefined) return;
     this.cut = { reason, error };
     this.stopTimers();
+    this.keeper.finishing(this, error);
     this.outbound.fail(error);
     this.socket.reset();
   }
 
   /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
   private endWithPeer(): void {
-    if (!this.settings.halfOpen && this.inbound.end === 'fin' && this.inbound.unread) this.outbound.complete();
+    if (this.settings.halfOpen || this.inbound.end !== 'fin') return;
+    if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
   }
 
-  private startClosing(limit: number): Promise<void> {
+  private closeUnread(): void {
+    if (this.finishes && this.inbound.unread) void this.close();
+  }
+
+  private finishSending(): void {
+    this.keeper.finishing(this);
+    this.outbound.complete();
+  }
+
+  private startClosing(): Promise<void> {
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
-    if (limit > 0) {
-      this.forced = new Timer(limit, () => {
-        this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
-      });
-    }
     this.claim?.unsubscribe();
-    this.outbound.complete();
+    this.finishSending();
     this.inbound.linger();
     return gone;
+  }
+
+  /** The shortest limit holds: a server's shutdown may hurry what was closing at leisure (S7). */
+  private forceWithin(limit: number): void {
+    const due = asyncScheduler.now() + limit;
+    if (limit === 0 || due >= this.forcedBy || this.cut !== undefined || this.outcome !== undefined) return;
+    this.forced?.unsubscribe();
+    this.forcedBy = due;
+    this.forced = new Timer(limit, () => {
+      this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
+    });
   }
 
   /** Nobody has read for the whole time since this side emitted the connection. */

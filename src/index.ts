@@ -4,6 +4,8 @@
  * @module rxjs-sockets
  */
 export { type Address, type AddressInput, formatAddress, parseAddress } from './address.js';
+export { backoff, type Backoff, type BackoffOptions } from './backoff.js';
+export { Broadcast } from './broadcast.js';
 export { Channel } from './channel.js';
 export { Client, connect } from './client.js';
 export type { ConnectionState } from './client-state.js';
@@ -16,6 +18,7 @@ export { concatMapPaced } from './operators/concat-map-paced.js';
 export { mergeMapPaced } from './operators/merge-map-paced.js';
 export { relay } from './operators/relay.js';
 export { sendTo } from './operators/send-to.js';
+export { serve, type ServeOptions } from './operators/serve.js';
 export type { ConnectionOptions, ConnectOptions, ListenOptions } from './options.js';
 export { listen, Server } from './server.js';
 export type {

@@ -1,6 +1,8 @@
+import type { RetryConfig } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { shown, SocketError } from './errors.js';
+import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
 
 /**
@@ -110,6 +112,12 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    * whole number from 1 to under 2³¹; default 10,000.
    */
   readonly maxConnections?: number;
+  readonly mode?: number;
+  readonly stale?: 'replace' | 'fail';
+  readonly reusePort?: boolean;
+  readonly tls?: ServerTls;
+  readonly proxyProtocol?: { readonly trusted: readonly string[] };
+  readonly handshakeTimeout?: number;
 }
 
 /**
@@ -134,6 +142,9 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * 2³¹; default 10,000, 0 for as long as the kernel tries (K3).
    */
   readonly connectTimeout?: number;
+  readonly tls?: ClientTls;
+  readonly reconnect?: RetryConfig;
+  readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }
 
 /** Every option there is: what `listen` and `connect` share is often kept in one object, with what only one of them has. */
@@ -153,7 +164,15 @@ const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOp
   'backlog',
   'acceptQueue',
   'maxConnections',
+  'mode',
+  'stale',
+  'reusePort',
+  'tls',
+  'proxyProtocol',
+  'handshakeTimeout',
   'connectTimeout',
+  'reconnect',
+  'whileDisconnected',
 ]);
 
 /** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
@@ -176,11 +195,20 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly backlog: number;
   readonly acceptQueue: number;
   readonly maxConnections: number;
+  readonly mode: number;
+  readonly stale: 'replace' | 'fail';
+  readonly reusePort: boolean;
+  readonly tls: ServerTls | undefined;
+  readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
+  readonly handshakeTimeout: number;
 }
 
 /** As {@link ConnectionSettings}, with what only a client needs. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly connectTimeout: number;
+  readonly tls: ClientTls | undefined;
+  readonly reconnect: RetryConfig | undefined;
+  readonly whileDisconnected: 'buffer' | 'drop' | 'error';
 }
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -192,6 +220,12 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
     backlog: count('backlog', options.backlog, 4_096),
     acceptQueue: count('acceptQueue', options.acceptQueue, 128),
     maxConnections: count('maxConnections', options.maxConnections, 10_000),
+    mode: mode(options.mode),
+    stale: oneOf('stale', options.stale, ['replace', 'fail']),
+    reusePort: flag('reusePort', options.reusePort, false),
+    tls: options.tls,
+    proxyProtocol: proxyProtocol(options.proxyProtocol),
+    handshakeTimeout: duration('handshakeTimeout', options.handshakeTimeout, 10_000),
   };
 }
 
@@ -202,6 +236,9 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
+    tls: options.tls,
+    reconnect: reconnect(options.reconnect),
+    whileDisconnected: oneOf('whileDisconnected', options.whileDisconnected, ['buffer', 'drop', 'error']),
   };
 }
 
@@ -209,7 +246,7 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
 export function transportOf(options: { readonly transport?: Transport }, otherwise: Transport): Transport {
   const transport: unknown = options.transport;
   if (transport === undefined) return otherwise;
-  if (!hasMethods(transport, 'check', 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
+  if (!hasMethods(transport, 'checkListen', 'checkConnect', 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
   return transport as Transport;
 }
 
@@ -240,6 +277,25 @@ function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
   return value;
 }
 
+function proxyProtocol(
+  value: { readonly trusted: readonly string[] } | undefined,
+): { readonly trusted: readonly string[] } | undefined {
+  if (value === undefined) return undefined;
+  assertObject(value);
+  return value;
+}
+
+function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {
+  if (value === undefined) return undefined;
+  assertObject(value);
+  const { count = Infinity, delay } = value;
+  if (count !== Infinity && (!Number.isSafeInteger(count) || count < 0)) {
+    throw invalid('reconnect.count', count, 'a whole number from 0, or Infinity');
+  }
+  if (typeof delay !== 'function') duration('reconnect.delay', delay, 0);
+  return value;
+}
+
 /** A timer of 2³¹ ms and more would fire at once. */
 export function duration(name: string, value: number | undefined, otherwise: number): number {
   if (value === undefined) return otherwise;
@@ -259,6 +315,13 @@ function count(name: string, value: number | undefined, otherwise: number): numb
   if (value === undefined) return otherwise;
   if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
     throw invalid(name, value, 'a whole number from 1 to under 2^31');
+  return value;
+}
+
+function mode(value: number | undefined): number {
+  if (value === undefined) return 0o600;
+  if (!Number.isInteger(value) || value < 0 || value > 0o777)
+    throw invalid('mode', value, 'permissions from 0o000 to 0o777');
   return value;
 }
 

@@ -2,7 +2,7 @@ import type { Observable, Subscriber, TeardownLogic } from 'rxjs';
 import { Acceptor } from './acceptor.js';
 import { type Address, type AddressInput, parseAddress } from './address.js';
 import type { Connection } from './connection.js';
-import type { SocketError } from './errors.js';
+import { SocketError } from './errors.js';
 import { Flow } from './flow.js';
 import type { Hold } from './hold.js';
 import { type ListenOptions, listenSettings, transportOf } from './options.js';
@@ -35,7 +35,11 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   const settings = listenSettings(options);
   const transport = transportOf(options, nodeTransport);
-  transport.check(where, 'listen');
+  // What an abstract name has no use for is refused where it was given, not where it is the default.
+  if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
+    throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });
+  }
+  transport.checkListen(where, settings);
   return new Server(new Acceptor(where, settings, transport));
 }
 

@@ -43,7 +43,7 @@ function untouched(): Transport {
   const fail = (): never => {
     throw new Error('something was created');
   };
-  return { check: () => undefined, listen: fail, connect: fail };
+  return { checkListen: () => undefined, checkConnect: () => undefined, listen: fail, connect: fail };
 }
 
 const described = ([option, value]: Case): string => `${option}: ${inspect(value, { depth: 0 })}`;
@@ -93,7 +93,7 @@ describe('a bad option', () => {
   );
 
   it('A5: one object may have the options of listen and of connect', () => {
-    const both = { transport: memoryTransport(), backlog: 1, connectTimeout: 1, tls: undefined };
+    const both = { transport: memoryTransport(), backlog: 1, connectTimeout: 1, mode: 0o600 };
     expect(listen('memory:both', both).connections.size).toBe(0);
     expect(connect('memory:both', both).data.closed).toBe(false);
   });

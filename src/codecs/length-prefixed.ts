@@ -1,7 +1,7 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError, shown } from '../errors.js';
+import { SocketError } from '../errors.js';
+import { messageSize } from './message.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
-import { isWellFormed } from '../well-formed.js';
 
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
@@ -111,23 +111,12 @@ class PrefixEncoder implements Encoder<Uint8Array | string> {
 
   encode(value: Uint8Array | string, into: ByteSink): void {
     const { header, endian, maxLength } = this.rules;
-    const size = sizeOf(value);
+    const size = messageSize(value);
     if (size > maxLength) throw tooLong(size, maxLength);
     into.uint(size, header, endian);
     if (typeof value === 'string') into.text(value, 'utf8');
     else into.bytes(value);
   }
-}
-
-function sizeOf(value: unknown): number {
-  if (value instanceof Uint8Array) return value.length;
-  if (typeof value !== 'string') {
-    throw new SocketError('ERR_FRAME_INVALID', `a message must be a Uint8Array or a string, got ${shown(value)}`);
-  }
-  if (!isWellFormed(value)) {
-    throw new SocketError('ERR_FRAME_INVALID', 'a message has a lone surrogate, which UTF-8 lacks');
-  }
-  return Buffer.byteLength(value, 'utf8');
 }
 
 function tooLong(size: number, maxLength: number): SocketError {

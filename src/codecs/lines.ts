@@ -1,7 +1,7 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
+import { textFault } from './message.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
-import { isWellFormed } from '../well-formed.js';
 import { decodeUtf8 } from './utf8.js';
 
 /**
@@ -219,12 +219,9 @@ class LinesEncoder implements Encoder<string> {
     if (this.delimiter === '\n' && value.charCodeAt(value.length - 1) === carriageReturn) {
       return "must not end with '\\r' where the delimiter is '\\n'";
     }
-    if (this.encoding === 'latin1') return beyondLatin1.test(value) ? 'has a character that latin1 lacks' : undefined;
-    return isWellFormed(value) ? undefined : 'has a lone surrogate, which UTF-8 lacks';
+    return textFault(value, this.encoding);
   }
 }
-
-const beyondLatin1 = /[^\0-\xff]/;
 
 function tooLong(maxLength: number): SocketError {
   return new SocketError('ERR_FRAME_TOO_LONG', `a line is longer than maxLength, ${maxLength} bytes`);

@@ -1,6 +1,6 @@
 import { SocketError, shown } from '../errors.js';
 
-/** The largest `maxLength` that an option may ask for, in bytes. */
+/** The longest frame that an option may ask for, in bytes. */
 const longest = 2 ** 31 - 1;
 
 /**
@@ -11,7 +11,7 @@ const longest = 2 ** 31 - 1;
 export function codecOptions<T extends object>(name: string, options: T | undefined): Partial<T> {
   if (options === undefined) return {};
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return options;
-  throw invalid(`the options of ${name}`, 'must be an object', options);
+  throw invalidOption(`the options of ${name}`, 'must be an object', options);
 }
 
 /**
@@ -20,9 +20,27 @@ export function codecOptions<T extends object>(name: string, options: T | undefi
  * @throws `ERR_OPTION_INVALID` where it is no integer from 1 to 2,147,483,647: every codec has a finite maximum (D3).
  */
 export function maxLengthOption(value: number | undefined, otherwise: number): number {
-  if (value === undefined) return otherwise;
+  return value === undefined ? otherwise : lengthOption('maxLength', value);
+}
+
+/**
+ * Gives the length `name`, in bytes.
+ *
+ * @throws `ERR_OPTION_INVALID` where it is no integer from 1 to 2,147,483,647.
+ */
+export function lengthOption(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1 && value <= longest) return value;
-  throw invalid('maxLength', `must be an integer from 1 to ${longest}`, value);
+  throw invalidOption(name, `must be an integer from 1 to ${longest}`, value);
+}
+
+/**
+ * Gives the function `name`.
+ *
+ * @throws `ERR_OPTION_INVALID` where it is none.
+ */
+export function functionOption<F extends (...args: never[]) => unknown>(name: string, value: F): F {
+  if (typeof value === 'function') return value;
+  throw invalidOption(name, 'must be a function', value);
 }
 
 /**
@@ -37,9 +55,10 @@ export function choiceOption<T extends string | number>(
 ): T {
   if (value === undefined) return choices[0];
   if (choices.includes(value)) return value;
-  throw invalid(name, `must be ${choices.map(shown).join(' or ')}`, value);
+  throw invalidOption(name, `must be ${choices.map(shown).join(' or ')}`, value);
 }
 
-function invalid(option: string, requirement: string, value: unknown): SocketError {
+/** Tells that the option `option` is not what it must be. */
+export function invalidOption(option: string, requirement: string, value: unknown): SocketError {
   return new SocketError('ERR_OPTION_INVALID', `${option} ${requirement}, got ${shown(value)}`);
 }

@@ -3,7 +3,7 @@ import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from './byte-queue.js';
 
 /** Up to here bytes are read that nobody has asked for, so that the peer's end is noticed (F1, F3). */
-const readAhead = 65_536;
+export const readAhead = 65_536;
 
 /** A view of the received bytes that somebody is subscribed to. */
 export interface Reader {
@@ -65,8 +65,19 @@ export class Inbound {
   detach(reader: Reader): void {
     const wasReading = this.isReading(reader);
     this.readers = this.readers.filter((other) => other !== reader);
-    if (wasReading && this.readers.length > 0) this.socket.turn.defer(this.wake);
+    if (wasReading && this.readers.length > 0) this.wakeSoon();
     this.slacken();
+  }
+
+  /** Has the reader emit what waits, once the running code has ended. */
+  wakeSoon(): void {
+    this.socket.turn.defer(this.wake);
+  }
+
+  /** Stops reading until a reader asks for more. */
+  block(): void {
+    this.paused = true;
+    this.socket.pause();
   }
 
   /** The reader may not emit any more, or has left: a connection that is closing waits for no other (C11). */

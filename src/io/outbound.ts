@@ -2,7 +2,7 @@ import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { SendBuffer } from './send-buffer.js';
-import type { Flushable } from './turn.js';
+import type { Flushable, Turn } from './turn.js';
 import { Watermark } from './watermark.js';
 
 /** The options that bound what waits to be sent, all in bytes. */
@@ -20,8 +20,21 @@ export interface OutboundOwner {
   progressed(): void;
 }
 
+/** What has values for several connections, and gives them to each before anything else is sent on it. */
+export interface Publisher extends Flushable {
+  /** Gives `outbound` what it lacks. */
+  settle(outbound: Outbound): void;
+}
+
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;
+
+/** What a publisher has encoded is sent as it is. */
+const encoded: Encoder<Uint8Array> = {
+  encode(value, into) {
+    into.bytes(value);
+  },
+};
 
 /** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
 const largestWrite = 65_536;
@@ -44,13 +57,15 @@ export class Outbound implements Flushable {
   dropped = 0;
   /** While a connection is being dialled: `send` then waits for it (K7). */
   expecting = false;
-  readonly watermark: Watermark;
+  /** What is done with values while there is no connection. */
+  parking: 'buffer' | 'drop' | 'error' = 'buffer';
+  watermark: Watermark;
 
   /** Whom it tells. */
   owner: OutboundOwner;
 
   private readonly limits: OutboundLimits;
-  private readonly buffer = new SendBuffer();
+  private buffer = new SendBuffer();
   private socket: TransportSocket | undefined;
   /** The size of the writes that are done. */
   private done = 0;
@@ -61,6 +76,8 @@ export class Outbound implements Flushable {
   private parts: Uint8Array[][] = [];
   private partsSize = 0;
   private queued = false;
+  /** Who has published values that were not yet given to this connection. */
+  private awaited: Publisher | undefined;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
   private senders: Waiter[] = [];
@@ -68,13 +85,17 @@ export class Outbound implements Flushable {
   private resting = false;
   private readonly onRested = (): void => {
     this.resting = false;
-    this.settle();
+    this.wakeUp();
   };
 
-  constructor(limits: OutboundLimits, owner: OutboundOwner) {
+  constructor(
+    limits: OutboundLimits,
+    owner: OutboundOwner,
+    watermark: Watermark = new Watermark(limits.highWaterMark),
+  ) {
     this.limits = limits;
     this.owner = owner;
-    this.watermark = new Watermark(limits.highWaterMark);
+    this.watermark = watermark;
   }
 
   /** Bytes that were accepted and that the kernel has not taken. */
@@ -104,6 +125,11 @@ export class Outbound implements Flushable {
     return this.state === 'ended';
   }
 
+  /** Whether it has, or had, a connection. */
+  get attached(): boolean {
+    return this.socket !== undefined;
+  }
+
   /** The connection is there: what waits is written first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
@@ -117,7 +143,9 @@ export class Outbound implements Flushable {
    * @param paced - whether the source waits while the channel is not writable: what it gives otherwise is always taken
    */
   push<T>(encoder: Encoder<T>, value: T, paced = false): Refusal | undefined {
+    if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return 'closed';
+    if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
     const buffer = this.buffer;
     buffer.mark();
     try {
@@ -136,6 +164,33 @@ export class Outbound implements Flushable {
     return undefined;
   }
 
+  /** Tells that `publisher` has values for this connection: they are given at the end of the turn, or before what is sent first. */
+  await(publisher: Publisher): void {
+    if (this.awaited !== undefined && this.awaited !== publisher) this.settleAwaited();
+    this.awaited = publisher;
+  }
+
+  /** Whose turns its writes belong to. */
+  get turn(): Turn | undefined {
+    return this.socket?.turn;
+  }
+
+  /** `publisher` gives what it has, or has none any more. */
+  settled(publisher: Publisher): void {
+    if (this.awaited === publisher) this.awaited = undefined;
+  }
+
+  /** Has `publisher` give what it has for this connection now. */
+  settle(publisher: Publisher): void {
+    if (this.awaited === publisher) this.settleAwaited();
+  }
+
+  /** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */
+  publish(all: Uint8Array, values: readonly Uint8Array[]): void {
+    if (values.length === 1 || this.bufferedBytes + all.length <= this.limits.maxBuffered) this.push(encoded, all);
+    else for (const value of values) this.push(encoded, value);
+  }
+
   /** Settles when the caller may send more (C5). Called after a successful push. */
   whenWritable(): Promise<void> {
     if (!this.expecting && this.watermark.writable) return Promise.resolve();
@@ -152,6 +207,7 @@ export class Outbound implements Flushable {
 
   /** Ends the sending side after what was sent (C6). */
   complete(): void {
+    if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return;
     this.state = 'ending';
     this.watermark.close();
@@ -178,6 +234,35 @@ export class Outbound implements Flushable {
         else waiter.reject(error);
       }
     }
+  }
+
+  /**
+   * Hands over to an Outbound for the next connection: what waits goes with it, whereas a write under way is still the
+   * old connection's, which ends its sending side after it (K4).
+   *
+   * @param succeed - is given the new one before anybody is told of anything: who may send again then reaches it
+   */
+  retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
+    const heir = new Outbound(this.limits, owner, this.watermark);
+    const handed = this.done + this.writing + this.partsSize;
+    const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
+    heir.buffer = this.buffer;
+    heir.dropped = this.dropped;
+    heir.state = this.state === 'open' ? 'open' : 'ending';
+    heir.senders = rebased(this.senders, handed);
+    heir.flushers = rebased(this.flushers, handed);
+    const waiters = [...this.senders, ...this.flushers].filter((waiter) => waiter.offset <= handed);
+    this.buffer = new SendBuffer();
+    this.senders = [];
+    this.flushers = [];
+    this.watermark = new Watermark(this.limits.highWaterMark);
+    succeed(heir);
+    for (const waiter of waiters) {
+      if (waiter.offset <= this.written) waiter.resolve();
+      else waiter.reject(lost);
+    }
+    heir.wakeUp();
+    this.complete();
   }
 
   /** Writes at the end of a turn. */
@@ -229,11 +314,18 @@ export class Outbound implements Flushable {
     this.writing = 0;
     this.owner.progressed();
     this.write();
-    this.settle();
+    this.wakeUp();
   }
 
   private get unsent(): number {
     return this.writing === 0 ? 0 : Math.min(this.writing, this.socket?.unsent ?? 0);
+  }
+
+  /** There is no connection, and the value is not to wait for one. */
+  private turnAway(): Refusal {
+    if (this.parking === 'drop') this.dropped++;
+    else this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
+    return this.parking === 'drop' ? 'overflow' : 'closed';
   }
 
   /** The offset in the stream of the end of what was accepted. */
@@ -264,7 +356,13 @@ export class Outbound implements Flushable {
     return true;
   }
 
-  private settle(): void {
+  private settleAwaited(): void {
+    const publisher = this.awaited;
+    this.awaited = undefined;
+    publisher?.settle(this);
+  }
+
+  private wakeUp(): void {
     this.watermark.update(this.bufferedBytes);
     // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
     if (this.senders.length > 0 && (this.watermark.writable || this.closed)) this.wake(this.senders, !this.closed);
@@ -274,6 +372,12 @@ export class Outbound implements Flushable {
   private wake(waiters: Waiter[], all: boolean): void {
     while (waiters[0] !== undefined && (all || waiters[0].offset <= this.written)) waiters.shift()?.resolve();
   }
+}
+
+function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
+  return waiters
+    .filter((waiter) => waiter.offset > handed)
+    .map((waiter) => ({ ...waiter, offset: waiter.offset - handed }));
 }
 
 function sizeOf(pieces: readonly Uint8Array[]): number {

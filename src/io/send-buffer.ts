@@ -161,6 +161,22 @@ export class SendBuffer implements ByteSink {
     return taken;
   }
 
+  /** Gives all as one piece of memory of its own, or the one value that was given by reference, and is empty afterwards. */
+  takeAll(): Uint8Array {
+    let all: Uint8Array;
+    if (this.lone !== undefined) all = this.lone;
+    else {
+      this.sealText();
+      this.sealSlab();
+      all =
+        this.pieces.length === 1 && this.slabs.length === 0
+          ? (this.pieces[0] as Uint8Array)
+          : Buffer.concat(this.pieces);
+    }
+    this.clear(true);
+    return all;
+  }
+
   /** Gives all in parts of at most `limit` bytes each, and is empty afterwards. */
   takeParts(limit: number): Uint8Array[][] {
     this.sealText();

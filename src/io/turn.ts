@@ -21,10 +21,12 @@ export interface Flushable {
 export class Turn {
   private readonly later: (work: () => void) => void;
   private readonly idle: (work: () => void) => void;
-  private waiting: Flushable[] = [];
+  private publishers: Flushable[] = [];
+  private senders: Flushable[] = [];
   private deliveries = 0;
+  private flushing = false;
   private scheduled = false;
-  private readonly onLater = (): void => {
+  private readonly onTime = (): void => {
     this.scheduled = false;
     this.flush();
   };
@@ -74,10 +76,18 @@ export class Turn {
    * @internal
    */
   add(sender: Flushable): void {
-    this.waiting.push(sender);
-    if (this.deliveries > 0 || this.scheduled) return;
-    this.scheduled = true;
-    this.later(this.onLater);
+    this.senders.push(sender);
+    this.schedule();
+  }
+
+  /**
+   * Has `publisher` flushed before the senders, which it adds to.
+   *
+   * @internal
+   */
+  addPublisher(publisher: Flushable): void {
+    this.publishers.push(publisher);
+    this.schedule();
   }
 
   /**
@@ -87,6 +97,13 @@ export class Turn {
    */
   defer(work: () => void): void {
     this.later(work);
+  }
+
+  /** A flush that makes room may lead to more being sent: that waits, or a fast peer would keep all others from being read. */
+  private schedule(): void {
+    if (this.deliveries > 0 || this.scheduled || this.flushing) return;
+    this.scheduled = true;
+    this.later(this.onTime);
   }
 
   /**
@@ -99,9 +116,20 @@ export class Turn {
   }
 
   private flush(): void {
-    if (this.waiting.length === 0) return;
-    const senders = this.waiting;
-    this.waiting = [];
-    for (const sender of senders) sender.flush();
+    if (this.flushing) return;
+    this.flushing = true;
+    try {
+      while (this.publishers.length > 0) this.publishers.shift()?.flush();
+      const { senders } = this;
+      if (senders.length === 0) return;
+      this.senders = [];
+      for (const sender of senders) sender.flush();
+    } finally {
+      this.flushing = false;
+      if (this.senders.length + this.publishers.length > 0 && !this.scheduled && this.deliveries === 0) {
+        this.scheduled = true;
+        this.idle(this.onTime);
+      }
+    }
   }
 }

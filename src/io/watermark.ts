@@ -1,4 +1,4 @@
-import { type Observable, ReplaySubject } from 'rxjs';
+import { distinctUntilChanged, map, type Observable, ReplaySubject } from 'rxjs';
 
 /**
  * Whether more may be sent: not over the mark, and again at or under half of it, so that it does not flicker.
@@ -9,6 +9,7 @@ export class Watermark {
   private state = true;
   private closed = false;
   private subject: ReplaySubject<boolean> | undefined;
+  private observable: Observable<boolean> | undefined;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
@@ -27,13 +28,18 @@ export class Watermark {
 
   /** The current value, then each change; completes when nothing more can be sent. */
   get changes(): Observable<boolean> {
-    if (this.subject === undefined) {
+    if (this.observable === undefined) {
       // Unlike a BehaviorSubject it gives the last value after completion, too.
       this.subject = new ReplaySubject(1);
       this.subject.next(this.state);
       if (this.closed) this.subject.complete();
+      // Who is told that it is writable may fill it at once: the next one must not be told what is no longer true.
+      this.observable = this.subject.pipe(
+        map(() => this.state),
+        distinctUntilChanged(),
+      );
     }
-    return this.subject;
+    return this.observable;
   }
 
   /** Tells how many bytes wait now. */

@@ -23,6 +23,7 @@ export class MemorySocket implements TransportSocket {
   readonly local: Address;
   readonly remote: Address;
   readonly turn: Turn;
+  readonly tls: undefined = undefined;
 
   private peer: MemorySocket = this;
   private events: SocketEvents | undefined;
@@ -144,13 +145,17 @@ export class MemorySocket implements TransportSocket {
 
   private readEnd(events: SocketEvents): void {
     if (this.follows === 'reset') {
-      const message = 'the connection failed: ECONNRESET (the other end was destroyed)';
-      this.closeSoon(new SocketError('ECONNRESET', message, { address: this.remote }));
+      this.closeSoon(this.resetError());
     } else if (this.follows === 'fin' && !this.finRead) {
       this.finRead = true;
       events.finished();
       if (this.finSent) this.closeSoon(undefined);
     }
+  }
+
+  private resetError(): SocketError {
+    const message = 'the connection failed: ECONNRESET (the other end was destroyed)';
+    return new SocketError('ECONNRESET', message, { address: this.remote });
   }
 
   private closeSoon(error: SocketError | undefined): void {
@@ -161,5 +166,8 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.gone(error);
     });
+    // A write that nobody will take any more fails, even where nobody reads.
+    const { peer } = this;
+    if (peer.blocked) peer.closeSoon(peer.resetError());
   }
 }

@@ -29,10 +29,15 @@ export class MemoryTransport implements Transport {
   );
   private named = 0;
 
-  check(address: Address, role: 'listen' | 'connect'): void {
-    if (address.transport !== 'fd' && !(address.transport === 'tcp' && address.tls === true)) return;
-    const message = `the memory transport can't ${role} at ${formatAddress(address)}`;
-    throw new SocketError('ERR_ADDRESS_INVALID', message, { address });
+  checkListen(address: Address, options: ListenerOptions): void {
+    check(address, 'listen');
+    refuse('tls', options.tls);
+    refuse('proxyProtocol', options.proxyProtocol);
+  }
+
+  checkConnect(address: Address, options: DialOptions): void {
+    check(address, 'connect');
+    refuse('tls', options.tls);
   }
 
   listen(asked: Address, options: ListenerOptions, events: ListenerEvents): Listener {
@@ -85,6 +90,16 @@ export class MemoryTransport implements Transport {
   private nextPort(): number {
     return firstEphemeralPort + (this.named++ % (65_536 - firstEphemeralPort));
   }
+}
+
+function check(address: Address, role: 'listen' | 'connect'): void {
+  if (address.transport !== 'fd' && !(address.transport === 'tcp' && address.tls === true)) return;
+  const message = `the memory transport can't ${role} at ${formatAddress(address)}`;
+  throw new SocketError('ERR_ADDRESS_INVALID', message, { address });
+}
+
+function refuse(option: string, value: unknown): void {
+  if (value !== undefined) throw new SocketError('ERR_OPTION_INVALID', `${option}: the memory transport has none`);
 }
 
 function nothing(): void {

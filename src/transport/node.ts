@@ -1,259 +1,103 @@
 import net from 'node:net';
 import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
-import { Turn } from '../io/turn.js';
-import { AcceptGate } from './accept-gate.js';
-import { bindError } from './bind-error.js';
-import { hiddenReset } from './hidden-reset.js';
-import type {
-  Dial,
-  DialEvents,
-  DialOptions,
-  Listener,
-  ListenerEvents,
-  ListenerOptions,
-  SocketEvents,
-  SocketOptions,
-  Transport,
-  TransportSocket,
-} from './transport.js';
+import { trustedPeers } from '../proxy/trusted.js';
+import { localName, remoteName, withTls } from './names.js';
+import { NodeListener } from './node-listener.js';
+import { NodeSocket } from './node-socket.js';
+import { tcpOptions } from './tcp-options.js';
+import { checkClientTls, secureClient, TlsAcceptor, tlsError } from './tls.js';
+import type { Dial, DialEvents, DialOptions, Transport } from './transport.js';
 
-const turn = new Turn(
-  // What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it.
-  (work) => process.nextTick(() => queueMicrotask(() => process.nextTick(work))),
-  (work) => setImmediate(work),
-);
+/** How long one of several addresses of a name is tried before the next one is, in ms; Node's 250 is less than some networks take. */
+const attemptTimeout = 1_000;
 
-/** Node's own sockets: TCP and unix. */
-export const nodeTransport: Transport = { check, listen, connect };
+/** Node's own sockets: TCP and unix, with TLS or without. */
+export const nodeTransport: Transport = {
+  checkListen(address, options) {
+    if (address.transport === 'memory') throw unusable(address, 'listen');
+    if (options.tls !== undefined) new TlsAcceptor(options.tls);
+    else if (address.transport === 'tcp' && address.tls === true) {
+      throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs the option', { address });
+    }
+    if (options.proxyProtocol !== undefined) trustedPeers(options.proxyProtocol.trusted);
+    if (options.reusePort && !canReusePort()) {
+      throw new SocketError('ERR_OPTION_INVALID', 'reusePort needs Node 22.12 or 23.1, or later', { address });
+    }
+  },
+  checkConnect(address, options) {
+    if (address.transport === 'memory' || address.transport === 'fd') throw unusable(address, 'connect');
+    if (options.tls !== undefined) checkClientTls(options.tls);
+  },
+  listen(address, options, events) {
+    return new NodeListener(address, options, events);
+  },
+  connect,
+};
 
-function check(address: Address, role: 'listen' | 'connect'): void {
-  if (address.transport === 'unix' || (address.transport === 'tcp' && address.tls === undefined)) return;
-  throw new SocketError('ERR_ADDRESS_INVALID', `Node's sockets can't ${role} at ${formatAddress(address)}`, {
+function connect(address: Address, options: DialOptions, events: DialEvents): Dial {
+  const secure = options.tls !== undefined || (address.transport === 'tcp' && address.tls === true);
+  const raw = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
+  // Nothing is read before the connection is opened.
+  raw.pause();
+  let state: 'dialling' | 'done' = 'dialling';
+  const action = `connect to ${formatAddress(address)}`;
+  const failed = (error: SocketError): void => {
+    if (state === 'done') return;
+    state = 'done';
+    raw.destroy();
+    events.failed(error);
+  };
+  const onError = (cause: unknown): void => {
+    failed(systemError(cause, action, address));
+  };
+  const done = (connected: () => NodeSocket): void => {
+    if (state === 'done') return;
+    state = 'done';
+    raw.off('error', onError);
+    events.connected(connected());
+  };
+  const local = (): Address => localName(raw, { transport: 'unix', path: '' });
+  raw.on('error', onError);
+  raw.on('connect', () => {
+    if (!secure) {
+      done(() => new NodeSocket(raw, local(), remoteName(raw, address)));
+      return;
+    }
+    const secured = secureClient(raw, options.tls ?? {}, address);
+    const onTlsError = (cause: unknown): void => {
+      failed(tlsError(cause, action, address));
+    };
+    secured.on('error', onTlsError);
+    secured.on('secureConnect', () => {
+      done(() => {
+        const socket = new NodeSocket(raw, local(), withTls(remoteName(raw, address)), secured);
+        secured.off('error', onTlsError);
+        return socket;
+      });
+    });
+  });
+  if (address.transport === 'unix') raw.connect({ path: address.path });
+  else if (address.transport === 'tcp') {
+    const { host, port } = address;
+    raw.connect({ host, port, autoSelectFamilyAttemptTimeout: attemptTimeout });
+  }
+  return {
+    abort(): void {
+      state = 'done';
+      raw.destroy();
+    },
+  };
+}
+
+function unusable(address: Address, role: 'listen' | 'connect'): SocketError {
+  return new SocketError('ERR_ADDRESS_INVALID', `Node's sockets can't ${role} at ${formatAddress(address)}`, {
     address,
   });
 }
 
-function listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener {
-  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
-  const gate = new AcceptGate(server);
-  let closed = false;
-  server.on('connection', (socket) => {
-    if (closed) socket.destroy();
-    else events.connection(new NodeSocket(socket, localName(socket, address), remoteName(socket, undefined, address)));
-  });
-  server.on('error', (cause) => {
-    if (closed) return;
-    if (server.listening) events.incident(systemError(cause, 'accept', address));
-    else events.failed(bindError(cause, address));
-  });
-  server.on('listening', () => {
-    // A name that was looked up is bound even though the server was closed meanwhile.
-    if (closed) {
-      server.close();
-      return;
-    }
-    gate.opened();
-    events.listening(boundName(server, address));
-  });
-  const { backlog } = options;
-  if (address.transport === 'unix') server.listen({ path: address.path, backlog });
-  else if (address.transport === 'tcp') server.listen({ host: address.host, port: address.port, backlog });
-  return {
-    hold(): void {
-      gate.hold();
-    },
-    release(): void {
-      gate.release();
-    },
-    close(): void {
-      closed = true;
-      server.close();
-    },
-  };
-}
-
-function connect(address: Address, options: DialOptions, events: DialEvents): Dial {
-  const socket = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
-  // Nothing is read before the connection is opened.
-  socket.pause();
-  let aborted = false;
-  const failed = (cause: unknown): void => {
-    if (!aborted) events.failed(systemError(cause, `connect to ${formatAddress(address)}`, address));
-  };
-  socket.on('error', failed);
-  socket.on('connect', () => {
-    socket.off('error', failed);
-    if (aborted) return;
-    events.connected(
-      new NodeSocket(socket, localName(socket, { transport: 'unix', path: '' }), remoteName(socket, address)),
-    );
-  });
-  if (address.transport === 'unix') socket.connect({ path: address.path });
-  else if (address.transport === 'tcp') socket.connect({ host: address.host, port: address.port });
-  return {
-    abort(): void {
-      aborted = true;
-      socket.destroy();
-    },
-  };
-}
-
-/** One `net.Socket` behind the interface that the connections are built on. */
-class NodeSocket implements TransportSocket {
-  readonly local: Address;
-  readonly remote: Address;
-  readonly turn: Turn = turn;
-
-  private readonly socket: net.Socket;
-  private events: SocketEvents | undefined;
-  private failure: unknown;
-  private closed = false;
-  private ending = false;
-  /** Writes are numbered, since the callback of one that was taken at once comes after the next may have begun. */
-  private writes = 0;
-  private callbacks = 0;
-  private awaited = 0;
-  private readonly onWritten = (error?: Error | null): void => {
-    this.callbacks++;
-    if (error !== undefined && error !== null) return;
-    if (this.awaited === 0 || this.callbacks < this.awaited) return;
-    this.awaited = 0;
-    this.events?.taken();
-  };
-
-  constructor(socket: net.Socket, local: Address, remote: Address) {
-    this.socket = socket;
-    this.local = local;
-    this.remote = remote;
-    socket.on('error', (cause) => {
-      this.failure ??= cause;
-      socket.destroy();
-    });
-    socket.on('close', () => {
-      this.gone();
-    });
-  }
-
-  get unsent(): number {
-    const handle = (this.socket as { _handle?: { writeQueueSize?: number } | null })._handle;
-    return handle?.writeQueueSize ?? this.socket.writableLength;
-  }
-
-  open(events: SocketEvents): void {
-    this.events = events;
-    const { socket } = this;
-    if (this.closed) {
-      process.nextTick(() => {
-        this.report(events);
-      });
-      return;
-    }
-    socket.on('data', (chunk: Buffer) => {
-      events.received(chunk);
-    });
-    socket.on('end', () => {
-      const reset = hiddenReset(socket);
-      if (reset === undefined) {
-        events.finished();
-        return;
-      }
-      this.failure ??= reset;
-      socket.destroy();
-    });
-    socket.resume();
-  }
-
-  pause(): void {
-    this.socket.pause();
-  }
-
-  resume(): void {
-    this.socket.resume();
-  }
-
-  write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
-    this.writes++;
-    this.socket.write(data, encoding, this.onWritten);
-    return this.taken();
-  }
-
-  writeAll(pieces: readonly Uint8Array[]): boolean {
-    this.socket.cork();
-    for (const piece of pieces) {
-      this.writes++;
-      this.socket.write(piece, this.onWritten);
-    }
-    this.socket.uncork();
-    return this.taken();
-  }
-
-  end(): void {
-    this.ending = true;
-    this.socket.end();
-  }
-
-  /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
-  reset(): void {
-    if (this.remote.transport === 'tcp' && !this.ending && !this.socket.destroyed) this.socket.resetAndDestroy();
-    else this.socket.destroy();
-  }
-
-  /** Whether the kernel has taken everything: Node keeps nothing back. */
-  private taken(): boolean {
-    if (this.socket.writableLength === 0) return true;
-    this.awaited = this.writes;
-    return false;
-  }
-
-  private gone(): void {
-    if (this.closed) return;
-    this.closed = true;
-    const { events, socket } = this;
-    if (events === undefined) return;
-    // A chunk that Node had read when the socket was paused is still its own.
-    const rest = socket.readableLength > 0 ? (socket.read() as Buffer | null) : null;
-    if (rest !== null) events.received(rest);
-    this.report(events);
-  }
-
-  private report(events: SocketEvents): void {
-    events.gone(
-      this.failure === undefined ? undefined : systemError(this.failure, 'the connection failed', this.remote),
-    );
-  }
-}
-
-function tcpOptions(options: SocketOptions): net.SocketConstructorOpts & net.ServerOpts {
-  const { noDelay, keepAlive } = options;
-  // Linux counts in whole seconds, and takes 0 for its own default of two hours.
-  return { noDelay, keepAlive: keepAlive > 0, keepAliveInitialDelay: Math.max(1_000, keepAlive) };
-}
-
-function localName(socket: net.Socket, unix: Address): Address {
-  if (unix.transport === 'unix' && socket.localAddress === undefined) return unix;
-  return tcpName(socket.localAddress, socket.localPort);
-}
-
-function remoteName(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
-  if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
-  // A peer that has gone before it could be asked tells no address, whatever it came over.
-  if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return { transport: 'unix', path: '' };
-  return tcpName(socket.remoteAddress, socket.remotePort);
-}
-
-/** A peer that has gone before it could be asked has the unspecified address. */
-function tcpName(host: string | undefined, port: number | undefined): Address {
-  return { transport: 'tcp', host: unmapped(host ?? '0.0.0.0'), port: port ?? 0 };
-}
-
-function boundName(server: net.Server, asked: Address): Address {
-  const name = server.address();
-  if (name === null || typeof name === 'string') return asked;
-  return { transport: 'tcp', host: name.address, port: name.port };
-}
-
-/** A dual-stack listener gives IPv4 peers as `::ffff:127.0.0.1`. */
-function unmapped(host: string): string {
-  return host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host;
+/** Node takes the option without a word where it does not know it, and nothing tells afterwards whether it was heeded. */
+function canReusePort(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
 }

@@ -1,19 +1,21 @@
 import type { Address } from '../address.js';
 import type { SocketError } from '../errors.js';
 import type { Turn } from '../io/turn.js';
+import type { ClientTls, ServerTls, TlsInfo } from './tls.js';
 
 /**
  * Carries bytes: Node's sockets, memory, or something of your own. One object serves any number of servers and clients.
  *
  * @emits none; it reports through the events that it is given
- * @throws see {@link Transport.check}
+ * @throws see {@link Transport.checkListen} and {@link Transport.checkConnect}
  * @backpressure see {@link TransportSocket}
  * @teardown see {@link Listener}, {@link Dial} and {@link TransportSocket}
  * @example
  * ```ts
  * const network = memoryTransport();
  * const watched: Transport = {
- *   check: (address, role) => network.check(address, role),
+ *   checkListen: (address, options) => network.checkListen(address, options),
+ *   checkConnect: (address, options) => network.checkConnect(address, options),
  *   listen: (address, options, events) => network.listen(address, options, events),
  *   connect(address, options, events) {
  *     dialled.push(formatAddress(address));
@@ -25,26 +27,43 @@ import type { Turn } from '../io/turn.js';
  */
 export interface Transport {
   /**
-   * Refuses an address where no attempt could ever succeed; called before anything else is.
+   * Refuses what no attempt to listen could ever succeed with; called before anything else is.
    *
    * @param address - the address, well-formed
-   * @param role - what is asked for
+   * @param options - those that `listen` is to be called with
    * @returns none
    * @emits none
-   * @throws `ERR_ADDRESS_INVALID`, at once (A5)
+   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
    * @backpressure none
    * @teardown none
    * @example
    * ```ts
-   * transport.check({ transport: 'memory', name: 'echo' }, 'connect');
+   * transport.checkListen({ transport: 'memory', name: 'echo' }, options);
    * ```
    * @see rule A5
    */
-  check(address: Address, role: 'listen' | 'connect'): void;
+  checkListen(address: Address, options: ListenerOptions): void;
+  /**
+   * Refuses what no attempt to connect could ever succeed with; called before anything else is.
+   *
+   * @param address - the address, well-formed
+   * @param options - those that `connect` is to be called with
+   * @returns none
+   * @emits none
+   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * transport.checkConnect({ transport: 'memory', name: 'echo' }, options);
+   * ```
+   * @see rule A5
+   */
+  checkConnect(address: Address, options: DialOptions): void;
   /**
    * Binds an address and begins to accept. It never throws, and never calls back before it has returned.
    *
-   * @param address - one that `check` lets pass
+   * @param address - one that `checkListen` lets pass
    * @param options - of the listener and of its sockets
    * @param events - whom to tell
    * @returns the listener
@@ -62,7 +81,7 @@ export interface Transport {
   /**
    * Dials an address. It never throws, and never calls back before it has returned.
    *
-   * @param address - one that `check` lets pass
+   * @param address - one that `checkConnect` lets pass
    * @param options - of the socket
    * @param events - whom to tell
    * @returns the dialling under way
@@ -88,13 +107,38 @@ export interface Transport {
  * @teardown none
  * @example
  * ```ts
- * const options: ListenerOptions = { backlog: 4_096, noDelay: true, keepAlive: 60_000 };
+ * const options: ListenerOptions = {
+ *   backlog: 4_096,
+ *   mode: 0o600,
+ *   stale: 'replace',
+ *   reusePort: false,
+ *   tls: undefined,
+ *   proxyProtocol: undefined,
+ *   handshakeTimeout: 10_000,
+ *   maxConnections: 10_000,
+ *   noDelay: true,
+ *   keepAlive: 60_000,
+ * };
  * ```
  * @see {@link ListenOptions}
  */
 export interface ListenerOptions extends SocketOptions {
   /** How many connections may wait in the kernel's queue to be accepted, from 1 (S5). */
   readonly backlog: number;
+  /** The permissions of a socket file, from the first instant at which it can be connected to (S9). */
+  readonly mode: number;
+  /** Whether a socket file that nobody listens on is taken over. */
+  readonly stale: 'replace' | 'fail';
+  /** Whether several processes may listen on one port. */
+  readonly reusePort: boolean;
+  /** Certificates, where clients have to speak TLS. */
+  readonly tls: ServerTls | undefined;
+  /** Whose PROXY header is required and believed. */
+  readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
+  /** How long TLS and a PROXY header may take, in ms; 0 means for ever. */
+  readonly handshakeTimeout: number;
+  /** How many of them may be under way at once. */
+  readonly maxConnections: number;
 }
 
 /**
@@ -106,11 +150,14 @@ export interface ListenerOptions extends SocketOptions {
  * @teardown none
  * @example
  * ```ts
- * const options: DialOptions = { noDelay: true, keepAlive: 0 };
+ * const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
  * ```
  * @see {@link ConnectOptions}
  */
-export type DialOptions = SocketOptions;
+export interface DialOptions extends SocketOptions {
+  /** What TLS is spoken with, where it is. */
+  readonly tls: ClientTls | undefined;
+}
 
 /**
  * Sets what holds for every socket, accepted or dialled.
@@ -376,6 +423,7 @@ export interface DialEvents {
  *   readonly local: Address = { transport: 'memory', name: 'echo' };
  *   readonly remote: Address = this.local;
  *   readonly turn = turn;
+ *   readonly tls = undefined;
  *   readonly unsent = 0;
  *   private events: SocketEvents | undefined;
  *
@@ -410,6 +458,8 @@ export interface TransportSocket {
   readonly remote: Address;
   /** What collects the messages of one turn; all sockets of a transport share one (C3). */
   readonly turn: Turn;
+  /** What TLS knows of the peer, where it is spoken; else undefined. */
+  readonly tls: TlsInfo | undefined;
   /** How many bytes of the write under way the kernel has not taken, 0 and more (C4). */
   readonly unsent: number;
   /**

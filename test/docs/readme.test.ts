@@ -1,16 +1,17 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import net from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
 import { program } from '../examples/program.js';
-import { freshFolder } from '../support/places.js';
 import { blocksOf, install } from './blocks.js';
 
 test('the example of the README does what it says', async () => {
   const blocks = await blocksOf('README.md');
   expect(blocks).toHaveLength(1);
   const [example = ''] = blocks;
-  const address = `unix:${join(await freshFolder(), 'socket')}`;
+  const address = `tcp://localhost:${await freePort()}`;
   const folder = await install(new Map([['readme.ts', example.replaceAll('tcp://localhost:7000', address)]]));
   const running = program([join(folder, 'readme.ts')]);
   await running.until(/^hello$/m);
@@ -22,3 +23,13 @@ test('the README has two commands, and they are scripts of the package', async (
   expect(commands).toEqual(['npm ci && npm start', 'npm test']);
   expect(manifest.scripts).toMatchObject({ start: expect.any(String), test: expect.any(String) });
 });
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, 'localhost');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

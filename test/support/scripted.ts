@@ -12,6 +12,7 @@ const there: Address = { transport: 'memory', name: 'there' };
 export class ScriptedSocket implements TransportSocket {
   readonly local = here;
   readonly remote = there;
+  readonly tls = undefined;
   readonly turn = new Turn(
     (work) => process.nextTick(work),
     (work) => setImmediate(work),
@@ -88,7 +89,8 @@ export async function scripted<In = Buffer, Out = Uint8Array | string>(
 ): Promise<{ near: Connection<In, Out>; socket: ScriptedSocket }> {
   const socket = new ScriptedSocket();
   const transport: Transport = {
-    check: () => undefined,
+    checkListen: () => undefined,
+    checkConnect: () => undefined,
     listen: () => {
       throw new SocketError('ERR_ADDRESS_INVALID', 'a scripted socket is dialled');
     },

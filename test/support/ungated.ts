@@ -13,7 +13,8 @@ export function ungated(place: Place): Place {
     ...place,
     options: {
       transport: {
-        check: (address, role) => transport.check(address, role),
+        checkListen: (address, options) => transport.checkListen(address, options),
+        checkConnect: (address, options) => transport.checkConnect(address, options),
         connect: (address, options, events) => transport.connect(address, options, events),
         listen: (address, options, events) => {
           const listener = transport.listen(address, options, events);

@@ -86,6 +86,9 @@ describe('connect', () => {
         case 'disconnected':
           expectTypeOf(state.error).toEqualTypeOf<SocketError | undefined>();
           return `attempt ${state.attempt}`;
+        case 'waiting':
+          expectTypeOf(state.delay).toEqualTypeOf<number>();
+          return `attempt ${state.attempt}`;
         default:
           expectTypeOf(state).toBeNever();
           return state;

@@ -28,6 +28,7 @@ class EchoSocket implements TransportSocket {
   readonly local: Address = { transport: 'memory', name: 'echo' };
   readonly remote: Address = this.local;
   readonly turn = turn;
+  readonly tls = undefined;
   readonly unsent = 0;
   private events: SocketEvents | undefined;
 
@@ -53,7 +54,18 @@ class EchoSocket implements TransportSocket {
   resume(): void {}
 }
 
-const options: ListenerOptions = { backlog: 1, noDelay: true, keepAlive: 0 };
+const options = {
+  backlog: 1,
+  mode: 0o600,
+  stale: 'replace',
+  reusePort: false,
+  tls: undefined,
+  proxyProtocol: undefined,
+  handshakeTimeout: 0,
+  maxConnections: 1,
+  noDelay: true,
+  keepAlive: 0,
+} satisfies ListenerOptions & DialOptions;
 
 /** Events of either kind that are only written down. */
 function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; sockets: TransportSocket[] } {
@@ -78,7 +90,8 @@ describe('the examples of Transport', () => {
     const dialled: string[] = [];
     const network = memoryTransport();
     const watched: Transport = {
-      check: (address, role) => network.check(address, role),
+      checkListen: (address, options) => network.checkListen(address, options),
+      checkConnect: (address, options) => network.checkConnect(address, options),
       listen: (address, options, events) => network.listen(address, options, events),
       connect(address, options, events) {
         dialled.push(formatAddress(address));
@@ -91,7 +104,8 @@ describe('the examples of Transport', () => {
 
   it('an echo', async () => {
     const transport: Transport = {
-      check: () => undefined,
+      checkListen: () => undefined,
+      checkConnect: () => undefined,
       listen: (_address, _options, events) => {
         queueMicrotask(() => events.failed(new SocketError('EACCES', 'it is for dialling only')));
         return { hold: () => undefined, release: () => undefined, close: () => undefined };
@@ -113,7 +127,8 @@ describe('the examples of Transport', () => {
   it('call one', async () => {
     const transport = memoryTransport();
     const { events, written } = recorded();
-    transport.check({ transport: 'memory', name: 'echo' }, 'connect');
+    transport.checkListen({ transport: 'memory', name: 'echo' }, options);
+    transport.checkConnect({ transport: 'memory', name: 'echo' }, options);
     const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
     const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
     dial.abort();
@@ -206,11 +221,22 @@ describe('the examples of Transport', () => {
 
   it('set options', () => {
     const listening = (): ListenerOptions => {
-      const options: ListenerOptions = { backlog: 4_096, noDelay: true, keepAlive: 60_000 };
+      const options: ListenerOptions = {
+        backlog: 4_096,
+        mode: 0o600,
+        stale: 'replace',
+        reusePort: false,
+        tls: undefined,
+        proxyProtocol: undefined,
+        handshakeTimeout: 10_000,
+        maxConnections: 10_000,
+        noDelay: true,
+        keepAlive: 60_000,
+      };
       return options;
     };
     const dialling = (): DialOptions => {
-      const options: DialOptions = { noDelay: true, keepAlive: 0 };
+      const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
       return options;
     };
     const either = (): SocketOptions => {

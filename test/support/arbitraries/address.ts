@@ -12,7 +12,7 @@ const name = (): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
 
 /** Text that may be the path of a socket file, often one that looks like an abstract name. */
-const filePath = (): fc.Arbitrary<string> =>
+export const filePath = (): fc.Arbitrary<string> =>
   fc
     .oneof(
       name(),
@@ -22,7 +22,7 @@ const filePath = (): fc.Arbitrary<string> =>
     .filter((text) => fits(text.startsWith('@') ? `./${text}` : text));
 
 /** 0 to 65,535. */
-const port = (): fc.Arbitrary<number> => fc.nat(65_535);
+export const port = (): fc.Arbitrary<number> => fc.nat(65_535);
 
 /** IPv6 addresses, some of them with a zone. */
 const ipV6 = (): fc.Arbitrary<string> =>

@@ -1,0 +1,103 @@
+import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
+import { SocketError } from '../errors.js';
+import { functionOption, invalidOption } from './options.js';
+
+/**
+ * Makes a codec of values out of a codec of bytes or text, by a function for each direction.
+ *
+ * The frames, their limits and their end are those of `codec`. Receiving and sending are equivalent to:
+ *
+ * ```ts
+ * // decoder and encoder are those of codec
+ * const receive = (queue: ByteQueue): C | undefined => {
+ *   const message = decoder.decode(queue);
+ *   return message === undefined ? undefined : decode(message);
+ * };
+ * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
+ * ```
+ *
+ * @typeParam A - what `codec` gives
+ * @typeParam B - what `codec` takes
+ * @typeParam C - what the new codec gives
+ * @typeParam D - what the new codec takes
+ * @param codec - any codec
+ * @param decode - makes a value of a message: at once, since a promise would be the value, and never `undefined`, which
+ * stands for "more bytes are needed"
+ * @param encode - makes a message of a value, at once
+ * @returns a codec, of which `codec` knows nothing
+ * @emits none by itself; through it a channel emits what `decode` gives for each message
+ * @throws `ERR_OPTION_INVALID`, at once. Decoding and encoding: what `codec` throws, and `ERR_FRAME_INVALID` where
+ * `decode` or `encode` throws, with that as `cause`, or where `decode` gives `undefined`. A `SocketError` of theirs whose
+ * code is one of the three of frames is thrown as it is
+ * @backpressure that of `codec`
+ * @teardown that of `codec`
+ * @example
+ * ```ts
+ * const dates = mapCodec(lines(), (line) => new Date(line), (date: Date) => date.toISOString());
+ * ```
+ * @see rules D1 to D5
+ */
+export function mapCodec<A, B, C, D>(
+  codec: Codec<A, B>,
+  decode: (value: A) => C,
+  encode: (value: D) => B,
+): Codec<C, D> {
+  const { decoder, encoder } = (codec ?? {}) as Partial<Codec<A, B>>;
+  if (typeof decoder !== 'function' || typeof encoder !== 'function') {
+    throw invalidOption('codec', 'must have the methods decoder and encoder', codec);
+  }
+  functionOption('decode', decode);
+  functionOption('encode', encode);
+  return {
+    decoder: () => new MappedDecoder(codec.decoder(), decode),
+    encoder: () => new MappedEncoder(codec.encoder(), encode),
+  };
+}
+
+class MappedDecoder<A, C> implements Decoder<C> {
+  private readonly decoder: Decoder<A>;
+  private readonly map: (value: A) => C;
+
+  constructor(decoder: Decoder<A>, map: (value: A) => C) {
+    this.decoder = decoder;
+    this.map = map;
+  }
+
+  decode(bytes: ByteQueue): C | undefined {
+    return this.mapped(this.decoder.decode(bytes));
+  }
+
+  end(bytes: ByteQueue): C | undefined {
+    return this.mapped(this.decoder.end?.(bytes));
+  }
+
+  private mapped(message: A | undefined): C | undefined {
+    if (message === undefined) return undefined;
+    const value = attempt('decode', this.map, message);
+    if (value !== undefined) return value;
+    throw new SocketError('ERR_FRAME_INVALID', 'decode, given to mapCodec, made undefined of a message');
+  }
+}
+
+class MappedEncoder<B, D> implements Encoder<D> {
+  private readonly encoder: Encoder<B>;
+  private readonly map: (value: D) => B;
+
+  constructor(encoder: Encoder<B>, map: (value: D) => B) {
+    this.encoder = encoder;
+    this.map = map;
+  }
+
+  encode(value: D, into: ByteSink): void {
+    this.encoder.encode(attempt('encode', this.map, value), into);
+  }
+}
+
+function attempt<T, R>(name: string, map: (value: T) => R, value: T): R {
+  try {
+    return map(value);
+  } catch (cause) {
+    if (cause instanceof SocketError && cause.code.startsWith('ERR_FRAME_')) throw cause;
+    throw new SocketError('ERR_FRAME_INVALID', `${name}, given to mapCodec, has thrown`, { cause });
+  }
+}

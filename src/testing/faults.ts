@@ -1,0 +1,141 @@
+import { SocketError, shown } from '../errors.js';
+import { seededRandom } from './seeded-random.js';
+
+/** A fixed number, or the least and the most that one is drawn from, both included. */
+export type FaultRange = number | readonly [least: number, most: number];
+
+/**
+ * Lists what befalls the bytes that pass in one direction of {@link faulty}; what is left out does not befall them.
+ *
+ * A range is drawn from for each connection, except for `latency` and `slices`, which are drawn for each piece of the
+ * stream. Offsets count the bytes of this direction, so that the same ones are struck however they arrive.
+ *
+ * @example
+ * ```ts
+ * const bad: Faults = { latency: [5, 50], slices: [1, 10], resetAfter: [0, 100_000] };
+ * ```
+ * @see {@link faulty}
+ */
+export interface Faults {
+  /** How long a piece is on its way, in ms from 0 to under 2³¹; pieces never overtake each other. Default 0. */
+  readonly latency?: FaultRange;
+  /** How many bytes pass in a second, over 0. Default: as many as may. */
+  readonly bandwidth?: number;
+  /** Into pieces of how many bytes the stream is cut, from 1, each written in a turn of its own. Default: as it comes. */
+  readonly slices?: FaultRange;
+  /** After how many bytes of a connection nothing passes any more, not even its end; the connection stays. Default never. */
+  readonly blackHoleAfter?: FaultRange;
+  /** How long the black hole lasts, in ms from 0 (for good) to under 2³¹; then all passes that waited. Default 0. */
+  readonly blackHoleFor?: FaultRange;
+  /** How much later than the last byte the FIN passes, in ms from 0 to under 2³¹. Default 0. */
+  readonly lateFin?: FaultRange;
+  /** After how many bytes of a connection both its ends are reset. Default never. */
+  readonly resetAfter?: FaultRange;
+  /** After how many bytes of a connection both its ends are closed, with a FIN. Default never. */
+  readonly cutAfter?: FaultRange;
+  /** After how many bytes, from 1, counted over all connections, the one that carries them is cut as above. Default never. */
+  readonly cutEvery?: FaultRange;
+}
+
+/** Which way bytes pass: `up` to the target, `down` from it. */
+export type FaultDirection = 'up' | 'down';
+
+/** What can be told to have struck. */
+export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'lateFin' | 'reset' | 'cut';
+
+const longest = 2 ** 31 - 1;
+
+/** Checks the faults of one direction; `where` names the option in the error (A5). */
+export function checkFaults(where: string, faults: Faults): Faults {
+  checkObject(where, faults);
+  const { bandwidth } = faults;
+  if (bandwidth !== undefined && !(typeof bandwidth === 'number' && bandwidth > 0 && bandwidth < Infinity)) {
+    throw invalid(`${where}.bandwidth`, bandwidth, 'a number of bytes a second over 0');
+  }
+  for (const name of ['latency', 'blackHoleFor', 'lateFin'] as const) {
+    const holds = (value: number): boolean => value >= 0 && value <= longest;
+    checkRange(`${where}.${name}`, faults[name], holds, 'milliseconds from 0 to under 2^31');
+  }
+  for (const name of ['slices', 'cutEvery'] as const) {
+    const holds = (value: number): boolean => Number.isSafeInteger(value) && value >= 1;
+    checkRange(`${where}.${name}`, faults[name], holds, 'a whole number of bytes from 1');
+  }
+  for (const name of ['blackHoleAfter', 'resetAfter', 'cutAfter'] as const) {
+    const holds = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+    checkRange(`${where}.${name}`, faults[name], holds, 'a whole number of bytes from 0');
+  }
+  return faults;
+}
+
+/** Checks that an option is an object at all (A5). */
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
+  throw invalid(name, value, 'an object');
+}
+
+/** Checks the seed (A5). */
+export function checkSeed(seed: number): number {
+  if (!Number.isSafeInteger(seed)) throw invalid('seed', seed, 'a whole number');
+  return seed;
+}
+
+/** Draws the numbers of one stream of faults: the same for the same seed and stream. */
+export class FaultDice {
+  private readonly random: () => number;
+
+  constructor(seed: number, ...stream: readonly number[]) {
+    let mixed = Math.imul(seed, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32);
+    for (const part of stream) mixed = Math.imul(mixed ^ (mixed >>> 15) ^ Math.imul(part + 1, 0x85ebca6b), 0xc2b2ae35);
+    this.random = seededRandom(mixed);
+  }
+
+  /** A whole number of the range. */
+  draw(range: FaultRange): number {
+    if (typeof range === 'number') return range;
+    const [least, most] = range;
+    return Math.min(most, least + Math.floor(this.random() * (Math.floor(most - least) + 1)));
+  }
+
+  /** As {@link draw}; `Infinity` where there is no such fault. */
+  drawOffset(range: FaultRange | undefined): number {
+    return range === undefined ? Infinity : this.draw(range);
+  }
+}
+
+/** Cuts after every so many bytes of one direction, over all connections. */
+export class CutCounter {
+  private readonly range: FaultRange | undefined;
+  private readonly dice: FaultDice;
+  private left: number;
+
+  constructor(range: FaultRange | undefined, dice: FaultDice) {
+    this.range = range;
+    this.dice = dice;
+    this.left = dice.drawOffset(range);
+  }
+
+  /** How many bytes may pass before the next cut. */
+  get room(): number {
+    return this.left;
+  }
+
+  /** Counts bytes that pass, at most `room`; tells whether the connection is cut after them. */
+  count(bytes: number): boolean {
+    this.left -= bytes;
+    if (this.left > 0) return false;
+    this.left = this.dice.drawOffset(this.range);
+    return true;
+  }
+}
+
+function checkRange(name: string, range: unknown, holds: (value: number) => boolean, wanted: string): void {
+  if (range === undefined) return;
+  const [least, most, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];
+  const isRange = typeof least === 'number' && typeof most === 'number' && rest.length === 0;
+  if (isRange && holds(least) && holds(most) && least <= most) return;
+  throw invalid(name, range, `${wanted}, or [least, most] of such`);
+}
+
+function invalid(name: string, value: unknown, wanted: string): SocketError {
+  return new SocketError('ERR_OPTION_INVALID', `faulty: ${name} must be ${wanted}, not ${shown(value)}`);
+}

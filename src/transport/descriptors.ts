@@ -1,0 +1,98 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import type net from 'node:net';
+import { SocketError, systemError } from '../errors.js';
+import { Timer } from '../io/timer.js';
+
+/** How many descriptors are left to the rest of the process before a listener stops accepting. */
+const reserve = 8;
+/** How often it is looked whether there are any, in ms: seldom while there are, often while there are none. */
+const seldom = 1_000;
+const often = 50;
+
+/** What a {@link DescriptorWatch} tells. */
+export interface DescriptorEvents {
+  /** There are too few: accept no more. */
+  short(error: SocketError): void;
+  /** There are enough again. */
+  enough(): void;
+}
+
+/**
+ * Notices that the process runs out of file descriptors (S4). Node does not tell: libuv then accepts and closes each
+ * client. New descriptors get the lowest free number, so a high one says that few are left; and now and then it is
+ * tried whether one can be had, since others use them up as well.
+ */
+export class DescriptorWatch {
+  /** Whether there are too few. */
+  isShort = false;
+  private readonly events: DescriptorEvents;
+  private readonly limit = softLimit();
+  private timer: Timer | undefined;
+
+  constructor(events: DescriptorEvents) {
+    this.events = events;
+  }
+
+  start(): void {
+    this.watch(seldom);
+  }
+
+  stop(): void {
+    this.timer?.unsubscribe();
+  }
+
+  /** A socket was accepted. */
+  accepted(socket: net.Socket): void {
+    const handle = (socket as { _handle?: { fd?: number } | null })._handle;
+    if (this.isShort || (handle?.fd ?? 0) < this.limit - reserve) return;
+    this.become(new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are left)`));
+  }
+
+  private watch(interval: number): void {
+    this.timer?.unsubscribe();
+    this.timer = new Timer(interval, () => {
+      this.look();
+    });
+  }
+
+  private look(): void {
+    const failure = this.tried();
+    if (failure === undefined && this.isShort) {
+      this.isShort = false;
+      this.events.enough();
+    } else if (failure !== undefined && !this.isShort) {
+      this.become(failure);
+      return;
+    }
+    this.watch(this.isShort ? often : seldom);
+  }
+
+  private become(error: SocketError): void {
+    this.isShort = true;
+    this.watch(often);
+    this.events.short(error);
+  }
+
+  /** Why no descriptor can be had, or why too few are left. */
+  private tried(): SocketError | undefined {
+    try {
+      const fd = openSync('/', 'r');
+      closeSync(fd);
+      if (fd < this.limit - reserve) return undefined;
+      return new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are left)`);
+    } catch (cause) {
+      const error = systemError(cause, 'accept');
+      return error.code === 'EMFILE' || error.code === 'ENFILE' ? error : undefined;
+    }
+  }
+}
+
+/** How many descriptors this process may have; unbounded where the system does not say. */
+function softLimit(): number {
+  try {
+    const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
+    return match === null ? Infinity : Number(match[1]);
+  } catch {
+    return Infinity;
+  }
+}

@@ -1,0 +1,146 @@
+import net from 'node:net';
+import type { Address } from '../address.js';
+import { systemError } from '../errors.js';
+import { trustedPeers } from '../proxy/trusted.js';
+import { AcceptGate } from './accept-gate.js';
+import { Admission } from './admission.js';
+import { bindError } from './bind-error.js';
+import { DescriptorWatch } from './descriptors.js';
+import { bindFile, type FileBinding, isFile } from './file-binding.js';
+import type { UnixAddress } from './socket-place.js';
+import { boundName, localName, remoteName, withTls } from './names.js';
+import { NodeSocket } from './node-socket.js';
+import { tcpOptions } from './tcp-options.js';
+import { TlsAcceptor } from './tls.js';
+import type { Listener, ListenerEvents, ListenerOptions } from './transport.js';
+
+/** One `net.Server`: what it accepts passes the {@link Admission}, as long as descriptors are left. */
+export class NodeListener implements Listener {
+  private readonly address: Address;
+  private readonly events: ListenerEvents;
+  private readonly secure: boolean;
+  private readonly server: net.Server;
+  private readonly gate: AcceptGate;
+  private readonly admission: Admission;
+  private readonly descriptors: DescriptorWatch;
+  private file: FileBinding | undefined;
+  private held = false;
+  private closed = false;
+
+  constructor(address: Address, options: ListenerOptions, events: ListenerEvents) {
+    const { tls, proxyProtocol, handshakeTimeout, maxConnections } = options;
+    this.address = address;
+    this.events = events;
+    this.secure = tls !== undefined;
+    this.server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
+    this.gate = new AcceptGate(this.server);
+    this.descriptors = new DescriptorWatch({
+      short: (error) => {
+        this.regulate();
+        this.events.incident(error);
+      },
+      enough: () => {
+        this.regulate();
+      },
+    });
+    this.admission = new Admission(
+      {
+        tls: tls === undefined ? undefined : new TlsAcceptor(tls),
+        trusted: proxyProtocol === undefined ? undefined : trustedPeers(proxyProtocol.trusted),
+        handshakeTimeout,
+        most: maxConnections,
+      },
+      {
+        admitted: (raw, remote, secured) => {
+          events.connection(new NodeSocket(raw, this.named(localName(raw, address)), remote, secured));
+        },
+        refused: (error) => {
+          events.incident(error);
+        },
+      },
+    );
+    this.listen(options);
+  }
+
+  hold(): void {
+    this.held = true;
+    this.regulate();
+  }
+
+  release(): void {
+    this.held = false;
+    this.regulate();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.descriptors.stop();
+    this.admission.close();
+    // Before the server: as long as it listens its file is not stale for others.
+    this.file?.close();
+    this.server.close();
+  }
+
+  private listen(options: ListenerOptions): void {
+    const { address, server } = this;
+    const { backlog, reusePort } = options;
+    server.on('connection', (socket) => {
+      if (this.closed) {
+        socket.destroy();
+        return;
+      }
+      this.descriptors.accepted(socket);
+      this.admission.admit(socket, remoteName(socket, undefined, address));
+    });
+    server.on('error', (cause) => {
+      if (!server.listening) this.failed(cause);
+      else if (!this.closed) this.events.incident(systemError(cause, 'accept', address));
+    });
+    server.on('listening', () => {
+      this.bound();
+    });
+    if (address.transport === 'fd') server.listen({ fd: address.fd, backlog });
+    else if (address.transport === 'tcp') {
+      server.listen({ host: address.host, port: address.port, backlog, ...(reusePort ? { reusePort } : {}) });
+    } else if (address.transport === 'unix' && !isFile(address)) server.listen({ path: address.path, backlog });
+    else if (address.transport === 'unix') this.bindFile(address, options);
+  }
+
+  private bindFile(address: UnixAddress, options: ListenerOptions): void {
+    const published = (): void => {
+      this.events.listening(address);
+    };
+    const failed = (cause: unknown): void => {
+      this.failed(cause);
+    };
+    this.file = bindFile(this.server, address, options, published, failed);
+  }
+
+  private bound(): void {
+    // A name that was looked up is bound even though the server was closed meanwhile.
+    if (this.closed) {
+      this.server.close();
+      return;
+    }
+    this.gate.opened();
+    this.descriptors.start();
+    // A file is reachable later, under its own name.
+    if (!isFile(this.address)) this.events.listening(this.named(boundName(this.server, this.address)));
+  }
+
+  private failed(cause: unknown): void {
+    if (this.closed) return;
+    this.close();
+    this.events.failed(bindError(cause, this.address));
+  }
+
+  private regulate(): void {
+    if (this.held || this.descriptors.isShort) this.gate.hold();
+    else this.gate.release();
+  }
+
+  private named(address: Address): Address {
+    return this.secure ? withTls(address) : address;
+  }
+}

@@ -1,0 +1,169 @@
+import type net from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Address } from '../address.js';
+import { type SocketError, systemError } from '../errors.js';
+import { Turn } from '../io/turn.js';
+import { hiddenReset } from './hidden-reset.js';
+import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
+import type { SocketEvents, TransportSocket } from './transport.js';
+
+const nodeTurn = new Turn(
+  (work) => {
+    // What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it.
+    process.nextTick(() => {
+      queueMicrotask(() => {
+        process.nextTick(work);
+      });
+    });
+  },
+  (work) => {
+    setImmediate(work);
+  },
+);
+
+/** One `net.Socket` behind the interface that the connections are built on. */
+export class NodeSocket implements TransportSocket {
+  readonly local: Address;
+  readonly remote: Address;
+  readonly turn: Turn = nodeTurn;
+  readonly tls: TlsInfo | undefined;
+
+  /** What is read and written: where TLS is on, the socket above `raw`. */
+  private readonly socket: net.Socket;
+  private readonly raw: net.Socket;
+  private events: SocketEvents | undefined;
+  private failure: unknown;
+  private closed = false;
+  private ending = false;
+  /** Writes are numbered, since the callback of one that was taken at once comes after the next may have begun. */
+  private writes = 0;
+  private callbacks = 0;
+  private awaited = 0;
+  private readonly onWritten = (error?: Error | null): void => {
+    this.callbacks++;
+    if (error !== undefined && error !== null) return;
+    if (this.awaited === 0 || this.callbacks < this.awaited) return;
+    this.awaited = 0;
+    this.events?.taken();
+  };
+
+  constructor(raw: net.Socket, local: Address, remote: Address, secured?: TLSSocket) {
+    const socket = secured ?? raw;
+    this.raw = raw;
+    this.socket = socket;
+    this.local = local;
+    this.remote = remote;
+    this.tls = secured === undefined ? undefined : tlsInfo(secured);
+    const onError = (cause: Error): void => {
+      this.failure ??= cause;
+      socket.destroy();
+      // A TLS socket may have told its error and then never close.
+      setImmediate(() => {
+        this.gone();
+      });
+    };
+    socket.on('error', onError);
+    if (secured !== undefined) {
+      raw.on('error', onError);
+      secured.pause();
+    }
+    socket.on('close', () => {
+      this.gone();
+    });
+  }
+
+  get unsent(): number {
+    // What TLS has encrypted has another length.
+    if (this.tls !== undefined) return this.socket.writableLength;
+    const handle = (this.socket as { _handle?: { writeQueueSize?: number } | null })._handle;
+    return handle?.writeQueueSize ?? this.socket.writableLength;
+  }
+
+  open(events: SocketEvents): void {
+    this.events = events;
+    const { socket } = this;
+    if (this.closed) {
+      process.nextTick(() => {
+        this.report(events);
+      });
+      return;
+    }
+    socket.on('data', (chunk: Buffer) => {
+      events.received(chunk);
+    });
+    socket.on('end', () => {
+      const reset = this.tls === undefined ? hiddenReset(socket) : undefined;
+      if (reset === undefined) {
+        events.finished();
+        return;
+      }
+      this.failure ??= reset;
+      socket.destroy();
+    });
+    socket.resume();
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
+    this.writes++;
+    this.socket.write(data, encoding, this.onWritten);
+    return this.taken();
+  }
+
+  writeAll(pieces: readonly Uint8Array[]): boolean {
+    this.socket.cork();
+    for (const piece of pieces) {
+      this.writes++;
+      this.socket.write(piece, this.onWritten);
+    }
+    this.socket.uncork();
+    return this.taken();
+  }
+
+  end(): void {
+    this.ending = true;
+    this.socket.end();
+  }
+
+  /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
+  reset(): void {
+    const { raw, socket } = this;
+    if (raw.remoteFamily !== undefined && !this.ending && !raw.destroyed) raw.resetAndDestroy();
+    socket.destroy();
+    raw.destroy();
+  }
+
+  /** Whether the kernel has taken everything: Node keeps nothing back. */
+  private taken(): boolean {
+    if (this.socket.writableLength === 0) return true;
+    this.awaited = this.writes;
+    return false;
+  }
+
+  private gone(): void {
+    if (this.closed) return;
+    this.closed = true;
+    const { events, socket } = this;
+    if (events === undefined) return;
+    // A chunk that Node had read when the socket was paused is still its own.
+    const rest = socket.readableLength > 0 ? (socket.read() as Buffer | null) : null;
+    if (rest !== null) events.received(rest);
+    this.report(events);
+  }
+
+  private report(events: SocketEvents): void {
+    events.gone(this.failure === undefined ? undefined : this.errorOf(this.failure));
+  }
+
+  private errorOf(cause: unknown): SocketError {
+    const action = 'the connection failed';
+    return this.tls === undefined ? systemError(cause, action, this.remote) : tlsError(cause, action, this.remote);
+  }
+}

@@ -1,0 +1,199 @@
+import { randomBytes } from 'node:crypto';
+import { type BigIntStats, chmodSync, linkSync, lstatSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { tryLock, type Unlock } from './abstract-lock.js';
+import type { Folder } from './folder.js';
+import { isSameBirth, isSameFile, look, SocketPlace, type UnixAddress } from './socket-place.js';
+
+/** How long, in ms, a claim waits for a lock. Whoever holds one for longer is stopped, or means ill. */
+const longestLockWait = 3_000;
+/** After how many ms it asks again for a lock. */
+const lockPause = 10;
+
+/** How a socket file is to be. */
+export interface SocketFileOptions {
+  /** Its permissions, from the first instant at which it can be connected to (S9). */
+  readonly mode: number;
+  /** Whether a socket file that nobody listens on is taken over. */
+  readonly stale: 'replace' | 'fail';
+}
+
+/** A socket file that a server of this process listens on. */
+export interface SocketFile {
+  /** Removes it, if it still is the file that was made (S8). To be called before the server is closed: it is not stale yet. */
+  release(): void;
+}
+
+/**
+ * Makes a server reachable at a path (S8, S9).
+ *
+ * The server binds in a folder that nobody else can enter, the *shelter*; the file gets its permissions there, and is
+ * then published by a link, which replaces nothing: of several that start, one wins. Only a stale socket file is ever
+ * taken away for that: under a lock, so that it can't be the winner's; and by a move into the shelter, so that it can be
+ * put back if it was exchanged at the last moment. The shelter exists for a turn of the event loop, or for as long as
+ * the lock is waited for.
+ *
+ * @param address - where to; a relative path starts at the working folder of now
+ * @param listen - makes the server listen at the path that it is given, at once
+ * @param signal - gives up: nothing is left, and the promise rejects
+ * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or what the system says
+ */
+export async function claimSocketFile(
+  address: UnixAddress,
+  options: SocketFileOptions,
+  listen: (path: string) => Promise<unknown>,
+  signal: AbortSignal,
+): Promise<SocketFile> {
+  const place = new SocketPlace(address);
+  try {
+    return await new Claim(place, options, signal).publish(listen);
+  } catch (cause) {
+    place.folder.close();
+    throw cause;
+  }
+}
+
+class Claim {
+  private readonly place: SocketPlace;
+  private readonly options: SocketFileOptions;
+  private readonly signal: AbortSignal;
+
+  constructor(place: SocketPlace, options: SocketFileOptions, signal: AbortSignal) {
+    this.place = place;
+    this.options = options;
+    this.signal = signal;
+  }
+
+  async publish(listen: (path: string) => Promise<unknown>): Promise<SocketFile> {
+    const { place } = this;
+    // What is in the way is told before anything is made.
+    await this.findStale();
+    const shelterName = `.${unguessable()}`;
+    const shelter = place.attempt('make a folder beside it', () => place.folder.makePrivate(shelterName));
+    // Node unlinks the name that it has bound once more when it closes, so it must never be another's; `ss` shows it.
+    const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
+    try {
+      await this.bind(shelter, bound, listen);
+      const made = place.attempt('set its mode', () => {
+        chmodSync(shelter.entry(bound), this.options.mode);
+        return lstatSync(shelter.entry(bound), { bigint: true });
+      });
+      while (!this.link(shelter.entry(bound))) {
+        const stale = await this.findStale();
+        if (stale !== undefined) await this.takeAway(stale, shelter);
+      }
+      return { release: () => release(place, made) };
+    } finally {
+      clear(shelter, bound);
+      shelter.close();
+      place.folder.tryRemove(shelterName);
+    }
+  }
+
+  private findStale(): Promise<BigIntStats | undefined> {
+    return this.place.findStale(this.options.stale, this.signal);
+  }
+
+  private async bind(shelter: Folder, name: string, listen: (path: string) => Promise<unknown>): Promise<void> {
+    try {
+      await listen(shelter.socketPath(name));
+    } catch (cause) {
+      throw this.place.failed('bind it', cause);
+    }
+    this.signal.throwIfAborted();
+  }
+
+  /** Gives `false` where something is in the way. */
+  private link(bound: string): boolean {
+    try {
+      linkSync(bound, this.place.path);
+      return true;
+    } catch (cause) {
+      if (codeOf(cause) === 'EEXIST') return false;
+      throw this.place.failed('link it into its place', cause);
+    }
+  }
+
+  private async takeAway(stale: BigIntStats, shelter: Folder): Promise<void> {
+    const unlock = await this.lock(stale);
+    if (unlock === undefined) return;
+    try {
+      // Whoever had the lock before may have replaced it.
+      const still = await this.findStale();
+      if (still !== undefined) this.moveAway(still, shelter);
+    } finally {
+      unlock();
+    }
+  }
+
+  /** Gives `undefined` once `stale` is no longer there. */
+  private async lock(stale: BigIntStats): Promise<Unlock | undefined> {
+    const { folder, name, path } = this.place;
+    const { dev, ino } = statSync(folder.path, { bigint: true });
+    const enough = performance.now() + longestLockWait;
+    while (isSameBirth(look(path), stale)) {
+      const unlock = await tryLock(`${dev}:${ino}/${name}`).catch((cause: unknown) => {
+        throw this.place.failed('lock it', cause);
+      });
+      if (unlock !== undefined) return unlock;
+      // It is safe to go on without a lock, as long as no three do so at the same instant.
+      if (performance.now() > enough) return () => undefined;
+      await pause(lockPause, undefined, { signal: this.signal });
+    }
+    return undefined;
+  }
+
+  private moveAway(stale: BigIntStats, shelter: Folder): void {
+    const aside = shelter.entry('aside');
+    try {
+      renameSync(this.place.path, aside);
+    } catch (cause) {
+      if (codeOf(cause) === 'ENOENT') return;
+      throw this.place.failed('take the stale file away', cause);
+    }
+    // In there nobody can exchange it any more.
+    if (isSameBirth(look(aside), stale)) unlinkSync(aside);
+    else this.putBack(aside, shelter);
+  }
+
+  private putBack(aside: string, shelter: Folder): void {
+    try {
+      if (look(aside)?.isDirectory() === true) renameSync(aside, this.place.path);
+      else {
+        linkSync(aside, this.place.path);
+        unlinkSync(aside);
+      }
+    } catch (cause) {
+      const why = `others come and go there; one of their files is now ${shelter.absolute}aside`;
+      throw this.place.refusal('EADDRINUSE', why, cause);
+    }
+  }
+}
+
+function release(place: SocketPlace, made: BigIntStats): void {
+  try {
+    // The listening socket keeps its inode, so no other file can have its number.
+    if (isSameFile(look(place.path), made)) unlinkSync(place.path);
+  } catch {
+    // What can't be removed is stale from now on, and the next server takes it over.
+  }
+  place.folder.close();
+}
+
+/** What could not be put back stays, out of the way. */
+function clear(shelter: Folder, bound: string): void {
+  try {
+    unlinkSync(shelter.entry(bound));
+  } catch {
+    // It was not bound.
+  }
+}
+
+function codeOf(cause: unknown): unknown {
+  return (cause as { code?: unknown }).code;
+}
+
+/** 48 bits of chance. */
+function unguessable(): string {
+  return randomBytes(6).toString('base64url');
+}

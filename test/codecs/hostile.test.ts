@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import * as codecs from '../../src/codecs/index.js';
+import type { Codec, Decoder } from '../../src/codecs/index.js';
+import { SocketError } from '../../src/errors.js';
+import { ChunkQueue } from '../../src/io/byte-queue.js';
+import { CountingQueue } from '../../src/testing/counting-queue.js';
+import { allocatedIn } from '../support/allocated.js';
+import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { receive } from '../support/receive.js';
+
+const { delimited, fixedLength, jsonLines, lengthPrefixed, lines, mapCodec, netstring, text } = codecs;
+
+/** Every codec, in several forms, with how many bytes of a stream one of its messages stands for at least. */
+const all: readonly [string, Codec<unknown, never>, (message: never) => number][] = [
+  ['delimited', delimited('\r\n', { maxLength: 40 }), (message: Buffer) => message.length],
+  ['delimited, overlapping', delimited('aa', { maxLength: 40 }), (message: Buffer) => message.length],
+  ['fixedLength', fixedLength(7), (message: Buffer) => message.length],
+  ['jsonLines', jsonLines({ maxLength: 40 }), () => 2],
+  ['lengthPrefixed', lengthPrefixed({ maxLength: 40 }), (message: Buffer) => message.length],
+  ['lengthPrefixed, all lengths', lengthPrefixed({ bytes: 2, endian: 'little' }), (message: Buffer) => message.length],
+  ['lines', lines({ maxLength: 40 }), (message: string) => Buffer.byteLength(message)],
+  ['lines, latin1', lines({ maxLength: 40, encoding: 'latin1' }), (message: string) => message.length],
+  ['netstring', netstring({ maxLength: 40 }), (message: Buffer) => message.length],
+  ['text', text(), (message: string) => Buffer.byteLength(message)],
+  ['text, latin1', text('latin1'), (message: string) => message.length],
+  ['mapCodec', mapCodec(lines({ maxLength: 40 }), (line) => JSON.parse(line) as unknown, JSON.stringify), () => 1],
+];
+
+/** Pieces that the codecs know, and bytes that none of them likes. */
+const stream = (): fc.Arbitrary<Buffer> =>
+  fc
+    .array(
+      fc.oneof(
+        fc.constantFrom('\n', '\r\n', '\r', 'a', 'aa', '{', '}', '[', ']', ':', ',', '"', '\\', '\\u005f', '__proto__'),
+        fc.constantFrom('0:,', '1:a,', '3:', '99', '{"a":1}\n', '{"__proto__":1}\n', 'é', '€', '😀', '\ufeff'),
+        fc.uint8Array({ maxLength: 4 }).map((bytes) => Buffer.from(bytes)),
+        fc
+          .constantFrom([0, 0, 0, 2], [0, 0], [1, 0], [255, 255, 255, 255], [0xe2, 0x82])
+          .map((bytes) => Buffer.from(bytes)),
+      ),
+      { maxLength: 60 },
+    )
+    .map((pieces) => Buffer.concat(pieces.map((piece) => Buffer.from(piece as string))));
+
+/** Whether it is a function that needs no more than what `all` gives it. */
+const tested = new Set(all.map(([name]) => name.replace(/,.*/, '')));
+
+describe('hostile bytes', () => {
+  it('are given to every codec that there is', () => {
+    const made = Object.entries(codecs).filter(([, value]) => typeof value === 'function');
+    expect(made.map(([name]) => name).sort()).toStrictEqual([...tested].sort());
+  });
+
+  it.each(all)('D1: end in the same way for every chunking: %s', (name, codec) => {
+    // Of a text only the whole is the same.
+    const known = (messages: readonly unknown[]): unknown => (name.startsWith('text') ? messages.join('') : messages);
+    fc.assert(
+      fc.property(stream(), chunkSizes(), (stream, sizes) => {
+        const whole = receive(codec, [stream]);
+        for (const each of [sizes, [1]]) {
+          const { messages, error } = receive(codec, chunksOf(stream, each));
+          expect([known(messages), error]).toStrictEqual([known(whole.messages), whole.error]);
+        }
+        if (whole.error !== undefined) expect(whole.error).toMatch(/^ERR_FRAME_(TOO_LONG|INVALID|TRUNCATED)$/);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it.each(all)('D3: give no more bytes than came in: %s', (_, codec, sizeOf) => {
+    fc.assert(
+      fc.property(stream(), chunkSizes(), (stream, sizes) => {
+        const queue = new ChunkQueue();
+        const { messages, left } = receive(codec, chunksOf(stream, sizes), queue);
+        const given = messages.reduce<number>((sum, message) => sum + sizeOf(message as never), 0);
+        expect(given).toBeLessThanOrEqual(queue.position);
+        expect(queue.position + left).toBeLessThanOrEqual(stream.length);
+      }),
+    );
+  });
+
+  it.each(all)('D3: have no more allocated for them than a few times their bytes: %s', (_, codec) => {
+    fc.assert(
+      fc.property(stream(), chunkSizes(), (stream, sizes) => {
+        const chunks = chunksOf(stream, sizes);
+        const allocated = allocatedIn(() => void receive(codec, chunks));
+        expect(allocated).toBeLessThanOrEqual(1_024 + 8 * stream.length);
+      }),
+    );
+  });
+
+  it.each(all)('D1: are looked at a few times only, one byte at a time and for a long time: %s', (_, codec) => {
+    const pieces = fc.array(fc.nat(255), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(pieces, (pattern) => {
+        const stream = Buffer.alloc(5_000, Buffer.from(pattern));
+        const queue = new CountingQueue();
+        receive(codec, chunksOf(stream, [1]), queue);
+        expect(queue.examined).toBeLessThan(64 * stream.length);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it.each(all)('C13: take nothing off while a message is not whole: %s', (_, codec) => {
+    fc.assert(
+      fc.property(stream(), (stream) => {
+        const decoder: Decoder<unknown> = codec.decoder();
+        const queue = new ChunkQueue();
+        try {
+          for (const byte of stream) {
+            queue.push(Buffer.of(byte));
+            const before = queue.position;
+            if (decoder.decode(queue) === undefined) expect(queue.position).toBe(before);
+            else expect(queue.position).toBeGreaterThan(before);
+          }
+        } catch (error) {
+          expect(error).toBeInstanceOf(SocketError);
+        }
+      }),
+    );
+  });
+});

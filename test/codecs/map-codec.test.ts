@@ -1,0 +1,209 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Codec } from '../../src/codec.js';
+import { fixedLength } from '../../src/codecs/fixed-length.js';
+import { lengthPrefixed } from '../../src/codecs/length-prefixed.js';
+import { lines } from '../../src/codecs/lines.js';
+import { mapCodec } from '../../src/codecs/map-codec.js';
+import { SocketError } from '../../src/errors.js';
+import { ChunkQueue } from '../../src/io/byte-queue.js';
+import { SendBuffer } from '../../src/io/send-buffer.js';
+import { encodeOne } from '../../src/testing/byte-collector.js';
+import { verifyCodec } from '../../src/testing/verify-codec.js';
+import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { receive } from '../support/receive.js';
+import { refusal } from '../support/refusal.js';
+
+/** Decimal numbers, a line each. */
+const numbers = mapCodec(
+  lines(),
+  (line) => {
+    if (!/^-?[0-9]+$/.test(line)) throw new RangeError(`no number: ${line}`);
+    return Number(line);
+  },
+  (value: number) => {
+    if (!Number.isSafeInteger(value)) throw new RangeError('no integer');
+    return String(value);
+  },
+);
+
+/** Points, of two numbers in eight bytes. */
+const points: Codec<[number, number]> = mapCodec(
+  fixedLength(8),
+  (bytes): [number, number] => [bytes.readInt32BE(0), bytes.readInt32BE(4)],
+  ([x, y]: [number, number]) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeInt32BE(x, 0);
+    bytes.writeInt32BE(y, 4);
+    return bytes;
+  },
+);
+
+const same = (text: string): string => text;
+
+const thrown = (error: unknown) => (): never => {
+  throw error;
+};
+
+describe('a codec made of another', () => {
+  it('D1: keeps the rules of a codec, D2, D4, D5 and C13 too', () => {
+    verifyCodec(numbers, [0, -1, 42, Number.MAX_SAFE_INTEGER], {
+      lastFrameMayBeOpen: true,
+      refused: [1.5, Number.NaN, Infinity, undefined, 'x'],
+    });
+    verifyCodec(points, [
+      [0, 0],
+      [-1, 2 ** 31 - 1],
+    ]);
+    const values = [null, 0, '', false, { a: 1 }];
+    verifyCodec(
+      mapCodec(lengthPrefixed(), (bytes) => JSON.parse(bytes.toString()) as unknown, JSON.stringify),
+      values,
+      {
+        refused: [undefined, 1n],
+      },
+    );
+  });
+
+  it('D2: what was sent is what is received, for every chunking', () => {
+    fc.assert(
+      fc.property(fc.array(fc.maxSafeInteger()), chunkSizes(), (values, sizes) => {
+        const stream = Buffer.concat(values.map((value) => encodeOne(numbers, value)));
+        expect(receive(numbers, chunksOf(stream, sizes))).toStrictEqual({
+          messages: values,
+          error: undefined,
+          left: 0,
+        });
+      }),
+    );
+  });
+
+  it('D2: may be made of one that is made of another, and receive other things than it sends', () => {
+    const doubled = mapCodec(
+      numbers,
+      (value) => ({ value: 2 * value }),
+      (value: string) => Number(value),
+    );
+    expect(encodeOne(doubled, '21').toString()).toBe('21\n');
+    expect(receive(doubled, [Buffer.from('21\n')]).messages).toStrictEqual([{ value: 42 }]);
+  });
+
+  it('D3: the limits and the end are those of the codec that it is made of', () => {
+    const codec = mapCodec(lines({ maxLength: 3 }), Number, (value: number) => String(value));
+    expect(receive(codec, [Buffer.from('1\n1234\n')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_TOO_LONG' });
+    expect(refusal(() => encodeOne(codec, 1_234)).code).toBe('ERR_FRAME_TOO_LONG');
+  });
+
+  it('D4: the end of the stream is that of the codec that it is made of', () => {
+    expect(receive(numbers, [Buffer.from('1\n2')])).toMatchObject({ messages: [1, 2], error: undefined });
+    expect(receive(numbers, [Buffer.from('1\nx')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_INVALID' });
+    expect(receive(points, [Buffer.from('123456789')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED' });
+  });
+
+  it.each<[string, (line: string) => unknown, unknown]>([
+    ['an error', thrown(new TypeError('no')), new TypeError('no')],
+    ['an error of the library that is not about frames', thrown(new SocketError('ERR_CLOSED', 'no')), undefined],
+    ['what is no error', thrown('no'), 'no'],
+    ['nothing', thrown(undefined), undefined],
+  ])('D3: a decode that throws %s fails after the messages before', (_, fail, cause) => {
+    const codec = mapCodec(lines(), (line) => (line === 'bad' ? fail(line) : line), same);
+    for (const size of [1, 3, 100]) {
+      const received = receive(codec, chunksOf(Buffer.from('a\nbad\nb\n'), [size]));
+      expect(received).toMatchObject({ messages: ['a'], error: 'ERR_FRAME_INVALID' });
+    }
+    const queue = new ChunkQueue();
+    queue.push(Buffer.from('bad\n'));
+    const error = refusal(() => codec.decoder().decode(queue));
+    expect('cause' in error).toBe(true);
+    if (cause !== undefined) expect(error.cause).toStrictEqual(cause);
+  });
+
+  it('D3: a decode or an encode may choose the code of its failure among those of frames', () => {
+    const tooLong = new SocketError('ERR_FRAME_TOO_LONG', 'more than I take');
+    const codec = mapCodec(lines(), thrown(tooLong), thrown(tooLong));
+    const queue = new ChunkQueue();
+    queue.push(Buffer.from('a\n'));
+    expect(refusal(() => codec.decoder().decode(queue))).toBe(tooLong);
+    expect(refusal(() => encodeOne(codec, 'a'))).toBe(tooLong);
+  });
+
+  it('D3: a decode that gives undefined is refused, since that would be no message', () => {
+    const codec = mapCodec(lines(), (line) => (line === 'skip' ? undefined : line), same);
+    const received = receive(codec, [Buffer.from('a\nskip\nb\n')]);
+    expect(received).toMatchObject({ messages: ['a'], error: 'ERR_FRAME_INVALID' });
+    expect(receive(codec, [Buffer.from('skip')]).error).toBe('ERR_FRAME_INVALID');
+  });
+
+  it('D5: writes nothing where encode throws, or gives what the codec refuses', () => {
+    const cause = new RangeError('no');
+    const codec = mapCodec(lines(), same, (value: string) => (value === 'bad' ? thrown(cause)() : value));
+    const never = (): never => expect.unreachable('something was written');
+    const encoder = codec.encoder();
+    const error = refusal(() => encoder.encode('bad', { bytes: never, text: never, uint: never }));
+    expect([error.code, error.cause]).toStrictEqual(['ERR_FRAME_INVALID', cause]);
+    expect(refusal(() => encoder.encode('a\nb', { bytes: never, text: never, uint: never })).code).toBe(
+      'ERR_FRAME_INVALID',
+    );
+    const buffer = new SendBuffer();
+    for (const value of ['a', 'bad', 'b\nc', 'd']) {
+      buffer.mark();
+      try {
+        encoder.encode(value, buffer);
+      } catch {
+        buffer.rollback();
+      }
+    }
+    expect(Buffer.from(buffer.takeAll()).toString()).toBe('a\nd\n');
+  });
+
+  it('D1: its streams share nothing, as those of the codec that it is made of', () => {
+    const counting: Codec<string> = {
+      ...lines(),
+      decoder: () => {
+        const decoder = lines().decoder();
+        let count = 0;
+        return {
+          decode(bytes) {
+            const line = decoder.decode(bytes);
+            return line === undefined ? undefined : `${++count} ${line}`;
+          },
+        };
+      },
+    };
+    const codec = mapCodec(counting, same, same);
+    for (let stream = 0; stream < 2; stream++) {
+      expect(receive(codec, [Buffer.from('a\nb\n')]).messages).toStrictEqual(['1 a', '2 b']);
+    }
+  });
+
+  it('D1: calls the methods of a codec as methods', () => {
+    class Shouting implements Codec<string> {
+      private readonly inner = lines();
+      decoder(): ReturnType<Codec<string>['decoder']> {
+        return this.inner.decoder();
+      }
+      encoder(): ReturnType<Codec<string>['encoder']> {
+        return this.inner.encoder();
+      }
+    }
+    verifyCodec(mapCodec(new Shouting(), same, same), ['a', 'b'], { lastFrameMayBeOpen: true });
+  });
+
+  it.each<[string, unknown, unknown, unknown]>([
+    ['codec', undefined, String, String],
+    ['codec', null, String, String],
+    ['codec', {}, String, String],
+    ['codec', lines, String, String],
+    ['codec', { decoder: () => undefined }, String, String],
+    ['decode', lines(), undefined, String],
+    ['decode', lines(), 'decode', String],
+    ['encode', lines(), String, undefined],
+    ['encode', lines(), String, {}],
+  ])('A5: a bad %s is refused at once and named', (name, codec, decode, encode) => {
+    const error = refusal(() =>
+      mapCodec(codec as Codec<string>, decode as (line: string) => string, encode as (line: string) => string),
+    );
+    expect(error.code).toBe('ERR_OPTION_INVALID');
+    expect(error.message).toMatch(new RegExp(`^${name} must`));
+  });
+});

@@ -1,0 +1,232 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ByteQueue } from '../../src/codec.js';
+import { netstring, type NetstringOptions } from '../../src/codecs/netstring.js';
+import { SocketError, type SocketErrorCode } from '../../src/errors.js';
+import { ChunkQueue } from '../../src/io/byte-queue.js';
+import { encodeOne } from '../../src/testing/byte-collector.js';
+import { CountingQueue } from '../../src/testing/counting-queue.js';
+import { verifyCodec } from '../../src/testing/verify-codec.js';
+import { allocatedIn } from '../support/allocated.js';
+import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { message } from '../support/arbitraries/message.js';
+import { type Received, receive } from '../support/receive.js';
+import { refusal } from '../support/refusal.js';
+
+const bufferOf = (value: Uint8Array | string): Buffer => Buffer.from(value as string);
+
+const textsOf = ({ messages, error }: Received<Buffer>): [string[], SocketErrorCode | undefined] => [
+  messages.map((message) => message.toString('latin1')),
+  error,
+];
+
+/** The model of the documentation. */
+const model = (maxLength: number) => (queue: ByteQueue) => {
+  const [, digits = '', colon] = /^(0|[1-9][0-9]*|)(:?)/.exec(queue.peek(queue.length).toString('latin1')) ?? [];
+  const length = Number(digits);
+  const end = digits.length + 1 + length;
+  if (length > maxLength) throw new SocketError('ERR_FRAME_TOO_LONG', `a message of ${length} bytes or more`);
+  if (colon === '' ? digits.length < queue.length : digits === '' || (end < queue.length && queue.at(end) !== 0x2c)) {
+    throw new SocketError('ERR_FRAME_INVALID', 'no netstring');
+  }
+  if (colon === '' || queue.length <= end) return undefined;
+  return queue.take(end + 1).subarray(digits.length + 1, end);
+};
+
+/** Bytes that are often netstrings, and often nearly so. */
+const nearly = (): fc.Arbitrary<Buffer> =>
+  fc
+    .array(
+      fc.oneof(
+        { weight: 4, arbitrary: message(20).map((value) => encodeOne(netstring(), value)) },
+        { weight: 1, arbitrary: fc.stringMatching(/^[0-9]{0,3}[:,0a]$/).map((text) => Buffer.from(text)) },
+      ),
+      { maxLength: 12 },
+    )
+    .map((pieces) => Buffer.concat(pieces));
+
+describe('netstrings', () => {
+  it('D1: keep the rules of a codec, D2, D4, D5 and C13 too', () => {
+    const values = [
+      '',
+      'a',
+      Uint8Array.of(),
+      '3:abc,',
+      Buffer.alloc(200, 7),
+      'é€😀',
+      Uint8Array.of(58, 44),
+      'x'.repeat(999),
+    ];
+    const refused = [Buffer.alloc(1_001), 'é'.repeat(501), '\ud800', undefined, null, 7, {}, [1], new ArrayBuffer(1)];
+    verifyCodec(netstring({ maxLength: 1_000 }), [...values, 'y'.repeat(1_000)], { refused });
+  });
+
+  it('D1: are read as the model reads them, for every chunking', () => {
+    fc.assert(
+      fc.property(nearly(), chunkSizes(), fc.constantFrom(3, 20, 100_000), (stream, sizes, maxLength) => {
+        const decode = model(maxLength);
+        const plain = { decoder: () => ({ decode }), encoder: () => ({ encode: () => undefined }) };
+        const received = receive(netstring({ maxLength }), chunksOf(stream, sizes));
+        expect(textsOf(received)).toStrictEqual(textsOf(receive(plain, [stream])));
+      }),
+    );
+  });
+
+  it('D2: what was sent is what is received, for every chunking', () => {
+    fc.assert(
+      fc.property(fc.array(message(), { maxLength: 30 }), chunkSizes(), (values, sizes) => {
+        const stream = Buffer.concat(values.map((value) => encodeOne(netstring(), value)));
+        const received = receive(netstring(), chunksOf(stream, sizes));
+        expect(received).toStrictEqual({ messages: values.map(bufferOf), error: undefined, left: 0 });
+      }),
+    );
+  });
+
+  it.each<[string | Uint8Array, string]>([
+    ['hello world!', '12:hello world!,'],
+    ['', '0:,'],
+    ['é', '2:é,'],
+    [Uint8Array.of(), '0:,'],
+    [Buffer.from('a,b:'), '4:a,b:,'],
+  ])('D2: %o lies in the stream as %o', (value, bytes) => {
+    expect(encodeOne(netstring(), value).toString()).toBe(bytes);
+  });
+
+  it('D1: a message of 1 MiB, one byte at a time, is looked at a few times only', () => {
+    const stream = encodeOne(netstring(), Buffer.alloc(1_048_576, 'x'));
+    const queue = new CountingQueue();
+    const { messages, error } = receive(netstring(), chunksOf(stream, [1]), queue);
+    expect([messages.length, messages[0]?.length, error]).toStrictEqual([1, 1_048_576, undefined]);
+    expect(queue.examined / stream.length).toBeLessThan(12);
+  });
+
+  it('C13: a message takes exactly its own bytes off, and an unfinished one none', () => {
+    const queue = new ChunkQueue();
+    const decoder = netstring().decoder();
+    queue.push(Buffer.from('1:a,2:b'));
+    expect(decoder.decode(queue)?.toString()).toBe('a');
+    expect(queue.position).toBe(4);
+    expect(decoder.decode(queue)).toBe(undefined);
+    expect(queue.position).toBe(4);
+    queue.push(Buffer.from('c,rest'));
+    expect(decoder.decode(queue)?.toString()).toBe('bc');
+    expect(queue.take(4).toString()).toBe('rest');
+  });
+
+  it('C3: a text is written with its header and its comma in one piece', () => {
+    const written: unknown[] = [];
+    const never = (): never => expect.unreachable('it is text');
+    const sink = { bytes: never, uint: never, text: (...piece: unknown[]) => void written.push(piece) };
+    netstring().encoder().encode('é', sink);
+    expect(written).toStrictEqual([['2:é,', 'utf8']]);
+  });
+});
+
+describe('the limits of netstrings', () => {
+  it.each<[string, string, SocketErrorCode]>([
+    ['a leading zero', '01:a,', 'ERR_FRAME_INVALID'],
+    ['only zeros', '00:,', 'ERR_FRAME_INVALID'],
+    ['a leading zero before a length that is too long', '099999999:', 'ERR_FRAME_INVALID'],
+    ['no digits', ':a,', 'ERR_FRAME_INVALID'],
+    ['a sign', '+1:a,', 'ERR_FRAME_INVALID'],
+    ['a negative length', '-1:a,', 'ERR_FRAME_INVALID'],
+    ['a space', ' 1:a,', 'ERR_FRAME_INVALID'],
+    ['a space before the colon', '1 :a,', 'ERR_FRAME_INVALID'],
+    ['hexadecimal digits', '0x1:a,', 'ERR_FRAME_INVALID'],
+    ['an exponent', '1e1:aaaaaaaaaa,', 'ERR_FRAME_INVALID'],
+    ['a fraction', '1.0:a,', 'ERR_FRAME_INVALID'],
+    ['digits that are not ASCII', '١:a,', 'ERR_FRAME_INVALID'],
+    ['another character for the colon', '1;a,', 'ERR_FRAME_INVALID'],
+    ['another character for the comma', '1:a;', 'ERR_FRAME_INVALID'],
+    ['a line end after the comma before it', '\n1:b,', 'ERR_FRAME_INVALID'],
+    ['fewer bytes than it tells', '3:ab,1:c,', 'ERR_FRAME_INVALID'],
+    ['more bytes than it tells', '1:ab,', 'ERR_FRAME_INVALID'],
+    ['one byte more than the default', '1048577:', 'ERR_FRAME_TOO_LONG'],
+    ['4 GiB', '4294967295:', 'ERR_FRAME_TOO_LONG'],
+    ['more digits than a number has', '9'.repeat(400), 'ERR_FRAME_TOO_LONG'],
+    ['endless digits that begin with an allowed length', '1'.repeat(70_000), 'ERR_FRAME_TOO_LONG'],
+    ['something else than a netstring', 'GET / HTTP/1.1\r\n', 'ERR_FRAME_INVALID'],
+  ])('D3: %s fails after the messages before it, for every chunking', (_, bad, code) => {
+    const stream = Buffer.from(`2:ok,${bad}`);
+    for (const size of [1, 2, 3, 5, 7, 100_000]) {
+      expect(textsOf(receive(netstring(), chunksOf(stream, [size])))).toStrictEqual([['ok'], code]);
+    }
+  });
+
+  it('D3: the first byte that is wrong decides, before the rest is there', () => {
+    for (const [bad, code] of [
+      ['01', 'ERR_FRAME_INVALID'],
+      ['x', 'ERR_FRAME_INVALID'],
+      ['1:ab', 'ERR_FRAME_INVALID'],
+      ['11', 'ERR_FRAME_TOO_LONG'],
+      ['9x', 'ERR_FRAME_INVALID'],
+    ] as const) {
+      const queue = new ChunkQueue();
+      const decoder = netstring({ maxLength: 10 }).decoder();
+      for (const byte of bad.slice(0, -1)) {
+        queue.push(Buffer.from(byte));
+        expect(decoder.decode(queue)).toBe(undefined);
+      }
+      queue.push(Buffer.from(bad.slice(-1)));
+      expect(refusal(() => decoder.decode(queue)).code).toBe(code);
+    }
+  });
+
+  it('D3: nothing is allocated for what a header tells', () => {
+    const decoder = netstring({ maxLength: 2 ** 31 - 1 }).decoder();
+    const queue = new ChunkQueue();
+    const allocated = allocatedIn(() => {
+      for (const byte of '2147483647:abc') {
+        queue.push(Buffer.from(byte));
+        expect(decoder.decode(queue)).toBe(undefined);
+      }
+    });
+    expect(allocated).toBeLessThan(4_096);
+    const refused = netstring().decoder();
+    queue.clear();
+    queue.push(Buffer.from('2147483647:abc'));
+    expect(allocatedIn(() => refusal(() => refused.decode(queue)))).toBe(0);
+  });
+
+  it('D3: maxLength counts the bytes without the header and the comma', () => {
+    const codec = netstring({ maxLength: 10 });
+    expect(receive(codec, [encodeOne(codec, 'x'.repeat(10))]).messages[0]?.length).toBe(10);
+    expect(receive(codec, [Buffer.from('11:xxxxxxxxxxx,')]).error).toBe('ERR_FRAME_TOO_LONG');
+    expect(encodeOne(netstring(), Buffer.alloc(1_048_576)).length).toBe(1_048_585);
+    expect(refusal(() => encodeOne(netstring(), Buffer.alloc(1_048_577))).code).toBe('ERR_FRAME_TOO_LONG');
+  });
+
+  it('D4: the end of the stream inside a message, its header or before its comma is told', () => {
+    const stream = encodeOne(netstring(), 'hello world');
+    for (let cut = 1; cut < stream.length; cut++) {
+      expect(receive(netstring(), [stream.subarray(0, cut)]).error, `cut at ${cut}`).toBe('ERR_FRAME_TRUNCATED');
+    }
+    expect(receive(netstring(), [stream]).error).toBe(undefined);
+  });
+
+  it.each<[string, unknown, SocketErrorCode]>([
+    ['that is too long', Buffer.alloc(11), 'ERR_FRAME_TOO_LONG'],
+    ['whose text is too long in UTF-8', 'éééééé', 'ERR_FRAME_TOO_LONG'],
+    ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
+    ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
+  ])('D5: writes nothing of a value %s', (_, value, code) => {
+    const never = (): never => expect.unreachable('something was written');
+    const encoder = netstring({ maxLength: 10 }).encoder();
+    expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
+  });
+
+  it.each<[string, unknown]>([
+    ['maxLength', { maxLength: 0 }],
+    ['maxLength', { maxLength: Infinity }],
+    ['maxLength', { maxLength: 2 ** 31 }],
+    ['maxLength', { maxLength: '10' }],
+    ['maxLength', { maxLength: null }],
+    ['options', null],
+    ['options', 4],
+    ['options', []],
+  ])('A5: a bad %s is refused at once and named: %o', (name, options) => {
+    const error = refusal(() => netstring(options as NetstringOptions));
+    expect(error.code).toBe('ERR_OPTION_INVALID');
+    expect(error.message).toContain(name);
+  });
+});

@@ -1,0 +1,393 @@
+import { execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { firstValueFrom } from 'rxjs';
+import { listen, type ListenOptions } from 'rxjs-sockets';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { freshFolder } from '../support/places.js';
+import { fingerprint, makeStale, outcome, plainServer, started, workIn } from '../support/socket-files.js';
+import { starter, starters, whoListens } from '../support/starters.js';
+
+const isRoot = process.getuid?.() === 0;
+const nobody = 65_534;
+const canIsolate = isRoot && works('unshare', '--net', 'true');
+
+describe('a stale socket file', () => {
+  it(
+    'S8: of eight processes that start on it, or where nothing is, exactly one listens',
+    { timeout: 120_000 },
+    async () => {
+      const folder = await freshFolder();
+      const path = join(folder, 'socket');
+      const racers = await starters(8);
+      for (let round = 0; round < 25; round++) {
+        if (round % 5 > 0) await makeStale(path);
+        const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
+        expect(answers.toSorted(), `round ${round}`).toEqual([...Array<string>(7).fill('EADDRINUSE'), 'ok']);
+        const winner = racers[answers.indexOf('ok')];
+        expect(await whoListens(path)).toBe(winner?.pid);
+        expect(readdirSync(folder)).toEqual(['socket']);
+        await winner?.stop();
+        expect(readdirSync(folder)).toEqual([]);
+      }
+    },
+  );
+
+  it('S8: of those who wait for a crashed owner exactly one is next, each time', { timeout: 120_000 }, async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const racers = await starters(6);
+    while (racers.length > 0) {
+      const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
+      expect(answers.filter((answer) => answer === 'ok')).toHaveLength(1);
+      const [winner] = racers.splice(answers.indexOf('ok'), 1);
+      expect(await whoListens(path)).toBe(winner?.pid);
+      await winner?.kill();
+      expect(readdirSync(folder)).toEqual(['socket']);
+    }
+  });
+
+  // The network namespace has the abstract names, and so the lock: two containers with one volume have none in common.
+  it.skipIf(!canIsolate)(
+    'S8: of two processes that share no lock exactly one listens',
+    { timeout: 120_000 },
+    async () => {
+      const folder = await freshFolder();
+      const path = join(folder, 'socket');
+      const racers = await Promise.all([starter(true), starter(true)]);
+      for (let round = 0; round < 30; round++) {
+        await makeStale(path);
+        const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
+        expect(answers.toSorted(), `round ${round}`).toEqual(['EADDRINUSE', 'ok']);
+        const winner = racers[answers.indexOf('ok')];
+        expect(await whoListens(path)).toBe(winner?.pid);
+        await winner?.stop();
+        expect(readdirSync(folder)).toEqual([]);
+      }
+    },
+  );
+
+  it("S8: it stays where 'stale' is 'fail'", async () => {
+    const path = join(await freshFolder(), 'socket');
+    await makeStale(path);
+    const before = fingerprint(path);
+    expect(await outcome(path, { stale: 'fail' })).toBe('EADDRINUSE');
+    expect(fingerprint(path)).toBe(before);
+    expect(await outcome(path)).toBe('ok');
+  });
+});
+
+describe('a live owner', () => {
+  it('S8: it is refused, whether it accepts or is stopped, and though its queue is full', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const owner = await starter();
+    expect(await owner.listen(path, { backlog: 1 })).toBe('ok');
+    expect(await outcome(path)).toBe('EADDRINUSE');
+
+    owner.signal('SIGSTOP');
+    expect(await outcome(path)).toBe('EADDRINUSE');
+    await fillQueue(path);
+    expect(await outcome(path)).toBe('EADDRINUSE');
+
+    owner.signal('SIGCONT');
+    await expect.poll(() => whoListens(path)).toBe(owner.pid);
+  });
+
+  it('S8: it is refused where the same process listens', async () => {
+    const path = join(await freshFolder(), 'socket');
+    expect(await outcome(path)).toBe('ok');
+    const before = fingerprint(path);
+    expect(await outcome(path)).toBe('EADDRINUSE');
+    expect(fingerprint(path)).toBe(before);
+  });
+
+  it.skipIf(!isRoot)('S8: it is refused where it may not be connected to', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    chmodSync(folder, 0o777);
+    expect(await outcome(path)).toBe('ok');
+    const other = await starter();
+    await other.become(nobody);
+    expect(await other.listen(path)).toBe('EADDRINUSE');
+    expect(existsSync(path)).toBe(true);
+  });
+});
+
+describe('what is no socket', () => {
+  const kinds: [string, (path: string) => unknown][] = [
+    ['a plain file', (path) => writeFileSync(path, 'precious')],
+    ['an empty file', (path) => writeFileSync(path, '')],
+    ['a folder', (path) => mkdirSync(path)],
+    ['a symbolic link to nothing', (path) => symlinkSync('nothing', path)],
+    ['a symbolic link to a folder', (path) => symlinkSync('.', path)],
+    ['a pipe', (path) => works('mkfifo', path)],
+    [
+      'a symbolic link to a stale socket',
+      async (path) => {
+        await makeStale(`${path}.real`);
+        symlinkSync('socket.real', path);
+      },
+    ],
+    [
+      'a symbolic link to a live socket',
+      async (path) => {
+        await plainServer(`${path}.real`);
+        symlinkSync('socket.real', path);
+      },
+    ],
+  ];
+
+  it.each(kinds)('S8: %s is refused and stays', async (_kind, make) => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await make(path);
+    const entries = readdirSync(folder);
+    const before = fingerprint(path);
+    for (const stale of ['replace', 'fail'] as const) {
+      expect(await outcome(path, { stale })).toBe('ERR_NOT_A_SOCKET');
+    }
+    expect(fingerprint(path)).toBe(before);
+    expect(readdirSync(folder)).toEqual(entries);
+  });
+});
+
+describe('the end of a server', () => {
+  it('S8: its file is removed at once when the last subscriber leaves, and the path is free again', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const server = listen({ path });
+    for (let round = 0; round < 3; round++) {
+      const listening = firstValueFrom(server.listening);
+      const subscription = server.subscribe();
+      await listening;
+      expect(readdirSync(folder)).toEqual(['socket']);
+      subscription.unsubscribe();
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
+
+  it('S8: a plain file that has replaced its file stays', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const stop = await started(path);
+    writeFileSync(`${path}.new`, 'precious');
+    renameSync(`${path}.new`, path);
+    stop();
+    expect(readFileSync(path, 'utf8')).toBe('precious');
+  });
+
+  it("S8: another server's socket that has replaced its file stays, and goes on", async () => {
+    const path = join(await freshFolder(), 'socket');
+    const stop = await started(path);
+    unlinkSync(path);
+    const other = await starter();
+    expect(await other.listen(path)).toBe('ok');
+    stop();
+    expect(await whoListens(path)).toBe(other.pid);
+  });
+
+  it('S8: a server that failed, or gave way, removes nothing of its rival', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const other = await starter();
+    expect(await other.listen(path)).toBe('ok');
+    expect(await outcome(path)).toBe('EADDRINUSE');
+    expect(await whoListens(path)).toBe(other.pid);
+  });
+
+  it('S8: a relative path means the working folder of the start, whatever chdir does', async () => {
+    const folder = await freshFolder();
+    const elsewhere = await freshFolder();
+    writeFileSync(join(elsewhere, 'socket'), 'precious');
+    const server = await starter();
+    await server.chdir(folder);
+    expect(await server.listen('socket')).toBe('ok');
+    await server.chdir(elsewhere);
+    expect(await whoListens(join(folder, 'socket'))).toBe(server.pid);
+    await server.stop();
+    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(elsewhere)).toEqual(['socket']);
+  });
+
+  it('S8: a chdir right after the subscription changes nothing', async () => {
+    const folder = await freshFolder();
+    const elsewhere = await freshFolder();
+    workIn(folder);
+    const starting = started('socket');
+    process.chdir(elsewhere);
+    const stop = await starting;
+    expect(readdirSync(folder)).toEqual(['socket']);
+    expect(readdirSync(elsewhere)).toEqual([]);
+    stop();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('S8: its file is removed from a folder that was renamed, and what took its place stays', async () => {
+    const folder = await freshFolder();
+    const [old, moved] = [join(folder, 'old'), join(folder, 'moved')];
+    mkdirSync(old);
+    const stop = await started(join(old, 'socket'));
+    renameSync(old, moved);
+    mkdirSync(old);
+    writeFileSync(join(old, 'socket'), 'precious');
+    stop();
+    expect(readdirSync(moved)).toEqual([]);
+    expect(readFileSync(join(old, 'socket'), 'utf8')).toBe('precious');
+  });
+});
+
+describe('the mode', () => {
+  it('S9: it is 600 unless it is said otherwise, and exact whatever the umask', { timeout: 40_000 }, async () => {
+    const path = join(await freshFolder(), 'socket');
+    const server = await starter();
+    const cases: [umask: number, options: ListenOptions, mode: number][] = [
+      [0o000, {}, 0o600],
+      [0o022, {}, 0o600],
+      [0o177, {}, 0o600],
+      [0o777, { mode: 0o666 }, 0o666],
+      [0o077, { mode: 0o660 }, 0o660],
+      [0o000, { mode: 0o200 }, 0o200],
+      [0o022, { mode: 0o777 }, 0o777],
+      [0o022, { mode: 0 }, 0],
+    ];
+    for (const [umask, options, mode] of cases) {
+      await server.umask(umask);
+      expect(await server.listen(path, options)).toBe('ok');
+      expect(lstatSync(path).mode & 0o777).toBe(mode);
+      await server.stop();
+    }
+  });
+
+  it('S9: nobody ever sees it looser, or gets in where it is made', { timeout: 120_000 }, async () => {
+    const folder = await freshFolder();
+    const elsewhere = await freshFolder();
+    chmodSync(folder, 0o777);
+    const server = await starter();
+    await server.umask(0);
+    const intruder = await intruderAt(folder);
+    for (let round = 0; round < 30; round++) {
+      const path = join(folder, `socket-${round}`);
+      if (round % 2 === 1) {
+        await makeStale(join(elsewhere, 'stale'));
+        renameSync(join(elsewhere, 'stale'), path);
+      }
+      expect(await server.listen(path)).toBe('ok');
+      await intruder.sees(path);
+      await server.stop();
+    }
+    const report = await intruder.report();
+    expect(report.modes.filter((mode) => mode !== 'folder 700')).toEqual(['socket 600']);
+    if (isRoot) expect(report).toMatchObject({ connected: [], entered: [] });
+
+    // The intruder does what it can: it gets in where it may.
+    const open = join(folder, 'open');
+    expect(await server.listen(open, { mode: 0o666 })).toBe('ok');
+    await expect.poll(async () => (await intruder.report()).connected).toContain(open);
+  });
+});
+
+describe.skipIf(!isRoot)('a folder that others can write to', () => {
+  it('S8: a server works in a sticky one, and removes its file', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    chmodSync(folder, 0o1777);
+    const server = await starter();
+    await server.become(nobody);
+    expect(await server.listen(path)).toBe('ok');
+    expect(lstatSync(path).uid).toBe(nobody);
+    expect(await whoListens(path)).toBe(server.pid);
+    await server.stop();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("S8: another user's stale file stays in a sticky one, with the system's word for it", async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    chmodSync(folder, 0o1777);
+    await makeStale(path, 0o666);
+    const server = await starter();
+    await server.become(nobody);
+    expect(await server.listen(path)).toBe('EPERM');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it("S8: another user's stale file is taken over in one without the sticky bit", async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    chmodSync(folder, 0o777);
+    await makeStale(path, 0o666);
+    const server = await starter();
+    await server.become(nobody);
+    expect(await server.listen(path)).toBe('ok');
+    expect(lstatSync(path).uid).toBe(nobody);
+  });
+
+  it('S9: the group of a folder with the set-group-id bit is kept', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    chownSync(folder, 0, nobody);
+    chmodSync(folder, 0o2770);
+    expect(await outcome(path, { mode: 0o660 })).toBe('ok');
+    expect(lstatSync(path)).toMatchObject({ uid: 0, gid: nobody });
+  });
+});
+
+/** Connects until the kernel takes no more. */
+async function fillQueue(path: string): Promise<void> {
+  for (;;) {
+    const socket = net.connect(path);
+    onTestFinished(() => void socket.destroy());
+    const code = await new Promise<string | undefined>((resolve) => {
+      socket.on('connect', () => resolve(undefined));
+      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    });
+    if (code === 'EAGAIN') return;
+    expect(code).toBeUndefined();
+  }
+}
+
+interface Report {
+  readonly connected: string[];
+  readonly entered: string[];
+  readonly modes: string[];
+}
+
+/** A process of another user that looks at all that is in `folder`, and tries to connect to it. */
+async function intruderAt(folder: string): Promise<{ sees(path: string): Promise<void>; report(): Promise<Report> }> {
+  const program = fileURLToPath(new URL('../support/intruder.mjs', import.meta.url));
+  const child = fork(program, [folder, String(isRoot ? nobody : process.getuid?.())], { execArgv: [] });
+  onTestFinished(async () => {
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  });
+  await once(child, 'message');
+  const ask = async <T>(question: object): Promise<T> => {
+    const answer = once(child, 'message') as Promise<[T]>;
+    child.send(question);
+    return (await answer)[0];
+  };
+  return { sees: (path) => ask({ see: path }), report: () => ask({}) };
+}
+
+function works(command: string, ...args: string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}

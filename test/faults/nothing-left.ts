@@ -1,0 +1,51 @@
+import { readdirSync } from 'node:fs';
+
+/** How much is open in this process, by kind. */
+type Census = ReadonlyMap<string, number>;
+
+/** Runs of the loop that nothing is waited for longer than. */
+const rounds = 2_000;
+
+/**
+ * Runs `work`, and then waits until nothing of it is left: no handle or timer that was not there before, no descriptor,
+ * and none of the things that it has marked. Rejects with what there is if it does not come to that.
+ */
+export async function nothingLeftOf(work: (mark: <T extends object>(thing: T) => T) => Promise<void>): Promise<void> {
+  const marked: { readonly name: string; readonly ref: WeakRef<object> }[] = [];
+  const before = census();
+  await work((thing) => {
+    marked.push({ name: thing.constructor.name, ref: new WeakRef(thing) });
+    return thing;
+  });
+  let left: string[] = [];
+  for (let round = 0; round < rounds; round++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    left = more(before, census());
+    if (left.length > 0) continue;
+    gc?.();
+    left = marked.filter(({ ref }) => ref.deref() !== undefined).map(({ name }) => name);
+    if (left.length === 0) return;
+  }
+  throw new Error(`left over: ${left.join(', ')}`);
+}
+
+/** The names in a folder: socket files that were left, for one. */
+export function filesIn(folder: string): string[] {
+  return readdirSync(folder);
+}
+
+function census(): Census {
+  const counts = new Map<string, number>();
+  for (const kind of process.getActiveResourcesInfo()) {
+    // An immediate is what the looking itself takes.
+    if (kind !== 'Immediate') counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  counts.set('descriptors', readdirSync('/proc/self/fd').length);
+  return counts;
+}
+
+function more(before: Census, now: Census): string[] {
+  return [...now]
+    .filter(([kind, count]) => count > (before.get(kind) ?? 0))
+    .map(([kind, count]) => `${count - (before.get(kind) ?? 0)} ${kind}`);
+}

@@ -1,0 +1,48 @@
+// A peer in a process of its own, with plain sockets, that does what its parent tells it, so that it can be stopped,
+// killed and starved: node puppet.mjs. Each order is answered once; what befalls a socket is told as it happens.
+import net from 'node:net';
+
+/** @type {Map<number, net.Socket>} */
+const sockets = new Map();
+const received = new Map();
+let last = 0;
+
+function dial(where) {
+  const id = ++last;
+  const socket = new net.Socket({ allowHalfOpen: true });
+  sockets.set(id, socket);
+  received.set(id, 0);
+  socket.pause();
+  socket.on('data', (chunk) => received.set(id, received.get(id) + chunk.length));
+  // It reads when it is told to.
+  socket.pause();
+  socket.on('end', () => process.send({ event: 'end', id, received: received.get(id) }));
+  socket.on('error', (error) => process.send({ event: 'error', id, code: error.code, received: received.get(id) }));
+  socket.on('close', () => process.send({ event: 'close', id, received: received.get(id) }));
+  return new Promise((resolve) => {
+    socket.once('connect', () => resolve(id));
+    socket.once('error', () => resolve(0));
+    socket.connect(where);
+  });
+}
+
+/** Bytes that bear their place. */
+function numbered(size) {
+  return Buffer.from(Array.from({ length: size }, (_, index) => index % 251));
+}
+
+const orders = {
+  connect: ({ where }) => dial(where),
+  read: ({ id }) => void sockets.get(id).resume(),
+  write: ({ id, size }) => new Promise((resolve) => sockets.get(id).write(numbered(size), () => resolve(size))),
+  end: ({ id }) => void sockets.get(id).end(),
+  reset: ({ id }) => void sockets.get(id).resetAndDestroy(),
+  destroy: ({ id }) => void sockets.get(id).destroy(),
+  received: ({ id }) => received.get(id),
+};
+
+process.on('message', async (order) => {
+  process.send({ answer: await orders[order.do](order) });
+});
+process.on('disconnect', () => process.exit());
+process.send({ answer: 'ready' });

@@ -1,0 +1,351 @@
+import { Subscription } from 'rxjs';
+import {
+  backoff,
+  connect,
+  type Client as SocketClient,
+  type Connection,
+  type ConnectOptions,
+  formatAddress,
+} from 'rxjs-sockets';
+import { Arrivals } from './arrivals.js';
+import { codec, type Draft, type Message, shownMessage } from './message.js';
+import { Outgoing } from './outgoing.js';
+import { type Manner, Reading } from './reading.js';
+import { type Policy, States } from './states.js';
+import type { WitnessedSocket } from './witness.js';
+import { type Actor, type World } from './world.js';
+import { Writing } from './writing.js';
+
+type Out = Buffer | Draft;
+
+/** A client: it dials, again perhaps, sends, receives, leaves and comes back. */
+export class Client implements Actor {
+  readonly id: number;
+  /** Every socket that it has dialled. */
+  readonly sockets: WitnessedSocket[] = [];
+  received = 0;
+  private readonly world: World;
+  private readonly name: string;
+  private readonly client: SocketClient<Buffer, Out>;
+  private readonly policy: Policy | undefined;
+  private readonly lossy: boolean;
+  private readonly maxBuffered: number;
+  private readonly watches: boolean;
+  private readonly writing: Writing;
+  private readonly steady: boolean;
+  /** What was to be written on the sockets of one subscription, from its beginning to its end. */
+  private readonly due = new Map<WitnessedSocket, Outgoing>();
+  private readonly sources = new Set<WitnessedSocket>();
+  private outgoing: Outgoing;
+  private arrivals: Arrivals;
+  private readonly connections = new Set<Connection<Buffer, Out>>();
+  private reading: Reading;
+  private states: States | undefined;
+  private watching: Subscription = Subscription.EMPTY;
+  private active = false;
+  private begun = false;
+  private lastNumber = -1;
+  private lastEcho = -1;
+  private lastPublished = -1;
+  private host = { connection: 0, next: 0 };
+  private readonly ends: number;
+
+  constructor(world: World, id: number) {
+    this.world = world;
+    this.id = id;
+    this.name = `client ${id}`;
+    const { dice, gentle } = world;
+    const overflow = gentle ? 'error' : dice.pick(['error', 'error', 'drop']);
+    const whileDisconnected = gentle ? 'buffer' : dice.pick(['buffer', 'buffer', 'buffer', 'drop', 'error']);
+    this.lossy = overflow === 'drop' || whileDisconnected === 'drop';
+    this.maxBuffered = gentle ? 2 ** 26 : dice.pick([2 ** 20, 2 ** 20, dice.magnitude(500, 200_000)]);
+    this.policy = dice.chance(0.75) ? drawPolicy(world) : undefined;
+    this.watches = dice.chance(0.8);
+    this.ends = gentle ? 0 : dice.pick([0, 0, 0.1, 0.3]);
+    const options: ConnectOptions<Buffer, Out> = {
+      codec,
+      overflow,
+      whileDisconnected,
+      maxBuffered: this.maxBuffered,
+      highWaterMark: dice.pick([65_536, dice.magnitude(1, 2_000), dice.magnitude(1, 200_000)]),
+      halfOpen: dice.chance(0.3),
+      closeTimeout: dice.pick([5_000, 100]),
+      connectTimeout: gentle ? 0 : dice.pick([10_000, 500]),
+      halfOpenTimeout: gentle ? 0 : dice.pick([60_000, 1_000]),
+      claimTimeout: gentle ? 0 : dice.pick([30_000, 1_000]),
+      idleTimeout: gentle ? 0 : dice.pick([0, 0, 0, 2_000]),
+      transport: world.transport({
+        dialled: (socket) => {
+          if (!this.active) this.wrong('K7', 'has a connection that nobody wants any more');
+          this.sockets.push(socket);
+          this.due.set(socket, this.outgoing);
+          this.arrivals.add(socket);
+        },
+        wrote: (socket, message) => {
+          this.due.get(socket)?.wrote(this.name, message);
+        },
+      }),
+      ...(this.policy === undefined ? {} : { reconnect: backoff(this.policy) }),
+    };
+    this.steady = [options.idleTimeout, options.halfOpenTimeout, options.claimTimeout].every(
+      (time) => time !== 1_000 && time !== 2_000,
+    );
+    this.client = connect(world.address, options);
+    this.outgoing = this.newOutgoing();
+    this.arrivals = new Arrivals(world, `${this.name}'s reading`);
+    this.reading = this.newReading();
+    const draft = (padding: number): Draft => this.outgoing.draft(padding);
+    this.writing = new Writing(world, this.name, this.client.data, draft, options.highWaterMark ?? 0);
+    world.disturb(dice.magnitude(1, 100), () => this.begin());
+    if (dice.chance(0.8)) world.disturb(dice.magnitude(1, 200), () => this.writing.start());
+  }
+
+  /** Whether it is, or is to be, connected. */
+  get status(): string {
+    return this.active ? (this.states?.last?.status ?? 'unknown') : 'over';
+  }
+
+  /** Whether it is one that comes back for as long as it is let. */
+  get isEager(): boolean {
+    return this.active && this.steady && this.policy?.attempts === Infinity;
+  }
+
+  get isGone(): boolean {
+    return !this.active;
+  }
+
+  /** How many messages it has written. */
+  get written(): number {
+    return this.sockets.reduce((sum, { messages }) => sum + messages.length, 0);
+  }
+
+  /** The socket that began with the message of this number; it is given once. */
+  takeSource(number: number): WitnessedSocket | undefined {
+    const source = this.sockets.find((socket) => socket.messages[0]?.number === number && !this.sources.has(socket));
+    if (source !== undefined) this.sources.add(source);
+    return source;
+  }
+
+  check(): void {
+    const { data } = this.client;
+    const most = this.maxBuffered + this.world.largestSent;
+    if (data.bufferedBytes > most) {
+      this.world.findings.wrong('C4', `${this.name} buffers ${data.bufferedBytes} bytes, of ${most} at most`);
+    }
+  }
+
+  calm(): void {
+    if (this.active) this.reading.calm();
+    else this.reading.letGo();
+  }
+
+  /** Leaves, in one of the ways that there are. */
+  stop(): void {
+    const { dice, gentle } = this.world;
+    if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
+    this.writing.stop();
+    if (!this.begun) this.begin();
+    if (gentle ? !this.world.host.endsFirst : dice.chance(0.5)) this.client.data.complete();
+    if (gentle) {
+      this.world.after(5_000, () => this.leave());
+      return;
+    }
+    if (dice.chance(0.2)) this.client.data.error(new Error('the end'));
+    this.leave();
+  }
+
+  checkEnd(): void {
+    const { findings } = this.world;
+    if (this.connections.size > 0) findings.wrong('C12', `${this.name} has ${this.connections.size} connections left`);
+    if (this.reading.hangs) findings.wrong('C8', `${this.name}'s reading was never told of the end`);
+    const left = [...this.due.values()].reduce((sum, outgoing) => sum + outgoing.left, 0);
+    if (this.world.gentle && !this.world.host.endsFirst && left > 0)
+      findings.wrong('C2', `${this.name} has not written ${left} messages`);
+  }
+
+  private begin(): void {
+    if (this.active) return;
+    this.active = true;
+    this.begun = true;
+    const { dice } = this.world;
+    this.world.findings.note(() => `${this.name} begins`);
+    if (!this.reading.hangs) {
+      this.arrivals = new Arrivals(this.world, `${this.name}'s reading`);
+      this.reading = this.newReading();
+    }
+    if (this.watches) this.watch();
+    const late = this.watches && !this.world.calmed.value && dice.chance(0.3) ? dice.magnitude(1, 2_000) : 0;
+    const { reading } = this;
+    // What nobody claims in time is closed.
+    this.arrivals.mayLack ||= late > 0 && !this.steady;
+    if (late === 0) reading.start();
+    else
+      this.world.disturb(late, () => {
+        if (this.active) reading.start();
+      });
+    if (this.ends > 0) this.world.disturb(dice.magnitude(10, 5_000), () => this.disturb());
+  }
+
+  private watch(): void {
+    const states = new States(this.world, this.name, this.policy);
+    this.states = states;
+    const over = (how: string): void => {
+      states.end(how);
+      this.reading.abandon();
+      this.over();
+    };
+    this.watching = this.client.subscribe({
+      next: (state) => {
+        states.next(state);
+        if (state.status === 'connected') this.attend(state.connection);
+      },
+      error: (error: unknown) => {
+        over(this.world.failed(this.name, error));
+      },
+      complete: () => {
+        over('complete');
+      },
+    });
+  }
+
+  /** Everybody leaves at once. */
+  private leave(): void {
+    if (!this.active) return;
+    this.world.findings.note(() => `${this.name} leaves`);
+    this.watching.unsubscribe();
+    this.reading.stop();
+    this.over();
+  }
+
+  /** The subscription is over, whoever has ended it: the next one is another matter. */
+  private over(): void {
+    if (!this.active) return;
+    this.active = false;
+    this.outgoing = this.newOutgoing();
+    const { dice, calmed } = this.world;
+    if (!calmed.value && dice.chance(0.7)) this.world.disturb(dice.magnitude(1, 2_000), () => this.begin());
+  }
+
+  private disturb(): void {
+    if (!this.active) return;
+    const { dice } = this.world;
+    const [connection] = this.connections;
+    switch (dice.int(0, 6)) {
+      case 0:
+        this.client.data.complete();
+        break;
+      case 1:
+        this.client.data.error(new Error('a whim'));
+        break;
+      case 2:
+        this.closes(connection);
+        connection?.destroy(new Error('a whim'));
+        break;
+      case 3:
+        this.closes(connection);
+        void connection?.close();
+        break;
+      case 4:
+        connection?.data.complete();
+        break;
+      default:
+        this.leave();
+    }
+    if (this.active) this.world.disturb(dice.magnitude(10, 5_000), () => this.disturb());
+  }
+
+  /** Its rest may be discarded from now on (C11). */
+  private closes(connection: Connection<Buffer, Out> | undefined): void {
+    const socket = connection === undefined ? undefined : this.world.ends.near.get(formatAddress(connection.local));
+    if (socket !== undefined) this.arrivals.closed.add(socket);
+  }
+
+  private attend(connection: Connection<Buffer, Out>): void {
+    this.connections.add(connection);
+    let told = 0;
+    connection.closed.subscribe({
+      next: ({ reason, error }) => {
+        if (++told > 1) this.wrong('C12', `was told of the end of connection ${connection.id} ${told} times`);
+        if ((reason === 'finished') !== (error === undefined))
+          this.wrong('C12', `${reason}, with ${error?.code ?? 'nothing'}`);
+        if (error !== undefined) this.world.failed(`${this.name}'s connection`, error);
+        this.world.count(reason);
+      },
+      error: (error: unknown) => {
+        this.wrong('C12', `closed failed: ${String(error)}`);
+      },
+      complete: () => {
+        if (told !== 1) this.wrong('C12', 'closed completed without a value');
+        this.connections.delete(connection);
+      },
+    });
+  }
+
+  /** Of each connection of the host, in their order, all from the first on (C1, K4); the rest in the order of its making. */
+  private see(message: Message): void {
+    const { kind, source, number } = message;
+    this.received++;
+    this.arrivals.see(message);
+    switch (kind) {
+      case 'client':
+        if (source !== this.id || number <= this.lastEcho)
+          this.wrong('C1', `was given ${shownMessage(message)} after ${this.lastEcho}`);
+        this.lastEcho = number;
+        break;
+      case 'broadcast':
+        if (number <= this.lastPublished)
+          this.wrong('B1', `was given ${shownMessage(message)} after ${this.lastPublished}`);
+        this.lastPublished = number;
+        break;
+      case 'server':
+        if (source > this.host.connection) this.host = { connection: source, next: 0 };
+        if (source !== this.host.connection || (number !== this.host.next && !this.world.host.isLossy)) {
+          this.wrong('C1', `was given ${shownMessage(message)}, and not ${this.host.next} of ${this.host.connection}`);
+        }
+        this.host.next = number + 1;
+    }
+  }
+
+  private newOutgoing(): Outgoing {
+    return new Outgoing(this.world, 'client', this.id, this.lossy, () => ++this.lastNumber);
+  }
+
+  private newReading(): Reading {
+    const { world } = this;
+    const manner: Manner = world.dice.pick(
+      !this.watches
+        ? ['steady', 'paced']
+        : world.gentle
+          ? ['steady', 'loose', 'paced']
+          : ['steady', 'loose', 'loose', 'paced', 'iterating', 'single'],
+    );
+    const reading: Reading = new Reading(
+      world,
+      `${this.name}'s reading`,
+      this.client.data,
+      manner,
+      (message) => this.see(message),
+      () => {
+        // Without a watcher, this is how the end is learnt.
+        if (!this.watches) this.over();
+      },
+    );
+    return reading;
+  }
+
+  private wrong(rule: string, what: string): void {
+    this.world.findings.wrong(rule, `${this.name} ${what}`);
+  }
+}
+
+function drawPolicy({ dice, gentle }: World): Policy {
+  const initial = dice.magnitude(20, 300);
+  return {
+    initial,
+    max: initial * dice.pick([1, 4, 10]),
+    factor: dice.pick([1, 2, 3]),
+    jitter: dice.pick([0, 0.5, 1]),
+    attempts: gentle ? Infinity : dice.pick([Infinity, Infinity, 0, 1, 5]),
+    stableAfter: dice.pick([5_000, 100, 0]),
+  };
+}

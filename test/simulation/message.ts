@@ -1,0 +1,70 @@
+import { type Codec, lengthPrefixed } from 'rxjs-sockets/codecs';
+
+/** Who makes a message: a client, the server for one connection, or the Broadcast. */
+export type Kind = 'client' | 'server' | 'broadcast';
+
+const kinds: readonly Kind[] = ['client', 'server', 'broadcast'];
+
+/** What bears its origin and its number, so that whatever goes wrong with it can be told. */
+export interface Message {
+  readonly kind: Kind;
+  /** The client's number, or that of the server's connection. */
+  readonly source: number;
+  /** From 0 for each source. */
+  readonly number: number;
+  /** How long its frame is. */
+  readonly size: number;
+}
+
+/** A message that is made when it is encoded: its number tells in which order the library took what it was given. */
+export interface Draft {
+  make(): Buffer;
+  /** Whether it was made and still has to be written. */
+  readonly waits: boolean;
+}
+
+const header = 9;
+const frames = lengthPrefixed();
+
+/** The codec of all channels. */
+export const codec: Codec<Buffer, Buffer | Draft> = {
+  decoder: () => frames.decoder(),
+  encoder: () => {
+    const encoder = frames.encoder();
+    return {
+      encode(value, into) {
+        encoder.encode(Buffer.isBuffer(value) ? value : value.make(), into);
+      },
+    };
+  },
+};
+
+/** The bytes of a message with `padding` bytes more. */
+export function encodeMessage(kind: Kind, source: number, number: number, padding: number): Buffer {
+  const bytes = Buffer.allocUnsafe(header + padding);
+  paddingOf(number, padding).copy(bytes, header);
+  bytes.writeUInt8(kinds.indexOf(kind), 0);
+  bytes.writeUInt32BE(source, 1);
+  bytes.writeUInt32BE(number, 5);
+  return bytes;
+}
+
+export function decodeMessage(bytes: Buffer): Message {
+  const kind = kinds[bytes.readUInt8(0)];
+  if (kind === undefined || bytes.length < header) throw new Error(`no message: ${bytes.toString('hex', 0, 20)}`);
+  const number = bytes.readUInt32BE(5);
+  if (!bytes.subarray(header).equals(paddingOf(number, bytes.length - header))) {
+    throw new Error(`${kind} message ${number} is damaged`);
+  }
+  return { kind, source: bytes.readUInt32BE(1), number, size: bytes.length + 4 };
+}
+
+const paddings: readonly Buffer[] = [1, 2, 3, 4, 5, 6, 7].map((byte) => Buffer.alloc(100_000, byte));
+
+function paddingOf(number: number, size: number): Buffer {
+  return paddings[number % paddings.length]!.subarray(0, size);
+}
+
+export function shownMessage({ kind, source, number }: Message): string {
+  return `message ${number} of ${kind} ${source}`;
+}

@@ -1,0 +1,69 @@
+import { type Draft, encodeMessage, type Kind, type Message, shownMessage } from './message.js';
+import type { World } from './world.js';
+
+/** The messages that one side has been given for one stream, in the order in which they have to be written. */
+export class Outgoing {
+  /** The largest frame. */
+  largest = 0;
+
+  private readonly world: World;
+  private readonly kind: Kind;
+  private readonly source: number;
+  private readonly lossy: boolean;
+  private readonly nextNumber: () => number;
+  private readonly waiting: { readonly kind: Kind; readonly number: number }[] = [];
+
+  /**
+   * @param lossy - whether the channel may drop some
+   * @param nextNumber - gives the number of the next message of its own
+   */
+  constructor(world: World, kind: Kind, source: number, lossy: boolean, nextNumber: () => number) {
+    this.world = world;
+    this.kind = kind;
+    this.source = source;
+    this.lossy = lossy;
+    this.nextNumber = nextNumber;
+  }
+
+  /** A message of its own, which gets its number when it is encoded. */
+  draft(padding: number): Draft {
+    const { lossy, waiting } = this;
+    let number = -1;
+    return {
+      make: () => {
+        number = this.nextNumber();
+        this.expect(this.kind, number, padding + 13);
+        return encodeMessage(this.kind, this.source, number, padding);
+      },
+      get waits() {
+        return !lossy && waiting.some((other) => other.number === number);
+      },
+    };
+  }
+
+  /** A message was given that has to be written after those before it. */
+  expect(kind: Kind, number: number, size: number): void {
+    this.largest = Math.max(this.largest, size);
+    if (kind === 'client') this.world.largestSent = Math.max(this.world.largestSent, size);
+    this.waiting.push({ kind, number });
+  }
+
+  /** A message was written: it has to be the one that was due (C1, K4, B1). */
+  wrote(where: string, message: Message): void {
+    const isDue = (due: { kind: Kind; number: number } | undefined): boolean =>
+      due?.kind === message.kind && due.number === message.number;
+    let due = this.waiting.shift();
+    while (this.lossy && due !== undefined && !isDue(due)) due = this.waiting.shift();
+    if (isDue(due) && (message.kind === 'broadcast' || message.source === this.source)) return;
+    const wanted = due === undefined ? 'nothing was' : `message ${due.number} of the ${due.kind} was`;
+    this.world.findings.wrong(
+      message.kind === 'client' ? 'K4' : 'B1',
+      `${where} wrote ${shownMessage(message)} where ${wanted} due`,
+    );
+  }
+
+  /** How many have not been written. */
+  get left(): number {
+    return this.waiting.length;
+  }
+}

@@ -1,0 +1,245 @@
+import {
+  EMPTY,
+  firstValueFrom,
+  ignoreElements,
+  type Observable,
+  Subject,
+  type Subscription,
+  takeUntil,
+  timer,
+} from 'rxjs';
+import { type Channel, type Hold, mergeMapPaced } from 'rxjs-sockets';
+import { decodeMessage, type Message } from './message.js';
+import type { World } from './world.js';
+
+/** How a Reading takes what comes. */
+export type Manner = 'steady' | 'loose' | 'paced' | 'iterating' | 'single';
+
+/**
+ * Somebody who receives from a channel, in one of the ways that there are: without a pause; now and then holding or
+ * leaving; a few at a time; with `for await`; one by one.
+ */
+export class Reading {
+  /** `'complete'`, or the code of the error. */
+  ended: string | undefined;
+  started = false;
+
+  private readonly world: World;
+  private readonly name: string;
+  private readonly channel: Channel<Buffer, any>;
+  private readonly manner: Manner;
+  private readonly see: (message: Message) => void;
+  private readonly onEnd: () => void;
+  private subscription: Subscription | undefined;
+  private holds: Hold[] = [];
+  private stopped = false;
+  private abandoned = false;
+  private readonly stopping = new Subject<void>();
+  private iterator: AsyncIterator<Buffer> | undefined;
+
+  constructor(
+    world: World,
+    name: string,
+    channel: Channel<Buffer, any>,
+    manner: Manner,
+    see: (message: Message) => void,
+    onEnd: () => void = () => undefined,
+  ) {
+    this.world = world;
+    this.name = name;
+    this.channel = channel;
+    this.manner = manner;
+    this.see = see;
+    this.onEnd = onEnd;
+  }
+
+  start(): void {
+    if (this.started || this.stopped) return;
+    this.started = true;
+    switch (this.manner) {
+      case 'steady':
+        this.subscribe(this.channel);
+        break;
+      case 'loose':
+        this.subscribe(this.channel);
+        this.disturbLater();
+        break;
+      case 'paced':
+        this.subscribe(this.paced());
+        break;
+      case 'iterating':
+        void this.iterate();
+        break;
+      case 'single':
+        void this.takeSingly();
+        break;
+    }
+  }
+
+  /** Takes whatever comes from now on. */
+  calm(): void {
+    this.start();
+    this.letGo();
+    if (this.manner === 'loose' && this.subscription === undefined) this.subscribe(this.channel);
+  }
+
+  /** Holds no more. */
+  letGo(): void {
+    for (const hold of this.holds.splice(0)) hold.release();
+  }
+
+  /** Leaves. */
+  stop(): void {
+    this.stopped = true;
+    this.subscription?.unsubscribe();
+    this.subscription = undefined;
+    this.letGo();
+    void this.iterator?.return?.();
+    this.stopping.next();
+  }
+
+  /** The client that it reads from has ended: whoever subscribed now would start it again. */
+  abandon(): void {
+    this.abandoned = true;
+    if (this.manner === 'iterating' || this.manner === 'single' || this.subscription === undefined) this.stop();
+  }
+
+  /** Whether it was left by whom it reads from, though it is still there. */
+  get hangs(): boolean {
+    return this.started && !this.stopped && this.ended === undefined;
+  }
+
+  private subscribe(source: Observable<Buffer>): void {
+    if (this.stopped || this.ended !== undefined) return;
+    let left = false;
+    const subscription = source.subscribe({
+      next: (bytes) => {
+        if (left || this.ended !== undefined) this.wrong('F8', 'was given a message after its end');
+        if (this.manner === 'loose' && this.holds.length > 0) this.wrong('F2', 'was given a message while it held');
+        if (source === this.channel) this.take(bytes);
+      },
+      error: (error: unknown) => {
+        this.end(this.world.failed(this.name, error));
+      },
+      complete: () => {
+        this.end('complete');
+      },
+    });
+    subscription.add(() => {
+      left = true;
+    });
+    this.subscription = this.ended === undefined ? subscription : undefined;
+  }
+
+  private paced(): Observable<Buffer> {
+    const { dice, calmed } = this.world;
+    const slow = dice.chance(0.5);
+    const slowest = dice.magnitude(2, 2_000);
+    return this.channel.pipe(
+      mergeMapPaced(
+        (bytes) => {
+          this.take(bytes);
+          if (calmed.value || !slow) return EMPTY;
+          return timer(dice.int(0, slowest)).pipe(ignoreElements());
+        },
+        dice.pick([1, 1, 2, 5]),
+      ),
+    );
+  }
+
+  private disturbLater(): void {
+    const { dice } = this.world;
+    this.world.disturb(dice.magnitude(1, 3_000), () => {
+      if (this.stopped || this.ended !== undefined) return;
+      if (this.abandoned || dice.chance(0.6)) this.holdFor(dice.magnitude(1, 2_000));
+      else this.leaveFor(dice.magnitude(1, 2_000));
+      this.disturbLater();
+    });
+  }
+
+  private holdFor(time: number): void {
+    const hold = this.channel.hold();
+    this.holds.push(hold);
+    this.world.disturb(time, () => {
+      // The last one to be gone is what counts.
+      this.holds = this.holds.filter((other) => other !== hold);
+      hold.release();
+      hold.release();
+    });
+  }
+
+  private leaveFor(time: number): void {
+    this.subscription?.unsubscribe();
+    this.subscription = undefined;
+    this.world.disturb(time, () => {
+      if (this.subscription === undefined) this.subscribe(this.channel);
+    });
+  }
+
+  private async iterate(): Promise<void> {
+    const { dice, calmed } = this.world;
+    const slowest = dice.magnitude(2, 2_000);
+    try {
+      while (!this.stopped) {
+        const iterator = this.channel[Symbol.asyncIterator]();
+        this.iterator = iterator;
+        const breakAfter = dice.magnitude(1, 200);
+        for (let count = 0; count < breakAfter && !this.stopped; count++) {
+          const result = await iterator.next();
+          if (result.done === true) {
+            if (!this.isStopped) this.end('complete');
+            return;
+          }
+          this.take(result.value);
+          if (!calmed.value && dice.chance(0.3)) await this.pause(dice.int(1, slowest));
+        }
+        await iterator.return?.();
+      }
+    } catch (error) {
+      this.end(this.world.failed(this.name, error));
+    }
+  }
+
+  private async takeSingly(): Promise<void> {
+    const { dice, calmed } = this.world;
+    const none = Symbol('none');
+    try {
+      while (!this.stopped) {
+        const bytes = await firstValueFrom(this.channel.pipe(takeUntil(this.stopping)), { defaultValue: none });
+        if (typeof bytes === 'symbol') {
+          if (!this.isStopped) this.end('complete');
+          return;
+        }
+        this.take(bytes);
+        if (!calmed.value && dice.chance(0.3)) await this.pause(dice.magnitude(1, 500));
+      }
+    } catch (error) {
+      this.end(this.world.failed(this.name, error));
+    }
+  }
+
+  /** As a getter, since the compiler does not see that it may change while something is awaited. */
+  private get isStopped(): boolean {
+    return this.stopped;
+  }
+
+  private pause(time: number): Promise<void> {
+    return new Promise((resolve) => this.world.after(time, resolve));
+  }
+
+  private take(bytes: Buffer): void {
+    this.see(decodeMessage(bytes));
+  }
+
+  private end(how: string): void {
+    if (this.ended !== undefined) this.wrong('F8', `was told of its end twice: ${this.ended}, then ${how}`);
+    this.ended = how;
+    this.subscription = undefined;
+    this.world.findings.note(() => `${this.name} has ended: ${how}`);
+    this.onEnd();
+  }
+
+  private wrong(rule: string, what: string): void {
+    this.world.findings.wrong(rule, `${this.name} ${what}`);
+  }
+}

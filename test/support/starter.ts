@@ -1,0 +1,54 @@
+// A process that listens when its parent says so: what the tests of socket files race, stop and kill.
+import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
+import type { Subscription } from 'rxjs';
+
+/** What the parent says; each is answered once. */
+export type Order =
+  | { readonly do: 'listen'; readonly path: string; readonly options: ListenOptions }
+  | { readonly do: 'stop' }
+  | { readonly do: 'chdir'; readonly folder: string }
+  | { readonly do: 'umask'; readonly mask: number }
+  | { readonly do: 'become'; readonly user: number };
+
+let serving: Subscription | undefined;
+
+/** `'ok'`, or the code of the error. */
+const answer = (text: string): void => {
+  process.send?.(text);
+};
+
+process.on('message', (order: Order) => {
+  switch (order.do) {
+    case 'listen': {
+      const server = listen({ path: order.path }, order.options);
+      server.listening.subscribe(() => answer('ok'));
+      serving = server.subscribe({
+        next: ({ data }) => {
+          data.next(String(process.pid));
+          data.complete();
+        },
+        error: (error: unknown) => answer((error as SocketError).code),
+      });
+      return;
+    }
+    case 'stop':
+      serving?.unsubscribe();
+      break;
+    case 'chdir':
+      process.chdir(order.folder);
+      break;
+    case 'umask':
+      process.umask(order.mask);
+      break;
+    case 'become':
+      process.setgid?.(order.user);
+      process.setgroups?.([]);
+      process.setuid?.(order.user);
+      break;
+  }
+  answer('ok');
+});
+process.on('disconnect', () => {
+  process.exit();
+});
+answer('ready');
