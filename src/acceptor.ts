@@ -1,9 +1,10 @@
 import { Observable, Subject } from 'rxjs';
 import type { Address } from './address.js';
-import { type Closed, type Connection, type ConnectionKeeper, SocketConnection } from './connection.js';
+import type { Closed, Connection } from './connection.js';
 import { SocketError } from './errors.js';
 import { type FlowSource, Multicast } from './multicast.js';
 import { duration, type ListenSettings } from './options.js';
+import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from './transport/transport.js';
 
 /** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */

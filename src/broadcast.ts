@@ -1,7 +1,8 @@
 import { type Observer, Subscription } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { Codec, Encoder } from './codec.js';
-import { type Connection, SocketConnection } from './connection.js';
+import type { Connection } from './connection.js';
+import { SocketConnection } from './socket-connection.js';
 import { SocketError } from './errors.js';
 import type { Outbound, Publisher } from './io/outbound.js';
 import { SendBuffer } from './io/send-buffer.js';

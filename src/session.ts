@@ -3,13 +3,14 @@ import { type Address, formatAddress } from './address.js';
 import { noteUptime } from './backoff.js';
 import { Channel, type Port } from './channel.js';
 import type { ConnectionState } from './client-state.js';
-import { type Closed, type ConnectionKeeper, SocketConnection } from './connection.js';
+import type { Closed } from './connection.js';
 import { SocketError, systemError } from './errors.js';
 import { type Inbound, readAhead, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import { Timer } from './io/timer.js';
 import type { ConnectSettings } from './options.js';
 import { Redial } from './redial.js';
+import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import type { Dial, DialEvents, Transport, TransportSocket } from './transport/transport.js';
 
 type Phase<In, Out> =

@@ -1,5 +1,6 @@
 import { filter, from, mergeMap, Observable, type ObservableInput, type OperatorFunction } from 'rxjs';
-import { type Closed, type Connection, SocketConnection } from '../connection.js';
+import type { Closed, Connection } from '../connection.js';
+import { SocketConnection } from '../socket-connection.js';
 import { SocketError } from '../errors.js';
 import { mergeMapPaced } from './merge-map-paced.js';
 

@@ -1,0 +1,316 @@
+import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable } from 'rxjs';
+import type { Address } from './address.js';
+import { bytes } from './bytes.js';
+import { Channel, type Port } from './channel.js';
+import type { Closed, Connection, ConnectionStats } from './connection.js';
+import { SocketError } from './errors.js';
+import { Inbound, type Reader } from './io/inbound.js';
+import { Outbound, type OutboundOwner } from './io/outbound.js';
+import { Silence } from './io/silence.js';
+import { Timer } from './io/timer.js';
+import type { ConnectionSettings } from './options.js';
+import type { TlsInfo } from './transport/tls.js';
+import type { SocketEvents, TransportSocket } from './transport/transport.js';
+
+let lastId = 0;
+
+/** Why this side ended a connection. */
+interface Cut {
+  readonly reason: 'destroyed' | 'failed';
+  readonly error: SocketError;
+}
+
+/** Who keeps a connection: a server or a client. */
+export interface ConnectionKeeper<In, Out> {
+  /** The sending side is about to end, because of `error` or in order, not because the user has completed it. */
+  finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
+  /** Whether what is sent from now on has another connection to go to. */
+  outlives(connection: SocketConnection<In, Out>): boolean;
+  /** It has ended; `closed` tells it afterwards. */
+  gone(connection: SocketConnection<In, Out>, outcome: Closed): void;
+}
+
+/** The one implementation of Connection: a transport's socket, its two directions, its timers and its end. */
+export class SocketConnection<In, Out> implements Connection<In, Out>, Port, SocketEvents, OutboundOwner {
+  readonly id: number = ++lastId;
+  readonly inbound: Inbound;
+  readonly outbound: Outbound;
+  readonly reusable = false;
+
+  private readonly socket: TransportSocket;
+  private readonly settings: ConnectionSettings<In, Out>;
+  private readonly opened: number = Date.now();
+  private readonly idle: Silence | undefined;
+  private dataChannel: Channel<In, Out> | undefined;
+  private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
+  private readonly keeper: ConnectionKeeper<In, Out>;
+  private peerFinished: Silence | undefined;
+  private claim: Timer | undefined;
+  private forced: Timer | undefined;
+  /** When it is forced to close. */
+  private forcedBy = Infinity;
+  private finishes = false;
+  private closing: Promise<void> | undefined;
+  private cut: Cut | undefined;
+  private outcome: Closed | undefined;
+  private ending: AsyncSubject<Closed> | undefined;
+
+  /** @param outbound - where the client's channel has already been sending */
+  constructor(
+    socket: TransportSocket,
+    settings: ConnectionSettings<In, Out>,
+    keeper: ConnectionKeeper<In, Out>,
+    outbound?: Outbound,
+  ) {
+    this.keeper = keeper;
+    this.socket = socket;
+    this.settings = settings;
+    this.inbound = new Inbound(socket);
+    this.outbound = outbound ?? new Outbound(settings, this);
+    this.outbound.owner = this;
+    if (settings.idleTimeout > 0) {
+      this.idle = new Silence(
+        settings.idleTimeout,
+        () => {
+          const message = `nothing was received or written for ${settings.idleTimeout} ms`;
+          this.fail(new SocketError('ERR_TIMEOUT_IDLE', message));
+        },
+        () => this.outbound.written,
+      );
+    }
+  }
+
+  get local(): Address {
+    return this.socket.local;
+  }
+
+  get remote(): Address {
+    return this.socket.remote;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.socket.tls;
+  }
+
+  get data(): Channel<In, Out> {
+    this.dataChannel ??= new Channel(this, this.settings.codec);
+    return this.dataChannel;
+  }
+
+  get bytes(): Channel<Buffer, Uint8Array | string> {
+    this.bytesChannel ??= new Channel(this, bytes);
+    return this.bytesChannel;
+  }
+
+  get stats(): ConnectionStats {
+    return { bytesRead: this.inbound.received, bytesWritten: this.outbound.written, opened: new Date(this.opened) };
+  }
+
+  get closed(): Observable<Closed> {
+    if (this.ending === undefined) {
+      this.ending = new AsyncSubject<Closed>();
+      if (this.outcome !== undefined) this.tell(this.ending, this.outcome);
+    }
+    return this.ending;
+  }
+
+  /** Begins to read and to write. */
+  open(): void {
+    this.socket.open(this);
+    this.outbound.attach(this.socket);
+    this.idle?.start();
+    const { claimTimeout } = this.settings;
+    if (claimTimeout > 0 && !this.inbound.claimed) {
+      this.claim = new Timer(claimTimeout, () => {
+        this.unclaimed(claimTimeout);
+      });
+    }
+  }
+
+  close(): Promise<void> {
+    return this.closeWithin(this.settings.closeTimeout);
+  }
+
+  /** As `close`, forced after `limit` ms; 0 means never. */
+  closeWithin(limit: number): Promise<void> {
+    this.closing ??= this.startClosing();
+    this.forceWithin(limit);
+    return this.closing;
+  }
+
+  destroy(reason?: unknown): void {
+    const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
+    const error = new SocketError('ERR_CLOSED', 'the connection was destroyed', details);
+    this.cutOff('destroyed', error);
+    if (this.cut?.error === error) this.inbound.abort(error);
+  }
+
+  fail(error: SocketError): void {
+    this.cutOff('failed', error);
+    this.inbound.finish(error);
+  }
+
+  defer(work: () => void): void {
+    this.socket.turn.defer(work);
+  }
+
+  observed(channel: Reader): void {
+    this.claim?.unsubscribe();
+    this.inbound.attach(channel);
+  }
+
+  /** Ends the sending side; once nobody reads any more the rest is discarded, and the connection closed (S6). */
+  finishUnread(): void {
+    this.finishes = true;
+    this.outbound.complete();
+    this.closeUnread();
+  }
+
+  unobserved(channel: Reader): void {
+    this.inbound.detach(channel);
+    this.closeUnread();
+    this.endWithPeer();
+  }
+
+  ended(channel: Reader, end: 'fin' | SocketError): void {
+    if (end === 'fin' && this.inbound.queue.length > 0) {
+      this.corrupted(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
+      return;
+    }
+    this.inbound.detach(channel);
+    channel.conclude(end);
+  }
+
+  told(): void {
+    this.closeUnread();
+    this.endWithPeer();
+  }
+
+  concluded(): void {
+    // A connection's channels have no second stream.
+  }
+
+  corrupted(error: SocketError): void {
+    this.cutOff('failed', error);
+    this.inbound.abort(error);
+  }
+
+  overflowed(error: SocketError): void {
+    this.fail(error);
+  }
+
+  progressed(): void {
+    this.idle?.interrupt();
+    this.peerFinished?.interrupt();
+  }
+
+  received(chunk: Buffer): void {
+    this.idle?.interrupt();
+    this.inbound.data(chunk);
+  }
+
+  finished(): void {
+    const { unread } = this.inbound;
+    this.inbound.finish('fin');
+    if (unread) this.endWithPeer();
+    if (this.outbound.ended || this.outcome !== undefined) return;
+    const { halfOpenTimeout } = this.settings;
+    this.peerFinished = new Silence(
+      halfOpenTimeout,
+      () => {
+        const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
+        this.fail(new SocketError('ERR_TIMEOUT_HALF_OPEN', message));
+      },
+      () => this.outbound.written,
+    );
+    this.peerFinished.start();
+  }
+
+  taken(): void {
+    this.outbound.taken();
+  }
+
+  gone(error: SocketError | undefined): void {
+    if (this.outcome !== undefined) return;
+    this.stopTimers();
+    const inOrder = this.inbound.end === 'fin' && this.outbound.ended && this.outbound.error === undefined;
+    if (this.cut === undefined && (error !== undefined || !inOrder)) {
+      this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
+    }
+    const { inbound, outbound, cut } = this;
+    this.outcome = {
+      reason: cut?.reason ?? 'finished',
+      ...(cut === undefined ? {} : { error: cut.error }),
+      bytesRead: inbound.received,
+      bytesWritten: outbound.written,
+    };
+    this.keeper.gone(this, this.outcome);
+    if (this.ending !== undefined) this.tell(this.ending, this.outcome);
+  }
+
+  /** This side, or a failure, ends it now: nothing is sent any more. */
+  private cutOff(reason: Cut['reason'], error: SocketError): void {
+    if (this.cut !== undefined || this.outcome !== undefined) return;
+    this.cut = { reason, error };
+    this.stopTimers();
+    this.keeper.finishing(this, error);
+    this.outbound.fail(error);
+    this.socket.reset();
+  }
+
+  /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
+  private endWithPeer(): void {
+    if (this.settings.halfOpen || this.inbound.end !== 'fin') return;
+    if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
+  }
+
+  private closeUnread(): void {
+    if (this.finishes && this.inbound.unread) void this.close();
+  }
+
+  private finishSending(): void {
+    this.keeper.finishing(this);
+    this.outbound.complete();
+  }
+
+  private startClosing(): Promise<void> {
+    const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
+    if (this.cut !== undefined || this.outcome !== undefined) return gone;
+    this.claim?.unsubscribe();
+    this.finishSending();
+    this.inbound.linger();
+    return gone;
+  }
+
+  /** The shortest limit holds: a server's shutdown may hurry what was closing at leisure (S7). */
+  private forceWithin(limit: number): void {
+    const due = asyncScheduler.now() + limit;
+    if (limit === 0 || due >= this.forcedBy || this.cut !== undefined || this.outcome !== undefined) return;
+    this.forced?.unsubscribe();
+    this.forcedBy = due;
+    this.forced = new Timer(limit, () => {
+      this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
+    });
+  }
+
+  /** Nobody has read for the whole time since this side emitted the connection. */
+  private unclaimed(time: number): void {
+    if (this.inbound.claimed) return;
+    if (this.outbound.closed) void this.close();
+    else if (this.outbound.written === 0 && this.outbound.bufferedBytes === 0) {
+      this.fail(new SocketError('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${time} ms`));
+    }
+  }
+
+  private stopTimers(): void {
+    this.idle?.stop();
+    this.peerFinished?.stop();
+    this.claim?.unsubscribe();
+    this.forced?.unsubscribe();
+  }
+
+  private tell(ending: AsyncSubject<Closed>, outcome: Closed): void {
+    ending.next(outcome);
+    ending.complete();
+  }
+}
