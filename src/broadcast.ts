@@ -8,6 +8,13 @@ import type { Outbound, Publisher } from './io/outbound.js';
 import { SendBuffer } from './io/send-buffer.js';
 import type { Turn } from './io/turn.js';
 
+/** What was encoded once is sent as it is. */
+const encoded: Encoder<Uint8Array> = {
+  encode(value, into) {
+    into.bytes(value);
+  },
+};
+
 /** One membership. */
 interface Member {
   readonly connection: SocketConnection<any, any>;
@@ -73,12 +80,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
-    this.sink.mark();
-    try {
-      this.encoder.encode(value, this.sink);
-    } catch {
+    if (this.sink.add(this.encoder, value) !== undefined) {
       // It may be one member's doing, so it must not end the others: nobody gets it, and it is counted.
-      this.sink.rollback();
       this.refusals++;
       return;
     }
@@ -117,7 +120,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       const { given } = member;
       member.given = 0;
       outbound.settled(this.publisher);
-      if (given === 0) outbound.publish(all, values);
+      if (given === 0) publish(outbound, all, values);
       else if (given < values.length) publishRest(outbound, values, given);
     }
     this.values = [];
@@ -149,7 +152,13 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
 function publishRest(outbound: Outbound, values: readonly Uint8Array[], given: number): void {
   const rest = values.slice(given);
-  outbound.publish(rest.length === 1 ? (rest[0] as Uint8Array) : Buffer.concat(rest), rest);
+  publish(outbound, rest.length === 1 ? (rest[0] as Uint8Array) : Buffer.concat(rest), rest);
+}
+
+/** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */
+function publish(outbound: Outbound, all: Uint8Array, values: readonly Uint8Array[]): void {
+  if (values.length === 1 || all.length <= outbound.room) outbound.push(encoded, all);
+  else for (const value of values) outbound.push(encoded, value);
 }
 
 function end(connection: SocketConnection<any, any>, outcome: { readonly reason?: unknown }): void {

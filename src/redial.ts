@@ -1,10 +1,22 @@
-import { from, type RetryConfig, timer, type Observable } from 'rxjs';
-import { ExponentialBackoff } from './backoff.js';
+import { asyncScheduler, defaultIfEmpty, defer, map, type Observable, type RetryConfig, take, tap, timer } from 'rxjs';
+import { ExponentialBackoff, noteUptime } from './backoff.js';
 import { SocketError } from './errors.js';
 
 /** What is to happen after a connection, or an attempt at one, has ended. */
 export type Verdict =
-  { readonly kind: 'wait'; readonly delay: number; readonly over: Observable<unknown> } | { readonly kind: 'end' };
+  | {
+      readonly kind: 'wait';
+      /** In ms; NaN where only the policy's own Observable knows. */
+      readonly delay: number;
+      /** Emits whether it is to be tried again, once. */
+      readonly over: Observable<boolean>;
+    }
+  | { readonly kind: 'end' };
+
+/** Where more was sent than may wait, another connection would not help: the client ends (K4). */
+export function isFinal(error: SocketError | undefined): boolean {
+  return error?.code === 'ERR_OVERFLOW';
+}
 
 /** How long a connection has to be up where the policy does not say, in ms. */
 const stableAfter = 5_000;
@@ -16,6 +28,8 @@ export class Redial {
   /** How often it was dialled again since the start or the last stable connection. */
   private retries = 0;
   private stable = false;
+  /** When the attempt under way was connected. */
+  private since: number | undefined;
   private policy: RetryConfig | undefined;
 
   constructor(policy: RetryConfig | undefined) {
@@ -32,10 +46,18 @@ export class Redial {
     this.policy = undefined;
   }
 
-  /** Judges the end of the attempt under way; `uptime` is how long it was connected, in ms, or -1. */
-  judge(error: SocketError | undefined, uptime: number): Verdict {
-    const { policy } = this;
-    if (policy === undefined) return { kind: 'end' };
+  /** The attempt under way has a connection. */
+  connected(): void {
+    this.since = asyncScheduler.now();
+  }
+
+  /** Judges the end of the attempt under way, or of its connection; `redials` is whether there may be another one. */
+  judge(error: SocketError | undefined, redials: boolean): Verdict {
+    const { policy, since } = this;
+    this.since = undefined;
+    const uptime = since === undefined ? -1 : asyncScheduler.now() - since;
+    if (error !== undefined && uptime >= 0) noteUptime(error, uptime);
+    if (policy === undefined || !redials) return { kind: 'end' };
     this.stable = uptime >= 0 && uptime >= ((policy as { stableAfter?: number }).stableAfter ?? stableAfter);
     this.retries = this.stable ? 1 : this.retries + 1;
     const most = policy instanceof ExponentialBackoff ? policy.attempts : (policy.count ?? Infinity);
@@ -43,19 +65,27 @@ export class Redial {
     return this.wait(policy, error ?? new SocketError('ERR_CLOSED', 'the peer has finished'));
   }
 
-  /** The wait is over: the next attempt begins. */
-  next(): void {
-    this.attempt = this.stable ? 1 : this.attempt + 1;
-  }
-
   private wait(policy: RetryConfig, error: SocketError): Verdict {
-    if (policy instanceof ExponentialBackoff) return waitFor(policy.delayOf(this.retries));
-    if (typeof policy.delay !== 'function') return waitFor(policy.delay ?? 0);
-    // How long it will take only its Observable knows.
-    return { kind: 'wait', delay: NaN, over: from(policy.delay(error, this.retries)) };
+    if (policy instanceof ExponentialBackoff) return this.waitFor(policy.delayOf(this.retries));
+    const { delay } = policy;
+    if (typeof delay !== 'function') return this.waitFor(delay ?? 0);
+    return { kind: 'wait', delay: NaN, over: this.once(defer(() => delay(error, this.retries))) };
   }
-}
 
-function waitFor(delay: number): Verdict {
-  return { kind: 'wait', delay, over: timer(delay) };
+  private waitFor(delay: number): Verdict {
+    return { kind: 'wait', delay, over: this.once(timer(delay)) };
+  }
+
+  /** A policy that completes without a value wants no further attempt, as with `retry`. */
+  private once(notifier: Observable<unknown>): Observable<boolean> {
+    const next = (): void => {
+      this.attempt = this.stable ? 1 : this.attempt + 1;
+    };
+    return notifier.pipe(
+      take(1),
+      tap(next),
+      map(() => true),
+      defaultIfEmpty(false),
+    );
+  }
 }

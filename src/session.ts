@@ -1,30 +1,23 @@
-import { asyncScheduler, type Subscriber, type Subscription, take, type TeardownLogic } from 'rxjs';
-import { type Address, formatAddress } from './address.js';
-import { noteUptime } from './backoff.js';
+import type { Subscriber, TeardownLogic, Unsubscribable } from 'rxjs';
+import type { Address } from './address.js';
+import { Attempt } from './attempt.js';
 import { Channel, type Port } from './channel.js';
-import type { ConnectionState } from './client-state.js';
+import { type ConnectionState, endAll, StateFeed } from './client-state.js';
 import type { Closed } from './connection.js';
 import { SocketError, systemError } from './errors.js';
-import { type Inbound, readAhead, type Reader } from './io/inbound.js';
+import type { Inbound, Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
-import { Timer } from './io/timer.js';
 import type { ConnectSettings } from './options.js';
-import { Redial } from './redial.js';
+import { isFinal, Redial } from './redial.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
-import type { Dial, DialEvents, Transport, TransportSocket } from './transport/transport.js';
+import { Succession } from './succession.js';
+import type { DialEvents, Transport, TransportSocket } from './transport/transport.js';
 
 type Phase<In, Out> =
   | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly dial: Dial; readonly timer: Timer | undefined }
-  | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out>; readonly since: number }
-  | { readonly name: 'waiting'; over: Subscription | undefined };
-
-/** A connection of which not all bytes were emitted yet. */
-interface Source<In, Out> {
-  readonly connection: SocketConnection<In, Out>;
-  /** Whether the client ended with it: its end is theirs who read it, whatever has begun since then. */
-  isLast: boolean;
-}
+  | { readonly name: 'connecting'; readonly work: Unsubscribable | undefined }
+  | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out> }
+  | { readonly name: 'waiting'; work: Unsubscribable | undefined };
 
 const idle = { name: 'idle' } as const;
 
@@ -40,14 +33,11 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private readonly address: Address;
   private readonly settings: ConnectSettings<In, Out>;
   private readonly transport: Transport;
-  private readonly watchers = new Set<Subscriber<ConnectionState<In, Out>>>();
-  private readonly readers = new Set<Reader>();
-  /** Oldest first; the readers read the first one, or wait for their turn. */
-  private sources: Source<In, Out>[] = [];
+  private readonly states = new StateFeed<In, Out>();
+  private readonly succession = new Succession<In, Out>();
   /** The connection of the last attempt that had one. */
   private connection: SocketConnection<In, Out> | undefined;
   private phase: Phase<In, Out> = idle;
-  private state: ConnectionState<In, Out> | undefined;
   private redial: Redial;
   /** What went wrong before anybody had subscribed. */
   private early: SocketError | undefined;
@@ -62,70 +52,57 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   get inbound(): Inbound | undefined {
-    return this.sources[0]?.connection.inbound;
+    return this.succession.inbound;
   }
 
   /** Somebody wants the states: the current one comes first. */
   watch(subscriber: Subscriber<ConnectionState<In, Out>>): TeardownLogic {
-    this.watchers.add(subscriber);
+    this.states.add(subscriber);
     if (this.phase.name === 'idle') this.start();
-    else if (this.state !== undefined) subscriber.next(this.state);
     return () => {
-      if (this.watchers.delete(subscriber)) this.leave();
+      if (this.states.delete(subscriber)) this.leave();
     };
   }
 
   observed(reader: Reader): void {
-    this.readers.add(reader);
-    if (this.phase.name === 'idle') {
-      this.start();
-      return;
-    }
-    // What a connection that is gone has left behind comes first; only what the client had ended with is not theirs.
-    const [source] = this.sources;
-    if (source?.isLast === false) source.connection.observed(reader);
+    this.succession.readers.add(reader);
+    if (this.phase.name === 'idle') this.start();
+    else this.succession.observed(reader);
   }
 
   unobserved(reader: Reader): void {
-    this.readers.delete(reader);
-    this.sources[0]?.connection.unobserved(reader);
-    this.readOn();
+    this.succession.unobserved(reader);
     this.leave();
   }
 
   /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    const [source] = this.sources;
-    if (source === undefined) return;
-    const { connection, isLast } = source;
+    const { connection, isLast } = this.succession;
+    if (connection === undefined) return;
     const isCurrent = this.dialled === connection;
-    if (isLast || (isCurrent && !this.outlives(connection))) {
-      connection.ended(reader, end);
-    } else if (isCurrent) {
+    if (isLast || (isCurrent && !this.outlives(connection))) connection.ended(reader, end);
+    else if (isCurrent) {
       connection.inbound.queue.clear();
       connection.unobserved(reader);
-    } else this.advance();
+    } else this.succession.advance();
   }
 
   /** It has not left but come to the end, after which the sending side may go on (C7); whoever comes now dials anew. */
   concluded(reader: Reader): void {
-    this.readers.delete(reader);
-    const [source] = this.sources;
-    const isOwnEnd = source !== undefined && source.connection === this.dialled;
-    this.readOn();
+    const { connection, readers } = this.succession;
+    readers.delete(reader);
+    const isOwnEnd = connection !== undefined && connection === this.dialled;
+    this.succession.readOn();
     if (!isOwnEnd) this.leave();
-    else if (this.isDeserted) {
-      this.phase = idle;
-      this.state = undefined;
-    }
+    else if (this.isDeserted) this.rest();
   }
 
   told(): void {
-    this.sources[0]?.connection.told();
+    this.succession.connection?.told();
   }
 
   corrupted(error: SocketError): void {
-    this.sources[0]?.connection.corrupted(error);
+    this.succession.connection?.corrupted(error);
   }
 
   fail(error: SocketError): void {
@@ -134,12 +111,13 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   destroy(reason: unknown): void {
-    if (this.addressee === undefined) {
-      this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason }));
-      return;
+    const { address, addressee } = this;
+    if (addressee === undefined) {
+      this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address, cause: reason }));
+    } else {
+      this.redial.stop();
+      addressee.destroy(reason);
     }
-    this.redial.stop();
-    this.addressee.destroy(reason);
   }
 
   close(): Promise<void> {
@@ -149,7 +127,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   defer(work: () => void): void {
-    const connection = this.sources[0]?.connection ?? this.connection;
+    const connection = this.succession.connection ?? this.connection;
     if (connection === undefined) queueMicrotask(work);
     else connection.defer(work);
   }
@@ -157,10 +135,6 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   /** No connection is there to fail: the client does. */
   overflowed(error: SocketError): void {
     this.giveUp(error);
-  }
-
-  progressed(): void {
-    // Only a connection has timers that this would concern.
   }
 
   /** What waits is kept for the next connection, if there is to be one (K4). */
@@ -183,10 +157,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
     const { phase } = this;
     if (phase.name !== 'connected' || phase.connection !== connection) return;
-    const uptime = asyncScheduler.now() - phase.since;
-    if (outcome.error !== undefined) noteUptime(outcome.error, uptime);
-    const redials = this.outlives(connection) && !isFinal(outcome.error);
-    this.lost(outcome.error, uptime, redials);
+    this.lost(outcome.error, this.outlives(connection) && !isFinal(outcome.error));
   }
 
   /** The connection that the attempt under way has. */
@@ -205,126 +176,69 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   private get isDeserted(): boolean {
-    return this.watchers.size === 0 && this.readers.size === 0;
+    return this.states.size === 0 && this.succession.readers.size === 0;
   }
 
   private start(): void {
     // What is left to be sent on an earlier connection stays its own, and nobody can add to it any more.
     void this.current?.close();
     if (this.current !== undefined || this.outbound.ended) this.outbound = new Outbound(this.settings, this);
-    if (this.sources[0]?.connection.inbound.unread === true) this.sources = [];
+    this.succession.clearUnread();
     this.redial = new Redial(this.settings.reconnect);
     this.outbound.expecting = true;
     const { early } = this;
     this.early = undefined;
-    if (early === undefined) this.dial();
-    else this.failEarly(early);
+    this.dial(early);
   }
 
   /** What went wrong beforehand is told as the end of an attempt that is not made. */
-  private failEarly(error: SocketError): void {
-    const phase: Phase<In, Out> = { name: 'connecting', dial: { abort: () => undefined }, timer: undefined };
-    this.phase = phase;
-    this.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
-    if (this.phase === phase) this.lost(error, -1, false);
-  }
-
-  private dial(): void {
-    const { connectTimeout } = this.settings;
-    const isCurrent = (): boolean => this.phase === phase;
+  private dial(early?: SocketError): void {
     const events: DialEvents = {
-      connected: (socket) => {
-        if (isCurrent()) this.connected(socket);
-        else socket.reset();
-      },
-      failed: (error) => {
-        if (isCurrent()) this.failed(error);
-      },
+      connected: (socket) => this.connected(socket),
+      failed: (error) => this.lost(error, true),
     };
-    const dial = this.transport.connect(this.address, this.settings, events);
-    const timer =
-      connectTimeout === 0
-        ? undefined
-        : new Timer(connectTimeout, () => {
-            dial.abort();
-            const where = formatAddress(this.address);
-            const message = `no connection to ${where} within ${connectTimeout} ms`;
-            this.failed(new SocketError('ERR_TIMEOUT_CONNECT', message, { address: this.address }));
-          });
-    const phase: Phase<In, Out> = { name: 'connecting', dial, timer };
+    const work = early === undefined ? new Attempt(this.address, this.settings, this.transport, events) : undefined;
+    const phase = { name: 'connecting', work } as const;
     this.phase = phase;
-    this.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
+    this.states.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
+    if (early !== undefined && this.phase === phase) this.lost(early, false);
   }
 
   private connected(socket: TransportSocket): void {
-    this.stopDialling();
     const connection = new SocketConnection<In, Out>(socket, this.settings, this, this.outbound);
     this.connection = connection;
-    this.phase = { name: 'connected', connection, since: asyncScheduler.now() };
-    this.sources.push({ connection, isLast: false });
-    if (this.sources.length === 1) this.readFrom(connection);
+    this.phase = { name: 'connected', connection };
+    this.redial.connected();
+    this.succession.append(connection);
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
     connection.open();
-    // Where too much of earlier connections waits, the new one is not read, so that it does not come on top.
-    const left = this.sources.reduce((sum, source) => sum + source.connection.inbound.queue.length, 0);
-    if (left >= readAhead) connection.inbound.block();
-    this.emit({ status: 'connected', attempt: this.redial.attempt, connection });
-  }
-
-  /** There was no connection. */
-  private failed(error: SocketError): void {
-    this.stopDialling();
-    this.lost(error, -1, true);
+    this.succession.limit(connection);
+    this.states.emit({ status: 'connected', attempt: this.redial.attempt, connection });
   }
 
   /** An attempt has ended: it is tried again, or the client ends. */
-  private lost(error: SocketError | undefined, uptime: number, redials: boolean): void {
+  private lost(error: SocketError | undefined, redials: boolean): void {
     const { attempt } = this.redial;
     const disconnected = { status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) } as const;
-    const verdict = redials ? this.redial.judge(error, uptime) : ({ kind: 'end' } as const);
+    const verdict = this.redial.judge(error, redials);
     if (verdict.kind === 'end') {
       this.finish(error, disconnected);
       return;
     }
-    const phase: Phase<In, Out> = { name: 'waiting', over: undefined };
+    const phase: Phase<In, Out> = { name: 'waiting', work: undefined };
     this.phase = phase;
-    this.emit(disconnected);
+    this.states.emit(disconnected);
     if (this.phase !== phase) return;
-    const [first] = this.sources;
-    if (first?.isLast === false && first.connection.inbound.queue.length === 0) this.advance();
-    this.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
+    this.succession.advanceIfRead();
+    this.states.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
     if (this.phase !== phase) return;
-    phase.over = verdict.over.pipe(take(1)).subscribe({
-      next: () => {
-        this.redial.next();
-        this.dial();
+    phase.work = verdict.over.subscribe({
+      next: (again) => {
+        if (again) this.dial();
+        else this.finish(undefined);
       },
-      error: (cause: unknown) => {
-        this.finish(systemError(cause, 'reconnect', this.address));
-      },
-      complete: () => {
-        // A policy that completes without a value wants no further attempt, as with `retry`.
-        if (this.phase === phase) this.finish(undefined);
-      },
+      error: (cause: unknown) => this.finish(systemError(cause, 'reconnect', this.address)),
     });
-  }
-
-  /** The first source has nothing more: the readers go on to the next one. */
-  private advance(): void {
-    const { inbound } = (this.sources.shift() as Source<In, Out>).connection;
-    for (const reader of this.readers) inbound.detach(reader);
-    if (this.sources[0] !== undefined) this.readFrom(this.sources[0].connection);
-  }
-
-  /** What the client had ended with is read no more: it goes on with what came after it. */
-  private readOn(): void {
-    const [source] = this.sources;
-    if (source?.isLast === true && source.connection.inbound.unread) this.advance();
-  }
-
-  private readFrom(source: SocketConnection<In, Out>): void {
-    for (const reader of this.readers) source.observed(reader);
-    if (this.readers.size > 0) source.inbound.wakeSoon();
   }
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
@@ -332,12 +246,11 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     const { phase } = this;
     switch (phase.name) {
       case 'connecting':
-        phase.dial.abort();
-        this.stopDialling();
-        this.lost(error, -1, false);
+        phase.work?.unsubscribe();
+        this.lost(error, false);
         return;
       case 'waiting':
-        phase.over?.unsubscribe();
+        phase.work?.unsubscribe();
         this.finish(error);
         return;
       case 'connected':
@@ -354,43 +267,22 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** Nobody belongs to it any more when the first is told: whoever then subscribes again begins anew. */
   private finish(error: SocketError | undefined, disconnected?: ConnectionState<In, Out>): void {
-    const watchers = [...this.watchers];
-    this.watchers.clear();
-    const readers = this.stranded();
-    for (const reader of readers) this.readers.delete(reader);
-    this.phase = idle;
-    this.state = undefined;
+    const watchers = this.states.release();
+    const readers = this.succession.end();
+    this.rest();
     if (!this.outbound.ended) {
       this.outbound.fail(error ?? new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address }));
     }
     for (const reader of readers) reader.conclude(error ?? 'fin');
-    for (const watcher of watchers) {
-      if (disconnected !== undefined) watcher.next(disconnected);
-    }
-    for (const watcher of watchers) {
-      if (error === undefined) watcher.complete();
-      else watcher.error(error);
-    }
-  }
-
-  /** The client ends: gives the readers that no connection will tell so. */
-  private stranded(): readonly Reader[] {
-    const [first] = this.sources;
-    const newest = this.sources.at(-1);
-    // Behind what an earlier end of the client has left they wait for what is there now.
-    const isWaitedFor = first?.isLast === true && newest?.isLast === false;
-    if (newest !== undefined) newest.isLast = true;
-    if (isWaitedFor) return [];
-    return [...this.readers].filter((reader) => first?.connection.inbound.has(reader) !== true);
+    endAll(watchers, error, disconnected);
   }
 
   /** Nobody is left: an attempt is aborted (K7), a connection closed gracefully (K1). */
   private leave(): void {
     if (!this.isDeserted) return;
     const { phase } = this;
-    this.phase = idle;
-    this.state = undefined;
-    this.sources = [];
+    this.rest();
+    this.succession.clear();
     switch (phase.name) {
       case 'idle':
         return;
@@ -399,28 +291,16 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
         if (phase.connection === this.current) return;
         break;
       case 'connecting':
-        phase.dial.abort();
-        phase.timer?.unsubscribe();
-        break;
       case 'waiting':
-        phase.over?.unsubscribe();
+        phase.work?.unsubscribe();
         break;
     }
-    const message = 'the client was left before the value could be written';
-    this.outbound.fail(new SocketError('ERR_CLOSED', message, { address: this.address }));
+    this.outbound.fail(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }));
   }
 
-  private stopDialling(): void {
-    if (this.phase.name === 'connecting') this.phase.timer?.unsubscribe();
+  /** Nothing is under way: whoever subscribes now begins anew. */
+  private rest(): void {
+    this.phase = idle;
+    this.states.forget();
   }
-
-  private emit(state: ConnectionState<In, Out>): void {
-    this.state = state;
-    for (const watcher of [...this.watchers]) watcher.next(state);
-  }
-}
-
-/** Where more was sent than may wait, another connection would not help: the client ends (K4). */
-function isFinal(error: SocketError | undefined): boolean {
-  return error?.code === 'ERR_OVERFLOW';
 }

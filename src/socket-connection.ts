@@ -1,9 +1,9 @@
-import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable } from 'rxjs';
+import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable, of } from 'rxjs';
 import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
 import type { Closed, Connection, ConnectionStats } from './connection.js';
-import { SocketError } from './errors.js';
+import { SocketError, type SocketErrorCode } from './errors.js';
 import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import { Silence } from './io/silence.js';
@@ -69,14 +69,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.outbound = outbound ?? new Outbound(settings, this);
     this.outbound.owner = this;
     if (settings.idleTimeout > 0) {
-      this.idle = new Silence(
-        settings.idleTimeout,
-        () => {
-          const message = `nothing was received or written for ${settings.idleTimeout} ms`;
-          this.fail(new SocketError('ERR_TIMEOUT_IDLE', message));
-        },
-        () => this.outbound.written,
-      );
+      const message = `nothing was received or written for ${settings.idleTimeout} ms`;
+      this.idle = this.silence(settings.idleTimeout, 'ERR_TIMEOUT_IDLE', message);
     }
   }
 
@@ -107,10 +101,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   get closed(): Observable<Closed> {
-    if (this.ending === undefined) {
-      this.ending = new AsyncSubject<Closed>();
-      if (this.outcome !== undefined) this.tell(this.ending, this.outcome);
-    }
+    if (this.outcome !== undefined) return of(this.outcome);
+    this.ending ??= new AsyncSubject<Closed>();
     return this.ending;
   }
 
@@ -215,14 +207,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (unread) this.endWithPeer();
     if (this.outbound.ended || this.outcome !== undefined) return;
     const { halfOpenTimeout } = this.settings;
-    this.peerFinished = new Silence(
-      halfOpenTimeout,
-      () => {
-        const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
-        this.fail(new SocketError('ERR_TIMEOUT_HALF_OPEN', message));
-      },
-      () => this.outbound.written,
-    );
+    const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
+    this.peerFinished = this.silence(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message);
     this.peerFinished.start();
   }
 
@@ -245,7 +231,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
       bytesWritten: outbound.written,
     };
     this.keeper.gone(this, this.outcome);
-    if (this.ending !== undefined) this.tell(this.ending, this.outcome);
+    this.ending?.next(this.outcome);
+    this.ending?.complete();
   }
 
   /** This side, or a failure, ends it now: nothing is sent any more. */
@@ -302,15 +289,19 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     }
   }
 
+  /** Fails the connection after `limit` ms without anything of what interrupts it, or written. */
+  private silence(limit: number, code: SocketErrorCode, message: string): Silence {
+    return new Silence(
+      limit,
+      () => this.fail(new SocketError(code, message)),
+      () => this.outbound.written,
+    );
+  }
+
   private stopTimers(): void {
     this.idle?.stop();
     this.peerFinished?.stop();
     this.claim?.unsubscribe();
     this.forced?.unsubscribe();
-  }
-
-  private tell(ending: AsyncSubject<Closed>, outcome: Closed): void {
-    ending.next(outcome);
-    ending.complete();
   }
 }

@@ -16,19 +16,21 @@ const layers: readonly (readonly string[])[] = [
   ['testing/*'],
   // listen and connect
   ['server', 'client'],
-  ['acceptor', 'session', 'client-state'],
-  ['connection'],
+  ['acceptor', 'session', 'broadcast', 'operators/serve'],
+  ['succession', 'attempt', 'redial', 'backoff', 'client-state'],
+  ['socket-connection'],
   // what is derived from channels and Flows
   ['operators/*'],
-  ['channel', 'sending'],
+  ['channel', 'connection', 'sending'],
   // what can be held
   ['pulled-flow'],
   ['flow', 'flow-iterator', 'multicast', 'hold'],
   // bytes in, bytes out
-  ['io/inbound', 'io/outbound', 'io/send-buffer', 'io/byte-queue', 'io/segment', 'io/slab', 'io/watermark'],
+  ['io/inbound', 'io/outbound', 'io/send-buffer', 'io/slab', 'io/watermark', 'io/waiters'],
   ['options'],
   // what carries the bytes, and what lies in them
   ['transport/*', 'codecs/*', 'bytes'],
+  ['proxy/*', 'codecs/utf8', 'io/byte-queue', 'io/segment'],
   ['io/turn', 'io/silence', 'io/timer', 'codec', 'well-formed'],
   ['address', 'services'],
   ['errors'],

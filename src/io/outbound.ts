@@ -3,6 +3,7 @@ import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { SendBuffer } from './send-buffer.js';
 import type { Flushable, Turn } from './turn.js';
+import { Waiters } from './waiters.js';
 import { Watermark } from './watermark.js';
 
 /** The options that bound what waits to be sent, all in bytes. */
@@ -17,7 +18,7 @@ export interface OutboundOwner {
   /** A value was over `maxBuffered`, and the policy is `'error'`. */
   overflowed(error: SocketError): void;
   /** The transport has taken bytes. */
-  progressed(): void;
+  progressed?(): void;
 }
 
 /** What has values for several connections, and gives them to each before anything else is sent on it. */
@@ -29,24 +30,10 @@ export interface Publisher extends Flushable {
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;
 
-/** What a publisher has encoded is sent as it is. */
-const encoded: Encoder<Uint8Array> = {
-  encode(value, into) {
-    into.bytes(value);
-  },
-};
-
 /** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
 const largestWrite = 65_536;
 /** A part has half the high-water mark, so that the last but one being taken means that there is room; but not less. */
 const smallestPart = 16_384;
-
-/** Somebody who waits for the kernel to have taken everything up to `offset`. */
-interface Waiter {
-  readonly offset: number;
-  resolve(): void;
-  reject(error: SocketError): void;
-}
 
 /**
  * The sending side of one connection: values are encoded at once, collected for the turn, and written together; while
@@ -80,8 +67,8 @@ export class Outbound implements Flushable {
   private awaited: Publisher | undefined;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
-  private senders: Waiter[] = [];
-  private flushers: Waiter[] = [];
+  private senders = new Waiters();
+  private flushers = new Waiters();
   private resting = false;
   private readonly onRested = (): void => {
     this.resting = false;
@@ -147,13 +134,8 @@ export class Outbound implements Flushable {
     if (this.state !== 'open') return 'closed';
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
     const buffer = this.buffer;
-    buffer.mark();
-    try {
-      encoder.encode(value, buffer);
-    } catch (cause) {
-      buffer.rollback();
-      return encodeError(cause);
-    }
+    const error = buffer.add(encoder, value);
+    if (error !== undefined) return error;
     const mark = this.watermark.mark;
     const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
     if (buffer.sizeAtMost + this.partsSize + this.writing > limit && !this.fits(paced)) return 'overflow';
@@ -168,6 +150,11 @@ export class Outbound implements Flushable {
   await(publisher: Publisher): void {
     if (this.awaited !== undefined && this.awaited !== publisher) this.settleAwaited();
     this.awaited = publisher;
+  }
+
+  /** How many more bytes may wait before the policy acts. */
+  get room(): number {
+    return this.limits.maxBuffered - this.bufferedBytes;
   }
 
   /** Whose turns its writes belong to. */
@@ -185,24 +172,18 @@ export class Outbound implements Flushable {
     if (this.awaited === publisher) this.settleAwaited();
   }
 
-  /** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */
-  publish(all: Uint8Array, values: readonly Uint8Array[]): void {
-    if (values.length === 1 || this.bufferedBytes + all.length <= this.limits.maxBuffered) this.push(encoded, all);
-    else for (const value of values) this.push(encoded, value);
-  }
-
   /** Settles when the caller may send more (C5). Called after a successful push. */
   whenWritable(): Promise<void> {
     if (!this.expecting && this.watermark.writable) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.senders.push({ offset: this.accepted, resolve, reject });
+      this.senders.add(this.accepted, resolve, reject);
     });
   }
 
   /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
     if (this.writing + this.partsSize + this.buffer.size === 0) resolve();
-    else this.flushers.push({ offset: this.accepted, resolve, reject });
+    else this.flushers.add(this.accepted, resolve, reject);
   }
 
   /** Ends the sending side after what was sent (C6). */
@@ -228,12 +209,8 @@ export class Outbound implements Flushable {
     this.parts = [];
     this.partsSize = 0;
     this.watermark.close();
-    for (const list of [this.senders, this.flushers]) {
-      for (const waiter of list.splice(0)) {
-        if (waiter.offset <= this.written) waiter.resolve();
-        else waiter.reject(error);
-      }
-    }
+    this.senders.end(this.written, error);
+    this.flushers.end(this.written, error);
   }
 
   /**
@@ -249,18 +226,13 @@ export class Outbound implements Flushable {
     heir.buffer = this.buffer;
     heir.dropped = this.dropped;
     heir.state = this.state === 'open' ? 'open' : 'ending';
-    heir.senders = rebased(this.senders, handed);
-    heir.flushers = rebased(this.flushers, handed);
-    const waiters = [...this.senders, ...this.flushers].filter((waiter) => waiter.offset <= handed);
+    heir.senders = this.senders.splitAfter(handed);
+    heir.flushers = this.flushers.splitAfter(handed);
     this.buffer = new SendBuffer();
-    this.senders = [];
-    this.flushers = [];
     this.watermark = new Watermark(this.limits.highWaterMark);
     succeed(heir);
-    for (const waiter of waiters) {
-      if (waiter.offset <= this.written) waiter.resolve();
-      else waiter.reject(lost);
-    }
+    this.senders.end(this.written, lost);
+    this.flushers.end(this.written, lost);
     heir.wakeUp();
     this.complete();
   }
@@ -269,7 +241,7 @@ export class Outbound implements Flushable {
   flush(): void {
     this.write();
     if (this.resting || this.socket === undefined) return;
-    if (this.watermark.writable && this.senders.length + this.flushers.length === 0) return;
+    if (this.watermark.writable && this.senders.size + this.flushers.size === 0) return;
     // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
     this.resting = true;
     this.socket.turn.rest(this.onRested);
@@ -282,7 +254,7 @@ export class Outbound implements Flushable {
     if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
     const before = this.done;
     while (this.writing === 0 && this.writeNext(socket));
-    if (this.done > before) this.owner.progressed();
+    if (this.done > before) this.owner.progressed?.();
     // Not while a write is under way: a socket that is ending can't be reset any more.
     if (this.state === 'ending' && this.writing === 0) {
       this.state = 'ended';
@@ -299,7 +271,7 @@ export class Outbound implements Flushable {
     }
     const part = this.parts.shift();
     if (part === undefined && size === 0) return false;
-    this.writing = part === undefined ? size : sizeOf(part);
+    this.writing = part === undefined ? size : part.reduce((sum, piece) => sum + piece.length, 0);
     if (part !== undefined) this.partsSize -= this.writing;
     if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part)) {
       this.done += this.writing;
@@ -312,7 +284,7 @@ export class Outbound implements Flushable {
   taken(): void {
     this.done += this.writing;
     this.writing = 0;
-    this.owner.progressed();
+    this.owner.progressed?.();
     this.write();
     this.wakeUp();
   }
@@ -365,30 +337,10 @@ export class Outbound implements Flushable {
   private wakeUp(): void {
     this.watermark.update(this.bufferedBytes);
     // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
-    if (this.senders.length > 0 && (this.watermark.writable || this.closed)) this.wake(this.senders, !this.closed);
-    if (this.flushers.length > 0) this.wake(this.flushers, false);
+    if (this.closed) this.senders.wake(this.written);
+    else if (this.watermark.writable) this.senders.wake(Infinity);
+    this.flushers.wake(this.written);
   }
-
-  private wake(waiters: Waiter[], all: boolean): void {
-    while (waiters[0] !== undefined && (all || waiters[0].offset <= this.written)) waiters.shift()?.resolve();
-  }
-}
-
-function rebased(waiters: readonly Waiter[], handed: number): Waiter[] {
-  return waiters
-    .filter((waiter) => waiter.offset > handed)
-    .map((waiter) => ({ ...waiter, offset: waiter.offset - handed }));
-}
-
-function sizeOf(pieces: readonly Uint8Array[]): number {
-  let size = 0;
-  for (const piece of pieces) size += piece.length;
-  return size;
-}
-
-function encodeError(cause: unknown): SocketError {
-  if (cause instanceof SocketError) return cause;
-  return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
 }
 
 /** Why nothing more can be sent: what ended the sending side, or that it was ended in order. */

@@ -1,4 +1,5 @@
-import type { ByteSink } from '../codec.js';
+import type { ByteSink, Encoder } from '../codec.js';
+import { SocketError } from '../errors.js';
 import { returnSlab, slabLimit, takeSlab } from './slab.js';
 
 type Encoding = 'utf8' | 'latin1';
@@ -59,7 +60,7 @@ export class SendBuffer implements ByteSink {
     );
   }
 
-  /** The exact number of bytes that there were at the last `mark`. */
+  /** The exact number of bytes that there were before the value that was added last. */
   get sizeAtMark(): number {
     const { piecesSize, slabEnd, lone, runSize, uncounted } = this.saved;
     return (
@@ -117,21 +118,20 @@ export class SendBuffer implements ByteSink {
     else slab.writeUIntLE(value, at, bytes);
   }
 
-  /** Remembers where the next value begins. */
-  mark(): void {
-    const saved = this.saved;
-    saved.pieces = this.pieces.length;
-    saved.piecesSize = this.piecesSize;
-    saved.slab = this.slab;
-    saved.slabEnd = this.slabEnd;
-    saved.lone = this.lone;
-    saved.run = this.run;
-    saved.runSize = this.runSize;
-    saved.uncounted = this.uncounted;
-    saved.encoding = this.encoding;
+  /** Encodes `value`: all of it, or nothing and why. A `rollback` takes it out again. */
+  add<T>(encoder: Encoder<T>, value: T): SocketError | undefined {
+    this.mark();
+    try {
+      encoder.encode(value, this);
+      return undefined;
+    } catch (cause) {
+      this.rollback();
+      if (cause instanceof SocketError) return cause;
+      return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
+    }
   }
 
-  /** Drops what was written since the last `mark`. */
+  /** Drops the value that was added last. */
   rollback(): void {
     const saved = this.saved;
     this.pieces.length = saved.pieces;
@@ -143,6 +143,20 @@ export class SendBuffer implements ByteSink {
     this.runSize = saved.runSize;
     this.uncounted = saved.uncounted;
     this.encoding = saved.encoding;
+  }
+
+  /** Remembers where the next value begins. */
+  private mark(): void {
+    const saved = this.saved;
+    saved.pieces = this.pieces.length;
+    saved.piecesSize = this.piecesSize;
+    saved.slab = this.slab;
+    saved.slabEnd = this.slabEnd;
+    saved.lone = this.lone;
+    saved.run = this.run;
+    saved.runSize = this.runSize;
+    saved.uncounted = this.uncounted;
+    saved.encoding = this.encoding;
   }
 
   /** Writes all and is empty afterwards. Gives what the target's write gave. */

@@ -1,0 +1,45 @@
+import type { SocketError } from '../errors.js';
+
+/** Somebody who waits for the kernel to have taken everything up to `offset`. */
+interface Waiter {
+  readonly offset: number;
+  resolve(): void;
+  reject(error: SocketError): void;
+}
+
+/** Those who wait until what they have sent was written, in the order of their offsets in the stream. */
+export class Waiters {
+  private list: Waiter[];
+
+  constructor(list: Waiter[] = []) {
+    this.list = list;
+  }
+
+  get size(): number {
+    return this.list.length;
+  }
+
+  add(offset: number, resolve: () => void, reject: (error: SocketError) => void): void {
+    this.list.push({ offset, resolve, reject });
+  }
+
+  /** Resolves those who wait for nothing beyond `written`. */
+  wake(written: number): void {
+    while (this.list[0] !== undefined && this.list[0].offset <= written) this.list.shift()?.resolve();
+  }
+
+  /** Settles all: those whose bytes were written are not told the error. */
+  end(written: number, error: SocketError): void {
+    for (const waiter of this.list.splice(0)) {
+      if (waiter.offset <= written) waiter.resolve();
+      else waiter.reject(error);
+    }
+  }
+
+  /** Takes out those who wait for what comes after `offset`, which becomes the new beginning. */
+  splitAfter(offset: number): Waiters {
+    const after = this.list.filter((waiter) => waiter.offset > offset);
+    this.list = this.list.filter((waiter) => waiter.offset <= offset);
+    return new Waiters(after.map((waiter) => ({ ...waiter, offset: waiter.offset - offset })));
+  }
+}

@@ -1,0 +1,101 @@
+import { type Inbound, readAhead, type Reader } from './io/inbound.js';
+import type { SocketConnection } from './socket-connection.js';
+
+/** A connection of which not all bytes were emitted yet. */
+interface Source<In, Out> {
+  readonly connection: SocketConnection<In, Out>;
+  /** Whether the client ended with it: its end is theirs who read it, whatever has begun since then. */
+  isLast: boolean;
+}
+
+/** What one client's readers read: one connection after the other, each to its end (K4). */
+export class Succession<In, Out> {
+  readonly readers: Set<Reader> = new Set();
+  /** Oldest first; the readers read the first one, or wait for their turn. */
+  private sources: Source<In, Out>[] = [];
+
+  /** What is read now. */
+  get inbound(): Inbound | undefined {
+    return this.sources[0]?.connection.inbound;
+  }
+
+  /** The connection that is read now. */
+  get connection(): SocketConnection<In, Out> | undefined {
+    return this.sources[0]?.connection;
+  }
+
+  /** Whether the client has ended with the connection that is read now. */
+  get isLast(): boolean {
+    return this.sources[0]?.isLast === true;
+  }
+
+  /** What a connection that is gone has left behind comes first; only what the client had ended with is not theirs. */
+  observed(reader: Reader): void {
+    const [source] = this.sources;
+    if (source?.isLast === false) source.connection.observed(reader);
+  }
+
+  unobserved(reader: Reader): void {
+    this.readers.delete(reader);
+    this.sources[0]?.connection.unobserved(reader);
+    this.readOn();
+  }
+
+  /** A connection is there, whose bytes follow those of the others. */
+  append(connection: SocketConnection<In, Out>): void {
+    this.sources.push({ connection, isLast: false });
+    if (this.sources.length === 1) this.readFrom(connection);
+  }
+
+  /** Where too much of earlier connections waits, `connection` is not read, so that it does not come on top. */
+  limit(connection: SocketConnection<In, Out>): void {
+    const left = this.sources.reduce((sum, source) => sum + source.connection.inbound.queue.length, 0);
+    if (left >= readAhead) connection.inbound.block();
+  }
+
+  /** The first source has nothing more: the readers go on to the next one. */
+  advance(): void {
+    const { inbound } = (this.sources.shift() as Source<In, Out>).connection;
+    for (const reader of this.readers) inbound.detach(reader);
+    if (this.sources[0] !== undefined) this.readFrom(this.sources[0].connection);
+  }
+
+  /** Where the first source has nothing more, and is not the last, the readers go on. */
+  advanceIfRead(): void {
+    const [first] = this.sources;
+    if (first?.isLast === false && first.connection.inbound.queue.length === 0) this.advance();
+  }
+
+  /** What the client had ended with is read no more: it goes on with what came after it. */
+  readOn(): void {
+    const [source] = this.sources;
+    if (source?.isLast === true && source.connection.inbound.unread) this.advance();
+  }
+
+  /** The client ends: gives the readers that no connection will tell so, which are none of its own any more. */
+  end(): readonly Reader[] {
+    const [first] = this.sources;
+    const newest = this.sources.at(-1);
+    // Behind what an earlier end of the client has left they wait for what is there now.
+    const isWaitedFor = first?.isLast === true && newest?.isLast === false;
+    if (newest !== undefined) newest.isLast = true;
+    if (isWaitedFor) return [];
+    const stranded = [...this.readers].filter((reader) => first?.connection.inbound.has(reader) !== true);
+    for (const reader of stranded) this.readers.delete(reader);
+    return stranded;
+  }
+
+  /** What was not read is given up, unless somebody reads it. */
+  clearUnread(): void {
+    if (this.inbound?.unread === true) this.clear();
+  }
+
+  clear(): void {
+    this.sources = [];
+  }
+
+  private readFrom(source: SocketConnection<In, Out>): void {
+    for (const reader of this.readers) source.observed(reader);
+    if (this.readers.size > 0) source.inbound.wakeSoon();
+  }
+}
