@@ -213,7 +213,7 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
 export function listenSettings<In, Out>(options: ListenOptions<In, Out>): ListenSettings<In, Out> {
-  assertObject(options);
+  object('options', options);
   assertKnown(options);
   return {
     ...connectionSettings(options, true),
@@ -223,7 +223,7 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
     mode: mode(options.mode),
     stale: oneOf('stale', options.stale, ['replace', 'fail']),
     reusePort: flag('reusePort', options.reusePort, false),
-    tls: options.tls,
+    tls: typeof options.tls === 'function' ? options.tls : object('tls', options.tls),
     proxyProtocol: proxyProtocol(options.proxyProtocol),
     handshakeTimeout: duration('handshakeTimeout', options.handshakeTimeout, 10_000),
   };
@@ -231,12 +231,12 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
 
 /** Checks the options of `connect` and fills in the defaults (A5). */
 export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): ConnectSettings<In, Out> {
-  assertObject(options);
+  object('options', options);
   assertKnown(options);
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
-    tls: options.tls,
+    tls: object('tls', options.tls),
     reconnect: reconnect(options.reconnect),
     whileDisconnected: oneOf('whileDisconnected', options.whileDisconnected, ['buffer', 'drop', 'error']),
   };
@@ -246,7 +246,8 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
 export function transportOf(options: { readonly transport?: Transport }, otherwise: Transport): Transport {
   const transport: unknown = options.transport;
   if (transport === undefined) return otherwise;
-  if (!hasMethods(transport, 'checkListen', 'checkConnect', 'listen', 'connect')) throw invalid('transport', transport, 'a transport');
+  if (!hasMethods(transport, 'checkListen', 'checkConnect', 'listen', 'connect'))
+    throw invalid('transport', transport, 'a transport');
   return transport as Transport;
 }
 
@@ -280,15 +281,16 @@ function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
 function proxyProtocol(
   value: { readonly trusted: readonly string[] } | undefined,
 ): { readonly trusted: readonly string[] } | undefined {
-  if (value === undefined) return undefined;
-  assertObject(value);
+  const trusted: unknown = object('proxyProtocol', value)?.trusted;
+  if (value !== undefined && !(Array.isArray(trusted) && trusted.every((one) => typeof one === 'string'))) {
+    throw invalid('proxyProtocol.trusted', trusted, 'a list of addresses and CIDR blocks');
+  }
   return value;
 }
 
 function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {
-  if (value === undefined) return undefined;
-  assertObject(value);
-  const { count = Infinity, delay } = value;
+  if (object('reconnect', value) === undefined) return undefined;
+  const { count = Infinity, delay } = value as RetryConfig;
   if (count !== Infinity && (!Number.isSafeInteger(count) || count < 0)) {
     throw invalid('reconnect.count', count, 'a whole number from 0, or Infinity');
   }
@@ -337,9 +339,9 @@ function oneOf<T extends string>(name: string, value: T | undefined, choices: re
   return value;
 }
 
-function assertObject(options: unknown): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw invalid('options', options, 'an object');
+function object<T>(name: string, value: T | undefined): T | undefined {
+  if (value === undefined || (typeof value === 'object' && value !== null && !Array.isArray(value))) return value;
+  throw invalid(name, value, 'an object');
 }
 
 /** An option that is passed over in silence may be the one that was to make it safe. */

@@ -6,9 +6,10 @@ const delivered: Readonly<Record<string, readonly number[]>> = {
   A: [1, 2, 3, 4, 5],
   F: [1, 2, 3, 4, 5, 6, 7, 8],
   C: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
-  S: [1, 2, 3, 5],
-  K: [1, 2, 3, 6, 7],
-  D: [1, 2, 3, 4, 5],
+  S: [1, 2, 3, 4, 5, 6, 7, 8, 9],
+  K: [1, 2, 3, 4, 5, 6, 7],
+  B: [1, 2, 3, 4],
+  D: [1, 2, 3, 4, 5, 6],
 };
 
 const page = readFileSync(new URL('../docs/semantics.md', import.meta.url), 'utf8');
