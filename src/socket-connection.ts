@@ -148,6 +148,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   observed(channel: Reader): void {
     this.claim?.unsubscribe();
+    this.claim = undefined;
     this.inbound.attach(channel);
   }
 
@@ -165,7 +166,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
-    if (end === 'fin' && this.inbound.queue.length > 0) {
+    // A stream that was cut off is told before the connection is: a frame that it breaks off is what is wrong (T5).
+    if ((end === 'fin' || this.cut === undefined) && this.inbound.queue.length > 0) {
       this.corrupted(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
       return;
     }
@@ -201,10 +203,13 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.data(chunk);
   }
 
-  finished(): void {
-    const { unread } = this.inbound;
-    this.inbound.finish('fin');
-    if (unread) this.endWithPeer();
+  finished(truncated?: SocketError): void {
+    const { discarding, unread } = this.inbound;
+    // What is discarded can't be missed.
+    const failure = discarding ? undefined : truncated;
+    this.inbound.finish(failure ?? 'fin');
+    if (failure !== undefined) this.fail(failure);
+    else if (unread) this.endWithPeer();
     if (this.outbound.ended || this.outcome !== undefined) return;
     const { halfOpenTimeout } = this.settings;
     const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;

@@ -34,9 +34,6 @@ export class Inbound {
   private readers: readonly Reader[] = [];
   private paused = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
-  private readonly wake = (): void => {
-    this.current?.drain();
-  };
 
   constructor(socket: TransportSocket) {
     this.socket = socket;
@@ -45,6 +42,11 @@ export class Inbound {
   /** Whether nobody reads. */
   get unread(): boolean {
     return this.readers.length === 0;
+  }
+
+  /** Whether what comes is dropped, since nobody wants it any more. */
+  get discarding(): boolean {
+    return this.mode === 'discarding';
   }
 
   /** Whether `reader` is the one that reads. */
@@ -59,7 +61,7 @@ export class Inbound {
 
   attach(reader: Reader): void {
     this.claimed = true;
-    this.readers = [...this.readers, reader];
+    this.readers = this.readers.concat(reader);
   }
 
   detach(reader: Reader): void {
@@ -71,7 +73,9 @@ export class Inbound {
 
   /** Has the reader emit what waits, once the running code has ended. */
   wakeSoon(): void {
-    this.socket.turn.defer(this.wake);
+    this.socket.turn.defer(() => {
+      this.current?.drain();
+    });
   }
 
   /** Stops reading until a reader asks for more. */

@@ -151,7 +151,7 @@ class Entrance {
       this.admit(undefined);
       return;
     }
-    tls.secure(this.raw, {
+    tls.secure(this.raw, this.remote, {
       secured: (socket) => {
         this.admit(socket);
       },

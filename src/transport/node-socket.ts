@@ -1,8 +1,9 @@
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Address } from '../address.js';
-import { type SocketError, systemError } from '../errors.js';
+import { SocketError, systemError } from '../errors.js';
 import { Turn } from '../io/turn.js';
+import { type StreamEnd, watchEnd } from './close-notify.js';
 import { hiddenReset } from './hidden-reset.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { SocketEvents, TransportSocket } from './transport.js';
@@ -31,6 +32,8 @@ export class NodeSocket implements TransportSocket {
   /** What is read and written: where TLS is on, the socket above `raw`. */
   private readonly socket: net.Socket;
   private readonly raw: net.Socket;
+  /** Whether the stream was cut off, where TLS can tell. */
+  private readonly streamEnd: StreamEnd | undefined;
   private events: SocketEvents | undefined;
   private failure: unknown;
   private closed = false;
@@ -64,6 +67,7 @@ export class NodeSocket implements TransportSocket {
     };
     socket.on('error', onError);
     if (secured !== undefined) {
+      this.streamEnd = watchEnd(secured);
       raw.on('error', onError);
       secured.pause();
     }
@@ -88,17 +92,9 @@ export class NodeSocket implements TransportSocket {
       });
       return;
     }
-    socket.on('data', (chunk: Buffer) => {
-      events.received(chunk);
-    });
+    socket.on('data', this.onData);
     socket.on('end', () => {
-      const reset = this.tls === undefined ? hiddenReset(socket) : undefined;
-      if (reset === undefined) {
-        events.finished();
-        return;
-      }
-      this.failure ??= reset;
-      socket.destroy();
+      this.streamEnded(events);
     });
     socket.resume();
   }
@@ -147,14 +143,35 @@ export class NodeSocket implements TransportSocket {
     return false;
   }
 
+  private readonly onData = (chunk: Buffer): void => {
+    this.events?.received(chunk);
+  };
+
+  private streamEnded(events: SocketEvents): void {
+    const { raw, socket, streamEnd } = this;
+    // What TLS has ended itself is whole, whatever became of the transport below it.
+    const reset = streamEnd?.truncated === false ? undefined : hiddenReset(raw);
+    if (reset !== undefined) {
+      this.failure ??= reset;
+      socket.destroy();
+    } else if (streamEnd?.truncated === true) {
+      const message = 'the stream was cut off: it has ended without a close_notify';
+      events.finished(new SocketError('ERR_TLS', message, { address: this.remote }));
+    } else events.finished();
+  }
+
   private gone(): void {
     if (this.closed) return;
     this.closed = true;
     const { events, socket } = this;
     if (events === undefined) return;
-    // A chunk that Node had read when the socket was paused is still its own.
-    const rest = socket.readableLength > 0 ? (socket.read() as Buffer | null) : null;
-    if (rest !== null) events.received(rest);
+    // What Node had read when the socket was paused is still its own; it would give it to the listener as well.
+    socket.off('data', this.onData);
+    while (socket.readableLength > 0) {
+      const rest = socket.read() as Buffer | null;
+      if (rest === null) break;
+      events.received(rest);
+    }
     this.report(events);
   }
 

@@ -1,4 +1,5 @@
 import net from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { trustedPeers } from '../proxy/trusted.js';
@@ -6,7 +7,8 @@ import { localName, remoteName, withTls } from './names.js';
 import { NodeListener } from './node-listener.js';
 import { NodeSocket } from './node-socket.js';
 import { tcpOptions } from './tcp-options.js';
-import { checkClientTls, secureClient, TlsAcceptor, tlsError } from './tls.js';
+import { handshakeError, secureClient, TlsAcceptor } from './tls.js';
+import { checkClientTls } from './tls-options.js';
 import type { Dial, DialEvents, DialOptions, Transport } from './transport.js';
 
 /** How long one of several addresses of a name is tried before the next one is, in ms; Node's 250 is less than some networks take. */
@@ -16,7 +18,7 @@ const attemptTimeout = 1_000;
 export const nodeTransport: Transport = {
   checkListen(address, options) {
     if (address.transport === 'memory') throw unusable(address, 'listen');
-    if (options.tls !== undefined) new TlsAcceptor(options.tls);
+    if (options.tls !== undefined) new TlsAcceptor(options.tls).check();
     else if (address.transport === 'tcp' && address.tls === true) {
       throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs the option', { address });
     }
@@ -40,7 +42,7 @@ function connect(address: Address, options: DialOptions, events: DialEvents): Di
   const raw = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
   // Nothing is read before the connection is opened.
   raw.pause();
-  let state: 'dialling' | 'done' = 'dialling';
+  let state: 'dialling' | 'securing' | 'done' = 'dialling';
   const action = `connect to ${formatAddress(address)}`;
   const failed = (error: SocketError): void => {
     if (state === 'done') return;
@@ -49,7 +51,7 @@ function connect(address: Address, options: DialOptions, events: DialEvents): Di
     events.failed(error);
   };
   const onError = (cause: unknown): void => {
-    failed(systemError(cause, action, address));
+    failed(state === 'securing' ? handshakeError(cause, action, address) : systemError(cause, action, address));
   };
   const done = (connected: () => NodeSocket): void => {
     if (state === 'done') return;
@@ -64,15 +66,19 @@ function connect(address: Address, options: DialOptions, events: DialEvents): Di
       done(() => new NodeSocket(raw, local(), remoteName(raw, address)));
       return;
     }
-    const secured = secureClient(raw, options.tls ?? {}, address);
-    const onTlsError = (cause: unknown): void => {
-      failed(tlsError(cause, action, address));
-    };
-    secured.on('error', onTlsError);
+    state = 'securing';
+    let secured: TLSSocket;
+    try {
+      secured = secureClient(raw, options.tls ?? {}, address);
+    } catch (cause) {
+      onError(cause);
+      return;
+    }
+    secured.on('error', onError);
     secured.on('secureConnect', () => {
       done(() => {
         const socket = new NodeSocket(raw, local(), withTls(remoteName(raw, address)), secured);
-        secured.off('error', onTlsError);
+        secured.off('error', onError);
         return socket;
       });
     });

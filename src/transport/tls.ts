@@ -2,6 +2,7 @@ import type net from 'node:net';
 import tls from 'node:tls';
 import type { Address } from '../address.js';
 import { shown, SocketError, systemError } from '../errors.js';
+import { attempt, checkServerTls } from './tls-options.js';
 
 /** What `node:tls` takes for a server, or a function that gives it for each new connection. */
 export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
@@ -37,55 +38,62 @@ interface Made {
   readonly server: tls.Server;
 }
 
+/** Node's own limit, which counts from the wrong moment, is put out of the way: the longest that a timer can take, in ms. */
+const never = 2 ** 31 - 1;
+
 /** The handshakes of one listener. Where the options are another object than before, new connections get the new ones. */
 export class TlsAcceptor {
   private readonly options: () => tls.TlsOptions;
   private readonly handshakes = new Map<net.Socket, Handshake>();
-  private made: Made;
+  private made: Made | undefined;
 
-  /** Throws `ERR_OPTION_INVALID` where no client could ever be served (A5). */
   constructor(options: ServerTls) {
     this.options = typeof options === 'function' ? options : (): tls.TlsOptions => options;
-    this.made = this.make(this.options());
+  }
+
+  /** Throws `ERR_OPTION_INVALID` where no client could be served now (A5). */
+  check(): void {
+    this.server();
   }
 
   /** Shakes hands over `raw` and tells how it went. The caller bounds the time, by destroying `raw`. */
-  secure(raw: net.Socket, handshake: Handshake): void {
-    try {
-      const options = this.options();
-      if (options !== this.made.options) this.made = this.make(options);
-    } catch (cause) {
-      handshake.failed(tlsError(cause, 'tls'));
-      return;
-    }
-    this.handshakes.set(raw, handshake);
-    raw.on('close', () => {
-      this.take(raw)?.failed(new SocketError('ECONNRESET', 'the TLS handshake failed: the client has gone'));
+  secure(raw: net.Socket, remote: Address, handshake: Handshake): void {
+    this.handshakes.set(raw, {
+      secured: (socket) => {
+        raw.allowHalfOpen = true;
+        socket.allowHalfOpen = true;
+        handshake.secured(socket);
+      },
+      failed: (error) => {
+        handshake.failed(new SocketError(error.code, error.message, { address: remote, cause: error.cause }));
+      },
     });
-    this.made.server.emit('connection', raw);
+    // A client that finishes in the middle of the handshake has given up.
+    raw.allowHalfOpen = false;
+    raw.on('close', () => {
+      // If TLS has something to say to it, that comes first.
+      setImmediate(() => this.take(raw)?.failed(handshakeError(new Error('the client has gone'))));
+    });
+    try {
+      this.server().emit('connection', raw);
+    } catch (cause) {
+      this.take(raw)?.failed(handshakeError(cause));
+    }
   }
 
-  private make(options: tls.TlsOptions): Made {
-    checkOptions(options);
-    const { key, cert, pfx, SNICallback, pskCallback } = options;
-    if (
-      (key === undefined || cert === undefined) &&
-      pfx === undefined &&
-      SNICallback === undefined &&
-      pskCallback === undefined
-    ) {
-      throw new SocketError(
-        'ERR_OPTION_INVALID',
-        'tls: a server needs `key` and `cert`, `pfx`, `SNICallback` or `pskCallback`',
-      );
-    }
-    const server = attempt(() => tls.createServer({ ...options, handshakeTimeout: 0, allowHalfOpen: true }));
+  private server(): tls.Server {
+    const options = attempt(this.options);
+    if (options !== this.made?.options) this.made = { options, server: this.make(options) };
+    return this.made.server;
+  }
+
+  private make(options: tls.TlsOptions): tls.Server {
+    checkServerTls(options);
+    const server = attempt(() => tls.createServer({ ...options, pauseOnConnect: false, handshakeTimeout: never }));
     // The sockets come from a listener of our own, so nothing but its parent tells which one was secured.
     server.on('secureConnection', (socket) => this.take(parentOf(socket))?.secured(socket));
-    server.on('tlsClientError', (cause, socket) =>
-      this.take(parentOf(socket))?.failed(tlsError(cause, 'the TLS handshake failed')),
-    );
-    return { options, server };
+    server.on('tlsClientError', (cause, socket) => this.take(parentOf(socket))?.failed(refusal(cause, socket)));
+    return server;
   }
 
   private take(raw: net.Socket | undefined): Handshake | undefined {
@@ -96,24 +104,38 @@ export class TlsAcceptor {
   }
 }
 
-/** Throws `ERR_OPTION_INVALID` where no server could ever be reached with these options (A5). */
-export function checkClientTls(options: ClientTls): void {
-  checkOptions(options);
-  attempt(() => tls.createSecureContext(options));
-}
-
 /** Shakes hands over a connected socket, as a client. */
 export function secureClient(raw: net.Socket, options: ClientTls, address: Address): tls.TLSSocket {
-  const host = address.transport === 'tcp' ? address.host : undefined;
-  const isName = host !== undefined && !/^[\d.]+$|:/.test(host);
+  const { checkServerIdentity = tls.checkServerIdentity } = options;
+  // To Node an option that is undefined is one that was given.
+  const given: ClientTls = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return tls.connect({
-    ...(isName ? { servername: host } : {}),
-    ...(host === undefined ? {} : { host }),
-    ...options,
+    ...given,
+    ...namesOf(options, address),
     // Said here, so that no environment variable decides it.
     rejectUnauthorized: options.rejectUnauthorized ?? true,
+    checkServerIdentity(name, certificate) {
+      try {
+        return checkServerIdentity(name, certificate);
+      } catch (cause) {
+        return cause instanceof Error ? cause : new Error(String(cause));
+      }
+    },
     socket: raw,
   });
+}
+
+/** What the client asks for (SNI), and what the certificate has to be for; an IP address is never asked for (RFC 6066). */
+function namesOf({ servername, host }: ClientTls, address: Address): { servername?: string; host?: string } {
+  const dialled = address.transport === 'tcp' ? address.host : undefined;
+  const name = servername ?? host ?? dialled;
+  if (name === undefined) return {};
+  if (isIpAddress(name)) return { host: name, servername: '' };
+  return { host: host ?? dialled ?? name, servername: name.replace(/\.$/, '') };
+}
+
+function isIpAddress(host: string): boolean {
+  return /^[\d.]+$|:/.test(host);
 }
 
 /** What a secured socket tells of its peer. */
@@ -137,38 +159,26 @@ export function tlsInfo(socket: tls.TLSSocket): TlsInfo {
 
 /** What the network did keeps its name; all else that goes wrong below the frames is `ERR_TLS`. */
 export function tlsError(cause: unknown, action: string, address?: Address): SocketError {
-  if (cause instanceof SocketError) return cause;
   const code = (cause as { code?: unknown } | undefined)?.code;
-  if (typeof code === 'string' && /^E(CONN|PIPE|TIMEDOUT|HOST|NET)/.test(code))
-    return systemError(cause, action, address);
+  // OpenSSL's own errors have names with underscores, or are told as EPROTO.
+  const isSystem = typeof code === 'string' && /^E[A-Z\d]+$/.test(code) && code !== 'EPROTO';
+  return isSystem ? systemError(cause, action, address) : handshakeError(cause, action, address);
+}
+
+/** However a handshake fails, with the network or without, it is `ERR_TLS`. */
+export function handshakeError(cause: unknown, action = 'the TLS handshake failed', address?: Address): SocketError {
+  if (cause instanceof SocketError) return cause;
   const detail = cause instanceof Error ? cause.message : String(cause);
   return new SocketError('ERR_TLS', `${action}: ${detail}`, { address, cause });
 }
 
+/** Node drops whom it can't verify without a word, and then tells that they have hung up. */
+function refusal(cause: Error, socket: tls.TLSSocket): SocketError {
+  const reason = socket.authorizationError as unknown;
+  if (reason === undefined || reason === null) return handshakeError(cause);
+  return handshakeError(new Error(`the client's certificate is refused (${shown(reason)})`));
+}
+
 function parentOf(socket: tls.TLSSocket): net.Socket | undefined {
   return (socket as unknown as { _parent?: net.Socket })._parent;
-}
-
-function checkOptions(options: { readonly rejectUnauthorized?: unknown }): void {
-  if (typeof options !== 'object' || (options as unknown) === null) {
-    throw new SocketError('ERR_OPTION_INVALID', 'tls must be an object of the options of node:tls');
-  }
-  const { rejectUnauthorized } = options;
-  if (rejectUnauthorized !== undefined && typeof rejectUnauthorized !== 'boolean') {
-    throw new SocketError(
-      'ERR_OPTION_INVALID',
-      `tls.rejectUnauthorized must be true or false, not ${shown(rejectUnauthorized)}`,
-    );
-  }
-}
-
-/** Keys and certificates that are garbage, or don't match, are found when they are put to use. */
-function attempt<T>(make: () => T): T {
-  try {
-    return make();
-  } catch (cause) {
-    throw new SocketError('ERR_OPTION_INVALID', `tls: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
-  }
 }

@@ -612,6 +612,7 @@ export interface SocketEvents {
   /**
    * Tells that the peer has ended its sending side, after all that it sent.
    *
+   * @param truncated - where it can be told that the peer's stream was cut off, and not ended by the peer; else absent
    * @returns none
    * @emits none
    * @throws none
@@ -621,9 +622,9 @@ export interface SocketEvents {
    * ```ts
    * events.finished();
    * ```
-   * @see rule C7
+   * @see rules C7 and T5
    */
-  finished(): void;
+  finished(truncated?: SocketError): void;
   /**
    * Tells that the kernel has taken all of the last write, where that gave false.
    *
