@@ -229,12 +229,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
       this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
     }
     const { inbound, outbound, cut } = this;
-    this.outcome = {
-      reason: cut?.reason ?? 'finished',
-      ...(cut === undefined ? {} : { error: cut.error }),
-      bytesRead: inbound.received,
-      bytesWritten: outbound.written,
-    };
+    this.outcome = { reason: 'finished', ...cut, bytesRead: inbound.received, bytesWritten: outbound.written };
     this.keeper.gone(this, this.outcome);
     this.ending?.next(this.outcome);
     this.ending?.complete();
