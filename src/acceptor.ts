@@ -1,4 +1,4 @@
-import { Observable, Subject } from 'rxjs';
+import { EMPTY, from, merge, Observable, Subject } from 'rxjs';
 import type { Address } from './address.js';
 import type { Closed, Connection } from './connection.js';
 import { SocketError } from './errors.js';
@@ -116,29 +116,51 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
 
   /** Stops accepting, closes every connection within `deadline` ms, and completes (S7). */
   shutdown(deadline: number | undefined): Promise<void> {
+    let limit: number;
     try {
-      const limit = duration('deadline', deadline, this.settings.closeTimeout);
-      this.stopping ??= this.stop(limit);
-      return this.stopping;
+      limit = duration('deadline', deadline, this.settings.closeTimeout);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
       return Promise.reject(error);
     }
+    const { stopping } = this;
+    if (stopping === undefined) return this.stop(limit);
+    // Whoever asks again may be in more of a hurry (S7).
+    this.closeAll(limit);
+    return stopping;
   }
 
-  private async stop(deadline: number): Promise<void> {
-    this.unbind();
+  private stop(limit: number): Promise<void> {
+    // Who is told of the first steps may call again, and gets this promise too.
+    let stopped: () => void = () => undefined;
+    const stopping = new Promise<void>((resolve) => {
+      stopped = resolve;
+    });
+    this.stopping = stopping;
+    const unbound = this.unbind();
     this.bindings.complete();
-    await Promise.all([...this.connections].map((connection) => connection.closeWithin(deadline)));
-    this.multicast.end();
-    this.troubles.complete();
+    const closed = [...this.connections].map((connection) => connection.closed);
+    this.closeAll(limit);
+    // No promise on the way, so that it takes no time within `TestScheduler.run`.
+    merge(unbound === undefined ? EMPTY : from(unbound), ...closed).subscribe({
+      complete: () => {
+        this.multicast.end();
+        this.troubles.complete();
+        stopped();
+      },
+    });
+    return stopping;
+  }
+
+  private closeAll(limit: number): void {
+    for (const connection of [...this.connections]) void connection.closeWithin(limit);
   }
 
   private accept(socket: TransportSocket): void {
     const { acceptQueue, maxConnections } = this.settings;
     if (this.connections.size + this.waiting.length >= maxConnections) {
       this.refuse(socket, `maxConnections (${maxConnections}) are open`);
-    } else if (!this.multicast.flowing && this.waiting.length >= acceptQueue) {
+    } else if (!this.multicast.flowing && this.listener?.stoppable !== true && this.waiting.length >= acceptQueue) {
       this.refuse(socket, `acceptQueue (${acceptQueue}) clients wait while the server is held`);
     } else {
       this.waiting.push(socket);
@@ -158,13 +180,14 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.multicast.interrupt(error);
   }
 
-  /** Gives the name back; who still waits is reset (S1). */
-  private unbind(): void {
+  /** Gives the name back; who still waits is reset (S1). What it gives resolves once the system has everything back. */
+  private unbind(): Promise<void> | void {
     if (this.listener === undefined) return;
-    this.listener.close();
+    const closed = this.listener.close();
     this.listener = undefined;
     this.bound = undefined;
     for (const socket of this.waiting.splice(0)) socket.reset();
     this.bindings.next(undefined);
+    return closed;
   }
 }

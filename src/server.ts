@@ -26,7 +26,7 @@ import { nodeTransport } from './transport/node.js';
  * const server = listen('tcp://localhost:7000', { codec: lines() });
  * server.subscribe(({ data }) => data.subscribe(data)); // an echo server, at each client's pace
  * ```
- * @see https://man7.org/linux/man-pages/man2/listen.2.html, rules A2, A5, S1 to S3 and S5
+ * @see https://man7.org/linux/man-pages/man2/listen.2.html, rules A2, A5 and S1 to S9
  */
 export function listen<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
@@ -70,7 +70,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * ```ts
  * for await (const connection of server) await serveOne(connection); // one client after the other
  * ```
- * @see rules S1 to S3, S5, S10 and S11
+ * @see rules S1 to S15
  */
 export class Server<In, Out> extends Flow<Connection<In, Out>> {
   private readonly acceptor: Acceptor<In, Out>;
@@ -122,8 +122,9 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * Tells what went wrong without ending the server, for a log.
    *
    * @returns a hot Observable that never fails
-   * @emits `ERR_LIMIT_CONNECTIONS` with the address of a client that was reset, over `maxConnections` or `acceptQueue`
-   * (S5), and the system's error where one client could not be accepted; completes after {@link Server.shutdown}
+   * @emits why a connection failed, as its `closed` tells it; why a client was not accepted: `ERR_LIMIT_CONNECTIONS` over
+   * `maxConnections` or `acceptQueue` (S5), `ERR_TLS`, `ERR_PROXY_HEADER`, `ERR_TIMEOUT_HANDSHAKE`; `EMFILE`, at most once
+   * a second, while the process is short of file descriptors (S12). Completes after {@link Server.shutdown}
    * @throws none
    * @backpressure none: what nobody is subscribed to is not kept
    * @teardown unsubscribing ends the watch, nothing else
@@ -131,7 +132,7 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * ```ts
    * server.incidents.subscribe((error) => console.log(error.code, error.message));
    * ```
-   * @see rule S5
+   * @see rules S4, S5 and S12
    */
   get incidents(): Observable<SocketError> {
     return this.acceptor.incidents;
@@ -141,18 +142,19 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * Ends the server for good: stops accepting, closes every connection gracefully and forces what is left after a
    * while.
    *
-   * @param options - `deadline`: after how many ms what is left is forced, 0 and more, 0 for never; default
-   * `closeTimeout`
-   * @returns a promise that resolves when all is closed, and never rejects; the same one at a second call
-   * @emits completion of the server, of {@link Server.listening} and of {@link Server.incidents}
-   * @throws none
+   * @param options - `deadline`: after how many ms what is left is forced, from 0 to under 2³¹, 0 for never; default
+   * `closeTimeout`. At a second call it can only hurry
+   * @returns a promise that resolves when sockets, timers and the socket file are gone; the same one at a second call
+   * @emits completion of {@link Server.listening} at once; of the server and of {@link Server.incidents} once every
+   * connection has ended
+   * @throws `ERR_OPTION_INVALID` as a rejection, for a bad `deadline`; nothing else
    * @backpressure none: input that nobody reads is discarded from now on (C17)
    * @teardown the listener is closed, the socket file removed; whoever still waits to be accepted is reset
    * @example
    * ```ts
    * await server.shutdown({ deadline: 1_000 });
    * ```
-   * @see rules C11, S10 and S11
+   * @see rules C11, S7, S10, S11 and S13
    */
   shutdown(options: { readonly deadline?: number } = {}): Promise<void> {
     return this.acceptor.shutdown(options.deadline);

@@ -1,17 +1,79 @@
-import { filter, from, mergeMap, Observable, type ObservableInput, type OperatorFunction } from 'rxjs';
+import {
+  EMPTY,
+  from,
+  mergeMap,
+  Observable,
+  type ObservableInput,
+  type OperatorFunction,
+  Subscription,
+  tap,
+} from 'rxjs';
 import type { Closed, Connection } from '../connection.js';
+import { shown, SocketError } from '../errors.js';
+import { pacedFrom } from '../pulled-flow.js';
 import { SocketConnection } from '../socket-connection.js';
-import { SocketError } from '../errors.js';
 import { mergeMapPaced } from './merge-map-paced.js';
 
+/**
+ * Sets how {@link serve} serves.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure `concurrent` bounds how many clients are served at once
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: ServeOptions = { concurrent: 100 };
+ * ```
+ * @see rules S5 and S6
+ */
 export interface ServeOptions {
+  /**
+   * How many connections may be served at once; the server is held while so many are. A whole number from 1; default
+   * none: as many as `maxConnections` allows.
+   */
   readonly concurrent?: number;
 }
 
-type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out> | void;
-
+/**
+ * Has a handler serve each connection: sends what the handler gives, closes the connection after it, and tells how each
+ * ended. What goes wrong in a handler ends its own connection alone.
+ *
+ * Apart from the handling of errors and of the input that nobody reads, it is equivalent to:
+ *
+ * ```ts
+ * function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
+ *   return mergeMap((connection: Connection<In, Out>) => {
+ *     connection.data.sendFrom(handler(connection)).subscribe({ complete: () => connection.close() });
+ *     return connection.closed;
+ *   });
+ * }
+ * ```
+ *
+ * @typeParam In - what the connections receive
+ * @typeParam Out - what they send
+ * @param handler - called with each connection within its emission. What it gives is sent; an iterable is pulled, a Flow
+ * is held, while the connection isn't writable. The value of a promise is sent unless it is `undefined`. A handler that
+ * gives nothing looks after its connection itself
+ * @param options - see {@link ServeOptions}; none by default
+ * @returns an operator; applied to a server it makes a Flow, and holding that holds the server
+ * @emits how each connection ended, when it has; completes when the server has completed and every connection ended.
+ * What a handler throws or fails with is no error of it: it is `ERR_HANDLER` in that connection's `closed`, and in the
+ * server's `incidents` (S6)
+ * @throws `ERR_OPTION_INVALID`, at once, for a bad `concurrent`; `ERR_NOT_A_FLOW`, at once, where with `concurrent` it is
+ * applied to what is no Flow (F6)
+ * @backpressure the handler's source waits for the peer, as with {@link Channel.sendFrom}; with `concurrent`, further
+ * clients wait in the kernel's queue (S5)
+ * @teardown unsubscribing stops the handlers' sources and the server; the connections live on (S1)
+ * @example
+ * ```ts
+ * const served = server.pipe(serve(({ data }) => data.pipe(map((line) => line.toUpperCase()))));
+ * served.subscribe(({ reason, bytesRead }) => console.log(reason, bytesRead));
+ * ```
+ * @see rules S5 and S6
+ */
 export function serve<In, Out>(
-  handler: Handler<In, Out>,
+  handler: (connection: Connection<In, Out>) => ObservableInput<Out> | void,
   options: ServeOptions = {},
 ): OperatorFunction<Connection<In, Out>, Closed> {
   const { concurrent } = options;
@@ -19,41 +81,50 @@ export function serve<In, Out>(
   return concurrent === undefined ? mergeMap(attend) : mergeMapPaced(attend, concurrent);
 }
 
+type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out> | void;
+
 /** One connection with its handler: emits how it ended. */
 function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In, Out>): Observable<Closed> {
   return new Observable((subscriber) => {
     subscriber.add(connection.closed.subscribe(subscriber));
-    let replies: ObservableInput<Out> | void;
     try {
-      replies = handler(connection);
+      const replies = handler(connection);
+      if (replies !== undefined) subscriber.add(answered(connection, replies));
     } catch (cause) {
       fail(connection, cause);
-      return;
     }
-    if (replies === undefined) return;
-    const sending = connection.data.sendFrom(defined(replies)).subscribe({
-      complete: () => {
-        if (connection instanceof SocketConnection) connection.finishUnread();
-      },
-      error: (cause: unknown) => {
-        // Where the connection itself has ended, that is what its handler was told.
-        if (!connection.data.closed) fail(connection, cause);
-      },
-    });
-    subscriber.add(sending);
   });
+}
+
+/** Sends what the handler gives, and ends the connection after it. */
+function answered<In, Out>(connection: Connection<In, Out>, replies: ObservableInput<Out>): Subscription {
+  const { data } = connection;
+  const failing = tap<Out>({
+    error: (cause: unknown) => {
+      // That its connection ends while it sends is no failure of a handler.
+      if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
+    },
+  });
+  // An async function is heard to its end, also where it ends the sending side itself; what gives nothing sends nothing.
+  const sending = isPromise(replies)
+    ? from(replies).pipe(
+        failing,
+        mergeMap((value) => (value === undefined ? EMPTY : data.sendFrom([value]))),
+      )
+    : data.sendFrom(pacedFrom(replies).pipe(failing));
+  // An error that `failing` was not told of means that the sending side has ended before: there is no more to send.
+  const finish = (): void => {
+    if (connection instanceof SocketConnection) connection.finishUnread();
+  };
+  return sending.subscribe({ complete: finish, error: finish });
 }
 
 function fail<In, Out>(connection: Connection<In, Out>, cause: unknown): void {
-  const error = new SocketError('ERR_HANDLER', `the handler failed: ${String(cause)}`, {
-    address: connection.remote,
-    cause,
-  });
+  const message = `the handler failed: ${cause instanceof Error ? cause.message : shown(cause)}`;
+  const error = new SocketError('ERR_HANDLER', message, { address: connection.remote, cause });
   if (connection instanceof SocketConnection) connection.fail(error);
 }
 
-/** An async function that returns nothing has nothing to send. */
-function defined<T>(replies: ObservableInput<T>): ObservableInput<T> {
-  if (!(replies instanceof Promise)) return replies;
-  return from(replies).pipe(filter((value) => value !== undefined));
+function isPromise<T>(replies: ObservableInput<T>): replies is PromiseLike<T> & ObservableInput<T> {
+  return typeof (replies as { then?: unknown }).then === 'function';
 }

@@ -7,6 +7,9 @@ import { SocketError, systemError } from '../errors.js';
 export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;
   const error = systemError(cause, action, address);
+  if (address.transport === 'fd' && error.code === 'EINVAL') {
+    return new SocketError('EINVAL', `${action}: EINVAL (it is no socket that can be listened on)`, { address, cause });
+  }
   if (address.transport !== 'unix' || address.path.startsWith('\0')) return error;
   if (error.code === 'EADDRINUSE' && isOther(address.path)) {
     return new SocketError('ERR_NOT_A_SOCKET', `${action}: the file that stands there is no socket`, {

@@ -1,20 +1,23 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type net from 'node:net';
+import { asyncScheduler } from 'rxjs';
 import { SocketError, systemError } from '../errors.js';
 import { Timer } from '../io/timer.js';
 
 /** How many descriptors are left to the rest of the process before a listener stops accepting. */
 const reserve = 8;
 /** How often it is looked whether there are any, in ms: seldom while there are, often while there are none. */
-const seldom = 1_000;
+const seldom = 250;
 const often = 50;
+/** How often at most it is told that there are none, in ms: where one comes free and is taken again, that is no news. */
+const quiet = 1_000;
 
 /** What a {@link DescriptorWatch} tells. */
 export interface DescriptorEvents {
-  /** There are too few: accept no more. */
-  short(error: SocketError): void;
-  /** There are enough again. */
-  enough(): void;
+  /** There are too few, or enough again: {@link DescriptorWatch.isShort}. */
+  changed(): void;
+  /** There are too few, which was not told lately. */
+  told(error: SocketError): void;
 }
 
 /**
@@ -28,6 +31,7 @@ export class DescriptorWatch {
   private readonly events: DescriptorEvents;
   private readonly limit = softLimit();
   private timer: Timer | undefined;
+  private toldAt = -Infinity;
 
   constructor(events: DescriptorEvents) {
     this.events = events;
@@ -59,7 +63,7 @@ export class DescriptorWatch {
     const failure = this.tried();
     if (failure === undefined && this.isShort) {
       this.isShort = false;
-      this.events.enough();
+      this.events.changed();
     } else if (failure !== undefined && !this.isShort) {
       this.become(failure);
       return;
@@ -70,7 +74,11 @@ export class DescriptorWatch {
   private become(error: SocketError): void {
     this.isShort = true;
     this.watch(often);
-    this.events.short(error);
+    this.events.changed();
+    const now = asyncScheduler.now();
+    if (now - this.toldAt < quiet) return;
+    this.toldAt = now;
+    this.events.told(error);
   }
 
   /** Why no descriptor can be had, or why too few are left. */

@@ -14,6 +14,7 @@ export interface Dialler {
 
 /** A name in memory with its queue of clients: as with a kernel's, they are connected before they are accepted. */
 export class MemoryListener implements Listener {
+  readonly stoppable = true;
   private readonly address: Address;
   private readonly backlog: number;
   private readonly turn: Turn;

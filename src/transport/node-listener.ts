@@ -1,4 +1,5 @@
 import net from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Address } from '../address.js';
 import { systemError } from '../errors.js';
 import { trustedPeers } from '../proxy/trusted.js';
@@ -7,6 +8,7 @@ import { Admission } from './admission.js';
 import { bindError } from './bind-error.js';
 import { DescriptorWatch } from './descriptors.js';
 import { bindFile, type FileBinding, isFile } from './file-binding.js';
+import { listenInherited } from './inherited.js';
 import type { UnixAddress } from './socket-place.js';
 import { boundName, localName, remoteName, withTls } from './names.js';
 import { NodeSocket } from './node-socket.js';
@@ -35,12 +37,11 @@ export class NodeListener implements Listener {
     this.server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
     this.gate = new AcceptGate(this.server);
     this.descriptors = new DescriptorWatch({
-      short: (error) => {
+      changed: () => {
         this.regulate();
-        this.events.incident(error);
       },
-      enough: () => {
-        this.regulate();
+      told: (error) => {
+        this.events.incident(error);
       },
     });
     this.admission = new Admission(
@@ -62,6 +63,10 @@ export class NodeListener implements Listener {
     this.listen(options);
   }
 
+  get stoppable(): boolean {
+    return this.gate.isEffective;
+  }
+
   hold(): void {
     this.held = true;
     this.regulate();
@@ -72,14 +77,19 @@ export class NodeListener implements Listener {
     this.regulate();
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
     this.descriptors.stop();
     this.admission.close();
+    this.gate.close();
     // Before the server: as long as it listens its file is not stale for others.
-    this.file?.close();
+    const unbound = this.file?.close();
     this.server.close();
+    await unbound;
+    // Handles are given back when the event loop has gone round; an immediate comes just before that.
+    await nextTurn();
+    await nextTurn();
   }
 
   private listen(options: ListenerOptions): void {
@@ -100,11 +110,22 @@ export class NodeListener implements Listener {
     server.on('listening', () => {
       this.bound();
     });
-    if (address.transport === 'fd') server.listen({ fd: address.fd, backlog });
+    if (address.transport === 'fd') this.inherit(address.fd, options);
     else if (address.transport === 'tcp') {
       server.listen({ host: address.host, port: address.port, backlog, ...(reusePort ? { reusePort } : {}) });
     } else if (address.transport === 'unix' && !isFile(address)) server.listen({ path: address.path, backlog });
     else if (address.transport === 'unix') this.bindFile(address, options);
+  }
+
+  private inherit(fd: number, options: ListenerOptions): void {
+    try {
+      listenInherited(this.server, fd, options.backlog, options);
+    } catch (cause) {
+      // Told as Node tells what it finds itself: not within this call.
+      process.nextTick(() => {
+        this.failed(cause);
+      });
+    }
   }
 
   private bindFile(address: UnixAddress, options: ListenerOptions): void {
@@ -131,7 +152,7 @@ export class NodeListener implements Listener {
 
   private failed(cause: unknown): void {
     if (this.closed) return;
-    this.close();
+    void this.close();
     this.events.failed(bindError(cause, this.address));
   }
 

@@ -195,6 +195,11 @@ export interface SocketOptions {
  */
 export interface Listener {
   /**
+   * Whether `hold` keeps further clients in the kernel's queue. Where it is not true, `acceptQueue` bounds how many wait
+   * in the process (S5).
+   */
+  readonly stoppable?: boolean;
+  /**
    * Stops accepting: clients wait in the kernel's queue. Where that can't be had, `connection` is called all the same.
    *
    * @returns none
@@ -227,7 +232,8 @@ export interface Listener {
   /**
    * Gives the address back; clients that wait are reset. No event follows.
    *
-   * @returns none
+   * @returns a promise that resolves, and never rejects, once the system has everything back; or none, where it has at
+   * once
    * @emits none
    * @throws none
    * @backpressure none
@@ -236,9 +242,9 @@ export interface Listener {
    * ```ts
    * listener.close();
    * ```
-   * @see rule S1
+   * @see rules S1 and S7
    */
-  close(): void;
+  close(): Promise<void> | void;
 }
 
 /**
