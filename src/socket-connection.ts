@@ -111,12 +111,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.socket.open(this);
     this.outbound.attach(this.socket);
     this.idle?.start();
-    const { claimTimeout } = this.settings;
-    if (claimTimeout > 0 && !this.inbound.claimed) {
-      this.claim = new Timer(claimTimeout, () => {
-        this.unclaimed(claimTimeout);
-      });
-    }
+    this.awaitClaim(this.settings.claimTimeout);
   }
 
   close(): Promise<void> {
@@ -280,13 +275,15 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     });
   }
 
-  /** Nobody has read for the whole time since this side emitted the connection. */
-  private unclaimed(time: number): void {
-    if (this.inbound.claimed) return;
-    if (this.outbound.closed) void this.close();
-    else if (this.outbound.written === 0 && this.outbound.bufferedBytes === 0) {
-      this.fail(new SocketError('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${time} ms`));
-    }
+  /** Gives it up where nobody has read for `time` ms since it was emitted; one that is sent something may end later. */
+  private awaitClaim(time: number): void {
+    if (time === 0 || this.inbound.claimed) return;
+    this.claim = new Timer(time, () => {
+      if (this.inbound.claimed) return;
+      if (this.outbound.closed) void this.close();
+      else if (this.outbound.written + this.outbound.bufferedBytes > 0) this.awaitClaim(time);
+      else this.fail(new SocketError('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${time} ms`));
+    });
   }
 
   /** Fails the connection after `limit` ms without anything of what interrupts it, or written. */
