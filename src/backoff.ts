@@ -1,18 +1,55 @@
 import { type Observable, type RetryConfig, throwError, timer } from 'rxjs';
 import { SocketError } from './errors.js';
 
-/** A policy of when to dial again: for `reconnect`, and for the standard `retry`. */
+/**
+ * Tells when to dial again: what {@link backoff} makes, for `reconnect` and for RxJS's `retry`.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const policy: Backoff = backoff({ max: 10_000 });
+ * ```
+ * @see rule K5
+ */
 export interface Backoff extends RetryConfig {
-  /** For how long a connection must have been up, in ms, before the count starts again. */
+  /** For how long a connection must have been up before the count of attempts starts again, in milliseconds (K5). */
   readonly stableAfter: number;
 }
 
+/**
+ * Sets how long {@link backoff} waits, and how often it tries.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const options: BackoffOptions = { initial: 500, max: 60_000, attempts: 20 };
+ * ```
+ * @see rule K5
+ */
 export interface BackoffOptions {
+  /** The first delay, and the least of all. Milliseconds, over 0 and under 2³¹; default 100, or `max` if that is less. */
   readonly initial?: number;
+  /** The longest delay. Milliseconds, from `initial` to under 2³¹; default 30,000. */
   readonly max?: number;
+  /** How many times as long each delay is as the one before it. A finite number from 1; default 2. */
   readonly factor?: number;
+  /**
+   * The share of a delay that is random, so that many clients that were lost together don't come back together. From 0
+   * to 1; default 0.5.
+   */
   readonly jitter?: number;
+  /** How many times it is dialled again in a row. A whole number from 0, or `Infinity`, which is the default. */
   readonly attempts?: number;
+  /**
+   * For how long a connection must have been up before the count starts again, so that a server that closes at once is
+   * not hammered. Milliseconds, from 0 to under 2³¹; default 5,000.
+   */
   readonly stableAfter?: number;
 }
 
@@ -24,6 +61,28 @@ export function noteUptime(error: SocketError, uptime: number): void {
   uptimes.set(error, uptime);
 }
 
+/**
+ * Makes a policy of when to dial again: with delays that grow, up to a limit, and that are random in part.
+ *
+ * With base = min(`max`, `initial` · `factor`^(n−1)), the n-th delay in a row is random between the larger of `initial`
+ * and base · (1 − `jitter`), and base. With the option `reconnect` the channel of the client lives on (K4); with RxJS's
+ * `retry` each attempt is a subscription of its own, after a failure only.
+ *
+ * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
+ * `stableAfter` (5,000 ms)
+ * @returns a `RetryConfig` that keeps a count of its own, since a state of a client is a value to `retry` and would
+ * start its count again. `reconnect` counts for each client; with `retry` make one for each
+ * @emits none by itself
+ * @throws `ERR_OPTION_INVALID`, at once (A5)
+ * @backpressure none
+ * @teardown none; the wait ends with the subscription that it is for
+ * @example
+ * ```ts
+ * const client = connect('tcp://localhost:7000', { codec: lines(), reconnect: backoff() });
+ * const states = connect('tcp://localhost:7000', { codec: lines() }).pipe(retry(backoff({ attempts: 5 })));
+ * ```
+ * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5
+ */
 export function backoff(options: BackoffOptions = {}): Backoff {
   return new ExponentialBackoff(options);
 }

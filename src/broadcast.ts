@@ -22,6 +22,45 @@ interface Member {
   given: number;
 }
 
+/**
+ * Sends one message to many connections: encoded once, and written to each in one write a turn.
+ *
+ * A connection that ends leaves by itself. A member that is too slow costs only itself: its own `maxBuffered` and
+ * `overflow` act. Apart from that, from `size` and `refused`, and from what it costs, it is equivalent to:
+ *
+ * ```ts
+ * const broadcastOf = <Out>(codec: Codec<unknown, Out>) => {
+ *   const members = new Map<Connection<any, any>, Channel<unknown, Out>>();
+ *   return {
+ *     join: (connection: Connection<any, any>) => {
+ *       members.set(connection, connection.bytes.framed(codec));
+ *       const membership = new Subscription(() => members.delete(connection));
+ *       membership.add(connection.closed.subscribe(() => membership.unsubscribe()));
+ *       return membership;
+ *     },
+ *     next: (value: Out) => members.forEach((channel) => channel.next(value)),
+ *     complete: () => members.forEach((channel) => channel.complete()),
+ *     error: (reason: unknown) => members.forEach((_, connection) => connection.destroy(reason)),
+ *   };
+ * };
+ * ```
+ *
+ * @typeParam Out - what it sends
+ * @emits none: it is an Observer, which any Observable can be subscribed to
+ * @throws none, but for {@link Broadcast.join}
+ * @backpressure none, as `next` has none: what a member has not taken waits in its own connection, up to `maxBuffered`,
+ * and then that member's `overflow` acts. It keeps no values beyond the turn
+ * @teardown members leave by unsubscribing, or when their connection ends; `complete` and `error` end it for good
+ * @example
+ * ```ts
+ * const news = new Broadcast(lines());
+ * server.subscribe((connection) => {
+ *   news.join(connection);
+ *   connection.data.subscribe({ next: (line) => news.next(line), error: () => undefined });
+ * });
+ * ```
+ * @see rules B1 to B4
+ */
 export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new SendBuffer();
@@ -41,19 +80,81 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     },
   };
 
+  /**
+   * Makes a Broadcast without members.
+   *
+   * @param codec - how a value becomes bytes, whatever the codec of a member is; none by default: bytes and UTF-8 text.
+   * All members get what one encoder writes, so each value must be a whole frame by itself
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * const prices = new Broadcast(jsonLines<Price>());
+   * ```
+   * @see rules B1 and B2
+   */
   constructor(codec?: Codec<unknown, Out>) {
     this.encoder = (codec ?? (bytes as unknown as Codec<unknown, Out>)).encoder();
   }
 
+  /**
+   * Counts the members.
+   *
+   * @returns a number of connections, 0 and more
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * console.log(`${news.size} are listening`);
+   * ```
+   * @see rule B4
+   */
   get size(): number {
     return this.members.size;
   }
 
-  /** How many values were given to `next` that can't be encoded; nobody got them. */
+  /**
+   * Counts the values that `next` was given and that can't be encoded, which nobody got.
+   *
+   * @returns a number of values, 0 and more
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown none
+   * @example
+   * ```ts
+   * if (news.refused > 0) console.log(`${news.refused} lines could not be sent`);
+   * ```
+   * @see rule D5, of which it takes this half: nothing is written. What one member says must not end the others
+   */
   get refused(): number {
     return this.refusals;
   }
 
+  /**
+   * Takes a connection in: it gets every value from now on, until it leaves.
+   *
+   * Who joins twice is one member. A connection whose sending side has ended does not become one; after `complete` or
+   * `error` a connection that joins is ended in the same way.
+   *
+   * @param connection - a connection of a server or of a client, of this library
+   * @returns the membership: unsubscribe to leave. What was given to `next` before that is still sent
+   * @emits none
+   * @throws `ERR_OPTION_INVALID`, at once, for what is no connection of this library
+   * @backpressure as of {@link Broadcast}
+   * @teardown unsubscribing leaves, and does not end the connection; a connection that ends leaves by itself (B4)
+   * @example
+   * ```ts
+   * const membership = news.join(connection);
+   * membership.unsubscribe();
+   * ```
+   * @see rules B1 and B4
+   */
   join(connection: Connection<any, any>): Subscription {
     if (!(connection instanceof SocketConnection)) {
       throw new SocketError('ERR_OPTION_INVALID', 'join: only a connection of this library can be a member');
@@ -78,6 +179,24 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     return membership;
   }
 
+  /**
+   * Sends a value to all who are members now.
+   *
+   * It comes in one order with what else is sent on a member's connection in the same turn, and the values of a turn
+   * reach each member in one write. Without members nothing is encoded.
+   *
+   * @param value - what to send; it must not be changed afterwards (C19)
+   * @returns none
+   * @emits none
+   * @throws none: a value that can't be encoded is sent to nobody, and counted in {@link Broadcast.refused}
+   * @backpressure none: it never waits. A member's own `overflow` acts where more than its `maxBuffered` would wait (B3)
+   * @teardown none; ignored after `complete` and `error`
+   * @example
+   * ```ts
+   * news.next('hello, everybody');
+   * ```
+   * @see rules B1 to B3
+   */
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
     if (this.sink.add(this.encoder, value) !== undefined) {
@@ -90,10 +209,39 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.values.push(this.sink.takeAll());
   }
 
+  /**
+   * Ends the sending side of every member, after what was sent.
+   *
+   * @returns none
+   * @emits none
+   * @throws none
+   * @backpressure none
+   * @teardown it has no members any more, and takes none; whoever joins later is completed at once
+   * @example
+   * ```ts
+   * news.complete();
+   * ```
+   * @see rules B4 and C6
+   */
   complete(): void {
     this.finish({});
   }
 
+  /**
+   * Destroys the connection of every member.
+   *
+   * @param reason - the `cause` of the `ERR_CLOSED` that each of them is told on this side
+   * @returns none
+   * @emits `ERR_CLOSED` to the subscribers of the members' channels, at once (C8)
+   * @throws none
+   * @backpressure none: what waits is dropped
+   * @teardown it has no members any more, and takes none; whoever joins later is destroyed at once
+   * @example
+   * ```ts
+   * news.error(new Error('the source of the news has failed'));
+   * ```
+   * @see rules B4 and C8
+   */
   error(reason: unknown): void {
     this.finish({ reason });
   }

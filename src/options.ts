@@ -94,7 +94,7 @@ export interface ConnectionOptions<In, Out> {
  * const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
  * const server = listen({ service: 'http', host: '0.0.0.0' }, options);
  * ```
- * @see rules A5, S2 and S5
+ * @see rules A5, S2, S5, S8 and S9
  */
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
@@ -112,16 +112,44 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    * whole number from 1 to under 2³¹; default 10,000.
    */
   readonly maxConnections?: number;
+  /**
+   * The permissions of the socket file, from the first instant at which it can be connected to, whatever the umask is;
+   * who may write to it may connect. Unix sockets with a path only; from 0o000 to 0o777, default 0o600 (S9).
+   */
   readonly mode?: number;
+  /**
+   * What happens to a socket file at the path that nobody listens on: `'replace'` takes its place, `'fail'` leaves it and
+   * fails with `EADDRINUSE`. A file that is no socket, and one that somebody listens on, are left in either case. Unix
+   * sockets only; default `'replace'` (S8).
+   */
   readonly stale?: 'replace' | 'fail';
+  /**
+   * Whether other sockets that ask for it too, of other processes of this user, may listen on the same port: the kernel
+   * then spreads the clients over them. TCP only, with Node 22.12, 23.1 or later; default false (A5).
+   */
   readonly reusePort?: boolean;
+  /**
+   * The key and certificate to speak TLS with, and all else that `node:tls` takes; a function gives them for each new
+   * connection. Needed at a `tls://` address; default none, plain text (A5, S4).
+   */
   readonly tls?: ServerTls;
+  /**
+   * Whose PROXY header is believed, of version 1 or 2: `trusted` has IP addresses, CIDR blocks, and the words `'unix'`
+   * and `'memory'` for whoever comes over such a socket. Each connection must then begin with a header, and `remote` is the
+   * client that it names; one from anybody else, or without one, is dropped and told in `incidents` as
+   * `ERR_PROXY_HEADER`. Not in memory; default none: no header is looked for (S2).
+   */
   readonly proxyProtocol?: { readonly trusted: readonly string[] };
+  /**
+   * How long a client may take for its PROXY header and its TLS handshake together; then it is dropped and told in
+   * `incidents` as `ERR_TIMEOUT_HANDSHAKE`. At most `maxConnections` are at it at once. Milliseconds, from 0 to under
+   * 2³¹; default 10,000, 0 for ever (S4).
+   */
   readonly handshakeTimeout?: number;
 }
 
 /**
- * Sets how a client connects, besides what holds for its connection.
+ * Sets how a client connects, and whether it does so again, besides what holds for its connection.
  *
  * @typeParam In - what is received; `Buffer` without a codec
  * @typeParam Out - what is sent; bytes or text without one
@@ -131,10 +159,10 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
  * @teardown none
  * @example
  * ```ts
- * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000 };
+ * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
  * const client = connect({ path: '/run/app.sock' }, options);
  * ```
- * @see rules A5 and K3
+ * @see rules A5 and K3 to K5
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
@@ -142,8 +170,23 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * 2³¹; default 10,000, 0 for as long as the kernel tries (K3).
    */
   readonly connectTimeout?: number;
+  /**
+   * What to speak TLS with: all that `node:tls` takes. Default none: plain text, but at a `tls://` address TLS with the
+   * authorities that Node knows. The server is verified unless `rejectUnauthorized` is false, which no environment
+   * variable can replace; the name is that of the address, unless `servername` is another (K3).
+   */
   readonly tls?: ClientTls;
+  /**
+   * When to dial again after a connection, or an attempt at one, has ended: {@link backoff}, or a `RetryConfig` of your
+   * own, of which `count` and `delay` count. A connection was stable once it was up for `stableAfter`, default 5,000 ms.
+   * Default none: the client ends (K3 to K5).
+   */
   readonly reconnect?: RetryConfig;
+  /**
+   * What happens to what is sent between two connections: `'buffer'` keeps it for the next one, up to `maxBuffered`,
+   * where `overflow` acts; `'drop'` drops it and counts it in `dropped`, and a `send` rejects with `ERR_OVERFLOW`;
+   * `'error'` ends the client with `ERR_CLOSED`. Default `'buffer'`, which also holds before the first connection (C2, K4).
+   */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }
 

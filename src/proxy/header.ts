@@ -11,13 +11,6 @@ import { parseVersion2 } from './version-2.js';
  * the first wrong byte (in version 2, at the end of the first wrong field). What waits for the rest of a header is at
  * most 106 bytes of version 1, and 4,095 bytes of version 2; nothing is allocated for what a length claims.
  *
- * ```ts
- * const header = parseProxyHeader(bytes);
- * if (header === undefined) return; // wait for more, at most `handshakeTimeout`
- * bytes.skip(header.length);
- * const remote = header.remote ?? socket.remote;
- * ```
- *
  * @param bytes - what has come, from the first byte of the connection on
  * @returns the header, or `undefined` where more bytes are needed.
  * @throws `ERR_PROXY_HEADER`, which is final.

@@ -1,7 +1,19 @@
 import { SocketError, shown } from '../errors.js';
 import { seededRandom } from './seeded-random.js';
 
-/** A fixed number, or the least and the most that one is drawn from, both included. */
+/**
+ * Tells how large a fault is: a fixed number, or the least and the most that one is drawn from, both included.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const milliseconds: FaultRange = [5, 50];
+ * ```
+ * @see {@link Faults}
+ */
 export type FaultRange = number | readonly [least: number, most: number];
 
 /**
@@ -10,6 +22,10 @@ export type FaultRange = number | readonly [least: number, most: number];
  * A range is drawn from for each connection, except for `latency` and `slices`, which are drawn for each piece of the
  * stream. Offsets count the bytes of this direction, so that the same ones are struck however they arrive.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
  * const bad: Faults = { latency: [5, 50], slices: [1, 10], resetAfter: [0, 100_000] };
@@ -37,10 +53,34 @@ export interface Faults {
   readonly cutEvery?: FaultRange;
 }
 
-/** Which way bytes pass: `up` to the target, `down` from it. */
+/**
+ * Tells which way bytes pass: `up` to the target, `down` from it.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const direction: FaultDirection = 'up';
+ * ```
+ * @see {@link faulty}
+ */
 export type FaultDirection = 'up' | 'down';
 
-/** What can be told to have struck. */
+/**
+ * Names what can have struck; `cut` stands for `cutAfter` and `cutEvery`.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const kind: FaultKind = 'blackHole';
+ * ```
+ * @see {@link Strike}
+ */
 export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'lateFin' | 'reset' | 'cut';
 
 const longest = 2 ** 31 - 1;

@@ -25,6 +25,10 @@ const patient = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as 
 /**
  * Says what befalls the connections through {@link faulty}.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
  * const options: FaultyOptions = { seed: 7, up: { slices: 1 }, down: { latency: [0, 20], cutEvery: 1_000 } };
@@ -47,6 +51,10 @@ export interface FaultyOptions {
 /**
  * Tells that a fault has struck.
  *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
  * @example
  * ```ts
  * const strike: Strike = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
@@ -67,6 +75,10 @@ export interface Strike {
 /**
  * Stands between two endpoints: what {@link faulty} gives.
  *
+ * @emits none by itself; see `listening`
+ * @throws none
+ * @backpressure as of {@link faulty}
+ * @teardown {@link Faulty.shutdown}
  * @example
  * ```ts
  * const address = await firstValueFrom(proxy.listening);
@@ -74,11 +86,24 @@ export interface Strike {
  * @see {@link faulty}
  */
 export interface Faulty {
-  /** The address to dial, replayed; fails where it could not be bound, and completes at `shutdown`. */
+  /** The address to dial, replayed; fails where it could not be bound (S3), and completes at `shutdown`. */
   readonly listening: Observable<Address>;
   /** What has struck so far, oldest first; at most the last 10,000. */
   readonly strikes: readonly Strike[];
-  /** Stops listening, destroys every connection at once, and resolves when all of them are gone; never rejects. */
+  /**
+   * Stops listening and destroys every connection at once.
+   *
+   * @returns a promise that resolves when all of them are gone, and never rejects
+   * @emits completion of `listening`
+   * @throws none
+   * @backpressure none: what is on its way is dropped
+   * @teardown everything of the proxy ends
+   * @example
+   * ```ts
+   * await proxy.shutdown();
+   * ```
+   * @see rule S7
+   */
   shutdown(): Promise<void>;
 }
 
@@ -106,13 +131,13 @@ export interface Faulty {
  *
  * @param target - where the connections lead to
  * @param options - the faults of either direction (default none), `seed` (whole, default 1), `listen` and `transport`
- * @returns the address to dial, what has struck, and `shutdown`.
- * @emits nothing by itself.
- * @throws `ERR_ADDRESS_INVALID` for a bad address and `ERR_OPTION_INVALID` for a bad option, which it names (A5).
+ * @returns the address to dial, what has struck, and `shutdown`
+ * @emits none by itself
+ * @throws `ERR_ADDRESS_INVALID` for a bad address and `ERR_OPTION_INVALID` for a bad option, which it names (A5)
  * @backpressure in each direction at most 65,536 bytes, or 1,024 pieces, and the chunk in hand are on their way, besides
  * what a channel lets wait (F3, `highWaterMark`); then whoever sends is held. A latency of L ms thus lets no more than
- * 65,536 bytes pass in L ms.
- * @teardown `shutdown`; a black hole for good lasts until then.
+ * 65,536 bytes pass in L ms
+ * @teardown `shutdown`; a black hole for good lasts until then
  * @example
  * ```ts
  * const proxy = faulty('tcp://localhost:7000', { seed: 7, up: { slices: 1 }, down: { resetAfter: [1, 10_000] } });

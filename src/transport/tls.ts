@@ -4,13 +4,59 @@ import type { Address } from '../address.js';
 import { shown, SocketError, systemError } from '../errors.js';
 import { attempt, checkServerTls } from './tls-options.js';
 
-/** What `node:tls` takes for a server, or a function that gives it for each new connection. */
+/**
+ * Sets what a server speaks TLS with: what `node:tls` takes, with a key and a certificate at least, or a function that
+ * gives it for each new connection.
+ *
+ * The function is called once by `listen` and then for each connection, and what it gives is prepared again only where
+ * it is another object than before: so a certificate is renewed without a restart.
+ *
+ * @emits none
+ * @throws what `node:tls` can serve nobody with is `ERR_OPTION_INVALID`, at once (A5); later it is `ERR_TLS` in `incidents`
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const tls: ServerTls = { key: readFileSync('server.key'), cert: readFileSync('server.pem') };
+ * const server = listen('tls://0.0.0.0:7000', { codec: lines(), tls });
+ * ```
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlscreateserveroptions-secureconnectionlistener, rule S4
+ */
 export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
 
-/** What `node:tls` takes for a client; `servername` defaults to the host, and certificates are verified. */
+/**
+ * Sets what a client speaks TLS with: what `node:tls` takes.
+ *
+ * The server's certificate is verified unless `rejectUnauthorized` is false, and has to be for `servername`, by default
+ * the host that is dialled.
+ *
+ * @emits none
+ * @throws what no server could be reached with is `ERR_OPTION_INVALID`, at once (A5)
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const tls: ClientTls = { ca: readFileSync('authority.pem') };
+ * const client = connect('tls://localhost:7000', { codec: lines(), tls });
+ * ```
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlsconnectoptions-callback, rule K3
+ */
 export type ClientTls = tls.ConnectionOptions;
 
-/** What TLS knows of the peer of a connection. */
+/**
+ * Tells what TLS knows of the peer of a connection.
+ *
+ * @emits none
+ * @throws none
+ * @backpressure none
+ * @teardown none
+ * @example
+ * ```ts
+ * const nameOf = ({ authorized, peerCertificate }: TlsInfo): string =>
+ *   authorized ? String(peerCertificate.subject.CN) : 'somebody';
+ * ```
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket
+ */
 export interface TlsInfo {
   /** Whether the peer's certificate was verified; false also where none was asked for. */
   readonly authorized: boolean;
