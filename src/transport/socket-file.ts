@@ -18,35 +18,35 @@ export interface SocketFileOptions {
   readonly stale: 'replace' | 'fail';
 }
 
-/** A socket file that a server of this process listens on. */
-export interface SocketFile {
-  /** Removes it, if it still is the file that was made (S8). To be called before the server is closed: it is not stale yet. */
-  release(): void;
-}
-
 /**
  * Makes a server reachable at a path (S8, S9).
  *
  * The server binds in a folder that nobody else can enter, the *shelter*; the file gets its permissions there, and is
  * then published by a link, which replaces nothing: of several that start, one wins. Only a stale socket file is ever
  * taken away for that: under a lock, so that it can't be the winner's; and by a move into the shelter, so that it can be
- * put back if it was exchanged at the last moment. The shelter exists for a turn of the event loop, or for as long as
- * the lock is waited for.
+ * put back if it was exchanged at the last moment. The shelter exists for as long as that takes, or the lock is waited
+ * for.
+ *
+ * Where nothing is in the way all of it is done before this returns, as the binding of a TCP port is: whoever connects
+ * in the same turn of the event loop gets through.
  *
  * @param address - where to; a relative path starts at the working folder of now
- * @param listen - makes the server listen at the path that it is given, at once
- * @param signal - gives up: nothing is left, and the promise rejects
+ * @param listen - makes the server listen at the path that it is given; gives a promise where that isn't done at once,
+ * or has failed
+ * @param signal - gives up, or gives the file back: it is removed at once, if it still is the one that was made (S8).
+ * To be aborted before the server is closed, as the file is not stale until then
+ * @returns a promise that resolves once the file is there, and rejects once `signal` has given up
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or what the system says
  */
 export async function claimSocketFile(
   address: UnixAddress,
   options: SocketFileOptions,
-  listen: (path: string) => Promise<unknown>,
+  listen: (path: string) => Promise<unknown> | undefined,
   signal: AbortSignal,
-): Promise<SocketFile> {
+): Promise<void> {
   const place = new SocketPlace(address);
   try {
-    return await new Claim(place, options, signal).publish(listen);
+    await new Claim(place, options, signal).publish(listen);
   } catch (cause) {
     place.folder.close();
     throw cause;
@@ -64,16 +64,17 @@ class Claim {
     this.signal = signal;
   }
 
-  async publish(listen: (path: string) => Promise<unknown>): Promise<SocketFile> {
-    const { place } = this;
-    // What is in the way is told before anything is made.
-    await this.findStale();
+  async publish(listen: (path: string) => Promise<unknown> | undefined): Promise<void> {
+    const { place, signal } = this;
+    // What is in the way is told before anything is made. Where nothing is, nothing below is awaited.
+    if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a folder beside it', () => place.folder.makePrivate(shelterName));
     // Node unlinks the name that it has bound once more when it closes, so it must never be another's; `ss` shows it.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
-      await this.bind(shelter, bound, listen);
+      const binding = this.bind(shelter, bound, listen);
+      if (binding !== undefined) await binding;
       const made = place.attempt('set its mode', () => {
         chmodSync(shelter.entry(bound), this.options.mode);
         return lstatSync(shelter.entry(bound), { bigint: true });
@@ -82,7 +83,10 @@ class Claim {
         const stale = await this.findStale();
         if (stale !== undefined) await this.takeAway(stale, shelter);
       }
-      return { release: () => release(place, made) };
+      const giveBack = (): void => {
+        release(place, made);
+      };
+      signal.addEventListener('abort', giveBack, { once: true });
     } finally {
       clear(shelter, bound);
       shelter.close();
@@ -94,17 +98,27 @@ class Claim {
     return this.place.findStale(this.options.stale, this.signal);
   }
 
-  private async bind(shelter: Folder, name: string, listen: (path: string) => Promise<unknown>): Promise<void> {
-    try {
-      await listen(shelter.socketPath(name));
-    } catch (cause) {
-      throw this.place.failed('bind it', cause);
-    }
-    this.signal.throwIfAborted();
+  /** Gives a promise where it isn't done at once. */
+  private bind(
+    shelter: Folder,
+    name: string,
+    listen: (path: string) => Promise<unknown> | undefined,
+  ): Promise<void> | undefined {
+    const { place, signal } = this;
+    const binding = place.attempt('bind it', () => listen(shelter.socketPath(name)));
+    return binding?.then(
+      () => {
+        signal.throwIfAborted();
+      },
+      (cause: unknown) => {
+        throw place.failed('bind it', cause);
+      },
+    );
   }
 
   /** Gives `false` where something is in the way. */
   private link(bound: string): boolean {
+    this.signal.throwIfAborted();
     try {
       linkSync(bound, this.place.path);
       return true;

@@ -31,6 +31,11 @@ export class SocketPlace {
     this.path = this.folder.entry(this.name);
   }
 
+  /** Whether nothing is there. */
+  isFree(): boolean {
+    return this.attempt('look at what is there', () => look(this.path)) === undefined;
+  }
+
   /** Gives the stale socket file that is there, if there is one. Whatever else is there is refused. */
   async findStale(stale: 'replace' | 'fail', signal: AbortSignal): Promise<BigIntStats | undefined> {
     while (performance.now() < this.deadline) {

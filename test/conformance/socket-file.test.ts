@@ -19,6 +19,7 @@ import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
 import { listen, type ListenOptions } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
 import { freshFolder } from '../support/places.js';
 import { fingerprint, makeStale, outcome, plainServer, started, workIn } from '../support/socket-files.js';
 import { starter, starters, whoListens } from '../support/starters.js';

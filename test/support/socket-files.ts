@@ -10,7 +10,8 @@ import { freshFolder } from './places.js';
 export async function started(path: string, options: ListenOptions = {}): Promise<() => void> {
   const server = listen({ path }, options);
   return new Promise((resolve, reject) => {
-    const subscription = server.subscribe({ error: reject });
+    // Who asks whether it listens is a connection, too.
+    const subscription = server.subscribe({ next: (connection) => connection.destroy(), error: reject });
     const stop = (): void => subscription.unsubscribe();
     onTestFinished(stop);
     server.listening.subscribe(() => resolve(stop));

@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import '../support/leaks.js';
 import { freshFolder } from '../support/places.js';
 import { fingerprint, makeStale, outcome, plainServer, started, workIn } from '../support/socket-files.js';
 import { whoListens } from '../support/starters.js';

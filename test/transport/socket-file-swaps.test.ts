@@ -2,6 +2,7 @@ import type * as fs from 'node:fs';
 import { readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import '../support/leaks.js';
 import { freshFolder } from '../support/places.js';
 import { makeStale, outcome, plainServer, started } from '../support/socket-files.js';
 import { whoListens } from '../support/starters.js';

@@ -3,9 +3,10 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, wr
 import net from 'node:net';
 import { basename, join } from 'node:path';
 import { firstValueFrom } from 'rxjs';
-import { listen, type SocketError } from 'rxjs-sockets';
+import { connect, listen, type SocketError } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { tryLock, type Unlock } from '../../src/transport/abstract-lock.js';
+import '../support/leaks.js';
 import { freshFolder } from '../support/places.js';
 import { refusal } from '../support/refusal.js';
 import { makeStale, outcome, plainServer, started, workIn } from '../support/socket-files.js';
@@ -128,6 +129,69 @@ describe('the folder', () => {
 
   it.skipIf(!isLinux)('one that makes nothing is an error, and nothing else', async () => {
     expect((await failure('/proc/socket')).code).toMatch(/^(ENOENT|EACCES|EPERM|EROFS)$/);
+  });
+});
+
+describe('a path where nothing is', () => {
+  it('S12: who connects in the turn in which the server was subscribed to is served', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const server = listen({ path }).subscribe(({ data }) => data.subscribe(data));
+    onTestFinished(() => server.unsubscribe());
+    const client = connect({ path });
+    const answer = firstValueFrom(client.data);
+    client.data.next('hello');
+    expect((await answer).toString()).toBe('hello');
+  });
+
+  it('S12: the file is there at once, with its mode and alone', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const server = listen({ path }, { mode: 0o640 });
+    let isTold = false;
+    server.listening.subscribe(() => {
+      isTold = true;
+    });
+    const told = firstValueFrom(server.listening);
+    const subscription = server.subscribe();
+    onTestFinished(() => subscription.unsubscribe());
+    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(readdirSync(folder)).toEqual(['socket']);
+    // As on every transport, nothing is told within the call.
+    expect(isTold).toBe(false);
+    expect(await told).toEqual({ transport: 'unix', path });
+  });
+
+  it('S1: leaving in the same turn removes the file at once, and the path can be taken at once', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    for (let round = 0; round < 20; round++) {
+      const subscription = listen({ path }).subscribe();
+      expect(readdirSync(folder)).toEqual(['socket']);
+      subscription.unsubscribe();
+      expect(readdirSync(folder)).toEqual([]);
+    }
+    await worksAt(path);
+  });
+
+  it('S8: of two servers that are subscribed to in one turn the first listens', async () => {
+    const path = join(await freshFolder(), 'socket');
+    expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
+  });
+
+  it('S3: a failure is told after the subscription, not within it', async () => {
+    const path = join(await freshFolder(), 'missing/socket');
+    const codes: string[] = [];
+    const ended = new Promise<void>((resolve) => {
+      listen({ path }).subscribe({
+        error: (error: SocketError) => {
+          codes.push(error.code);
+          resolve();
+        },
+      });
+    });
+    expect(codes).toEqual([]);
+    await ended;
+    expect(codes).toEqual(['ENOENT']);
   });
 });
 
