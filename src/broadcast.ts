@@ -15,10 +15,14 @@ const encoded: Encoder<Uint8Array> = {
   },
 };
 
+/** The values of a turn are given to the members when so many bytes of them wait, at the latest. */
+const mostPublished = 65_536;
+
 /** One membership. */
 interface Member {
   readonly connection: SocketConnection<any, any>;
-  /** How many of the turn's values it has, or is not to get since it joined after them. */
+  readonly membership: Subscription;
+  /** How many of all the values it has, or is not to get since it joined after them. */
   given: number;
 }
 
@@ -65,8 +69,11 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new SendBuffer();
   private readonly members = new Map<Outbound, Member>();
-  /** The turn's values, encoded. */
+  /** The turn's values, encoded, and how many there were before them. */
   private values: Uint8Array[] = [];
+  private before = 0;
+  private waiting = 0;
+  private flushing = false;
   /** Members that were given what there was before the turn's end: they are to be told of what comes after it. */
   private ahead: Outbound[] = [];
   private refusals = 0;
@@ -78,6 +85,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     settle: (outbound) => {
       this.settle(outbound);
     },
+    lacking: (outbound) => this.lacking(outbound),
   };
 
   /**
@@ -165,13 +173,13 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       return Subscription.EMPTY;
     }
     if (outbound.closed) return Subscription.EMPTY;
-    if (!this.members.has(outbound)) {
-      this.members.set(outbound, { connection, given: this.values.length });
-      if (this.values.length > 0) this.ahead.push(outbound);
-    }
+    const member = this.members.get(outbound);
+    if (member !== undefined) return member.membership;
     const membership = new Subscription(() => {
       this.leave(outbound);
     });
+    this.members.set(outbound, { connection, membership, given: this.before + this.values.length });
+    if (this.values.length > 0) this.ahead.push(outbound);
     const leave = (): void => {
       membership.unsubscribe();
     };
@@ -204,9 +212,13 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       this.refusals++;
       return;
     }
-    if (this.values.length === 0) this.announce(this.members.keys());
+    // What is sent from within a flush is for those who were served already, too.
+    if (this.values.length === 0 || this.flushing) this.announce(this.members.keys());
     else if (this.ahead.length > 0) this.announce(this.ahead.splice(0));
-    this.values.push(this.sink.takeAll());
+    const bytes = this.sink.takeAll();
+    this.values.push(bytes);
+    this.waiting += bytes.length;
+    if (this.waiting > mostPublished) this.flush();
   }
 
   /**
@@ -261,27 +273,49 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
   /** The turn is over: its values are joined once, and each member is given the same bytes (B2). */
   private flush(): void {
-    const { values } = this;
-    if (values.length === 0) return;
-    const all = values.length === 1 ? (values[0] as Uint8Array) : Buffer.concat(values);
+    const { values, before } = this;
+    const count = values.length;
+    if (count === 0 || this.flushing) return;
+    this.flushing = true;
+    const all = count === 1 ? (values[0] as Uint8Array) : Buffer.concat(values);
     for (const [outbound, member] of this.members) {
-      const { given } = member;
-      member.given = 0;
       outbound.settled(this.publisher);
-      if (given === 0) publish(outbound, all, values);
-      else if (given < values.length) publishRest(outbound, values, given);
+      if (member.given === before && values.length === count) {
+        member.given += count;
+        publish(outbound, all, values);
+      } else this.give(outbound, member);
     }
+    this.flushing = false;
+    // Whoever fails because of it may be spoken of at once: that is given when the publisher's turn comes again.
+    if (values.length > count) return;
+    this.before += count;
     this.values = [];
+    this.waiting = 0;
     this.ahead = [];
   }
 
   private settle(outbound: Outbound): void {
     const member = this.members.get(outbound);
-    if (member === undefined || member.given === this.values.length) return;
-    const { given } = member;
-    member.given = this.values.length;
+    if (member === undefined) return;
     this.ahead.push(outbound);
-    publishRest(outbound, this.values, given);
+    this.give(outbound, member);
+  }
+
+  /** Gives a member what it lacks. */
+  private give(outbound: Outbound, member: Member): void {
+    const rest = this.values.slice(member.given - this.before);
+    if (rest.length === 0) return;
+    member.given += rest.length;
+    publish(outbound, rest.length === 1 ? (rest[0] as Uint8Array) : Buffer.concat(rest), rest);
+  }
+
+  /** How many bytes a member lacks. */
+  private lacking(outbound: Outbound): number {
+    const member = this.members.get(outbound);
+    const given = member === undefined ? 0 : member.given - this.before;
+    if (member === undefined || given === this.values.length) return 0;
+    if (given === 0) return this.waiting;
+    return this.values.slice(given).reduce((sum, value) => sum + value.length, 0);
   }
 
   private leave(outbound: Outbound): void {
@@ -292,15 +326,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private finish(outcome: { readonly reason?: unknown }): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
-    const connections = [...this.members.values()].map((member) => member.connection);
-    for (const outbound of [...this.members.keys()]) this.leave(outbound);
-    for (const connection of connections) end(connection, outcome);
+    const members = [...this.members.values()];
+    for (const { membership } of members) membership.unsubscribe();
+    for (const { connection } of members) end(connection, outcome);
   }
-}
-
-function publishRest(outbound: Outbound, values: readonly Uint8Array[], given: number): void {
-  const rest = values.slice(given);
-  publish(outbound, rest.length === 1 ? (rest[0] as Uint8Array) : Buffer.concat(rest), rest);
 }
 
 /** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */

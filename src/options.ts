@@ -2,6 +2,7 @@ import type { RetryConfig } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { shown, SocketError } from './errors.js';
+import { trustedPeers } from './proxy/trusted.js';
 import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
 
@@ -324,11 +325,12 @@ function codec<In, Out>(value: Codec<In, Out> | undefined): Codec<In, Out> {
 function proxyProtocol(
   value: { readonly trusted: readonly string[] } | undefined,
 ): { readonly trusted: readonly string[] } | undefined {
-  const trusted: unknown = object('proxyProtocol', value)?.trusted;
-  if (value !== undefined && !(Array.isArray(trusted) && trusted.every((one) => typeof one === 'string'))) {
-    throw invalid('proxyProtocol.trusted', trusted, 'a list of addresses and CIDR blocks');
-  }
-  return value;
+  if (object('proxyProtocol', value) === undefined) return undefined;
+  const { trusted, ...others } = value as { readonly trusted: readonly string[] };
+  const [other] = Object.keys(others);
+  if (other !== undefined) throw new SocketError('ERR_OPTION_INVALID', `proxyProtocol.${other} is no option`);
+  trustedPeers(trusted);
+  return { trusted: [...trusted] };
 }
 
 function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {

@@ -1,6 +1,7 @@
 import '../../support/leaks.js';
 import { firstValueFrom } from 'rxjs';
 import {
+  backoff,
   type ConnectionState,
   type ConnectOptions,
   formatAddress,
@@ -67,7 +68,7 @@ describe('the examples of Client', () => {
 
   it('set options', async () => {
     const { listen, connect } = network();
-    const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000 };
+    const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
     const client = connect({ path: '/run/app.sock' }, options);
     listen({ path: '/run/app.sock' }, { codec: lines() }).subscribe(({ data }) => data.subscribe(data));
     client.data.next('hello');
