@@ -25,7 +25,7 @@ import { nodeTransport } from './transport/node.js';
  * client.data.subscribe((line) => console.log(line)); // subscribe = receive
  * client.data.next('hello'); // next = send
  * ```
- * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K3 and K7 to K9
+ * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K5 and K7 to K9
  */
 export function connect<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
@@ -43,7 +43,7 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  * Connects: an Observable of the state of its connection, with one channel for the data. All subscribers, of the states
  * and of the data, share one connection.
  *
- * Apart from `data`, whose subscribers count as well, it is equivalent to:
+ * Without `reconnect`, and apart from `data`, whose subscribers count as well, it is equivalent to:
  *
  * ```ts
  * const client = new Observable<{ status: string }>((subscriber) => {
@@ -63,7 +63,8 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  * @typeParam In - what it receives
  * @typeParam Out - what it sends
  * @emits the current state, then each change (K2); completion after the peer's clean end, a `SocketError` after a
- * failure (K3)
+ * failure (K3). With `reconnect` it dials again instead, until the policy gives up, `data` was completed and all of it
+ * sent, or `overflow` ends it (K4, K5)
  * @throws none
  * @backpressure none of its own: see {@link Client.data}
  * @teardown when the last subscriber leaves, of the states and of the data, an attempt is aborted (K7) and a connection
@@ -75,22 +76,24 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  *   error: (error: unknown) => console.log(String(error)), // 'SocketError: connect to …: ECONNREFUSED …'
  * });
  * ```
- * @see rules K1 to K3 and K7 to K9
+ * @see rules K1 to K5 and K7 to K9
  */
 export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
   /**
    * What it receives and sends: one channel, whichever connection is there.
    *
-   * @emits each message of the server, then its end (C7, C8); subscribing again dials anew (K8)
+   * @emits each message of the server, then its end (C7, C8), which with `reconnect` is that of the client: an unfinished
+   * frame of a connection that was lost is dropped (K4). Subscribing again dials anew (K8)
    * @throws none
-   * @backpressure as of {@link Channel}; what is sent before there is a connection waits, up to `maxBuffered` (C2)
+   * @backpressure as of {@link Channel}; what is sent before there is a connection waits, up to `maxBuffered` (C2), and
+   * between two connections as `whileDisconnected` says (K4)
    * @teardown as of {@link Client}
    * @example
    * ```ts
    * client.data.next('hello'); // waits
    * client.data.subscribe((line) => console.log(line)); // dials
    * ```
-   * @see rules C2, K1, K8 and K9
+   * @see rules C2, K1, K4, K8 and K9
    */
   readonly data: Channel<In, Out>;
 
