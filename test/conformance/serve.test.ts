@@ -1,0 +1,378 @@
+import net from 'node:net';
+import { concat, firstValueFrom, interval, map, NEVER, Observable, of, Subject, throwError } from 'rxjs';
+import {
+  type Address,
+  type Closed,
+  type Connection,
+  listen,
+  type ListenOptions,
+  serve,
+  type ServeOptions,
+  type Server,
+  type SocketError,
+} from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { peerAt, settled } from '../support/peer.js';
+import { type Place, places, rawClient, realPlaces, tcp } from '../support/places.js';
+import { readAll } from '../support/raw.js';
+import { type Recording, record } from '../support/recording.js';
+import { refusal } from '../support/refusal.js';
+import { until } from '../support/turns.js';
+
+type Handler = Parameters<typeof serve<string, string>>[0];
+
+interface Serving {
+  readonly server: Server<string, string>;
+  readonly address: Address;
+  /** How each connection ended. */
+  readonly outcomes: Recording<Closed>;
+  readonly incidents: Recording<SocketError>;
+}
+
+/** A server of lines that `handler` serves, until the end of the test. */
+async function serving(
+  place: Place,
+  handler: Handler,
+  options: ListenOptions<string, string> & ServeOptions = {},
+): Promise<Serving> {
+  const { concurrent, ...rest } = options;
+  const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options, ...rest });
+  const incidents = record(server.incidents);
+  const outcomes = record(server.pipe(serve(handler, concurrent === undefined ? {} : { concurrent })));
+  onTestFinished(() => {
+    outcomes.subscription.unsubscribe();
+    for (const connection of server.connections) connection.destroy();
+  });
+  return { server, outcomes, incidents, address: await firstValueFrom(server.listening) };
+}
+
+async function* generated(): AsyncGenerator<string> {
+  yield 'one';
+  await settled();
+  yield 'two';
+}
+
+describe.each(places.map((place) => [place.name, place] as const))('serve on %s', (_name, place) => {
+  it.each<[string, () => ReturnType<Handler>]>([
+    ['an Observable', () => of('one', 'two')],
+    ['an array', () => ['one', 'two']],
+    ['an async iterable', generated],
+    ['a promise', () => Promise.resolve('one\ntwo'.split('\n')[0] as string)],
+  ])('S6: sends what a handler gives, and ends the connection: %s', async (kind, handler) => {
+    const { address, outcomes, incidents } = await serving(place, handler);
+    const client = await peerAt(place, address);
+    await client.receives(kind === 'a promise' ? 'one\n' : 'one\ntwo\n');
+    expect(await client.ended).toBe('fin');
+    client.end();
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+    expect(outcomes.values[0]?.error).toBeUndefined();
+    expect(incidents.values).toEqual([]);
+  });
+
+  it('S6: sends back what comes, where the handler gives what it is given', async () => {
+    const { address, outcomes } = await serving(place, ({ data }) => data.pipe(map((line) => line.toUpperCase())));
+    const client = await peerAt(place, address);
+    client.write('one\ntwo\n');
+    await client.receives('ONE\nTWO\n');
+    client.write('three');
+    client.end();
+    await client.receives('ONE\nTWO\nTHREE\n');
+    expect(await client.ended).toBe('fin');
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 13, bytesWritten: 14 }]);
+  });
+
+  it('S6: an async handler that gives nothing has nothing sent, and its connection ends with it', async () => {
+    const heard: string[] = [];
+    const { address, outcomes } = await serving(place, (async ({ data }: Connection<string, string>) => {
+      heard.push(await firstValueFrom(data));
+      await settled();
+      heard.push(await firstValueFrom(data));
+    }) as unknown as Handler);
+    const client = await peerAt(place, address);
+    client.write('one\ntwo\nthree\n');
+    expect(await client.ended).toBe('fin');
+    client.end();
+    await outcomes.count(1);
+    expect(heard).toEqual(['one', 'two']);
+    expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesRead: 14, bytesWritten: 0 }]);
+  });
+
+  it('S6: a handler that returns nothing looks after its connection itself', async () => {
+    let connection: Connection<string, string> | undefined;
+    const { address, outcomes } = await serving(place, (arrived) => {
+      connection = arrived;
+    });
+    const client = await peerAt(place, address);
+    client.write('hello\n');
+    await settled();
+    expect(connection?.data.closed).toBe(false);
+    expect(outcomes.values).toEqual([]);
+    const line = await firstValueFrom((connection as Connection<string, string>).data);
+    connection?.data.next(`${line}!`);
+    await client.receives('hello!\n');
+    void connection?.close();
+    expect(await client.ended).toBe('fin');
+    client.end();
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+  });
+
+  it('S6: after the handler has completed, input that nobody is subscribed to is read and discarded', async () => {
+    const { address, outcomes } = await serving(place, () => of('bye'));
+    const client = await peerAt(place, address);
+    expect(await client.ended).toBe('fin');
+    // More than the kernel's buffers, or the client's last bytes would never leave.
+    const text = 'x'.repeat(place.name === 'memory' ? 100_000 : 1_000_000);
+    for (let part = 0; part < 8; part++) client.write(text);
+    client.end();
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 8 * text.length }]);
+  });
+
+  it('S6: input that somebody is still subscribed to is read to its end', async () => {
+    const heard: string[] = [];
+    const { address, outcomes } = await serving(place, ({ data }) => {
+      data.subscribe((line) => heard.push(line));
+      return of('hello');
+    });
+    const client = await peerAt(place, address);
+    expect(await client.ended).toBe('fin');
+    client.write('one\ntwo\n');
+    client.end();
+    await outcomes.count(1);
+    expect(heard).toEqual(['one', 'two']);
+    expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+  });
+
+  const boom = new Error('boom');
+  it.each<[string, Handler]>([
+    [
+      'throws',
+      () => {
+        throw boom;
+      },
+    ],
+    ['rejects', () => Promise.reject(boom)],
+    ['gives an Observable that fails at once', () => throwError(() => boom)],
+    [
+      'gives an Observable that fails later',
+      () =>
+        concat(
+          of('one'),
+          throwError(() => boom),
+        ),
+    ],
+    [
+      'gives an iterable that throws',
+      async function* () {
+        await settled();
+        yield 'one';
+        throw boom;
+      },
+    ],
+    [
+      'rejects after it has ended the sending side itself',
+      async ({ data }) => {
+        data.complete();
+        await settled();
+        throw boom;
+      },
+    ],
+  ])('S6: a handler that %s fails its own connection alone, with ERR_HANDLER', async (_how, failing) => {
+    let arrived = 0;
+    const { server, address, outcomes, incidents } = await serving(place, (connection) =>
+      ++arrived === 2 ? failing(connection) : connection.data,
+    );
+    const other = await peerAt(place, address);
+    other.write('still ');
+    await until(() => arrived === 1);
+    const unlucky = await peerAt(place, address);
+    const [closed] = await outcomes.count(1);
+    expect(closed).toMatchObject({ reason: 'failed', error: { code: 'ERR_HANDLER', cause: boom } });
+    expect(closed?.error?.message).toContain('boom');
+    expect(await incidents.count(1)).toEqual([closed?.error]);
+    await unlucky.ended;
+    other.write('here\n');
+    await other.receives('still here\n');
+    expect(server.connections.size).toBe(1);
+    expect(outcomes.endings).toEqual([]);
+  });
+
+  it('S6: what is no source at all fails the connection with ERR_HANDLER', async () => {
+    for (const nonsense of [null, 7, {}, Symbol('s')]) {
+      const { address, outcomes } = await serving(place, (() => nonsense) as unknown as Handler);
+      await peerAt(place, address);
+      expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_HANDLER' } }]);
+    }
+  });
+
+  it('S6: a handler whose source goes on is stopped when its connection ends', async () => {
+    let stopped = 0;
+    const { address, outcomes, incidents } = await serving(
+      place,
+      () => new Observable<string>(() => () => void stopped++),
+      { halfOpen: false },
+    );
+    const client = await peerAt(place, address);
+    client.end();
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+    expect(stopped).toBe(1);
+    expect(incidents.values).toEqual([]);
+  });
+
+  it('S6: that the connection ends while a handler sends is no failure of the handler', async () => {
+    const { server, address, outcomes, incidents } = await serving(place, async ({ data }) => {
+      await firstValueFrom(data);
+      for (;;) await data.send('more');
+    });
+    const client = await peerAt(place, address);
+    client.write('go\n');
+    await client.receives('more\n').catch(() => undefined);
+    const shutdown = server.shutdown();
+    await client.ended;
+    client.end();
+    await shutdown;
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+    expect(incidents.values).toEqual([]);
+  });
+
+  it('S6: unsubscribing stops the handlers’ sources and the server, and the connections live on', async () => {
+    let stopped = 0;
+    const news = new Subject<string>();
+    const { server, address, outcomes } = await serving(
+      place,
+      () => new Observable<string>((subscriber) => news.subscribe(subscriber).add(() => void stopped++)),
+    );
+    const client = await peerAt(place, address);
+    await until(() => news.observed);
+    news.next('one');
+    await client.receives('one\n');
+    outcomes.subscription.unsubscribe();
+    expect(stopped).toBe(1);
+    await expect(peerAt(place, address)).rejects.toMatchObject({ code: expect.stringMatching(/ENOENT|ECONNREFUSED/) });
+    const [connection] = server.connections;
+    connection?.data.next('two');
+    await client.receives('one\ntwo\n');
+    expect(outcomes.endings).toEqual([]);
+  });
+
+  it('S6: it completes when the server has been shut down and every connection has ended', async () => {
+    const { server, address, outcomes } = await serving(place, ({ data }) => data);
+    const client = await peerAt(place, address);
+    client.write('hello\n');
+    await client.receives('hello\n');
+    void client.ended.then(() => client.end());
+    await server.shutdown();
+    expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+    expect(outcomes.endings).toEqual(['complete']);
+  });
+
+  it('S6: a failure to bind is its error', async () => {
+    const { address } = await serving(place, () => NEVER);
+    const second = record(
+      listen<string, string>(address, { codec: lines(), ...place.options }).pipe(serve(() => NEVER)),
+    );
+    expect(await second.end()).toMatchObject({ code: 'EADDRINUSE' });
+  });
+
+  it.each([1, 3])('S6: `concurrent` serves %i at once; the others wait to be accepted', async (concurrent) => {
+    let busiest = 0;
+    const handler: Handler = ({ data }) => {
+      busiest = Math.max(busiest, server.connections.size);
+      return firstValueFrom(data);
+    };
+    const { server, address, outcomes } = await serving(place, handler, { concurrent });
+    const clients = await Promise.all(Array.from({ length: 9 }, () => peerAt(place, address)));
+    await settled();
+    expect(server.connections.size).toBe(concurrent);
+    for (const [number, client] of clients.entries()) {
+      client.write(`${number}\n`);
+      void client.ended.then(() => client.end());
+    }
+    await outcomes.count(9);
+    expect(busiest).toBe(concurrent);
+    for (const [number, client] of clients.entries()) await client.receives(`${number}\n`);
+  });
+});
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to a slow peer on %s', (_name, place) => {
+  it.each([
+    ['an iterable', true],
+    ['a Flow', false],
+  ])('S6: a slow peer holds the source of a handler: %s', async (_kind, isIterable) => {
+    let pulled = 0;
+    const line = 'x'.repeat(999);
+    // eslint-disable-next-line @typescript-eslint/require-await -- an async iterable that is always ready
+    const endless = async function* () {
+      for (;;) {
+        pulled++;
+        yield line;
+      }
+    };
+    const { address, server } = await serving(place, ({ data }) =>
+      isIterable ? endless() : data.pipe(map((text) => (pulled++, text))),
+    );
+    const client = await rawClient(address);
+    client.pause();
+    if (!isIterable) {
+      // As much as the kernel takes: the echo isn't read, so neither is this.
+      let taken = 0;
+      while (taken < 64_000_000 && client.writableLength < 1_000_000) {
+        client.write(`${line}\n`.repeat(100));
+        taken += 100_000;
+        await settled();
+      }
+    }
+    await until(() => [...server.connections].some(({ data }) => data.bufferedBytes > 0));
+    await settled();
+    const before = pulled;
+    const [connection] = server.connections;
+    expect(connection?.data.bufferedBytes).toBeLessThan(65_536 + 200_000);
+    await settled();
+    expect(pulled).toBe(before);
+    client.resume();
+    await until(() => pulled > before + 1_000);
+  });
+
+  it('C11: a reply of 4 MB arrives whole, though the client never stops writing what the handler does not read', async () => {
+    const { address, outcomes } = await serving(place, () =>
+      Array.from({ length: 64 }, (_, part) => String.fromCharCode(65 + (part % 26)).repeat(65_535)),
+    );
+    for (let round = 0; round < 3; round++) {
+      const client = await rawClient(address);
+      const pipelined = setInterval(() => client.write('GET / HTTP/1.1\n'.repeat(1_000)), 0);
+      const reply = await readAll(client);
+      clearInterval(pipelined);
+      client.end();
+      expect(reply.length).toBe(64 * 65_536);
+      await outcomes.count(round + 1);
+    }
+    expect(outcomes.values.map(({ reason }) => reason)).toEqual(Array(3).fill('finished'));
+  });
+});
+
+it('S6: a bad `concurrent` is ERR_OPTION_INVALID, at once', () => {
+  for (const concurrent of [0, -1, 1.5, NaN, Infinity, '2' as unknown as number]) {
+    expect(refusal(() => serve(() => NEVER, { concurrent }))).toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringContaining('concurrent'),
+    });
+  }
+});
+
+it('S6: works on connections that do not come straight from a server', async () => {
+  const server = listen<string, string>(await tcp.address(), { codec: lines() });
+  const welcome = record(
+    new Observable<Connection<string, string>>((subscriber) => server.subscribe(subscriber)).pipe(
+      serve(() => interval(1_000).pipe(map(String))),
+    ),
+  );
+  onTestFinished(() => {
+    welcome.subscription.unsubscribe();
+  });
+  const { port } = (await firstValueFrom(server.listening)) as { port: number };
+  const client = net.connect(port, '127.0.0.1');
+  await until(() => server.connections.size === 1);
+  client.resetAndDestroy();
+  expect(await welcome.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ECONNRESET' } }]);
+});
