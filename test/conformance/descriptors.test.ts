@@ -1,0 +1,186 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { type Address, formatAddress, parseAddress } from 'rxjs-sockets';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Order, State } from '../support/few-descriptors.js';
+import '../support/leaks.js';
+import { type Place, realPlaces } from '../support/places.js';
+
+const program = fileURLToPath(new URL('../support/few-descriptors.ts', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const limit = 64;
+
+/** An echo server in a process that may have 64 descriptors. */
+class Host {
+  private readonly child: ChildProcess;
+  private readonly answers: ((state: State) => void)[] = [];
+  private incidents = 0;
+  private told: () => void = () => undefined;
+
+  private constructor(child: ChildProcess) {
+    this.child = child;
+    child.on('message', (message: { answer?: State }) => {
+      if (message.answer !== undefined) this.answers.shift()?.(message.answer);
+      else this.incidents++;
+      this.told();
+    });
+  }
+
+  static async start(place: Place, isUngated: boolean): Promise<{ host: Host; address: Address }> {
+    const where = formatAddress(parseAddress(await place.address()));
+    const command = ['-c', `ulimit -n ${limit}; exec "$0" "$@"`, process.execPath, program, where];
+    const child = spawn('sh', [...command, ...(isUngated ? ['ungated'] : [])], {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, NODE_OPTIONS: '--import tsx --conditions=rxjs-sockets-source' },
+    });
+    onTestFinished(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    });
+    const host = new Host(child);
+    const { address } = await new Promise<State>((resolve) => host.answers.push(resolve));
+    return { host, address: parseAddress(address) };
+  }
+
+  /** Resolves once `count` incidents were told in all. */
+  async incident(count: number): Promise<void> {
+    while (this.incidents < count) {
+      await new Promise<void>((resolve) => {
+        this.told = resolve;
+      });
+    }
+  }
+
+  tell(order: Order): Promise<State> {
+    return new Promise((resolve, reject) => {
+      this.answers.push(resolve);
+      this.child.send(order, (error) => {
+        if (error !== null) reject(error);
+      });
+    });
+  }
+
+  get alive(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+}
+
+/** Connects, and sends something that is to be echoed. */
+class Caller {
+  readonly echoed: Promise<string>;
+  readonly closed: Promise<void>;
+  isEchoed = false;
+  isClosed = false;
+  private readonly socket: net.Socket;
+
+  constructor(address: Address) {
+    const where =
+      address.transport === 'tcp'
+        ? { port: address.port, host: address.host }
+        : { path: (address as { path: string }).path };
+    const socket = net.connect(where);
+    this.socket = socket;
+    onTestFinished(() => void socket.destroy());
+    socket.on('error', () => undefined);
+    socket.write('hello');
+    this.echoed = new Promise((resolve) => {
+      socket.once('data', (chunk: Buffer) => {
+        this.isEchoed = true;
+        resolve(chunk.toString());
+      });
+    });
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.isClosed = true;
+        resolve();
+      });
+    });
+  }
+
+  leave(): void {
+    this.socket.destroy();
+  }
+}
+
+const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
+  it('S4: tells it, serves those whom it has, and the others once some are free: none is lost', async () => {
+    const { host, address } = await Host.start(place, false);
+    const callers = call(address, 100);
+    await host.incident(1);
+    let state = await host.tell('rest');
+    // It does not spin, and does not tell it over and over.
+    expect(state.busy).toBeLessThan(0.5);
+    expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
+    expect(state.served).toBeGreaterThan(0);
+    expect(state.served).toBeLessThan(limit);
+    const before = state.incidents.length;
+    const began = Date.now();
+    // Each that leaves makes room for one more.
+    const left = new Set(callers);
+    while (left.size > 0) {
+      const served = await Promise.race([...left].map((caller) => caller.echoed.then(() => caller)));
+      left.delete(served);
+      served.leave();
+    }
+    expect(await Promise.all(callers.map(({ echoed }) => echoed))).toEqual(Array(100).fill('hello'));
+    state = await host.tell('state');
+    // Once a second at most.
+    expect(state.incidents.length - before).toBeLessThanOrEqual(1 + (Date.now() - began) / 1_000);
+    expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
+  });
+
+  it('S4: survives that the rest of the process uses all of them up, and serves again once they are free', async () => {
+    const { host, address } = await Host.start(place, false);
+    const [early] = call(address, 1);
+    expect(await early?.echoed).toBe('hello');
+    await host.tell('eat');
+    await host.incident(1);
+    const waiting = call(address, 20);
+    const state = await host.tell('rest');
+    expect(state.incidents).toEqual(['EMFILE']);
+    expect(state.busy).toBeLessThan(0.5);
+    expect(state.served).toBe(1);
+    expect(waiting.filter(({ isEchoed, isClosed }) => isEchoed || isClosed)).toEqual([]);
+    await host.tell('free');
+    expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
+  });
+
+  it('S4: clients that come before it can be noticed are turned away, and the server lives on', async () => {
+    const { host, address } = await Host.start(place, false);
+    const eaten = host.tell('eat');
+    const callers = call(address, 20);
+    await eaten;
+    await host.incident(1);
+    await host.tell('free');
+    // Each was served in the end, or told that it was not.
+    await Promise.all(callers.map(({ echoed, closed }) => Promise.race([echoed, closed])));
+    const [later] = call(address, 1);
+    expect(await later?.echoed).toBe('hello');
+    expect(host.alive).toBe(true);
+  });
+
+  it('S4: survives it where the listener cannot be stopped, and serves again', async () => {
+    const { host, address } = await Host.start(place, true);
+    const callers = call(address, 100);
+    await host.incident(1);
+    await Promise.all(callers.map(({ echoed, closed }) => Promise.race([echoed, closed])));
+    const state = await host.tell('rest');
+    expect(state.busy).toBeLessThan(0.5);
+    expect(state.incidents.every((code) => code === 'EMFILE')).toBe(true);
+    expect(callers.filter(({ isEchoed }) => isEchoed).length).toBeGreaterThan(0);
+    for (const caller of callers) caller.leave();
+    for (let attempt = 0; ; attempt++) {
+      // The server has to notice that they have left.
+      const [later] = call(address, 1);
+      if ((await Promise.race([later?.echoed, later?.closed])) === 'hello') break;
+      expect(attempt).toBeLessThan(1_000);
+    }
+  });
+});
