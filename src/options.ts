@@ -135,10 +135,10 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly tls?: ServerTls;
   /**
-   * Whose PROXY header is believed, of version 1 or 2: `trusted` has IP addresses, CIDR blocks, and the words `'unix'`
-   * and `'memory'` for whoever comes over such a socket. Each connection must then begin with a header, and `remote` is the
-   * client that it names; one from anybody else, or without one, is dropped and told in `incidents` as
-   * `ERR_PROXY_HEADER`. Not in memory; default none: no header is looked for (S2).
+   * Whose PROXY header is believed, of version 1 or 2: `trusted` has IP addresses, CIDR blocks, and the word `'unix'`
+   * for whoever comes over a unix socket. Each connection must then begin with a header, and `remote` is the client that it
+   * names; one from anybody else, or without one, is dropped and told in `incidents` as `ERR_PROXY_HEADER`. Not in memory;
+   * default none: no header is looked for (S2).
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] };
   /**
