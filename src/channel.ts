@@ -3,7 +3,7 @@ import {
   type ObservableInput,
   type Observer,
   type Subscriber,
-  type Subscription,
+  Subscription,
   type TeardownLogic,
 } from 'rxjs';
 import { bytes } from './bytes.js';
@@ -356,14 +356,20 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   /** @internal */
   [paced](flow: Flow<Out>): Subscription {
     // Where the channel itself was what ended, there is nobody to tell.
-    return this.sendFrom(flow).subscribe({
+    // It may end within its own construction.
+    let sending: Sending<Out> | undefined = undefined;
+    const passing = new Subscription(() => sending?.unsubscribe());
+    sending = new Sending(this, () => this.port.outbound, flow, {
       complete: () => {
         this.complete();
+        passing.unsubscribe();
       },
       error: (reason: unknown) => {
         if (!this.closed) this.error(reason);
+        passing.unsubscribe();
       },
     });
+    return passing;
   }
 
   /** @internal */

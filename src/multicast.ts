@@ -87,7 +87,8 @@ export class Multicast<T> {
       notify(subscriber, this.outcome);
       return undefined;
     }
-    this.subscribers = [...this.subscribers, subscriber];
+    // Unlike a spread, this leaves no room for more in it: most have one.
+    this.subscribers = this.subscribers.concat(subscriber);
     if (this.subscribers.length === 1) {
       this.source.started();
       // Not within this call: whoever subscribes next in the same turn gets the same values (F4).

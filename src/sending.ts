@@ -1,16 +1,9 @@
-import {
-  type ObservableInput,
-  type Observer,
-  Subject,
-  type Subscriber,
-  type Subscription,
-  takeUntil,
-  type Unsubscribable,
-} from 'rxjs';
+import { type ObservableInput, type Observer, Subject, type Subscription, takeUntil, type Unsubscribable } from 'rxjs';
 import type { Channel } from './channel.js';
 import { Flow } from './flow.js';
 import type { Grip } from './hold.js';
 import { closedError, type Outbound } from './io/outbound.js';
+import type { Watcher, Watermark } from './io/watermark.js';
 import { pacedFrom } from './pulled-flow.js';
 
 /**
@@ -18,26 +11,30 @@ import { pacedFrom } from './pulled-flow.js';
  */
 export const give: unique symbol = Symbol('rxjs-sockets.give');
 
+/** Told how a Sending ends, unless it is unsubscribed from. */
+export type SendingListener = Pick<Observer<never>, 'complete' | 'error'>;
+
 /** One `sendFrom` under way: the source is held, or not pulled, while the channel is not writable (C5). */
-export class Sending<T> implements Observer<T>, Unsubscribable {
+export class Sending<T> implements Observer<T>, Unsubscribable, Watcher {
   private readonly channel: Channel<any, T>;
   private readonly outbound: () => Outbound;
-  private readonly subscriber: Subscriber<never>;
+  private readonly listener: SendingListener;
   private readonly grip: Grip | undefined;
-  private readonly watch: Subscription | undefined;
   private readonly feed: Subscription | undefined;
-  private readonly end = new Subject<void>();
+  /** Stops what gives values without end within the call of `subscribe`; only a plain Observable does. */
+  private end: Subject<void> | undefined;
+  private watermark: Watermark | undefined;
   private state: 'sending' | 'flushing' | 'stopped' = 'sending';
 
   constructor(
     channel: Channel<any, T>,
     outbound: () => Outbound,
     source: ObservableInput<T>,
-    subscriber: Subscriber<never>,
+    listener: SendingListener,
   ) {
     this.channel = channel;
     this.outbound = outbound;
-    this.subscriber = subscriber;
+    this.listener = listener;
     if (outbound().closed) {
       this.fail(closedError(outbound()));
       return;
@@ -47,10 +44,10 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
       // It is held until the channel is known to be writable: nothing comes before `feed` is there to be stopped.
       this.grip = values.hold() as Grip;
       this.feed = values.subscribe(this);
-      this.watch = this.watchChannel();
+      this.watchChannel();
     } else {
-      this.watch = this.watchChannel();
-      // What gives values without end within the call of `subscribe` can be stopped from within them by `end` alone.
+      this.end = new Subject<void>();
+      this.watchChannel();
       this.feed = values.pipe(takeUntil(this.end)).subscribe(this);
     }
     if (this.stopped) this.unsubscribe();
@@ -70,7 +67,8 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
     this.state = 'flushing';
     this.outbound().whenFlushed(
       () => {
-        this.subscriber.complete();
+        if (this.stopped) return;
+        this.listener.complete();
         this.unsubscribe();
       },
       (error) => {
@@ -81,25 +79,25 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
 
   unsubscribe(): void {
     this.state = 'stopped';
-    this.end.next();
-    this.watch?.unsubscribe();
+    this.end?.next();
+    this.watermark?.unwatch(this);
     this.feed?.unsubscribe();
     this.grip?.release();
   }
 
-  private watchChannel(): Subscription {
-    return this.channel.writable.subscribe({
-      next: (writable) => {
-        if (writable) this.grip?.release();
-        else this.grip?.take();
-      },
-      error: (error: unknown) => {
-        this.fail(error);
-      },
-      complete: () => {
-        if (this.state === 'sending') this.fail(closedError(this.outbound()));
-      },
-    });
+  changed(writable: boolean): void {
+    if (this.stopped) return;
+    if (writable) this.grip?.release();
+    else this.grip?.take();
+  }
+
+  closed(): void {
+    if (this.state === 'sending') this.fail(closedError(this.outbound()));
+  }
+
+  private watchChannel(): void {
+    this.watermark = this.outbound().watermark;
+    this.watermark.watch(this);
   }
 
   private get stopped(): boolean {
@@ -108,7 +106,7 @@ export class Sending<T> implements Observer<T>, Unsubscribable {
 
   private fail(reason: unknown): void {
     if (this.stopped) return;
-    this.subscriber.error(reason);
+    this.listener.error(reason);
     this.unsubscribe();
   }
 }

@@ -19,12 +19,16 @@ export interface OutboundOwner {
   overflowed(error: SocketError): void;
   /** The transport has taken bytes. */
   progressed?(): void;
+  /** The FIN was handed over. */
+  finishedSending?(): void;
 }
 
 /** What has values for several connections, and gives them to each before anything else is sent on it. */
 export interface Publisher extends Flushable {
   /** Gives `outbound` what it lacks. */
   settle(outbound: Outbound): void;
+  /** How many bytes that is. */
+  lacking(outbound: Outbound): number;
 }
 
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
@@ -70,10 +74,6 @@ export class Outbound implements Flushable {
   private senders = new Waiters();
   private flushers = new Waiters();
   private resting = false;
-  private readonly onRested = (): void => {
-    this.resting = false;
-    this.wakeUp();
-  };
 
   constructor(
     limits: OutboundLimits,
@@ -87,7 +87,8 @@ export class Outbound implements Flushable {
 
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
-    return this.buffer.size + this.partsSize + this.unsent;
+    const lacking = this.awaited === undefined ? 0 : this.awaited.lacking(this);
+    return this.buffer.size + this.partsSize + this.unsent + lacking;
   }
 
   /** How many bytes the transport has taken, those of the write under way among them. */
@@ -244,7 +245,10 @@ export class Outbound implements Flushable {
     if (this.watermark.writable && this.senders.size + this.flushers.size === 0) return;
     // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
     this.resting = true;
-    this.socket.turn.rest(this.onRested);
+    this.socket.turn.rest(() => {
+      this.resting = false;
+      this.wakeUp();
+    });
   }
 
   /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
@@ -259,6 +263,7 @@ export class Outbound implements Flushable {
     if (this.state === 'ending' && this.writing === 0) {
       this.state = 'ended';
       socket.end();
+      this.owner.finishedSending?.();
     }
   }
 

@@ -1,4 +1,14 @@
-import { distinctUntilChanged, map, type Observable, ReplaySubject } from 'rxjs';
+import { distinctUntilChanged, Observable } from 'rxjs';
+
+/** Who is told whether more may be sent. */
+export interface Watcher {
+  /** It has changed, or may have. */
+  changed(writable: boolean): void;
+  /** Nothing more can be sent. */
+  closed(): void;
+}
+
+const nobody: readonly Watcher[] = [];
 
 /**
  * Whether more may be sent: not over the mark, and again at or under half of it, so that it does not flicker.
@@ -8,8 +18,7 @@ export class Watermark {
   private readonly low: number;
   private state = true;
   private closed = false;
-  private subject: ReplaySubject<boolean> | undefined;
-  private observable: Observable<boolean> | undefined;
+  private watchers: readonly Watcher[] = nobody;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
@@ -28,34 +37,52 @@ export class Watermark {
 
   /** The current value, then each change; completes when nothing more can be sent. */
   get changes(): Observable<boolean> {
-    if (this.observable === undefined) {
-      // Unlike a BehaviorSubject it gives the last value after completion, too.
-      this.subject = new ReplaySubject(1);
-      this.subject.next(this.state);
-      if (this.closed) this.subject.complete();
-      // Who is told that it is writable may fill it at once: the next one must not be told what is no longer true.
-      this.observable = this.subject.pipe(
-        map(() => this.state),
-        distinctUntilChanged(),
-      );
-    }
-    return this.observable;
+    return new Observable<boolean>((subscriber) => {
+      const watcher = {
+        changed: (writable: boolean) => subscriber.next(writable),
+        closed: () => subscriber.complete(),
+      };
+      this.watch(watcher);
+      return () => {
+        this.unwatch(watcher);
+      };
+    }).pipe(distinctUntilChanged());
+  }
+
+  /** Tells `watcher` the current value at once. */
+  watch(watcher: Watcher): void {
+    if (!this.closed) this.watchers = this.watchers.concat(watcher);
+    watcher.changed(this.state);
+    if (this.closed) watcher.closed();
+  }
+
+  unwatch(watcher: Watcher): void {
+    const left = this.watchers.filter((other) => other !== watcher);
+    this.watchers = left.length === 0 ? nobody : left;
   }
 
   /** Tells how many bytes wait now. */
   update(level: number): void {
     if (this.closed || (this.state ? level <= this.high : level > this.low)) return;
     this.state = !this.state;
-    this.subject?.next(this.state);
+    this.tell();
   }
 
   /** Nothing more can be sent. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    const changed = this.state;
-    this.state = false;
-    if (changed) this.subject?.next(false);
-    this.subject?.complete();
+    const { watchers } = this;
+    this.watchers = nobody;
+    if (this.state) {
+      this.state = false;
+      for (const watcher of watchers) watcher.changed(false);
+    }
+    for (const watcher of watchers) watcher.closed();
+  }
+
+  private tell(): void {
+    // Who is told that it is writable may fill it at once: the next one must not be told what is no longer true.
+    for (const watcher of this.watchers) watcher.changed(this.state);
   }
 }
