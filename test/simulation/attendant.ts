@@ -12,6 +12,7 @@ import {
   timer,
 } from 'rxjs';
 import { type Closed, type Connection, type Flow, formatAddress } from 'rxjs-sockets';
+import { Delay } from './delay.js';
 import type { Host } from './host.js';
 import { decodeMessage, type Draft, type Message, shownMessage } from './message.js';
 import { Outgoing } from './outgoing.js';
@@ -52,6 +53,8 @@ export class Attendant {
   private closing = false;
   /** Whether its handler has completed. */
   private finishing = false;
+  private readonly idling = new Delay();
+  private readonly unfinished = new Delay();
 
   constructor(world: World, host: Host, number: number, connection: Connection<Buffer, Out>) {
     this.world = world;
@@ -79,6 +82,7 @@ export class Attendant {
     connection.data.writable.subscribe({
       next: (writable) => {
         this.writable = writable;
+        this.idling.begin();
       },
       error: (error: unknown) => {
         this.wrong('C5', `writable failed: ${String(error)}`);
@@ -172,10 +176,14 @@ export class Attendant {
     if (bufferedBytes > most) this.wrong('C4', `buffers ${bufferedBytes} bytes, of ${most} at most`);
     // Of a write under way one learns only that all of it was taken, so it may be writable later than it could.
     const mark = Math.min(host.highWaterMark, host.maxBuffered);
-    if (this.writable ? data.closed || bufferedBytes > mark : !data.closed && bufferedBytes === 0) {
-      this.wrong('C5', `is${this.writable ? '' : ' not'} writable with ${bufferedBytes} bytes, closed: ${data.closed}`);
+    if (this.writable && (data.closed || bufferedBytes > mark)) {
+      this.wrong('C5', `is writable with ${bufferedBytes} bytes, closed: ${data.closed}`);
     }
-    if (this.finishing && bufferedBytes === 0 && !data.closed) this.wrong('S6', 'was not completed with its handler');
+    if (this.idling.lasts(!this.writable && !data.closed && bufferedBytes === 0))
+      this.wrong('C5', 'is not writable with 0 bytes');
+    if (this.unfinished.lasts(this.finishing && bufferedBytes === 0 && !data.closed)) {
+      this.wrong('S6', 'was not completed with its handler');
+    }
     if (this.reading === undefined || this.closing || data.closed) return;
     const waiting = connection.stats.bytesRead - this.consumed;
     const bound = 2 * 65_536 + world.largestSent;

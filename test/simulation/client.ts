@@ -147,7 +147,11 @@ export class Client implements Actor {
     if (!this.begun) this.begin();
     if (gentle ? !this.world.host.endsFirst : dice.chance(0.5)) this.client.data.complete();
     if (gentle) {
-      this.world.after(5_000, () => this.leave());
+      this.world.after(5_000, () => {
+        this.leave();
+        // With `halfOpen`, the end of the reading has left the sending side open (C7).
+        this.client.data.complete();
+      });
       return;
     }
     if (dice.chance(0.2)) this.client.data.error(new Error('the end'));
@@ -166,6 +170,8 @@ export class Client implements Actor {
   private begin(): void {
     if (this.active) return;
     this.active = true;
+    // With `halfOpen`, what was sent after the end of the reading belongs to the connection before (C7).
+    if (this.begun) this.outgoing = this.newOutgoing();
     this.begun = true;
     const { dice } = this.world;
     this.world.findings.note(() => `${this.name} begins`);
@@ -221,7 +227,6 @@ export class Client implements Actor {
   private over(): void {
     if (!this.active) return;
     this.active = false;
-    this.outgoing = this.newOutgoing();
     const { dice, calmed } = this.world;
     if (!calmed.value && dice.chance(0.7)) this.world.disturb(dice.magnitude(1, 2_000), () => this.begin());
   }

@@ -27,16 +27,16 @@ export class Outgoing {
 
   /** A message of its own, which gets its number when it is encoded. */
   draft(padding: number): Draft {
-    const { lossy, waiting } = this;
+    const { kind, lossy, waiting } = this;
     let number = -1;
     return {
       make: () => {
         number = this.nextNumber();
-        this.expect(this.kind, number, padding + 13);
-        return encodeMessage(this.kind, this.source, number, padding);
+        this.expect(kind, number, padding + 13);
+        return encodeMessage(kind, this.source, number, padding);
       },
       get waits() {
-        return !lossy && waiting.some((other) => other.number === number);
+        return !lossy && waiting.some((other) => other.kind === kind && other.number === number);
       },
     };
   }

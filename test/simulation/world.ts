@@ -2,6 +2,7 @@ import { config } from 'rxjs';
 import { type SocketError, type Transport } from 'rxjs-sockets';
 import { type Faulty, faulty, type Faults, memoryTransport } from 'rxjs-sockets/testing';
 import { Client } from './client.js';
+import { Delay } from './delay.js';
 import { Dice } from './dice.js';
 import { Findings } from './findings.js';
 import { Host } from './host.js';
@@ -60,6 +61,7 @@ export class World {
   private readonly actors: Actor[] = [];
   private own = 0;
   private stopped = false;
+  private readonly lingering = new Delay();
   private readonly promises = new Set<string>();
 
   constructor(seed: number, time: VirtualTime, findings: Findings) {
@@ -137,7 +139,8 @@ export class World {
     for (const actor of this.actors) actor.check();
     // Whatever has ended has taken its timers with it.
     const isOver = this.stopped && this.ends.open.size === 0 && this.promises.size === 0 && this.host.isGone;
-    if (isOver && this.time.pending > this.own && this.clients.every((client) => client.isGone)) {
+    const left = isOver && this.time.pending > this.own && this.clients.every((client) => client.isGone);
+    if (this.lingering.lasts(left)) {
       this.findings.wrong('rest', `${this.time.pending - this.own} timers are left when all else is gone`);
     }
   }
