@@ -1,14 +1,13 @@
-import { AsyncSubject, asyncScheduler, ignoreElements, lastValueFrom, type Observable, of } from 'rxjs';
+import { AsyncSubject, ignoreElements, lastValueFrom, type Observable, of } from 'rxjs';
 import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
 import type { Closed, Connection, ConnectionStats } from './connection.js';
-import { SocketError, type SocketErrorCode } from './errors.js';
+import { SocketError } from './errors.js';
 import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
-import { Silence } from './io/silence.js';
-import { Timer } from './io/timer.js';
 import type { ConnectionSettings } from './options.js';
+import { Timeouts } from './timeouts.js';
 import type { TlsInfo } from './transport/tls.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
 
@@ -40,15 +39,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;
   private readonly opened: number = Date.now();
-  private readonly idle: Silence | undefined;
+  private readonly timeouts: Timeouts;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly keeper: ConnectionKeeper<In, Out>;
-  private peerFinished: Silence | undefined;
-  private claim: Timer | undefined;
-  private forced: Timer | undefined;
-  /** When it is forced to close. */
-  private forcedBy = Infinity;
   private finishes = false;
   private closing: Promise<void> | undefined;
   private cut: Cut | undefined;
@@ -68,10 +62,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound = new Inbound(socket);
     this.outbound = outbound ?? new Outbound(settings, this);
     this.outbound.owner = this;
-    if (settings.idleTimeout > 0) {
-      const message = `nothing was received or written for ${settings.idleTimeout} ms`;
-      this.idle = this.silence(settings.idleTimeout, 'ERR_TIMEOUT_IDLE', message);
-    }
+    this.timeouts = new Timeouts(settings, this);
   }
 
   get local(): Address {
@@ -110,8 +101,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   open(): void {
     this.socket.open(this);
     this.outbound.attach(this.socket);
-    this.idle?.start();
-    this.awaitClaim(this.settings.claimTimeout);
+    this.timeouts.start();
   }
 
   close(): Promise<void> {
@@ -121,7 +111,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   /** As `close`, forced after `limit` ms; 0 means never. */
   closeWithin(limit: number): Promise<void> {
     this.closing ??= this.startClosing();
-    this.forceWithin(limit);
+    if (this.cut === undefined && this.outcome === undefined) this.timeouts.forceWithin(limit);
     return this.closing;
   }
 
@@ -142,8 +132,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   observed(channel: Reader): void {
-    this.claim?.unsubscribe();
-    this.claim = undefined;
+    this.timeouts.claimed();
     this.inbound.attach(channel);
   }
 
@@ -158,6 +147,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.detach(channel);
     this.closeUnread();
     this.endWithPeer();
+    if (this.outcome === undefined) this.timeouts.awaitClaim();
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
@@ -189,12 +179,15 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   progressed(): void {
-    this.idle?.interrupt();
-    this.peerFinished?.interrupt();
+    this.timeouts.written();
+  }
+
+  finishedSending(): void {
+    this.timeouts.awaitClaim();
   }
 
   received(chunk: Buffer): void {
-    this.idle?.interrupt();
+    this.timeouts.received();
     this.inbound.data(chunk);
   }
 
@@ -205,11 +198,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.finish(failure ?? 'fin');
     if (failure !== undefined) this.fail(failure);
     else if (unread) this.endWithPeer();
-    if (this.outbound.ended || this.outcome !== undefined) return;
-    const { halfOpenTimeout } = this.settings;
-    const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
-    this.peerFinished = this.silence(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message);
-    this.peerFinished.start();
+    if (!this.outbound.ended && this.outcome === undefined) this.timeouts.awaitEnd();
   }
 
   taken(): void {
@@ -218,7 +207,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   gone(error: SocketError | undefined): void {
     if (this.outcome !== undefined) return;
-    this.stopTimers();
+    this.timeouts.stop();
     const inOrder = this.inbound.end === 'fin' && this.outbound.ended && this.outbound.error === undefined;
     if (this.cut === undefined && (error !== undefined || !inOrder)) {
       this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
@@ -234,7 +223,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private cutOff(reason: Cut['reason'], error: SocketError): void {
     if (this.cut !== undefined || this.outcome !== undefined) return;
     this.cut = { reason, error };
-    this.stopTimers();
+    this.timeouts.stop();
     this.keeper.finishing(this, error);
     this.outbound.fail(error);
     this.socket.reset();
@@ -258,47 +247,9 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private startClosing(): Promise<void> {
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
-    this.claim?.unsubscribe();
+    this.timeouts.claimed();
     this.finishSending();
     this.inbound.linger();
     return gone;
-  }
-
-  /** The shortest limit holds: a server's shutdown may hurry what was closing at leisure (S7). */
-  private forceWithin(limit: number): void {
-    const due = asyncScheduler.now() + limit;
-    if (limit === 0 || due >= this.forcedBy || this.cut !== undefined || this.outcome !== undefined) return;
-    this.forced?.unsubscribe();
-    this.forcedBy = due;
-    this.forced = new Timer(limit, () => {
-      this.fail(new SocketError('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`));
-    });
-  }
-
-  /** Gives it up where nobody has read for `time` ms since it was emitted; one that is sent something may end later. */
-  private awaitClaim(time: number): void {
-    if (time === 0 || this.inbound.claimed) return;
-    this.claim = new Timer(time, () => {
-      if (this.inbound.claimed) return;
-      if (this.outbound.closed) void this.close();
-      else if (this.outbound.written + this.outbound.bufferedBytes > 0) this.awaitClaim(time);
-      else this.fail(new SocketError('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${time} ms`));
-    });
-  }
-
-  /** Fails the connection after `limit` ms without anything of what interrupts it, or written. */
-  private silence(limit: number, code: SocketErrorCode, message: string): Silence {
-    return new Silence(
-      limit,
-      () => this.fail(new SocketError(code, message)),
-      () => this.outbound.written,
-    );
-  }
-
-  private stopTimers(): void {
-    this.idle?.stop();
-    this.peerFinished?.stop();
-    this.claim?.unsubscribe();
-    this.forced?.unsubscribe();
   }
 }

@@ -18,7 +18,7 @@ const layers: readonly (readonly string[])[] = [
   ['server', 'client'],
   ['acceptor', 'session', 'broadcast', 'operators/serve'],
   ['succession', 'attempt', 'redial', 'backoff', 'client-state'],
-  ['socket-connection'],
+  ['socket-connection', 'timeouts'],
   // what is derived from channels and Flows
   ['operators/*'],
   ['channel', 'connection', 'sending'],

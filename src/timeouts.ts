@@ -1,0 +1,114 @@
+import { asyncScheduler } from 'rxjs';
+import { SocketError, type SocketErrorCode } from './errors.js';
+import type { Inbound } from './io/inbound.js';
+import type { Outbound } from './io/outbound.js';
+import { Silence } from './io/silence.js';
+import { Timer } from './io/timer.js';
+import type { ConnectionSettings } from './options.js';
+
+/** The connection that the timers are for. */
+interface Timed {
+  readonly inbound: Inbound;
+  readonly outbound: Outbound;
+  fail(error: SocketError): void;
+  close(): Promise<void>;
+}
+
+/** What bounds each wait of one connection; 0 ms is no bound. */
+export class Timeouts {
+  private readonly settings: ConnectionSettings<any, any>;
+  private readonly connection: Timed;
+  private idle: Silence | undefined;
+  private peerFinished: Silence | undefined;
+  private claim: Timer | undefined;
+  private forced: Timer | undefined;
+  /** When it is forced to close. */
+  private forcedBy = Infinity;
+
+  constructor(settings: ConnectionSettings<any, any>, connection: Timed) {
+    this.settings = settings;
+    this.connection = connection;
+  }
+
+  /** The connection is open. */
+  start(): void {
+    const { idleTimeout } = this.settings;
+    if (idleTimeout > 0) {
+      const message = `nothing was received or written for ${idleTimeout} ms`;
+      this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message);
+    }
+    this.awaitClaim();
+  }
+
+  received(): void {
+    this.idle?.interrupt();
+  }
+
+  written(): void {
+    this.idle?.interrupt();
+    this.peerFinished?.interrupt();
+  }
+
+  /** The peer has finished, and the sending side goes on. */
+  awaitEnd(): void {
+    const { halfOpenTimeout } = this.settings;
+    const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
+    this.peerFinished = this.silence(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message);
+  }
+
+  /** Somebody reads, or it is being closed. */
+  claimed(): void {
+    this.claim?.unsubscribe();
+    this.claim = undefined;
+  }
+
+  /** Gives it up where nobody reads for so long: one that was never used, or whose sending side has ended (C22). */
+  awaitClaim(): void {
+    const { inbound, outbound } = this.connection;
+    const { claimTimeout: limit } = this.settings;
+    if (limit === 0 || this.claim !== undefined || !inbound.unread || (this.isUsed && !outbound.ended)) return;
+    this.claim = new Timer(limit, () => {
+      this.claim = undefined;
+      if (outbound.closed) void this.connection.close();
+      else if (!this.isUsed) this.expire('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${limit} ms`);
+    });
+  }
+
+  /** The shortest limit holds: a server's shutdown may hurry what was closing at leisure (S7). */
+  forceWithin(limit: number): void {
+    const due = asyncScheduler.now() + limit;
+    if (limit === 0 || due >= this.forcedBy) return;
+    this.forced?.unsubscribe();
+    this.forcedBy = due;
+    this.forced = new Timer(limit, () => {
+      this.expire('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`);
+    });
+  }
+
+  stop(): void {
+    this.idle?.stop();
+    this.peerFinished?.stop();
+    this.claim?.unsubscribe();
+    this.forced?.unsubscribe();
+  }
+
+  private get isUsed(): boolean {
+    const { inbound, outbound } = this.connection;
+    return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;
+  }
+
+  private silence(limit: number, code: SocketErrorCode, message: string): Silence {
+    const { outbound } = this.connection;
+    const silence = new Silence(
+      limit,
+      () => this.expire(code, message),
+      () => outbound.written,
+    );
+    silence.start();
+    return silence;
+  }
+
+  private expire(code: SocketErrorCode, message: string): void {
+    this.connection.fail(new SocketError(code, message));
+  }
+}
