@@ -122,7 +122,9 @@ class Entrance {
     try {
       header = parseProxyHeader(this.queue);
     } catch (cause) {
-      this.refuse(cause instanceof SocketError ? cause : this.headerError(String(cause)));
+      const { code, message } = cause instanceof SocketError ? cause : this.headerError(String(cause));
+      // The header was read without knowing from whom it comes.
+      this.refuse(new SocketError(code, message, { address: this.remote, cause }));
       return;
     }
     if (header === undefined) return;

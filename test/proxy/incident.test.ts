@@ -1,0 +1,20 @@
+import '../support/leaks.js';
+import { firstValueFrom } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { rawClient, realPlaces, serverAt } from '../support/places.js';
+
+describe.each(realPlaces)('a PROXY header that is refused over $name', (place) => {
+  it.each([
+    ['one that is wrong', ['127.0.0.1', 'unix'], 'GET / HTTP/1.1\r\n'],
+    ['one of a stranger', ['192.0.2.1'], 'PROXY UNKNOWN\r\n'],
+  ])('S4: %s is told with the address of the peer that has sent it', async (_, trusted, sent) => {
+    const { server, address } = await serverAt(place, () => undefined, { proxyProtocol: { trusted } });
+    const incident = firstValueFrom(server.incidents);
+    const peer = await rawClient(address);
+    const { localPort } = peer;
+    peer.write(sent);
+    const own =
+      place.name === 'tcp' ? { transport: 'tcp', host: '127.0.0.1', port: localPort } : { transport: 'unix', path: '' };
+    expect(await incident).toMatchObject({ code: 'ERR_PROXY_HEADER', address: own });
+  });
+});
