@@ -147,7 +147,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.detach(channel);
     this.closeUnread();
     this.endWithPeer();
-    if (this.outcome === undefined) this.timeouts.awaitClaim();
+    if (this.cut === undefined && this.outcome === undefined) this.timeouts.awaitClaim();
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
