@@ -85,7 +85,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     settle: (outbound) => {
       this.settle(outbound);
     },
-    lacking: (outbound) => this.lacking(outbound),
   };
 
   /**
@@ -307,15 +306,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     if (rest.length === 0) return;
     member.given += rest.length;
     publish(outbound, rest.length === 1 ? (rest[0] as Uint8Array) : Buffer.concat(rest), rest);
-  }
-
-  /** How many bytes a member lacks. */
-  private lacking(outbound: Outbound): number {
-    const member = this.members.get(outbound);
-    const given = member === undefined ? 0 : member.given - this.before;
-    if (member === undefined || given === this.values.length) return 0;
-    if (given === 0) return this.waiting;
-    return this.values.slice(given).reduce((sum, value) => sum + value.length, 0);
   }
 
   private leave(outbound: Outbound): void {

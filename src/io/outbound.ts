@@ -27,8 +27,6 @@ export interface OutboundOwner {
 export interface Publisher extends Flushable {
   /** Gives `outbound` what it lacks. */
   settle(outbound: Outbound): void;
-  /** How many bytes that is. */
-  lacking(outbound: Outbound): number;
 }
 
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
@@ -87,8 +85,13 @@ export class Outbound implements Flushable {
 
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
-    const lacking = this.awaited === undefined ? 0 : this.awaited.lacking(this);
-    return this.buffer.size + this.partsSize + this.unsent + lacking;
+    if (this.awaited !== undefined) this.settleAwaited();
+    return this.level;
+  }
+
+  /** As `bufferedBytes`, without what was published and not yet given to this connection. */
+  private get level(): number {
+    return this.buffer.size + this.partsSize + this.unsent;
   }
 
   /** How many bytes the transport has taken, those of the write under way among them. */
@@ -155,7 +158,7 @@ export class Outbound implements Flushable {
 
   /** How many more bytes may wait before the policy acts. */
   get room(): number {
-    return this.limits.maxBuffered - this.bufferedBytes;
+    return this.limits.maxBuffered - this.level;
   }
 
   /** Whose turns its writes belong to. */
@@ -314,13 +317,13 @@ export class Outbound implements Flushable {
   private fits(paced: boolean): boolean {
     const { maxBuffered, overflow } = this.limits;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    if (this.bufferedBytes > maxBuffered && this.socket !== undefined && this.writing === 0) {
-      this.watermark.update(this.bufferedBytes);
+    if (this.level > maxBuffered && this.socket !== undefined && this.writing === 0) {
+      this.watermark.update(this.level);
       this.flush();
       return true;
     }
     const taken = paced && this.watermark.writable;
-    if (this.bufferedBytes > maxBuffered && !taken && this.buffer.sizeAtMark + this.partsSize + this.unsent > 0) {
+    if (this.level > maxBuffered && !taken && this.buffer.sizeAtMark + this.partsSize + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else
@@ -329,7 +332,7 @@ export class Outbound implements Flushable {
         );
       return false;
     }
-    this.watermark.update(this.bufferedBytes);
+    this.watermark.update(this.level);
     return true;
   }
 
@@ -340,7 +343,7 @@ export class Outbound implements Flushable {
   }
 
   private wakeUp(): void {
-    this.watermark.update(this.bufferedBytes);
+    this.watermark.update(this.level);
     // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
     if (this.closed) this.senders.wake(this.written);
     else if (this.watermark.writable) this.senders.wake(Infinity);
