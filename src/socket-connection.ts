@@ -147,7 +147,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound.detach(channel);
     this.closeUnread();
     this.endWithPeer();
-    if (this.cut === undefined && this.outcome === undefined) this.timeouts.awaitClaim();
+    this.awaitClaim();
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
@@ -183,7 +183,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   finishedSending(): void {
-    this.timeouts.awaitClaim();
+    this.awaitClaim();
   }
 
   received(chunk: Buffer): void {
@@ -235,6 +235,11 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
   }
 
+  /** One that is ending has other limits. */
+  private awaitClaim(): void {
+    if (this.cut === undefined && this.outcome === undefined && this.closing === undefined) this.timeouts.awaitClaim();
+  }
+
   private closeUnread(): void {
     if (this.finishes && this.inbound.unread) void this.close();
   }
@@ -247,8 +252,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private startClosing(): Promise<void> {
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
-    this.timeouts.claimed();
     this.finishSending();
+    this.timeouts.claimed();
     this.inbound.linger();
     return gone;
   }
