@@ -6,6 +6,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { broadcast } from './tour/broadcast.js';
 import { Checks } from './tour/checks.js';
 import { restart } from './tour/restart.js';
 import { Screen } from './tour/screen.js';
@@ -21,6 +22,7 @@ try {
   await twoTransports(screen, checks, folder);
   await slowConsumer(screen, checks);
   await restart(screen, checks, folder);
+  await broadcast(screen, checks, folder);
 } finally {
   await rm(folder, { recursive: true });
 }

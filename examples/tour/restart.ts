@@ -1,6 +1,14 @@
 import { join } from 'node:path';
-import { EMPTY, lastValueFrom, map, type Observable, repeat, retry, switchMap, takeWhile, tap } from 'rxjs';
-import { type AddressInput, connect, type Connection, type ConnectionState, listen, type Server } from 'rxjs-sockets';
+import { filter, lastValueFrom, map, type Observable, takeWhile, tap } from 'rxjs';
+import {
+  type AddressInput,
+  backoff,
+  type Channel,
+  connect,
+  type ConnectionState,
+  listen,
+  type Server,
+} from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { type Checks, number } from './checks.js';
 import type { Screen } from './screen.js';
@@ -16,18 +24,6 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   let refused = 0;
   const conversation = new Conversation();
 
-  // #region again
-  const client = connect(address, { codec: lines() });
-  const answers = client.pipe(
-    tap((state) => {
-      follow(state);
-    }),
-    switchMap((state) => (state.status === 'connected' ? conversation.over(state.connection) : EMPTY)),
-    retry({ delay: 200 }), // the connection failed, or there was none
-    repeat({ delay: 200 }), // the server has closed it in order
-  );
-  // #endregion
-
   const follow = (state: ConnectionState<string, string>): void => {
     screen.line(`  ${describe(state)}`);
     if (state.status !== 'disconnected' || state.error === undefined || ++refused !== 3) return;
@@ -40,41 +36,52 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
     screen.line(`  ${number(count)} answers; the server stops`);
     void server.shutdown();
   };
+
+  // #region again
+  const client = connect(address, { codec: lines(), reconnect: backoff({ initial: 200, max: 800 }) });
+  client.subscribe((state) => {
+    follow(state);
+    if (state.status === 'connected') conversation.ask(client.data); // the connection before may have left it unanswered
+  });
+  // #endregion
+
   await lastValueFrom(
-    answers.pipe(
+    conversation.over(client.data).pipe(
       tap(stopHalfway),
       takeWhile((count) => count < wanted),
     ),
   );
+  const ended = lastValueFrom(client);
+  client.data.complete();
   await server.shutdown();
+  await ended;
 
-  const { asked, answered, inOrder } = conversation;
+  const { asked, answered } = conversation;
   screen.line(`  ${number(answered)} answers`);
   checks.sent += answered;
-  checks.inOrder += inOrder;
+  checks.inOrder += answered;
   checks.that(
-    `${number(inOrder)} answers came in order across a restart; ${number(asked - answered)} had to be asked for again`,
-    inOrder === wanted && refused >= 3,
+    `${number(answered)} answers came in order across a restart; ${number(asked - answered)} had to be asked for again`,
+    answered === wanted && refused >= 3,
   );
 }
 
-/** One question after the other: the first over a connection is the one that the connection before left unanswered. */
+/** One question after the other, on a channel that lives on from connection to connection. */
 class Conversation {
   asked = 0;
   answered = 0;
-  inOrder = 0;
 
-  /** Gives how many answers there are, after each. */
-  over({ data }: Connection<string, string>): Observable<number> {
-    const ask = (): void => {
-      this.asked++;
-      data.next(`question ${this.answered}`);
-    };
-    ask();
+  ask(data: Channel<string>): void {
+    this.asked++;
+    data.next(`question ${this.answered}`);
+  }
+
+  /** Gives how many answers there are, after each. A question that was asked again may be answered twice. */
+  over(data: Channel<string>): Observable<number> {
     return data.pipe(
-      map((answer) => {
-        if (answer === `question ${this.answered++}`) this.inOrder++;
-        if (this.answered < wanted) ask();
+      filter((answer) => answer === `question ${this.answered}`),
+      map(() => {
+        if (++this.answered < wanted) this.ask(data);
         return this.answered;
       }),
     );
@@ -88,6 +95,7 @@ function startServer(address: AddressInput): Server<string, string> {
 }
 
 function describe(state: ConnectionState<string, string>): string {
+  if (state.status === 'waiting') return `${state.status} ${Math.round(state.delay)} ms`;
   if (state.status !== 'disconnected' || state.error === undefined) return state.status;
   return `${state.status}: ${state.error.code}`;
 }
