@@ -8,8 +8,8 @@ interface Block {
   readonly bits: number;
 }
 
-/** Every peer of such a transport, which has no address to tell one from another. */
-const transports = ['unix', 'memory'];
+/** Every peer of such a transport, which has no address to tell one from another; `unix:` is how that is written. */
+const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
 /**
  * Checks the option `proxyProtocol.trusted` and makes what tells whose PROXY header is believed.
@@ -30,8 +30,8 @@ export function trustedPeers(list: readonly string[]): (peer: Address) => boolea
   for (const entry of list as readonly unknown[]) {
     const block = typeof entry === 'string' ? blockOf(entry) : undefined;
     if (block !== undefined) blocks.push(block);
-    else if (typeof entry === 'string' && transports.includes(entry)) words.add(entry);
-    else throw invalid('made of IP addresses, CIDR blocks, unix and memory', entry);
+    else if (typeof entry === 'string' && isWord(entry)) words.add(entry.replace(':', ''));
+    else throw invalid('made of IP addresses, CIDR blocks and the word unix', entry);
   }
   return (peer) => {
     if (peer.transport !== 'tcp') return words.has(peer.transport);

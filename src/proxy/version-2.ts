@@ -21,15 +21,21 @@ const checksumType = 0x03;
 interface Family {
   /** The bytes of the source and the destination together. */
   readonly size: number;
-  /** Reads the source; the destination is where the proxy was called, which nothing is done with. */
-  source(addresses: Buffer): Address;
+  /**
+   * Reads the source; the destination is where the proxy was called, which nothing is done with. There is none for
+   * datagrams: the protocol wants what is valid and not supported to be as good as an unspecified family.
+   */
+  source?(addresses: Buffer): Address;
 }
 
-/** By the byte that tells the family and the protocol, which is always a stream. */
+/** By the byte that tells the family and the protocol. */
 const families: Readonly<Partial<Record<number, Family>>> = {
   0x11: { size: 12, source: (addresses) => tcpRemote(addresses.subarray(0, 4), addresses.readUInt16BE(8)) },
   0x21: { size: 36, source: (addresses) => tcpRemote(addresses.subarray(0, 16), addresses.readUInt16BE(32)) },
   0x31: { size: 2 * pathSize, source: (addresses) => unixRemote(addresses.subarray(0, pathSize)) },
+  0x12: { size: 12 },
+  0x22: { size: 36 },
+  0x32: { size: 2 * pathSize },
 };
 
 /** As `parseProxyHeader`, for the bytes that are version 2. */
@@ -50,7 +56,7 @@ export function parseVersion2(bytes: ByteQueue): ProxyHeader | undefined {
   if (length < total) return undefined;
   const header = bytes.peek(total);
   verify(header, fixed + (families[kind]?.size ?? 0), family !== undefined);
-  return { remote: family?.source(header.subarray(fixed)), length: total };
+  return { remote: family?.source?.(header.subarray(fixed)), length: total };
 }
 
 function isLocalCommand(byte: number): boolean {
@@ -60,15 +66,14 @@ function isLocalCommand(byte: number): boolean {
   return command === 0;
 }
 
-/**
- * Gives the family that a source is named in, or `undefined` where it is not specified: then the real address stands.
- * Of what is valid, datagrams are refused: the protocol leaves that open, and no stream can be made of them.
- */
+/** Gives the family that a source is named in, or `undefined` where it is not specified: then the real address stands. */
 function namedFamily(kind: number): Family | undefined {
   const family = families[kind];
   if (family === undefined && kind !== 0) {
     const shown = `0x${kind.toString(16).padStart(2, '0')}`;
-    throw malformed(`the family and protocol of version 2 must be a stream's (0x11, 0x21, 0x31) or 0, not ${shown}`);
+    throw malformed(
+      `the family and protocol of version 2 must be 0x11, 0x12, 0x21, 0x22, 0x31, 0x32 or 0, not ${shown}`,
+    );
   }
   return family;
 }

@@ -2,7 +2,6 @@ import net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
-import { trustedPeers } from '../proxy/trusted.js';
 import { localName, remoteName, withTls } from './names.js';
 import { NodeListener } from './node-listener.js';
 import { NodeSocket } from './node-socket.js';
@@ -22,7 +21,6 @@ export const nodeTransport: Transport = {
     else if (address.transport === 'tcp' && address.tls === true) {
       throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs the option', { address });
     }
-    if (options.proxyProtocol !== undefined) trustedPeers(options.proxyProtocol.trusted);
     if (options.reusePort && !canReusePort()) {
       throw new SocketError('ERR_OPTION_INVALID', 'reusePort needs Node 22.12 or 23.1, or later', { address });
     }

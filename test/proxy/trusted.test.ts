@@ -47,6 +47,7 @@ describe('proxyProtocol.trusted', () => {
     const judged = (list: string[]): boolean[] => peers.map(trustedPeers(list));
     expect(judged(['0.0.0.0/0', '::/0'])).toStrictEqual([false, false, false, false]);
     expect(judged(['unix'])).toStrictEqual([true, true, false, false]);
+    expect(judged(['unix:'])).toStrictEqual([true, true, false, false]);
     expect(judged(['memory', '10.0.0.1'])).toStrictEqual([false, false, true, false]);
   });
 
@@ -97,6 +98,8 @@ describe('proxyProtocol.trusted', () => {
     [['localhost']],
     [['UNIX']],
     [['/run/app.sock']],
+    [['unix:/run/app.sock']],
+    [['unix::']],
     [['*']],
     [['127.0.0.1 ']],
     [['127.0.0.1:80']],

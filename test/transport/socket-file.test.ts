@@ -183,8 +183,8 @@ describe('a path where nothing is', () => {
     const codes: string[] = [];
     const ended = new Promise<void>((resolve) => {
       listen({ path }).subscribe({
-        error: (error: SocketError) => {
-          codes.push(error.code);
+        error: (error: unknown) => {
+          codes.push((error as SocketError).code);
           resolve();
         },
       });
