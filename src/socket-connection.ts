@@ -197,7 +197,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     const failure = discarding ? undefined : truncated;
     this.inbound.finish(failure ?? 'fin');
     if (failure !== undefined) this.fail(failure);
-    else if (unread) this.endWithPeer();
+    // A client that dials again does not wait for a reader that holds what is left (K4).
+    else if (unread || this.keeper.outlives(this)) this.endWithPeer();
     if (!this.outbound.ended && this.outcome === undefined) this.timeouts.awaitEnd();
   }
 
