@@ -1,7 +1,7 @@
 import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
-import { SendBuffer } from './send-buffer.js';
+import { type Part, SendBuffer } from './send-buffer.js';
 import type { Flushable, Turn } from './turn.js';
 import { Waiters } from './waiters.js';
 import { Watermark } from './watermark.js';
@@ -62,7 +62,7 @@ export class Outbound implements Flushable {
   private writing = 0;
   private reached = 0;
   /** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
-  private parts: Uint8Array[][] = [];
+  private parts: Part[] = [];
   private partsSize = 0;
   private queued = false;
   /** Who has published values that were not yet given to this connection. */
@@ -218,13 +218,17 @@ export class Outbound implements Flushable {
   }
 
   /**
-   * Hands over to an Outbound for the next connection: what waits goes with it, whereas a write under way is still the
-   * old connection's, which ends its sending side after it (K4).
+   * Hands over to an Outbound for the next connection: what waits goes with it, whereas the value that is being written
+   * is still the old connection's, which ends its sending side after it (K4).
    *
    * @param succeed - is given the new one before anybody is told of anything: who may send again then reaches it
    */
   retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
     const heir = new Outbound(this.limits, owner, this.watermark);
+    const whole = this.parts.findIndex(({ begins }) => begins);
+    heir.parts = whole === -1 ? [] : this.parts.splice(whole);
+    heir.partsSize = heir.parts.reduce((sum, { size }) => sum + size, 0);
+    this.partsSize -= heir.partsSize;
     const handed = this.done + this.writing + this.partsSize;
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
     heir.buffer = this.buffer;
@@ -279,9 +283,9 @@ export class Outbound implements Flushable {
     }
     const part = this.parts.shift();
     if (part === undefined && size === 0) return false;
-    this.writing = part === undefined ? size : part.reduce((sum, piece) => sum + piece.length, 0);
+    this.writing = part === undefined ? size : part.size;
     if (part !== undefined) this.partsSize -= this.writing;
-    if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part)) {
+    if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part.pieces)) {
       this.done += this.writing;
       this.writing = 0;
     }

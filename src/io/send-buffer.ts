@@ -7,6 +7,17 @@ type Encoding = 'utf8' | 'latin1';
 /** Up to here bytes are copied together with others; what is longer is kept by reference. */
 const copied = 4_096;
 
+/** At least every so many bytes it is noted where a value begins. */
+const noted = 8_192;
+
+/** A part of what is too much for one write. */
+export interface Part {
+  readonly pieces: Uint8Array[];
+  size: number;
+  /** Whether it begins with the first byte of a value. */
+  readonly begins: boolean;
+}
+
 /** What a {@link SendBuffer} writes to: a socket. */
 export interface Target {
   write(data: Uint8Array | string, encoding: Encoding): boolean;
@@ -30,6 +41,9 @@ export class SendBuffer implements ByteSink {
   private uncounted = '';
   private encoding: Encoding = 'utf8';
   private slabs: Buffer[] = [];
+  /** Where some of the values begin. */
+  private starts: number[] = [];
+  private lastStart = 0;
 
   private readonly saved = {
     pieces: 0,
@@ -120,6 +134,7 @@ export class SendBuffer implements ByteSink {
 
   /** Encodes `value`: all of it, or nothing and why. A `rollback` takes it out again. */
   add<T>(encoder: Encoder<T>, value: T): SocketError | undefined {
+    if (this.sizeAtMost >= this.lastStart + noted) this.noteStart();
     this.mark();
     try {
       encoder.encode(value, this);
@@ -191,24 +206,32 @@ export class SendBuffer implements ByteSink {
     return all;
   }
 
-  /** Gives all in parts of at most `limit` bytes each, and is empty afterwards. */
-  takeParts(limit: number): Uint8Array[][] {
+  /** Gives all in parts of at most `limit` bytes each, which end between two values where they can, and is empty afterwards. */
+  takeParts(limit: number): Part[] {
     this.sealText();
     this.sealSlab();
-    const parts: Uint8Array[][] = [];
-    let part: Uint8Array[] = [];
-    let room = 0;
+    const parts: Part[] = [];
+    const { starts } = this;
+    let next = 0;
+    let part: Part = { pieces: [], size: 0, begins: true };
+    let end = 0;
+    let at = 0;
     for (const piece of this.pieces) {
       for (let start = 0; start < piece.length;) {
-        if (room === 0) {
-          part = [];
+        if (at === end) {
+          part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at };
           parts.push(part);
-          room = Math.floor(limit);
+          end = at + Math.floor(limit);
+          const first = next;
+          // The rest of a value that was cut through makes a part of its own.
+          while ((starts[next] ?? Infinity) <= end && (part.begins || next === first)) next++;
+          if (next > first) end = starts[next - 1]!;
         }
-        const slice = piece.subarray(start, start + room);
-        part.push(slice);
+        const slice = piece.subarray(start, start + end - at);
+        part.pieces.push(slice);
+        part.size += slice.length;
         start += slice.length;
-        room -= slice.length;
+        at += slice.length;
       }
     }
     this.clear(false);
@@ -219,6 +242,8 @@ export class SendBuffer implements ByteSink {
   clear(reusable: boolean): void {
     if (reusable) for (const slab of this.slabs) returnSlab(slab);
     if (this.slabs.length > 0) this.slabs = [];
+    if (this.starts.length > 0) this.starts = [];
+    this.lastStart = 0;
     if (this.pieces.length > 0) this.pieces = [];
     this.piecesSize = 0;
     this.slab = undefined;
@@ -227,6 +252,13 @@ export class SendBuffer implements ByteSink {
     this.run = '';
     this.runSize = 0;
     this.uncounted = '';
+  }
+
+  private noteStart(): void {
+    const { size } = this;
+    if (size < this.lastStart + noted) return;
+    this.starts.push(size);
+    this.lastStart = size;
   }
 
   private count(): void {

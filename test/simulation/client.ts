@@ -84,6 +84,9 @@ export class Client implements Actor {
         wrote: (socket, message) => {
           this.due.get(socket)?.wrote(this.name, message);
         },
+        tore: (socket) => {
+          this.due.get(socket)?.tore();
+        },
       }),
       ...(this.policy === undefined ? {} : { reconnect: backoff(this.policy) }),
     };

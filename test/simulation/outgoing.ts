@@ -62,6 +62,11 @@ export class Outgoing {
     );
   }
 
+  /** The message that was due was begun, and is lost with its connection (K4). */
+  tore(): void {
+    this.waiting.shift();
+  }
+
   /** How many have not been written. */
   get left(): number {
     return this.waiting.length;

@@ -9,6 +9,8 @@ export interface Listening {
   dialled?(socket: WitnessedSocket): void;
   /** A whole message was written to a socket. */
   wrote?(socket: WitnessedSocket, message: Message): void;
+  /** A socket was cut off inside a message: the rest of it is lost. */
+  tore?(socket: WitnessedSocket): void;
 }
 
 /** The sockets of all witnesses of one network, by the name of the end that dialled. */
@@ -194,6 +196,7 @@ export class WitnessedSocket {
       this.phase = 'reset';
       this.left();
     }
+    if (this.restOut.length > 0 && !this.aborted) this.listening.tore?.(this);
     this.aborted = true;
     this.inner.reset();
   }
