@@ -53,8 +53,9 @@ export interface ServeOptions {
  * @typeParam In - what the connections receive
  * @typeParam Out - what they send
  * @param handler - called with each connection within its emission. What it gives is sent; an iterable is pulled, a Flow
- * is held, while the connection isn't writable. The value of a promise is sent unless it is `undefined`. A handler that
- * gives nothing looks after its connection itself
+ * is held, while the connection isn't writable. The value of a promise is sent unless it is `undefined`, so an async
+ * function may send by itself, and the connection ends after it. A handler that returns nothing at all looks after its
+ * connection itself
  * @param options - see {@link ServeOptions}; none by default
  * @returns an operator; applied to a server it makes a Flow, and holding that holds the server
  * @emits how each connection ended, when it has; completes when the server has completed and every connection ended.
@@ -73,7 +74,7 @@ export interface ServeOptions {
  * @see rules S5 and S6
  */
 export function serve<In, Out>(
-  handler: (connection: Connection<In, Out>) => ObservableInput<Out> | void,
+  handler: (connection: Connection<In, Out>) => ObservableInput<Out> | PromiseLike<Out | void> | void,
   options: ServeOptions = {},
 ): OperatorFunction<Connection<In, Out>, Closed> {
   const { concurrent } = options;
@@ -81,7 +82,7 @@ export function serve<In, Out>(
   return concurrent === undefined ? mergeMap(attend) : mergeMapPaced(attend, concurrent);
 }
 
-type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out> | void;
+type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out> | PromiseLike<Out | void> | void;
 
 /** One connection with its handler: emits how it ended. */
 function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In, Out>): Observable<Closed> {
@@ -97,7 +98,10 @@ function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In,
 }
 
 /** Sends what the handler gives, and ends the connection after it. */
-function answered<In, Out>(connection: Connection<In, Out>, replies: ObservableInput<Out>): Subscription {
+function answered<In, Out>(
+  connection: Connection<In, Out>,
+  replies: ObservableInput<Out> | PromiseLike<Out | void>,
+): Subscription {
   const { data } = connection;
   const failing = tap<Out>({
     error: (cause: unknown) => {
@@ -107,7 +111,7 @@ function answered<In, Out>(connection: Connection<In, Out>, replies: ObservableI
   });
   // An async function is heard to its end, also where it ends the sending side itself; what gives nothing sends nothing.
   const sending = isPromise(replies)
-    ? from(replies).pipe(
+    ? from(replies as PromiseLike<Out>).pipe(
         failing,
         mergeMap((value) => (value === undefined ? EMPTY : data.sendFrom([value]))),
       )
@@ -125,6 +129,6 @@ function fail<In, Out>(connection: Connection<In, Out>, cause: unknown): void {
   if (connection instanceof SocketConnection) connection.fail(error);
 }
 
-function isPromise<T>(replies: ObservableInput<T>): replies is PromiseLike<T> & ObservableInput<T> {
+function isPromise(replies: object): replies is PromiseLike<unknown> {
   return typeof (replies as { then?: unknown }).then === 'function';
 }
