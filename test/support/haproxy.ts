@@ -36,6 +36,8 @@ export interface Relay {
 export interface RelayOptions {
   readonly bind?: string;
   readonly server: string;
+  /** Where the server behind it is, after haproxy's manual; by default a plain one of this process. */
+  readonly to?: string;
 }
 
 /** A running haproxy; one connection is relayed at a time. */
@@ -64,14 +66,14 @@ export class Haproxy {
     const config = ['global', 'maxconn 100', 'defaults', 'mode tcp'];
     config.push(...['connect', 'client', 'server', 'check'].map((name) => `timeout ${name} 10s`));
     config.push('unique-id-format %[uuid]');
-    for (const [index, { bind = '', server }] of options.entries()) {
+    for (const [index, { bind = '', server, to }] of options.entries()) {
       const sink = new Sink();
       sinks.push(sink);
       const path = join(folder, `${index}.sock`);
       const dual = await listening({ host: hasIPv6 ? '::' : '0.0.0.0', port: 0 });
       const ipV4 = await listening({ host: '127.0.0.1', port: 0 });
       const port = portOf(await sink.listen());
-      config.push(`listen relay${index}`, `server s 127.0.0.1:${port} ${server}`, `bind ${path} ${bind}`);
+      config.push(`listen relay${index}`, `server s ${to ?? `127.0.0.1:${port}`} ${server}`, `bind ${path} ${bind}`);
       // It takes over sockets that are bound, so that their ports are known and wait for it.
       for (const front of [dual, ipV4]) config.push(`bind fd@${3 + fronts.push(front) - 1} ${bind}`);
       relays.push({
