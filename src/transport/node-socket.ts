@@ -37,6 +37,10 @@ export class NodeSocket implements TransportSocket {
   private events: SocketEvents | undefined;
   private failure: unknown;
   private closed = false;
+  /** Whether anything was received. */
+  private heard = false;
+  /** Whether the peer is a client: of a server that ends its first turn Node sends no close_notify (T5). */
+  private readonly accepted: boolean;
   private ending = false;
   /** Writes are numbered, since the callback of one that was taken at once comes after the next may have begun. */
   private writes = 0;
@@ -50,7 +54,8 @@ export class NodeSocket implements TransportSocket {
     this.events?.taken();
   };
 
-  constructor(raw: net.Socket, local: Address, remote: Address, secured?: TLSSocket) {
+  constructor(raw: net.Socket, local: Address, remote: Address, secured?: TLSSocket, accepted = true) {
+    this.accepted = accepted;
     const socket = secured ?? raw;
     this.raw = raw;
     this.socket = socket;
@@ -124,8 +129,9 @@ export class NodeSocket implements TransportSocket {
   }
 
   end(): void {
-    this.ending = true;
-    this.socket.end();
+    if (this.tls === undefined) this.endNow();
+    // Behind a write that TLS has not yet done with, which may have called back already, its close_notify would be lost.
+    else setImmediate(this.endNow);
   }
 
   /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
@@ -143,7 +149,13 @@ export class NodeSocket implements TransportSocket {
     return false;
   }
 
+  private readonly endNow = (): void => {
+    this.ending = true;
+    this.socket.end();
+  };
+
   private readonly onData = (chunk: Buffer): void => {
+    this.heard = true;
     this.events?.received(chunk);
   };
 
@@ -154,7 +166,7 @@ export class NodeSocket implements TransportSocket {
     if (reset !== undefined) {
       this.failure ??= reset;
       socket.destroy();
-    } else if (streamEnd?.truncated === true) {
+    } else if (streamEnd?.truncated === true && (this.accepted || !this.heard)) {
       const message = 'the stream was cut off: it has ended without a close_notify';
       events.finished(new SocketError('ERR_TLS', message, { address: this.remote }));
     } else events.finished();

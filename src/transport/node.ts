@@ -75,7 +75,7 @@ function connect(address: Address, options: DialOptions, events: DialEvents): Di
     secured.on('error', onError);
     secured.on('secureConnect', () => {
       done(() => {
-        const socket = new NodeSocket(raw, local(), withTls(remoteName(raw, address)), secured);
+        const socket = new NodeSocket(raw, local(), withTls(remoteName(raw, address)), secured, false);
         secured.off('error', onError);
         return socket;
       });

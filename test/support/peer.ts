@@ -1,7 +1,7 @@
 import net from 'node:net';
 import type { Address, SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
-import { clientAt, type Place } from './places.js';
+import { clientAt, isSecure, type Place, rawSocket } from './places.js';
 
 /** The far end of a connection, whatever it is made of; it sends and receives text. */
 export interface Peer {
@@ -36,20 +36,17 @@ export async function peerAt(place: Place, address: Address): Promise<Peer> {
 
 /** Where a listener resets what it has just accepted, that may be noticed as early as in the dialling. */
 async function realPeer(address: Address): Promise<Peer> {
-  const socket = new net.Socket({ allowHalfOpen: true });
+  const socket = rawSocket(address, true);
   onTestFinished(() => {
     socket.destroy();
   });
   const peer = peerOf(socket);
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve);
+    socket.once(isSecure(address) ? 'secureConnect' : 'connect', resolve);
     socket.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNRESET') resolve();
       else reject(error);
     });
-    if (address.transport === 'tcp') socket.connect(address.port, address.host);
-    else if (address.transport === 'unix') socket.connect(address.path);
-    else reject(new Error(`no raw client for ${address.transport}`));
   });
   return peer;
 }

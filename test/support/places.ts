@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { firstValueFrom, type Subscription } from 'rxjs';
 import {
   type Address,
@@ -12,20 +13,25 @@ import {
   type ConnectOptions,
   listen,
   type ListenOptions,
+  parseAddress,
   type Server,
   type Transport,
 } from 'rxjs-sockets';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { onTestFinished } from 'vitest';
+import { authority, server as identity } from './certificates.js';
 
 /** Where a test's sockets are: one of the transports, with fresh addresses, and everything stopped at its end. */
 export interface Place {
-  readonly name: 'tcp' | 'unix' | 'memory';
+  readonly name: 'tcp' | 'unix' | 'memory' | 'tls' | 'tls-unix';
   /** An address that nobody listens on; for tcp with port 0. */
   address(): Promise<AddressInput>;
   /** What `listen` and `connect` need besides. */
-  readonly options: { readonly transport?: Transport };
+  readonly options: { readonly transport?: Transport; readonly tls?: typeof trust };
 }
+
+/** What both ends of a place with TLS have: they trust who has a certificate of the same authority. */
+const trust = { ...identity, ca: authority };
 
 export const tcp: Place = { name: 'tcp', address: () => Promise.resolve({ port: 0 }), options: {} };
 
@@ -33,6 +39,18 @@ export const unix: Place = {
   name: 'unix',
   address: async () => ({ path: join(await freshFolder(), 'socket') }),
   options: {},
+};
+
+export const tlsOverTcp: Place = {
+  name: 'tls',
+  address: () => Promise.resolve('tls://localhost:0'),
+  options: { tls: trust },
+};
+
+export const tlsOverUnix: Place = {
+  name: 'tls-unix',
+  address: async () => ({ path: join(await freshFolder(), 'socket.tls') }),
+  options: { tls: trust },
 };
 
 /** A network of its own for each place. */
@@ -43,9 +61,9 @@ export function memory(): Place {
 }
 
 /** The places whose other end can be a plain `node:net` peer. */
-export const realPlaces: readonly Place[] = [tcp, unix];
+export const realPlaces: readonly Place[] = process.env['PL'] === 'tls' ? [tlsOverTcp, tlsOverUnix] : [tcp, unix];
 /** Every place. */
-export const places: readonly Place[] = [tcp, unix, memory()];
+export const places: readonly Place[] = process.env['PL'] === 'tls' ? [tlsOverTcp, tlsOverUnix] : [tcp, unix, memory()];
 
 /** A new folder that is removed at the end of the test. */
 export async function freshFolder(): Promise<string> {
@@ -108,45 +126,62 @@ export async function pairAt<In = Buffer, Out = Uint8Array | string>(
   return { near: connection, far: await far, client, server };
 }
 
-/** A plain `node:net` client, connected, and destroyed at the end of the test. */
+/** A plain `node:net` client, or one of `node:tls`, connected, and destroyed at the end of the test. */
 export async function rawClient(address: Address, options: { allowHalfOpen?: boolean } = {}): Promise<net.Socket> {
-  const socket = new net.Socket({ allowHalfOpen: options.allowHalfOpen ?? true });
+  const socket = rawSocket(address, options.allowHalfOpen ?? true);
   socket.on('error', () => undefined);
   onTestFinished(() => {
     socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve);
+    socket.once(isSecure(address) ? 'secureConnect' : 'connect', resolve);
     socket.once('error', reject);
-    if (address.transport === 'tcp') socket.connect(address.port, address.host);
-    else if (address.transport === 'unix') socket.connect(address.path);
-    else reject(new Error(`no raw client for ${address.transport}`));
   });
   return socket;
 }
 
-/** A plain `node:net` server that listens, closed at the end of the test with all its connections. */
+/** A socket of `node:net` or `node:tls` that connects. */
+export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket {
+  if (address.transport !== 'tcp' && address.transport !== 'unix') {
+    throw new Error(`no raw client for ${address.transport}`);
+  }
+  const where: net.NetConnectOpts & tls.ConnectionOptions =
+    address.transport === 'tcp' ? { port: address.port, host: address.host } : { path: address.path };
+  if (!isSecure(address)) return net.connect({ ...where, allowHalfOpen });
+  return tls.connect({ ...where, ca: authority, servername: 'localhost', allowHalfOpen });
+}
+
+/** A plain `node:net` server, or one of `node:tls`, that listens, closed at the end of the test with all its connections. */
 export async function rawServer(place: Place, handler: (socket: net.Socket) => void): Promise<Address> {
   const sockets = new Set<net.Socket>();
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
+  const accept = (socket: net.Socket): void => {
     socket.on('error', () => undefined);
     handler(socket);
-  });
+  };
+  const options = { allowHalfOpen: true };
+  const secure = place.options.tls !== undefined;
+  const server = secure ? tls.createServer({ ...identity, ...options }, accept) : net.createServer(options, accept);
+  server.on('connection', (socket: net.Socket) => sockets.add(socket));
   onTestFinished(() => {
     server.close();
     for (const socket of sockets) socket.destroy();
   });
-  const where = (await place.address()) as { port: number } | { path: string };
+  const where = parseAddress(await place.address());
   await new Promise<void>((resolve) => {
-    if ('path' in where) server.listen(where.path, resolve);
-    else server.listen(where.port, '127.0.0.1', resolve);
+    if (where.transport === 'unix') server.listen(where.path, resolve);
+    else server.listen(0, '127.0.0.1', resolve);
   });
   const name = server.address();
   if (name === null) throw new Error('not listening');
-  return typeof name === 'string'
-    ? { transport: 'unix', path: name }
-    : { transport: 'tcp', host: name.address, port: name.port };
+  if (typeof name === 'string') return { transport: 'unix', path: name };
+  return { transport: 'tcp', host: name.address, port: name.port, ...(secure ? { tls: true } : {}) };
+}
+
+/** Whether an address of one of these places is one of TLS. */
+export function isSecure(address: Address): boolean {
+  return address.transport === 'tcp'
+    ? address.tls === true
+    : address.transport === 'unix' && address.path.endsWith('.tls');
 }
 
 /** A connection that the library has accepted, `near`, and the plain `node:net` client that it is connected to. */
