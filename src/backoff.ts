@@ -71,7 +71,7 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
  * @returns a `RetryConfig` that keeps a count of its own, since a state of a client is a value to `retry` and would
- * start its count again. `reconnect` counts for each client; with `retry` make one for each
+ * start its count again. One policy may serve many clients: `reconnect` counts for each client, and each `retry` for itself
  * @emits none by itself
  * @throws `ERR_OPTION_INVALID`, at once (A5)
  * @backpressure none
@@ -84,19 +84,34 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5
  */
 export function backoff(options: BackoffOptions = {}): Backoff {
-  return new ExponentialBackoff(options);
+  const schedule = new ExponentialBackoff(options);
+  return {
+    resetOnSuccess: false,
+    stableAfter: schedule.stableAfter,
+    /** Each `retry` asks for it once, and so has a count of its own; a copy of the policy has it, too. */
+    get delay() {
+      const delay = schedule.counted();
+      schedules.set(delay, schedule);
+      return delay;
+    },
+  };
 }
 
-/** Exponential with jitter (K5). The standard `retry` counts on for ever, so the policy keeps a count of its own. */
-export class ExponentialBackoff implements Backoff {
-  readonly resetOnSuccess = false;
+const schedules = new WeakMap<object, ExponentialBackoff>();
+
+/** What `backoff` has made the policy, or what it is a copy of, for. */
+export function scheduleOf({ delay }: RetryConfig): ExponentialBackoff | undefined {
+  return typeof delay === 'function' ? schedules.get(delay) : undefined;
+}
+
+/** Exponential with jitter (K5). */
+export class ExponentialBackoff {
   readonly stableAfter: number;
   readonly attempts: number;
   private readonly initial: number;
   private readonly max: number;
   private readonly factor: number;
   private readonly jitter: number;
-  private retries = 0;
 
   constructor(options: BackoffOptions) {
     const {
@@ -131,15 +146,20 @@ export class ExponentialBackoff implements Backoff {
     this.stableAfter = stableAfter;
   }
 
-  /** For `retry`: waits, or fails with the error where it was tried often enough. */
-  readonly delay = (error: unknown, retryCount: number): Observable<unknown> => {
-    const uptime = typeof error === 'object' && error !== null ? (uptimes.get(error) ?? -1) : -1;
-    const startsAgain = retryCount === 1 || uptime >= this.stableAfter;
-    this.retries = startsAgain ? 1 : this.retries + 1;
-    if (this.retries <= this.attempts) return timer(this.delayOf(this.retries));
-    // eslint-disable-next-line rxjs-x/throw-error -- handed on as it came
-    return throwError(() => error);
-  };
+  /**
+   * For one `retry`, whose own count never starts again: waits, or fails with the error where it was tried often enough.
+   */
+  counted(): (error: unknown, retryCount: number) => Observable<unknown> {
+    let retries = 0;
+    return (error, retryCount) => {
+      const uptime = typeof error === 'object' && error !== null ? (uptimes.get(error) ?? -1) : -1;
+      const startsAgain = retryCount === 1 || uptime >= this.stableAfter;
+      retries = startsAgain ? 1 : retries + 1;
+      if (retries <= this.attempts) return timer(this.delayOf(retries));
+      // eslint-disable-next-line rxjs-x/throw-error -- handed on as it came
+      return throwError(() => error);
+    };
+  }
 
   /** The n-th delay in a row, in ms: random, between a share of its base and the base. */
   delayOf(n: number): number {

@@ -1,5 +1,5 @@
 import { asyncScheduler, defaultIfEmpty, defer, map, type Observable, type RetryConfig, take, tap, timer } from 'rxjs';
-import { ExponentialBackoff, noteUptime } from './backoff.js';
+import { ExponentialBackoff, noteUptime, scheduleOf } from './backoff.js';
 import { SocketError } from './errors.js';
 
 /** What is to happen after a connection, or an attempt at one, has ended. */
@@ -18,8 +18,10 @@ export function isFinal(error: SocketError | undefined): boolean {
   return error?.code === 'ERR_OVERFLOW';
 }
 
-/** How long a connection has to be up where the policy does not say, in ms. */
-const stableAfter = 5_000;
+/** How long a connection has to be up, in ms, before the count starts again. */
+function stableTime(policy: RetryConfig & { readonly stableAfter?: number }): number {
+  return policy.stableAfter ?? (policy.resetOnSuccess === true ? 0 : 5_000);
+}
 
 /** The count of one client's attempts, and its policy (K2, K5). */
 export class Redial {
@@ -58,16 +60,18 @@ export class Redial {
     const uptime = since === undefined ? -1 : asyncScheduler.now() - since;
     if (error !== undefined && uptime >= 0) noteUptime(error, uptime);
     if (policy === undefined || !redials) return { kind: 'end' };
-    this.stable = uptime >= 0 && uptime >= ((policy as { stableAfter?: number }).stableAfter ?? stableAfter);
+    this.stable = uptime >= 0 && uptime >= stableTime(policy);
     this.retries = this.stable ? 1 : this.retries + 1;
-    const most = policy instanceof ExponentialBackoff ? policy.attempts : (policy.count ?? Infinity);
-    if (this.retries > most) return { kind: 'end' };
+    const { count = Infinity } = policy;
+    if (this.retries > Math.min(count, scheduleOf(policy)?.attempts ?? Infinity)) return { kind: 'end' };
     return this.wait(policy, error ?? new SocketError('ERR_CLOSED', 'the peer has finished'));
   }
 
   private wait(policy: RetryConfig, error: SocketError): Verdict {
-    if (policy instanceof ExponentialBackoff) return this.waitFor(policy.delayOf(this.retries));
     const { delay } = policy;
+    // Without a delay a server that is not there would be hammered.
+    const schedule = delay === undefined ? new ExponentialBackoff({}) : scheduleOf(policy);
+    if (schedule !== undefined) return this.waitFor(schedule.delayOf(this.retries));
     if (typeof delay !== 'function') return this.waitFor(delay ?? 0);
     return { kind: 'wait', delay: NaN, over: this.once(defer(() => delay(error, this.retries))) };
   }

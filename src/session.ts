@@ -8,7 +8,7 @@ import { SocketError, systemError } from './errors.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import type { ConnectSettings } from './options.js';
-import { isFinal, Redial } from './redial.js';
+import { isFinal, Redial, type Verdict } from './redial.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import { Succession } from './succession.js';
 import type { DialEvents, Transport, TransportSocket } from './transport/transport.js';
@@ -227,18 +227,33 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     }
     const phase: Phase<In, Out> = { name: 'waiting', work: undefined };
     this.phase = phase;
+    this.outbound.parking = this.settings.whileDisconnected;
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();
-    this.states.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
-    if (this.phase !== phase) return;
+    this.wait(phase, verdict, { ...disconnected, status: 'waiting', delay: verdict.delay });
+  }
+
+  /** A policy that wants no further attempt, and says so at once, ends the client before it has told that it waits. */
+  private wait(
+    phase: Phase<In, Out> & { name: 'waiting' },
+    verdict: Verdict & { kind: 'wait' },
+    waiting: ConnectionState<In, Out>,
+  ): void {
+    let told = false;
+    let isOver = false;
     phase.work = verdict.over.subscribe({
       next: (again) => {
-        if (again) this.dial();
-        else this.finish(undefined);
+        if (!again) this.finish(undefined);
+        else if (told) this.dial();
+        else isOver = true;
       },
       error: (cause: unknown) => this.finish(systemError(cause, 'reconnect', this.address)),
     });
+    if (this.phase !== phase) return;
+    told = true;
+    this.states.emit(waiting);
+    if (isOver && this.phase === phase) this.dial();
   }
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
