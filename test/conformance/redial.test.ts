@@ -1,0 +1,449 @@
+import {
+  EMPTY,
+  ignoreElements,
+  map,
+  NEVER,
+  type Observable,
+  of,
+  repeat,
+  retry,
+  type RetryConfig,
+  take,
+  throwError,
+  timer,
+} from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import { backoff, connect, type ConnectionState, listen, type SocketError } from 'rxjs-sockets';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { record } from '../support/recording.js';
+
+/** In virtual time: what is on the transport and on RxJS's schedulers happens in it. */
+const virtually = (test: (scheduler: TestScheduler) => void): void => {
+  const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
+  scheduler.run(() => test(scheduler));
+};
+
+const brief = (state: ConnectionState<any, any>): string => {
+  switch (state.status) {
+    case 'waiting':
+      return `w${state.attempt} ${state.delay}`;
+    case 'disconnected':
+      return `d${state.attempt}${state.error === undefined ? '' : ` ${state.error.code}`}`;
+    default:
+      return `${state.status === 'connecting' ? 'c' : 'C'}${state.attempt}`;
+  }
+};
+
+/** The states of a client and when they came, for `time` ms; then it is left. */
+function story(client: Observable<ConnectionState<any, any>>, scheduler: TestScheduler, time: number): string[] {
+  const told: string[] = [];
+  const now = (): number => scheduler.now();
+  const watching = client.subscribe({
+    next: (state) => told.push(`${now()}: ${brief(state)}`),
+    error: (error: SocketError) => told.push(`${now()}: ! ${error.code}`),
+    complete: () => told.push(`${now()}: |`),
+  });
+  scheduler.schedule(() => watching.unsubscribe(), time);
+  return told;
+}
+
+const to = (name: string, transport = memoryTransport()) => ({
+  transport,
+  dial: (reconnect?: RetryConfig) =>
+    connect(`memory:${name}`, { transport, claimTimeout: 0, ...(reconnect === undefined ? {} : { reconnect }) }),
+});
+
+/** A server that ends each connection after `time` ms, cleanly or not. */
+function brusque(
+  transport: ReturnType<typeof memoryTransport>,
+  name: string,
+  time: (n: number) => number,
+  clean = true,
+) {
+  let served = 0;
+  return listen(`memory:${name}`, { transport, claimTimeout: 0 }).subscribe((connection) => {
+    connection.bytes.subscribe({ error: () => undefined });
+    timer(time(++served)).subscribe(() => (clean ? connection.bytes.complete() : connection.destroy()));
+  });
+}
+
+const steady = { initial: 100, factor: 2, jitter: 0 };
+
+describe('a client that dials again, in virtual time', () => {
+  it('K2: waiting carries the delay, the error and the number of the attempt that ended', () => {
+    virtually((scheduler) => {
+      const told = story(to('nobody').dial(backoff({ ...steady, max: 400 })), scheduler, 1_200);
+      scheduler.flush();
+      expect(told).toEqual([
+        '0: c1',
+        '0: d1 ECONNREFUSED',
+        '0: w1 100',
+        '100: c2',
+        '100: d2 ECONNREFUSED',
+        '100: w2 200',
+        '300: c3',
+        '300: d3 ECONNREFUSED',
+        '300: w3 400',
+        '700: c4',
+        '700: d4 ECONNREFUSED',
+        '700: w4 400',
+        '1100: c5',
+        '1100: d5 ECONNREFUSED',
+        '1100: w5 400',
+      ]);
+    });
+  });
+
+  it('K2: the count of the attempts starts again after a stable connection, and only then', () => {
+    virtually((scheduler) => {
+      const { dial, transport } = to('brusque');
+      const up = [4_999, 5_000, 0, 10_000];
+      const serving = brusque(transport, 'brusque', (n) => up[n - 1] ?? 0);
+      const told = story(dial(backoff(steady)), scheduler, 20_700);
+      scheduler.flush();
+      serving.unsubscribe();
+      expect(told).toEqual([
+        '0: c1',
+        '0: C1',
+        '4999: d1',
+        '4999: w1 100',
+        '5099: c2',
+        '5099: C2',
+        '10099: d2',
+        '10099: w2 100',
+        '10199: c1',
+        '10199: C1',
+        '10199: d1',
+        '10199: w1 200',
+        '10399: c2',
+        '10399: C2',
+        '20399: d2',
+        '20399: w2 100',
+        '20499: c1',
+        '20499: C1',
+        '20499: d1',
+        '20499: w1 200',
+        '20699: c2',
+        '20699: C2',
+        '20699: d2',
+        '20699: w2 400',
+      ]);
+    });
+  });
+
+  it.each([
+    ['finishes', true],
+    ['is reset', false],
+  ])('K5: a server that accepts and %s at once is not hammered', (_how, clean) => {
+    virtually((scheduler) => {
+      const { dial, transport } = to('brusque');
+      const serving = brusque(transport, 'brusque', () => 0, clean);
+      const told = story(dial(backoff()), scheduler, 60_000);
+      scheduler.flush();
+      serving.unsubscribe();
+      const attempts = told.filter((line) => / c\d/.test(line)).length;
+      // 100 + 200 + … + 25,600 ms less what is random, then at least 15 s each.
+      expect(attempts).toBeGreaterThan(8);
+      expect(attempts).toBeLessThan(14);
+    });
+  });
+
+  it('K5: nor is it with `retry(backoff())`, on the states or on the data', () => {
+    virtually((scheduler) => {
+      const { dial, transport } = to('brusque');
+      let accepted = 0;
+      const serving = listen('memory:brusque', { transport, claimTimeout: 0 }).subscribe((connection) => {
+        accepted++;
+        connection.destroy();
+      });
+      story(dial().pipe(retry(backoff())), scheduler, 60_000);
+      scheduler.flush();
+      expect(accepted).toBeGreaterThan(8);
+      expect(accepted).toBeLessThan(14);
+      accepted = 0;
+      const reading = dial().data.pipe(retry(backoff())).subscribe();
+      scheduler.schedule(() => reading.unsubscribe(), 60_000);
+      scheduler.flush();
+      expect(accepted).toBeGreaterThan(8);
+      expect(accepted).toBeLessThan(14);
+      serving.unsubscribe();
+    });
+  });
+
+  it('K3: `retry(backoff())` dials again after failures, with growing delays, as often as `attempts` says', () => {
+    virtually((scheduler) => {
+      const told = story(
+        to('nobody')
+          .dial()
+          .pipe(retry(backoff({ ...steady, attempts: 3 }))),
+        scheduler,
+        9_999,
+      );
+      scheduler.flush();
+      expect(told).toEqual([
+        '0: c1',
+        '0: d1 ECONNREFUSED',
+        '100: c1',
+        '100: d1 ECONNREFUSED',
+        '300: c1',
+        '300: d1 ECONNREFUSED',
+        '700: c1',
+        '700: d1 ECONNREFUSED',
+        '700: ! ECONNREFUSED',
+      ]);
+    });
+  });
+
+  it('K5: `retry(backoff())` starts its count again after a connection that was stable', () => {
+    virtually((scheduler) => {
+      const { dial, transport } = to('brusque');
+      const up = [0, 0, 5_000, 4_999];
+      const serving = brusque(transport, 'brusque', (n) => up[n - 1] ?? 0, false);
+      const told = story(dial().pipe(retry(backoff(steady))), scheduler, 10_900);
+      scheduler.flush();
+      serving.unsubscribe();
+      expect(told.filter((line) => / c1/.test(line))).toEqual(['0: c1', '100: c1', '300: c1', '5400: c1', '10599: c1']);
+    });
+  });
+
+  it('K5: one policy serves several clients and pipelines at once, each with a count of its own', () => {
+    virtually((scheduler) => {
+      const policy = backoff({ ...steady, attempts: 3 });
+      const one = to('nobody').dial();
+      const told = [
+        story(one.pipe(retry(policy)), scheduler, 9_999),
+        story(to('nobody').dial().pipe(retry(policy)), scheduler, 9_999),
+        story(to('nobody').dial(policy), scheduler, 9_999),
+        story(to('nobody').dial(policy), scheduler, 9_999),
+      ];
+      let failures = 0;
+      one.data.pipe(retry(policy)).subscribe({ error: () => failures++ });
+      scheduler.flush();
+      for (const lines of told) {
+        expect(lines.filter((line) => / c\d/.test(line)).map((line) => line.split(':')[0])).toEqual([
+          '0',
+          '100',
+          '300',
+          '700',
+        ]);
+        expect(lines.at(-1)).toBe('700: ! ECONNREFUSED');
+      }
+      expect(failures).toBe(1);
+    });
+  });
+
+  it('K5: a copy of a policy with another `count` counts as it does', () => {
+    virtually((scheduler) => {
+      const policy = { ...backoff(steady), count: 2 };
+      const told = [
+        story(to('nobody').dial().pipe(retry(policy)), scheduler, 9_999),
+        story(to('nobody').dial(policy), scheduler, 9_999),
+      ];
+      scheduler.flush();
+      for (const lines of told) {
+        expect(lines.filter((line) => / c\d/.test(line)).map((line) => line.split(':')[0])).toEqual([
+          '0',
+          '100',
+          '300',
+        ]);
+      }
+      expect(told[1]?.filter((line) => / w/.test(line))).toEqual(['0: w1 100', '100: w2 200']);
+    });
+  });
+
+  it('K3: `repeat` dials again after clean ends', () => {
+    virtually((scheduler) => {
+      const { dial, transport } = to('brusque');
+      const serving = brusque(transport, 'brusque', () => 10);
+      const told = story(dial().pipe(repeat({ count: 3, delay: 50 })), scheduler, 9_999);
+      scheduler.flush();
+      serving.unsubscribe();
+      expect(told).toEqual([
+        '0: c1',
+        '0: C1',
+        '10: d1',
+        '60: c1',
+        '60: C1',
+        '70: d1',
+        '120: c1',
+        '120: C1',
+        '130: d1',
+        '130: |',
+      ]);
+    });
+  });
+
+  it('K5: `attempts: 0` dials once', () => {
+    virtually((scheduler) => {
+      const told = story(to('nobody').dial(backoff({ attempts: 0 })), scheduler, 9_999);
+      scheduler.flush();
+      expect(told).toEqual(['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED']);
+    });
+  });
+
+  it('K7: `connectTimeout` is for each attempt', () => {
+    virtually((scheduler) => {
+      const transport = memoryTransport();
+      const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
+      server.hold();
+      const serving = server.subscribe();
+      const first = connect('memory:full', { transport, claimTimeout: 0 }).subscribe();
+      const client = connect('memory:full', { transport, connectTimeout: 700, reconnect: { delay: 50 } });
+      const told = story(client, scheduler, 1_600);
+      scheduler.flush();
+      first.unsubscribe();
+      serving.unsubscribe();
+      expect(told).toEqual([
+        '0: c1',
+        '700: d1 ERR_TIMEOUT_CONNECT',
+        '700: w1 50',
+        '750: c2',
+        '1450: d2 ERR_TIMEOUT_CONNECT',
+        '1450: w2 50',
+        '1500: c3',
+      ]);
+    });
+  });
+
+  it.each<[string, RetryConfig, string[]]>([
+    ['`count`', { count: 1, delay: 10 }, [...first('w1 10'), '10: c2', '10: d2 ECONNREFUSED', '10: ! ECONNREFUSED']],
+    ['`count` of 0', { count: 0 }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED']],
+    [
+      '`delay` that gives an Observable',
+      { count: 1, delay: (_error, count) => timer(count * 30) },
+      [...first('w1 NaN'), '30: c2', '30: d2 ECONNREFUSED', '30: ! ECONNREFUSED'],
+    ],
+    [
+      '`delay` that gives a value at once',
+      { count: 1, delay: () => of('now') },
+      [...first('w1 NaN'), '0: c2', '0: d2 ECONNREFUSED', '0: ! ECONNREFUSED'],
+    ],
+    [
+      '`delay` that fails with the error at once',
+      { delay: (error) => throwError(() => error as unknown) },
+      ['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED'],
+    ],
+    ['`delay` that completes at once', { delay: () => EMPTY }, ['0: c1', '0: d1 ECONNREFUSED', '0: |']],
+    [
+      '`delay` that throws',
+      {
+        delay: () => {
+          throw new Error('the policy is broken');
+        },
+      },
+      ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO'],
+    ],
+    ['`delay` that never comes', { delay: () => NEVER }, first('w1 NaN')],
+    ['`delay` that is no Observable', { delay: () => 5 as never }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO']],
+    ['`delay` that completes later', { delay: () => timer(20).pipe(ignoreElements()) }, [...first('w1 NaN'), '20: |']],
+  ])('K3: `reconnect` is any RetryConfig: %s', (_what, config, expected) => {
+    virtually((scheduler) => {
+      const told = story(to('nobody').dial(config), scheduler, 100);
+      scheduler.flush();
+      expect(told.slice(0, config.count === undefined ? expected.length : undefined)).toEqual(expected);
+    });
+  });
+
+  it('K5: a RetryConfig without a delay waits as `backoff()` does, so that nobody is hammered', () => {
+    virtually((scheduler) => {
+      const told = story(to('nobody').dial({ count: 2 }), scheduler, 1_000);
+      scheduler.flush();
+      const delays = told.flatMap((line) => (line.includes(' w') ? [Number(line.split(' ').at(-1))] : []));
+      expect(delays).toHaveLength(2);
+      expect(delays[0]).toBe(100);
+      expect(delays[1]).toBeGreaterThanOrEqual(100);
+      expect(delays[1]).toBeLessThanOrEqual(200);
+      expect(told.at(-1)).toMatch(/! ECONNREFUSED/);
+    });
+  });
+
+  it('K3: a policy that fails, or completes, while it waits ends the client', () => {
+    virtually((scheduler) => {
+      const fails = story(
+        to('nobody').dial({
+          delay: (error) =>
+            timer(20).pipe(
+              map(() => {
+                throw error as Error;
+              }),
+            ),
+        }),
+        scheduler,
+        100,
+      );
+      const { data } = to('nobody').dial({
+        delay: () =>
+          timer(20).pipe(
+            take(1),
+            map(() => {
+              throw new Error('no');
+            }),
+          ),
+      });
+      const ended = record(data);
+      scheduler.flush();
+      expect(fails).toEqual([...first('w1 NaN'), '20: ! ECONNREFUSED']);
+      expect(ended.endings).toMatchObject([{ code: 'EIO', cause: { message: 'no' } }]);
+    });
+  });
+
+  it('K3: the delay function is given the error and how often it was dialled again', () => {
+    virtually((scheduler) => {
+      const given: string[] = [];
+      const config: RetryConfig = {
+        count: 3,
+        delay: (error, count) => {
+          given.push(`${(error as SocketError).code} ${count}`);
+          return timer(1);
+        },
+      };
+      story(to('nobody').dial(config), scheduler, 100);
+      scheduler.flush();
+      expect(given).toEqual(['ECONNREFUSED 1', 'ECONNREFUSED 2', 'ECONNREFUSED 3']);
+    });
+  });
+
+  it('K3: with `resetOnSuccess` every connection starts the count again', () => {
+    virtually((scheduler) => {
+      const { dial, transport } = to('brusque');
+      const serving = brusque(transport, 'brusque', () => 10);
+      const resets = story(dial({ count: 1, delay: 10, resetOnSuccess: true }), scheduler, 95);
+      const counts = story(dial({ count: 1, delay: 10 }), scheduler, 95);
+      scheduler.flush();
+      serving.unsubscribe();
+      expect(resets.filter((line) => / C/.test(line))).toEqual(['0: C1', '20: C1', '40: C1', '60: C1', '80: C1']);
+      expect(counts.slice(-2)).toEqual(['30: d2', '30: |']);
+    });
+  });
+
+  it('K4: after the first failure what is sent is subject to `whileDisconnected`', () => {
+    virtually((scheduler) => {
+      const transport = memoryTransport();
+      const options = { transport, reconnect: { delay: 50 }, claimTimeout: 0 } as const;
+      const drops = connect('memory:later', { ...options, whileDisconnected: 'drop' });
+      drops.data.next('before ');
+      const watching = drops.subscribe();
+      let received = '';
+      scheduler.schedule(() => {
+        drops.data.next('lost');
+        expect(drops.data.dropped).toBe(1);
+        const serving = listen('memory:later', { transport, claimTimeout: 0 }).subscribe(({ bytes }) => {
+          bytes.subscribe((chunk) => (received += chunk.toString()));
+        });
+        scheduler.schedule(() => drops.data.next('after'), 60);
+        scheduler.schedule(() => {
+          watching.unsubscribe();
+          serving.unsubscribe();
+        }, 70);
+      }, 20);
+      scheduler.flush();
+      expect(received).toBe('before after');
+    });
+  });
+});
+
+function first(waiting: string): string[] {
+  return ['0: c1', '0: d1 ECONNREFUSED', `0: ${waiting}`];
+}
