@@ -1,5 +1,5 @@
 import { type Observable, type RetryConfig, throwError, timer } from 'rxjs';
-import { SocketError } from './errors.js';
+import { shown, SocketError } from './errors.js';
 
 /**
  * Tells when to dial again: what {@link backoff} makes, for `reconnect` and for RxJS's `retry`.
@@ -84,6 +84,7 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5
  */
 export function backoff(options: BackoffOptions = {}): Backoff {
+  assertOptions(options);
   const schedule = new ExponentialBackoff(options);
   return {
     resetOnSuccess: false,
@@ -122,8 +123,9 @@ export class ExponentialBackoff {
       attempts = Infinity,
       stableAfter = 5_000,
     } = options;
+    assert('max', max, max > 0 && max < 2 ** 31, 'a number of milliseconds over 0 and under 2^31');
     assert('initial', initial, initial > 0 && initial < 2 ** 31, 'a number of milliseconds over 0 and under 2^31');
-    assert('max', max, max >= initial && max < 2 ** 31, 'a number of milliseconds from `initial` to under 2^31');
+    assert('max', max, max >= initial, `at least initial (${initial} ms)`);
     assert('factor', factor, factor >= 1 && factor < Infinity, 'a finite number from 1');
     assert('jitter', jitter, jitter >= 0 && jitter <= 1, 'a number from 0 to 1');
     assert(
@@ -169,7 +171,25 @@ export class ExponentialBackoff {
   }
 }
 
+const names: readonly string[] = [
+  'initial',
+  'max',
+  'factor',
+  'jitter',
+  'attempts',
+  'stableAfter',
+] satisfies readonly (keyof BackoffOptions)[];
+
+function assertOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new SocketError('ERR_OPTION_INVALID', `backoff: options must be an object, not ${shown(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} is no option`);
+  }
+}
+
 function assert(name: string, value: unknown, holds: boolean, wanted: string): void {
   if (typeof value === 'number' && holds) return;
-  throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} must be ${wanted}, not ${String(value)}`);
+  throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} must be ${wanted}, not ${shown(value)}`);
 }

@@ -1,4 +1,5 @@
 import type { RetryConfig } from 'rxjs';
+import type { Backoff } from './backoff.js';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { shown, SocketError } from './errors.js';
@@ -335,11 +336,13 @@ function proxyProtocol(
 
 function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {
   if (object('reconnect', value) === undefined) return undefined;
-  const { count = Infinity, delay } = value as RetryConfig;
+  const { count = Infinity, delay, resetOnSuccess, stableAfter } = value as RetryConfig & Partial<Backoff>;
   if (count !== Infinity && (!Number.isSafeInteger(count) || count < 0)) {
     throw invalid('reconnect.count', count, 'a whole number from 0, or Infinity');
   }
   if (typeof delay !== 'function') duration('reconnect.delay', delay, 0);
+  flag('reconnect.resetOnSuccess', resetOnSuccess, false);
+  duration('reconnect.stableAfter', stableAfter, 0);
   return value;
 }
 

@@ -3,6 +3,7 @@ import { firstValueFrom, lastValueFrom, take, toArray } from 'rxjs';
 import { backoff, connect, type ConnectionState, listen, SocketError } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
 import { memory, type Place, places, realPlaces } from '../support/places.js';
 
 type State = ConnectionState<string, string>;
@@ -287,6 +288,15 @@ describe.each(realPlaces)('a client that dials again over $name, against a plain
 describe('options of a client that dials again', () => {
   it.each<[string, object]>([
     ['reconnect.count', { reconnect: { count: -1 } }],
+    ['reconnect.count', { reconnect: { count: 1.5 } }],
+    ['reconnect.count', { reconnect: { count: '3' } }],
+    ['reconnect', { reconnect: null }],
+    ['reconnect', { reconnect: 1_000 }],
+    ['reconnect', { reconnect: () => 1_000 }],
+    ['reconnect.resetOnSuccess', { reconnect: { resetOnSuccess: 'yes' } }],
+    ['reconnect.stableAfter', { reconnect: { stableAfter: -1 } }],
+    ['reconnect.delay', { reconnect: { delay: NaN } }],
+    ['reconnect.delay', { reconnect: { delay: 2 ** 31 } }],
     ['reconnect.delay', { reconnect: { delay: -1 } }],
     ['reconnect.delay', { reconnect: { delay: '1s' } }],
     ['whileDisconnected', { whileDisconnected: 'wait' }],
