@@ -1,15 +1,18 @@
 import { setTimeout } from 'node:timers/promises';
-import { type Channel, type Connection, SocketError } from 'rxjs-sockets';
+import { Broadcast, type Connection, SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
 
 const longest = 1_000; // characters
 const pause = 1; // ms
 
 /** Those who are in the chat, however they are connected. */
 export class Room {
-  private readonly members = new Map<string, Channel<string>>();
+  private readonly names = new Set<string>();
+  private readonly everybody = new Broadcast(lines());
 
   /** Looks after one connection, from the question for a name to its end. */
-  async welcome({ data }: Connection<string, string>): Promise<void> {
+  async welcome(connection: Connection<string, string>): Promise<void> {
+    const { data } = connection;
     let name: string | undefined;
     let end = '';
     try {
@@ -17,12 +20,13 @@ export class Room {
       for await (const received of data) {
         const line = received.trim();
         if (line.length > longest) data.next(`That was too long: ${longest} characters at most.`);
-        else if (name !== undefined) this.tell(`${name}: ${line}`);
-        else if (!/^\w{1,20}$/.test(line) || this.members.has(line)) data.next('Not that one. What is your name?');
+        else if (name !== undefined) this.everybody.next(`${name}: ${line}`);
+        else if (!/^\w{1,20}$/.test(line) || this.names.has(line)) data.next('Not that one. What is your name?');
         else {
           name = line;
-          this.members.set(name, data);
-          this.tell(`* ${name} has joined`);
+          this.names.add(name);
+          this.everybody.join(connection);
+          this.everybody.next(`* ${name} has joined`);
         }
         await setTimeout(pause);
       }
@@ -32,12 +36,7 @@ export class Room {
       end = ` (${error.code})`;
     }
     if (name === undefined) return;
-    this.members.delete(name);
-    this.tell(`* ${name} has left${end}`);
-  }
-
-  /** Sends to all at once: one who is slow only makes its own buffer grow, to `maxBuffered` and no further. */
-  private tell(line: string): void {
-    for (const data of this.members.values()) data.next(line);
+    this.names.delete(name);
+    this.everybody.next(`* ${name} has left${end}`);
   }
 }

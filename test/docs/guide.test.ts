@@ -1,9 +1,12 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { Caller } from '../examples/caller.js';
 import { program, type Program } from '../examples/program.js';
+import { stranger } from '../support/certificates.js';
 import { blocksOf, install, named, typeErrors } from './blocks.js';
 
 const programs = named(await blocksOf('docs/guide.md'));
@@ -11,15 +14,17 @@ const sockets = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
 
 afterAll(() => rm(sockets, { recursive: true }));
 
-/** Runs a program of the guide, at addresses of this test. */
+/** Runs a program of the guide, at addresses of this test, with the certificate that the guide has made. */
 async function run(name: string, port = 0): Promise<Program> {
   const moved = Array.from(programs, ([file, text]): [string, string] => [
     file,
     text
       .replaceAll('tcp://localhost:7000', `tcp://127.0.0.1:${port}`)
+      .replaceAll('tls://localhost:7000', `tls://localhost:${port}`)
       .replaceAll('/tmp/chat.sock', join(sockets, 'chat.sock')),
   ]);
-  return program([join(await install(new Map(moved)), name)]);
+  const { key, cert } = stranger;
+  return program([join(await install(new Map([...moved, ['server.key', key], ['server.pem', cert]])), name)]);
 }
 
 /** The port that a server of the guide has told. */
@@ -70,6 +75,17 @@ test('answer.ts takes its time, and keeps the order', async () => {
   expect(await answersTo(await run('answer.ts'), 'One\nTwo\n')).toEqual(['One? Yes.', 'Two? Yes.']);
 });
 
+test('serve.ts calculates, and outlives what it can not calculate with', async () => {
+  const server = await run('serve.ts');
+  expect(await answersTo(server, '1+2\n40+2\n')).toEqual(['3', '42']);
+  await server.until(/^finished after 9 bytes$/m);
+  const careless = await dial(server);
+  await careless.say('1+x\n');
+  await server.until(/^the handler failed: Cannot convert x to a BigInt$/m);
+  await server.until(/^failed after 4 bytes$/m);
+  expect(await answersTo(server, '2+2\n')).toEqual(['4']);
+});
+
 test('everybody.ts lets everybody hear everybody, and outlives a client that is killed', async () => {
   const server = await run('everybody.ts');
   const callers: Caller[] = [];
@@ -115,4 +131,57 @@ test('room.test.ts passes', async () => {
   const tests = await run('room.test.ts');
   expect(await tests.ended, tests.output).toBe(0);
   expect(tests.output).toMatch(/pass 1/);
+});
+
+test('local.ts lets its group in, and nobody else', async () => {
+  const server = await run('local.ts');
+  await server.until(/chat\.sock/);
+  const path = join(sockets, 'chat.sock');
+  expect((await stat(path)).mode & 0o777).toBe(0o660);
+  const caller = await Caller.dial({ path });
+  await caller.say('hello\n');
+  expect(await caller.hear()).toBe('hello');
+});
+
+test('secure.ts and secure-client.ts talk to each other, and to nobody else', async () => {
+  const server = await run('secure.ts');
+  const port = await portOf(server);
+  const client = await run('secure-client.ts', port);
+  expect(await client.ended, client.errors).toBe(0);
+  expect(client.lines).toEqual(['TLSv1.3 true', 'hello']);
+  const plain = await dial(server);
+  await plain.say('hello\n');
+  await server.until(/TLS handshake failed/);
+});
+
+test('behind.ts tells clients where they come from, as the proxy says', async () => {
+  const server = await run('behind.ts');
+  const caller = await dial(server);
+  await caller.say('PROXY TCP4 192.0.2.7 192.0.2.1 4711 7000\r\n');
+  expect(await caller.hear()).toBe('You come from tcp://192.0.2.7:4711');
+  const liar = await dial(server);
+  await liar.say('hello\n');
+  await server.until(/^PROXY header: /m);
+});
+
+test('stay.ts dials until there is a server, and again when it has gone', async () => {
+  const gone = net.createServer().listen(0, '127.0.0.1');
+  await once(gone, 'listening');
+  const { port } = gone.address() as net.AddressInfo;
+  gone.close();
+  await once(gone, 'close');
+  const client = await run('stay.ts', port);
+  await client.until(/^connecting $/m);
+  await client.until(/^waiting \d+ ms$/m);
+  for (let life = 1; life <= 2; life++) {
+    const server = net.createServer().listen(port, '127.0.0.1');
+    const [socket] = (await once(server, 'connection')) as [net.Socket];
+    socket.write(`life ${life}\n`);
+    const [heard] = (await once(socket, 'data')) as [Buffer];
+    expect(heard.toString()).toMatch(/^tick \d+\n/);
+    await client.until(new RegExp(`^life ${life}$`, 'm'));
+    server.close();
+    socket.destroy();
+    await once(server, 'close');
+  }
 });
