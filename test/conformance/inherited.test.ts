@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { firstValueFrom } from 'rxjs';
+import { type Address, listen, parseAddress } from 'rxjs-sockets';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { AcceptGate } from '../../src/transport/accept-gate.js';
+import { Program } from '../examples/program.js';
+import '../support/leaks.js';
+import { freshFolder, type Place, rawClient, realPlaces } from '../support/places.js';
+import { refusal } from '../support/refusal.js';
+import { readBytes } from '../support/raw.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const heir = fileURLToPath(new URL('../support/heir.ts', import.meta.url));
+
+/** A process that has `fd` as its descriptor 3 and listens there. */
+function inheriting(fd: number): Program {
+  const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', heir, 'fd:3'];
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe', fd] });
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'close');
+  });
+  return new Program(child);
+}
+
+const descriptor = (owner: unknown): number => (owner as { _handle: { fd: number } })._handle.fd;
+
+/** A listening socket that nobody accepts from here. */
+async function opened(place: Place): Promise<{ fd: number; address: Address; close(): void }> {
+  const server = net.createServer();
+  const gate = new AcceptGate(server);
+  gate.hold();
+  const where = (await place.address()) as { port: number } | { path: string };
+  server.listen('path' in where ? { path: `${where.path}.bound` } : { port: 0, host: '127.0.0.1' });
+  await once(server, 'listening');
+  gate.opened();
+  const close = (): void => void server.close();
+  onTestFinished(close);
+  const fd = descriptor(server);
+  if ('port' in where) {
+    const { port } = server.address() as net.AddressInfo;
+    return { fd, close, address: { transport: 'tcp', host: '127.0.0.1', port } };
+  }
+  // Node removes the name that it has bound.
+  renameSync(`${where.path}.bound`, where.path);
+  return { fd, close, address: parseAddress(where) };
+}
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
+  it('S14: is listened on, closed once with the listener, and never used again', async () => {
+    const { fd, address, close } = await opened(place);
+    const program = inheriting(fd);
+    const listening = /^listening (.+)$/m;
+    expect((await program.until(listening))[1]).toBe(
+      address.transport === 'tcp' ? `tcp://127.0.0.1:${address.port}` : 'fd:3',
+    );
+    close();
+    const client = await rawClient(address);
+    const local = client.localPort === undefined ? 'unix:' : `tcp://127.0.0.1:${client.localPort}`;
+    client.write('hello');
+    expect((await readBytes(client, 5)).toString()).toBe('hello');
+    client.end();
+    expect(await program.ended, program.errors).toBe(0);
+    expect(program.lines.slice(1, 3)).toEqual([`client ${local}`, 'descriptor closed']);
+    expect(program.lines[3]).toMatch(/^error EBADF listen at fd:3: /);
+    expect(program.lines.slice(4, 5)).toEqual(['descriptor closed']);
+    await expect(rawClient(address)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    // The file is its owner's.
+    if (address.transport === 'unix') expect(existsSync(address.path)).toBe(true);
+  });
+
+  it('S3: a connected socket is an error notification', async () => {
+    const { address } = await opened(place);
+    const client = await rawClient(address);
+    const program = inheriting(descriptor(client));
+    await program.ended;
+    expect(program.lines[0]).toMatch(/^error EINVAL listen at fd:3: .*can be listened on/);
+    expect(program.lines[2]).toMatch(/^error EBADF/);
+  });
+});
+
+describe('a descriptor that is no listening socket', () => {
+  it('S3: one that is not there is EBADF, and subscribing again tries again', async () => {
+    for (const address of [{ fd: 9_999 }, 'fd:9999', { transport: 'fd', fd: 9_999 }] as const) {
+      const server = listen(address);
+      for (let attempt = 0; attempt < 2; attempt++) {
+        await expect(firstValueFrom(server)).rejects.toMatchObject({
+          name: 'SocketError',
+          code: 'EBADF',
+          address: { transport: 'fd', fd: 9_999 },
+        });
+      }
+    }
+  });
+
+  it('S3: a file is ENOTSOCK, and stays open', async () => {
+    const path = join(await freshFolder(), 'file');
+    writeFileSync(path, 'precious');
+    const fd = openSync(path, 'r');
+    const server = listen({ fd });
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await expect(firstValueFrom(server)).rejects.toMatchObject({
+        code: 'ENOTSOCK',
+        message: expect.stringContaining(`fd:${fd}`),
+      });
+    }
+    const buffer = Buffer.alloc(8);
+    readSync(fd, buffer);
+    expect(buffer.toString()).toBe('precious');
+    closeSync(fd);
+  });
+
+  it('S3: a socket for datagrams is EINVAL', async () => {
+    const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const { fd } = Object.getOwnPropertySymbols(socket)
+      .map((symbol) => (socket as unknown as Record<symbol, { handle?: { fd: number } }>)[symbol])
+      .find((state) => state?.handle !== undefined)?.handle ?? { fd: -1 };
+    await expect(firstValueFrom(listen({ fd }))).rejects.toMatchObject({ code: 'EINVAL' });
+    socket.close();
+  });
+
+  it.each([-1, 1.5, NaN, 2 ** 31, '3' as unknown as number, null as unknown as number])(
+    'A5: the descriptor %s is ERR_ADDRESS_INVALID, at once',
+    (fd) => {
+      expect(refusal(() => listen({ fd }))).toMatchObject({ code: 'ERR_ADDRESS_INVALID' });
+    },
+  );
+});
