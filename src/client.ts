@@ -86,7 +86,7 @@ export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
    * frame of a connection that was lost is dropped (K4). Subscribing again dials anew (K8)
    * @throws none
    * @backpressure as of {@link Channel}; what is sent before there is a connection waits, up to `maxBuffered` (C2), and
-   * between two connections as `whileDisconnected` says (K4)
+   * once an attempt or a connection has ended `whileDisconnected` says what becomes of it (K4)
    * @teardown as of {@link Client}
    * @example
    * ```ts

@@ -180,14 +180,15 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly tls?: ClientTls;
   /**
    * When to dial again after a connection, or an attempt at one, has ended: {@link backoff}, or a `RetryConfig` of your
-   * own, of which `count` and `delay` count. A connection was stable once it was up for `stableAfter`, default 5,000 ms.
-   * Default none: the client ends (K3 to K5).
+   * own. Its `count` starts again after a connection that was up for `stableAfter`, default 5,000 ms, or 0 with
+   * `resetOnSuccess`; without a `delay` it waits as `backoff()` does. Default none: the client ends (K3 to K5).
    */
   readonly reconnect?: RetryConfig;
   /**
-   * What happens to what is sent between two connections: `'buffer'` keeps it for the next one, up to `maxBuffered`,
-   * where `overflow` acts; `'drop'` drops it and counts it in `dropped`, and a `send` rejects with `ERR_OVERFLOW`;
-   * `'error'` ends the client with `ERR_CLOSED`. Default `'buffer'`, which also holds before the first connection (C2, K4).
+   * What happens to what is sent after a connection, or an attempt at one, has ended and before there is another:
+   * `'buffer'` keeps it for that one, up to `maxBuffered`, where `overflow` acts; `'drop'` drops it and counts it in
+   * `dropped`, and a `send` rejects with `ERR_OVERFLOW`; `'error'` ends the client with `ERR_CLOSED`. Default `'buffer'`,
+   * which always holds until the first attempt has ended (C2, K4).
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }
