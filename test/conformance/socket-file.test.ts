@@ -16,6 +16,7 @@ import {
 import net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { firstValueFrom } from 'rxjs';
 import { listen, type ListenOptions } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -82,6 +83,27 @@ describe('a stale socket file', () => {
       }
     },
   );
+
+  it('S8: of four threads of one process exactly one listens', { timeout: 120_000 }, async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    for (let round = 0; round < 2; round++) {
+      if (round > 0) await makeStale(path);
+      const workers = Array.from({ length: 4 }, () => workerAt(path));
+      const answers = await Promise.all(
+        workers.map(async (worker) => ((await once(worker, 'message')) as [string])[0]),
+      );
+      expect(answers.toSorted(), `round ${round}`).toEqual([...Array<string>(3).fill('EADDRINUSE'), 'ok']);
+      expect(lstatSync(path).mode & 0o777).toBe(0o640);
+      expect(readdirSync(folder)).toEqual(['socket']);
+      const winner = workers[answers.indexOf('ok')]!;
+      const stopped = once(winner, 'message');
+      winner.postMessage('stop');
+      await stopped;
+      expect(readdirSync(folder)).toEqual([]);
+      await Promise.all(workers.map((worker) => worker.terminate()));
+    }
+  });
 
   it("S8: it stays where 'stale' is 'fail'", async () => {
     const path = join(await freshFolder(), 'socket');
@@ -182,6 +204,30 @@ describe('the end of a server', () => {
     }
   });
 
+  it('S7: its file is removed by shutdown', async () => {
+    const folder = await freshFolder();
+    const server = listen({ path: join(folder, 'socket') });
+    const listening = firstValueFrom(server.listening);
+    server.subscribe();
+    await listening;
+    await server.shutdown();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('S8: a process that shuts down at SIGTERM leaves none, and one that is killed leaves a stale one', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const [first, second, third] = await starters(3);
+    expect(await first!.listen(path)).toBe('ok');
+    expect(await first!.terminate()).toBe(0);
+    expect(readdirSync(folder)).toEqual([]);
+    expect(await second!.listen(path)).toBe('ok');
+    await second!.kill();
+    expect(readdirSync(folder)).toEqual(['socket']);
+    expect(await third!.listen(path)).toBe('ok');
+    expect(await whoListens(path)).toBe(third!.pid);
+  });
+
   it('S8: a plain file that has replaced its file stays', async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
@@ -272,27 +318,43 @@ describe('the mode', () => {
     }
   });
 
-  it('S9: nobody ever sees it looser, or gets in where it is made', { timeout: 120_000 }, async () => {
+  it.each([
+    [0o000, 0o600],
+    [0o000, 0o660],
+    [0o077, 0o600],
+    [0o077, 0o666],
+  ])(
+    'S9: nobody ever sees it looser, or gets in where it is made, with umask %o and mode %o',
+    { timeout: 120_000 },
+    async (umask, mode) => {
+      const folder = await freshFolder();
+      const elsewhere = await freshFolder();
+      chmodSync(folder, 0o777);
+      const server = await starter();
+      await server.umask(umask);
+      const intruder = await intruderAt(folder);
+      for (let round = 0; round < 20; round++) {
+        const path = join(folder, `socket-${round}`);
+        if (round % 2 === 1) {
+          await makeStale(join(elsewhere, 'stale'), mode);
+          renameSync(join(elsewhere, 'stale'), path);
+        }
+        expect(await server.listen(path, { mode })).toBe('ok');
+        await intruder.sees(path);
+        await server.stop();
+      }
+      const { modes, connected, entered } = await intruder.report();
+      expect(modes.filter((seen) => seen !== 'folder 700')).toEqual([`socket ${mode.toString(8)}`]);
+      if (isRoot) expect(entered).toEqual([]);
+      if (isRoot && mode !== 0o666) expect(connected).toEqual([]);
+    },
+  );
+
+  it('S9: who may connect to it gets in', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
-    const elsewhere = await freshFolder();
     chmodSync(folder, 0o777);
     const server = await starter();
-    await server.umask(0);
     const intruder = await intruderAt(folder);
-    for (let round = 0; round < 30; round++) {
-      const path = join(folder, `socket-${round}`);
-      if (round % 2 === 1) {
-        await makeStale(join(elsewhere, 'stale'));
-        renameSync(join(elsewhere, 'stale'), path);
-      }
-      expect(await server.listen(path)).toBe('ok');
-      await intruder.sees(path);
-      await server.stop();
-    }
-    const report = await intruder.report();
-    expect(report.modes.filter((mode) => mode !== 'folder 700')).toEqual(['socket 600']);
-    if (isRoot) expect(report).toMatchObject({ connected: [], entered: [] });
-
     // The intruder does what it can: it gets in where it may.
     const open = join(folder, 'open');
     expect(await server.listen(open, { mode: 0o666 })).toBe('ok');
@@ -345,6 +407,15 @@ describe.skipIf(!isRoot)('a folder that others can write to', () => {
     expect(lstatSync(path)).toMatchObject({ uid: 0, gid: nobody });
   });
 });
+
+/** A thread that listens there; it ends with the test. */
+function workerAt(path: string): Worker {
+  const worker = new Worker(new URL('../support/worker-starter.mjs', import.meta.url), { workerData: path });
+  onTestFinished(async () => {
+    await worker.terminate();
+  });
+  return worker;
+}
 
 /** Connects until the kernel takes no more. */
 async function fillQueue(path: string): Promise<void> {

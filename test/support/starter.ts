@@ -1,5 +1,5 @@
 // A process that listens when its parent says so: what the tests of socket files race, stop and kill.
-import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
+import { listen, type ListenOptions, type Server, type SocketError } from 'rxjs-sockets';
 import type { Subscription } from 'rxjs';
 
 /** What the parent says; each is answered once. */
@@ -10,6 +10,7 @@ export type Order =
   | { readonly do: 'umask'; readonly mask: number }
   | { readonly do: 'become'; readonly user: number };
 
+let server: Server<Buffer, Uint8Array | string> | undefined;
 let serving: Subscription | undefined;
 
 /** `'ok'`, or the code of the error. */
@@ -20,7 +21,7 @@ const answer = (text: string): void => {
 process.on('message', (order: Order) => {
   switch (order.do) {
     case 'listen': {
-      const server = listen({ path: order.path }, order.options);
+      server = listen({ path: order.path }, order.options);
       server.listening.subscribe(() => answer('ok'));
       serving = server.subscribe({
         next: ({ data }) => {
@@ -47,6 +48,10 @@ process.on('message', (order: Order) => {
       break;
   }
   answer('ok');
+});
+// As a service is stopped.
+process.on('SIGTERM', () => {
+  void server?.shutdown().then(() => process.disconnect());
 });
 process.on('disconnect', () => {
   process.exit();

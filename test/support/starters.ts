@@ -23,6 +23,8 @@ export interface Starter {
   /** Says what is not waited for. */
   tell(order: Order): void;
   signal(signal: NodeJS.Signals): void;
+  /** Stops it with SIGTERM, as a service is stopped; gives its exit code, or the signal that ended it. */
+  terminate(): Promise<number | string>;
   /** Kills it with SIGKILL. */
   kill(): Promise<void>;
 }
@@ -50,6 +52,12 @@ export async function starter(isolated = false): Promise<Starter> {
     become: (user) => ask({ do: 'become', user }),
     tell: (order) => void child.send(order),
     signal: (signal) => void child.kill(signal),
+    terminate: async () => {
+      const exited = once(child, 'exit') as Promise<[number | null, string | null]>;
+      child.kill('SIGTERM');
+      const [code, signal] = await exited;
+      return code ?? signal ?? 'nothing';
+    },
     kill: () => end(child),
   };
 }
