@@ -134,12 +134,11 @@ export class NodeSocket implements TransportSocket {
     else setImmediate(this.endNow);
   }
 
-  /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
+  /** Within a call of OpenSSL's, which tells that the handshake is over, say, a reset would crash the process. */
   reset(): void {
-    const { raw, socket } = this;
-    if (raw.remoteFamily !== undefined && !this.ending && !raw.destroyed) raw.resetAndDestroy();
-    socket.destroy();
-    raw.destroy();
+    this.socket.off('data', this.onData);
+    if (this.tls === undefined) this.resetNow();
+    else setImmediate(this.resetNow);
   }
 
   /** Whether the kernel has taken everything: Node keeps nothing back. */
@@ -152,6 +151,14 @@ export class NodeSocket implements TransportSocket {
   private readonly endNow = (): void => {
     this.ending = true;
     this.socket.end();
+  };
+
+  /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
+  private readonly resetNow = (): void => {
+    const { raw, socket } = this;
+    if (raw.remoteFamily !== undefined && !this.ending && !raw.destroyed) raw.resetAndDestroy();
+    socket.destroy();
+    raw.destroy();
   };
 
   private readonly onData = (chunk: Buffer): void => {
