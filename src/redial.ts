@@ -1,4 +1,4 @@
-import { asyncScheduler, defaultIfEmpty, defer, map, type Observable, type RetryConfig, take, tap, timer } from 'rxjs';
+import { asyncScheduler, defer, Observable, type RetryConfig, take, timer } from 'rxjs';
 import { ExponentialBackoff, noteUptime, scheduleOf } from './backoff.js';
 import { SocketError } from './errors.js';
 
@@ -8,8 +8,11 @@ export type Verdict =
       readonly kind: 'wait';
       /** In ms; NaN where only the policy's own Observable knows. */
       readonly delay: number;
-      /** Emits whether it is to be tried again, once. */
-      readonly over: Observable<boolean>;
+      /**
+       * Emits when it is to be tried again. A policy that completes before that wants no further attempt, as with
+       * `retry`; `waits` is called first, unless it does so, or fails, at once.
+       */
+      readonly over: (waits: () => void) => Observable<void>;
     }
   | { readonly kind: 'end' };
 
@@ -80,16 +83,31 @@ export class Redial {
     return { kind: 'wait', delay, over: this.once(timer(delay)) };
   }
 
-  /** A policy that completes without a value wants no further attempt, as with `retry`. */
-  private once(notifier: Observable<unknown>): Observable<boolean> {
-    const next = (): void => {
-      this.attempt = this.stable ? 1 : this.attempt + 1;
-    };
-    return notifier.pipe(
-      take(1),
-      tap(next),
-      map(() => true),
-      defaultIfEmpty(false),
-    );
+  private once(notifier: Observable<unknown>): (waits: () => void) => Observable<void> {
+    return (waits) =>
+      new Observable<void>((subscriber) => {
+        let told = false;
+        let early = false;
+        const again = (): void => {
+          this.attempt = this.stable ? 1 : this.attempt + 1;
+          subscriber.next();
+        };
+        subscriber.add(
+          notifier.pipe(take(1)).subscribe({
+            next: () => {
+              if (told) again();
+              else early = true;
+            },
+            error: (error: unknown) => subscriber.error(error),
+            complete: () => {
+              if (!early) subscriber.complete();
+            },
+          }),
+        );
+        if (subscriber.closed) return;
+        told = true;
+        waits();
+        if (early) again();
+      });
   }
 }

@@ -1,4 +1,4 @@
-import type { Subscriber, TeardownLogic, Unsubscribable } from 'rxjs';
+import { type Subscriber, Subscription, type TeardownLogic, type Unsubscribable } from 'rxjs';
 import type { Address } from './address.js';
 import { Attempt } from './attempt.js';
 import { Channel, type Port } from './channel.js';
@@ -8,7 +8,7 @@ import { SocketError, systemError } from './errors.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import type { ConnectSettings } from './options.js';
-import { isFinal, Redial, type Verdict } from './redial.js';
+import { isFinal, Redial } from './redial.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import { Succession } from './succession.js';
 import type { DialEvents, Transport, TransportSocket } from './transport/transport.js';
@@ -17,7 +17,7 @@ type Phase<In, Out> =
   | { readonly name: 'idle' }
   | { readonly name: 'connecting'; readonly work: Unsubscribable | undefined }
   | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out> }
-  | { readonly name: 'waiting'; work: Unsubscribable | undefined };
+  | { readonly name: 'waiting'; readonly work: Unsubscribable };
 
 const idle = { name: 'idle' } as const;
 
@@ -225,35 +225,24 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
       this.finish(error, disconnected);
       return;
     }
-    const phase: Phase<In, Out> = { name: 'waiting', work: undefined };
+    const work = new Subscription();
+    const phase = { name: 'waiting', work } as const;
     this.phase = phase;
     this.outbound.parking = this.settings.whileDisconnected;
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();
-    this.wait(phase, verdict, { ...disconnected, status: 'waiting', delay: verdict.delay });
-  }
-
-  /** A policy that wants no further attempt, and says so at once, ends the client before it has told that it waits. */
-  private wait(
-    phase: Phase<In, Out> & { name: 'waiting' },
-    verdict: Verdict & { kind: 'wait' },
-    waiting: ConnectionState<In, Out>,
-  ): void {
-    let told = false;
-    let isOver = false;
-    phase.work = verdict.over.subscribe({
-      next: (again) => {
-        if (!again) this.finish(undefined);
-        else if (told) this.dial();
-        else isOver = true;
+    const waits = (): void => this.states.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
+    const over = verdict.over(waits).subscribe({
+      next: () => {
+        if (this.phase === phase) this.dial();
       },
       error: (cause: unknown) => this.finish(systemError(cause, 'reconnect', this.address)),
+      complete: () => {
+        if (this.phase === phase) this.finish(undefined);
+      },
     });
-    if (this.phase !== phase) return;
-    told = true;
-    this.states.emit(waiting);
-    if (isOver && this.phase === phase) this.dial();
+    work.add(over);
   }
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
@@ -265,7 +254,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
         this.lost(error, false);
         return;
       case 'waiting':
-        phase.work?.unsubscribe();
+        phase.work.unsubscribe();
         this.finish(error);
         return;
       case 'connected':
@@ -298,18 +287,11 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     const { phase } = this;
     this.rest();
     this.succession.clear();
-    switch (phase.name) {
-      case 'idle':
-        return;
-      case 'connected':
-        void phase.connection.close();
-        if (phase.connection === this.current) return;
-        break;
-      case 'connecting':
-      case 'waiting':
-        phase.work?.unsubscribe();
-        break;
-    }
+    if (phase.name === 'idle') return;
+    if (phase.name === 'connected') {
+      void phase.connection.close();
+      if (phase.connection === this.current) return;
+    } else phase.work?.unsubscribe();
     this.outbound.fail(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }));
   }
 
