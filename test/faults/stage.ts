@@ -1,0 +1,142 @@
+import { readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { firstValueFrom, type Subscription } from 'rxjs';
+import {
+  type Address,
+  type AddressInput,
+  type Client,
+  connect,
+  type Connection,
+  type ConnectOptions,
+  listen,
+  type ListenOptions,
+  type Server,
+  type SocketError,
+} from 'rxjs-sockets';
+import { type Faulty, faulty, type FaultyOptions } from 'rxjs-sockets/testing';
+import type { Place } from '../support/places.js';
+import { nothingLeftOf } from './nothing-left.js';
+
+type Mark = <T extends object>(thing: T) => T;
+
+/** How one side of a connection has ended, and what it was given before. */
+export interface Received {
+  readonly data: Buffer;
+  /** `'fin'`, or the code of the error. */
+  readonly end: string;
+}
+
+/** Runs `work` with servers and clients that end with it; nothing of them may be left afterwards, no file either. */
+export async function onStage(place: Place, work: (stage: Stage) => Promise<void>): Promise<void> {
+  const folders = new Set<string>();
+  await nothingLeftOf(async (mark) => {
+    const stage = new Stage(place, mark, folders);
+    try {
+      await work(stage);
+    } finally {
+      await stage.clear();
+    }
+  });
+  const files = [...folders].flatMap((folder) => readdirSync(folder));
+  if (files.length > 0) throw new Error(`left over: ${files.join(', ')}`);
+}
+
+export class Stage {
+  readonly place: Place;
+  private readonly mark: Mark;
+  private readonly folders: Set<string>;
+  private readonly servers: Server<any, any>[] = [];
+  private readonly proxies: Faulty[] = [];
+  private readonly subscriptions: Subscription[] = [];
+
+  constructor(place: Place, mark: Mark, folders: Set<string>) {
+    this.place = place;
+    this.mark = mark;
+    this.folders = folders;
+  }
+
+  /** A server of the library, and where it listens. */
+  async server<In = Buffer, Out = Uint8Array | string>(
+    handler: (connection: Connection<In, Out>) => void,
+    options: ListenOptions<In, Out> = {},
+  ): Promise<{ server: Server<In, Out>; address: Address }> {
+    const place = await this.place.address();
+    if (typeof place === 'object' && 'path' in place) this.folders.add(dirname(place.path));
+    const server = this.mark(listen<In, Out>(place, { ...this.place.options, ...options }));
+    const bound = firstValueFrom(server.listening);
+    this.subscriptions.push(server.subscribe((connection) => handler(this.mark(connection))));
+    this.servers.push(server);
+    return { server, address: await bound };
+  }
+
+  /** A server, and the first connection that it accepts. */
+  async accepting(
+    options: ListenOptions = {},
+  ): Promise<{ server: Server<Buffer, Uint8Array | string>; address: Address; accepted: Promise<Connection> }> {
+    let tell: (connection: Connection) => void = () => undefined;
+    const accepted = new Promise<Connection>((resolve) => {
+      tell = resolve;
+    });
+    return { ...(await this.server((connection) => tell(connection), options)), accepted };
+  }
+
+  /** A client of the library that is connecting. */
+  client<In = Buffer, Out = Uint8Array | string>(
+    address: AddressInput,
+    options: ConnectOptions<In, Out> = {},
+  ): Client<In, Out> {
+    return this.mark(connect<In, Out>(address, { ...this.place.options, ...options }));
+  }
+
+  /** A client's connection. */
+  async connection<In = Buffer, Out = Uint8Array | string>(
+    address: AddressInput,
+    options: ConnectOptions<In, Out> = {},
+  ): Promise<Connection<In, Out>> {
+    const client = this.client(address, options);
+    return this.mark(
+      await new Promise<Connection<In, Out>>((resolve, reject) => {
+        this.subscriptions.push(
+          client.subscribe({
+            next: (state) => {
+              if (state.status === 'connected') resolve(state.connection);
+            },
+            error: reject,
+          }),
+        );
+      }),
+    );
+  }
+
+  /** A proxy in front of `target`, and its address. */
+  async faulty(target: Address, options: FaultyOptions): Promise<{ proxy: Faulty; address: Address }> {
+    const proxy = this.mark(faulty(target, { ...this.place.options, ...options }));
+    this.proxies.push(proxy);
+    return { proxy, address: await firstValueFrom(proxy.listening) };
+  }
+
+  /** Ends with the stage. */
+  add(subscription: Subscription): void {
+    this.subscriptions.push(subscription);
+  }
+
+  async clear(): Promise<void> {
+    for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
+    await Promise.all(this.proxies.splice(0).map((proxy) => proxy.shutdown()));
+    for (const server of this.servers) for (const connection of server.connections) connection.destroy();
+    await Promise.all(this.servers.splice(0).map((server) => server.shutdown()));
+  }
+}
+
+/** All that comes, and how it ends: one completion, or one error. */
+export function receivedOn({ bytes }: Connection<any, any>): Promise<Received> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    const end = (how: string): void => resolve({ data: Buffer.concat(chunks), end: how });
+    bytes.subscribe({
+      next: (chunk) => chunks.push(chunk),
+      error: (error: unknown) => end((error as SocketError).code),
+      complete: () => end('fin'),
+    });
+  });
+}
