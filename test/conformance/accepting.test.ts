@@ -1,0 +1,228 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { config, firstValueFrom, map, ReplaySubject, take, toArray } from 'rxjs';
+import { type Address, type Connection, listen, mergeMapPaced, type SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Puppet } from '../faults/puppets.js';
+import '../support/leaks.js';
+import { peerAt, settled } from '../support/peer.js';
+import { places, rawClient, realPlaces, serverAt, tcp } from '../support/places.js';
+import { abort } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { until } from '../support/turns.js';
+import { ungated } from '../support/ungated.js';
+
+const real = realPlaces.map((place) => [place.name, place] as const);
+
+describe.each(places.map((place) => [place.name, place] as const))(
+  'what befalls one connection on %s',
+  (_name, place) => {
+    it('S4: what a subscriber throws is reported by RxJS, and the server goes on for all', async () => {
+      const reported: unknown[] = [];
+      config.onUnhandledError = (error) => reported.push(error);
+      onTestFinished(() => {
+        config.onUnhandledError = null;
+      });
+      const arrivals = new ReplaySubject<Connection>(Infinity);
+      let count = 0;
+      const { server, address } = await serverAt(place, () => {
+        throw new Error(`thrown ${++count}`);
+      });
+      const other = server.subscribe(arrivals);
+      onTestFinished(() => other.unsubscribe());
+      for (let index = 0; index < 3; index++) await peerAt(place, address);
+      const emitted = await firstValueFrom(arrivals.pipe(take(3), toArray()));
+      expect(server.connections.size).toBe(3);
+      await until(() => reported.length === 3);
+      expect(reported.map((error) => (error as Error).message)).toEqual(['thrown 1', 'thrown 2', 'thrown 3']);
+      // The connections that it did not look after are as good as any.
+      const peer = await peerAt(place, address);
+      const last = (await firstValueFrom(arrivals.pipe(take(4), toArray())))[3];
+      last?.bytes.next('hello');
+      await peer.receives('hello');
+      expect(emitted).toHaveLength(3);
+      await until(() => reported.length === 4);
+    });
+
+    it('S4: a connection that fails is told in `incidents`, with nobody subscribed to it', async () => {
+      const { server, address } = await serverAt(place, () => undefined);
+      const incidents = record(server.incidents);
+      if (place.name === 'memory') (await peerAt(place, address)).destroy();
+      else {
+        const raw = await rawClient(address);
+        await until(() => server.connections.size === 1);
+        await abort(raw, [...server.connections][0] as Connection);
+      }
+      expect(await incidents.count(1)).toMatchObject([{ code: 'ECONNRESET' }]);
+      await peerAt(place, address);
+      await until(() => server.connections.size === 1);
+    });
+
+    it('S4: `incidents` is told of what befalls connections also after the server has stopped to listen', async () => {
+      const { server, address, subscription } = await serverAt(place, () => undefined, { idleTimeout: 10 });
+      const incidents = record(server.incidents);
+      await peerAt(place, address);
+      await until(() => server.connections.size === 1);
+      subscription.unsubscribe();
+      expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TIMEOUT_IDLE' }]);
+      expect(incidents.endings).toEqual([]);
+    });
+  },
+);
+
+describe.each(real)('clients that are reset or killed on %s', (_name, place) => {
+  describe.each([
+    ['in the kernel', (at: typeof place) => at],
+    ['in the process, where the listener cannot be stopped', ungated],
+  ])('that wait %s', (_where, prepared) => {
+    it('S4: whoever is reset or killed before, while or after it is accepted costs itself alone', async () => {
+      const arrivals = new ReplaySubject<Connection>(Infinity);
+      const { server, address } = await serverAt(prepared(place), (connection) => arrivals.next(connection));
+      const failures: SocketError[] = [];
+      const serverEnd = record(server);
+      onTestFinished(() => serverEnd.subscription.unsubscribe());
+      server.incidents.subscribe((error) => failures.push(error));
+      const doomed = await Puppet.start();
+      const hold = server.hold();
+      // Before: of one the reset, of another the end, is there when it is accepted.
+      const reset = await doomed.connect(address);
+      await doomed.write(reset, 10);
+      if (place.name === 'tcp') await doomed.reset(reset);
+      else await doomed.destroy(reset);
+      await doomed.connect(address);
+      await doomed.kill();
+      const staying = await rawClient(address);
+      await settled();
+      hold.release();
+      await firstValueFrom(arrivals.pipe(take(3), toArray()));
+      // After: reading, and not reading.
+      const other = await Puppet.start();
+      const ids = [await other.connect(address), await other.connect(address)];
+      const emitted = await firstValueFrom(arrivals.pipe(take(5), toArray()));
+      emitted[3]?.data.subscribe({ error: () => undefined });
+      emitted[4]?.bytes.next(Buffer.alloc(100_000));
+      for (const id of ids) await other.write(id, 1_000);
+      await other.kill();
+      staying.write('still here');
+      const [text] = await Promise.all([
+        firstValueFrom((emitted[2] as Connection).bytes.pipe(map(String))),
+        ...[3, 4].map((index) =>
+          firstValueFrom((emitted[index] as Connection).bytes.pipe(toArray())).catch(() => undefined),
+        ),
+      ]);
+      expect(text).toBe('still here');
+      expect(serverEnd.endings).toEqual([]);
+      expect(failures.every(({ code }) => ['ECONNRESET', 'EPIPE'].includes(code))).toBe(true);
+      await peerAt(place, address);
+      await firstValueFrom(arrivals.pipe(take(6), toArray()));
+    });
+  });
+
+  it('S4: hundreds that come and go at once leave nothing behind', async () => {
+    const { server, address } = await serverAt(place, ({ data }) => data.subscribe({ error: () => undefined }), {
+      halfOpen: false,
+    });
+    const where =
+      address.transport === 'tcp'
+        ? { port: address.port, host: address.host }
+        : { path: (address as { path: string }).path };
+    await Promise.all(
+      Array.from({ length: 300 }, async (_, index) => {
+        const socket = net.connect(where);
+        socket.on('error', () => undefined);
+        const closed = new Promise((resolve) => socket.once('close', resolve));
+        if (index % 3 > 0) await once(socket, 'connect').catch(() => undefined);
+        if (index % 3 === 2) socket.write('hello');
+        if (index % 2 === 0 && place.name === 'tcp') socket.resetAndDestroy();
+        else socket.destroy();
+        await closed;
+      }),
+    );
+    await until(() => server.connections.size === 0);
+    const peer = await peerAt(place, address);
+    await until(() => server.connections.size === 1);
+    peer.end();
+  });
+});
+
+/** How many clients wait in the kernel for whoever listens at this port, or this path. */
+function queued(address: Address): number {
+  if (address.transport !== 'tcp') return -1;
+  const row = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find(([, local, , state]) => state === '0A' && Number.parseInt(local?.split(':')[1] ?? '', 16) === address.port);
+  return Number.parseInt(row?.[4]?.split(':')[1] ?? '', 16);
+}
+
+describe.each(real)('many clients on %s', (_name, place) => {
+  it('S5: 3,000 wait in the kernel while ten at a time are served, all in the order in which they came', async () => {
+    const most = 10;
+    const total = 3_000;
+    const server = listen<string, string>(await place.address(), { codec: lines(), backlog: total, claimTimeout: 0 });
+    const incidents = record(server.incidents);
+    const begin = server.hold();
+    let busiest = 0;
+    const order: number[] = [];
+    const served = record(
+      server.pipe(
+        mergeMapPaced(async (connection) => {
+          busiest = Math.max(busiest, server.connections.size);
+          const line = await firstValueFrom(connection.data);
+          order.push(Number(line));
+          connection.data.next(line);
+          await connection.close();
+          return line;
+        }, most),
+      ),
+    );
+    onTestFinished(() => served.subscription.unsubscribe());
+    const address = await firstValueFrom(server.listening);
+    const callers = dial(address, total);
+    const [{ dialled }] = (await once(callers, 'message')) as [{ dialled: number }];
+    expect(dialled).toBe(total);
+    expect(server.connections.size).toBe(0);
+    // The kernel caps the queue at somaxconn, which is 4,096 by default.
+    if (place.name === 'tcp') expect(queued(address)).toBe(total);
+    begin.release();
+    const [{ answers }] = (await once(callers, 'message')) as [{ answers: string[] }];
+    await served.count(total);
+    expect(answers.map(Number).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, number) => number));
+    // In order, but for those that were served at the same time.
+    expect(order.every((number, index) => Math.abs(number - index) < most)).toBe(true);
+    expect(busiest).toBe(most);
+    expect(incidents.values).toEqual([]);
+    await until(() => server.connections.size === 0);
+  });
+});
+
+/** Plain clients in a process of their own. */
+function dial(address: Address, count: number): ChildProcess {
+  const program = fileURLToPath(new URL('../support/callers.mjs', import.meta.url));
+  const where = address.transport === 'tcp' ? String(address.port) : (address as { path: string }).path;
+  const child = fork(program, [where, String(count)], { execArgv: [] });
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  });
+  return child;
+}
+
+it('S5: a backlog of one client still serves them all', async () => {
+  const server = listen<string, string>(await tcp.address(), { codec: lines(), backlog: 1 });
+  const served = record(server.pipe(mergeMapPaced(({ data }) => data.pipe(take(1)), 1)));
+  onTestFinished(() => {
+    served.subscription.unsubscribe();
+    for (const connection of server.connections) connection.destroy();
+  });
+  const address = await firstValueFrom(server.listening);
+  const clients = await Promise.all(Array.from({ length: 8 }, () => rawClient(address)));
+  for (const [index, client] of clients.entries()) client.write(`${index}\n`);
+  expect((await served.count(8)).toSorted()).toEqual(['0', '1', '2', '3', '4', '5', '6', '7']);
+});

@@ -1,0 +1,25 @@
+// Plain clients in a process of their own: node callers.mjs WHERE COUNT. They dial one after the other, so that the
+// kernel's queue is in their order, and each says its number; what each is answered is told at the end, in the order of
+// the answers.
+import net from 'node:net';
+
+const [where, count] = process.argv.slice(2);
+const place = where.startsWith('/') ? { path: where } : { port: Number(where), host: '127.0.0.1' };
+const answers = [];
+
+for (let number = 0; number < Number(count); number++) {
+  const socket = net.connect(place);
+  await new Promise((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', reject);
+  });
+  socket.on('error', (error) => answers.push(error.code));
+  socket.write(`${number}\n`);
+  socket.on('data', (chunk) => answers.push(chunk.toString().trim()));
+  socket.on('end', () => socket.end());
+  socket.on('close', () => {
+    if (answers.length === Number(count)) process.send({ answers });
+  });
+}
+process.send({ dialled: Number(count) });
+process.on('disconnect', () => process.exit());
