@@ -70,7 +70,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * ```ts
  * for await (const connection of server) await serveOne(connection); // one client after the other
  * ```
- * @see rules S1 to S15
+ * @see rules S1 to S17
  */
 export class Server<In, Out> extends Flow<Connection<In, Out>> {
   private readonly acceptor: Acceptor<In, Out>;
@@ -124,7 +124,7 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * @returns a hot Observable that never fails
    * @emits why a connection failed, as its `closed` tells it; why a client was not accepted: `ERR_LIMIT_CONNECTIONS` over
    * `maxConnections` or `acceptQueue` (S5), `ERR_TLS`, `ERR_PROXY_HEADER`, `ERR_TIMEOUT_HANDSHAKE`; `EMFILE`, at most once
-   * a second, while the process is short of file descriptors (S12). Completes after {@link Server.shutdown}
+   * a second, while the process is short of file descriptors (S15). Completes after {@link Server.shutdown}
    * @throws none
    * @backpressure none: what nobody is subscribed to is not kept
    * @teardown unsubscribing ends the watch, nothing else
@@ -132,7 +132,7 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * ```ts
    * server.incidents.subscribe((error) => console.log(error.code, error.message));
    * ```
-   * @see rules S4, S5 and S12
+   * @see rules S4, S5 and S15
    */
   get incidents(): Observable<SocketError> {
     return this.acceptor.incidents;
@@ -154,7 +154,7 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * ```ts
    * await server.shutdown({ deadline: 1_000 });
    * ```
-   * @see rules C11, S7, S10, S11 and S13
+   * @see rules C11, S7, S10, S11 and S14
    */
   shutdown(options: { readonly deadline?: number } = {}): Promise<void> {
     return this.acceptor.shutdown(options.deadline);

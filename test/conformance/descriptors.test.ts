@@ -110,7 +110,7 @@ class Caller {
 const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
-  it('S4: tells it, serves those whom it has, and the others once some are free: none is lost', async () => {
+  it('S15: tells it, serves those whom it has, and the others once some are free: none is lost', async () => {
     const { host, address } = await Host.start(place, false);
     const callers = call(address, 100);
     await host.incident(1);
@@ -152,7 +152,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S4: clients that come before it can be noticed are turned away, and the server lives on', async () => {
+  it('S15: clients that come before it can be noticed are turned away, and the server lives on', async () => {
     const { host, address } = await Host.start(place, false);
     const eaten = host.tell('eat');
     const callers = call(address, 20);

@@ -54,7 +54,7 @@ async function opened(place: Place): Promise<{ fd: number; address: Address; clo
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
-  it('S14: is listened on, closed once with the listener, and never used again', async () => {
+  it('S16: is listened on, closed once with the listener, and never used again', async () => {
     const { fd, address, close } = await opened(place);
     const program = inheriting(fd);
     const listening = /^listening (.+)$/m;

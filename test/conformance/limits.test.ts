@@ -243,7 +243,7 @@ describe('what stands before a connection', () => {
     await until(() => server.connections.size === 1);
   });
 
-  it('S4: no more than `maxConnections` handshakes are under way; one more is dropped and told', async () => {
+  it('S17: no more than `maxConnections` handshakes are under way; one more is dropped and told', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, maxConnections: 2 });
     const incidents = record(server.incidents);
     const clients = [await rawClient(address), await rawClient(address)];
@@ -254,7 +254,7 @@ describe('what stands before a connection', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S5: those whose handshake ends while the server is held wait for it, however many they are', async () => {
+  it('S17: those whose handshake ends while the server is held wait for it, however many they are', async () => {
     const server = listen(await tcp.address(), { proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);

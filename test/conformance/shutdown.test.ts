@@ -110,7 +110,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(server.connections.size).toBe(0);
   });
 
-  it('S13: a server that was shut down completes at once for whoever subscribes, and binds nothing', async () => {
+  it('S14: a server that was shut down completes at once for whoever subscribes, and binds nothing', async () => {
     const server = listen(await place.address(), place.options);
     const asked = record(server.listening);
     await server.shutdown();
@@ -170,7 +170,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
   });
 
   it.each([-1, NaN, 2 ** 31, Infinity, '1' as unknown as number])(
-    'S13: the deadline %s is ERR_OPTION_INVALID, and nothing is shut down',
+    'S14: the deadline %s is ERR_OPTION_INVALID, and nothing is shut down',
     async (deadline) => {
       const { server, address } = await opened(place);
       await expect(server.shutdown({ deadline })).rejects.toMatchObject({
@@ -331,7 +331,7 @@ describe('shutdown on virtual time', () => {
     expect(events).toEqual(['10 FIN', '100 finished', '100 complete']);
   });
 
-  it('S13: the deadline 0 means never, as with every duration', () => {
+  it('S14: the deadline 0 means never, as with every duration', () => {
     const events = run(50, ({ at, finish, shutdown }) => {
       shutdown(0);
       at(86_400_000, finish);
@@ -339,7 +339,7 @@ describe('shutdown on virtual time', () => {
     expect(events).toEqual(['10 FIN', '86400010 finished', '86400010 complete']);
   });
 
-  it('S13: a second call can hurry the first, and not put it off', () => {
+  it('S14: a second call can hurry the first, and not put it off', () => {
     const hurried = run(undefined, ({ at, shutdown }) => {
       shutdown(0);
       at(90, () => shutdown(50));

@@ -53,7 +53,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   const place = async () =>
     kind === 'tcp' ? { port: 0, host: '127.0.0.1' } : { path: join(await freshFolder(), 'socket') };
 
-  test('S14: listens on the socket that it has inherited, and leaves its file to its owner', async () => {
+  test('S16: listens on the socket that it has inherited, and leaves its file to its owner', async () => {
     const { server, fd, address } = await opened(await place());
     const program = activated(fd);
     const [, told] = await program.until(/^listening at (.+)$/m);
@@ -69,7 +69,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
     if (kind === 'unix') expect(lstatSync(address.slice('unix:'.length)).isSocket()).toBe(true);
   });
 
-  test('S14: serves those who came before it was started, and those who come between two runs', async () => {
+  test('S16: serves those who came before it was started, and those who come between two runs', async () => {
     const { fd, address } = await opened(await place());
     for (let round = 0; round < 2; round++) {
       const callers = await Promise.all([1, 2, 3].map(() => Caller.dial(address)));
@@ -93,7 +93,7 @@ test('sockets that are for another process are let alone', async () => {
 });
 
 describe.skipIf(!hasSystemd())('the example under systemd-socket-activate', () => {
-  test.each(['tcp', 'unix'])('S14: serves on the %s socket that systemd opens', async (kind) => {
+  test.each(['tcp', 'unix'])('S16: serves on the %s socket that systemd opens', async (kind) => {
     const path = join(await freshFolder(), 'socket');
     const { port } = await freePort();
     const where = kind === 'tcp' ? `127.0.0.1:${port}` : path;
