@@ -26,7 +26,7 @@ const layers: readonly (readonly string[])[] = [
   ['pulled-flow'],
   ['flow', 'flow-iterator', 'multicast', 'hold'],
   // bytes in, bytes out
-  ['io/inbound', 'io/outbound', 'io/send-buffer', 'io/slab', 'io/watermark', 'io/waiters'],
+  ['io/inbound', 'io/outbound', 'io/send-buffer', 'io/parts', 'io/slab', 'io/watermark', 'io/waiters'],
   ['options'],
   // what carries the bytes, and what lies in them
   ['transport/*', 'codecs/*', 'bytes'],

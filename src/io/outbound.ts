@@ -1,7 +1,8 @@
 import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
-import { type Part, SendBuffer } from './send-buffer.js';
+import { noParts } from './parts.js';
+import { SendBuffer } from './send-buffer.js';
 import type { Flushable, Turn } from './turn.js';
 import { Waiters } from './waiters.js';
 import { Watermark } from './watermark.js';
@@ -61,9 +62,7 @@ export class Outbound implements Flushable {
   /** The size of the write under way. */
   private writing = 0;
   private reached = 0;
-  /** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
-  private parts: Part[] = [];
-  private partsSize = 0;
+  private parts = noParts;
   private queued = false;
   /** Who has published values that were not yet given to this connection. */
   private awaited: Publisher | undefined;
@@ -91,7 +90,7 @@ export class Outbound implements Flushable {
 
   /** As `bufferedBytes`, without what was published and not yet given to this connection. */
   private get level(): number {
-    return this.buffer.size + this.partsSize + this.unsent;
+    return this.buffer.size + this.parts.size + this.unsent;
   }
 
   /** How many bytes the transport has taken, those of the write under way among them. */
@@ -116,11 +115,6 @@ export class Outbound implements Flushable {
     return this.state === 'ended';
   }
 
-  /** Whether it has, or had, a connection. */
-  get attached(): boolean {
-    return this.socket !== undefined;
-  }
-
   /** The connection is there: what waits is written first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
@@ -142,7 +136,7 @@ export class Outbound implements Flushable {
     if (error !== undefined) return error;
     const mark = this.watermark.mark;
     const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
-    if (buffer.sizeAtMost + this.partsSize + this.writing > limit && !this.fits(paced)) return 'overflow';
+    if (buffer.sizeAtMost + this.parts.size + this.writing > limit && !this.fits(paced)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -186,7 +180,7 @@ export class Outbound implements Flushable {
 
   /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
-    if (this.writing + this.partsSize + this.buffer.size === 0) resolve();
+    if (this.writing + this.parts.size + this.buffer.size === 0) resolve();
     else this.flushers.add(this.accepted, resolve, reject);
   }
 
@@ -210,8 +204,7 @@ export class Outbound implements Flushable {
     this.done = this.written;
     this.writing = 0;
     this.buffer.clear(false);
-    this.parts = [];
-    this.partsSize = 0;
+    this.parts = noParts;
     this.watermark.close();
     this.senders.end(this.written, error);
     this.flushers.end(this.written, error);
@@ -225,11 +218,8 @@ export class Outbound implements Flushable {
    */
   retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
     const heir = new Outbound(this.limits, owner, this.watermark);
-    const whole = this.parts.findIndex(({ begins }) => begins);
-    heir.parts = whole === -1 ? [] : this.parts.splice(whole);
-    heir.partsSize = heir.parts.reduce((sum, { size }) => sum + size, 0);
-    this.partsSize -= heir.partsSize;
-    const handed = this.done + this.writing + this.partsSize;
+    heir.parts = this.parts.splitWhole();
+    const handed = this.done + this.writing + this.parts.size;
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
     heir.buffer = this.buffer;
     heir.dropped = this.dropped;
@@ -277,14 +267,12 @@ export class Outbound implements Flushable {
   /** Writes what may go at once; gives whether there was anything. */
   private writeNext(socket: TransportSocket): boolean {
     const size = this.buffer.size;
-    if (this.parts.length === 0 && size > largestWrite) {
+    if (this.parts.size === 0 && size > largestWrite) {
       this.parts = this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
-      this.partsSize = size;
     }
     const part = this.parts.shift();
     if (part === undefined && size === 0) return false;
     this.writing = part === undefined ? size : part.size;
-    if (part !== undefined) this.partsSize -= this.writing;
     if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part.pieces)) {
       this.done += this.writing;
       this.writing = 0;
@@ -314,7 +302,7 @@ export class Outbound implements Flushable {
 
   /** The offset in the stream of the end of what was accepted. */
   private get accepted(): number {
-    return this.done + this.writing + this.partsSize + this.buffer.size;
+    return this.done + this.writing + this.parts.size + this.buffer.size;
   }
 
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
@@ -327,7 +315,7 @@ export class Outbound implements Flushable {
       return true;
     }
     const taken = paced && this.watermark.writable;
-    if (this.level > maxBuffered && !taken && this.buffer.sizeAtMark + this.partsSize + this.unsent > 0) {
+    if (this.level > maxBuffered && !taken && this.buffer.sizeAtMark + this.parts.size + this.unsent > 0) {
       this.buffer.rollback();
       if (overflow === 'drop') this.dropped++;
       else

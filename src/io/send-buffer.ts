@@ -1,5 +1,6 @@
 import type { ByteSink, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { cutIntoParts, type Parts } from './parts.js';
 import { returnSlab, slabLimit, takeSlab } from './slab.js';
 
 type Encoding = 'utf8' | 'latin1';
@@ -9,14 +10,6 @@ const copied = 4_096;
 
 /** At least every so many bytes it is noted where a value begins. */
 const noted = 8_192;
-
-/** A part of what is too much for one write. */
-export interface Part {
-  readonly pieces: Uint8Array[];
-  size: number;
-  /** Whether it begins with the first byte of a value. */
-  readonly begins: boolean;
-}
 
 /** What a {@link SendBuffer} writes to: a socket. */
 export interface Target {
@@ -206,34 +199,11 @@ export class SendBuffer implements ByteSink {
     return all;
   }
 
-  /** Gives all in parts of at most `limit` bytes each, which end between two values where they can, and is empty afterwards. */
-  takeParts(limit: number): Part[] {
+  /** Gives all, cut into parts of at most `limit` bytes each, and is empty afterwards. */
+  takeParts(limit: number): Parts {
     this.sealText();
     this.sealSlab();
-    const parts: Part[] = [];
-    const { starts } = this;
-    let next = 0;
-    let part: Part = { pieces: [], size: 0, begins: true };
-    let end = 0;
-    let at = 0;
-    for (const piece of this.pieces) {
-      for (let start = 0; start < piece.length;) {
-        if (at === end) {
-          part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at };
-          parts.push(part);
-          end = at + Math.floor(limit);
-          const first = next;
-          // The rest of a value that was cut through makes a part of its own.
-          while ((starts[next] ?? Infinity) <= end && (part.begins || next === first)) next++;
-          if (next > first) end = starts[next - 1]!;
-        }
-        const slice = piece.subarray(start, start + end - at);
-        part.pieces.push(slice);
-        part.size += slice.length;
-        start += slice.length;
-        at += slice.length;
-      }
-    }
+    const parts = cutIntoParts(this.pieces, this.starts, limit);
     this.clear(false);
     return parts;
   }
