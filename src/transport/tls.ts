@@ -12,7 +12,8 @@ import { attempt, checkServerTls } from './tls-options.js';
  * it is another object than before: so a certificate is renewed without a restart.
  *
  * @emits none
- * @throws what `node:tls` can serve nobody with is `ERR_OPTION_INVALID`, at once (A5); later it is `ERR_TLS` in `incidents`
+ * @throws what nobody can be served with is `ERR_OPTION_INVALID`: at once (A5), and in `incidents` where the function gives it
+ * later
  * @backpressure none
  * @teardown none
  * @example
