@@ -53,7 +53,7 @@ interface Member {
  * @emits none: it is an Observer, which any Observable can be subscribed to
  * @throws none, but for {@link Broadcast.join}
  * @backpressure none, as `next` has none: what a member has not taken waits in its own connection, up to `maxBuffered`,
- * and then that member's `overflow` acts. It keeps no values beyond the turn
+ * and then that member's `overflow` acts. It keeps values until the end of the turn, at most 65,536 bytes and one value
  * @teardown members leave by unsubscribing, or when their connection ends; `complete` and `error` end it for good
  * @example
  * ```ts
@@ -146,7 +146,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Takes a connection in: it gets every value from now on, until it leaves.
    *
-   * Who joins twice is one member. A connection whose sending side has ended does not become one; after `complete` or
+   * Who joins twice is one member, with one membership. A connection whose sending side has ended does not become one; after `complete` or
    * `error` a connection that joins is ended in the same way.
    *
    * @param connection - a connection of a server or of a client, of this library
@@ -190,7 +190,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Sends a value to all who are members now.
    *
    * It comes in one order with what else is sent on a member's connection in the same turn, and the values of a turn
-   * reach each member in one write. Without members nothing is encoded.
+   * reach each member in one write, up to 65,536 bytes. Without members nothing is encoded.
    *
    * @param value - what to send; it must not be changed afterwards (C19)
    * @returns none
