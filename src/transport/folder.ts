@@ -66,11 +66,13 @@ export class Folder {
   makePrivate(name: string): Folder {
     const path = this.entry(name);
     mkdirSync(path, 0o700);
-    const made = new Folder(path, `${this.absolute}${name}/`, `${this.given}${name}/`, this.cwd, constants.O_NOFOLLOW);
+    let made: Folder | undefined;
     try {
+      made = new Folder(path, `${this.absolute}${name}/`, `${this.given}${name}/`, this.cwd, constants.O_NOFOLLOW);
       made.assertPrivate();
     } catch (cause) {
-      made.close();
+      made?.close();
+      this.tryRemove(name);
       throw cause;
     }
     return made;

@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
 import { connect, listen, type SocketError } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -247,6 +249,15 @@ describe('giving up', () => {
   });
 });
 
+describe.skipIf(!isLinux)('out of descriptors', () => {
+  it('S3: it is EMFILE and leaves nothing, however many were left; with enough it listens', async () => {
+    const folder = await freshFolder();
+    const outcomes = await outcomesWithFew(join(folder, 'socket'));
+    expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
 describe.skipIf(!isLinux)('the lock of a stale path', () => {
   it('S8: who waits goes on once it is free', async () => {
     const folder = await freshFolder();
@@ -353,4 +364,18 @@ async function lockOf(folder: string, name: string): Promise<Unlock> {
 
 async function openFiles(): Promise<number> {
   return readdirSync('/proc/self/fd').length;
+}
+
+/** How it goes to listen there in a process that has 0, 1, 2, … descriptors left. */
+async function outcomesWithFew(path: string): Promise<string[]> {
+  const program = fileURLToPath(new URL('../support/few-descriptors.ts', import.meta.url));
+  const command = `ulimit -n 100; exec "${process.execPath}" --import tsx --conditions=rxjs-sockets-source "${program}" "${path}"`;
+  const child = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.setEncoding('latin1').on('data', (text: string) => {
+    output += text;
+  });
+  await once(child, 'close');
+  return output.trim().split(' ');
 }
