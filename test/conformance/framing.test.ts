@@ -4,7 +4,7 @@ import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { fixed, json } from '../support/codecs.js';
 import '../support/leaks.js';
-import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
+import { acceptedAt, allPlaces as places, allRealPlaces as realPlaces, pairAt } from '../support/places.js';
 import { readBytes } from '../support/raw.js';
 import { record, type Recording } from '../support/recording.js';
 import { refusal } from '../support/refusal.js';

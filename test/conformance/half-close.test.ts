@@ -3,7 +3,14 @@ import { firstValueFrom } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, ends, pairAt, places, realPlaces } from '../support/places.js';
+import {
+  acceptedAt,
+  allPlaces as places,
+  allRealPlaces as realPlaces,
+  dialledAt,
+  ends,
+  pairAt,
+} from '../support/places.js';
 import { readAll, readBytes } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';

@@ -3,7 +3,7 @@ import type { Hold } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, pairAt, places, realPlaces } from '../support/places.js';
+import { acceptedAt, allPlaces as places, allRealPlaces as realPlaces, dialledAt, pairAt } from '../support/places.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';
 

@@ -1,7 +1,7 @@
 import { lastValueFrom, map } from 'rxjs';
 import { type Connection, sendTo } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
-import { pairAt, places, rawClient, realPlaces, serverAt } from '../support/places.js';
+import { allPlaces as places, allRealPlaces as realPlaces, pairAt, rawClient, serverAt } from '../support/places.js';
 import { countWrites } from '../support/writes.js';
 
 describe.each(places)('a paced sender over $name', (place) => {

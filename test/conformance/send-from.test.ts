@@ -3,7 +3,7 @@ import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { countedSource } from '../support/counted-source.js';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, pairAt, places, realPlaces } from '../support/places.js';
+import { acceptedAt, allPlaces as places, realPlaces, dialledAt, pairAt } from '../support/places.js';
 import { abort, readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';

@@ -2,7 +2,7 @@ import { connect } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { pairAt, places } from '../support/places.js';
+import { allPlaces as places, pairAt } from '../support/places.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';
 

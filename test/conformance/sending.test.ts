@@ -3,7 +3,16 @@ import { connect, type Connection } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, clientAt, dialledAt, pairAt, places, rawServer, realPlaces, serverAt } from '../support/places.js';
+import {
+  acceptedAt,
+  allPlaces as places,
+  realPlaces,
+  clientAt,
+  dialledAt,
+  pairAt,
+  rawServer,
+  serverAt,
+} from '../support/places.js';
 import { abort, readAll, readBytes } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';

@@ -2,7 +2,7 @@ import { firstValueFrom, type Observer, take } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
+import { acceptedAt, allPlaces as places, allRealPlaces as realPlaces, pairAt } from '../support/places.js';
 import { record, type Recording } from '../support/recording.js';
 import { turns, until } from '../support/turns.js';
 

@@ -61,9 +61,15 @@ export function memory(): Place {
 }
 
 /** The places whose other end can be a plain `node:net` peer. */
-export const realPlaces: readonly Place[] = process.env['PL'] === 'tls' ? [tlsOverTcp, tlsOverUnix] : [tcp, unix];
+export const realPlaces: readonly Place[] = [tcp, unix];
+/** The places whose other end can be a plain `node:tls` peer. */
+export const securePlaces: readonly Place[] = [tlsOverTcp, tlsOverUnix];
+/** Every place without TLS. */
+export const places: readonly Place[] = [...realPlaces, memory()];
 /** Every place. */
-export const places: readonly Place[] = process.env['PL'] === 'tls' ? [tlsOverTcp, tlsOverUnix] : [tcp, unix, memory()];
+export const allPlaces: readonly Place[] = [...places, ...securePlaces];
+/** Every place with a plain peer. */
+export const allRealPlaces: readonly Place[] = [...realPlaces, ...securePlaces];
 
 /** A new folder that is removed at the end of the test. */
 export async function freshFolder(): Promise<string> {
@@ -222,7 +228,7 @@ export interface End {
 }
 
 /** Every place, from the end that has dialled and from the end that was dialled. */
-export const ends: readonly End[] = places.flatMap((place): End[] => [
+export const ends: readonly End[] = allPlaces.flatMap((place): End[] => [
   { name: `dialled over ${place.name}`, place, pair: (options) => pairAt(place, options) },
   {
     name: `accepted over ${place.name}`,

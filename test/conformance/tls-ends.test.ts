@@ -1,0 +1,241 @@
+import net from 'node:net';
+import tls from 'node:tls';
+import { firstValueFrom } from 'rxjs';
+import { type Address, type Connection, type ListenOptions, SocketError } from 'rxjs-sockets';
+import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { authority } from '../support/certificates.js';
+import '../support/leaks.js';
+import {
+  acceptedAt,
+  clientAt,
+  dialledAt,
+  pairAt,
+  type Place,
+  rawServer,
+  securePlaces,
+  serverAt,
+  tcp,
+  unix,
+} from '../support/places.js';
+import { settled } from '../support/peer.js';
+import { readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { until } from '../support/turns.js';
+
+/** A client of `node:tls` over a socket of its own, so that it can end the one without the other. */
+async function cutter(address: Address): Promise<{ secured: tls.TLSSocket; below: net.Socket }> {
+  const below =
+    address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);
+  const secured = tls.connect({ socket: below, ca: authority, servername: 'localhost' });
+  for (const socket of [below, secured]) socket.on('error', () => undefined);
+  onTestFinished(() => {
+    secured.destroy();
+    below.destroy();
+  });
+  secured.resume();
+  await new Promise((resolve) => secured.once('secureConnect', resolve));
+  return { secured, below };
+}
+
+/** A connection that was accepted from a {@link cutter}. */
+async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
+  let accepted: (connection: Connection<T, T>) => void = () => undefined;
+  const near = new Promise<Connection<T, T>>((resolve) => {
+    accepted = resolve;
+  });
+  const { address, server } = await serverAt<T, T>(place, (connection) => accepted(connection), options);
+  const peer = await cutter(address);
+  return { near: await near, server, ...peer };
+}
+
+describe.each(securePlaces)('the end of a stream, over $name', (place) => {
+  it.each([
+    ['a frame', lengthPrefixed(), Buffer.from([0, 0, 0, 9, 65])],
+    ['a line', lines(), Buffer.from('whole\npart')],
+  ])('T5: a FIN without a close_notify inside %s is ERR_FRAME_TRUNCATED', async (_name, codec, bytes) => {
+    const { near, secured, below } = await cutAt(place, { codec });
+    const recording = record(near.data);
+    secured.write(bytes, () => below.end());
+    expect(await recording.end()).toMatchObject({ code: 'ERR_FRAME_TRUNCATED' });
+    expect(recording.values).toEqual(codec instanceof Object && bytes.length > 5 ? ['whole'] : []);
+    expect(await firstValueFrom(near.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_FRAME_TRUNCATED' },
+    });
+  });
+
+  it('T5: between frames a server tells it as ERR_TLS, after all that was received', async () => {
+    const { near, server, secured, below } = await cutAt(place, { codec: lines() });
+    const incidents = record(server.incidents);
+    const recording = record(near.data);
+    secured.write('one\ntwo\n', () => below.end());
+    expect(await recording.end()).toMatchObject({ code: 'ERR_TLS' });
+    expect(recording.values).toEqual(['one', 'two']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
+    expect(incidents.values).toMatchObject([{ code: 'ERR_TLS' }]);
+  });
+
+  it('T5: so it is where nobody reads, and where much was received before it', async () => {
+    const { near, secured, below } = await cutAt<Buffer>(place, {});
+    secured.write(Buffer.alloc(300_000), () => below.end());
+    const hold = near.data.hold();
+    let size = 0;
+    const recording = record(near.data, (chunk) => (size += chunk.length));
+    await until(() => near.stats.bytesRead > 65_535);
+    hold.release();
+    expect(await recording.end()).toMatchObject({ code: 'ERR_TLS' });
+    expect(size).toBe(300_000);
+    const unread = await cutAt<Buffer>(place, {});
+    unread.below.end();
+    expect(await firstValueFrom(unread.near.closed)).toMatchObject({ error: { code: 'ERR_TLS' } });
+  });
+
+  it('T5: a client takes it for the end, unless it has received nothing', async () => {
+    const told = await dialledAt(place, { codec: lines() });
+    const recording = record(told.near.data);
+    told.raw.write('one\n', () => told.raw.destroy());
+    expect(await recording.end()).toBe('complete');
+    expect(recording.values).toEqual(['one']);
+    const untold = await dialledAt(place, { codec: lines() });
+    const nothing = record(untold.near.data);
+    untold.raw.destroy();
+    expect(await nothing.end()).toMatchObject({ code: 'ERR_TLS' });
+  });
+
+  it('T5: what is discarded cannot be cut off', async () => {
+    const { near, secured, below } = await cutAt<Buffer>(place, {});
+    const closed = near.close();
+    await new Promise((resolve) => secured.once('end', resolve));
+    below.end();
+    await closed;
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'T6: a close_notify goes before the FIN, whenever it ends, with %s',
+    async (version) => {
+      const ways: ((connection: Connection) => void)[] = [
+        ({ data }) => data.complete(),
+        ({ data }) => {
+          data.next('at once');
+          data.complete();
+        },
+        ({ data }) => {
+          void data.send('at once').then(() => data.complete());
+        },
+        ({ data }) => {
+          data.next(Buffer.alloc(500_000));
+          data.complete();
+        },
+      ];
+      const wire: Buffer[] = [];
+      for (const way of ways) {
+        const { address } = await serverAt(place, way, { tls: { ...place.options.tls, maxVersion: version } });
+        const { below, secured } = await cutter(await tapAt(place, address, wire));
+        await new Promise((resolve) => secured.once('end', resolve));
+        // An alert of two bytes; TLS 1.3 disguises it as data, with a type and a tag.
+        expect(lastRecord(Buffer.concat(wire.splice(0)))).toBe(version === 'TLSv1.2' ? '150303' : '1703030013');
+        below.destroy();
+      }
+    },
+  );
+
+  it('C11: close() delivers a reply of 4 MB under pipelined input', async () => {
+    const reply = Buffer.alloc(4_000_000, 'r');
+    const { near, raw } = await acceptedAt(place, { maxBuffered: 8_000_000 });
+    raw.write('more\n'.repeat(50_000));
+    const received = readAll(raw);
+    near.data.next(reply);
+    const closed = near.close();
+    expect((await received).equals(reply)).toBe(true);
+    raw.end();
+    await closed;
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C6: after complete() the receiving side goes on', async () => {
+    const { near, raw } = await acceptedAt(place, { codec: lines() });
+    const recording = record(near.data);
+    near.data.next('last');
+    near.data.complete();
+    expect(String(await readAll(raw))).toBe('last\n');
+    raw.end('one\ntwo\n');
+    expect(await recording.end()).toBe('complete');
+    expect(recording.values).toEqual(['one', 'two']);
+  });
+
+  it('T7: a destroy is no end: the peer sees a reset, or no close_notify', async () => {
+    const { near, far } = await pairAt(place, { codec: lines() });
+    const recording = record(far.data);
+    near.destroy();
+    const { code } = (await recording.end()) as SocketError;
+    expect(['ECONNRESET', 'ERR_TLS']).toContain(code);
+  });
+
+  it('T7: a connection may be destroyed the moment it is there, from either end, and a client refused', async () => {
+    const { server, address } = await serverAt(place, (connection) => connection.destroy(), { maxConnections: 1 });
+    const incidents = record(server.incidents);
+    for (let i = 0; i < 5; i++) {
+      const { client } = await clientAt(place, address);
+      const ended = await record(client).end();
+      expect(ended).toBeInstanceOf(SocketError);
+    }
+    expect(incidents.endings).toEqual([]);
+    const dialled = await rawServer(place, (socket) => socket.resume());
+    for (let i = 0; i < 5; i++) (await clientAt(place, dialled)).connection.destroy();
+  });
+
+  it('C14: a peer that does not read costs its own connection what may wait, and delays no other', async () => {
+    const { near, raw } = await acceptedAt(place, { overflow: 'drop', maxBuffered: 200_000 });
+    raw.pause();
+    const chunk = Buffer.alloc(50_000);
+    let most = 0;
+    await until(() => {
+      near.data.next(chunk);
+      most = Math.max(most, near.data.bufferedBytes);
+      return near.data.dropped > 20;
+    });
+    expect(most).toBeLessThanOrEqual(250_000);
+    const other = await acceptedAt(place);
+    other.near.data.next('quick');
+    other.near.data.complete();
+    expect(String(await readAll(other.raw))).toBe('quick');
+    near.destroy();
+    expect(near.data.bufferedBytes).toBe(0);
+  });
+
+  it('F3: a held channel stops the peer', async () => {
+    const { near, raw } = await acceptedAt(place);
+    near.data.hold();
+    record(near.data);
+    raw.write(Buffer.alloc(30_000_000));
+    await until(() => near.stats.bytesRead >= 65_536);
+    await settled();
+    expect(near.stats.bytesRead).toBeLessThan(65_536 * 3);
+    expect(raw.writableLength).toBeGreaterThan(10_000_000);
+  });
+});
+
+/** Where to connect to in order to reach `address` through a wire that is listened to. */
+async function tapAt(place: Place, address: Address, heard: Buffer[]): Promise<Address> {
+  const plain = place.name === 'tls' ? tcp : unix;
+  return rawServer(plain, (near) => {
+    const far =
+      address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);
+    far.on('data', (chunk) => {
+      heard.push(chunk);
+      near.write(chunk);
+    });
+    far.on('end', () => near.end());
+    near.pipe(far);
+    near.on('close', () => far.destroy());
+  });
+}
+
+/** The last record of what TLS has sent: its type and version, and in version 1.3 its length. */
+function lastRecord(bytes: Buffer): string {
+  let at = 0;
+  for (let next = 0; next < bytes.length; next += 5 + bytes.readUInt16BE(next + 3)) at = next;
+  return bytes.toString('hex', at, at + (bytes[at] === 0x15 ? 3 : 5));
+}

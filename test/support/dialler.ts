@@ -1,0 +1,17 @@
+import { connect } from 'rxjs-sockets';
+
+// Dials the TLS server at argv[2], whose certificate nobody has signed, and writes what comes of it. `trusting` as argv[3]
+// switches the verification off.
+const [, , address = '', trusting] = process.argv;
+const tls = { servername: 'localhost', ...(trusting === 'trusting' ? { rejectUnauthorized: false } : {}) };
+
+const subscription = connect(address, { tls }).subscribe({
+  next: ({ status }) => {
+    if (status !== 'connected') return;
+    console.log(status);
+    subscription.unsubscribe();
+  },
+  error: (error: unknown) => {
+    console.log((error as { code: string }).code);
+  },
+});
