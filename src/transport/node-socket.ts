@@ -82,6 +82,8 @@ export class NodeSocket implements TransportSocket {
   }
 
   get unsent(): number {
+    // Nobody knows any more how far a write had come.
+    if (this.isBroken) return Infinity;
     // What TLS has encrypted has another length.
     if (this.tls !== undefined) return this.socket.writableLength;
     const handle = (this.socket as { _handle?: { writeQueueSize?: number } | null })._handle;
@@ -143,7 +145,8 @@ export class NodeSocket implements TransportSocket {
 
   /** Whether the kernel has taken everything: Node keeps nothing back. */
   private taken(): boolean {
-    if (this.socket.writableLength === 0) return true;
+    // A write that fails at once leaves nothing behind either.
+    if (this.socket.writableLength === 0 && !this.isBroken) return true;
     this.awaited = this.writes;
     return false;
   }
@@ -177,6 +180,10 @@ export class NodeSocket implements TransportSocket {
       const message = 'the stream was cut off: it has ended without a close_notify';
       events.finished(new SocketError('ERR_TLS', message, { address: this.remote }));
     } else events.finished();
+  }
+
+  private get isBroken(): boolean {
+    return this.socket.destroyed || (this.socket.errored ?? null) !== null;
   }
 
   private gone(): void {

@@ -1,0 +1,272 @@
+import type net from 'node:net';
+import { firstValueFrom, lastValueFrom, take, toArray } from 'rxjs';
+import { type Address, backoff, type Client, connect, type ConnectionState, type ConnectOptions } from 'rxjs-sockets';
+import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { abort, readAll, readBytes } from '../support/raw.js';
+import { type Place, rawServer, realPlaces } from '../support/places.js';
+import { record, type Recording } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+const soon = backoff({ initial: 5, max: 20 });
+
+/** A plain server that keeps what it has accepted, and a client that dials it again and again. */
+async function dialling(place: Place, options: ConnectOptions<any, any> = {}, accept = (_socket: net.Socket) => {}) {
+  const accepted: net.Socket[] = [];
+  const address = await rawServer(place, (socket) => {
+    accepted.push(socket);
+    accept(socket);
+  });
+  const client = connect<any, any>(address, { reconnect: soon, ...options });
+  const states = watch(client);
+  await until(() => accepted.length === 1 && states.values.at(-1)?.status === 'connected');
+  return { client, states, accepted, address };
+}
+
+function watch(client: Client<any, any>): Recording<ConnectionState<any, any>> {
+  const states = record(client);
+  onTestFinished(() => states.subscription.unsubscribe());
+  return states;
+}
+
+const told = (states: Recording<ConnectionState<any, any>>, status: string): number =>
+  states.values.filter((state) => state.status === status).length;
+
+const connectionOf = (states: Recording<ConnectionState<any, any>>) => {
+  const state = states.values.at(-1);
+  if (state?.status !== 'connected') throw new Error(`it is ${String(state?.status)}`);
+  return state.connection;
+};
+
+/** The numbers of the lines that came whole, in their order. */
+const numbers = (bytes: Buffer): number[] =>
+  bytes
+    .toString('latin1')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => parseInt(line, 10));
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))('a client over %s', (_name, place) => {
+  it('K4: a clean end of the server is followed by a new connection, and `data` goes on', async () => {
+    const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => {
+      socket.write('hello\n');
+      socket.end();
+    });
+    const data = record(client.data);
+    onTestFinished(() => data.subscription.unsubscribe());
+    expect((await data.count(3)).slice(0, 3)).toEqual(['hello', 'hello', 'hello']);
+    expect(data.endings).toEqual([]);
+    expect(states.endings).toEqual([]);
+    expect(accepted.length).toBeGreaterThanOrEqual(3);
+    for (const state of states.values) if (state.status === 'disconnected') expect(state.error).toBeUndefined();
+  });
+
+  it('K4: what was sent between connections is sent to the next, in order, by `next`, `send` and `sendFrom`', async () => {
+    const { client, states, accepted } = await dialling(place, { codec: lines() });
+    client.data.next('0');
+    expect((await readBytes(accepted[0]!, 2)).toString()).toBe('0\n');
+    accepted[0]!.end();
+    await until(() => told(states, 'disconnected') === 1);
+    client.data.next('1');
+    const order: string[] = [];
+    const sending = client.data.send('2').then(() => order.push('sent'));
+    const from = lastValueFrom(client.data.sendFrom(['3', '4']), { defaultValue: 'done' }).then(() =>
+      order.push('flushed'),
+    );
+    client.data.next('5');
+    expect(client.data.bufferedBytes).toBeGreaterThanOrEqual(6);
+    expect(order).toEqual([]);
+    await until(() => accepted.length === 2);
+    const got = await readBytes(accepted[1]!, 10);
+    expect(got.toString().split('\n').sort()).toEqual(['', '1', '2', '3', '4', '5']);
+    expect(got.toString().startsWith('1\n2\n')).toBe(true);
+    await Promise.all([sending, from]);
+    expect(client.data.bufferedBytes).toBe(0);
+  });
+
+  it('K4: of what a server that dies has not taken, all but the last write comes to the next one, once, in order', async () => {
+    const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
+    accepted[0]!.pause();
+    const count = 6_000;
+    const line = (i: number): string => `${String(i)} ${'x'.repeat(1_000)}`;
+    // More than the kernel takes, by turns and all at once.
+    for (let i = 0; i < count; i++) {
+      client.data.next(line(i));
+      if (i % 50 === 0 && i < 3_000) await turns(1);
+    }
+    expect(client.data.bufferedBytes).toBeGreaterThan(1_000_000);
+    const waited = client.data.bufferedBytes;
+    const first = readAll(accepted[0]!).catch(() => Buffer.alloc(0));
+    await abort(accepted[0]!, connectionOf(states));
+    await first;
+    await until(() => accepted.length === 2);
+    client.data.next('last');
+    client.data.complete();
+    const got = numbers(await readAll(accepted[1]!)).slice(0, -1);
+    // Whole values, one after the other, to the very last.
+    expect(got).toEqual(Array.from({ length: got.length }, (_, i) => count - got.length + i));
+    expect(got.length * line(0).length).toBeGreaterThan(waited - 150_000 - 65_536 - 3 * 1_100);
+    accepted[1]!.end();
+  });
+
+  it('K4: no byte is sent twice, where the server ends in the middle of what is sent', async () => {
+    const { client, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
+    const parts: Buffer[] = [];
+    accepted[0]!.on('data', (chunk: Buffer) => parts.push(chunk));
+    accepted[0]!.pause();
+    const count = 5_000;
+    for (let i = 0; i < count; i++) client.data.next(`${i} ${'y'.repeat(1_000)}`);
+    // The server's FIN: this side ends, too, and what was not begun goes to the next connection.
+    accepted[0]!.end();
+    await until(() => accepted.length === 1 || client.data.bufferedBytes < 1_000_000);
+    accepted[0]!.resume();
+    await until(() => accepted.length === 2);
+    client.data.complete();
+    const second = numbers(await readAll(accepted[1]!));
+    const first = numbers(Buffer.concat(parts));
+    expect([...first, ...second]).toEqual(Array.from({ length: count }, (_, i) => i));
+    accepted[1]!.end();
+  });
+
+  it('K4: `writable` and `bufferedBytes` go on across connections', async () => {
+    const { client, states, accepted } = await dialling(place, { highWaterMark: 100 });
+    const writable = record(client.data.writable);
+    onTestFinished(() => writable.subscription.unsubscribe());
+    accepted[0]!.end();
+    accepted[0]!.resume();
+    await until(() => told(states, 'disconnected') === 1);
+    client.data.next(Buffer.alloc(150));
+    expect(client.data.bufferedBytes).toBe(150);
+    expect(writable.values).toEqual([true, false]);
+    await until(() => accepted.length === 2);
+    await until(() => client.data.bufferedBytes === 0);
+    await writable.count(3);
+    expect(writable.values).toEqual([true, false, true]);
+    expect(writable.endings).toEqual([]);
+    expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
+  });
+
+  it('K4: completed while it is disconnected, it sends what waits and the FIN on the next connection, and ends', async () => {
+    const { client, states, accepted } = await dialling(place, { codec: lines() });
+    accepted[0]!.end();
+    accepted[0]!.resume();
+    await until(() => told(states, 'disconnected') === 1);
+    client.data.next('the rest');
+    client.data.complete();
+    expect(client.data.closed).toBe(true);
+    await until(() => accepted.length === 2);
+    expect((await readAll(accepted[1]!)).toString()).toBe('the rest\n');
+    accepted[1]!.end();
+    expect(await states.end()).toBe('complete');
+    await turns();
+    expect(accepted).toHaveLength(2);
+  });
+
+  it('K4: an unfinished frame is discarded for every view, and its decoder begins anew', async () => {
+    let served = 0;
+    const { client } = await dialling(place, {}, (socket) => {
+      // The second half of one would be the beginning of the next.
+      socket.end(served++ < 3 ? Buffer.from([0, 0, 0, 2, 65, 65, 0, 0, 0, 9, 66]) : Buffer.from([0, 0, 0, 1, 67]));
+    });
+    const view = client.data.framed(lengthPrefixed());
+    const got = await lastValueFrom(view.pipe(take(4), toArray()));
+    expect(got.map(String)).toEqual(['AA', 'AA', 'AA', 'C']);
+  });
+
+  it('K4: async iteration goes on across connections, each message once', async () => {
+    let served = 0;
+    const { client } = await dialling(place, { codec: lines() }, (socket) => {
+      served++;
+      socket.end(`${served}a\n${served}b\n${served}c\n`);
+    });
+    const got: string[] = [];
+    for await (const line of client.data) {
+      got.push(line as string);
+      await turns(2);
+      if (got.length === 12) break;
+    }
+    expect(got).toEqual(['1a', '1b', '1c', '2a', '2b', '2c', '3a', '3b', '3c', '4a', '4b', '4c']);
+  });
+
+  it('F1: what nobody has read of an old connection comes before what the new one gives, to whoever comes', async () => {
+    let served = 0;
+    const { client, states } = await dialling(place, { codec: lines() }, (socket) => {
+      served++;
+      socket.write(`${served}a\n${served}b\nrest of ${served}`);
+      if (served < 3) socket.end();
+    });
+    await until(() => told(states, 'connected') === 3);
+    await until(() => connectionOf(states).stats.bytesRead > 0);
+    expect(await firstValueFrom(client.data)).toBe('1a');
+    expect(await firstValueFrom(client.data)).toBe('1b');
+    // The last line needs no newline (D4).
+    const rest = await lastValueFrom(client.data.pipe(take(6), toArray()));
+    expect(rest).toEqual(['rest of 1', '2a', '2b', 'rest of 2', '3a', '3b']);
+  });
+
+  it('F3: a held client that is dialled again keeps at most what is read ahead, however often', async () => {
+    const chunk = Buffer.alloc(50_000, 'z');
+    const sizes: number[] = [];
+    const { client, states, accepted } = await dialling(place, {}, (socket) => {
+      socket.end(chunk);
+    });
+    const hold = client.data.hold();
+    const data = record(client.data);
+    onTestFinished(() => data.subscription.unsubscribe());
+    await until(() => accepted.length === 2);
+    await turns(500);
+    for (const state of states.values) if (state.status === 'connected') sizes.push(state.connection.stats.bytesRead);
+    // The second one is over the limit: it is not read, so its end is not noticed, and no third one comes.
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(65_536 * 3);
+    expect(accepted.length).toBeLessThanOrEqual(3);
+    const before = accepted.length;
+    hold.release();
+    await until(() => accepted.length > before + 2);
+    const bytes = data.values.reduce((sum: number, value: Buffer) => sum + value.length, 0);
+    expect(bytes).toBeGreaterThanOrEqual(before * chunk.length);
+  });
+
+  it('K7: leaving while it waits, or is being connected again, ends it for good', async () => {
+    for (const status of ['disconnected', 'waiting', 'connecting']) {
+      const { client, states, accepted } = await dialling(place, { codec: lines() });
+      accepted[0]!.end();
+      accepted[0]!.resume();
+      const leaving = client.subscribe((state) => {
+        if (state.status !== status) return;
+        states.subscription.unsubscribe();
+        queueMicrotask(() => leaving.unsubscribe());
+        lost = client.data.send('lost').then(
+          () => 'sent',
+          (error: { code: string }) => error.code,
+        );
+      });
+      let lost: Promise<string> | undefined;
+      await until(() => leaving.closed);
+      expect(await lost).toBe('ERR_CLOSED');
+      const seen = states.values.length;
+      await turns();
+      expect(states.values).toHaveLength(seen);
+      for (const socket of accepted) socket.destroy();
+    }
+  });
+
+  it('K7: destroyed while it waits, it ends with that', async () => {
+    const { client, states, accepted, address } = await dialling(place, { codec: lines() });
+    const data = record(client.data);
+    accepted[0]!.end();
+    accepted[0]!.resume();
+    await until(() => states.values.at(-1)?.status === 'waiting');
+    const lost = client.data.send('lost');
+    client.data.error('enough');
+    await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough', address: address as Address }]);
+    expect(data.endings).toEqual(states.endings);
+    // Whoever comes now begins anew.
+    const again = watch(client);
+    await until(() => again.values.at(-1)?.status === 'connected');
+    client.data.next('new');
+    await until(() => accepted.length === 2);
+    expect((await readBytes(accepted[1]!, 4)).toString()).toBe('new\n');
+  });
+});
