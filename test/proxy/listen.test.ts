@@ -11,6 +11,7 @@ import * as certificates from '../support/certificates.js';
 import { hasIPv6 } from '../support/haproxy.js';
 import '../support/leaks.js';
 import { type Place, rawClient, serverAt, tcp, unix } from '../support/places.js';
+import { readAll } from '../support/raw.js';
 import { refusal } from '../support/refusal.js';
 import { turns } from '../support/turns.js';
 
@@ -162,6 +163,15 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
       });
     });
   }
+
+  it.each([1, 20_000])('P5: the header, %i lines and the FIN, sent at once, are served in full', async (count) => {
+    const { address, connections } = await front(place);
+    const raw = await rawClient(address);
+    const sent = 'hello\n'.repeat(count);
+    raw.end(Buffer.concat([version2({ checksum: true }), Buffer.from(sent)]));
+    expect(String(await readAll(raw))).toBe(sent.toUpperCase());
+    expect(connections.map(({ remote }) => remote)).toStrictEqual([goodRemote]);
+  });
 
   it('P5: a handshake that does not follow the header in time is told, and the client that the header names', async () => {
     const { address, connections, incident } = await front(place, { ...secret, handshakeTimeout: 50 });
