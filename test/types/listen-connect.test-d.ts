@@ -1,4 +1,4 @@
-import type { Observable } from 'rxjs';
+import { map, type Observable } from 'rxjs';
 import {
   type Address,
   type AddressInput,
@@ -13,6 +13,7 @@ import {
   listen,
   type ListenOptions,
   parseAddress,
+  serve,
   type Server,
   SocketError,
   type SocketErrorCode,
@@ -107,6 +108,30 @@ describe('Connection', () => {
     expectTypeOf<Connection>().toEqualTypeOf<Connection<Buffer, Bytes>>();
     expectTypeOf<Connection['destroy']>().toBeCallableWith('whatever');
     expectTypeOf<Connection['destroy']>().toBeCallableWith();
+  });
+});
+
+describe('serve', () => {
+  const server = listen({ port: 0 }, { codec: lines() });
+
+  test('S6: a handler gives what the connection sends, sends by itself, or does neither', () => {
+    expectTypeOf(server.pipe(serve(({ data }) => data.pipe(map((line) => `${line}!`))))).toExtend<Observable<Closed>>();
+    void server.pipe(serve(async ({ data }) => data.send('hello')));
+    void server.pipe(serve(async () => 'hello', { concurrent: 1 }));
+    void server.pipe(serve(({ data }) => ['hello', String(data.closed)]));
+    void server.pipe(serve(() => undefined));
+    void server.pipe(
+      serve(async function* ({ data }) {
+        for await (const line of data) yield line;
+      }),
+    );
+  });
+
+  test('S6: a handler gives nothing else', () => {
+    // @ts-expect-error the codec sends lines of text
+    void server.pipe(serve(({ data }) => data.pipe(map((line) => line.length))));
+    // @ts-expect-error a number is no source
+    void server.pipe(serve(() => 7));
   });
 });
 
