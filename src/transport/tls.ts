@@ -130,7 +130,7 @@ export class TlsAcceptor {
 
   private server(): tls.Server {
     const options = attempt(this.options);
-    if (options !== this.made?.options) this.made = { options, server: this.make(options) };
+    if (this.made === undefined || options !== this.made.options) this.made = { options, server: this.make(options) };
     return this.made.server;
   }
 

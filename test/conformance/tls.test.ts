@@ -1,74 +1,21 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import net from 'node:net';
-import { join } from 'node:path';
 import tls from 'node:tls';
 import { firstValueFrom, take, toArray } from 'rxjs';
-import { type Address, connect, type Connection, listen, type ListenOptions, serve } from 'rxjs-sockets';
-import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { type Place, realPlaces, tcp } from '../support/places.js';
+import { type Address, connect, type Connection, formatAddress, listen, type ListenOptions, serve } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { authority, client, expired, other, server, stranger } from '../support/certificates.js';
+import '../support/leaks.js';
+import { clientAt, type Place, realPlaces, securePlaces, serverAt, tcp } from '../support/places.js';
+import { record } from '../support/recording.js';
 
-interface Pair {
-  key: Buffer;
-  cert: Buffer;
-}
-
-let authority: Buffer;
-let server: Pair;
-let other: Pair;
-let client: Pair;
-let stranger: Pair;
-
-beforeAll(() => {
-  const folder = mkdtempSync(join(tmpdir(), 'rxjs-sockets-'));
-  const openssl = (...args: string[]): void => {
-    execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
-  };
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  openssl('req', '-x509', ...ec, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority');
-  const issue = (name: string, subject: string, names: string): Pair => {
-    openssl(
-      'req',
-      ...ec,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-      '-subj',
-      `/CN=${subject}`,
-      '-addext',
-      `subjectAltName=${names}`,
-    );
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-copy_extensions',
-      'copyall',
-      '-out',
-      `${name}.pem`,
-    );
-    return { key: readFileSync(join(folder, `${name}.key`)), cert: readFileSync(join(folder, `${name}.pem`)) };
-  };
-  server = issue('server', 'localhost', 'DNS:localhost,IP:127.0.0.1');
-  other = issue('other', 'other.test', 'DNS:other.test,IP:127.0.0.1');
-  client = issue('client', 'somebody', 'DNS:somebody');
-  openssl('req', '-x509', ...ec, '-keyout', 'x.key', '-out', 'x.pem', '-subj', '/CN=stranger');
-  stranger = { key: readFileSync(join(folder, 'x.key')), cert: readFileSync(join(folder, 'x.pem')) };
-  authority = readFileSync(join(folder, 'ca.pem'));
-  rmSync(folder, { recursive: true });
-});
+const refused = expect.objectContaining({
+  code: 'ERR_OPTION_INVALID',
+  message: expect.stringContaining('tls') as string,
+}) as Error;
 
 /** A TLS server of the library. */
 async function tlsServer(
@@ -88,12 +35,10 @@ async function tlsServer(
   return { listening, incidents, address: await bound };
 }
 
-const names = { ca: () => authority };
-
 function dial(address: Address, options: object = {}) {
   return connect<string, string>(address, {
     codec: lines(),
-    tls: { ca: names.ca(), servername: 'localhost', ...options },
+    tls: { ca: authority, servername: 'localhost', ...options },
   });
 }
 
@@ -126,7 +71,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('a\nb\n');
   });
 
-  it('C1: carries both ways between two ends of the library, and tells who the peer is', async () => {
+  it('T9: carries both ways between two ends of the library, and tells who the peer is', async () => {
     const { address } = await tlsServer(place, ({ data }) => data.subscribe(data), {
       tls: { ...server, ALPNProtocols: ['chat'] },
     });
@@ -198,39 +143,6 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('still there\n');
   });
 
-  it('D4: a missing close_notify in mid-frame is ERR_FRAME_TRUNCATED', async () => {
-    let accepted: (connection: Connection<Buffer, Uint8Array | string>) => void = () => undefined;
-    const connected = new Promise<Connection<Buffer, Uint8Array | string>>((resolve) => {
-      accepted = resolve;
-    });
-    const listening = listen<Buffer, Uint8Array | string>(await place.address(), {
-      codec: lengthPrefixed(),
-      tls: server,
-    });
-    const bound = firstValueFrom(listening.listening);
-    const subscription = listening.subscribe((connection) => {
-      connection.data.subscribe({ error: () => undefined });
-      accepted(connection);
-    });
-    onTestFinished(() => {
-      subscription.unsubscribe();
-    });
-    const address = await bound;
-    const plain =
-      address.transport === 'tcp'
-        ? net.connect(address.port, '127.0.0.1')
-        : net.connect(address.transport === 'unix' ? address.path : '');
-    plain.on('error', () => undefined);
-    const raw = tls.connect({ socket: plain, ca: authority, servername: 'localhost' });
-    raw.on('error', () => undefined);
-    raw.on('secureConnect', () => {
-      raw.write(Buffer.from([0, 0, 0, 9, 65]), () => plain.end());
-    });
-    const { closed } = await connected;
-    expect(await firstValueFrom(closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_FRAME_TRUNCATED' } });
-    raw.destroy();
-  });
-
   it('S2: asks for client certificates, and refuses whoever has none or a wrong one', async () => {
     const seen: (string | undefined)[] = [];
     const { address, incidents } = await tlsServer(
@@ -284,7 +196,7 @@ describe('TLS', () => {
     expect(await got).toBe('on purpose');
   });
 
-  it('A1: a tls:// address speaks TLS, and a server tells one', async () => {
+  it('T1: a tls:// address speaks TLS, verified without being told to, and a server tells one', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     expect(address).toMatchObject({ transport: 'tcp', tls: true });
     const dialled = connect<string, string>(`tls://127.0.0.1:${address.transport === 'tcp' ? address.port : 0}`, {
@@ -296,7 +208,7 @@ describe('TLS', () => {
     expect(await got).toBe('by name');
   });
 
-  it('S1: serves by the name that the client asks for, and new certificates without a restart', async () => {
+  it('T8: serves by the name that the client asks for, and new certificates without a restart', async () => {
     let current: tls.TlsOptions = server;
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => current });
     const certificate = async (servername: string): Promise<string> => {
@@ -325,25 +237,216 @@ describe('TLS', () => {
     expect(await ended).toMatchObject({ reason: 'finished' });
   });
 
-  it.each<[string, () => object]>([
-    ['a server without a certificate', () => ({})],
-    ['a key that does not match', () => ({ key: stranger.key, cert: server.cert })],
-    ['garbage', () => ({ key: 'x', cert: 'y' })],
-    ['rejectUnauthorized that is no boolean', () => ({ ...server, rejectUnauthorized: 'no' })],
-    ['no object', () => 'yes' as never],
-  ])('A5: refuses %s at once', (_name, options) => {
-    expect(() => listen({ port: 0 }, { tls: options() })).toThrow(
-      expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining('tls') as string }),
-    );
+  it('T1: no variable of the environment switches the verification off', async () => {
+    const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: stranger });
+    const dialler = fileURLToPath(new URL('../support/dialler.ts', import.meta.url));
+    const dials = async (...args: string[]): Promise<string> => {
+      const { stdout } = await promisify(execFile)(process.execPath, [dialler, formatAddress(address), ...args], {
+        cwd: fileURLToPath(new URL('../..', import.meta.url)),
+        env: {
+          ...process.env,
+          NODE_TLS_REJECT_UNAUTHORIZED: '0',
+          NODE_OPTIONS: '--import tsx --conditions=rxjs-sockets-source',
+        },
+      });
+      return stdout.trim();
+    };
+    expect(await Promise.all([dials(), dials('trusting')])).toEqual(['ERR_TLS', 'connected']);
   });
 
-  it('A5: refuses a tls:// server without the option, and bad options of a client', () => {
-    expect(() => listen('tls://localhost:0')).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
-    expect(() => connect({ port: 1 }, { tls: { rejectUnauthorized: 0 as never } })).toThrow(
-      expect.objectContaining({ code: 'ERR_OPTION_INVALID' }),
-    );
-    expect(() => connect({ port: 1 }, { tls: { key: 'x', cert: 'y' } })).toThrow(
-      expect.objectContaining({ code: 'ERR_OPTION_INVALID' }),
-    );
+  it('T8: a function that fails costs that client alone, and what it gave before lives on', async () => {
+    let give: () => tls.TlsOptions = () => server;
+    const { address, listening } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => give() });
+    const incidents = record(listening.incidents);
+    const earlier = dial(address);
+    const got = record(earlier.data);
+    earlier.data.next('one');
+    await got.count(1);
+    const failures = [
+      () => {
+        throw new Error('no such file');
+      },
+      () => ({ key: 'half of a', cert: 'file' }),
+      () => undefined as never,
+    ];
+    for (const fails of failures) {
+      give = fails;
+      expect(await record(dial(address)).end()).toMatchObject({ code: 'ERR_TLS' });
+    }
+    expect(await incidents.count(3)).toMatchObject(failures.map(() => ({ code: 'ERR_OPTION_INVALID' })));
+    give = () => ({ ...server, ALPNProtocols: ['new'] });
+    earlier.data.next('two');
+    expect(await got.count(2)).toEqual(['one', 'two']);
+    const { connection } = await clientAt(tcp, address, { tls: { ca: authority, ALPNProtocols: ['old', 'new'] } });
+    expect(connection.tls?.alpnProtocol).toBe('new');
+    got.subscription.unsubscribe();
+  });
+
+  it('T9: without a protocol in common the handshake fails', async () => {
+    const { address } = await tlsServer(tcp, () => undefined, { tls: { ...server, ALPNProtocols: ['a'] } });
+    expect(await record(dial(address, { ALPNProtocols: ['b'] })).end()).toMatchObject({ code: 'ERR_TLS' });
+  });
+
+  it.each<[string, () => object]>([
+    ['nothing', () => ({})],
+    ['an empty certificate', () => ({ key: '', cert: '' })],
+    ['no certificate in a list', () => ({ key: [], cert: [] })],
+    ['a certificate without its key', () => ({ cert: server.cert })],
+    ['a key without its certificate', () => ({ key: server.key })],
+    ['a key that does not match', () => ({ key: stranger.key, cert: server.cert })],
+    ['garbage', () => ({ key: 'x', cert: 'y' })],
+    ['garbage for pfx', () => ({ pfx: Buffer.from('x') })],
+    [
+      'a function that throws',
+      () => () => {
+        throw new Error('no such file');
+      },
+    ],
+    ['a function that gives nothing', () => () => undefined],
+    ['no object', () => 'yes' as never],
+    ['a list', () => [server]],
+    ['null', () => null as never],
+  ])('T2: a server with %s is refused at once', (_name, options) => {
+    expect(() => listen({ port: 0 }, { tls: options() })).toThrow(refused);
+  });
+
+  it.each<[string, object]>([
+    ['rejectUnauthorized', { rejectUnauthorized: 'no' }],
+    ['rejectUnauthorized', { rejectUnauthorized: 0 }],
+    ['rejectUnauthorized', { rejectUnauthorized: null }],
+    ['requestCert', { requestCert: 'yes' }],
+    ['ca', { ca: 'garbage' }],
+    ['ca', { ca: '' }],
+    ['ca', { ca: [authority, 'garbage'] }],
+    ['tls', { ca: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' }],
+    ['ALPNProtocols', { ALPNProtocols: 'chat' }],
+    ['ALPNProtocols', { ALPNProtocols: [''] }],
+    ['ALPNProtocols', { ALPNProtocols: ['x'.repeat(256)] }],
+    ['checkServerIdentity', { checkServerIdentity: true }],
+    ['SNICallback', { SNICallback: {} }],
+    ['tls', { minVersion: 'TLSv9' }],
+    ['tls', { ciphers: 'none of these' }],
+  ])('T2: a wrong %s is refused at once, of a server and of a client: %o', (name, options) => {
+    const naming = expect.objectContaining({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringContaining(name) as string,
+    });
+    expect(() => listen({ port: 0 }, { tls: { ...server, ...options } })).toThrow(naming);
+    expect(() => connect({ port: 1 }, { tls: options })).toThrow(naming);
+  });
+
+  it("T2: so is a tls:// server without the option, and what is only a client's", () => {
+    expect(() => listen('tls://localhost:0')).toThrow(refused);
+    const wrong: object[] = [
+      { key: 'x', cert: 'y' },
+      { key: client.key },
+      { cert: client.cert },
+      { key: client.key, cert: server.cert },
+      { servername: 7 },
+      { minDHSize: 0 },
+      (): object => ({}),
+    ];
+    for (const options of wrong) expect(() => connect({ port: 1 }, { tls: options })).toThrow(refused);
+  });
+
+  it('T2: several authorities are taken, in one text or in a list, with other text around them', async () => {
+    const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
+    for (const ca of [`# ours\n${stranger.cert}\n${authority}`, [stranger.cert, Buffer.from(authority)]]) {
+      const { connection } = await clientAt(tcp, address, {
+        tls: { ca, ALPNProtocols: undefined, minDHSize: undefined },
+      });
+      expect(connection.tls?.authorized).toBe(true);
+    }
+  });
+});
+
+describe.each(securePlaces)('who the server is, over $name', (place) => {
+  /** Why `options` don't trust the server with `identity`; nothing where they do. */
+  const distrust = async (identity: object, options: object): Promise<string | undefined> => {
+    const { address } = await serverAt(place, () => undefined, { tls: identity });
+    const dialled = connect(address, { tls: options });
+    const error = await new Promise<Error | undefined>((resolve) => {
+      const subscription = dialled.subscribe({
+        next: ({ status }) => {
+          if (status !== 'connected') return;
+          resolve(undefined);
+          subscription.unsubscribe();
+        },
+        error: resolve,
+      });
+    });
+    if (error !== undefined) expect(error).toMatchObject({ code: 'ERR_TLS' });
+    return (error?.cause as { code?: string } | undefined)?.code;
+  };
+
+  it('T1: a server is trusted for its authority, its time and its name', async () => {
+    const trusting = { ca: authority };
+    expect(await distrust(server, trusting)).toBeUndefined();
+    expect(await distrust(server, {})).toBe('UNABLE_TO_VERIFY_LEAF_SIGNATURE');
+    expect(await distrust(stranger, trusting)).toBe('DEPTH_ZERO_SELF_SIGNED_CERT');
+    expect(await distrust(stranger, { ca: stranger.cert })).toBeUndefined();
+    expect(await distrust(expired, trusting)).toBe('CERT_HAS_EXPIRED');
+    expect(await distrust(other, { ...trusting, servername: 'localhost' })).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect(await distrust(other, { ...trusting, servername: 'other.test' })).toBeUndefined();
+    expect(await distrust(server, { ...trusting, servername: 'other.test' })).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect(await distrust(other, { ...trusting, rejectUnauthorized: false })).toBeUndefined();
+    expect(await distrust(server, { ...trusting, rejectUnauthorized: undefined, servername: 'x' })).toBeDefined();
+  });
+
+  it('T1: checkServerIdentity decides instead, and distrusts where it throws', async () => {
+    const names: string[] = [];
+    const checkServerIdentity = (name: string): Error | undefined => {
+      names.push(name);
+      if (name === 'bad.test') throw new Error('not this one');
+      return undefined;
+    };
+    expect(await distrust(other, { ca: authority, checkServerIdentity })).toBeUndefined();
+    const { address } = await serverAt(place, () => undefined, { tls: server });
+    const bad = connect(address, { tls: { ca: authority, checkServerIdentity, servername: 'bad.test' } });
+    expect(await record(bad).end()).toMatchObject({ code: 'ERR_TLS', cause: { message: 'not this one' } });
+    expect(names).toEqual([expect.stringMatching(/^(localhost|127\.0\.0\.1|::1)$/), 'bad.test']);
+  });
+
+  it('T1: an IP address is verified, and never asked for', async () => {
+    const asked: (string | undefined)[] = [];
+    const { address } = await serverAt(place, ({ tls: info }) => asked.push(info?.servername));
+    const warnings: unknown[] = [];
+    const onWarning = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', onWarning);
+    onTestFinished(() => void process.off('warning', onWarning));
+    for (const servername of ['127.0.0.1', '::1', 'localhost', 'localhost.', '']) {
+      await clientAt(place, address, { tls: { ca: authority, servername } });
+    }
+    expect(await record(connect(address, { tls: { ca: authority, servername: '10.0.0.1' } })).end()).toMatchObject({
+      code: 'ERR_TLS',
+    });
+    expect(asked).toEqual([undefined, undefined, 'localhost', 'localhost', undefined]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('T1: a callback for certificates that throws or fails ends that handshake alone', async () => {
+    const ways: tls.TlsOptions['SNICallback'][] = [
+      () => {
+        throw new Error('no');
+      },
+      (_name, done) => {
+        done(new Error('no'));
+      },
+    ];
+    let asked = 0;
+    const { server: listening, address } = await serverAt(place, () => undefined, {
+      tls: {
+        ...server,
+        SNICallback: (name, done) => ways[asked++]?.(name, done) ?? (asked > 2 ? done(null) : undefined),
+      },
+    });
+    const incidents = record(listening.incidents);
+    for (const _ of ways) {
+      expect(await record(connect(address, { tls: { ca: authority, servername: 'localhost' } })).end()).toMatchObject({
+        code: 'ERR_TLS',
+      });
+    }
+    expect(await incidents.count(2)).toMatchObject([{ code: 'ERR_TLS' }, { code: 'ERR_TLS' }]);
+    await clientAt(place, address, { tls: { ca: authority, servername: 'localhost' } });
   });
 });
