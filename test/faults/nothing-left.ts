@@ -3,14 +3,15 @@ import { readdirSync } from 'node:fs';
 /** How much is open in this process, by kind. */
 type Census = ReadonlyMap<string, number>;
 
-/** Runs of the loop that nothing is waited for longer than. */
-const rounds = 2_000;
-
 /**
  * Runs `work`, and then waits until nothing of it is left: no handle or timer that was not there before, no descriptor,
- * and none of the things that it has marked. Rejects with what there is if it does not come to that.
+ * and none of the things that it has marked. Rejects with what there is if it does not come to that within so many
+ * rounds of the event loop.
  */
-export async function nothingLeftOf(work: (mark: <T extends object>(thing: T) => T) => Promise<void>): Promise<void> {
+export async function nothingLeftOf(
+  work: (mark: <T extends object>(thing: T) => T) => Promise<void>,
+  rounds = 2_000,
+): Promise<void> {
   const marked: { readonly name: string; readonly ref: WeakRef<object> }[] = [];
   const before = census();
   await work((thing) => {

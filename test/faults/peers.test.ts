@@ -142,7 +142,7 @@ describe('an event loop that is busy', () => {
     while (Date.now() < end);
   }
 
-  it.each(realPlaces)('C8: time in which $name could not be read is not taken for silence', (place) =>
+  it.each(realPlaces)('C23: time in which $name could not be read is not taken for silence', (place) =>
     onStage(place, async (stage) => {
       const peer = await Puppet.start();
       const { address, accepted } = await stage.accepting({ idleTimeout: 300 });

@@ -1,0 +1,128 @@
+import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What a host has: sizes in bytes, after a collection. */
+export interface Measures {
+  readonly connections: number;
+  readonly rss: number;
+  readonly heapUsed: number;
+  readonly descriptors: number;
+}
+
+/** Which echo server: with nothing but Node, `data.subscribe(data)`, or a handler that sends each chunk back. */
+export type Kind = 'plain' | 'paced' | 'handled';
+export type Where = 'tcp' | 'unix';
+
+/** Compiles the library, as users run it: what compiles it on the way would be counted as its memory. */
+export async function compiled(): Promise<string> {
+  // Inside the project, so that it finds rxjs.
+  const folder = join(root, 'node_modules/.cache/rxjs-sockets-soak');
+  await promisify(execFile)('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', folder], { cwd: root });
+  return pathToFileURL(join(folder, 'index.js')).href;
+}
+
+/** A process that is asked one thing after the other over IPC. */
+class Child {
+  private readonly child: ChildProcess;
+
+  constructor(program: URL, args: readonly string[]) {
+    this.child = fork(fileURLToPath(program), args, { execArgv: ['--expose-gc'] });
+  }
+
+  async ask(order?: object): Promise<unknown> {
+    const gone = (code: unknown): void => {
+      this.child.emit('error', new Error(`a process has ended with ${String(code)}`));
+    };
+    this.child.once('exit', gone);
+    if (order !== undefined) this.child.send(order);
+    const [{ answer }] = (await once(this.child, 'message')) as [{ answer: unknown }];
+    this.child.off('exit', gone);
+    return answer;
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.child, 'exit');
+    this.child.disconnect();
+    await exited;
+  }
+}
+
+/** An echo server, and plain clients of it in other processes. */
+export class Arena {
+  private readonly host: Child;
+  private readonly callers: readonly Child[];
+
+  private constructor(host: Child, callers: readonly Child[]) {
+    this.host = host;
+    this.callers = callers;
+  }
+
+  /** Runs `work` with one, and ends all of it. */
+  static async use<T>(
+    library: string,
+    kind: Kind,
+    where: Where,
+    callers: number,
+    work: (arena: Arena) => Promise<T>,
+  ): Promise<T> {
+    const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
+    const host = new Child(new URL('./host.mjs', import.meta.url), [
+      kind,
+      where === 'tcp' ? '0' : join(folder, 'socket'),
+      library,
+    ]);
+    const all = [host];
+    try {
+      const bound = String(await host.ask());
+      for (let count = 0; count < callers; count++)
+        all.push(new Child(new URL('./callers.mjs', import.meta.url), [bound]));
+      await Promise.all(all.slice(1).map((child) => child.ask()));
+      return await work(new Arena(host, all.slice(1)));
+    } finally {
+      await Promise.all(all.map((child) => child.stop()));
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  measure(): Promise<Measures> {
+    return this.host.ask({ do: 'measure' }) as Promise<Measures>;
+  }
+
+  /** Measures once it has so many connections. */
+  async measureAt(connections: number): Promise<Measures> {
+    for (;;) {
+      const measures = await this.measure();
+      if (measures.connections === connections) return measures;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  hold(count: number): Promise<unknown> {
+    return this.tell('hold', count);
+  }
+
+  churn(count: number): Promise<unknown> {
+    return this.tell('churn', count);
+  }
+
+  leave(): Promise<unknown> {
+    return this.tell('leave', 0);
+  }
+
+  /** Divides the work among the callers. */
+  private tell(order: string, count: number): Promise<unknown> {
+    const share = Math.ceil(count / this.callers.length);
+    return Promise.all(
+      this.callers.map((caller, index) =>
+        caller.ask({ do: order, count: Math.max(0, Math.min(share, count - index * share)) }),
+      ),
+    );
+  }
+}
