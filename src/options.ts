@@ -63,9 +63,9 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly closeTimeout?: number;
   /**
-   * How long a connection may go without anybody who reads it, counted from its emission: then it fails with
-   * `ERR_TIMEOUT_CLAIM` if nothing was sent on it, and is closed gracefully if its sending side has ended.
-   * Milliseconds; default 30,000, 0 for ever (F1).
+   * How long a connection may go without anybody who reads it: then it fails with `ERR_TIMEOUT_CLAIM` if nobody has read
+   * it since its emission and nothing was sent on it, and is closed gracefully if its sending side has ended.
+   * Milliseconds; default 30,000, 0 for ever (F1, C22).
    */
   readonly claimTimeout?: number;
   /**
