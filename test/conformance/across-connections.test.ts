@@ -1,6 +1,13 @@
 import type net from 'node:net';
 import { firstValueFrom, lastValueFrom, take, toArray } from 'rxjs';
-import { type Address, backoff, type Client, connect, type ConnectionState, type ConnectOptions } from 'rxjs-sockets';
+import {
+  backoff,
+  type Client,
+  connect,
+  type ConnectionState,
+  type ConnectOptions,
+  type SocketError,
+} from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
@@ -238,7 +245,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
         queueMicrotask(() => leaving.unsubscribe());
         lost = client.data.send('lost').then(
           () => 'sent',
-          (error: { code: string }) => error.code,
+          (error: unknown) => (error as SocketError).code,
         );
       });
       let lost: Promise<string> | undefined;
@@ -260,7 +267,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     const lost = client.data.send('lost');
     client.data.error('enough');
     await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
-    expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough', address: address as Address }]);
+    expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough', address }]);
     expect(data.endings).toEqual(states.endings);
     // Whoever comes now begins anew.
     const again = watch(client);

@@ -42,7 +42,7 @@ function story(client: Observable<ConnectionState<any, any>>, scheduler: TestSch
   const now = (): number => scheduler.now();
   const watching = client.subscribe({
     next: (state) => told.push(`${now()}: ${brief(state)}`),
-    error: (error: SocketError) => told.push(`${now()}: ! ${error.code}`),
+    error: (error: unknown) => told.push(`${now()}: ! ${(error as SocketError).code}`),
     complete: () => told.push(`${now()}: |`),
   });
   scheduler.schedule(() => watching.unsubscribe(), time);
@@ -322,7 +322,7 @@ describe('a client that dials again, in virtual time', () => {
     ],
     [
       '`delay` that fails with the error at once',
-      { delay: (error) => throwError(() => error as unknown) },
+      { delay: (error) => throwError(() => error as Error) },
       ['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED'],
     ],
     ['`delay` that completes at once', { delay: () => EMPTY }, ['0: c1', '0: d1 ECONNREFUSED', '0: |']],
