@@ -255,7 +255,7 @@ describe('the end of a server', () => {
     expect(await whoListens(path)).toBe(other.pid);
   });
 
-  it('S8: a relative path means the working folder of the start, whatever chdir does', async () => {
+  it('S13: a relative path means the working folder of the start, whatever chdir does', async () => {
     const folder = await freshFolder();
     const elsewhere = await freshFolder();
     writeFileSync(join(elsewhere, 'socket'), 'precious');
@@ -269,7 +269,7 @@ describe('the end of a server', () => {
     expect(readdirSync(elsewhere)).toEqual(['socket']);
   });
 
-  it('S8: a chdir right after the subscription changes nothing', async () => {
+  it('S13: a chdir right after the subscription changes nothing', async () => {
     const folder = await freshFolder();
     const elsewhere = await freshFolder();
     workIn(folder);
@@ -282,7 +282,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S8: its file is removed from a folder that was renamed, and what took its place stays', async () => {
+  it('S13: its file is removed from a folder that was renamed, and what took its place stays', async () => {
     const folder = await freshFolder();
     const [old, moved] = [join(folder, 'old'), join(folder, 'moved')];
     mkdirSync(old);

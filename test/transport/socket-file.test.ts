@@ -303,8 +303,8 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
   });
 });
 
-describe('an abstract name', () => {
-  it.skipIf(!isLinux)('needs no file, and is refused while somebody has it', async () => {
+describe.skipIf(!isLinux)('an abstract name', () => {
+  it('S13: needs no file, and is refused while somebody has it', async () => {
     const address = `unix:@rxjs-sockets-test-${process.pid}`;
     const server = listen(address);
     const listening = firstValueFrom(server.listening);
@@ -312,6 +312,39 @@ describe('an abstract name', () => {
     onTestFinished(() => subscription.unsubscribe());
     expect(await listening).toEqual({ transport: 'unix', path: address.replace('unix:@', '\0') });
     await expect(firstValueFrom(listen(address))).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    subscription.unsubscribe();
+    await expect.poll(() => outcome(address.replace('unix:@', '\0'))).toBe('ok');
+  });
+
+  it('S13: who connects in the turn in which the server was subscribed to is served', async () => {
+    const address = `unix:@rxjs-sockets-test-${process.pid}-turn`;
+    const server = listen(address).subscribe(({ data }) => data.subscribe(data));
+    onTestFinished(() => server.unsubscribe());
+    const client = connect(address);
+    const answer = firstValueFrom(client.data);
+    client.data.next('hello');
+    expect(String(await answer)).toBe('hello');
+  });
+
+  it('S13: has no mode', () => {
+    const error = refusal(() => listen('unix:@rxjs-sockets-test', { mode: 0o600 }));
+    expect(error.code).toBe('ERR_OPTION_INVALID');
+    expect(error.message).toContain('mode');
+  });
+
+  it.each(['x'.repeat(107), 'é'.repeat(53) + 'x'])('A4: may have 107 bytes: %s', async (name) => {
+    const path = `\0${name}`;
+    const listening = await outcome(path);
+    expect(listening).toBe('ok');
+    const socket = net.connect(path);
+    await once(socket, 'close');
+  });
+
+  it.each(['x'.repeat(108), 'é'.repeat(54)])('A4: may not have 108: %s', (name) => {
+    for (const address of [`unix:@${name}`, { path: `\0${name}` }]) {
+      expect(refusal(() => listen(address)).code).toBe('ERR_ADDRESS_INVALID');
+      expect(refusal(() => connect(address)).code).toBe('ERR_ADDRESS_INVALID');
+    }
   });
 });
 
