@@ -30,11 +30,6 @@ export async function nothingLeftOf(
   throw new Error(`left over: ${left.join(', ')}`);
 }
 
-/** The names in a folder: socket files that were left, for one. */
-export function filesIn(folder: string): string[] {
-  return readdirSync(folder);
-}
-
 function census(): Census {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) {
