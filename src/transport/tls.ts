@@ -21,7 +21,7 @@ import { attempt, checkServerTls } from './tls-options.js';
  * const tls: ServerTls = { key: readFileSync('server.key'), cert: readFileSync('server.pem') };
  * const server = listen('tls://0.0.0.0:7000', { codec: lines(), tls });
  * ```
- * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlscreateserveroptions-secureconnectionlistener, rule S4
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlscreateserveroptions-secureconnectionlistener, rules T2 and T8
  */
 export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
 
@@ -40,7 +40,7 @@ export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
  * const tls: ClientTls = { ca: readFileSync('authority.pem') };
  * const client = connect('tls://localhost:7000', { codec: lines(), tls });
  * ```
- * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlsconnectoptions-callback, rule K3
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlsconnectoptions-callback, rules T1 and T2
  */
 export type ClientTls = tls.ConnectionOptions;
 
@@ -56,7 +56,7 @@ export type ClientTls = tls.ConnectionOptions;
  * const nameOf = ({ authorized, peerCertificate }: TlsInfo): string =>
  *   authorized ? String(peerCertificate.subject.CN) : 'somebody';
  * ```
- * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket, rule T9
  */
 export interface TlsInfo {
   /** Whether the peer's certificate was verified; false also where none was asked for. */
