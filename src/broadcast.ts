@@ -63,7 +63,7 @@ interface Member {
  *   connection.data.subscribe({ next: (line) => news.next(line), error: () => undefined });
  * });
  * ```
- * @see rules B1 to B4
+ * @see rules B1 to B7
  */
 export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;

@@ -92,7 +92,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K4: of what a server that dies has not taken, all but the last write comes to the next one, once, in order', async () => {
+  it('K12: of what a server that dies has not taken, all but the last write comes to the next one, once, in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
@@ -117,7 +117,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[1]!.end();
   });
 
-  it('K4: no byte is sent twice, where the server ends in the middle of what is sent', async () => {
+  it('K12: no byte is sent twice, where the server ends in the middle of what is sent', async () => {
     const { client, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     const parts: Buffer[] = [];
     accepted[0]!.on('data', (chunk: Buffer) => parts.push(chunk));
@@ -154,7 +154,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
   });
 
-  it('K4: completed while it is disconnected, it sends what waits and the FIN on the next connection, and ends', async () => {
+  it('K15: completed while it is disconnected, it sends what waits and the FIN on the next connection, and ends', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     accepted[0]!.end();
     accepted[0]!.resume();
@@ -212,7 +212,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(rest).toEqual(['rest of 1', '2a', '2b', 'rest of 2', '3a', '3b']);
   });
 
-  it('F3: a held client that is dialled again keeps at most what is read ahead, however often', async () => {
+  it('K14: a held client that is dialled again keeps at most what is read ahead, however often', async () => {
     const chunk = Buffer.alloc(50_000, 'z');
     const sizes: number[] = [];
     const { client, states, accepted } = await dialling(place, {}, (socket) => {
@@ -258,7 +258,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     }
   });
 
-  it('K7: destroyed while it waits, it ends with that', async () => {
+  it('K10: destroyed while it waits, it ends with that', async () => {
     const { client, states, accepted, address } = await dialling(place, { codec: lines() });
     const data = record(client.data);
     accepted[0]!.end();

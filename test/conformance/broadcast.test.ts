@@ -156,7 +156,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('somebody said a\nsomebody said b\n');
   });
 
-  it('B3: what is published in one turn counts for each member, and its bound holds within the turn', async () => {
+  it('B7: what is published in one turn counts for each member, and its bound holds within the turn', async () => {
     const { near, peers } = await members(place, 2, { maxBuffered: 200_000, overflow: 'drop' });
     const news = new Broadcast();
     for (const connection of near) news.join(connection);

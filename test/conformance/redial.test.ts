@@ -208,7 +208,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K5: one policy serves several clients and pipelines at once, each with a count of its own', () => {
+  it('K11: one policy serves several clients and pipelines at once, each with a count of its own', () => {
     virtually((scheduler) => {
       const policy = backoff({ ...steady, attempts: 3 });
       const one = to('nobody').dial();
@@ -283,7 +283,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K7: `connectTimeout` is for each attempt', () => {
+  it('K16: `connectTimeout` is for each attempt', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -338,7 +338,7 @@ describe('a client that dials again, in virtual time', () => {
     ['`delay` that never comes', { delay: () => NEVER }, first('w1 NaN')],
     ['`delay` that is no Observable', { delay: () => 5 as never }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO']],
     ['`delay` that completes later', { delay: () => timer(20).pipe(ignoreElements()) }, [...first('w1 NaN'), '20: |']],
-  ])('K3: `reconnect` is any RetryConfig: %s', (_what, config, expected) => {
+  ])('K11: `reconnect` is any RetryConfig: %s', (_what, config, expected) => {
     virtually((scheduler) => {
       const told = story(to('nobody').dial(config), scheduler, 100);
       scheduler.flush();
@@ -346,7 +346,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K5: a RetryConfig without a delay waits as `backoff()` does, so that nobody is hammered', () => {
+  it('K11: a RetryConfig without a delay waits as `backoff()` does, so that nobody is hammered', () => {
     virtually((scheduler) => {
       const told = story(to('nobody').dial({ count: 2 }), scheduler, 1_000);
       scheduler.flush();
@@ -359,7 +359,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K3: a policy that fails, or completes, while it waits ends the client', () => {
+  it('K10: a policy that fails, or completes, while it waits ends the client', () => {
     virtually((scheduler) => {
       const fails = story(
         to('nobody').dial({
@@ -389,7 +389,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K3: the delay function is given the error and how often it was dialled again', () => {
+  it('K11: the delay function is given the error and how often it was dialled again', () => {
     virtually((scheduler) => {
       const given: string[] = [];
       const config: RetryConfig = {
@@ -405,7 +405,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K3: with `resetOnSuccess` every connection starts the count again', () => {
+  it('K11: with `resetOnSuccess` every connection starts the count again', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('brusque');
       const serving = brusque(transport, 'brusque', () => 10);
@@ -418,7 +418,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K4: after the first failure what is sent is subject to `whileDisconnected`', () => {
+  it('K13: after the first failure what is sent is subject to `whileDisconnected`', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const options = { transport, reconnect: { delay: 50 }, claimTimeout: 0 } as const;
