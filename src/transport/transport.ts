@@ -189,7 +189,7 @@ export interface SocketOptions {
  * @example
  * ```ts
  * const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
- * listener.close();
+ * await listener.close();
  * ```
  * @see rules S1 and S5
  */
@@ -240,7 +240,7 @@ export interface Listener {
    * @teardown connections that were accepted live on
    * @example
    * ```ts
-   * listener.close();
+   * await listener.close();
    * ```
    * @see rules S1 and S7
    */

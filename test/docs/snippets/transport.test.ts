@@ -134,7 +134,7 @@ describe('the examples of Transport', () => {
     dial.abort();
     await turns(2);
     expect(written).toEqual(['listening']);
-    listener.close();
+    await listener.close();
   });
 
   it('hold a listener', async () => {
@@ -149,20 +149,20 @@ describe('the examples of Transport', () => {
     await turns(2);
     expect(written).toEqual(['listening', 'connected', 'connection']);
     for (const socket of sockets) socket.reset();
-    listener.close();
+    await listener.close();
   });
 
   it('close a listener', async () => {
     const transport = memoryTransport();
     const { events, written } = recorded();
-    const listener: Listener = (() => {
+    const listener: Listener = await (async () => {
       const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
-      listener.close();
+      await listener.close();
       return listener;
     })();
     await turns(2);
     expect(written).toEqual([]);
-    listener.close();
+    await listener.close();
   });
 
   it('abort a dial', async () => {
@@ -205,7 +205,7 @@ describe('the examples of Transport', () => {
     const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
     await record(connect('memory:echo', { transport })).end();
     expect(console.written).toEqual(['at memory:echo']);
-    listener.close();
+    await listener.close();
   });
 
   it('be told by a dial', async () => {
