@@ -1,3 +1,4 @@
+import dns from 'node:dns';
 import type net from 'node:net';
 import {
   concat,
@@ -26,7 +27,7 @@ import {
 } from 'rxjs-sockets';
 import { type Codec, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import '../support/leaks.js';
 import { settled } from '../support/peer.js';
 import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp, unix } from '../support/places.js';
@@ -833,5 +834,116 @@ describe('a client in virtual time', () => {
       const states = letters(client.pipe(retry({ count: 2, delay: 100 }))).pipe(take(6));
       scheduler.expectObservable(states).toBe('(ab) 96ms (ab) 96ms (ab|)', values);
     });
+  });
+});
+
+describe('a client of a name that has several addresses', () => {
+  /** Has `name` looked up by hand; gives what answers. */
+  function lookUp(name: string): { answer(...addresses: string[]): void; readonly asked: number } {
+    const waiting: ((addresses: { address: string; family: number }[]) => void)[] = [];
+    let asked = 0;
+    const real = dns.lookup as unknown as (...args: unknown[]) => void;
+    const spy = vi.spyOn(dns, 'lookup') as unknown as { mockImplementation(lookup: (...args: any[]) => void): void };
+    spy.mockImplementation((host: string, options: unknown, done: (error: null, addresses: unknown) => void) => {
+      if (host !== name) {
+        real(host, options, done);
+        return;
+      }
+      asked++;
+      waiting.push((addresses) => done(null, addresses));
+    });
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    return {
+      answer: (...addresses) => waiting.shift()?.(addresses.map((address) => ({ address, family: 4 }))),
+      get asked() {
+        return asked;
+      },
+    };
+  }
+
+  it('K16: tells the failure of each, under the code of the first', async () => {
+    const dead = (await deadAddress(tcp)) as Address & { transport: 'tcp' };
+    const names = lookUp('several.test');
+    const recording = new Recording(connect({ host: 'several.test', port: dead.port }));
+    await until(() => names.asked === 1);
+    names.answer('127.0.0.1', '127.0.0.2', '127.0.0.3');
+    const error = (await recording.end()) as SocketError;
+    expect(error.code).toBe('ECONNREFUSED');
+    for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) expect(error.message).toContain(`${host}:${dead.port}`);
+    expect(error.address).toEqual({ transport: 'tcp', host: 'several.test', port: dead.port });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
+  });
+
+  it('K16: connects to the first that answers', async () => {
+    const { address, accepted } = await accepting(tcp);
+    const { port } = address as Address & { transport: 'tcp' };
+    const names = lookUp('several.test');
+    const client = connect({ host: 'several.test', port });
+    const connected = whenConnected(client);
+    const watching = client.subscribe();
+    await until(() => names.asked === 1);
+    names.answer('127.0.0.2', '127.0.0.1');
+    expect((await connected).remote).toMatchObject({ host: '127.0.0.1', port });
+    await until(() => accepted.length === 1);
+    watching.unsubscribe();
+  });
+
+  it('K7: leaving while the name is looked up aborts the attempt', async () => {
+    const { address, accepted } = await accepting(tcp);
+    const { port } = address as Address & { transport: 'tcp' };
+    const names = lookUp('slow.test');
+    const client = connect({ host: 'slow.test', port });
+    const recording = new Recording(client);
+    const sending = client.data.send('never');
+    await until(() => names.asked === 1);
+    recording.subscription.unsubscribe();
+    await expect(sending).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    names.answer('127.0.0.1');
+    await settled();
+    expect(statuses(recording)).toEqual(['connecting']);
+    expect(recording.endings).toEqual([]);
+    expect(accepted).toEqual([]);
+  });
+
+  it('K7: a look-up that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
+    const names = lookUp('slow.test');
+    const recording = new Recording(connect({ host: 'slow.test', port: 1 }, { connectTimeout: 20 }));
+    expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_CONNECT' });
+    names.answer('127.0.0.1');
+    await settled();
+    expect(recording.endings).toHaveLength(1);
+  });
+
+  it('K3: a name that nobody knows fails with ENOTFOUND', async () => {
+    const spy = vi.spyOn(dns, 'lookup') as unknown as { mockImplementation(lookup: (...args: any[]) => void): void };
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    spy.mockImplementation((host: string, _options: unknown, done: (error: Error) => void) => {
+      process.nextTick(done, Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' }));
+    });
+    const recording = new Recording(connect('tcp://nobody.test:1'));
+    expect(await recording.end()).toMatchObject({ code: 'ENOTFOUND' });
+  });
+});
+
+describe.each(named(realPlaces))('a client over %s that is left in the TLS handshake', (_name, place) => {
+  it('K7: leaves no socket, no state and no promise behind', async () => {
+    // It accepts and says nothing.
+    const { address, accepted } = await rawAccepting(place);
+    const client = connect(address, { tls: { servername: 'localhost' } });
+    const recording = new Recording(client);
+    const sending = client.data.send('never');
+    await until(() => accepted.length === 1);
+    const gone = new Promise((resolve) => (accepted[0] as net.Socket).once('close', resolve));
+    (accepted[0] as net.Socket).resume().once('end', () => (accepted[0] as net.Socket).end());
+    recording.subscription.unsubscribe();
+    await expect(sending).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await gone;
+    await settled();
+    expect(statuses(recording)).toEqual(['connecting']);
+    expect(recording.endings).toEqual([]);
   });
 });
