@@ -23,11 +23,14 @@ export interface DescriptorEvents {
 /**
  * Notices that the process runs out of file descriptors (S4). Node does not tell: libuv then accepts and closes each
  * client. New descriptors get the lowest free number, so a high one says that few are left; and now and then it is
- * tried whether one can be had, since others use them up as well.
+ * tried whether one can be had, since others use them up as well. Once they are short, a client that leaves makes its low
+ * number free: from then on it is tried after each client whether another one may come.
  */
 export class DescriptorWatch {
   /** Whether there are too few. */
   isShort = false;
+  /** Whether there were too few lately. */
+  private tight = false;
   private readonly events: DescriptorEvents;
   private readonly limit = softLimit();
   private timer: Timer | undefined;
@@ -48,8 +51,9 @@ export class DescriptorWatch {
   /** A socket was accepted. */
   accepted(socket: net.Socket): void {
     const handle = (socket as { _handle?: { fd?: number } | null })._handle;
-    if (this.isShort || (handle?.fd ?? 0) < this.limit - reserve) return;
-    this.become(new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are left)`));
+    if (this.isShort || (!this.tight && (handle?.fd ?? 0) < this.limit - reserve)) return;
+    const failure = this.tried();
+    if (failure !== undefined) this.become(failure);
   }
 
   private watch(interval: number): void {
@@ -67,12 +71,13 @@ export class DescriptorWatch {
     } else if (failure !== undefined && !this.isShort) {
       this.become(failure);
       return;
-    }
+    } else if (failure === undefined) this.tight = false;
     this.watch(this.isShort ? often : seldom);
   }
 
   private become(error: SocketError): void {
     this.isShort = true;
+    this.tight = true;
     this.watch(often);
     this.events.changed();
     const now = asyncScheduler.now();

@@ -1,5 +1,7 @@
 // Listens on a descriptor that it has inherited, twice, and says how that went: heir.ts ADDRESS.
-import { fstatSync, readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { fstatSync } from 'node:fs';
+import net from 'node:net';
 import { firstValueFrom } from 'rxjs';
 import { formatAddress, listen, type SocketError } from 'rxjs-sockets';
 
@@ -16,6 +18,7 @@ const isOpen = (): boolean => {
 };
 
 const server = listen(where);
+const other = net.createServer((socket) => socket.destroy());
 let ended = (): void => undefined;
 for (let run = 0; run < 2; run++) {
   const over = new Promise<void>((resolve) => (ended = resolve));
@@ -35,7 +38,13 @@ for (let run = 0; run < 2; run++) {
   serving.unsubscribe();
   for (const connection of server.connections) await firstValueFrom(connection.closed);
   console.log(`descriptor ${isOpen() ? 'open' : 'closed'}`);
+  if (other.listening) break;
+  // It gets the lowest number that is free: the one that was inherited.
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
 }
-await server.shutdown();
-// Nothing else was closed: a descriptor that is closed twice may be another's by then.
-console.log(`descriptors ${readdirSync('/proc/self/fd').length}`);
+const client = net.connect((other.address() as net.AddressInfo).port, '127.0.0.1');
+await once(other, 'connection');
+console.log(`other ${(other as unknown as { _handle: { fd: number } })._handle.fd} serves`);
+client.destroy();
+other.close();

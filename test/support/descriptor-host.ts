@@ -1,0 +1,83 @@
+// An echo server in a process that may have few descriptors: descriptor-host.ts LIMIT ADDRESS [ungated]. It does what its
+// parent says over IPC.
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync } from 'node:fs';
+import net from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as wait } from 'node:timers/promises';
+import { formatAddress, listen } from 'rxjs-sockets';
+
+/** What the parent says; each is answered once. */
+export type Order = 'state' | 'eat' | 'free' | 'rest';
+
+/** What a process answers. */
+export interface State {
+  readonly address: string;
+  /** How many connections are open. */
+  readonly served: number;
+  /** The codes of what was told. */
+  readonly incidents: readonly string[];
+  readonly descriptors: number;
+  /** For which share of the time since it was asked the last time its event loop was busy. */
+  readonly busy: number;
+}
+
+const [limit = '', where = '', ungated] = process.argv.slice(2);
+// As `ulimit -n` would, but for what tsx needs to load the library's source.
+execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${limit}:${limit}`]);
+if (ungated !== undefined) (net as unknown as { _createServerHandle?: unknown })._createServerHandle = undefined;
+
+const server = listen(where);
+const incidents: string[] = [];
+const eaten: number[] = [];
+let address = '';
+let last = performance.eventLoopUtilization();
+
+const state = (): State => {
+  const since = performance.eventLoopUtilization(last);
+  last = performance.eventLoopUtilization();
+  const served = server.connections.size;
+  // Reading the folder takes one, which may be the last.
+  let descriptors = -1;
+  try {
+    descriptors = readdirSync('/proc/self/fd').length;
+  } catch {
+    // There is none left.
+  }
+  return { address, served, incidents: [...incidents], descriptors, busy: since.utilization };
+};
+
+const orders: Record<Order, () => Promise<void> | void> = {
+  state: () => undefined,
+  eat: () => {
+    try {
+      for (;;) eaten.push(openSync('/', 'r'));
+    } catch {
+      // There is none left.
+    }
+  },
+  free: () => {
+    for (const fd of eaten.splice(0)) closeSync(fd);
+  },
+  rest: async () => {
+    state();
+    await wait(300);
+  },
+};
+
+process.on('message', (order: Order) => {
+  void (async () => {
+    await orders[order]();
+    process.send?.({ answer: state() });
+  })();
+});
+process.on('disconnect', () => process.exit());
+server.incidents.subscribe(({ code }) => {
+  incidents.push(code);
+  process.send?.({ incident: code });
+});
+server.listening.subscribe((bound) => {
+  address = formatAddress(bound);
+  process.send?.({ answer: state() });
+});
+server.subscribe(({ bytes }) => bytes.subscribe(bytes));
