@@ -81,7 +81,7 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * const client = connect('tcp://localhost:7000', { codec: lines(), reconnect: backoff() });
  * const states = connect('tcp://localhost:7000', { codec: lines() }).pipe(retry(backoff({ attempts: 5 })));
  * ```
- * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5
+ * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5 and K11
  */
 export function backoff(options: BackoffOptions = {}): Backoff {
   assertOptions(options);

@@ -137,7 +137,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * ```ts
    * if (news.refused > 0) console.log(`${news.refused} lines could not be sent`);
    * ```
-   * @see rule D5, of which it takes this half: nothing is written. What one member says must not end the others
+   * @see rules B6 and D5
    */
   get refused(): number {
     return this.refusals;
@@ -160,7 +160,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * const membership = news.join(connection);
    * membership.unsubscribe();
    * ```
-   * @see rules B1 and B4
+   * @see rules B1, B4 and B5
    */
   join(connection: Connection<any, any>): Subscription {
     if (!(connection instanceof SocketConnection)) {
@@ -202,7 +202,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * ```ts
    * news.next('hello, everybody');
    * ```
-   * @see rules B1 to B3
+   * @see rules B1 to B3, B6 and B7
    */
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;

@@ -26,7 +26,7 @@ import type { SocketError } from './errors.js';
  * const shown = (state: ConnectionState): string =>
  *   state.status === 'connected' ? `connected to ${formatAddress(state.connection.remote)}` : state.status;
  * ```
- * @see rules K2 to K5
+ * @see rules K2 to K5 and K10
  */
 export type ConnectionState<In = Buffer, Out = Uint8Array | string> =
   | { readonly status: 'connecting'; readonly attempt: number; readonly address: Address }

@@ -106,7 +106,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rules C13 and C15
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
-  /** What TLS knows of the peer; undefined where TLS isn't spoken. It doesn't change. */
+  /** What TLS knows of the peer; undefined where TLS isn't spoken. It doesn't change (T9). */
   readonly tls: TlsInfo | undefined;
   /** What went over it so far: a new object at each look, which doesn't change by itself. */
   readonly stats: ConnectionStats;

@@ -96,7 +96,7 @@ export interface ConnectionOptions<In, Out> {
  * const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
  * const server = listen({ service: 'http', host: '0.0.0.0' }, options);
  * ```
- * @see rules A5, S2, S5, S8 and S9
+ * @see rules A5, S1 to S18, P1 to P5 and T1 to T9
  */
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
@@ -116,7 +116,7 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly maxConnections?: number;
   /**
    * The permissions of the socket file, from the first instant at which it can be connected to, whatever the umask is;
-   * who may write to it may connect. Unix sockets with a path only; from 0o000 to 0o777, default 0o600 (S9).
+   * who may write to it may connect. Unix sockets with a path only; from 0o000 to 0o777, default 0o600 (S9, S13).
    */
   readonly mode?: number;
   /**
@@ -132,20 +132,20 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly reusePort?: boolean;
   /**
    * The key and certificate to speak TLS with, and all else that `node:tls` takes; a function gives them for each new
-   * connection. Needed at a `tls://` address; default none, plain text (A5, S4).
+   * connection. Needed at a `tls://` address; default none, plain text (A5, T1 to T9).
    */
   readonly tls?: ServerTls;
   /**
    * Whose PROXY header is believed, of version 1 or 2: `trusted` has IP addresses, CIDR blocks, and the word `'unix'`
    * for whoever comes over a unix socket. Each connection must then begin with a header, and `remote` is the client that it
    * names; one from anybody else, or without one, is dropped and told in `incidents` as `ERR_PROXY_HEADER`. Not in memory;
-   * default none: no header is looked for (S2).
+   * default none: no header is looked for (S2, P1 to P5).
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] };
   /**
    * How long a client may take for its PROXY header and its TLS handshake together; then it is dropped and told in
    * `incidents` as `ERR_TIMEOUT_HANDSHAKE`. At most `maxConnections` are at it at once. Milliseconds, from 0 to under
-   * 2³¹; default 10,000, 0 for ever (S4).
+   * 2³¹; default 10,000, 0 for ever (P5, S17, T3).
    */
   readonly handshakeTimeout?: number;
 }
@@ -164,7 +164,7 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
  * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
  * const client = connect({ path: '/run/app.sock' }, options);
  * ```
- * @see rules A5 and K3 to K5
+ * @see rules A5, K3 to K5 and K11 to K16
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
@@ -175,20 +175,20 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   /**
    * What to speak TLS with: all that `node:tls` takes. Default none: plain text, but at a `tls://` address TLS with the
    * authorities that Node knows. The server is verified unless `rejectUnauthorized` is false, which no environment
-   * variable can replace; the name is that of the address, unless `servername` is another (K3).
+   * variable can replace; the name is that of the address, unless `servername` is another (T1, T3).
    */
   readonly tls?: ClientTls;
   /**
    * When to dial again after a connection, or an attempt at one, has ended: {@link backoff}, or a `RetryConfig` of your
    * own. Its `count` starts again after a connection that was up for `stableAfter`, default 5,000 ms, or 0 with
-   * `resetOnSuccess`; without a `delay` it waits as `backoff()` does. Default none: the client ends (K3 to K5).
+   * `resetOnSuccess`; without a `delay` it waits as `backoff()` does. Default none: the client ends (K3 to K5, K11).
    */
   readonly reconnect?: RetryConfig;
   /**
    * What happens to what is sent after a connection, or an attempt at one, has ended and before there is another:
    * `'buffer'` keeps it for that one, up to `maxBuffered`, where `overflow` acts; `'drop'` drops it and counts it in
    * `dropped`, and a `send` rejects with `ERR_OVERFLOW`; `'error'` ends the client with `ERR_CLOSED`. Default `'buffer'`,
-   * which always holds until the first attempt has ended (C2, K4).
+   * which always holds until the first attempt has ended (C2, K4, K13).
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }

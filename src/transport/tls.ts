@@ -29,7 +29,7 @@ export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
  * Sets what a client speaks TLS with: what `node:tls` takes.
  *
  * The server's certificate is verified unless `rejectUnauthorized` is false, and has to be for `servername`, by default
- * the host that is dialled.
+ * the host that is dialled, and over a unix socket `localhost`.
  *
  * @emits none
  * @throws what no server could be reached with is `ERR_OPTION_INVALID`, at once (A5)
