@@ -25,7 +25,6 @@ export class AcceptGate {
   private readonly server: ServerInside;
   private held = false;
   private listening = false;
-  private closed = false;
   private works = false;
 
   constructor(server: net.Server) {
@@ -35,8 +34,6 @@ export class AcceptGate {
     const createHandle = (net as unknown as { _createServerHandle?: CreateHandle })._createServerHandle;
     if (typeof listen !== 'function' || typeof createHandle !== 'function') return;
     inside._listen2 = (...args): void => {
-      // A name that was looked up is not bound any more where the server was closed meanwhile.
-      if (this.closed) return;
       // In a worker of `node:cluster` the handle is there already, and comes from the primary.
       if (!inside._handle) {
         const [address, port, addressType, , fd, flags] = args;
@@ -69,11 +66,6 @@ export class AcceptGate {
   release(): void {
     this.held = false;
     if (this.listening && this.works) this.server._handle?.readStart?.();
-  }
-
-  /** The server is about to be closed. */
-  close(): void {
-    this.closed = true;
   }
 }
 

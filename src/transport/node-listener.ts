@@ -82,7 +82,6 @@ export class NodeListener implements Listener {
     this.closed = true;
     this.descriptors.stop();
     this.admission.close();
-    this.gate.close();
     // Before the server: as long as it listens its file is not stale for others.
     const unbound = this.file?.close();
     this.server.close();
