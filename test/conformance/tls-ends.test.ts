@@ -103,6 +103,32 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(await nothing.end()).toMatchObject({ code: 'ERR_TLS' });
   });
 
+  it.runIf(place.name === 'tls')('T5: a reset behind the last bytes is never a completion, at either end', async () => {
+    const bytes = Buffer.alloc(300_000);
+    const accepted = await cutAt<Buffer>(place, {});
+    const below: net.Socket[] = [];
+    const raw: net.Socket[] = [];
+    const address = await rawServer(
+      place,
+      (socket) => raw.push(socket),
+      (socket) => below.push(socket),
+    );
+    const dialled = await clientAt(place, address);
+    await until(() => raw.length === 1);
+    const ends = [
+      [accepted.near, accepted.secured, accepted.below],
+      [dialled.connection, raw[0]!, below[0]!],
+    ] as const;
+    for (const [near, secured, underneath] of ends) {
+      const hold = near.data.hold();
+      const recording = record(near.data);
+      await new Promise((resolve) => secured.write(bytes, resolve));
+      underneath.resetAndDestroy();
+      hold.release();
+      expect(await recording.end()).toMatchObject({ code: 'ECONNRESET' });
+    }
+  });
+
   it('T5: what is discarded cannot be cut off', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     const closed = near.close();

@@ -153,12 +153,16 @@ export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket 
   }
   const where: net.NetConnectOpts & tls.ConnectionOptions =
     address.transport === 'tcp' ? { port: address.port, host: address.host } : { path: address.path };
-  if (!isSecure(address)) return net.connect({ ...where, allowHalfOpen });
+  if (!isSecure(address)) return net.connect({ ...where, allowHalfOpen } as net.NetConnectOpts);
   return tls.connect({ ...where, ca: authority, servername: 'localhost', allowHalfOpen });
 }
 
 /** A plain `node:net` server, or one of `node:tls`, that listens, closed at the end of the test with all its connections. */
-export async function rawServer(place: Place, handler: (socket: net.Socket) => void): Promise<Address> {
+export async function rawServer(
+  place: Place,
+  handler: (socket: net.Socket) => void,
+  accepted: (below: net.Socket) => void = () => undefined,
+): Promise<Address> {
   const sockets = new Set<net.Socket>();
   const accept = (socket: net.Socket): void => {
     socket.on('error', () => undefined);
@@ -167,7 +171,10 @@ export async function rawServer(place: Place, handler: (socket: net.Socket) => v
   const options = { allowHalfOpen: true };
   const secure = place.options.tls !== undefined;
   const server = secure ? tls.createServer({ ...identity, ...options }, accept) : net.createServer(options, accept);
-  server.on('connection', (socket: net.Socket) => sockets.add(socket));
+  server.on('connection', (socket: net.Socket) => {
+    sockets.add(socket);
+    accepted(socket);
+  });
   onTestFinished(() => {
     server.close();
     for (const socket of sockets) socket.destroy();
