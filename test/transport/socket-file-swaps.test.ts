@@ -1,17 +1,20 @@
 import type * as fs from 'node:fs';
 import { readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { listen } from 'rxjs-sockets';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import '../support/leaks.js';
 import { freshFolder } from '../support/places.js';
 import { makeStale, outcome, plainServer, started } from '../support/socket-files.js';
 import { whoListens } from '../support/starters.js';
+import { turns } from '../support/turns.js';
 
 // What another process does between two steps of ours: each hook is called once, with the paths of that step.
 const hooks = vi.hoisted(() => ({
   beforeRename: undefined as ((path: string) => void) | undefined,
   beforeLink: undefined as ((path: string) => void) | undefined,
   afterMkdir: undefined as ((path: string) => void) | undefined,
+  beforeLock: undefined as (() => void) | undefined,
   hasProc: true,
 }));
 
@@ -31,6 +34,13 @@ vi.mock('node:fs', async (importOriginal) => {
       if (hook !== undefined) hooks.beforeLink = undefined;
       hook?.(from);
       real.linkSync(from, to);
+    },
+    // The lock is named after the folder.
+    statSync(...args: Parameters<typeof real.statSync>): unknown {
+      const hook = hooks.beforeLock;
+      hooks.beforeLock = undefined;
+      hook?.();
+      return real.statSync(...args);
     },
     mkdirSync(path: string, mode: number): void {
       real.mkdirSync(path, mode);
@@ -53,6 +63,7 @@ beforeEach(async () => {
   await makeStale(path);
   onTestFinished(() => {
     Object.assign(hooks, { beforeRename: undefined, beforeLink: undefined, afterMkdir: undefined, hasProc: true });
+    hooks.beforeLock = undefined;
   });
 });
 
@@ -145,6 +156,24 @@ describe('where others can write to the folder', () => {
     expect(await outcome(path)).toMatch(/^(ENOTDIR|ELOOP)$/);
     expect(readdirSync(trap)).toEqual([]);
   });
+});
+
+it('S1: who leaves when the stale file has just gone gets none', async () => {
+  const subscription = listen({ path }).subscribe();
+  const asked = new Promise<void>((resolve) => {
+    // The folder that it has made is looked at first.
+    hooks.beforeLock = () => {
+      hooks.beforeLock = () => {
+        rmSync(path);
+        subscription.unsubscribe();
+        resolve();
+      };
+    };
+  });
+  await asked;
+  await expect.poll(() => readdirSync(folder)).toEqual([]);
+  await turns();
+  expect(readdirSync(folder)).toEqual([]);
 });
 
 it('S8: without /proc a path is its own', async () => {
