@@ -28,8 +28,8 @@ const server = listen(address, { codec: lines() });
 server.listening.subscribe((bound) => console.log(`listening at ${formatAddress(bound)}`));
 server.incidents.subscribe((error) => console.error(error.message));
 server.pipe(serve(({ data }) => data.pipe(map((line) => line.toUpperCase())))).subscribe({
-  error: (error: Error) => {
-    console.error(error.message);
+  error: (error: unknown) => {
+    console.error(String(error));
     process.exitCode = 1;
   },
 });

@@ -98,7 +98,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   stopped(): void {
-    this.unbind();
+    void this.unbind();
   }
 
   toggled(flowing: boolean): void {
@@ -142,13 +142,12 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     const closed = [...this.connections].map((connection) => connection.closed);
     this.closeAll(limit);
     // No promise on the way, so that it takes no time within `TestScheduler.run`.
-    merge(unbound === undefined ? EMPTY : from(unbound), ...closed).subscribe({
-      complete: () => {
-        this.multicast.end();
-        this.troubles.complete();
-        stopped();
-      },
-    });
+    const over = (): void => {
+      this.multicast.end();
+      this.troubles.complete();
+      stopped();
+    };
+    merge(unbound === undefined ? EMPTY : from(unbound), ...closed).subscribe({ complete: over, error: over });
     return stopping;
   }
 
@@ -176,7 +175,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private failed(error: SocketError): void {
-    this.unbind();
+    void this.unbind();
     this.multicast.interrupt(error);
   }
 

@@ -109,7 +109,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       await other.kill();
       staying.write('still here');
       const [text] = await Promise.all([
-        firstValueFrom((emitted[2] as Connection).bytes.pipe(map(String))),
+        firstValueFrom((emitted[2] as Connection).bytes.pipe(map((chunk) => chunk.toString()))),
         ...[3, 4].map((index) =>
           firstValueFrom((emitted[index] as Connection).bytes.pipe(toArray())).catch(() => undefined),
         ),

@@ -125,7 +125,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     // Each that leaves makes room for one more.
     const served = callers.filter(({ isEchoed }) => isEchoed);
     for (let turn = 0; turn < 30; turn++) {
-      const others = callers.filter((caller) => !served.includes(caller));
+      const others = callers.filter(({ isEchoed }) => !isEchoed);
       served.shift()?.leave();
       served.push(await Promise.race(others.map((caller) => caller.echoed.then(() => caller))));
     }

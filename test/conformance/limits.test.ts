@@ -294,7 +294,7 @@ it('S5: with `reusePort` two servers share a port', async (context) => {
   const make = (port: number): Server<Buffer, Uint8Array | string> =>
     listen({ port, host: '127.0.0.1' }, { reusePort: true });
   try {
-    make(0);
+    void make(0);
   } catch (error) {
     expect(error).toBeInstanceOf(SocketError);
     context.skip('this Node has no such option');

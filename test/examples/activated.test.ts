@@ -18,13 +18,13 @@ function start(
   command: string,
   args: readonly string[],
   inherited?: number,
-): Program & { readonly child: ChildProcess } {
+): { program: Program; child: ChildProcess } {
   const child = spawn(command, args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe', ...(inherited === undefined ? [] : [inherited])],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
-  return Object.assign(new Program(child), { child });
+  return { program: new Program(child), child };
 }
 
 /** A listening socket as systemd opens it: nobody accepts here. `close` leaves the file. */
@@ -55,7 +55,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
 
   test('S16: listens on the socket that it has inherited, and leaves its file to its owner', async () => {
     const { server, fd, address } = await opened(await place());
-    const program = activated(fd);
+    const { program, child } = activated(fd);
     const [, told] = await program.until(/^listening at (.+)$/m);
     expect(told).toBe(kind === 'tcp' ? address : 'fd:3');
     server.close();
@@ -64,7 +64,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
     expect(await caller.hear()).toBe('HELLO');
     caller.hangUp();
     expect(await caller.hear()).toBeUndefined();
-    program.child.kill('SIGTERM');
+    child.kill('SIGTERM');
     expect(await program.ended, program.errors).toBe(0);
     if (kind === 'unix') expect(lstatSync(address.slice('unix:'.length)).isSocket()).toBe(true);
   });
@@ -73,7 +73,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
     const { fd, address } = await opened(await place());
     for (let round = 0; round < 2; round++) {
       const callers = await Promise.all([1, 2, 3].map(() => Caller.dial(address)));
-      const program = activated(fd);
+      const { program } = activated(fd);
       for (const caller of callers) {
         await caller.say('early\n');
         expect(await caller.hear()).toBe('EARLY');
@@ -87,7 +87,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
 test('sockets that are for another process are let alone', async () => {
   const { fd } = await opened({ port: 0, host: '127.0.0.1' });
   const path = join(await freshFolder(), 'own');
-  const program = activated(fd, 'LISTEN_PID=1 LISTEN_FDS=1', `unix:${path}`);
+  const { program } = activated(fd, 'LISTEN_PID=1 LISTEN_FDS=1', `unix:${path}`);
   expect((await program.until(/^listening at (.+)$/m))[1]).toBe(`unix:${path}`);
   expect(await program.interrupt()).toBe(0);
 });
@@ -99,14 +99,20 @@ describe.skipIf(!hasSystemd())('the example under systemd-socket-activate', () =
     const where = kind === 'tcp' ? `127.0.0.1:${port}` : path;
     const address = kind === 'tcp' ? `tcp://127.0.0.1:${port}` : `unix:${path}`;
     const environment = ['-E', 'PATH'];
-    const program = start('systemd-socket-activate', [...environment, '-l', where, process.execPath, ...node]);
+    const { program, child } = start('systemd-socket-activate', [
+      ...environment,
+      '-l',
+      where,
+      process.execPath,
+      ...node,
+    ]);
     await eventually(() => Caller.dial(address)).then(async (caller) => {
       await caller.say('hello\n');
       expect(await caller.hear()).toBe('HELLO');
       caller.hangUp();
       expect(await caller.hear()).toBeUndefined();
     });
-    program.child.kill('SIGTERM');
+    child.kill('SIGTERM');
     expect(await program.ended, program.errors).toBe(0);
     if (kind === 'unix') expect(existsSync(path)).toBe(true);
   });

@@ -28,8 +28,9 @@ for (let run = 0; run < 2; run++) {
       data.subscribe(data);
       ended();
     },
-    error: (error: SocketError) => {
-      console.log(`error ${error.code} ${error.message}`);
+    error: (error: unknown) => {
+      const { code, message } = error as SocketError;
+      console.log(`error ${code} ${message}`);
       ended();
     },
   });
