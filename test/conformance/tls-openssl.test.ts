@@ -1,0 +1,81 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { firstValueFrom } from 'rxjs';
+import { type Address, type Connection } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { clientAt, securePlaces, serverAt } from '../support/places.js';
+import { record } from '../support/recording.js';
+
+const file = (name: string): string => fileURLToPath(new URL(`../support/certificates/${name}`, import.meta.url));
+
+/** The program of OpenSSL, which shares nothing with Node's sockets; it ends with the test. */
+function openssl(...args: string[]): ChildProcessWithoutNullStreams {
+  const child = spawn('openssl', args);
+  child.stdin.on('error', () => undefined);
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const closed = once(child, 'close');
+    child.kill('SIGKILL');
+    await closed;
+  });
+  return child;
+}
+
+/** Reads what `child` writes until all of it matches. */
+async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
+  let text = '';
+  for await (const chunk of child.stdout) {
+    text += String(chunk);
+    const match = pattern.exec(text);
+    if (match !== null) return match;
+  }
+  throw new Error(`openssl has ended: ${text}`);
+}
+
+describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
+  const at = (address: Address): string[] =>
+    address.transport === 'tcp'
+      ? ['-connect', `127.0.0.1:${address.port}`, '-servername', 'localhost']
+      : ['-unix', (address as { path: string }).path];
+
+  it.each(['-tls1_2', '-tls1_3'])('C1: s_client is verified, answered, and ends in order, with %s', async (version) => {
+    let accepted: (connection: Connection<string, string>) => void = () => undefined;
+    const connected = new Promise<Connection<string, string>>((resolve) => {
+      accepted = resolve;
+    });
+    const { address } = await serverAt<string, string>(place, (connection) => accepted(connection), {
+      codec: lines(),
+      tls: { ...place.options.tls, requestCert: true },
+    });
+    const trust = ['-CAfile', file('authority.pem'), '-verify_return_error', '-verify_hostname', 'localhost'];
+    const identity = ['-cert', file('client.pem'), '-key', file('client.key')];
+    const child = openssl('s_client', version, ...trust, ...identity, ...at(address));
+    const { data, closed, tls } = await connected;
+    expect(tls).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'somebody' } } });
+    const recording = record(data, (line) => data.next(`you said ${line}`));
+    child.stdin.write('hello\n');
+    await shows(child, /you said hello/);
+    child.stdin.end();
+    expect(await recording.end()).toBe('complete');
+    data.complete();
+    expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  // It can't tell a path of a unix socket that is longer than 31 bytes.
+  it.runIf(place.name === 'tls')('C1: s_server is verified, and answers', async () => {
+    const identity = ['-cert', file('server.pem'), '-key', file('server.key')];
+    const child = openssl('s_server', '-rev', ...identity, '-accept', '127.0.0.1:0');
+    const [, port = '0'] = await shows(child, /ACCEPT \S*:(\d+)\n/);
+    const address: Address = { transport: 'tcp', host: '127.0.0.1', port: Number(port), tls: true };
+    const { connection } = await clientAt<string, string>(place, address, { codec: lines() });
+    const recording = record(connection.data);
+    connection.data.next('abc');
+    expect(await recording.count(1)).toEqual(['cba']);
+    expect(connection.tls).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'localhost' } } });
+    connection.data.complete();
+    await firstValueFrom(connection.closed);
+  });
+});
