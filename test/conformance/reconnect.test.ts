@@ -37,8 +37,8 @@ function watched(place: Place, address: Parameters<typeof connect>[0], options: 
       states.push(state);
       wake();
     },
-    error: (error: SocketError) => {
-      ended = error;
+    error: (error: unknown) => {
+      ended = error as SocketError;
       wake();
     },
     complete: () => {
@@ -276,7 +276,7 @@ describe.each(realPlaces)('a client that dials again over $name, against a plain
     await new Promise<void>((resolve) => server.listen({ host: '127.0.0.1', ...where }, resolve));
     const name = server.address();
     const address = typeof name === 'string' ? { path: name } : { port: name?.port ?? 0 };
-    const client = connect<Buffer, Uint8Array | string>(address, { codec: lengthPrefixed(), reconnect: soon });
+    const client = connect(address, { codec: lengthPrefixed(), reconnect: soon });
     const got = lastValueFrom(client.data.pipe(take(2), toArray()));
     client.data.next('once');
     expect((await got).map(String)).toEqual(['A', 'C']);
