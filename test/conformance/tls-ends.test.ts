@@ -1,7 +1,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import { firstValueFrom } from 'rxjs';
-import { type Address, type Connection, type ListenOptions, SocketError } from 'rxjs-sockets';
+import { type Address, connect, type Connection, type ListenOptions, SocketError } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { authority } from '../support/certificates.js';
@@ -208,6 +208,9 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
       expect(ended).toBeInstanceOf(SocketError);
     }
     expect(incidents.endings).toEqual([]);
+    const full = await serverAt(place, () => undefined, { maxConnections: 1 });
+    await clientAt(place, full.address);
+    expect(await record(connect(full.address, place.options)).end()).toBeInstanceOf(SocketError);
     const dialled = await rawServer(place, (socket) => socket.resume());
     for (let i = 0; i < 5; i++) (await clientAt(place, dialled)).connection.destroy();
   });
