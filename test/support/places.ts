@@ -41,13 +41,13 @@ export const unix: Place = {
   options: {},
 };
 
-export const tlsOverTcp: Place = {
+const tlsOverTcp: Place = {
   name: 'tls',
   address: () => Promise.resolve('tls://localhost:0'),
   options: { tls: trust },
 };
 
-export const tlsOverUnix: Place = {
+const tlsOverUnix: Place = {
   name: 'tls-unix',
   address: async () => ({ path: join(await freshFolder(), 'socket.tls') }),
   options: { tls: trust },
@@ -154,7 +154,7 @@ export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket 
   const where: net.NetConnectOpts & tls.ConnectionOptions =
     address.transport === 'tcp' ? { port: address.port, host: address.host } : { path: address.path };
   if (!isSecure(address)) return net.connect({ ...where, allowHalfOpen } as net.NetConnectOpts);
-  return tls.connect({ ...where, ca: authority, servername: 'localhost', allowHalfOpen });
+  return tls.connect({ ...where, ca: authority, servername: 'localhost', allowHalfOpen } as tls.ConnectionOptions);
 }
 
 /** A plain `node:net` server, or one of `node:tls`, that listens, closed at the end of the test with all its connections. */
