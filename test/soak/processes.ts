@@ -8,6 +8,9 @@ import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** How long anything that is asked for may take, in ms. */
+const patience = 300_000;
+
 /** What a host has: sizes in bytes, after a collection. */
 export interface Measures {
   readonly connections: number;
@@ -42,14 +45,16 @@ class Child {
     };
     this.child.once('exit', gone);
     if (order !== undefined) this.child.send(order);
-    const [{ answer }] = (await once(this.child, 'message')) as [{ answer: unknown }];
+    const signal = AbortSignal.timeout(patience);
+    const [{ answer }] = (await once(this.child, 'message', { signal })) as [{ answer: unknown }];
     this.child.off('exit', gone);
     return answer;
   }
 
   async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const exited = once(this.child, 'exit');
-    this.child.disconnect();
+    this.child.kill('SIGKILL');
     await exited;
   }
 }
@@ -95,13 +100,14 @@ export class Arena {
     return this.host.ask({ do: 'measure' }) as Promise<Measures>;
   }
 
-  /** Measures once it has so many connections. */
+  /** Measures once it has so many connections, or has not come to that in a long time. */
   async measureAt(connections: number): Promise<Measures> {
-    for (;;) {
-      const measures = await this.measure();
-      if (measures.connections === connections) return measures;
+    let measures = await this.measure();
+    for (let tries = 0; measures.connections !== connections && tries < 500; tries++) {
       await new Promise((resolve) => setTimeout(resolve, 20));
+      measures = await this.measure();
     }
+    return measures;
   }
 
   hold(count: number): Promise<unknown> {

@@ -32,6 +32,9 @@ function verdictOf(problems: readonly string[], praise: string): Verdict {
 function growth(before: Measures, after: Measures, passed: number): { slope: number; problems: string[] } {
   const slope = (after.heapUsed - before.heapUsed) / passed;
   const problems = [];
+  if (after.connections !== before.connections) {
+    problems.push(`${after.connections - before.connections} connections are left`);
+  }
   if (after.descriptors !== before.descriptors) {
     problems.push(`${after.descriptors - before.descriptors} descriptors did not return`);
   }
