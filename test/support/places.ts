@@ -151,10 +151,13 @@ export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket 
   if (address.transport !== 'tcp' && address.transport !== 'unix') {
     throw new Error(`no raw client for ${address.transport}`);
   }
-  const where: net.NetConnectOpts & tls.ConnectionOptions =
-    address.transport === 'tcp' ? { port: address.port, host: address.host } : { path: address.path };
-  if (!isSecure(address)) return net.connect({ ...where, allowHalfOpen } as net.NetConnectOpts);
-  return tls.connect({ ...where, ca: authority, servername: 'localhost', allowHalfOpen } as tls.ConnectionOptions);
+  const where = {
+    ...(address.transport === 'tcp' ? { port: address.port, host: address.host } : { path: address.path }),
+    allowHalfOpen,
+  };
+  if (!isSecure(address)) return net.connect(where as net.NetConnectOpts);
+  const options: tls.ConnectionOptions = { ...where, ca: authority, servername: 'localhost' };
+  return tls.connect(options);
 }
 
 /** A plain `node:net` server, or one of `node:tls`, that listens, closed at the end of the test with all its connections. */
