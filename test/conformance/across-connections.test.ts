@@ -119,19 +119,16 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
 
   it('K12: no byte is sent twice, where the server ends in the middle of what is sent', async () => {
     const { client, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
-    const parts: Buffer[] = [];
-    accepted[0]!.on('data', (chunk: Buffer) => parts.push(chunk));
     accepted[0]!.pause();
     const count = 5_000;
     for (let i = 0; i < count; i++) client.data.next(`${i} ${'y'.repeat(1_000)}`);
     // The server's FIN: this side ends, too, and what was not begun goes to the next connection.
     accepted[0]!.end();
-    await until(() => accepted.length === 1 || client.data.bufferedBytes < 1_000_000);
-    accepted[0]!.resume();
+    const firstRead = readAll(accepted[0]!);
     await until(() => accepted.length === 2);
     client.data.complete();
     const second = numbers(await readAll(accepted[1]!));
-    const first = numbers(Buffer.concat(parts));
+    const first = numbers(await firstRead);
     expect([...first, ...second]).toEqual(Array.from({ length: count }, (_, i) => i));
     accepted[1]!.end();
   });
