@@ -96,6 +96,9 @@ class Watcher {
           case 'disconnected':
             this.story += 'd';
             if (manner === 'joins at disconnected') new Watcher(world, 'plain');
+            break;
+          case 'waiting':
+            expect.unreachable('nothing is dialled again');
         }
         if (manner === 'leaves at once' || (manner === 'leaves when connected' && state.status === 'connected')) {
           this.leave();
