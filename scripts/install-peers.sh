@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # program:package
-peers=(curl:curl haproxy:haproxy openssl:openssl)
+peers=(haproxy:haproxy openssl:openssl)
 
 missing=()
 for peer in "${peers[@]}"; do
