@@ -38,6 +38,8 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly waiting: TransportSocket[] = [];
   private listener: Listener | undefined;
   private bound: Address | undefined;
+  /** Resolves once the system has everything back that the listeners before had. */
+  private unbound: Promise<unknown> | undefined;
   private stopping: Promise<void> | undefined;
 
   constructor(address: Address, settings: ListenSettings<In, Out>, transport: Transport) {
@@ -98,7 +100,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   stopped(): void {
-    void this.unbind();
+    this.unbind();
   }
 
   toggled(flowing: boolean): void {
@@ -137,7 +139,8 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
       stopped = resolve;
     });
     this.stopping = stopping;
-    const unbound = this.unbind();
+    this.unbind();
+    const { unbound } = this;
     this.bindings.complete();
     const closed = [...this.connections].map((connection) => connection.closed);
     this.closeAll(limit);
@@ -175,18 +178,18 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private failed(error: SocketError): void {
-    void this.unbind();
+    this.unbind();
     this.multicast.interrupt(error);
   }
 
-  /** Gives the name back; who still waits is reset (S1). What it gives resolves once the system has everything back. */
-  private unbind(): Promise<void> | void {
+  /** Gives the name back; who still waits is reset (S1). */
+  private unbind(): void {
     if (this.listener === undefined) return;
     const closed = this.listener.close();
+    if (closed !== undefined) this.unbound = Promise.all([this.unbound, closed]);
     this.listener = undefined;
     this.bound = undefined;
     for (const socket of this.waiting.splice(0)) socket.reset();
     this.bindings.next(undefined);
-    return closed;
   }
 }

@@ -27,7 +27,7 @@ export class NodeListener implements Listener {
   private readonly descriptors: DescriptorWatch;
   private file: FileBinding | undefined;
   private held = false;
-  private closed = false;
+  private closing: Promise<void> | undefined;
 
   constructor(address: Address, options: ListenerOptions, events: ListenerEvents) {
     const { tls, proxyProtocol, handshakeTimeout, maxConnections } = options;
@@ -77,9 +77,16 @@ export class NodeListener implements Listener {
     this.regulate();
   }
 
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  private get closed(): boolean {
+    return this.closing !== undefined;
+  }
+
+  private async shut(): Promise<void> {
     this.descriptors.stop();
     this.admission.close();
     // Before the server: as long as it listens its file is not stale for others.

@@ -228,6 +228,18 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     }
   });
 
+  it('S7: what is left of a listener that was closed before is gone, too', async () => {
+    const before = resources();
+    const server = listen(await place.address(), place.options);
+    for (let runs = 0; runs < 2; runs++) {
+      const subscription = server.subscribe();
+      await firstValueFrom(server.listening);
+      subscription.unsubscribe();
+    }
+    await server.shutdown();
+    expect(resources()).toEqual(before);
+  });
+
   it('S7: clients whose handshake is under way are dropped', async () => {
     const peers: net.Socket[] = [];
     const { server, address } = await opened(place, { proxyProtocol: { trusted: ['127.0.0.1', 'unix:'] } }).catch(() =>
