@@ -40,6 +40,8 @@ export interface Port {
   unobserved(channel: Reader): void;
   /** All that was received has been emitted, and this is how the stream ended: to be concluded. */
   ended(channel: Reader, end: 'fin' | SocketError): void;
+  /** Whether another stream follows this one, so that its end is not the channel's. */
+  readonly continues: boolean;
   /** The channel is about to tell its subscribers that the stream has ended. */
   concluded(channel: Reader): void;
   /** They know: whoever sends on what the channel gives has had its chance (C7). */
@@ -428,6 +430,7 @@ class View<T> implements FlowSource<T>, Reader {
   }
 
   conclude(end: 'fin' | SocketError): void {
+    if (this.port.continues) return;
     const error = end === 'fin' ? undefined : end;
     // Whoever is told may subscribe again at once.
     this.port.concluded(this);

@@ -25,7 +25,7 @@ import { nodeTransport } from './transport/node.js';
  * client.data.subscribe((line) => console.log(line)); // subscribe = receive
  * client.data.next('hello'); // next = send
  * ```
- * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K5 and K7 to K16
+ * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K5 and K7 to K17
  */
 export function connect<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
@@ -76,7 +76,7 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  *   error: (error: unknown) => console.log(String(error)), // 'SocketError: connect to …: ECONNREFUSED …'
  * });
  * ```
- * @see rules K1 to K5 and K7 to K16
+ * @see rules K1 to K5 and K7 to K17
  */
 export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
   /**
@@ -93,7 +93,7 @@ export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
    * client.data.next('hello'); // waits
    * client.data.subscribe((line) => console.log(line)); // dials
    * ```
-   * @see rules C2, K1, K4, K8, K9 and K12 to K15
+   * @see rules C2, K1, K4, K8, K9, K12 to K15 and K17
    */
   readonly data: Channel<In, Out>;
 

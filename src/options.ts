@@ -164,7 +164,7 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
  * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
  * const client = connect({ path: '/run/app.sock' }, options);
  * ```
- * @see rules A5, K3 to K5 and K11 to K16
+ * @see rules A5, K3 to K5 and K11 to K17
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**

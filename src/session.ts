@@ -55,6 +55,13 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     return this.succession.inbound;
   }
 
+  /** Whether the readers go on to another connection, once what is read now has ended, however it does (K4). */
+  get continues(): boolean {
+    const { connection, isLast } = this.succession;
+    if (connection === undefined || isLast) return false;
+    return connection !== this.dialled || this.outlives(connection);
+  }
+
   /** Somebody wants the states: the current one comes first. */
   watch(subscriber: Subscriber<ConnectionState<In, Out>>): TeardownLogic {
     this.states.add(subscriber);
@@ -77,14 +84,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    const { connection, isLast } = this.succession;
-    if (connection === undefined) return;
-    const isCurrent = this.dialled === connection;
-    if (isLast || (isCurrent && !this.outlives(connection))) connection.ended(reader, end);
-    else if (isCurrent) {
-      connection.inbound.queue.clear();
-      connection.unobserved(reader);
-    } else this.succession.advance();
+    const { connection } = this.succession;
+    if (!this.continues) connection?.ended(reader, end);
+    else if (connection === this.dialled) this.succession.dropRest(reader);
+    else this.succession.advance();
   }
 
   /** It has not left but come to the end, after which the sending side may go on (C7); whoever comes now dials anew. */
@@ -102,7 +105,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   }
 
   corrupted(error: SocketError): void {
-    this.succession.connection?.corrupted(error);
+    const { connection } = this.succession;
+    connection?.corrupted(error);
+    // One that is gone already is not told of its end again.
+    if (this.continues && connection !== this.dialled) this.succession.advance();
   }
 
   fail(error: SocketError): void {

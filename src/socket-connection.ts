@@ -35,6 +35,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   readonly inbound: Inbound;
   readonly outbound: Outbound;
   readonly reusable = false;
+  readonly continues = false;
 
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;

@@ -60,6 +60,13 @@ export class Succession<In, Out> {
     if (this.sources[0] !== undefined) this.readFrom(this.sources[0].connection);
   }
 
+  /** What is left of the first source will never be a whole frame: `reader` waits for the next source. */
+  dropRest(reader: Reader): void {
+    const { connection } = this;
+    connection?.inbound.queue.clear();
+    connection?.unobserved(reader);
+  }
+
   /** Where the first source has nothing more, and is not the last, the readers go on. */
   advanceIfRead(): void {
     const [first] = this.sources;

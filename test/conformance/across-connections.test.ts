@@ -8,7 +8,7 @@ import {
   type ConnectOptions,
   type SocketError,
 } from 'rxjs-sockets';
-import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { abort, readAll, readBytes } from '../support/raw.js';
@@ -176,6 +176,62 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     const view = client.data.framed(lengthPrefixed());
     const got = await lastValueFrom(view.pipe(take(4), toArray()));
     expect(got.map(String)).toEqual(['AA', 'AA', 'AA', 'C']);
+  });
+
+  it('K17: a frame that is wrong ends its connection, and `data` goes on with the next one', async () => {
+    let served = 0;
+    const { client, states } = await dialling(place, { codec: lengthPrefixed() }, (socket) => {
+      const wrong = ++served < 3 ? [0xff, 0xff, 0xff, 0xff, 1, 2] : [];
+      socket.write(Buffer.from([0, 0, 0, 1, 64 + served, ...wrong]));
+    });
+    const views = [record(client.data), record(client.data)];
+    onTestFinished(() => views.forEach((view) => view.subscription.unsubscribe()));
+    for (const view of views) expect((await view.count(3)).map(String)).toEqual(['A', 'B', 'C']);
+    expect(views.flatMap((view) => view.endings)).toEqual([]);
+    const errors = states.values.map((state) => (state.status === 'disconnected' ? state.error?.code : undefined));
+    expect(errors.filter((code) => code !== undefined)).toEqual(['ERR_FRAME_TOO_LONG', 'ERR_FRAME_TOO_LONG']);
+  });
+
+  it('K17: without watchers of its states, too, a client is dialled again after a frame that is wrong', async () => {
+    let served = 0;
+    const address = await rawServer(place, (socket) => socket.write(++served < 3 ? '{\n' : '"whole"\n'));
+    const client = connect<unknown, unknown>(address, { codec: jsonLines(), reconnect: soon });
+    expect(await firstValueFrom(client.data)).toBe('whole');
+    expect(served).toBe(3);
+  });
+
+  it('K17: a wrong frame that was kept of an old connection costs nothing of the next one', async () => {
+    let served = 0;
+    const { client, states } = await dialling(place, { codec: jsonLines() }, (socket) => {
+      served++;
+      socket.write(`${served}\n${served === 1 ? '{\n' : ''}`);
+      if (served === 1) socket.end();
+    });
+    const hold = client.data.hold();
+    const data = record(client.data);
+    onTestFinished(() => data.subscription.unsubscribe());
+    await until(() => told(states, 'connected') === 2);
+    await until(() => connectionOf(states).stats.bytesRead > 0);
+    hold.release();
+    expect(await data.count(2)).toEqual([1, 2]);
+    expect(data.endings).toEqual([]);
+    expect(told(states, 'disconnected')).toBe(1);
+  });
+
+  it('K17: a connection that is destroyed is not the client: `data` goes on, and only its own channel is told', async () => {
+    const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => socket.write('hello\n'));
+    const data = record(client.data);
+    onTestFinished(() => data.subscription.unsubscribe());
+    await data.count(1);
+    const connection = connectionOf(states);
+    const own = record(connection.data);
+    connection.destroy(new Error('this one'));
+    expect(own.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: { message: 'this one' } }]);
+    client.data.next('to the next');
+    expect(await data.count(2)).toEqual(['hello', 'hello']);
+    expect(data.endings).toEqual([]);
+    await until(() => accepted.length === 2);
+    expect((await readBytes(accepted[1]!, 12)).toString()).toBe('to the next\n');
   });
 
   it('K4: async iteration goes on across connections, each message once', async () => {
