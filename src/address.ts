@@ -14,8 +14,8 @@ import { lookupService } from './services.js';
  * - An {@link Address}, for example the `remote` of a connection.
  *
  * An omitted host is `127.0.0.1` (A2). `{ path: '@name' }` is a file of that name and becomes `./@name`; an abstract
- * socket is `'unix:@name'` or `{ path: '\0name' }`. Node's sockets know `tcp` and `unix`; `tls` and `fd` can be parsed
- * already, but `listen` and `connect` refuse them with `ERR_ADDRESS_INVALID`.
+ * socket is `'unix:@name'` or `{ path: '\0name' }`. Node's sockets know all but `memory`, which is for
+ * `memoryTransport()`; what a transport doesn't know, `listen` and `connect` refuse with `ERR_ADDRESS_INVALID`.
  *
  * @emits none
  * @throws none
