@@ -187,8 +187,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   /**
    * What happens to what is sent after a connection, or an attempt at one, has ended and before there is another:
    * `'buffer'` keeps it for that one, up to `maxBuffered`, where `overflow` acts; `'drop'` drops it and counts it in
-   * `dropped`, and a `send` rejects with `ERR_OVERFLOW`; `'error'` ends the client with `ERR_CLOSED`. Default `'buffer'`,
-   * which always holds until the first attempt has ended (C2, K4, K13).
+   * `dropped`, and a `send` rejects with `ERR_OVERFLOW`, while what is paced waits; `'error'` ends the client with
+   * `ERR_CLOSED`. Default `'buffer'`, which always holds until the first attempt has ended (C2, K4, K13).
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
 }

@@ -84,9 +84,8 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    const { connection } = this.succession;
-    if (!this.continues) connection?.ended(reader, end);
-    else if (connection === this.dialled) this.succession.dropRest(reader);
+    if (!this.continues) this.succession.connection?.ended(reader, end);
+    else if (this.succession.connection === this.dialled) this.succession.dropRest(reader);
     else this.succession.advance();
   }
 
@@ -235,6 +234,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     const phase = { name: 'waiting', work } as const;
     this.phase = phase;
     this.outbound.parking = this.settings.whileDisconnected;
+    if (this.outbound.parking === 'drop') this.outbound.watermark.update(Infinity);
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();

@@ -335,7 +335,8 @@ export class Outbound implements Flushable {
   }
 
   private wakeUp(): void {
-    this.watermark.update(this.level);
+    // Where values are dropped for want of a connection, what is paced waits for one (K13).
+    this.watermark.update(this.socket === undefined && this.parking === 'drop' ? Infinity : this.level);
     // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
     if (this.closed) this.senders.wake(this.written);
     else if (this.watermark.writable) this.senders.wake(Infinity);

@@ -1,5 +1,5 @@
 import type net from 'node:net';
-import { firstValueFrom, lastValueFrom, take, toArray } from 'rxjs';
+import { firstValueFrom, lastValueFrom, Subject, take, toArray } from 'rxjs';
 import {
   backoff,
   type Client,
@@ -149,6 +149,34 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(writable.values).toEqual([true, false, true]);
     expect(writable.endings).toEqual([]);
     expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
+  });
+
+  it("K13: with `'drop'`, what is paced waits for the next connection, and only what can't wait is dropped", async () => {
+    const again = new Subject<void>();
+    const options = { codec: lines(), whileDisconnected: 'drop', reconnect: { delay: () => again } } as const;
+    const { client, states, accepted } = await dialling(place, options);
+    const writable = record(client.data.writable);
+    accepted[0]!.end();
+    await until(() => told(states, 'waiting') === 1);
+    let pulled = 0;
+    const source = function* () {
+      for (const line of ['1', '2', '3']) {
+        pulled++;
+        yield line;
+      }
+    };
+    const feed = record(client.data.sendFrom(source()));
+    client.data.next('dropped');
+    await turns();
+    expect(pulled).toBe(0);
+    expect(client.data.dropped).toBe(1);
+    again.next();
+    await until(() => accepted.length === 2);
+    expect((await readBytes(accepted[1]!, 6)).toString()).toBe('1\n2\n3\n');
+    expect(await feed.end()).toBe('complete');
+    expect(client.data.dropped).toBe(1);
+    expect(writable.values).toEqual([true, false, true]);
+    writable.subscription.unsubscribe();
   });
 
   it('K15: completed while it is disconnected, it sends what waits and the FIN on the next connection, and ends', async () => {
