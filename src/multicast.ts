@@ -87,8 +87,8 @@ export class Multicast<T> {
       notify(subscriber, this.outcome);
       return undefined;
     }
-    // Unlike a spread, this leaves no room for more in it: most have one.
-    this.subscribers = this.subscribers.concat(subscriber);
+    // Most have one, and the list of one has no room for more in it.
+    this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();
       // Not within this call: whoever subscribes next in the same turn gets the same values (F4).

@@ -61,7 +61,7 @@ export class Inbound {
 
   attach(reader: Reader): void {
     this.claimed = true;
-    this.readers = this.readers.concat(reader);
+    this.readers = this.readers.length === 0 ? [reader] : [...this.readers, reader];
   }
 
   detach(reader: Reader): void {

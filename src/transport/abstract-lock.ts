@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import { maxPathBytes } from '../address.js';
+import { nodeCrypto } from './on-demand.js';
 
 /** Gives a lock back. */
 export type Unlock = () => void;
@@ -39,7 +39,7 @@ export async function tryLock(key: string): Promise<Unlock | undefined> {
 
 /** As long as a name can be: releases of Node differ in whether they pad a shorter one. */
 function nameOf(key: string): string {
-  const hash = createHash('sha512').update(key).digest('hex');
+  const hash = nodeCrypto().createHash('sha512').update(key).digest('hex');
   return `\0${`rxjs-sockets/${hash}`.slice(0, maxPathBytes)}`;
 }
 

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { type BigIntStats, chmodSync, linkSync, lstatSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { tryLock, type Unlock } from './abstract-lock.js';
 import type { Folder } from './folder.js';
+import { nodeCrypto } from './on-demand.js';
 import { isSameBirth, isSameFile, look, SocketPlace, type UnixAddress } from './socket-place.js';
 
 /** How long, in ms, a claim waits for a lock. Whoever holds one for longer is stopped, or means ill. */
@@ -209,5 +209,5 @@ function codeOf(cause: unknown): unknown {
 
 /** 48 bits of chance. */
 function unguessable(): string {
-  return randomBytes(6).toString('base64url');
+  return nodeCrypto().randomBytes(6).toString('base64url');
 }

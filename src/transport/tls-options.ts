@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto';
-import tls from 'node:tls';
+import type tls from 'node:tls';
 import { shown, SocketError } from '../errors.js';
+import { nodeCrypto, nodeTls } from './on-demand.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -22,7 +22,7 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
   const { servername, minDHSize } = checked(options);
   if (servername !== undefined && typeof servername !== 'string') throw wrong('servername', servername, 'a text');
   if (minDHSize !== undefined && !((minDHSize as number) > 0)) throw wrong('minDHSize', minDHSize, 'a number over 0');
-  attempt(() => tls.createSecureContext(options as tls.SecureContextOptions));
+  attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 
 /** Keys and certificates that are garbage, or don't match, are found when they are put to use. */
@@ -68,6 +68,7 @@ function checkAuthorities(ca: unknown): void {
     const text = typeof one === 'string' ? one : ArrayBuffer.isView(one) ? textOf(one) : '';
     const found = text.match(certificate);
     if (found === null) throw wrong('ca', one, 'certificates in PEM');
+    const { X509Certificate } = nodeCrypto();
     for (const pem of found) attempt(() => new X509Certificate(pem));
   }
 }

@@ -1,7 +1,8 @@
 import type net from 'node:net';
-import tls from 'node:tls';
+import type tls from 'node:tls';
 import type { Address } from '../address.js';
 import { shown, SocketError, systemError } from '../errors.js';
+import { nodeTls } from './on-demand.js';
 import { attempt, checkServerTls } from './tls-options.js';
 
 /**
@@ -136,7 +137,9 @@ export class TlsAcceptor {
 
   private make(options: tls.TlsOptions): tls.Server {
     checkServerTls(options);
-    const server = attempt(() => tls.createServer({ ...options, pauseOnConnect: false, handshakeTimeout: never }));
+    const server = attempt(() =>
+      nodeTls().createServer({ ...options, pauseOnConnect: false, handshakeTimeout: never }),
+    );
     // The sockets come from a listener of our own, so nothing but its parent tells which one was secured.
     server.on('secureConnection', (socket) => this.take(parentOf(socket))?.secured(socket));
     server.on('tlsClientError', (cause, socket) => this.take(parentOf(socket))?.failed(refusal(cause, socket)));
@@ -153,6 +156,7 @@ export class TlsAcceptor {
 
 /** Shakes hands over a connected socket, as a client. */
 export function secureClient(raw: net.Socket, options: ClientTls, address: Address): tls.TLSSocket {
+  const tls = nodeTls();
   const { checkServerIdentity = tls.checkServerIdentity } = options;
   // To Node an option that is undefined is one that was given.
   const given: ClientTls = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
