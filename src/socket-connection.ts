@@ -103,6 +103,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.socket.open(this);
     this.outbound.attach(this.socket);
     this.timeouts.start();
+    // Most are claimed at once, and need no timer.
+    this.defer(() => {
+      if (this.cut === undefined && this.outcome === undefined) this.timeouts.awaitClaim();
+    });
   }
 
   close(): Promise<void> {

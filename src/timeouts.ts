@@ -37,7 +37,6 @@ export class Timeouts {
       const message = `nothing was received or written for ${idleTimeout} ms`;
       this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message);
     }
-    this.awaitClaim();
   }
 
   received(): void {
