@@ -56,7 +56,7 @@ export default defineConfig(
     rules: { '@typescript-eslint/no-deprecated': 'off' },
   },
   {
-    files: ['test/**/*.ts', 'examples/**/*.ts'],
+    files: ['test/**/*.ts', 'examples/**/*.ts', 'bench/**/*.ts'],
     rules: {
       // A test may hand a method to a spy, and an async function where a callback is expected.
       '@typescript-eslint/unbound-method': 'off',

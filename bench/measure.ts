@@ -1,0 +1,154 @@
+import { type Answer, Awake, IdleClients, load, type Native, ServerProcess } from './programs.js';
+import type { Row, Transport } from './rows.js';
+import { type Spread, spread } from './statistics.js';
+import type { Workshop } from './library.js';
+
+/** What was measured of one server in one row over one transport. */
+export interface Measured {
+  /** In the unit of the row, before it is scaled. */
+  readonly figure: Spread;
+  /** The figure divided by that of plain in the same round. */
+  readonly ratio?: Spread;
+  /** The server's processor time for each unit of work, divided by that of plain in the same round. */
+  readonly cpu?: Spread;
+}
+
+/** What a server could not do: a byte that was wrong, or nothing that came. */
+export interface Failed {
+  readonly failed: string;
+}
+
+export type Results = Readonly<Record<string, Measured | Failed>>;
+
+export interface Settings {
+  readonly rounds: number;
+  /** For each server in each round. */
+  readonly seconds: number;
+  /** How many idle connections the memory is measured with. */
+  readonly connections: number;
+}
+
+/** What is needed to measure: the programs, the servers, and a folder for socket files. */
+export interface Tools {
+  readonly native: Native;
+  readonly workshop: Workshop;
+  readonly sockets: string;
+}
+
+interface Sample {
+  readonly figure: number;
+  readonly cpu?: number;
+}
+
+/** Of each server the samples of all rounds, or why there are none. */
+type Samples = Map<string, Sample[] | Failed>;
+
+/** Measures one row over one transport: all servers in each round, in an order that is reversed from round to round. */
+export async function measure(
+  row: Row,
+  servers: readonly string[],
+  transport: Transport,
+  settings: Settings,
+  tools: Tools,
+): Promise<Results> {
+  const samples: Samples = new Map(servers.map((name) => [name, []]));
+  const one = row.kind === 'idle' ? idleMemory : throughput;
+  const awake = row.awake === true ? await Awake.start(tools.native) : undefined;
+  const running = new Map<string, ServerProcess>();
+  try {
+    // The first round warms up; what is started anew for each round has nothing to warm up.
+    for (let round = row.kind === 'idle' ? 1 : 0; round <= settings.rounds; round++) {
+      for (const name of round % 2 === 0 ? servers : servers.toReversed()) {
+        const list = samples.get(name)!;
+        if ('failed' in list) continue;
+        try {
+          const start = () => startServer(name, row, transport, tools);
+          const sample = await one(row, name, start, running, settings, tools.native);
+          if (round > 0) list.push(sample);
+        } catch (error) {
+          samples.set(name, { failed: error instanceof Error ? error.message.trim() : String(error) });
+        }
+      }
+    }
+  } finally {
+    for (const server of running.values()) await server.stop();
+    await awake?.stop();
+  }
+  return compare(samples);
+}
+
+function startServer(name: string, row: Row, transport: Transport, tools: Tools): Promise<ServerProcess> {
+  const program = name === 'limit' ? tools.native.limit : tools.workshop.server(name);
+  return ServerProcess.start(
+    program,
+    row.kind,
+    transport === 'tcp' ? 'tcp' : `unix:${tools.sockets}/${row.id}-${name}`,
+  );
+}
+
+type Measure = (
+  row: Row,
+  name: string,
+  start: () => Promise<ServerProcess>,
+  running: Map<string, ServerProcess>,
+  settings: Settings,
+  native: Native,
+) => Promise<Sample>;
+
+const throughput: Measure = async (row, name, start, running, { seconds }, native) => {
+  let server = running.get(name);
+  if (server === undefined) running.set(name, (server = await start()));
+  const args = name === 'ws' ? [...row.load, 'ws=1'] : row.load;
+  // The limit does not answer what it has used.
+  const before = name === 'limit' ? NaN : await server.cpu();
+  const answer = await load(native, server.address, args, seconds);
+  const figure = answer[row.figure];
+  if (figure === undefined || !(figure > 0)) throw new Error('nothing was measured');
+  return name === 'limit' ? { figure } : { figure, cpu: ((await server.cpu()) - before) / work(row, answer) };
+};
+
+/** How much work was done, in any unit that is the same for all servers of the row. */
+function work(row: Row, answer: Answer): number {
+  return row.better === 'more' ? answer[row.figure]! * answer['seconds']! : answer['bytes']!;
+}
+
+/** Resident memory of a server that was just started, for each of many idle connections. */
+const idleMemory: Measure = async (_row, name, start, running, { connections }, native) => {
+  const server = await start();
+  running.set(name, server);
+  const clients: IdleClients[] = [];
+  try {
+    // What the first connections need once counts for none.
+    clients.push(await IdleClients.open(native, server.address, 100));
+    const before = await server.memory();
+    clients.push(await IdleClients.open(native, server.address, connections));
+    return { figure: ((await server.memory()) - before) / connections };
+  } finally {
+    for (const each of clients) await each.stop();
+    await server.stop();
+    running.delete(name);
+  }
+};
+
+function compare(samples: Samples): Results {
+  const plain = samples.get('plain');
+  const bases = plain === undefined || 'failed' in plain ? [] : plain;
+  const results: Record<string, Measured | Failed> = {};
+  for (const [name, list] of samples) {
+    if ('failed' in list) {
+      results[name] = list;
+      continue;
+    }
+    const pairs = bases.flatMap((base, round) => (list[round] === undefined ? [] : [{ base, sample: list[round] }]));
+    const ratios = pairs.map(({ base, sample }) => sample.figure / base.figure);
+    const cpus = pairs.flatMap(({ base, sample }) =>
+      sample.cpu === undefined || base.cpu === undefined ? [] : [sample.cpu / base.cpu],
+    );
+    results[name] = {
+      figure: spread(list.map(({ figure }) => figure)),
+      ...(ratios.length > 0 && { ratio: spread(ratios) }),
+      ...(cpus.length > 0 && { cpu: spread(cpus) }),
+    };
+  }
+  return results;
+}

@@ -1,0 +1,397 @@
+/*
+ * The load generator of the benchmarks: one thread over epoll, blocks that were encoded beforehand, every byte that
+ * comes back compared with the one that was due. It prints one line of JSON.
+ *
+ *   load <mode> <address> [name=value ...]
+ *
+ * address   tcp:<port on 127.0.0.1>, or unix:<path>
+ * mode      echo    `connections` connections, each with up to `window` messages in flight, for `seconds`: what is sent is
+ *                   to come back unchanged. The stream is a cycle of `size`-byte lines.
+ *           ping    as echo with one line in flight, and prints the median and the 99th percentile of the round trips
+ *           sink    one connection, sends blocks of 64 KiB for `seconds`, then its FIN, and waits for the server's
+ *           churn   connects, has one line echoed, closes, `connections` at a time, for `seconds`
+ *           fanout  `connections` members and one that publishes lines, `window` of which may be on their way
+ *           idle    opens `connections` connections, says so once they are all served, and keeps them until its input ends
+ *
+ * With ws=1 the lines travel as WebSocket messages, after the handshake: masked with zeros on the way there, which
+ * leaves them as they are, and not masked on the way back.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BLOCK = 65536, LONGEST = 1 << 26, EVENTS = 256 };
+
+struct peer {
+  int fd;
+  /* Bytes sent and received since the connection was opened. */
+  uint64_t sent, received;
+  int wants_out;
+  double began;
+};
+
+static struct sockaddr_storage address;
+static socklen_t address_length;
+static int poller;
+/* What each stream repeats, there and back: some messages, twice in a row so that any part of them lies in one piece. */
+struct cycle {
+  unsigned char *bytes;
+  size_t length, message;
+};
+static struct cycle there, back;
+static int is_ws;
+static unsigned char *incoming;
+static size_t incoming_length = 1 << 18;
+
+static void die(const char *what) {
+  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+static void fail(const char *what) {
+  fprintf(stderr, "load: %s\n", what);
+  exit(1);
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static double option(int count, char **list, const char *name, double otherwise) {
+  size_t length = strlen(name);
+  for (int i = 0; i < count; i++)
+    if (strncmp(list[i], name, length) == 0 && list[i][length] == '=') return atof(list[i] + length + 1);
+  return otherwise;
+}
+
+static void parse_address(const char *text) {
+  if (strncmp(text, "tcp:", 4) == 0) {
+    struct sockaddr_in *in = (struct sockaddr_in *)&address;
+    in->sin_family = AF_INET;
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    in->sin_port = htons((uint16_t)atoi(text + 4));
+    address_length = sizeof *in;
+  } else if (strncmp(text, "unix:", 5) == 0) {
+    struct sockaddr_un *un = (struct sockaddr_un *)&address;
+    un->sun_family = AF_UNIX;
+    if (strlen(text + 5) >= sizeof un->sun_path) fail("the path is too long");
+    strcpy(un->sun_path, text + 5);
+    address_length = sizeof *un;
+  } else fail("the address is neither tcp:<port> nor unix:<path>");
+}
+
+static void make_cycle(struct cycle *cycle, size_t messages, size_t size, const unsigned char *head, size_t head_length) {
+  cycle->message = head_length + size;
+  cycle->length = messages * cycle->message;
+  cycle->bytes = malloc(2 * cycle->length);
+  if (cycle->bytes == NULL) die("malloc");
+  for (size_t index = 0; index < messages; index++) {
+    unsigned char *start = cycle->bytes + index * cycle->message;
+    memcpy(start, head, head_length);
+    start += head_length;
+    memset(start, 'a' + (int)(index % 26), size);
+    char number[24];
+    int digits = snprintf(number, sizeof number, "%zu ", index);
+    if ((size_t)digits < size) memcpy(start, number, (size_t)digits);
+    start[size - 1] = '\n';
+  }
+  memcpy(cycle->bytes + cycle->length, cycle->bytes, cycle->length);
+}
+
+/* Lines of `size` bytes, numbered, so that one that is lost, doubled or moved is noticed. */
+static void make_cycles(size_t size) {
+  size_t messages = size >= BLOCK ? 2 : BLOCK / size;
+  unsigned char masked[6] = {0x82, (unsigned char)(0x80 | size)}, plain[2] = {0x82, (unsigned char)size};
+  if (is_ws && size > 125) fail("a WebSocket message of more than 125 bytes is not supported");
+  make_cycle(&there, messages, size, masked, is_ws ? sizeof masked : 0);
+  make_cycle(&back, messages, size, plain, is_ws ? sizeof plain : 0);
+}
+
+static void watch(struct peer *peer, int operation, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.ptr = peer};
+  if (epoll_ctl(poller, operation, peer->fd, &event) != 0) die("epoll_ctl");
+}
+
+static void shake_hands(int fd) {
+  const char *request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+  if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0) die("send");
+  char answer[1024];
+  size_t length = 0;
+  /* One byte at a time: what follows is the first message. */
+  while (length < 4 || memcmp(answer + length - 4, "\r\n\r\n", 4) != 0)
+    if (length == sizeof answer || recv(fd, answer + length++, 1, 0) != 1) fail("the handshake failed");
+}
+
+static void open_peer(struct peer *peer) {
+  memset(peer, 0, sizeof *peer);
+  peer->began = now();
+  peer->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (peer->fd < 0) die("socket");
+  /* A unix server that is busy answers EAGAIN to a socket that does not block. */
+  while (connect(peer->fd, (struct sockaddr *)&address, address_length) != 0)
+    if (errno != EINTR) die("connect");
+  if (is_ws) shake_hands(peer->fd);
+  if (fcntl(peer->fd, F_SETFL, O_NONBLOCK) != 0) die("fcntl");
+  if (address.ss_family == AF_INET) {
+    int yes = 1;
+    setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  }
+  watch(peer, EPOLL_CTL_ADD, EPOLLIN);
+}
+
+static void close_peer(struct peer *peer) {
+  close(peer->fd);
+  peer->fd = -1;
+}
+
+/* Sends as much of the cycle as `limit` bytes in the whole stream allow. */
+static void send_up_to(struct peer *peer, uint64_t limit) {
+  while (peer->sent < limit) {
+    size_t length = limit - peer->sent < there.length ? (size_t)(limit - peer->sent) : there.length;
+    ssize_t taken = send(peer->fd, there.bytes + peer->sent % there.length, length, MSG_NOSIGNAL);
+    if (taken < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) die("send");
+      if (!peer->wants_out) watch(peer, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+      peer->wants_out = 1;
+      return;
+    }
+    peer->sent += (uint64_t)taken;
+  }
+  if (peer->wants_out) watch(peer, EPOLL_CTL_MOD, EPOLLIN);
+  peer->wants_out = 0;
+}
+
+/* Receives what is there, compares it, and gives how much it was; -1 at the end of the stream. */
+static ssize_t receive(struct peer *peer) {
+  ssize_t got = recv(peer->fd, incoming, incoming_length, 0);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    die("recv");
+  }
+  if (got == 0) return -1;
+  for (ssize_t done = 0; done < got;) {
+    size_t at = (size_t)(peer->received % back.length);
+    size_t length = (size_t)(got - done) < back.length ? (size_t)(got - done) : back.length;
+    if (memcmp(incoming + done, back.bytes + at, length) != 0) fail("a byte that came back is wrong");
+    peer->received += length;
+    done += (ssize_t)length;
+  }
+  return got;
+}
+
+static int ascending(const void *one, const void *other) {
+  double a = *(const double *)one, b = *(const double *)other;
+  return a < b ? -1 : a > b;
+}
+
+/* How far a stream may be sent that has come back so far: whole messages, so that the last one is never a part. */
+static uint64_t due(uint64_t received, size_t messages) {
+  return (received / back.message + messages) * there.message;
+}
+
+static void echo(size_t connections, size_t messages, double seconds, int ping) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  size_t most = 1 << 20, trips = 0;
+  double *times = ping ? malloc(most * sizeof *times) : NULL;
+  for (size_t i = 0; i < connections; i++) open_peer(&peers[i]);
+  /* The first tenth warms up. */
+  double start = now(), counted = start + seconds / 10, end = counted + seconds, from = 0;
+  uint64_t total = 0, before = 0;
+  for (size_t i = 0; i < connections; i++) send_up_to(&peers[i], due(0, messages));
+  for (size_t i = 0; i < connections; i++) peers[i].began = now();
+  for (double time = start; time < end;) {
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(poller, events, EVENTS, 1000);
+    if (ready < 0 && errno != EINTR) die("epoll_wait");
+    time = now();
+    if (from == 0 && time >= counted) from = time, before = total;
+    for (int i = 0; i < ready; i++) {
+      struct peer *peer = events[i].data.ptr;
+      if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        ssize_t got = receive(peer);
+        if (got < 0) fail("the server has ended a connection");
+        total += (uint64_t)got;
+        if (ping && got > 0 && peer->received % back.message == 0) {
+          double arrived = now();
+          if (from != 0 && trips < most) times[trips++] = arrived - peer->began;
+          peer->began = now();
+        }
+      }
+      send_up_to(peer, due(peer->received, messages));
+    }
+    if (ready == 0) fail("nothing came back for a second");
+  }
+  double took = now() - from;
+  uint64_t bytes = total - before;
+  printf("{\"bytes\":%llu,\"seconds\":%.6f,\"bytesPerSecond\":%.0f,\"messagesPerSecond\":%.1f", (unsigned long long)bytes,
+         took, (double)bytes / took, (double)bytes / (double)back.message / took);
+  if (ping && trips > 0) {
+    qsort(times, trips, sizeof *times, ascending);
+    printf(",\"median\":%.3f,\"p99\":%.3f", times[trips / 2] * 1e6, times[trips * 99 / 100] * 1e6);
+  }
+  printf("}\n");
+}
+
+static void sink(double seconds) {
+  struct peer peer;
+  open_peer(&peer);
+  double start = now(), end = start + seconds;
+  while (now() < end) {
+    send_up_to(&peer, peer.sent + 16 * (uint64_t)there.length);
+    if (!peer.wants_out) continue;
+    struct epoll_event event;
+    if (epoll_wait(poller, &event, 1, 5000) == 0) fail("the server takes nothing");
+  }
+  fcntl(peer.fd, F_SETFL, 0);
+  shutdown(peer.fd, SHUT_WR);
+  char reply[64];
+  ssize_t length = 0, got;
+  while ((got = recv(peer.fd, reply + length, sizeof reply - 1 - (size_t)length, 0)) > 0) length += got;
+  if (got < 0) die("recv");
+  double took = now() - start;
+  reply[length] = 0;
+  if (strtoull(reply, NULL, 10) != peer.sent) fail("the server counted another number of bytes");
+  printf("{\"bytes\":%llu,\"seconds\":%.6f,\"bytesPerSecond\":%.0f}\n", (unsigned long long)peer.sent, took,
+         (double)peer.sent / took);
+}
+
+static void churn(size_t connections, double seconds) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  double start = now(), end = start + seconds;
+  uint64_t done = 0;
+  for (size_t i = 0; i < connections; i++) open_peer(&peers[i]), send_up_to(&peers[i], there.message);
+  while (now() < end) {
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(poller, events, EVENTS, 1000);
+    if (ready == 0) fail("nothing came back for a second");
+    for (int i = 0; i < ready; i++) {
+      struct peer *peer = events[i].data.ptr;
+      if (receive(peer) < 0) fail("the server has ended a connection");
+      if (peer->received < back.message) continue;
+      /* Both sides end in order: otherwise the ports would run out, or the server would be told of resets. */
+      shutdown(peer->fd, SHUT_WR);
+      fcntl(peer->fd, F_SETFL, 0);
+      char rest;
+      if (recv(peer->fd, &rest, 1, 0) > 0) fail("more came back than was sent");
+      close_peer(peer);
+      done++;
+      open_peer(peer);
+      send_up_to(peer, there.message);
+    }
+  }
+  double took = now() - start;
+  printf("{\"connections\":%llu,\"seconds\":%.6f,\"connectionsPerSecond\":%.1f}\n", (unsigned long long)done, took,
+         (double)done / took);
+}
+
+static void receive_exactly(int fd, size_t length) {
+  while (length > 0) {
+    ssize_t got = recv(fd, incoming, length < incoming_length ? length : incoming_length, MSG_WAITALL);
+    if (got <= 0) fail("a member was not served");
+    length -= (size_t)got;
+  }
+}
+
+/* Who gets its own message back has joined; those who came before it get it, too. */
+static void join(struct peer *peers, size_t members) {
+  for (size_t i = 0; i < members; i++) {
+    open_peer(&peers[i]);
+    send_up_to(&peers[i], there.message);
+    fcntl(peers[i].fd, F_SETFL, 0);
+    receive_exactly(peers[i].fd, back.message);
+  }
+  for (size_t i = 0; i < members; i++) {
+    receive_exactly(peers[i].fd, (members - 1 - i) * back.message);
+    fcntl(peers[i].fd, F_SETFL, O_NONBLOCK);
+    peers[i].sent = 0;
+  }
+}
+
+/* Each member, the one that publishes too, is to get every line. */
+static void fanout(size_t members, size_t messages, double seconds) {
+  struct peer *peers = calloc(members, sizeof *peers);
+  join(peers, members);
+  struct peer *publisher = &peers[0];
+  uint64_t total = 0, least = 0;
+  double start = now(), end = start + seconds;
+  send_up_to(publisher, due(0, messages));
+  while (now() < end) {
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(poller, events, EVENTS, 1000);
+    if (ready == 0) fail("nothing came back for a second");
+    for (int i = 0; i < ready; i++) {
+      struct peer *peer = events[i].data.ptr;
+      if (!(events[i].events & EPOLLIN)) continue;
+      ssize_t got = receive(peer);
+      if (got < 0) fail("the server has ended a connection");
+      total += (uint64_t)got;
+    }
+    least = peers[0].received;
+    for (size_t i = 1; i < members; i++)
+      if (peers[i].received < least) least = peers[i].received;
+    send_up_to(publisher, due(least, messages));
+  }
+  double took = now() - start;
+  printf("{\"deliveries\":%llu,\"seconds\":%.6f,\"deliveriesPerSecond\":%.1f}\n", (unsigned long long)(total / back.message), took,
+         (double)total / (double)back.message / took);
+}
+
+static void idle(size_t connections) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  for (size_t i = 0; i < connections; i++) open_peer(&peers[i]);
+  /* They are accepted in their order: what the last one said comes back once the server has them all. */
+  struct peer *last = &peers[connections - 1];
+  send_up_to(last, there.message);
+  fcntl(last->fd, F_SETFL, 0);
+  receive_exactly(last->fd, back.message);
+  printf("{\"open\":%zu}\n", connections);
+  fflush(stdout);
+  char byte;
+  while (read(0, &byte, 1) > 0);
+}
+
+int main(int count, char **list) {
+  if (count < 3) fail("load <mode> <address> [name=value ...]");
+  signal(SIGPIPE, SIG_IGN);
+  struct rlimit files;
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  parse_address(list[2]);
+  poller = epoll_create1(EPOLL_CLOEXEC);
+  if (poller < 0) die("epoll_create1");
+  incoming = malloc(incoming_length);
+  size_t connections = (size_t)option(count, list, "connections", 1);
+  size_t size = (size_t)option(count, list, "size", 64);
+  size_t messages = (size_t)option(count, list, "window", 1000);
+  is_ws = option(count, list, "ws", 0) != 0;
+  double seconds = option(count, list, "seconds", 1);
+  if (connections < 1 || size < 1 || size > LONGEST || messages < 1) fail("an option is out of its range");
+  const char *mode = list[1];
+  make_cycles(strcmp(mode, "sink") == 0 ? BLOCK : size);
+  if (strcmp(mode, "echo") == 0) echo(connections, messages, seconds, 0);
+  else if (strcmp(mode, "ping") == 0) echo(1, 1, seconds, 1);
+  else if (strcmp(mode, "sink") == 0) sink(seconds);
+  else if (strcmp(mode, "churn") == 0) churn(connections, seconds);
+  else if (strcmp(mode, "fanout") == 0) fanout(connections, messages, seconds);
+  else if (strcmp(mode, "idle") == 0) idle(connections);
+  else fail("there is no such mode");
+  return 0;
+}

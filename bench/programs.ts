@@ -1,0 +1,134 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** How long a program may take to answer or to end, in ms. */
+const patience = 20_000;
+
+/** The programs in C, compiled. */
+export interface Native {
+  readonly load: string;
+  readonly limit: string;
+  readonly awake: string;
+}
+
+/** Compiles the programs in C into `folder`; undefined where they can't be compiled, which is said. */
+export async function compile(folder: string): Promise<Native | undefined> {
+  const compiler = process.env['CC'] ?? 'cc';
+  const native: Native = { load: `${folder}/load`, limit: `${folder}/limit`, awake: `${folder}/awake` };
+  try {
+    await run(compiler, ['--version']);
+  } catch {
+    console.log(`Skipped: there is no C compiler (${compiler}; the variable CC can name another), and the load generator
+is in C: one in JavaScript would be slower than what it measures.`);
+    return undefined;
+  }
+  if (process.platform !== 'linux') {
+    console.log('Skipped: the load generator needs epoll, which only Linux has.');
+    return undefined;
+  }
+  for (const [name, program] of Object.entries(native) as [string, string][]) {
+    await run(compiler, ['-O2', '-o', program, fileURLToPath(new URL(`native/${name}.c`, import.meta.url))]);
+  }
+  return native;
+}
+
+/** A program that answers with lines of JSON, and ends with its input. */
+class Talker {
+  protected readonly child: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+
+  constructor(command: string, args: readonly string[] = []) {
+    // What the one who measures was started with is none of the server's business.
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
+    // Writing to one that has ended: the answer that does not come says so.
+    this.child.stdin!.on('error', () => undefined);
+    this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  protected async answer(): Promise<Record<string, unknown>> {
+    const late = setTimeout(() => this.child.kill('SIGKILL'), patience);
+    const line = await this.lines.next();
+    clearTimeout(late);
+    if (line.done === true) throw new Error(`${this.child.spawnargs.join(' ')} has ended`);
+    return JSON.parse(line.value) as Record<string, unknown>;
+  }
+
+  protected ask(question: string): Promise<Record<string, unknown>> {
+    this.child.stdin!.write(`${question}\n`);
+    return this.answer();
+  }
+
+  async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const late = setTimeout(() => this.child.kill('SIGKILL'), patience);
+    await new Promise((resolve) => {
+      this.child.once('exit', resolve);
+      this.child.stdin!.end();
+    });
+    clearTimeout(late);
+  }
+}
+
+/** A server in its own process, which answers what it has used. */
+export class ServerProcess extends Talker {
+  address = '';
+
+  /** Starts `program`, a module or a program in C, to do `kind` at `tcp` or `unix:<path>`. */
+  static async start(program: string, kind: string, where: string): Promise<ServerProcess> {
+    const server = program.endsWith('.js')
+      ? new ServerProcess(process.execPath, [program, kind, where])
+      : new ServerProcess(program, [limitKind(kind), where]);
+    server.address = String((await server.answer())['address']);
+    return server;
+  }
+
+  /** Resident memory in bytes, after a collection. */
+  async memory(): Promise<number> {
+    return Number((await this.ask('memory'))['rss']);
+  }
+
+  /** Processor time so far, in microseconds. */
+  async cpu(): Promise<number> {
+    const { user, system } = await this.ask('cpu');
+    return Number(user) + Number(system);
+  }
+}
+
+/** For the limit, all that is sent back is the same. */
+function limitKind(kind: string): string {
+  return kind === 'sink' ? 'sink' : kind === 'fanout' || kind === 'channels' ? 'fanout' : 'echo';
+}
+
+/** Many connections, held open. */
+export class IdleClients extends Talker {
+  static async open(native: Native, address: string, connections: number): Promise<IdleClients> {
+    const clients = new IdleClients(native.load, ['idle', address, `connections=${connections}`]);
+    await clients.answer();
+    return clients;
+  }
+}
+
+/** Keeps the cores awake until it is stopped. */
+export class Awake extends Talker {
+  static async start(native: Native): Promise<Awake> {
+    const awake = new Awake(native.awake);
+    await awake.answer();
+    return awake;
+  }
+}
+
+/** What the load generator found. */
+export type Answer = Readonly<Record<string, number>>;
+
+/** Runs the load generator once; what it found wrong is in the error. */
+export async function load(native: Native, address: string, args: readonly string[], seconds: number): Promise<Answer> {
+  const [mode = '', ...options] = args;
+  const timeout = patience + 2_000 * seconds;
+  const { stdout } = await run(native.load, [mode, address, ...options, `seconds=${seconds}`], { timeout });
+  return JSON.parse(stdout) as Answer;
+}

@@ -1,0 +1,140 @@
+export const transports = ['tcp', 'unix'] as const;
+export type Transport = (typeof transports)[number];
+
+/** What is measured: each row is one kind of work, given to servers that do it in different ways. */
+export interface Row {
+  readonly id: string;
+  readonly title: string;
+  /** What the server is asked to do: see `servers/command-line.js`. */
+  readonly kind: string;
+  /** The arguments of the load generator, besides the address and the time. */
+  readonly load: readonly string[];
+  /** Which number of its answer counts. */
+  readonly figure: string;
+  readonly unit: string;
+  /** What a figure is divided by for the tables. */
+  readonly scale: number;
+  readonly better: 'more' | 'less';
+  readonly servers: readonly string[];
+  /** What our ratio to plain is to be at least, or at most where less is better. */
+  readonly target: Readonly<Record<Transport, number>>;
+  /** Whether the cores are kept awake: one that sleeps adds more to a wake-up than any server takes. */
+  readonly awake?: boolean;
+}
+
+const streams = ['rxjs-sockets', 'plain', 'tuned', 'from-event', 'split2', 'effect', 'limit'];
+const messages = [...streams, 'ws'];
+const lines = {
+  kind: 'lines',
+  figure: 'messagesPerSecond',
+  unit: 'thousand messages/s',
+  scale: 1e3,
+  better: 'more',
+} as const;
+
+export const rows: readonly Row[] = [
+  {
+    id: 'one-way',
+    title: 'One-way bulk, blocks of 64 KiB',
+    kind: 'sink',
+    load: ['sink'],
+    figure: 'bytesPerSecond',
+    unit: 'MiB/s',
+    scale: 1_048_576,
+    better: 'more',
+    servers: streams,
+    target: { tcp: 1, unix: 1 },
+  },
+  {
+    id: 'bulk-echo',
+    title: 'Bulk echo, 1 MiB in flight',
+    kind: 'echo',
+    load: ['echo', 'size=65536', 'window=16'],
+    figure: 'bytesPerSecond',
+    unit: 'MiB/s',
+    scale: 1_048_576,
+    better: 'more',
+    servers: streams,
+    target: { tcp: 1.2, unix: 1.2 },
+  },
+  {
+    ...lines,
+    id: 'lines',
+    title: 'Echo of 64-byte lines, 1,000 in flight',
+    load: ['echo', 'size=64', 'window=1000'],
+    servers: messages,
+    target: { tcp: 12, unix: 7 },
+  },
+  {
+    ...lines,
+    id: 'lines-16',
+    title: 'The same over 16 connections',
+    load: ['echo', 'size=64', 'window=1000', 'connections=16'],
+    servers: messages,
+    target: { tcp: 9, unix: 4.5 },
+  },
+  {
+    id: 'ping-pong',
+    title: 'One line in flight, median round trip',
+    kind: 'lines',
+    load: ['ping', 'size=64'],
+    figure: 'median',
+    unit: 'µs',
+    scale: 1,
+    better: 'less',
+    servers: messages,
+    target: { tcp: 1, unix: 1 },
+    awake: true,
+  },
+  {
+    id: 'churn',
+    title: 'Connect, echo one line, close',
+    kind: 'lines',
+    load: ['churn', 'size=64', 'connections=8'],
+    figure: 'connectionsPerSecond',
+    unit: 'connections/s',
+    scale: 1,
+    better: 'more',
+    servers: streams,
+    target: { tcp: 0.95, unix: 0.95 },
+  },
+  {
+    id: 'fan-out',
+    title: 'Each line to 200 clients',
+    kind: 'fanout',
+    load: ['fanout', 'size=100', 'window=100', 'connections=200'],
+    figure: 'deliveriesPerSecond',
+    unit: 'thousand deliveries/s',
+    scale: 1e3,
+    better: 'more',
+    servers: messages,
+    target: { tcp: 20, unix: 12 },
+  },
+  {
+    id: 'fan-out-channels',
+    title: 'The same through one channel each',
+    kind: 'channels',
+    load: ['fanout', 'size=100', 'window=100', 'connections=200'],
+    figure: 'deliveriesPerSecond',
+    unit: 'thousand deliveries/s',
+    scale: 1e3,
+    better: 'more',
+    servers: ['rxjs-sockets', 'plain'],
+    target: { tcp: 8, unix: 4 },
+  },
+  {
+    id: 'idle',
+    title: 'Resident memory for each idle connection',
+    kind: 'idle',
+    load: ['idle'],
+    figure: 'bytesPerConnection',
+    unit: 'KiB',
+    scale: 1024,
+    better: 'less',
+    servers: streams.filter((name) => name !== 'limit'),
+    target: { tcp: 1.4, unix: 1.4 },
+  },
+];
+
+/** Every server, in the order of the tables. */
+export const servers: readonly string[] = messages;

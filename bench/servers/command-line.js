@@ -1,0 +1,63 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/**
+ * What a server is asked to do: `<kind> tcp` on any port, or `<kind> unix:<path>`.
+ *
+ * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle'} Kind
+ * @returns {{ kind: Kind, path: string | undefined }}
+ */
+export function task() {
+  const [, , kind, where = 'tcp'] = process.argv;
+  return { kind: /** @type {Kind} */ (kind), path: where === 'tcp' ? undefined : where.slice('unix:'.length) };
+}
+
+/**
+ * Where a server of `node:net` listens; its queue is as long as those of the others.
+ *
+ * @param {string | undefined} path
+ */
+export function place(path) {
+  return { ...(path === undefined ? { port: 0, host: '127.0.0.1' } : { path }), backlog: 4096 };
+}
+
+/**
+ * Says where the server listens, answers questions about what it costs, and ends with its input.
+ *
+ * @param {string | undefined} path
+ * @param {number} port
+ */
+export function announce(path, port) {
+  say({ address: path === undefined ? `tcp:${port}` : `unix:${path}` });
+  process.stdin.setEncoding('utf8');
+  process.stdin.on('data', (/** @type {string} */ text) => {
+    for (const question of text.trim().split('\n')) {
+      if (question === 'cpu') say(process.cpuUsage());
+      else if (question === 'memory') {
+        collect();
+        say({ rss: process.memoryUsage.rss() });
+      }
+    }
+  });
+  process.stdin.on('end', () => process.exit(0));
+}
+
+/**
+ * What an application does with a line: little.
+ *
+ * @param {string} line
+ */
+export function transform(line) {
+  return line;
+}
+
+/** @param {object} what */
+function say(what) {
+  process.stdout.write(`${JSON.stringify(what)}\n`);
+}
+
+function collect() {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc');
+  for (let i = 0; i < 3; i++) gc();
+}

@@ -1,0 +1,76 @@
+/** This library, as it is built for users. */
+import { map } from 'rxjs';
+import { Broadcast, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { announce, task, transform } from './command-line.js';
+
+const { kind, path } = task();
+const address = path === undefined ? { port: 0 } : { path };
+
+switch (kind) {
+  case 'echo':
+  case 'idle':
+    start(listen(address, options()), ({ data }) => void data.subscribe(data));
+    break;
+  case 'lines':
+    start(
+      listen(address, { ...options(), codec: lines() }),
+      ({ data }) => void data.pipe(map(transform)).subscribe(data),
+    );
+    break;
+  case 'sink':
+    start(listen(address, options()), ({ data }) => {
+      let received = 0;
+      data.subscribe({
+        next: (chunk) => {
+          received += chunk.length;
+        },
+        complete: () => {
+          data.next(String(received));
+          data.complete();
+        },
+        error: gone,
+      });
+    });
+    break;
+  case 'fanout': {
+    const all = new Broadcast(lines());
+    start(listen(address, { ...options(), codec: lines() }), (connection) => {
+      all.join(connection);
+      connection.data.subscribe({ next: (line) => all.next(line), error: gone });
+    });
+    break;
+  }
+  case 'channels': {
+    const server = listen(address, { ...options(), codec: lines() });
+    start(server, ({ data }) => {
+      data.subscribe({
+        next: (line) => {
+          for (const member of server.connections) member.data.next(line);
+        },
+        error: gone,
+      });
+    });
+    break;
+  }
+}
+
+/** The limits stay as they are by default; only more connections than usual are served. */
+function options() {
+  return { maxConnections: 20_000 };
+}
+
+/** A client that has gone costs its connection, and nothing else. */
+function gone() {
+  // Its connection has ended.
+}
+
+/**
+ * @template In, Out
+ * @param {import('rxjs-sockets').SocketServer<In, Out>} server
+ * @param {(connection: import('rxjs-sockets').Connection<In, Out>) => void} serve
+ */
+function start(server, serve) {
+  server.listening.subscribe((bound) => announce(path, bound.transport === 'tcp' ? bound.port : 0));
+  server.subscribe(serve);
+}
