@@ -67,7 +67,7 @@ function gone() {
 
 /**
  * @template In, Out
- * @param {import('rxjs-sockets').SocketServer<In, Out>} server
+ * @param {import('rxjs-sockets').Server<In, Out>} server
  * @param {(connection: import('rxjs-sockets').Connection<In, Out>) => void} serve
  */
 function start(server, serve) {
