@@ -66,6 +66,8 @@ export class Timeouts {
     const { inbound, outbound } = this.connection;
     const { claimTimeout: limit } = this.settings;
     if (limit === 0 || this.claim !== undefined || !inbound.unread || (this.isUsed && !outbound.ended)) return;
+    // Both sides have ended: it is about to be gone.
+    if (outbound.ended && inbound.end !== 'open') return;
     this.claim = new Timer(limit, () => {
       this.claim = undefined;
       if (outbound.closed) void this.connection.close();
