@@ -77,13 +77,13 @@ export async function measure(
   return compare(samples);
 }
 
+let started = 0;
+
 function startServer(name: string, row: Row, transport: Transport, tools: Tools): Promise<ServerProcess> {
+  // Plain servers that are stopped leave their socket files behind.
+  const path = `${tools.sockets}/${started++}`;
   const program = name === 'limit' ? tools.native.limit : tools.workshop.server(name);
-  return ServerProcess.start(
-    program,
-    row.kind,
-    transport === 'tcp' ? 'tcp' : `unix:${tools.sockets}/${row.id}-${name}`,
-  );
+  return ServerProcess.start(program, row.kind, transport === 'tcp' ? 'tcp' : `unix:${path}`);
 }
 
 type Measure = (

@@ -36,6 +36,7 @@ try {
           );
           printFound(one);
           all.push(one);
+          if (Object.values(one.servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
         }
       }
       const run = { date: new Date().toISOString(), machine: machine(), settings, rows: all };
