@@ -125,14 +125,16 @@ describe('a PROXY header of version 2', () => {
   });
 
   it('S2: no bit that is wrong gives another client where there is a checksum', () => {
-    const bit = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     fc.assert(
-      fc.property(namedVersion2({ checksum: true }), bit, ({ bytes }, part) => {
+      fc.property(namedVersion2({ checksum: true }), fc.nat(), ({ bytes, remote }, some) => {
         const changed = Buffer.from(bytes);
-        const at = Math.floor(part * bytes.length * 8);
+        const at = some % (bytes.length * 8);
         changed[at >> 3]! ^= 1 << (at & 7);
-        // What becomes longer is waited for; what becomes LOCAL is no client, but its checksum is wrong as well.
-        expect(outcomeOf([changed]), `bit ${at}`).toBeOneOf(['ERR_PROXY_HEADER', 'more']);
+        const outcome = outcomeOf([changed]);
+        // What becomes longer is waited for; what becomes LOCAL is no client, but its checksum is wrong as well. Where
+        // the checksum becomes something else, nothing tells, but the client is the same.
+        if (typeof outcome === 'object') expect(outcome.remote, `bit ${at}`).toEqual(remote);
+        else expect(outcome, `bit ${at}`).toBeOneOf(['ERR_PROXY_HEADER', 'more']);
       }),
       { numRuns: 1_000 },
     );

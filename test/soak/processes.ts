@@ -27,7 +27,7 @@ export type Where = 'tcp' | 'unix';
 export async function compiled(): Promise<string> {
   // Inside the project, so that it finds rxjs.
   const folder = join(root, 'node_modules/.cache/rxjs-sockets-soak');
-  await promisify(execFile)('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', folder], { cwd: root });
+  await promisify(execFile)(process.execPath, ['scripts/bundle.js', folder], { cwd: root });
   return pathToFileURL(join(folder, 'index.js')).href;
 }
 
