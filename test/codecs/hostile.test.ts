@@ -85,7 +85,7 @@ describe('hostile bytes', () => {
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
         const chunks = chunksOf(stream, sizes);
         const allocated = allocatedIn(() => void receive(codec, chunks));
-        expect(allocated).toBeLessThanOrEqual(1_024 + 8 * stream.length);
+        expect(allocated).toBeLessThanOrEqual(4_096 + 8 * stream.length);
       }),
     );
   });
