@@ -288,6 +288,17 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   };
 }
 
+/** Checks the options of `pull`, and gives how many values a batch has at most (A5). */
+export function batchSize(options: { readonly batch: number }): number {
+  const { batch, ...others } = object('options', options) as { readonly batch: number };
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== undefined) throw new SocketError('ERR_OPTION_INVALID', `${name} is no option of pull`);
+  }
+  // Without it, whoever reads would get values where batches were asked for.
+  if (batch === undefined) throw invalid('batch', batch, 'a whole number from 1 to under 2^31');
+  return count('batch', batch, 1);
+}
+
 /** Checks the option `transport`. */
 export function transportOf(options: { readonly transport?: Transport }, otherwise: Transport): Transport {
   const transport: unknown = options.transport;

@@ -24,7 +24,7 @@ const layers: readonly (readonly string[])[] = [
   ['channel', 'connection', 'sending'],
   // what can be held
   ['pulled-flow'],
-  ['flow', 'flow-iterator', 'multicast', 'hold'],
+  ['flow', 'flow-iterator', 'flow-batches', 'paced-iterator', 'multicast', 'hold'],
   // bytes in, bytes out
   ['io/inbound', 'io/outbound', 'io/send-buffer', 'io/parts', 'io/slab', 'io/watermark', 'io/waiters'],
   ['options'],
@@ -33,7 +33,7 @@ const layers: readonly (readonly string[])[] = [
   ['proxy/*', 'codecs/utf8', 'io/byte-queue', 'io/segment'],
   ['io/turn', 'io/silence', 'io/timer', 'codec', 'well-formed'],
   ['address', 'services'],
-  ['errors'],
+  ['errors', 'fifo'],
 ];
 
 interface Import {

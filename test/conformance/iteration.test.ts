@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { map, mergeMap, tap } from 'rxjs';
+import { map, mergeMap, startWith, tap } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
@@ -178,6 +178,38 @@ describe.each(places)('async iteration, over $name', (place) => {
       taken.push(word);
     }
     expect(taken).toEqual(['A', 'B', 'C', 'D', 'E', 'F']);
+  });
+
+  it('F5: the value of startWith is the answer to the first next(), and none is emitted besides', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    for (const line of ['a', 'b']) far.data.next(line);
+    await until(() => near.stats.bytesRead === 4);
+    const emitted: string[] = [];
+    const started = near.data.pipe(
+      tap((line) => emitted.push(line)),
+      startWith('first'),
+    );
+    const iterator = started[Symbol.asyncIterator]();
+    expect(await iterator.next()).toEqual({ done: false, value: 'first' });
+    await turns(3);
+    expect(emitted).toEqual([]);
+    expect(await iterator.next()).toEqual({ done: false, value: 'a' });
+    expect(await iterator.next()).toEqual({ done: false, value: 'b' });
+    await iterator.return?.();
+  });
+
+  it('F5: next() calls from within the delivery that answers one are answered after it', async () => {
+    const { near, far } = await pairAt(place, { codec });
+    for (const line of ['a', 'b', 'c', 'd']) far.data.next(line);
+    await until(() => near.stats.bytesRead === 8);
+    const inner: Promise<unknown>[] = [];
+    const flow = near.data.pipe(tap((line) => line === 'b' && inner.push(iterator.next())));
+    const iterator: AsyncIterator<string> = flow[Symbol.asyncIterator]();
+    expect(await iterator.next()).toEqual({ done: false, value: 'a' });
+    expect(await iterator.next()).toEqual({ done: false, value: 'b' });
+    expect(await Promise.all(inner)).toEqual([{ done: false, value: 'c' }]);
+    expect(await iterator.next()).toEqual({ done: false, value: 'd' });
+    await iterator.return?.();
   });
 
   it('F5: a Flow that has ended is iterated to its end at once', async () => {
