@@ -3,7 +3,7 @@ import {
   type ObservableInput,
   type Observer,
   type Subscriber,
-  Subscription,
+  type Subscription,
   type TeardownLogic,
 } from 'rxjs';
 import { bytes } from './bytes.js';
@@ -307,7 +307,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rules C5 and F7
    */
   sendFrom(source: ObservableInput<Out>): Observable<never> {
-    return new Observable<never>((subscriber) => new Sending(this, () => this.port.outbound, source, subscriber));
+    return new Observable<never>((subscriber) => new Sending(this, this.port, source, subscriber));
   }
 
   /**
@@ -357,21 +357,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /** @internal */
   [paced](flow: Flow<Out>): Subscription {
-    // Where the channel itself was what ended, there is nobody to tell.
-    // It may end within its own construction.
-    let sending: Sending<Out> | undefined = undefined;
-    const passing = new Subscription(() => sending?.unsubscribe());
-    sending = new Sending(this, () => this.port.outbound, flow, {
-      complete: () => {
-        this.complete();
-        passing.unsubscribe();
-      },
-      error: (reason: unknown) => {
-        if (!this.closed) this.error(reason);
-        passing.unsubscribe();
-      },
-    });
-    return passing;
+    return new Sending(this, this.port, flow);
   }
 
   /** @internal */

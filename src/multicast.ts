@@ -1,4 +1,4 @@
-import type { Subscriber, TeardownLogic } from 'rxjs';
+import type { Subscriber, TeardownLogic, Unsubscribable } from 'rxjs';
 import { CountedGrip, type Grip } from './hold.js';
 
 /** What a hot Flow draws its values from. */
@@ -96,9 +96,7 @@ export class Multicast<T> {
         this.drain();
       });
     }
-    return () => {
-      this.remove(subscriber);
-    };
+    return new Membership(this, subscriber);
   }
 
   hold(): Grip {
@@ -128,11 +126,28 @@ export class Multicast<T> {
     this.source.told();
   }
 
-  private remove(subscriber: Subscriber<T>): void {
+  remove(subscriber: Subscriber<T>): void {
+    // Those who were told of the end are gone already.
+    if (this.subscribers.length === 0) return;
     const left = this.subscribers.filter((other) => other !== subscriber);
     if (left.length === this.subscribers.length) return;
     this.subscribers = left.length === 0 ? nobody : left;
     if (left.length === 0 && this.outcome === undefined) this.source.stopped();
+  }
+}
+
+/** What one subscriber gives back when it leaves. */
+class Membership<T> implements Unsubscribable {
+  private readonly multicast: Multicast<T>;
+  private readonly subscriber: Subscriber<T>;
+
+  constructor(multicast: Multicast<T>, subscriber: Subscriber<T>) {
+    this.multicast = multicast;
+    this.subscriber = subscriber;
+  }
+
+  unsubscribe(): void {
+    this.multicast.remove(this.subscriber);
   }
 }
 

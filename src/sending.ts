@@ -1,5 +1,6 @@
-import { type ObservableInput, type Observer, Subject, type Subscription, takeUntil, type Unsubscribable } from 'rxjs';
+import { type ObservableInput, type Observer, Subscription } from 'rxjs';
 import type { Channel } from './channel.js';
+import { Feed } from './feed.js';
 import { Flow } from './flow.js';
 import type { Grip } from './hold.js';
 import { closedError, type Outbound } from './io/outbound.js';
@@ -15,42 +16,42 @@ export const give: unique symbol = Symbol('rxjs-sockets.give');
 export type SendingListener = Pick<Observer<never>, 'complete' | 'error'>;
 
 /** One `sendFrom` under way: the source is held, or not pulled, while the channel is not writable (C5). */
-export class Sending<T> implements Observer<T>, Unsubscribable, Watcher {
+export class Sending<T> extends Subscription implements Observer<T>, Watcher {
   private readonly channel: Channel<any, T>;
-  private readonly outbound: () => Outbound;
-  private readonly listener: SendingListener;
-  private readonly grip: Grip | undefined;
-  private readonly feed: Subscription | undefined;
-  /** Stops what gives values without end within the call of `subscribe`; only a plain Observable does. */
-  private end: Subject<void> | undefined;
+  private readonly port: { readonly outbound: Outbound };
+  private readonly listener: SendingListener | undefined;
+  private grip: Grip | undefined;
+  private readonly feed: Feed<T> | undefined;
   private watermark: Watermark | undefined;
   private state: 'sending' | 'flushing' | 'stopped' = 'sending';
 
+  /** @param listener - is told how it ends; without one the end of the source is passed on to the channel (F7) */
   constructor(
     channel: Channel<any, T>,
-    outbound: () => Outbound,
+    port: { readonly outbound: Outbound },
     source: ObservableInput<T>,
-    listener: SendingListener,
+    listener?: SendingListener,
   ) {
+    super();
     this.channel = channel;
-    this.outbound = outbound;
+    this.port = port;
     this.listener = listener;
-    if (outbound().closed) {
-      this.fail(closedError(outbound()));
+    if (port.outbound.closed) {
+      this.fail(closedError(port.outbound));
       return;
     }
     const values = pacedFrom(source);
+    this.feed = new Feed(this);
     if (values instanceof Flow) {
-      // It is held until the channel is known to be writable: nothing comes before `feed` is there to be stopped.
+      // It is held until the channel is known to be writable: nothing comes before it is there to be stopped.
       this.grip = values.hold() as Grip;
-      this.feed = values.subscribe(this);
+      values.subscribe(this.feed);
       this.watchChannel();
     } else {
-      this.end = new Subject<void>();
       this.watchChannel();
-      this.feed = values.pipe(takeUntil(this.end)).subscribe(this);
+      values.subscribe(this.feed);
     }
-    if (this.stopped) this.unsubscribe();
+    if (this.stopped) this.release();
   }
 
   next(value: T): void {
@@ -65,10 +66,10 @@ export class Sending<T> implements Observer<T>, Unsubscribable, Watcher {
   complete(): void {
     if (this.stopped) return;
     this.state = 'flushing';
-    this.outbound().whenFlushed(
+    this.port.outbound.whenFlushed(
       () => {
         if (this.stopped) return;
-        this.listener.complete();
+        (this.listener ?? this.channel).complete();
         this.unsubscribe();
       },
       (error) => {
@@ -77,12 +78,10 @@ export class Sending<T> implements Observer<T>, Unsubscribable, Watcher {
     );
   }
 
-  unsubscribe(): void {
+  override unsubscribe(): void {
     this.state = 'stopped';
-    this.end?.next();
-    this.watermark?.unwatch(this);
-    this.feed?.unsubscribe();
-    this.grip?.release();
+    this.release();
+    super.unsubscribe();
   }
 
   changed(writable: boolean): void {
@@ -91,12 +90,13 @@ export class Sending<T> implements Observer<T>, Unsubscribable, Watcher {
     else this.grip?.take();
   }
 
-  closed(): void {
-    if (this.state === 'sending') this.fail(closedError(this.outbound()));
+  /** Nothing more can be sent. */
+  ended(): void {
+    if (this.state === 'sending') this.fail(closedError(this.port.outbound));
   }
 
   private watchChannel(): void {
-    this.watermark = this.outbound().watermark;
+    this.watermark = this.port.outbound.watermark;
     this.watermark.watch(this);
   }
 
@@ -104,9 +104,18 @@ export class Sending<T> implements Observer<T>, Unsubscribable, Watcher {
     return this.state === 'stopped';
   }
 
+  /** Lets go of the source and of the channel. */
+  private release(): void {
+    this.watermark?.unwatch(this);
+    this.feed?.unsubscribe();
+    this.grip?.release();
+  }
+
   private fail(reason: unknown): void {
     if (this.stopped) return;
-    this.listener.error(reason);
+    if (this.listener !== undefined) this.listener.error(reason);
+    // Where the channel itself was what ended, there is nobody to tell.
+    else if (!this.channel.closed) this.channel.error(reason);
     this.unsubscribe();
   }
 }

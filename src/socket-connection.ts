@@ -40,7 +40,8 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;
   private readonly opened: number = Date.now();
-  private readonly timeouts: Timeouts;
+  /** Made for the first timer that is needed: most connections need none. */
+  private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly keeper: ConnectionKeeper<In, Out>;
@@ -63,7 +64,6 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     this.inbound = new Inbound(socket);
     this.outbound = outbound ?? new Outbound(settings, this);
     this.outbound.owner = this;
-    this.timeouts = new Timeouts(settings, this);
   }
 
   get local(): Address {
@@ -102,10 +102,10 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   open(): void {
     this.socket.open(this);
     this.outbound.attach(this.socket);
-    this.timeouts.start();
+    if (this.settings.idleTimeout > 0) this.timeouts.start();
     // Most are claimed at once, and need no timer.
     this.defer(() => {
-      if (this.cut === undefined && this.outcome === undefined) this.timeouts.awaitClaim();
+      this.awaitClaim();
     });
   }
 
@@ -137,7 +137,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   observed(channel: Reader): void {
-    this.timeouts.claimed();
+    this.timers?.claimed();
     this.inbound.attach(channel);
   }
 
@@ -184,7 +184,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   progressed(): void {
-    this.timeouts.written();
+    this.timers?.written();
   }
 
   finishedSending(): void {
@@ -192,7 +192,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   }
 
   received(chunk: Buffer): void {
-    this.timeouts.received();
+    this.timers?.received();
     this.inbound.data(chunk);
   }
 
@@ -213,7 +213,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
 
   gone(error: SocketError | undefined): void {
     if (this.outcome !== undefined) return;
-    this.timeouts.stop();
+    this.timers?.stop();
     const inOrder = this.inbound.end === 'fin' && this.outbound.ended && this.outbound.error === undefined;
     if (this.cut === undefined && (error !== undefined || !inOrder)) {
       this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
@@ -229,7 +229,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
   private cutOff(reason: Cut['reason'], error: SocketError): void {
     if (this.cut !== undefined || this.outcome !== undefined) return;
     this.cut = { reason, error };
-    this.timeouts.stop();
+    this.timers?.stop();
     this.keeper.finishing(this, error);
     this.outbound.fail(error);
     this.socket.reset();
@@ -241,8 +241,16 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
   }
 
+  private get timeouts(): Timeouts {
+    this.timers ??= new Timeouts(this.settings, this);
+    return this.timers;
+  }
+
   /** One that is ending has other limits. */
   private awaitClaim(): void {
+    const { inbound, outbound } = this;
+    // Where both sides have ended, it is about to be gone.
+    if (!inbound.unread || (outbound.ended && inbound.end !== 'open')) return;
     if (this.cut === undefined && this.outcome === undefined && this.closing === undefined) this.timeouts.awaitClaim();
   }
 
@@ -259,7 +267,7 @@ export class SocketConnection<In, Out> implements Connection<In, Out>, Port, Soc
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     if (this.cut !== undefined || this.outcome !== undefined) return gone;
     this.finishSending();
-    this.timeouts.claimed();
+    this.timers?.claimed();
     this.inbound.linger();
     return gone;
   }

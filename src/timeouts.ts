@@ -61,13 +61,11 @@ export class Timeouts {
     this.claim = undefined;
   }
 
-  /** Gives it up where nobody reads for so long: one that was never used, or whose sending side has ended (C22). */
+  /** Nobody reads. Where that lasts so long, it is given up: one that was never used, or whose sending side has ended (C22). */
   awaitClaim(): void {
-    const { inbound, outbound } = this.connection;
+    const { outbound } = this.connection;
     const { claimTimeout: limit } = this.settings;
-    if (limit === 0 || this.claim !== undefined || !inbound.unread || (this.isUsed && !outbound.ended)) return;
-    // Both sides have ended: it is about to be gone.
-    if (outbound.ended && inbound.end !== 'open') return;
+    if (limit === 0 || this.claim !== undefined || (this.isUsed && !outbound.ended)) return;
     this.claim = new Timer(limit, () => {
       this.claim = undefined;
       if (outbound.closed) void this.connection.close();

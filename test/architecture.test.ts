@@ -21,12 +21,21 @@ const layers: readonly (readonly string[])[] = [
   ['socket-connection', 'timeouts'],
   // what is derived from channels and Flows
   ['operators/*'],
-  ['channel', 'connection', 'sending'],
+  ['channel', 'connection', 'sending', 'feed'],
   // what can be held
   ['pulled-flow'],
   ['flow', 'flow-iterator', 'flow-batches', 'paced-iterator', 'multicast', 'hold'],
   // bytes in, bytes out
-  ['io/inbound', 'io/outbound', 'io/send-buffer', 'io/parts', 'io/slab', 'io/watermark', 'io/waiters'],
+  [
+    'io/inbound',
+    'io/outbound',
+    'io/send-buffer',
+    'io/buffer-pool',
+    'io/parts',
+    'io/slab',
+    'io/watermark',
+    'io/waiters',
+  ],
   ['options'],
   // what carries the bytes, and what lies in them
   ['transport/*', 'codecs/*', 'bytes'],

@@ -2,9 +2,9 @@ import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { noParts } from './parts.js';
-import { SendBuffer } from './send-buffer.js';
+import { ownBuffer, spendBuffer, unusedBuffer } from './buffer-pool.js';
 import type { Flushable, Turn } from './turn.js';
-import { Waiters } from './waiters.js';
+import { noWaiters } from './waiters.js';
 import { Watermark } from './watermark.js';
 
 /** The options that bound what waits to be sent, all in bytes. */
@@ -55,7 +55,8 @@ export class Outbound implements Flushable {
   owner: OutboundOwner;
 
   private readonly limits: OutboundLimits;
-  private buffer = new SendBuffer();
+  /** Its own only while something waits in it. */
+  private buffer = unusedBuffer;
   private socket: TransportSocket | undefined;
   /** The size of the writes that are done. */
   private done = 0;
@@ -68,8 +69,8 @@ export class Outbound implements Flushable {
   private awaited: Publisher | undefined;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
-  private senders = new Waiters();
-  private flushers = new Waiters();
+  private senders = noWaiters;
+  private flushers = noWaiters;
   private resting = false;
 
   constructor(
@@ -131,7 +132,7 @@ export class Outbound implements Flushable {
     if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return 'closed';
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
-    const buffer = this.buffer;
+    const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
     if (error !== undefined) return error;
     const mark = this.watermark.mark;
@@ -174,14 +175,14 @@ export class Outbound implements Flushable {
   whenWritable(): Promise<void> {
     if (!this.expecting && this.watermark.writable) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.senders.add(this.accepted, resolve, reject);
+      this.senders = this.senders.with(this.accepted, resolve, reject);
     });
   }
 
   /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
     if (this.writing + this.parts.size + this.buffer.size === 0) resolve();
-    else this.flushers.add(this.accepted, resolve, reject);
+    else this.flushers = this.flushers.with(this.accepted, resolve, reject);
   }
 
   /** Ends the sending side after what was sent (C6). */
@@ -203,7 +204,7 @@ export class Outbound implements Flushable {
     this.state = 'ended';
     this.done = this.written;
     this.writing = 0;
-    this.buffer.clear(false);
+    this.buffer = unusedBuffer;
     this.parts = noParts;
     this.watermark.close();
     this.senders.end(this.written, error);
@@ -226,7 +227,7 @@ export class Outbound implements Flushable {
     heir.state = this.state === 'open' ? 'open' : 'ending';
     heir.senders = this.senders.splitAfter(handed);
     heir.flushers = this.flushers.splitAfter(handed);
-    this.buffer = new SendBuffer();
+    this.buffer = unusedBuffer;
     this.watermark = new Watermark(this.limits.highWaterMark);
     succeed(heir);
     this.senders.end(this.written, lost);
@@ -239,7 +240,7 @@ export class Outbound implements Flushable {
   flush(): void {
     this.write();
     if (this.resting || this.socket === undefined) return;
-    if (this.watermark.writable && this.senders.size + this.flushers.size === 0) return;
+    if (this.senders.size + this.flushers.size === 0 && (this.watermark.writable || this.closed)) return;
     // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
     this.resting = true;
     this.socket.turn.rest(() => {
@@ -273,7 +274,9 @@ export class Outbound implements Flushable {
     const part = this.parts.shift();
     if (part === undefined && size === 0) return false;
     this.writing = part === undefined ? size : part.size;
-    if (part === undefined ? this.buffer.writeTo(socket) : socket.writeAll(part.pieces)) {
+    const { buffer } = this;
+    if (part === undefined) this.buffer = unusedBuffer;
+    if (part === undefined ? spendBuffer(buffer, socket) : socket.writeAll(part.pieces)) {
       this.done += this.writing;
       this.writing = 0;
     }
@@ -317,11 +320,9 @@ export class Outbound implements Flushable {
     const taken = paced && this.watermark.writable;
     if (this.level > maxBuffered && !taken && this.buffer.sizeAtMark + this.parts.size + this.unsent > 0) {
       this.buffer.rollback();
+      const message = `more than maxBuffered (${maxBuffered} bytes) would wait`;
       if (overflow === 'drop') this.dropped++;
-      else
-        this.owner.overflowed(
-          new SocketError('ERR_OVERFLOW', `more than maxBuffered (${maxBuffered} bytes) would wait`),
-        );
+      else this.owner.overflowed(new SocketError('ERR_OVERFLOW', message));
       return false;
     }
     this.watermark.update(this.level);

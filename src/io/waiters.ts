@@ -19,8 +19,11 @@ export class Waiters {
     return this.list.length;
   }
 
-  add(offset: number, resolve: () => void, reject: (error: SocketError) => void): void {
-    this.list.push({ offset, resolve, reject });
+  /** Adds one, to a list of their own where there were {@link noWaiters}. */
+  with(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
+    const waiters = this === noWaiters ? new Waiters() : this;
+    waiters.list.push({ offset, resolve, reject });
+    return waiters;
   }
 
   /** Resolves those who wait for nothing beyond `written`. */
@@ -43,3 +46,6 @@ export class Waiters {
     return new Waiters(after.map((waiter) => ({ ...waiter, offset: waiter.offset - offset })));
   }
 }
+
+/** Stands for a list where nobody waits, as most of the time. */
+export const noWaiters: Waiters = new Waiters();

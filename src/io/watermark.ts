@@ -5,7 +5,7 @@ export interface Watcher {
   /** It has changed, or may have. */
   changed(writable: boolean): void;
   /** Nothing more can be sent. */
-  closed(): void;
+  ended(): void;
 }
 
 const nobody: readonly Watcher[] = [];
@@ -40,7 +40,7 @@ export class Watermark {
     return new Observable<boolean>((subscriber) => {
       const watcher = {
         changed: (writable: boolean) => subscriber.next(writable),
-        closed: () => subscriber.complete(),
+        ended: () => subscriber.complete(),
       };
       this.watch(watcher);
       return () => {
@@ -53,7 +53,7 @@ export class Watermark {
   watch(watcher: Watcher): void {
     if (!this.closed) this.watchers = this.watchers.concat(watcher);
     watcher.changed(this.state);
-    if (this.closed) watcher.closed();
+    if (this.closed) watcher.ended();
   }
 
   unwatch(watcher: Watcher): void {
@@ -78,7 +78,7 @@ export class Watermark {
       this.state = false;
       for (const watcher of watchers) watcher.changed(false);
     }
-    for (const watcher of watchers) watcher.closed();
+    for (const watcher of watchers) watcher.ended();
   }
 
   private tell(): void {

@@ -8,19 +8,48 @@ import { hiddenReset } from './hidden-reset.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { SocketEvents, TransportSocket } from './transport.js';
 
+let deferred: (() => void)[] = [];
+
 const nodeTurn = new Turn(
   (work) => {
-    // What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it.
-    process.nextTick(() => {
-      queueMicrotask(() => {
-        process.nextTick(work);
-      });
-    });
+    if (deferred.push(work) === 1) process.nextTick(runDeferred);
   },
   (work) => {
     setImmediate(work);
   },
 );
+
+/** What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it. */
+function runDeferred(): void {
+  const works = deferred;
+  deferred = [];
+  queueMicrotask(() => {
+    for (const work of works) process.nextTick(work);
+  });
+}
+
+const owner = Symbol('rxjs-sockets.owner');
+
+/** A socket that tells its NodeSocket what happens: listeners of each one's own would be most of what it costs. */
+interface Owned extends net.Socket {
+  [owner]?: NodeSocket;
+}
+
+function onData(this: Owned, chunk: Buffer): void {
+  this[owner]?.received(chunk);
+}
+
+function onEnd(this: Owned): void {
+  this[owner]?.streamEnded();
+}
+
+function onError(this: Owned, cause: Error): void {
+  this[owner]?.failed(cause);
+}
+
+function onClose(this: Owned): void {
+  this[owner]?.gone();
+}
 
 /** One `net.Socket` behind the interface that the connections are built on. */
 export class NodeSocket implements TransportSocket {
@@ -30,8 +59,8 @@ export class NodeSocket implements TransportSocket {
   readonly tls: TlsInfo | undefined;
 
   /** What is read and written: where TLS is on, the socket above `raw`. */
-  private readonly socket: net.Socket;
-  private readonly raw: net.Socket;
+  private readonly socket: Owned;
+  private readonly raw: Owned;
   /** Whether the stream was cut off, where TLS can tell. */
   private readonly streamEnd: StreamEnd | undefined;
   private events: SocketEvents | undefined;
@@ -46,39 +75,25 @@ export class NodeSocket implements TransportSocket {
   private writes = 0;
   private callbacks = 0;
   private awaited = 0;
-  private readonly onWritten = (error?: Error | null): void => {
-    this.callbacks++;
-    if (error !== undefined && error !== null) return;
-    if (this.awaited === 0 || this.callbacks < this.awaited) return;
-    this.awaited = 0;
-    this.events?.taken();
-  };
+  private callback: ((error?: Error | null) => void) | undefined;
 
   constructor(raw: net.Socket, local: Address, remote: Address, secured?: TLSSocket, accepted = true) {
     this.accepted = accepted;
-    const socket = secured ?? raw;
+    const socket: Owned = secured ?? raw;
     this.raw = raw;
     this.socket = socket;
     this.local = local;
     this.remote = remote;
     this.tls = secured === undefined ? undefined : tlsInfo(secured);
-    const onError = (cause: Error): void => {
-      this.failure ??= cause;
-      socket.destroy();
-      // A TLS socket may have told its error and then never close.
-      setImmediate(() => {
-        this.gone();
-      });
-    };
+    socket[owner] = this;
     socket.on('error', onError);
     if (secured !== undefined) {
       this.streamEnd = watchEnd(secured);
+      this.raw[owner] = this;
       raw.on('error', onError);
       secured.pause();
     }
-    socket.on('close', () => {
-      this.gone();
-    });
+    socket.on('close', onClose);
   }
 
   get unsent(): number {
@@ -99,10 +114,8 @@ export class NodeSocket implements TransportSocket {
       });
       return;
     }
-    socket.on('data', this.onData);
-    socket.on('end', () => {
-      this.streamEnded(events);
-    });
+    socket.on('data', onData);
+    socket.on('end', onEnd);
     socket.resume();
   }
 
@@ -116,7 +129,7 @@ export class NodeSocket implements TransportSocket {
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
     this.writes++;
-    this.socket.write(data, encoding, this.onWritten);
+    this.socket.write(data, encoding, this.written);
     return this.taken();
   }
 
@@ -124,23 +137,33 @@ export class NodeSocket implements TransportSocket {
     this.socket.cork();
     for (const piece of pieces) {
       this.writes++;
-      this.socket.write(piece, this.onWritten);
+      this.socket.write(piece, this.written);
     }
     this.socket.uncork();
     return this.taken();
   }
 
   end(): void {
-    if (this.tls === undefined) this.endNow();
+    if (this.tls === undefined) {
+      this.endNow();
+      return;
+    }
     // Behind a write that TLS has not yet done with, which may have called back already, its close_notify would be lost.
-    else setImmediate(this.endNow);
+    setImmediate(() => {
+      this.endNow();
+    });
   }
 
   /** Within a call of OpenSSL's, which tells that the handshake is over, say, a reset would crash the process. */
   reset(): void {
-    this.socket.off('data', this.onData);
-    if (this.tls === undefined) this.resetNow();
-    else setImmediate(this.resetNow);
+    this.socket.off('data', onData);
+    if (this.tls === undefined) {
+      this.resetNow();
+      return;
+    }
+    setImmediate(() => {
+      this.resetNow();
+    });
   }
 
   /** Whether the kernel has taken everything: Node keeps nothing back. */
@@ -151,26 +174,41 @@ export class NodeSocket implements TransportSocket {
     return false;
   }
 
-  private readonly endNow = (): void => {
+  private endNow(): void {
     this.ending = true;
     this.socket.end();
-  };
+  }
 
   /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
-  private readonly resetNow = (): void => {
+  private resetNow(): void {
     const { raw, socket } = this;
     if (raw.remoteFamily !== undefined && !this.ending && !raw.destroyed) raw.resetAndDestroy();
     socket.destroy();
     raw.destroy();
-  };
+  }
 
-  private readonly onData = (chunk: Buffer): void => {
+  /** What each write calls back, made for the first one. */
+  private get written(): (error?: Error | null) => void {
+    this.callback ??= (error) => {
+      this.callbacks++;
+      if (error !== undefined && error !== null) return;
+      if (this.awaited === 0 || this.callbacks < this.awaited) return;
+      this.awaited = 0;
+      this.events?.taken();
+    };
+    return this.callback;
+  }
+
+  /** @internal */
+  received(chunk: Buffer): void {
     this.heard = true;
     this.events?.received(chunk);
-  };
+  }
 
-  private streamEnded(events: SocketEvents): void {
-    const { raw, socket, streamEnd } = this;
+  /** @internal */
+  streamEnded(): void {
+    const { events, raw, socket, streamEnd } = this;
+    if (events === undefined) return;
     // What TLS has ended itself is whole, whatever became of the transport below it.
     const reset = streamEnd?.truncated === false ? undefined : hiddenReset(raw);
     if (reset !== undefined) {
@@ -182,17 +220,28 @@ export class NodeSocket implements TransportSocket {
     } else events.finished();
   }
 
+  /** @internal */
+  failed(cause: Error): void {
+    this.failure ??= cause;
+    this.socket.destroy();
+    // A TLS socket may have told its error and then never close.
+    setImmediate(() => {
+      this.gone();
+    });
+  }
+
   private get isBroken(): boolean {
     return this.socket.destroyed || (this.socket.errored ?? null) !== null;
   }
 
-  private gone(): void {
+  /** @internal */
+  gone(): void {
     if (this.closed) return;
     this.closed = true;
     const { events, socket } = this;
     if (events === undefined) return;
     // What Node had read when the socket was paused is still its own; it would give it to the listener as well.
-    socket.off('data', this.onData);
+    socket.off('data', onData);
     while (socket.readableLength > 0) {
       const rest = socket.read() as Buffer | null;
       if (rest === null) break;
