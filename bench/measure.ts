@@ -4,17 +4,19 @@ import { type Spread, spread } from './statistics.js';
 import type { Workshop } from './library.js';
 
 /** What was measured of one server in one row over one transport. */
-interface Measured {
+export interface Measured {
   /** In the unit of the row, before it is scaled. */
   readonly figure: Spread;
   /** The figure divided by that of plain in the same round. */
   readonly ratio?: Spread;
   /** The server's processor time for each unit of work, divided by that of plain in the same round. */
   readonly cpu?: Spread;
+  /** The figure divided by those of others in the same round, where the row has targets for that. */
+  readonly against?: Readonly<Record<string, Spread>>;
 }
 
 /** What a server could not do: a byte that was wrong, or nothing that came. */
-interface Failed {
+export interface Failed {
   readonly failed: string;
 }
 
@@ -62,7 +64,7 @@ export async function measure(
         const list = samples.get(name)!;
         if ('failed' in list) continue;
         try {
-          const start = () => startServer(name, row, transport, tools);
+          const start = () => startServer(name, row.kind, transport, tools);
           const sample = await one(row, name, start, running, settings, tools.native);
           if (round > 0) list.push(sample);
         } catch (error) {
@@ -74,16 +76,16 @@ export async function measure(
     for (const server of running.values()) await server.stop();
     await awake?.stop();
   }
-  return compare(samples);
+  return compare(samples, Object.keys(row.against ?? {}));
 }
 
 let started = 0;
 
-function startServer(name: string, row: Row, transport: Transport, tools: Tools): Promise<ServerProcess> {
+export function startServer(name: string, kind: string, transport: Transport, tools: Tools): Promise<ServerProcess> {
   // Plain servers that are stopped leave their socket files behind.
   const path = `${tools.sockets}/${started++}`;
   const program = name === 'limit' ? tools.native.limit : tools.workshop.server(name);
-  return ServerProcess.start(program, row.kind, transport === 'tcp' ? 'tcp' : `unix:${path}`);
+  return ServerProcess.start(program, kind, transport === 'tcp' ? 'tcp' : `unix:${path}`);
 }
 
 type Measure = (
@@ -130,25 +132,43 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   }
 };
 
-function compare(samples: Samples): Results {
-  const plain = samples.get('plain');
-  const bases = plain === undefined || 'failed' in plain ? [] : plain;
+/** Compares each server with plain, and ours with `others` as well. */
+function compare(samples: Samples, others: readonly string[]): Results {
+  const listOf = (name: string): readonly Sample[] => {
+    const list = samples.get(name) ?? [];
+    return 'failed' in list ? [] : list;
+  };
   const results: Record<string, Measured | Failed> = {};
   for (const [name, list] of samples) {
     if ('failed' in list) {
       results[name] = list;
       continue;
     }
-    const pairs = bases.flatMap((base, round) => (list[round] === undefined ? [] : [{ base, sample: list[round] }]));
-    const ratios = pairs.map(({ base, sample }) => sample.figure / base.figure);
-    const cpus = pairs.flatMap(({ base, sample }) =>
-      sample.cpu === undefined || base.cpu === undefined ? [] : [sample.cpu / base.cpu],
-    );
+    const ratio = ratios(list, listOf('plain'), ({ figure }) => figure);
+    const cpu = ratios(list, listOf('plain'), (sample) => sample.cpu);
+    const against = others.flatMap((other) => {
+      const found = name === 'rxjs-sockets' ? ratios(list, listOf(other), ({ figure }) => figure) : undefined;
+      return found === undefined ? [] : [[other, found] as const];
+    });
     results[name] = {
       figure: spread(list.map(({ figure }) => figure)),
-      ...(ratios.length > 0 && { ratio: spread(ratios) }),
-      ...(cpus.length > 0 && { cpu: spread(cpus) }),
+      ...(ratio && { ratio }),
+      ...(cpu && { cpu }),
+      ...(against.length > 0 && { against: Object.fromEntries(against) }),
     };
   }
   return results;
+}
+
+/** The ratio of one to another, round by round. */
+function ratios(
+  list: readonly Sample[],
+  bases: readonly Sample[],
+  of: (sample: Sample) => number | undefined,
+): Spread | undefined {
+  const found = list.flatMap((sample, round) => {
+    const [one, other] = [of(sample), bases[round] && of(bases[round])];
+    return one === undefined || other === undefined ? [] : [one / other];
+  });
+  return found.length === 0 ? undefined : spread(found);
 }

@@ -1,13 +1,15 @@
 import { digits, type Found, rowOf } from './results.js';
 import { servers } from './rows.js';
+import { svg, text } from './svg.js';
 
-const colours: Readonly<Record<string, string>> = {
+export const colours: Readonly<Record<string, string>> = {
   'rxjs-sockets': '#b7178c',
   plain: '#6b7280',
   tuned: '#374151',
   'from-event': '#d97706',
   split2: '#0d9488',
   effect: '#2563eb',
+  'effect-batched': '#60a5fa',
   limit: '#d1d5db',
   ws: '#16a34a',
 };
@@ -43,20 +45,9 @@ export function bars(title: string, rows: readonly Found[]): string {
     }
   }
   const line = `<line x1="${x(1).toFixed(1)}" x2="${x(1).toFixed(1)}" y1="40" y2="${y + 4}" stroke="#9ca3af"/>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y + 16}" font-family="sans-serif" font-size="11">
-<rect width="100%" height="100%" fill="#fff"/>
-${text(10, 24, title, 'font-size="15" font-weight="bold"')}
-${parts.join('\n')}
-${line}
-</svg>
-`;
+  return svg(width, y + 16, title, [...parts, line]);
 }
 
 function ratio(measured: Found['servers'][string] | undefined): number | undefined {
   return measured === undefined || 'failed' in measured ? undefined : measured.ratio?.median;
-}
-
-function text(x: number, y: number, content: string, attributes = ''): string {
-  const safe = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x.toFixed(1)}" y="${y}" ${attributes}>${safe}</text>`.replace(' >', '>');
 }

@@ -1,17 +1,17 @@
-import { aim, digits, type Found, reached, rowOf } from './results.js';
-import type { Spread } from './statistics.js';
-
-const range = ({ median, least, greatest }: Spread): string =>
-  `${digits(median)} (${digits(least)} to ${digits(greatest)})`;
+import { aim, digits, type Found, range, rowOf, targetsOf } from './results.js';
 
 /** Prints a row: the median, its ratio to plain with least and greatest, and the ratio of processor time. */
 export function printFound(one: Found): void {
   const { title, scale } = rowOf(one);
-  const verdict = { true: ', reached', false: ', not reached', undefined: '' }[String(reached(one))];
-  console.log(`\n${title}, ${one.transport}: ${one.unit}; target against plain ${aim(one)}${verdict}`);
+  console.log(`\n${title}, ${one.transport}: ${one.unit}`);
+  for (const target of targetsOf(one)) {
+    const verdict = { true: 'reached', false: 'not reached', undefined: 'not measured' }[String(target.reached)];
+    const was = target.ratio === undefined ? '' : `: ${digits(target.ratio.median)}`;
+    console.log(`  target against ${target.to} ${aim(target)}${was}, ${verdict}`);
+  }
   for (const [name, measured] of Object.entries(one.servers)) {
     if ('failed' in measured) {
-      console.log(`  ${name.padEnd(13)} failed: ${measured.failed}`);
+      console.log(`  ${name.padEnd(15)} failed: ${measured.failed}`);
       continue;
     }
     const { figure, ratio, cpu } = measured;
@@ -20,6 +20,6 @@ export function printFound(one: Found): void {
       ratio === undefined ? '' : `ratio ${range(ratio)}`.padEnd(28),
       cpu === undefined ? '' : `cpu ${digits(cpu.median)}`,
     ];
-    console.log(`  ${name.padEnd(13)}${columns.join('  ').trimEnd()}`);
+    console.log(`  ${name.padEnd(15)}${columns.join('  ').trimEnd()}`);
   }
 }

@@ -8,6 +8,9 @@ const run = promisify(execFile);
 /** How long a program may take to answer or to end, in ms. */
 const patience = 20_000;
 
+/** The same for one that has millions of messages to exchange. */
+const longPatience = 120_000;
+
 /** The programs in C, compiled. */
 export interface Native {
   readonly load: string;
@@ -113,6 +116,20 @@ export class IdleClients extends Talker {
   }
 }
 
+/** Connections that are open, over which a given number of messages can be exchanged, again and again. */
+export class Exchange extends Talker {
+  static async open(native: Native, mode: string, address: string, args: readonly string[]): Promise<Exchange> {
+    const exchange = new Exchange(native.load, [mode, address, ...args]);
+    await exchange.answer();
+    return exchange;
+  }
+
+  /** Has so many messages echoed on each connection, or reach all members. */
+  async run(messages: number): Promise<void> {
+    await this.ask(String(messages));
+  }
+}
+
 /** Keeps the cores awake until it is stopped. */
 export class Awake extends Talker {
   static async start(native: Native): Promise<Awake> {
@@ -131,4 +148,9 @@ export async function load(native: Native, address: string, args: readonly strin
   const timeout = patience + 2_000 * seconds;
   const { stdout } = await run(native.load, [mode, address, ...options, `seconds=${seconds}`], { timeout });
   return JSON.parse(stdout) as Answer;
+}
+
+/** Runs the load generator until it has done the work that `args` ask for. */
+export async function once(native: Native, mode: string, address: string, args: readonly string[]): Promise<void> {
+  await run(native.load, [mode, address, ...args], { timeout: longPatience });
 }

@@ -1,17 +1,32 @@
 // Makes the tables and the pictures of docs/performance.md out of what `npm run bench` has found:
-//   npm run bench:report -- [FILE]     bench/results.json by default
+//   npm run bench:report -- [FILE] [FOLDER]     bench/results.json and docs by default
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
+import { curves } from './growth/picture.js';
+import { details, summary } from './growth/report.js';
 import { bars } from './picture.js';
-import { aim, digits, type Found, rowOf, type Run, reached } from './results.js';
-import { servers } from './rows.js';
+import {
+  aim,
+  digits,
+  type Found,
+  type GrowthRun,
+  type Occasion,
+  range,
+  type Report,
+  rowOf,
+  type Run,
+  type Target,
+  targetsOf,
+} from './results.js';
+import { servers, transports } from './rows.js';
+import { table } from './table.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const page = join(root, 'docs/performance.md');
-const start = '<!-- figures: written by npm run bench:report -->\n';
-const end = '<!-- end of the figures -->\n';
+const [file = join(root, 'bench/results.json'), folder = join(root, 'docs')] = process.argv.slice(2);
+const page = join(folder, 'performance.md');
+const titles = { tcp: 'TCP', unix: 'Unix sockets' } as const;
 
 /** A cell: the ratio to plain, or the figure of plain itself, which the others are ratios of. */
 function cell(found: Found, name: string): string {
@@ -20,46 +35,86 @@ function cell(found: Found, name: string): string {
   if ('failed' in measured) return 'failed';
   const { figure, ratio } = measured;
   if (name === 'plain' || ratio === undefined) return `${digits(figure.median / rowOf(found).scale)} ${found.unit}`;
-  return `${digits(ratio.median)} (${digits(ratio.least)} to ${digits(ratio.greatest)})`;
+  return range(ratio);
 }
 
-function table(rows: readonly Found[]): string {
+const verdict = ({ reached }: Target): string => ({ true: 'yes', false: 'no', undefined: '' })[String(reached)]!;
+
+function againstPlain(rows: readonly Found[]): string {
   const present = servers.filter((name) => rows.some((row) => name in row.servers));
-  const head = ['work', 'target', 'reached', ...present];
-  const body = rows.map((row) => [
-    rowOf(row).title,
-    aim(row),
-    { true: 'yes', false: 'no', undefined: '' }[String(reached(row))]!,
-    ...present.map((name) => cell(row, name)),
-  ]);
-  return [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+  const body = rows.map((row) => {
+    const plain = targetsOf(row)[0]!;
+    return [rowOf(row).title, aim(plain), verdict(plain), ...present.map((name) => cell(row, name))];
+  });
+  return table(['work', 'target', 'reached', ...present], body);
 }
 
-/** The section, and the pictures that it shows. */
-async function section({ date, machine, settings, rows }: Run): Promise<string> {
-  const folder = join(root, 'docs/performance');
-  await mkdir(folder, { recursive: true });
+/** What is aimed at against others than plain; empty where nothing of that kind was measured. */
+function againstOthers(rows: readonly Found[]): string[] {
+  const body = rows.flatMap((row) =>
+    targetsOf(row)
+      .slice(1)
+      .map((one) => [
+        rowOf(row).title,
+        one.to,
+        aim(one),
+        verdict(one),
+        one.ratio === undefined ? '' : range(one.ratio),
+      ]),
+  );
+  return body.length === 0 ? [] : [table(['work', 'against', 'target', 'reached', 'rxjs-sockets'], body)];
+}
+
+function measuredOn({ date, machine }: Occasion): string {
+  return `Measured on ${date.slice(0, 10)}: ${machine.cores} cores of ${machine.processor}, ${machine.system}, Node ${machine.node}`;
+}
+
+/** The section about everything, and the pictures that it shows. */
+async function everything(run: Run): Promise<string> {
+  const { rounds, seconds } = run.settings;
   const parts = [
-    `Measured on ${date.slice(0, 10)}: ${machine.cores} cores of ${machine.processor}, ${machine.system}, Node ${machine.node};
-     medians of ${settings.rounds} rounds of ${settings.seconds} s for each server, least and greatest in brackets.`,
+    `${measuredOn(run)}; medians of ${rounds} rounds of ${seconds} s for each server, least and greatest in brackets.`,
   ];
-  for (const [transport, title] of [
-    ['tcp', 'TCP'],
-    ['unix', 'Unix sockets'],
-  ] as const) {
-    const those = rows.filter((row) => row.transport === transport);
-    if (those.length === 0) continue;
-    await writeFile(join(folder, `${transport}.svg`), bars(`${title}: ratio to plain node:net`, those));
-    parts.push(`### ${title}`, `![${title}, as ratios to plain](performance/${transport}.svg)`, table(those));
+  for (const transport of transports) {
+    const rows = run.rows.filter((row) => row.transport === transport);
+    if (rows.length === 0) continue;
+    const title = titles[transport];
+    await writeFile(join(folder, `performance/${transport}.svg`), bars(`${title}: ratio to plain node:net`, rows));
+    parts.push(`### ${title}`, `![${title}, as ratios to plain](performance/${transport}.svg)`, againstPlain(rows));
+    parts.push(...againstOthers(rows));
   }
   return parts.join('\n\n');
 }
 
-const file = process.argv[2] ?? join(root, 'bench/results.json');
-const text = await readFile(page, 'utf8');
-const from = text.indexOf(start);
-const to = text.indexOf(end);
-if (from < 0 || to < from) throw new Error(`${page} lacks the lines between which the figures stand.`);
-const figures = await section(JSON.parse(await readFile(file, 'utf8')) as Run);
-const whole = `${text.slice(0, from)}${start}\n${figures}\n\n${text.slice(to)}`;
-await writeFile(page, await format(whole, { ...(await resolveConfig(page)), filepath: page }));
+/** The section about how cost grows, and the pictures that it shows. */
+async function growth(run: GrowthRun): Promise<string> {
+  const parts = [
+    `${measuredOn(run)}; medians of ${run.settings.rounds} rounds, least and greatest in brackets.`,
+    summary(run.series),
+  ];
+  for (const transport of transports) {
+    const found = run.series.filter((one) => one.transport === transport);
+    if (found.length === 0) continue;
+    const title = titles[transport];
+    await writeFile(join(folder, `performance/growth-${transport}.svg`), curves(`${title}: how cost grows`, found));
+    parts.push(`![${title}, what one of each costs](performance/growth-${transport}.svg)`);
+  }
+  return [...parts, ...details(run.series)].join('\n\n');
+}
+
+/** Puts `content` between the two lines that `name` has on the page. */
+function fill(text: string, name: string, content: string): string {
+  const start = `<!-- ${name}: written by npm run bench:report -->\n`;
+  const end = `<!-- end of the ${name} -->\n`;
+  const from = text.indexOf(start);
+  const to = text.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`${page} lacks the lines between which the ${name} stand.`);
+  return `${text.slice(0, from)}${start}\n${content}\n\n${text.slice(to)}`;
+}
+
+const report = JSON.parse(await readFile(file, 'utf8')) as Report;
+await mkdir(join(folder, 'performance'), { recursive: true });
+let text = await readFile(page, 'utf8');
+if (report.run !== undefined) text = fill(text, 'figures', await everything(report.run));
+if (report.growth !== undefined) text = fill(text, 'growth', await growth(report.growth));
+await writeFile(page, await format(text, { ...(await resolveConfig(join(root, 'docs/x.md'))), filepath: page }));

@@ -1,13 +1,29 @@
 import os from 'node:os';
+import type { FoundGrowth, GrowthSettings } from './growth/measure.js';
 import type { Results, Settings } from './measure.js';
 import { type Row, rows, type Transport } from './rows.js';
+import type { Spread } from './statistics.js';
 
-/** What a run has found: what `bench/results.json` holds. */
-export interface Run {
+/** What `bench/results.json` holds: a run of everything, and one of how cost grows. */
+export interface Report {
+  readonly run?: Run;
+  readonly growth?: GrowthRun;
+}
+
+/** Where and when something was measured. */
+export interface Occasion {
   readonly date: string;
   readonly machine: Machine;
+}
+
+export interface Run extends Occasion {
   readonly settings: Settings;
   readonly rows: readonly Found[];
+}
+
+export interface GrowthRun extends Occasion {
+  readonly settings: GrowthSettings;
+  readonly series: readonly FoundGrowth[];
 }
 
 interface Machine {
@@ -24,22 +40,27 @@ export interface Found {
   readonly unit: string;
   readonly better: Row['better'];
   readonly target: number;
+  /** What our ratio to others than plain is to be at least. */
+  readonly against?: Readonly<Record<string, number>>;
   readonly servers: Results;
 }
 
-export function machine(): Machine {
+export function occasion(): Occasion {
   const cpus = os.cpus();
   return {
-    node: process.version,
-    system: `${os.type()} ${os.release()}`,
-    processor: cpus[0]?.model ?? 'unknown',
-    cores: cpus.length,
+    date: new Date().toISOString(),
+    machine: {
+      node: process.version,
+      system: `${os.type()} ${os.release()}`,
+      processor: cpus[0]?.model ?? 'unknown',
+      cores: cpus.length,
+    },
   };
 }
 
 export function found(row: Row, transport: Transport, servers: Results): Found {
-  const { id, unit, better, target } = row;
-  return { id, transport, unit, better, target: target[transport], servers };
+  const { id, unit, better, target, against } = row;
+  return { id, transport, unit, better, target: target[transport], ...(against && { against }), servers };
 }
 
 export function rowOf({ id }: Found): Row {
@@ -48,13 +69,29 @@ export function rowOf({ id }: Found): Row {
   return row;
 }
 
-/** Whether what we reached is what is aimed at; undefined where it was not measured. */
-export function reached({ better, target, servers }: Found): boolean | undefined {
+/** What our ratio to a server is to be: at least `target`, or at most where less is better. */
+export interface Target {
+  readonly to: string;
+  readonly target: number;
+  readonly better: Row['better'];
+  /** What it was; undefined where the other was not measured, or failed. */
+  readonly ratio: Spread | undefined;
+  /** Whether it is what is aimed at; undefined where it was not measured. */
+  readonly reached: boolean | undefined;
+}
+
+/** All that is aimed at in a row, that against plain first. */
+export function targetsOf({ better, target, against = {}, servers }: Found): Target[] {
   const ours = servers['rxjs-sockets'];
-  if (ours === undefined) return undefined;
-  if ('failed' in ours) return false;
-  if (ours.ratio === undefined) return undefined;
-  return better === 'more' ? ours.ratio.median >= target : ours.ratio.median <= target;
+  const aims = [['plain', target] as const, ...Object.entries(against)];
+  return aims.map(([to, target]) => {
+    if (ours === undefined || 'failed' in ours) {
+      return { to, target, better, ratio: undefined, reached: ours && false };
+    }
+    const ratio = to === 'plain' ? ours.ratio : ours.against?.[to];
+    const reached = ratio && (better === 'more' ? ratio.median >= target : ratio.median <= target);
+    return { to, target, better, ratio, reached };
+  });
 }
 
 /** Three digits that matter, and no more. */
@@ -62,7 +99,12 @@ export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
+/** `12.3 (11.8 to 13.0)` */
+export function range({ median, least, greatest }: Spread): string {
+  return `${digits(median)} (${digits(least)} to ${digits(greatest)})`;
+}
+
 /** What is aimed at: `≥ 12`, or `≤ 1` where less is better. */
-export function aim({ better, target }: Found): string {
+export function aim({ better, target }: Pick<Target, 'better' | 'target'>): string {
   return `${better === 'more' ? '≥' : '≤'} ${target}`;
 }

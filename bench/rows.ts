@@ -18,12 +18,14 @@ export interface Row {
   readonly servers: readonly string[];
   /** What our ratio to plain is to be at least, or at most where less is better. */
   readonly target: Readonly<Record<Transport, number>>;
+  /** What our ratio to other servers is to be at least. */
+  readonly against?: Readonly<Record<string, number>>;
   /** Whether the cores are kept awake: one that sleeps adds more to a wake-up than any server takes. */
   readonly awake?: boolean;
 }
 
 const streams = ['rxjs-sockets', 'plain', 'tuned', 'from-event', 'split2', 'effect', 'limit'];
-const messages = [...streams, 'ws'];
+const messages = [...streams.toSpliced(streams.indexOf('limit'), 0, 'effect-batched'), 'ws'];
 const lines = {
   kind: 'lines',
   figure: 'messagesPerSecond',
@@ -64,6 +66,7 @@ export const rows: readonly Row[] = [
     load: ['echo', 'size=64', 'window=1000'],
     servers: messages,
     target: { tcp: 12, unix: 7 },
+    against: { effect: 2.5, limit: 0.3 },
   },
   {
     ...lines,

@@ -1,22 +1,26 @@
 // Measures the library against its peers, each a server in a process of its own under a load generator in C:
 //   npm run bench                  every row; into bench/results.json. It takes about a quarter of an hour.
 //   npm run bench -- quick         the library, plain and tuned node:net only; under two minutes
+//   npm run bench -- growth        how cost grows with connections, messages, bytes, operators, members; under ten minutes
 //   npm run bench -- rows=lines,churn servers=rxjs-sockets,plain transports=tcp rounds=5 seconds=1 connections=2000 out=FILE
+//   npm run bench -- growth rows=open,sizes transports=unix rounds=5 share=0.5 most=1000 out=FILE
 // A run that is not of everything goes into .cache/bench.json. `npm run bench:report` makes the tables and the pictures.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type FoundGrowth, measureGrowth } from './growth/measure.js';
+import { printGrowth } from './growth/print.js';
 import { buildWorkshop } from './library.js';
-import { measure } from './measure.js';
-import { optionsOf } from './options.js';
+import { measure, type Tools } from './measure.js';
+import { type GrowthOptions, optionsOf, type RunOptions } from './options.js';
 import { compile } from './programs.js';
 import { printFound } from './print.js';
-import { found, type Found, machine } from './results.js';
+import { found, type Found, occasion, type Report } from './results.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { rows, servers, transports, settings, whole, out } = optionsOf(process.argv.slice(2));
-const file = out ?? join(root, whole ? 'bench/results.json' : '.cache/bench.json');
+const options = optionsOf(process.argv.slice(2));
+const file = options.out ?? join(root, options.whole ? 'bench/results.json' : '.cache/bench.json');
 
 const sockets = await mkdtemp(join(tmpdir(), 'bench-'));
 try {
@@ -24,29 +28,53 @@ try {
   if (native !== undefined) {
     const workshop = await buildWorkshop();
     try {
-      const all: Found[] = [];
-      for (const row of rows) {
-        const those = servers.filter((name) => row.servers.includes(name));
-        if (those.length === 0) continue;
-        for (const transport of transports) {
-          const one = found(
-            row,
-            transport,
-            await measure(row, those, transport, settings, { native, workshop, sockets }),
-          );
-          printFound(one);
-          all.push(one);
-          if (Object.values(one.servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
-        }
-      }
-      const run = { date: new Date().toISOString(), machine: machine(), settings, rows: all };
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, `${JSON.stringify(run, undefined, 2)}\n`);
-      console.log(`\nWritten to ${file}`);
+      const tools = { native, workshop, sockets };
+      await write('series' in options ? await growth(options, tools) : await everything(options, tools));
     } finally {
       await rm(workshop.folder, { recursive: true, force: true });
     }
   }
 } finally {
   await rm(sockets, { recursive: true, force: true });
+}
+
+async function everything({ rows, servers, transports, settings }: RunOptions, tools: Tools): Promise<Report> {
+  const all: Found[] = [];
+  for (const row of rows) {
+    const those = servers.filter((name) => row.servers.includes(name));
+    if (those.length === 0) continue;
+    for (const transport of transports) {
+      const one = found(row, transport, await measure(row, those, transport, settings, tools));
+      printFound(one);
+      noteFailures(one);
+      all.push(one);
+    }
+  }
+  return { run: { ...occasion(), settings, rows: all } };
+}
+
+async function growth({ series, transports, settings }: GrowthOptions, tools: Tools): Promise<Report> {
+  const all: FoundGrowth[] = [];
+  for (const each of series) {
+    for (const transport of transports) {
+      const one = await measureGrowth(each, transport, settings, tools);
+      printGrowth(one);
+      noteFailures(one);
+      all.push(one);
+    }
+  }
+  return { growth: { ...occasion(), settings, series: all } };
+}
+
+/** A server that could not do its work fails the command; one that missed a target does not. */
+function noteFailures({ servers }: Found | FoundGrowth): void {
+  if (Object.values(servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
+}
+
+/** Writes what was measured now, and leaves what else is in the file. */
+async function write(report: Report): Promise<void> {
+  const before = await readFile(file, 'utf8').catch(() => '{}');
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, `${JSON.stringify({ ...(JSON.parse(before) as Report), ...report }, undefined, 2)}\n`);
+  console.log(`\nWritten to ${file}`);
 }

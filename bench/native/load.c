@@ -13,6 +13,16 @@
  *           fanout  `connections` members and one that publishes lines, `window` of which may be on their way
  *           idle    opens `connections` connections, says so once they are all served, and keeps them until its input ends
  *
+ * and with a given amount of work, for how cost grows:
+ *
+ *           burst   `repeat` times: opens `connections` connections, has `messages` messages echoed on each, `window` of them
+ *                   in flight, and ends them all in order
+ *           steady  opens `connections` connections and says so; then, for each line of its input, which is a number, has as
+ *                   many messages echoed on each, `window` of them in flight, and says so; until its input ends
+ *           members as steady, but what one publishes, `window` lines at a time, is to reach all, itself too
+ *
+ * With prefix=1 the messages are no lines: `size` bytes behind their length, of 4 bytes, the highest first.
+ *
  * With ws=1 the lines travel as WebSocket messages, after the handshake: masked with zeros on the way there, which
  * leaves them as they are, and not masked on the way back.
  */
@@ -33,12 +43,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 65536, LONGEST = 1 << 26, EVENTS = 256 };
+/* PATIENCE in ms. */
+enum { BLOCK = 65536, LONGEST = 1 << 26, EVENTS = 256, GROUP = 256, PATIENCE = 10000 };
 
 struct peer {
   int fd;
   /* Bytes sent and received since the connection was opened. */
   uint64_t sent, received;
+  /* How much is to be received, where the amount of work is given. */
+  uint64_t target;
   int wants_out;
   double began;
 };
@@ -52,7 +65,7 @@ struct cycle {
   size_t length, message;
 };
 static struct cycle there, back;
-static int is_ws;
+static int is_ws, has_prefix;
 static unsigned char *incoming;
 static size_t incoming_length = 1 << 18;
 
@@ -108,18 +121,22 @@ static void make_cycle(struct cycle *cycle, size_t messages, size_t size, const 
     char number[24];
     int digits = snprintf(number, sizeof number, "%zu ", index);
     if ((size_t)digits < size) memcpy(start, number, (size_t)digits);
-    start[size - 1] = '\n';
+    if (!has_prefix) start[size - 1] = '\n';
   }
   memcpy(cycle->bytes + cycle->length, cycle->bytes, cycle->length);
 }
 
-/* Lines of `size` bytes, numbered, so that one that is lost, doubled or moved is noticed. */
+/* Messages of `size` bytes, numbered, so that one that is lost, doubled or moved is noticed. */
 static void make_cycles(size_t size) {
   size_t messages = size >= BLOCK ? 2 : BLOCK / size;
   unsigned char masked[6] = {0x82, (unsigned char)(0x80 | size)}, plain[2] = {0x82, (unsigned char)size};
   if (is_ws && size > 125) fail("a WebSocket message of more than 125 bytes is not supported");
-  make_cycle(&there, messages, size, masked, is_ws ? sizeof masked : 0);
-  make_cycle(&back, messages, size, plain, is_ws ? sizeof plain : 0);
+  unsigned char prefix[4] = {(unsigned char)(size >> 24), (unsigned char)(size >> 16), (unsigned char)(size >> 8),
+                             (unsigned char)size};
+  if (has_prefix) make_cycle(&there, messages, size, prefix, sizeof prefix);
+  else make_cycle(&there, messages, size, masked, is_ws ? sizeof masked : 0);
+  if (is_ws) make_cycle(&back, messages, size, plain, sizeof plain);
+  else back = there;
 }
 
 static void watch(struct peer *peer, int operation, uint32_t events) {
@@ -204,6 +221,10 @@ static int ascending(const void *one, const void *other) {
 /* How far a stream may be sent that has come back so far: whole messages, so that the last one is never a part. */
 static uint64_t due(uint64_t received, size_t messages) {
   return (received / back.message + messages) * there.message;
+}
+
+static uint64_t least(uint64_t one, uint64_t other) {
+  return one < other ? one : other;
 }
 
 static void echo(size_t connections, size_t messages, double seconds, int ping) {
@@ -309,27 +330,26 @@ static void receive_exactly(int fd, size_t length) {
   }
 }
 
-/* Who gets its own message back has joined; those who came before it get it, too. */
-static void join(struct peer *peers, size_t members) {
+/* They are accepted in their order: once all have what the last one said, they have all joined. */
+static struct peer *join(size_t members) {
+  struct peer *peers = calloc(members, sizeof *peers);
+  for (size_t i = 0; i < members; i++) open_peer(&peers[i]);
+  struct peer *last = &peers[members - 1];
+  send_up_to(last, there.message);
+  last->sent = 0;
   for (size_t i = 0; i < members; i++) {
-    open_peer(&peers[i]);
-    send_up_to(&peers[i], there.message);
     fcntl(peers[i].fd, F_SETFL, 0);
     receive_exactly(peers[i].fd, back.message);
-  }
-  for (size_t i = 0; i < members; i++) {
-    receive_exactly(peers[i].fd, (members - 1 - i) * back.message);
     fcntl(peers[i].fd, F_SETFL, O_NONBLOCK);
-    peers[i].sent = 0;
   }
+  return peers;
 }
 
 /* Each member, the one that publishes too, is to get every line. */
 static void fanout(size_t members, size_t messages, double seconds) {
-  struct peer *peers = calloc(members, sizeof *peers);
-  join(peers, members);
+  struct peer *peers = join(members);
   struct peer *publisher = &peers[0];
-  uint64_t total = 0, least = 0;
+  uint64_t total = 0, slowest = 0;
   double start = now(), end = start + seconds;
   send_up_to(publisher, due(0, messages));
   while (now() < end) {
@@ -343,10 +363,10 @@ static void fanout(size_t members, size_t messages, double seconds) {
       if (got < 0) fail("the server has ended a connection");
       total += (uint64_t)got;
     }
-    least = peers[0].received;
+    slowest = peers[0].received;
     for (size_t i = 1; i < members; i++)
-      if (peers[i].received < least) least = peers[i].received;
-    send_up_to(publisher, due(least, messages));
+      if (peers[i].received < slowest) slowest = peers[i].received;
+    send_up_to(publisher, due(slowest, messages));
   }
   double took = now() - start;
   printf("{\"deliveries\":%llu,\"seconds\":%.6f,\"deliveriesPerSecond\":%.1f}\n", (unsigned long long)(total / back.message), took,
@@ -367,6 +387,110 @@ static void idle(size_t connections) {
   while (read(0, &byte, 1) > 0);
 }
 
+/* Has `messages` further messages echoed on each of the connections. */
+static void exchange(struct peer *peers, size_t count, size_t messages, size_t window) {
+  size_t left = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct peer *peer = &peers[i];
+    peer->target = (peer->received / back.message + messages) * back.message;
+    if (peer->received < peer->target) left++;
+    send_up_to(peer, least(due(peer->received, window), peer->target));
+  }
+  while (left > 0) {
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(poller, events, EVENTS, PATIENCE);
+    if (ready == 0) fail("nothing came back for seconds");
+    for (int i = 0; i < ready; i++) {
+      struct peer *peer = events[i].data.ptr;
+      if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        uint64_t before = peer->received;
+        if (receive(peer) < 0) fail("the server has ended a connection");
+        if (before < peer->target && peer->received >= peer->target) left--;
+        if (peer->received > peer->target) fail("more came back than was sent");
+      }
+      send_up_to(peer, least(due(peer->received, window), peer->target));
+    }
+  }
+}
+
+/* So few at a time that the queue of the listener holds them all. */
+static void open_all(struct peer *peers, size_t count) {
+  for (size_t done = 0; done < count; done += GROUP) {
+    size_t group = count - done < GROUP ? count - done : GROUP;
+    for (size_t i = 0; i < group; i++) open_peer(&peers[done + i]);
+    exchange(peers + done, group, 1, 1);
+  }
+}
+
+/* Both sides end in order. */
+static void end_all(struct peer *peers, size_t count) {
+  for (size_t i = 0; i < count; i++) shutdown(peers[i].fd, SHUT_WR);
+  for (size_t i = 0; i < count; i++) {
+    fcntl(peers[i].fd, F_SETFL, 0);
+    char rest;
+    if (recv(peers[i].fd, &rest, 1, 0) > 0) fail("more came back than was sent");
+    close_peer(&peers[i]);
+  }
+}
+
+static void burst(size_t connections, size_t messages, size_t window, size_t repeat) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  double start = now();
+  for (size_t i = 0; i < repeat; i++) {
+    open_all(peers, connections);
+    exchange(peers, connections, messages - 1, window);
+    end_all(peers, connections);
+  }
+  printf("{\"seconds\":%.6f}\n", now() - start);
+}
+
+/* Answers each number of its input once that many messages have been exchanged. */
+static void steady(size_t connections, size_t window) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  open_all(peers, connections);
+  printf("{\"open\":%zu}\n", connections);
+  fflush(stdout);
+  size_t messages;
+  while (scanf("%zu", &messages) == 1) {
+    double start = now();
+    exchange(peers, connections, messages, window);
+    printf("{\"seconds\":%.6f}\n", now() - start);
+    fflush(stdout);
+  }
+  end_all(peers, connections);
+}
+
+/* Answers each number of its input once that many lines have reached all. */
+static void publish(size_t members, size_t window) {
+  struct peer *peers = join(members);
+  printf("{\"open\":%zu}\n", members);
+  fflush(stdout);
+  size_t messages;
+  uint64_t target = 0;
+  while (scanf("%zu", &messages) == 1) {
+    double start = now();
+    for (size_t done = 0; done < messages; done += window) {
+      target += (messages - done < window ? messages - done : window) * back.message;
+      send_up_to(&peers[0], target);
+      for (size_t left = members; left > 0;) {
+        struct epoll_event events[EVENTS];
+        int ready = epoll_wait(poller, events, EVENTS, PATIENCE);
+        if (ready == 0) fail("nothing came for seconds");
+        for (int i = 0; i < ready; i++) {
+          struct peer *peer = events[i].data.ptr;
+          if (receive(peer) < 0) fail("the server has ended a connection");
+          if (peer->received > target) fail("more came than was published");
+          if (peer->received == target && peer->target != target) peer->target = target, left--;
+        }
+        send_up_to(&peers[0], target);
+      }
+    }
+    printf("{\"seconds\":%.6f}\n", now() - start);
+    fflush(stdout);
+  }
+  end_all(peers, members);
+}
+
 int main(int count, char **list) {
   if (count < 3) fail("load <mode> <address> [name=value ...]");
   signal(SIGPIPE, SIG_IGN);
@@ -381,9 +505,12 @@ int main(int count, char **list) {
   size_t connections = (size_t)option(count, list, "connections", 1);
   size_t size = (size_t)option(count, list, "size", 64);
   size_t messages = (size_t)option(count, list, "window", 1000);
+  size_t repeat = (size_t)option(count, list, "repeat", 1);
+  size_t each = (size_t)option(count, list, "messages", 1);
   is_ws = option(count, list, "ws", 0) != 0;
+  has_prefix = option(count, list, "prefix", 0) != 0;
   double seconds = option(count, list, "seconds", 1);
-  if (connections < 1 || size < 1 || size > LONGEST || messages < 1) fail("an option is out of its range");
+  if (connections < 1 || size < 1 || size > LONGEST || messages < 1 || each < 1) fail("an option is out of its range");
   const char *mode = list[1];
   make_cycles(strcmp(mode, "sink") == 0 ? BLOCK : size);
   if (strcmp(mode, "echo") == 0) echo(connections, messages, seconds, 0);
@@ -392,6 +519,9 @@ int main(int count, char **list) {
   else if (strcmp(mode, "churn") == 0) churn(connections, seconds);
   else if (strcmp(mode, "fanout") == 0) fanout(connections, messages, seconds);
   else if (strcmp(mode, "idle") == 0) idle(connections);
+  else if (strcmp(mode, "burst") == 0) burst(connections, each, messages, repeat);
+  else if (strcmp(mode, "steady") == 0) steady(connections, messages);
+  else if (strcmp(mode, "members") == 0) publish(connections, messages);
   else fail("there is no such mode");
   return 0;
 }

@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 /**
  * What a server is asked to do: `<kind> tcp` on any port, or `<kind> unix:<path>`.
  *
- * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle'} Kind
+ * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}
  */
 export function task() {

@@ -1,6 +1,7 @@
-/** Effect's socket server: what has been received is pulled, and what one pull gave is answered with one write. */
+/** Effect's socket server, as its documentation has it: a Stream of lines, and a write for each of them. */
 import * as NodeSocketServer from '@effect/platform-node/NodeSocketServer';
 import * as Effect from 'effect/Effect';
+import * as Stream from 'effect/Stream';
 import * as Socket from 'effect/socket/Socket';
 import { announce, place, task, transform } from './command-line.js';
 
@@ -31,36 +32,31 @@ const sink = (socket) =>
 
 /**
  * @param {Socket.Socket} socket
- * @param {(socket: Socket.Writer, lines: readonly string[]) => Effect.Effect<unknown, Socket.SocketError>} serve
+ * @param {(writer: Socket.Writer, line: string) => Effect.Effect<void, Socket.SocketError>} answer
  */
-const eachLines = (socket, serve) =>
+const eachLine = (socket, answer) =>
   Effect.gen(function* () {
-    const pull = yield* Socket.readerString(socket);
     const writer = yield* socket.writer;
     members.add(writer);
     yield* Effect.addFinalizer(() => Effect.sync(() => members.delete(writer)));
-    let rest = '';
-    while (true) {
-      const lines = (rest + (yield* pull).join('')).split('\n');
-      rest = lines.pop() ?? '';
-      if (lines.length > 0) yield* serve(writer, lines);
-    }
+    yield* Stream.never.pipe(
+      Stream.pipeThroughChannel(Socket.toChannelString(socket)),
+      Stream.splitLines,
+      Stream.map(transform),
+      Stream.runForEach((line) => answer(writer, line)),
+    );
   });
-
-/** @param {readonly string[]} lines */
-const joined = (lines) => lines.map((line) => `${transform(line)}\n`).join('');
 
 /** @param {Socket.Socket} socket */
 const serve = (socket) => {
   switch (kind) {
     case 'lines':
-      return eachLines(socket, ({ write }, lines) => write(joined(lines)));
+      return eachLine(socket, ({ write }, line) => write(`${line}\n`));
     case 'fanout':
     case 'channels':
-      return eachLines(socket, (_writer, lines) => {
-        const text = joined(lines);
-        return Effect.forEach(members, ({ write }) => write(text), { discard: true });
-      });
+      return eachLine(socket, (_writer, line) =>
+        Effect.forEach(members, ({ write }) => write(`${line}\n`), { discard: true }),
+      );
     case 'sink':
       return sink(socket);
     default:

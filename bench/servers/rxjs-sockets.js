@@ -1,7 +1,7 @@
 /** This library, as it is built for users. */
 import { map } from 'rxjs';
 import { Broadcast, listen } from 'rxjs-sockets';
-import { lines } from 'rxjs-sockets/codecs';
+import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { announce, task, transform } from './command-line.js';
 
 const { kind, path } = task();
@@ -16,6 +16,12 @@ switch (kind) {
     start(
       listen(address, { ...options(), codec: lines() }),
       ({ data }) => void data.pipe(map(transform)).subscribe(data),
+    );
+    break;
+  case 'frames':
+    start(
+      listen(address, { ...options(), codec: lengthPrefixed({ maxLength: 2 ** 24 }) }),
+      ({ data }) => void data.pipe(map((message) => message)).subscribe(data),
     );
     break;
   case 'sink':
@@ -52,6 +58,13 @@ switch (kind) {
       });
     });
     break;
+  }
+  default: {
+    // maps0, maps10: as lines, through so many operators.
+    const maps = Array.from({ length: Number(kind.slice('maps'.length)) }, () => map(transform));
+    /** @type {import('rxjs').MonoTypeOperatorFunction<string>} */
+    const through = (source) => maps.reduce((piped, each) => piped.pipe(each), source);
+    start(listen(address, { ...options(), codec: lines() }), ({ data }) => void data.pipe(through).subscribe(data));
   }
 }
 

@@ -28,6 +28,18 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
         write(out);
       });
       break;
+    case 'frames':
+      someFrames(socket, (messages) => {
+        const out = messages.flatMap((message) => [lengthOf(message), message]);
+        // Copying what is short is cheaper than writing many pieces.
+        if (messages.length > 1) write(Buffer.concat(out));
+        else {
+          socket.cork();
+          for (const part of out) write(part);
+          socket.uncork();
+        }
+      });
+      break;
     case 'sink': {
       let received = 0;
       socket.on('data', (chunk) => (received += chunk.length));
@@ -61,6 +73,43 @@ function eachBlock(socket, next) {
     rest = end < chunk.length ? Buffer.from(chunk.subarray(end)) : undefined;
     if (end > 0) next(chunk.toString('utf8', 0, end));
   });
+}
+
+/**
+ * Gives whole messages, each of which has its length ahead, and joins the chunks of a long one once.
+ *
+ * @param {net.Socket} socket
+ * @param {(messages: readonly Buffer[]) => void} next
+ */
+function someFrames(socket, next) {
+  /** @type {Buffer[]} */
+  let chunks = [];
+  let length = 0;
+  let needed = 4;
+  socket.on('data', (/** @type {Buffer} */ data) => {
+    chunks.push(data);
+    length += data.length;
+    if (length < needed) return;
+    const bytes = chunks.length === 1 ? data : Buffer.concat(chunks, length);
+    const messages = [];
+    let at = 0;
+    for (needed = 4; length - at >= needed; needed = 4) {
+      needed += bytes.readUInt32BE(at);
+      if (length - at < needed) break;
+      messages.push(bytes.subarray(at + 4, at + needed));
+      at += needed;
+    }
+    length -= at;
+    chunks = length === 0 ? [] : [bytes.subarray(at)];
+    if (messages.length > 0) next(messages);
+  });
+}
+
+/** @param {Buffer} message */
+function lengthOf(message) {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(message.length);
+  return bytes;
 }
 
 server.listen(place(path), () => {

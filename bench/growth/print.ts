@@ -1,0 +1,53 @@
+import { digits } from '../results.js';
+import { type Step, judge, worst } from './judge.js';
+import { beside, type FoundGrowth, ours } from './measure.js';
+import { type Series, series } from './series.js';
+
+export function seriesOf({ id }: FoundGrowth): Series {
+  const one = series.find((each) => each.id === id);
+  if (one === undefined) throw new Error(`There is no series '${id}'.`);
+  return one;
+}
+
+export function stepsOfServer(found: FoundGrowth, name: string): readonly Step[] {
+  const grown = found.servers[name];
+  return grown === undefined || 'failed' in grown ? [] : grown.steps;
+}
+
+/** The step of `node:net` to the same point. */
+export function stepBeside(found: FoundGrowth, { to }: Step): Step | undefined {
+  return stepsOfServer(found, beside).find((step) => step.to === to);
+}
+
+/** A whole number with its thousands apart. */
+export function count(n: number): string {
+  return n.toLocaleString('en');
+}
+
+/** Microseconds, in the unit that suits them. */
+export function time(microseconds: number): string {
+  if (microseconds >= 1e6) return `${digits(microseconds / 1e6)} s`;
+  if (microseconds >= 1e3) return `${digits(microseconds / 1e3)} ms`;
+  return microseconds >= 1 ? `${digits(microseconds)} µs` : `${digits(microseconds * 1e3)} ns`;
+}
+
+/** Prints what the task costs at each point, and whether that grows linearly. */
+export function printGrowth(found: FoundGrowth): void {
+  const { title, task, of } = seriesOf(found);
+  console.log(`\n${title}, ${found.transport}: ${task}; processor time, and its growth beyond linear`);
+  for (const [name, grown] of Object.entries(found.servers)) {
+    if ('failed' in grown) {
+      console.log(`  ${name} failed: ${grown.failed}`);
+      continue;
+    }
+    for (const { n, cost } of grown.points) {
+      const step = grown.steps.find(({ to }) => to === n);
+      const grew = step === undefined ? '' : `${digits(step.growth.median)} of linear from ${count(step.from)}`;
+      console.log(
+        `  ${name.padEnd(13)} ${count(n).padStart(10)} ${of}  ${time(cost.median).padStart(8)}  ${grew}`.trimEnd(),
+      );
+    }
+  }
+  const most = worst(stepsOfServer(found, ours));
+  if (most !== undefined) console.log(`  at most linear: ${judge(most, stepBeside(found, most))}`);
+}

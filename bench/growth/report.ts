@@ -1,0 +1,54 @@
+import { table } from '../table.js';
+import { digits, range } from '../results.js';
+import { transports, type Transport } from '../rows.js';
+import { judge, type Step, worst } from './judge.js';
+import { beside, type FoundGrowth, ours } from './measure.js';
+import { count, seriesOf, stepBeside, stepsOfServer, time } from './print.js';
+import { series } from './series.js';
+
+const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' };
+
+/** Which series are at most linear: the step of each that grows most. */
+export function summary(all: readonly FoundGrowth[]): string {
+  const rows = all.map((found) => {
+    const head = [seriesOf(found).title, titles[found.transport]];
+    const most = worst(stepsOfServer(found, ours));
+    if (most === undefined) return [...head, '', 'failed', '', 'no'];
+    const other = stepBeside(found, most);
+    return [
+      ...head,
+      `${count(most.from)} to ${count(most.to)}`,
+      range(most.growth),
+      other === undefined ? '' : range(other.growth),
+      judge(most, other),
+    ];
+  });
+  return table(['number of', 'over', 'steepest step', 'rxjs-sockets', 'node:net, tuned', 'at most 1.2'], rows);
+}
+
+/** For each series a table of all its points, over each transport. */
+export function details(all: readonly FoundGrowth[]): string[] {
+  return series.flatMap((each) => {
+    const found = transports.flatMap((transport) =>
+      all.filter((one) => one.id === each.id && one.transport === transport),
+    );
+    if (found.length === 0) return [];
+    const columns = found.flatMap((one) => [
+      { one, name: ours, title: titles[one.transport] },
+      ...(each.beside ? [{ one, name: beside, title: `${titles[one.transport]}, node:net` }] : []),
+    ]);
+    const rows = each.points.map((n) => [count(n), ...columns.map(({ one, name }) => cell(one, name, n))]);
+    return [`**${each.title}**: ${each.task}.`, table([each.of, ...columns.map(({ title }) => title)], rows)];
+  });
+}
+
+/** What the task costs, and in brackets its growth where it is compared with another point. */
+function cell({ servers }: FoundGrowth, name: string, n: number): string {
+  const grown = servers[name];
+  if (grown === undefined) return '';
+  if ('failed' in grown) return 'failed';
+  const point = grown.points.find((one) => one.n === n);
+  const step: Step | undefined = grown.steps.find(({ to }) => to === n);
+  if (point === undefined) return '';
+  return `${time(point.cost.median)}${step === undefined ? '' : ` (${digits(step.growth.median)})`}`;
+}

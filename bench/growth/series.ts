@@ -1,0 +1,111 @@
+/** What is measured: how the cost of one kind of work grows with one number. */
+export interface Series {
+  readonly id: string;
+  readonly title: string;
+  /** What the number counts. */
+  readonly of: string;
+  /** What is done once for each figure, with `n` of that. */
+  readonly task: string;
+  readonly points: readonly number[];
+  /** Whether `node:net`, tuned by hand, does the same beside it: what grows there too is not ours. */
+  readonly beside: boolean;
+  /** What the server is asked to do: see `servers/command-line.js`. */
+  readonly kind: (n: number) => string;
+  /** How the load generator does it; `share` is how much of the usual amount of work is wanted, 1 being all. */
+  readonly load: (n: number, share: number) => Load;
+}
+
+export interface Load {
+  readonly mode: 'burst' | 'steady' | 'members';
+  readonly args: readonly string[];
+  /** How often the task is done for one sample. */
+  readonly times: number;
+}
+
+/** As often as makes up `total`, and at least once. */
+const often = (total: number, n: number): number => Math.max(1, Math.round(total / n));
+
+const tens = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => 10 ** (from + index));
+
+export const series: readonly Series[] = [
+  {
+    id: 'connections',
+    title: 'Connections that come and go',
+    of: 'connections',
+    task: 'open them, echo a line on each, and end them once all are open',
+    points: tens(1, 4),
+    beside: true,
+    kind: () => 'lines',
+    load: (n, share) => {
+      const times = often(3_000 * share, n);
+      return { mode: 'burst', args: [`connections=${n}`, `repeat=${times}`], times };
+    },
+  },
+  {
+    id: 'open',
+    title: 'Connections that are open',
+    of: 'connections',
+    task: 'echo a line on each, with up to ten in flight',
+    points: tens(1, 4),
+    beside: true,
+    kind: () => 'lines',
+    load: (n, share) => ({
+      mode: 'steady',
+      args: [`connections=${n}`, 'window=10'],
+      // Whole windows, so that as much is in flight on each connection as on one of a few.
+      times: 10 * often(20_000 * share, n),
+    }),
+  },
+  {
+    id: 'messages',
+    title: 'Messages of one stream',
+    of: 'messages',
+    task: 'echo them through one `map`, over a connection of its own, with up to 1,000 in flight',
+    points: tens(3, 7),
+    beside: true,
+    kind: () => 'lines',
+    load: (n, share) => {
+      const times = often(200_000 * share, n);
+      return { mode: 'burst', args: [`messages=${n}`, 'window=1000', `repeat=${times}`], times };
+    },
+  },
+  {
+    id: 'sizes',
+    title: 'Bytes of a message',
+    of: 'bytes',
+    task: 'echo a message of that size, framed by its length, through one `map`, with up to 64 KiB in flight',
+    points: [...tens(0, 7), 1 << 24],
+    beside: true,
+    kind: () => 'frames',
+    load: (n, share) => ({
+      mode: 'steady',
+      args: [`size=${n}`, 'prefix=1', `window=${Math.min(1_000, often(65_536, n))}`],
+      times: Math.min(often(200_000 * share, 1), often(100_000_000 * share, n)),
+    }),
+  },
+  {
+    id: 'operators',
+    title: 'Operators',
+    of: '`map`s',
+    task: 'echo a line of 64 bytes through them, with up to 1,000 in flight',
+    points: [0, 1, 2, 5, 10],
+    beside: false,
+    kind: (n) => `maps${n}`,
+    load: (_n, share) => ({ mode: 'steady', args: ['window=1000'], times: often(500_000 * share, 1) }),
+  },
+  {
+    id: 'members',
+    title: 'Members of a Broadcast',
+    of: 'members',
+    task: 'send a line of 100 bytes to all, ten at a time',
+    points: [1, 5, 50, 500, 5_000],
+    beside: true,
+    kind: () => 'fanout',
+    load: (n, share) => ({
+      mode: 'members',
+      args: [`connections=${n}`, 'size=100', 'window=10'],
+      times: 10 * often(50_000 * share, n),
+    }),
+  },
+];
