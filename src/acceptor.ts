@@ -4,13 +4,13 @@ import type { Closed, Connection } from './connection.js';
 import { SocketError } from './errors.js';
 import { type FlowSource, Multicast } from './multicast.js';
 import { duration, type ListenSettings } from './options.js';
+import { Roster } from './roster.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from './transport/transport.js';
 
 /** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionKeeper<In, Out> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
-  readonly connections: Set<SocketConnection<In, Out>> = new Set();
   readonly incidents: Observable<SocketError>;
   /** The bound address, replayed while bound; subscribing to it binds nothing (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {
@@ -35,6 +35,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly transport: Transport;
   private readonly troubles = new Subject<SocketError>();
   private readonly bindings = new Subject<Address | undefined>();
+  private readonly roster = new Roster<SocketConnection<In, Out>>();
   private readonly waiting: TransportSocket[] = [];
   private listener: Listener | undefined;
   private bound: Address | undefined;
@@ -49,12 +50,16 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.transport = transport;
   }
 
+  get connections(): ReadonlySet<SocketConnection<In, Out>> {
+    return this.roster.set;
+  }
+
   /** Gives the client that has waited longest (S2). */
   take(): Connection<In, Out> | undefined {
     const socket = this.waiting.shift();
     if (socket === undefined) return undefined;
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
-    this.connections.add(connection);
+    this.roster.add(connection);
     // Its first bytes come in a later turn, when whoever gets it now has subscribed.
     connection.open();
     return connection;
@@ -69,7 +74,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
-    this.connections.delete(connection);
+    this.roster.remove(connection);
     if (outcome.reason === 'failed' && outcome.error !== undefined) this.troubles.next(outcome.error);
   }
 
@@ -142,7 +147,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.unbind();
     const { unbound } = this;
     this.bindings.complete();
-    const closed = [...this.connections].map((connection) => connection.closed);
+    const closed = this.roster.all().map((connection) => connection.closed);
     this.closeAll(limit);
     // No promise on the way, so that it takes no time within `TestScheduler.run`.
     const over = (): void => {
@@ -155,12 +160,12 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private closeAll(limit: number): void {
-    for (const connection of [...this.connections]) void connection.closeWithin(limit);
+    for (const connection of this.roster.all()) void connection.closeWithin(limit);
   }
 
   private accept(socket: TransportSocket): void {
     const { acceptQueue, maxConnections } = this.settings;
-    if (this.connections.size + this.waiting.length >= maxConnections) {
+    if (this.roster.size + this.waiting.length >= maxConnections) {
       this.refuse(socket, `maxConnections (${maxConnections}) are open`);
     } else if (!this.multicast.flowing && this.listener?.stoppable !== true && this.waiting.length >= acceptQueue) {
       this.refuse(socket, `acceptQueue (${acceptQueue}) clients wait while the server is held`);

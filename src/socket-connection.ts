@@ -7,6 +7,7 @@ import { SocketError } from './errors.js';
 import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound, type OutboundOwner } from './io/outbound.js';
 import type { ConnectionSettings } from './options.js';
+import type { Listed } from './roster.js';
 import { Timeouts } from './timeouts.js';
 import type { TlsInfo } from './transport/tls.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
@@ -30,12 +31,16 @@ export interface ConnectionKeeper<In, Out> {
 }
 
 /** The one implementation of Connection: a transport's socket, its two directions, its timers and its end. */
-export class SocketConnection<In, Out> implements Connection<In, Out>, Port, SocketEvents, OutboundOwner {
+export class SocketConnection<In, Out>
+  implements Connection<In, Out>, Port, SocketEvents, OutboundOwner, Listed<SocketConnection<In, Out>>
+{
   readonly id: number = ++lastId;
   readonly inbound: Inbound;
   readonly outbound: Outbound;
   readonly reusable = false;
   readonly continues = false;
+  earlier: SocketConnection<In, Out> | undefined;
+  later: SocketConnection<In, Out> | undefined;
 
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;

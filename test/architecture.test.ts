@@ -16,7 +16,7 @@ const layers: readonly (readonly string[])[] = [
   ['testing/*'],
   // listen and connect
   ['server', 'client'],
-  ['acceptor', 'session', 'broadcast', 'operators/serve'],
+  ['acceptor', 'roster', 'session', 'broadcast', 'operators/serve'],
   ['succession', 'attempt', 'redial', 'backoff', 'client-state'],
   ['socket-connection', 'timeouts'],
   // what is derived from channels and Flows

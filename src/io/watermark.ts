@@ -51,7 +51,7 @@ export class Watermark {
 
   /** Tells `watcher` the current value at once. */
   watch(watcher: Watcher): void {
-    if (!this.closed) this.watchers = this.watchers.concat(watcher);
+    if (!this.closed) this.watchers = this.watchers.length === 0 ? [watcher] : [...this.watchers, watcher];
     watcher.changed(this.state);
     if (this.closed) watcher.ended();
   }

@@ -26,6 +26,8 @@ export class NodeListener implements Listener {
   private readonly admission: Admission;
   private readonly descriptors: DescriptorWatch;
   private file: FileBinding | undefined;
+  /** The name of this end of every connection, where there is only one: the system needn't be asked for each. */
+  private local: Address | undefined;
   private held = false;
   private closing: Promise<void> | undefined;
 
@@ -53,7 +55,8 @@ export class NodeListener implements Listener {
       },
       {
         admitted: (raw, remote, secured) => {
-          events.connection(new NodeSocket(raw, this.named(localName(raw, address)), remote, secured));
+          const local = this.local ?? this.named(localName(raw, address));
+          events.connection(new NodeSocket(raw, local, remote, secured));
         },
         refused: (error) => {
           events.incident(error);
@@ -152,8 +155,10 @@ export class NodeListener implements Listener {
     }
     this.gate.opened();
     this.descriptors.start();
+    const name = this.named(boundName(this.server, this.address));
+    if (this.address.transport === 'tcp' && name.transport === 'tcp' && isOneHost(name.host)) this.local = name;
     // A file is reachable later, under its own name.
-    if (!isFile(this.address)) this.events.listening(this.named(boundName(this.server, this.address)));
+    if (!isFile(this.address)) this.events.listening(name);
   }
 
   private failed(cause: unknown): void {
@@ -170,4 +175,9 @@ export class NodeListener implements Listener {
   private named(address: Address): Address {
     return this.secure ? withTls(address) : address;
   }
+}
+
+/** Whether connections to a socket that is bound to `host` can only be to that address, under that name. */
+function isOneHost(host: string): boolean {
+  return host !== '0.0.0.0' && host !== '::' && !host.startsWith('::ffff:');
 }
