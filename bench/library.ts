@@ -11,6 +11,8 @@ export interface Workshop {
   readonly folder: string;
   /** The module of a server. */
   server(name: string): string;
+  /** The module of a program that measures itself. */
+  inside(name: string): string;
 }
 
 /**
@@ -27,8 +29,13 @@ export async function buildWorkshop(): Promise<Workshop> {
   await mkdir(library, { recursive: true });
   await copyFile(join(root, 'package.json'), join(library, 'package.json'));
   await promisify(execFile)(process.execPath, [join(root, 'scripts/bundle.js'), join(library, 'dist')]);
-  await cp(join(root, 'bench/servers'), join(folder, 'servers'), { recursive: true });
+  for (const part of ['servers', 'inside'])
+    await cp(join(root, 'bench', part), join(folder, part), { recursive: true });
   // The nearest package.json would be that of the library, which would find its own dist before this one.
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
-  return { folder, server: (name) => join(folder, 'servers', `${name}.js`) };
+  return {
+    folder,
+    server: (name) => join(folder, 'servers', `${name}.js`),
+    inside: (name) => join(folder, 'inside', `${name}.js`),
+  };
 }

@@ -1,0 +1,150 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import type { Workshop } from './library.js';
+
+/**
+ * What a server does with each message: `receive` takes a line, `send` sends one, `lines` sends it back through `map`,
+ * `broadcast` sends it to ten members; `bytes` sends a chunk back, one in flight. `idle` is a connection, not a message.
+ */
+export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
+
+/** What was allocated: how many objects, how many of them not by Node, of how many bytes, and which functions made how many. */
+export interface Allocated {
+  readonly objects: number;
+  readonly own: number;
+  readonly bytes: number;
+  readonly places: Readonly<Record<string, number>>;
+}
+
+const line = Buffer.from(`${'x'.repeat(63)}\n`);
+
+/** A server in a process of its own, that counts what it allocates. */
+export class CountingServer {
+  private readonly child: ChildProcess;
+  private readonly work: Work;
+  private readonly sockets: net.Socket[] = [];
+  private address: net.NetConnectOpts = { port: 0 };
+  private missing = 0;
+  private arrived: (() => void) | undefined;
+
+  /** Starts `library`, one of the files `allocation-*.js`, at any port, or at `path`. */
+  static async start(
+    { inside }: Workshop,
+    library: 'rxjs-sockets' | 'plain',
+    work: Work,
+    path: string | undefined,
+    flags: readonly string[] = [],
+  ): Promise<CountingServer> {
+    const args = path === undefined ? [library, work] : [library, work, path];
+    const child = fork(inside('allocation'), args, {
+      execArgv: ['--expose-gc', ...flags],
+      env: { ...process.env, NODE_OPTIONS: '' },
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    const server = new CountingServer(child, work);
+    const { port } = await server.answer<{ port: number }>();
+    server.address = path === undefined ? { port, host: '127.0.0.1' } : { path };
+    if (work !== 'idle') await server.open(work === 'broadcast' ? 10 : 1);
+    return server;
+  }
+
+  private constructor(child: ChildProcess, work: Work) {
+    this.child = child;
+    this.work = work;
+  }
+
+  /** Opens `count` more connections. */
+  async open(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const socket = net.connect(this.address);
+      this.sockets.push(socket);
+      await once(socket, 'connect');
+      socket.on('data', (chunk) => {
+        this.missing -= chunk.length;
+        if (this.missing === 0) this.arrived?.();
+      });
+      // It is accepted, and not only in the kernel's queue, once it has been answered.
+      if (this.work === 'idle') await this.exchange('.', 1);
+    }
+  }
+
+  /** What is allocated for `count` messages. */
+  async allocated(count: number): Promise<Allocated> {
+    await this.ask('begin');
+    await this.send(count);
+    return this.ask('end');
+  }
+
+  /** How many bytes of the heap are alive. */
+  async alive(): Promise<number> {
+    const { bytes } = await this.ask<{ bytes: number }>('settle');
+    return bytes;
+  }
+
+  /** Has the server do its work `count` times. */
+  async send(count: number): Promise<void> {
+    const lines = Buffer.alloc(line.length * count, line);
+    switch (this.work) {
+      case 'receive':
+        await this.exchange(Buffer.concat([lines, Buffer.from('end\n')]), 'ok\n'.length);
+        break;
+      case 'send':
+        // One byte asks for 1,000 lines.
+        await this.exchange(Buffer.alloc(count / 1_000, '.'), lines.length);
+        break;
+      case 'lines':
+        await this.exchange(lines, lines.length);
+        break;
+      case 'broadcast':
+        await this.exchange(lines, lines.length * this.sockets.length);
+        break;
+      default:
+        for (let i = 0; i < count; i++) await this.exchange(line, line.length);
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    this.child.disconnect();
+    await once(this.child, 'exit');
+  }
+
+  /** Sends `bytes` on one connection and waits until `answer` bytes have come on all. */
+  private exchange(bytes: Uint8Array | string, answer: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.missing = answer;
+      this.arrived = resolve;
+      this.sockets.at(-1)?.write(bytes);
+    });
+  }
+
+  private ask<T = Allocated>(question: string): Promise<T> {
+    this.child.send(question);
+    return this.answer();
+  }
+
+  private answer<T>(): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const gone = (): void => reject(new Error(`the server that does '${this.work}' has ended`));
+      this.child.once('exit', gone);
+      this.child.once('message', (message) => {
+        this.child.off('exit', gone);
+        resolve(message as T);
+      });
+    });
+  }
+}
+
+/** What each of so many more messages has led to, so that what is done once, or now and then, does not count. */
+export function slope(less: Allocated, more: Allocated, messages: number): Allocated {
+  const names = Object.keys(more.places);
+  const each = (name: string): number => ((more.places[name] ?? 0) - (less.places[name] ?? 0)) / messages;
+  return {
+    objects: (more.objects - less.objects) / messages,
+    own: (more.own - less.own) / messages,
+    bytes: (more.bytes - less.bytes) / messages,
+    places: Object.fromEntries(names.map((name) => [name, each(name)])),
+  };
+}

@@ -1,0 +1,72 @@
+// Measures what is allocated for each message and for each idle connection, next to plain `node:net`, and prints a table:
+//   npm run bench:allocation
+// It takes about a minute. test/bench/allocation.test.ts counts the objects of a message in the same way, and limits them.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Allocated, CountingServer, slope, type Work } from './allocated.js';
+import { buildWorkshop } from './library.js';
+
+const works: readonly (readonly [Work, string, number])[] = [
+  ['receive', 'a line that is received', 4_000],
+  ['send', 'a line that is sent', 4_000],
+  ['lines', 'a line that is echoed through `map`', 4_000],
+  ['broadcast', 'a line that is sent to 10 members', 1_000],
+  ['bytes', 'a chunk that is echoed, one in flight', 1_000],
+];
+/** How often each is measured before it counts, so that the compiler is done with it. */
+const warm = 10;
+const idle = 1_000;
+
+const workshop = await buildWorkshop();
+const folder = await mkdtemp(join(tmpdir(), 'allocation-'));
+let sockets = 0;
+const place = (transport: string): string | undefined =>
+  transport === 'tcp' ? undefined : join(folder, String(sockets++));
+
+async function perMessage(
+  library: 'rxjs-sockets' | 'plain',
+  work: Work,
+  transport: string,
+  messages: number,
+): Promise<Allocated> {
+  const server = await CountingServer.start(workshop, library, work, place(transport));
+  for (let i = 0; i < warm; i++) await server.send(messages);
+  const once = await server.allocated(messages);
+  const twice = await server.allocated(2 * messages);
+  await server.stop();
+  return slope(once, twice, messages);
+}
+
+/** Bytes of the heap that an idle connection keeps. */
+async function perConnection(library: 'rxjs-sockets' | 'plain', transport: string): Promise<number> {
+  const server = await CountingServer.start(workshop, library, 'idle', place(transport));
+  await server.open(idle);
+  const before = await server.alive();
+  await server.open(idle);
+  const after = await server.alive();
+  await server.stop();
+  return (after - before) / idle;
+}
+
+const shown = ({ objects, bytes }: Allocated): string => `${objects.toFixed(1)} / ${bytes.toFixed()} B`;
+
+try {
+  console.log('| objects / bytes for each            | rxjs-sockets, TCP | unix | plain, TCP | unix |');
+  console.log('| ----------------------------------- | ----------------- | ---- | ---------- | ---- |');
+  for (const [work, name, messages] of works) {
+    const cells: string[] = [];
+    for (const library of ['rxjs-sockets', 'plain'] as const) {
+      for (const transport of ['tcp', 'unix']) cells.push(shown(await perMessage(library, work, transport, messages)));
+    }
+    console.log(`| ${name} | ${cells.join(' | ')} |`);
+  }
+  const cells: string[] = [];
+  for (const library of ['rxjs-sockets', 'plain'] as const) {
+    for (const transport of ['tcp', 'unix']) cells.push(`${(await perConnection(library, transport)).toFixed()} B`);
+  }
+  console.log(`| a connection that is idle: the heap alone | ${cells.join(' | ')} |`);
+} finally {
+  await rm(workshop.folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
+}

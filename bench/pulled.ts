@@ -1,0 +1,17 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { Workshop } from './library.js';
+
+/** Nanoseconds of processor time for each message, one figure a round, of each way to pull. */
+export type PullTimes = Readonly<Record<string, readonly number[]>>;
+
+/** Runs bench/inside/pull.js, with those of its ways whose names have `only` in them. */
+export async function pullTimes(
+  { inside }: Workshop,
+  { messages, rounds, only = '' }: { messages: number; rounds: number; only?: string },
+): Promise<PullTimes> {
+  const args = [inside('pull'), String(messages), String(rounds), only];
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env, timeout: 120_000 });
+  return JSON.parse(stdout) as PullTimes;
+}
