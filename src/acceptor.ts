@@ -37,6 +37,9 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly bindings = new Subject<Address | undefined>();
   private readonly roster = new Roster<SocketConnection<In, Out>>();
   private readonly waiting: TransportSocket[] = [];
+  /** What was emitted last, as long as it was not looked at whether somebody reads it. */
+  private newest: SocketConnection<In, Out> | undefined;
+  private accepting = false;
   private listener: Listener | undefined;
   private bound: Address | undefined;
   /** Resolves once the system has everything back that the listeners before had. */
@@ -62,6 +65,10 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.roster.add(connection);
     // Its first bytes come in a later turn, when whoever gets it now has subscribed.
     connection.open();
+    this.newest?.expectClaim();
+    this.newest = connection;
+    // Elsewhere nobody looks again, once it was emitted.
+    if (!this.accepting) this.expectClaim();
     return connection;
   }
 
@@ -171,8 +178,16 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
       this.refuse(socket, `acceptQueue (${acceptQueue}) clients wait while the server is held`);
     } else {
       this.waiting.push(socket);
+      this.accepting = true;
       this.multicast.drain();
+      this.accepting = false;
+      this.expectClaim();
     }
+  }
+
+  private expectClaim(): void {
+    this.newest?.expectClaim();
+    this.newest = undefined;
   }
 
   private refuse(socket: TransportSocket, why: string): void {

@@ -464,7 +464,9 @@ class View<T> implements FlowSource<T>, Reader {
   }
 
   defer(work: () => void): void {
-    this.port.defer(work);
+    const { inbound } = this.port;
+    // Where nothing was received yet, nothing waits.
+    if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.port.defer(work);
   }
 
   /** After the peer's FIN an unfinished frame may be whole as it stands (D4). */

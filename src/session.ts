@@ -216,7 +216,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.redial.connected();
     this.succession.append(connection);
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
-    connection.open();
+    connection.open().expectClaim();
     this.succession.limit(connection);
     this.states.emit({ status: 'connected', attempt: this.redial.attempt, connection });
   }

@@ -104,11 +104,16 @@ export class SocketConnection<In, Out>
   }
 
   /** Begins to read and to write. */
-  open(): void {
+  open(): this {
     this.socket.open(this);
     this.outbound.attach(this.socket);
     if (this.settings.idleTimeout > 0) this.timeouts.start();
-    // Most are claimed at once, and need no timer.
+    return this;
+  }
+
+  /** Somebody has to read it by the end of this turn, or within `claimTimeout`. Most are read by now. */
+  expectClaim(): void {
+    if (!this.inbound.unread) return;
     this.defer(() => {
       this.awaitClaim();
     });

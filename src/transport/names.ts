@@ -1,6 +1,8 @@
 import type net from 'node:net';
 import type { Address } from '../address.js';
 
+const unnamed: Address = { transport: 'unix', path: '' };
+
 /** The name of this end of a connected socket; a unix socket's is known from elsewhere. */
 export function localName(socket: net.Socket, unix: Address): Address {
   if (unix.transport !== 'tcp' && socket.localAddress === undefined) return unix;
@@ -10,8 +12,9 @@ export function localName(socket: net.Socket, unix: Address): Address {
 /** The name of the other end, which is `dialled` where this end has dialled it, or has come to a server at `bound`. */
 export function remoteName(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
+  if (bound?.transport === 'unix') return unnamed;
   // A peer that has gone before it could be asked tells no address, whatever it came over.
-  if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return { transport: 'unix', path: '' };
+  if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpName(socket.remoteAddress, socket.remotePort);
 }
 

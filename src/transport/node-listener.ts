@@ -8,6 +8,7 @@ import { Admission } from './admission.js';
 import { bindError } from './bind-error.js';
 import { DescriptorWatch } from './descriptors.js';
 import { bindFile, type FileBinding, isFile } from './file-binding.js';
+import { countAccepted } from './hidden-reset.js';
 import { listenInherited } from './inherited.js';
 import type { UnixAddress } from './socket-place.js';
 import { boundName, localName, remoteName, withTls } from './names.js';
@@ -105,6 +106,7 @@ export class NodeListener implements Listener {
     const { address, server } = this;
     const { backlog, reusePort } = options;
     server.on('connection', (socket) => {
+      countAccepted();
       if (this.closed) {
         socket.destroy();
         return;
@@ -156,7 +158,8 @@ export class NodeListener implements Listener {
     this.gate.opened();
     this.descriptors.start();
     const name = this.named(boundName(this.server, this.address));
-    if (this.address.transport === 'tcp' && name.transport === 'tcp' && isOneHost(name.host)) this.local = name;
+    if (this.address.transport === name.transport && (name.transport !== 'tcp' || isOneHost(name.host)))
+      this.local = name;
     // A file is reachable later, under its own name.
     if (!isFile(this.address)) this.events.listening(name);
   }

@@ -4,7 +4,7 @@ import type { Address } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { Turn } from '../io/turn.js';
 import { type StreamEnd, watchEnd } from './close-notify.js';
-import { hiddenReset } from './hidden-reset.js';
+import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { SocketEvents, TransportSocket } from './transport.js';
 
@@ -68,6 +68,8 @@ export class NodeSocket implements TransportSocket {
   private closed = false;
   /** Whether anything was received. */
   private heard = false;
+  /** How many clients had been accepted when something was received last, or when Node could give what it had. */
+  private accepts = 0;
   /** Whether the peer is a client: of a server that ends its first turn Node sends no close_notify (T5). */
   private readonly accepted: boolean;
   private ending = false;
@@ -124,6 +126,8 @@ export class NodeSocket implements TransportSocket {
   }
 
   resume(): void {
+    // The end that came with the last bytes may have waited, too.
+    this.accepts = acceptedSoFar();
     this.socket.resume();
   }
 
@@ -202,6 +206,7 @@ export class NodeSocket implements TransportSocket {
   /** @internal */
   received(chunk: Buffer): void {
     this.heard = true;
+    this.accepts = acceptedSoFar();
     this.events?.received(chunk);
   }
 
@@ -210,7 +215,7 @@ export class NodeSocket implements TransportSocket {
     const { events, raw, socket, streamEnd } = this;
     if (events === undefined) return;
     // What TLS has ended itself is whole, whatever became of the transport below it.
-    const reset = streamEnd?.truncated === false ? undefined : hiddenReset(raw);
+    const reset = streamEnd?.truncated === false || !this.mayHideReset ? undefined : hiddenReset(raw);
     if (reset !== undefined) {
       this.failure ??= reset;
       socket.destroy();
@@ -218,6 +223,11 @@ export class NodeSocket implements TransportSocket {
       const message = 'the stream was cut off: it has ended without a close_notify';
       events.finished(new SocketError('ERR_TLS', message, { address: this.remote }));
     } else events.finished();
+  }
+
+  /** Whether the end may have come with the last bytes: only then can it hide a reset. */
+  private get mayHideReset(): boolean {
+    return !this.heard || this.accepts === acceptedSoFar();
   }
 
   /** @internal */
