@@ -1,0 +1,133 @@
+import { rm } from 'node:fs/promises';
+import net from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildWorkshop, type Workshop } from '../../bench/library.js';
+import { ServerProcess } from '../../bench/programs.js';
+import { pullTimes } from '../../bench/pulled.js';
+import { spread } from '../../bench/statistics.js';
+import '../support/leaks.js';
+import { freshFolder } from '../support/places.js';
+
+// Ratios of processor time within one run, far from what is measured on a quiet machine (docs/performance.md): they fail
+// where something has become several times as expensive, and not where the machine is busy.
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  workshop = await buildWorkshop();
+});
+
+afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
+
+/** Whether `measure` gives a figure that is good enough; the best of three, for whatever else the machine had to do. */
+async function bestOf(measure: () => Promise<number>, goodEnough: (ratio: number) => boolean): Promise<void> {
+  const found: number[] = [];
+  while (found.length < 3) {
+    const ratio = await measure();
+    if (goodEnough(ratio)) return;
+    found.push(ratio);
+  }
+  expect.fail(`three times not reached: ${found.map((ratio) => ratio.toFixed(2)).join(', ')}`);
+}
+
+const median = (values: readonly number[]): number => spread(values).median;
+
+describe('pushing', () => {
+  const block = Buffer.from(`${'x'.repeat(63)}\n`.repeat(100));
+  /** As many as don't fill the kernel's buffers, since then Node joins what plain writes line by line. */
+  const inFlight = { tcp: 2_000, unix: 200 };
+
+  /**
+   * Has `blocks` times 100 lines come back, `most` lines in flight, and gives the processor time that it cost the server,
+   * in microseconds.
+   */
+  async function echo(server: ServerProcess, socket: net.Socket, blocks: number, most: number): Promise<number> {
+    const before = await server.cpu();
+    await new Promise<void>((resolve) => {
+      let sent = 0;
+      let received = 0;
+      const send = (): void => {
+        for (; sent < blocks && sent * 100 - received / 64 < most; sent++) socket.write(block);
+      };
+      const receive = ({ length }: Buffer): void => {
+        received += length;
+        if (received < blocks * block.length) send();
+        else {
+          socket.off('data', receive);
+          resolve();
+        }
+      };
+      socket.on('data', receive);
+      send();
+    });
+    return (await server.cpu()) - before;
+  }
+
+  async function open(server: ServerProcess): Promise<net.Socket> {
+    const [, transport, place = ''] = /^(\w+):(.*)$/.exec(server.address) ?? [];
+    const address = transport === 'tcp' ? { port: Number(place), host: '127.0.0.1', noDelay: true } : { path: place };
+    const socket = net.connect(address);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    return socket;
+  }
+
+  /** How often the processor time of this library goes into that of plain `node:net`. */
+  async function ratio(transport: 'tcp' | 'unix'): Promise<number> {
+    const started: { server: ServerProcess; socket: net.Socket }[] = [];
+    try {
+      for (const name of ['plain', 'rxjs-sockets']) {
+        const where = transport === 'tcp' ? 'tcp' : `unix:${join(await freshFolder(), 'socket')}`;
+        const server = await ServerProcess.start(workshop.server(name), 'lines', where);
+        started.push({ server, socket: await open(server) });
+      }
+      const ratios: number[] = [];
+      for (let round = -1; round < 5; round++) {
+        const costs: number[] = [];
+        for (const { server, socket } of started) costs.push(await echo(server, socket, 400, inFlight[transport]));
+        if (round >= 0) ratios.push(costs[0]! / costs[1]!);
+      }
+      return median(ratios);
+    } finally {
+      for (const { server, socket } of started) {
+        socket.destroy();
+        await server.stop();
+      }
+    }
+  }
+
+  it.each([
+    ['tcp', 3],
+    ['unix', 2],
+  ] as const)(
+    'over %s, lines through map cost plain node:net at least %i times as much processor time',
+    async (transport, least) => {
+      await bestOf(
+        () => ratio(transport),
+        (found) => found >= least,
+      );
+    },
+    120_000,
+  );
+});
+
+describe('pulling', () => {
+  const measure = async (way: string, other: string): Promise<number> => {
+    const times = await pullTimes(workshop, { messages: 30_000, rounds: 7, only: 'free: ' });
+    return median(times[way]!.map((time, round) => time / times[other]![round]!));
+  };
+
+  it('for await costs at most 3 times what an iterator over an array-backed queue does', async () => {
+    await bestOf(
+      () => measure('free: for await', 'the queue'),
+      (ratio) => ratio <= 3,
+    );
+  }, 120_000);
+
+  it('ix costs at least 3 times as much item by item as in batches', async () => {
+    await bestOf(
+      () => measure('free: ix, item by item', 'free: ix, in batches of 256'),
+      (ratio) => ratio >= 3,
+    );
+  }, 120_000);
+});
