@@ -4,7 +4,8 @@ import type { Codec, Encoder } from './codec.js';
 import type { Connection } from './connection.js';
 import { SocketConnection } from './socket-connection.js';
 import { SocketError } from './errors.js';
-import type { Outbound, Publisher } from './io/outbound.js';
+import type { Outbound } from './io/outbound.js';
+import type { Publisher } from './io/outbound-owner.js';
 import { SendBuffer } from './io/send-buffer.js';
 import type { Turn } from './io/turn.js';
 

@@ -12,7 +12,8 @@ import { SocketError } from './errors.js';
 import { Flow, paced } from './flow.js';
 import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
-import { closedError, type Outbound, type Refusal } from './io/outbound.js';
+import { closedError, type Outbound } from './io/outbound.js';
+import type { Refusal } from './io/outbound-owner.js';
 import { type FlowSource, Multicast } from './multicast.js';
 import { give, Sending } from './sending.js';
 

@@ -6,7 +6,8 @@ import { type ConnectionState, endAll, StateFeed } from './client-state.js';
 import type { Closed } from './connection.js';
 import { SocketError, systemError } from './errors.js';
 import type { Inbound, Reader } from './io/inbound.js';
-import { Outbound, type OutboundOwner } from './io/outbound.js';
+import { Outbound } from './io/outbound.js';
+import type { OutboundOwner } from './io/outbound-owner.js';
 import type { ConnectSettings } from './options.js';
 import { isFinal, Redial } from './redial.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
@@ -191,20 +192,18 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.succession.clearUnread();
     this.redial = new Redial(this.settings.reconnect);
     this.outbound.expecting = true;
-    const { early } = this;
-    this.early = undefined;
-    this.dial(early);
+    this.dial(this.early);
   }
 
   /** What went wrong beforehand is told as the end of an attempt that is not made. */
   private dial(early?: SocketError): void {
+    this.early = undefined;
     const events: DialEvents = {
       connected: (socket) => this.connected(socket),
       failed: (error) => this.lost(error, true),
     };
     const work = early === undefined ? new Attempt(this.address, this.settings, this.transport, events) : undefined;
-    const phase = { name: 'connecting', work } as const;
-    this.phase = phase;
+    const phase = (this.phase = { name: 'connecting', work });
     this.states.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
     if (early !== undefined && this.phase === phase) this.lost(early, false);
   }
@@ -231,24 +230,24 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
       return;
     }
     const work = new Subscription();
-    const phase = { name: 'waiting', work } as const;
-    this.phase = phase;
+    const phase = (this.phase = { name: 'waiting', work });
     this.outbound.parking = this.settings.whileDisconnected;
     if (this.outbound.parking === 'drop') this.outbound.watermark.update(Infinity);
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();
     const waits = (): void => this.states.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
-    const over = verdict.over(waits).subscribe({
-      next: () => {
-        if (this.phase === phase) this.dial();
-      },
-      error: (cause: unknown) => this.finish(systemError(cause, 'reconnect', this.address)),
-      complete: () => {
-        if (this.phase === phase) this.finish(undefined);
-      },
-    });
-    work.add(over);
+    work.add(
+      verdict.over(waits).subscribe({
+        next: () => {
+          if (this.phase === phase) this.dial();
+        },
+        error: (cause: unknown) => this.finish(systemError(cause, 'reconnect', this.address)),
+        complete: () => {
+          if (this.phase === phase) this.finish(undefined);
+        },
+      }),
+    );
   }
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */

@@ -29,9 +29,11 @@ const layers: readonly (readonly string[])[] = [
   [
     'io/inbound',
     'io/outbound',
+    'io/outbound-owner',
     'io/send-buffer',
     'io/buffer-pool',
     'io/parts',
+    'io/pieces',
     'io/slab',
     'io/watermark',
     'io/waiters',

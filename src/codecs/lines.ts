@@ -48,7 +48,8 @@ interface LinesRules {
  * ```
  *
  * Several lines are decoded at once and cut apart one by one, so a line of 13 characters or more that the program keeps
- * can keep up to 16 KiB, those around it, in memory.
+ * can keep up to 16 KiB, those around it, in memory. A line that is sent as it was received, on this connection or on
+ * others, is not encoded again: it is written as it lies in memory.
  *
  * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
  * @returns a codec whose messages are strings
@@ -79,6 +80,9 @@ export function lines(options?: LinesOptions): Codec<string> {
 const newline = 10;
 const carriageReturn = 13;
 
+/** The decoder that gave a line last: what is passed on unchanged, from one connection to others, is not encoded again. */
+let latest: LinesDecoder | undefined;
+
 /** How many bytes of lines are decoded at once: it begins small, since another view may take over after any line. */
 const smallestBlock = 1_024;
 const largestBlock = 16_384;
@@ -88,7 +92,14 @@ const largestBlock = 16_384;
  * only when the line is given. That `position` has moved by itself tells that another view has read in between.
  */
 class LinesDecoder implements Decoder<string> {
-  private readonly encoding: 'utf8' | 'latin1';
+  readonly encoding: 'utf8' | 'latin1';
+  /** The line that was given last, while there may be more of its block, and where it lies in memory. */
+  line = '';
+  ending: '\n' | '\r\n' = '\n';
+  memory: ArrayBufferLike | undefined = undefined;
+  start = 0;
+  stop = 0;
+
   private readonly maxLength: number;
   /** Whole lines, each with its ending. */
   private text = '';
@@ -125,7 +136,12 @@ class LinesDecoder implements Decoder<string> {
     this.position += size;
     this.offset += size;
     this.cursor = end + 1;
-    return text.slice(cursor, stop);
+    this.start = this.stop;
+    this.stop += size;
+    this.ending = stop === end ? '\n' : '\r\n';
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- for the encoders, whichever connection they belong to
+    latest = this;
+    return (this.line = text.slice(cursor, stop));
   }
 
   end(bytes: ByteQueue): string | undefined {
@@ -146,6 +162,8 @@ class LinesDecoder implements Decoder<string> {
     this.text = '';
     this.cursor = 0;
     this.bytes = undefined;
+    this.line = '';
+    this.memory = undefined;
     let scanned = Math.max(0, this.scanned - position);
     // To look at everything again is linear still, where at least as many bytes are new.
     if (bytes.length > 2 * scanned) {
@@ -175,6 +193,8 @@ class LinesDecoder implements Decoder<string> {
     this.suspect = text === undefined;
     this.bytes = this.text.length === count ? undefined : block;
     this.offset = 0;
+    this.memory = block.buffer;
+    this.stop = block.byteOffset;
     return true;
   }
 
@@ -205,11 +225,19 @@ class LinesEncoder implements Encoder<string> {
   }
 
   encode(value: string, into: ByteSink): void {
+    if (latest !== undefined && value === latest.line && this.passOn(latest, into)) return;
     const fault = this.faultOf(value);
     if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a line ${fault}`);
     const { encoding, maxLength } = this;
     if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength) throw tooLong(maxLength);
     into.text(value + this.delimiter, encoding);
+  }
+
+  /** Sends the line that was received last as it lies in memory; `false` where it would be written otherwise. */
+  private passOn({ encoding, ending, memory, start, stop }: LinesDecoder, into: ByteSink): boolean {
+    if (memory === undefined || ending !== this.delimiter || encoding !== this.encoding) return false;
+    if (stop - start - ending.length > this.maxLength) return false;
+    return into.part?.(memory, start, stop) === true;
   }
 
   /** What keeps `value` from being read as it was sent. */

@@ -32,6 +32,8 @@ export class Inbound {
 
   private readonly socket: TransportSocket;
   private readers: readonly Reader[] = [];
+  /** The last of them. */
+  private current: Reader | undefined = undefined;
   private paused = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
 
@@ -51,7 +53,7 @@ export class Inbound {
 
   /** Whether `reader` is the one that reads. */
   isReading(reader: Reader): boolean {
-    return this.readers[this.readers.length - 1] === reader;
+    return this.current === reader;
   }
 
   /** Whether `reader` reads, or waits for its turn. */
@@ -62,12 +64,14 @@ export class Inbound {
   attach(reader: Reader): void {
     this.claimed = true;
     this.readers = this.readers.length === 0 ? [reader] : [...this.readers, reader];
+    this.current = reader;
   }
 
   detach(reader: Reader): void {
     const wasReading = this.isReading(reader);
     this.readers = this.readers.filter((other) => other !== reader);
-    if (wasReading && this.readers.length > 0) this.wakeSoon();
+    this.current = this.readers[this.readers.length - 1];
+    if (wasReading && this.current !== undefined) this.wakeSoon();
     this.slacken();
   }
 
@@ -124,6 +128,7 @@ export class Inbound {
     this.end = error;
     const readers = this.readers;
     this.readers = [];
+    this.current = undefined;
     for (const reader of readers) reader.conclude(error);
   }
 
@@ -157,9 +162,5 @@ export class Inbound {
   /** For a reader that has taken a frame while the socket is paused, on the path of every message: cheap. */
   get isPaused(): boolean {
     return this.paused;
-  }
-
-  private get current(): Reader | undefined {
-    return this.readers[this.readers.length - 1];
   }
 }

@@ -1,40 +1,17 @@
 import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
+import type { OutboundLimits, OutboundOwner, Publisher, Refusal } from './outbound-owner.js';
 import { noParts } from './parts.js';
 import { ownBuffer, spendBuffer, unusedBuffer } from './buffer-pool.js';
 import type { Flushable, Turn } from './turn.js';
 import { noWaiters } from './waiters.js';
 import { Watermark } from './watermark.js';
 
-/** The options that bound what waits to be sent, all in bytes. */
-export interface OutboundLimits {
-  readonly highWaterMark: number;
-  readonly maxBuffered: number;
-  readonly overflow: 'error' | 'drop';
-}
-
-/** What an Outbound tells the connection that it belongs to. */
-export interface OutboundOwner {
-  /** A value was over `maxBuffered`, and the policy is `'error'`. */
-  overflowed(error: SocketError): void;
-  /** The transport has taken bytes. */
-  progressed?(): void;
-  /** The FIN was handed over. */
-  finishedSending?(): void;
-}
-
-/** What has values for several connections, and gives them to each before anything else is sent on it. */
-export interface Publisher extends Flushable {
-  /** Gives `outbound` what it lacks. */
-  settle(outbound: Outbound): void;
-}
-
-/** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
-export type Refusal = 'closed' | 'overflow' | SocketError;
-
 /** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
 const largestWrite = 65_536;
+/** While a chunk is being delivered, so many bytes go out at once: the peer works on them meanwhile (C3). */
+const earlyWrite = 32_768;
 /** A part has half the high-water mark, so that the last but one being taken means that there is room; but not less. */
 const smallestPart = 16_384;
 
@@ -72,6 +49,8 @@ export class Outbound implements Flushable {
   private senders = noWaiters;
   private flushers = noWaiters;
   private resting = false;
+  /** While at most so many bytes wait in the buffer, a value is taken without a closer look. */
+  private ceiling = 0;
 
   constructor(
     limits: OutboundLimits,
@@ -135,10 +114,8 @@ export class Outbound implements Flushable {
     const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
     if (error !== undefined) return error;
-    const mark = this.watermark.mark;
-    const limit = mark < this.limits.maxBuffered ? mark : this.limits.maxBuffered;
-    if (buffer.sizeAtMost + this.parts.size + this.writing > limit && !this.fits(paced)) return 'overflow';
-    if (!this.queued && this.writing === 0 && this.socket !== undefined) {
+    if (buffer.atMost > this.ceiling && !this.fits(paced)) return 'overflow';
+    if (!this.queued && this.writing === 0 && this.socket !== undefined && this.buffer === buffer) {
       this.queued = true;
       this.socket.turn.add(this);
     }
@@ -256,6 +233,7 @@ export class Outbound implements Flushable {
     if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
     const before = this.done;
     while (this.writing === 0 && this.writeNext(socket));
+    this.setCeiling();
     if (this.done > before) this.owner.progressed?.();
     // Not while a write is under way: a socket that is ending can't be reset any more.
     if (this.state === 'ending' && this.writing === 0) {
@@ -311,14 +289,19 @@ export class Outbound implements Flushable {
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
   private fits(paced: boolean): boolean {
     const { maxBuffered, overflow } = this.limits;
+    const { queued, socket } = this;
+    const limit = socket?.turn.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
+    this.ceiling = 0;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    if (this.level > maxBuffered && this.socket !== undefined && this.writing === 0) {
+    if (this.level > limit && socket !== undefined && this.writing === 0) {
       this.watermark.update(this.level);
       this.flush();
+      // It is still in the turn's list, if it was.
+      this.queued = queued;
       return true;
     }
     const taken = paced && this.watermark.writable;
-    if (this.level > maxBuffered && !taken && this.buffer.sizeAtMark + this.parts.size + this.unsent > 0) {
+    if (this.level > maxBuffered && !taken && (!this.buffer.wasEmpty || this.parts.size + this.unsent > 0)) {
       this.buffer.rollback();
       const message = `more than maxBuffered (${maxBuffered} bytes) would wait`;
       if (overflow === 'drop') this.dropped++;
@@ -326,7 +309,13 @@ export class Outbound implements Flushable {
       return false;
     }
     this.watermark.update(this.level);
+    this.setCeiling();
     return true;
+  }
+
+  private setCeiling(): void {
+    const limit = Math.min(this.watermark.mark, this.limits.maxBuffered) - this.parts.size - this.writing;
+    this.ceiling = this.writing === 0 ? Math.min(earlyWrite, limit) : limit;
   }
 
   private settleAwaited(): void {
@@ -336,8 +325,11 @@ export class Outbound implements Flushable {
   }
 
   private wakeUp(): void {
+    // Who is told may send within the call.
+    this.ceiling = 0;
     // Where values are dropped for want of a connection, what is paced waits for one (K13).
     this.watermark.update(this.socket === undefined && this.parking === 'drop' ? Infinity : this.level);
+    this.setCeiling();
     // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
     if (this.closed) this.senders.wake(this.written);
     else if (this.watermark.writable) this.senders.wake(Infinity);

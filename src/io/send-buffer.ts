@@ -1,15 +1,21 @@
 import type { ByteSink, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import { cutIntoParts, type Parts } from './parts.js';
-import { returnSlab, slabLimit, takeSlab } from './slab.js';
+import { Pieces } from './pieces.js';
+import { slabLimit } from './slab.js';
 
 type Encoding = 'utf8' | 'latin1';
 
 /** Up to here bytes are copied together with others; what is longer is kept by reference. */
 const copied = 4_096;
 
-/** At least every so many bytes it is noted where a value begins. */
+/** At least every so many bytes it is noted where a value begins, and text becomes bytes: joined, it costs less than by itself. */
 const noted = 8_192;
+
+/** A part of foreign memory that is left for another one has at least so many bytes. */
+const worthwhile = 512;
+
+const nothing: never[] = [];
 
 /** What a {@link SendBuffer} writes to: a socket. */
 export interface Target {
@@ -18,107 +24,97 @@ export interface Target {
 }
 
 /**
- * What was encoded and not yet written: complete pieces, then either an open slab that small bytes are copied into,
- * or a run of text that is joined and written as one string. The bytes of a text are counted only when somebody needs
- * to know: until then three times its length is an upper bound.
+ * What was encoded and not yet written: complete pieces, then an open slab that small values are copied into, then a
+ * run of text that is joined first and copied as one. The bytes of the run are counted only when somebody needs to
+ * know: until then three times its length is an upper bound.
  */
-export class SendBuffer implements ByteSink {
-  private pieces: Uint8Array[] = [];
-  private piecesSize = 0;
-  private slab: Buffer | undefined;
-  private slabEnd = 0;
-  /** A lone small value, kept by reference until a second one comes. */
-  private lone: Uint8Array | undefined;
-  private run = '';
-  private runSize = 0;
-  private uncounted = '';
-  private encoding: Encoding = 'utf8';
-  private slabs: Buffer[] = [];
-  /** Where some of the values begin. */
-  private starts: number[] = [];
-  private lastStart = 0;
+export class SendBuffer extends Pieces implements ByteSink {
+  /** A number of bytes that is not under the exact one, at no cost. */
+  atMost = 0;
 
-  private readonly saved = {
-    pieces: 0,
-    piecesSize: 0,
-    slab: undefined as Buffer | undefined,
-    slabEnd: 0,
-    lone: undefined as Uint8Array | undefined,
-    run: '',
-    runSize: 0,
-    uncounted: '',
-    encoding: 'utf8' as Encoding,
-  };
+  /** The only value, small and in bytes, kept by reference until a second one comes. */
+  private lone: Uint8Array | undefined = undefined;
+  /** Memory of somebody else, of which the part that is written lies behind the slab, in place of a run. */
+  private foreign: ArrayBufferLike | undefined = undefined;
+  private foreignStart = 0;
+  private foreignEnd = 0;
+  private run = '';
+  private encoding: Encoding = 'utf8';
+  /** The length of the run when its bytes were counted, and how many there were. */
+  private countedRun = 0;
+  private countedSize = 0;
+  /** Where some of the values begin. */
+  private starts: number[] = nothing;
+  /** From here on it is time to note where the next value begins. */
+  private noteAt = noted;
+
+  // What there was before the value that was added last.
+  private markedAtMost = 0;
+  private markedRun = 0;
+  private markedForeignEnd = 0;
+  /** Whether that value has put anything elsewhere than at the end of the run: only then does the rest matter. */
+  private touched = false;
 
   /** The exact number of bytes. */
   get size(): number {
-    if (this.uncounted !== '') this.count();
-    return this.piecesSize + this.slabEnd + (this.lone === undefined ? 0 : this.lone.length) + this.runSize;
+    const lone = this.lone === undefined ? 0 : this.lone.length;
+    const before = this.piecesSize + this.slabEnd + lone + this.foreignEnd - this.foreignStart;
+    if (this.run === '') return before;
+    if (this.countedRun !== this.run.length) {
+      this.countedRun = this.run.length;
+      this.countedSize = Buffer.byteLength(this.run, this.encoding);
+      this.atMost = before + this.countedSize;
+    }
+    return before + this.countedSize;
   }
 
-  /** A number of bytes that is not under the exact one, at no cost. */
-  get sizeAtMost(): number {
-    return (
-      this.piecesSize +
-      this.slabEnd +
-      (this.lone === undefined ? 0 : this.lone.length) +
-      this.runSize +
-      this.uncounted.length * 3
-    );
-  }
-
-  /** The exact number of bytes that there were before the value that was added last. */
-  get sizeAtMark(): number {
-    const { piecesSize, slabEnd, lone, runSize, uncounted } = this.saved;
-    return (
-      piecesSize + slabEnd + (lone === undefined ? 0 : lone.length) + runSize + Buffer.byteLength(uncounted, 'utf8')
-    );
+  /** Whether nothing waited before the value that was added last. */
+  get wasEmpty(): boolean {
+    return this.markedAtMost === 0;
   }
 
   bytes(value: Uint8Array): void {
     const length = value.length;
     if (length === 0) return;
-    if (this.slab === undefined) {
-      if (this.run !== '' || this.uncounted !== '') this.sealText();
-      if (this.lone === undefined && length <= copied && this.pieces.length === 0) {
-        this.lone = value;
-        return;
-      }
-      if (this.lone !== undefined) this.copyLone();
-    }
-    if (length <= copied) this.room(length).set(value, this.slabEnd - length);
-    else {
+    this.close();
+    this.atMost += length;
+    if (length > copied) {
       this.sealSlab();
       this.addPiece(value);
+    } else if (this.slab === undefined && this.pieces.length === 0) this.lone = value;
+    else this.room(length).set(value, this.slabEnd - length);
+  }
+
+  part(memory: ArrayBufferLike, start: number, end: number): boolean {
+    if (memory !== this.foreign || start !== this.foreignEnd) {
+      // Where text waits it is joined, and a part that is short is no better than that.
+      if (this.run !== '' || (this.foreign !== undefined && this.foreignEnd - this.foreignStart < worthwhile))
+        return false;
+      this.close();
+      this.foreign = memory;
+      this.foreignStart = start;
     }
+    this.foreignEnd = end;
+    this.atMost += end - start;
+    return true;
   }
 
   text(value: string, encoding: Encoding): void {
-    if (value === '') return;
-    if (this.slab !== undefined || this.lone !== undefined) {
-      const most = value.length * (encoding === 'utf8' ? 3 : 1);
-      if (most <= copied) {
-        if (this.lone !== undefined) this.copyLone();
-        const start = this.slabEnd;
-        const slab = this.room(most);
-        this.slabEnd = start + slab.write(value, start, encoding);
-        return;
-      }
-      this.sealSlab();
-    }
-    if (encoding !== this.encoding) {
-      this.sealText();
+    if (value.length === 0) return;
+    if (encoding !== this.encoding || this.lone !== undefined || this.foreign !== undefined) {
+      this.close();
       this.encoding = encoding;
     }
-    if (encoding === 'latin1') {
-      this.run += value;
-      this.runSize += value.length;
-    } else this.uncounted += value;
+    const most = encoding === 'utf8' ? value.length * 3 : value.length;
+    this.atMost += most;
+    // What comes behind bytes of the same value is followed by bytes of the next one, most likely.
+    if (this.touched && this.run === '' && most <= copied) this.copyText(value, most);
+    else this.run += value;
   }
 
   uint(value: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): void {
-    if (this.run !== '' || this.uncounted !== '') this.sealText();
-    if (this.lone !== undefined) this.copyLone();
+    this.close();
+    this.atMost += bytes;
     const slab = this.room(bytes);
     const at = this.slabEnd - bytes;
     if (endian === 'big') slab.writeUIntBE(value, at, bytes);
@@ -127,8 +123,11 @@ export class SendBuffer implements ByteSink {
 
   /** Encodes `value`: all of it, or nothing and why. A `rollback` takes it out again. */
   add<T>(encoder: Encoder<T>, value: T): SocketError | undefined {
-    if (this.sizeAtMost >= this.lastStart + noted) this.noteStart();
-    this.mark();
+    if (this.atMost >= this.noteAt) this.noteStart();
+    this.markedAtMost = this.atMost;
+    this.markedRun = this.run.length;
+    this.markedForeignEnd = this.foreignEnd;
+    this.touched = false;
     try {
       encoder.encode(value, this);
       return undefined;
@@ -141,59 +140,45 @@ export class SendBuffer implements ByteSink {
 
   /** Drops the value that was added last. */
   rollback(): void {
-    const saved = this.saved;
-    this.pieces.length = saved.pieces;
-    this.piecesSize = saved.piecesSize;
-    this.slab = saved.slab;
-    this.slabEnd = saved.slabEnd;
-    this.lone = saved.lone;
-    this.run = saved.run;
-    this.runSize = saved.runSize;
-    this.uncounted = saved.uncounted;
-    this.encoding = saved.encoding;
-  }
-
-  /** Remembers where the next value begins. */
-  private mark(): void {
-    const saved = this.saved;
-    saved.pieces = this.pieces.length;
-    saved.piecesSize = this.piecesSize;
-    saved.slab = this.slab;
-    saved.slabEnd = this.slabEnd;
-    saved.lone = this.lone;
-    saved.run = this.run;
-    saved.runSize = this.runSize;
-    saved.uncounted = this.uncounted;
-    saved.encoding = this.encoding;
+    this.atMost = this.markedAtMost;
+    this.run = this.run.slice(0, this.markedRun);
+    this.countedRun = 0;
+    this.foreignEnd = this.markedForeignEnd;
+    if (!this.touched) return;
+    this.returnToMark();
+    this.lone = undefined;
+    this.leaveForeign();
   }
 
   /** Writes all and is empty afterwards. Gives what the target's write gave. */
   writeTo(target: Target): boolean {
-    const { lone, pieces } = this;
+    const { lone, foreign } = this;
     let taken: boolean;
     if (lone !== undefined) taken = target.write(lone, 'latin1');
-    else if (pieces.length === 0 && this.slab === undefined)
-      taken = target.write(this.run + this.uncounted, this.encoding);
-    else {
-      this.sealText();
-      this.sealSlab();
-      taken = pieces.length === 1 ? target.write(pieces[0] as Uint8Array, 'latin1') : target.writeAll(pieces);
-    }
+    else if (this.slab !== undefined || this.pieces.length > 0) taken = this.writeSealed(target);
+    else if (foreign === undefined) taken = target.write(this.run, this.encoding);
+    else taken = target.write(Buffer.from(foreign, this.foreignStart, this.foreignEnd - this.foreignStart), 'latin1');
     this.clear(taken);
     return taken;
   }
 
+  private writeSealed(target: Target): boolean {
+    this.seal();
+    const { pieces } = this;
+    return pieces.length === 1 ? target.write(pieces[0] as Uint8Array, 'latin1') : target.writeAll(pieces);
+  }
+
   /** Gives all as one piece of memory of its own, or the one value that was given by reference, and is empty afterwards. */
   takeAll(): Uint8Array {
+    const { lone } = this;
     let all: Uint8Array;
-    if (this.lone !== undefined) all = this.lone;
-    else {
-      this.sealText();
-      this.sealSlab();
-      all =
-        this.pieces.length === 1 && this.slabs.length === 0
-          ? (this.pieces[0] as Uint8Array)
-          : Buffer.concat(this.pieces);
+    if (lone !== undefined) all = lone;
+    else if (this.run !== '' && this.slab === undefined && this.pieces.length === 0) {
+      all = Buffer.from(this.run, this.encoding);
+    } else {
+      this.seal();
+      const { pieces } = this;
+      all = pieces.length === 1 && this.slabs.length === 0 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
     }
     this.clear(true);
     return all;
@@ -201,8 +186,7 @@ export class SendBuffer implements ByteSink {
 
   /** Gives all, cut into parts of at most `limit` bytes each, and is empty afterwards. */
   takeParts(limit: number): Parts {
-    this.sealText();
-    this.sealSlab();
+    this.seal();
     const parts = cutIntoParts(this.pieces, this.starts, limit);
     this.clear(false);
     return parts;
@@ -210,36 +194,23 @@ export class SendBuffer implements ByteSink {
 
   /** Forgets everything; the slabs serve again only where nobody reads them any more. */
   clear(reusable: boolean): void {
-    if (reusable) for (const slab of this.slabs) returnSlab(slab);
-    if (this.slabs.length > 0) this.slabs = [];
-    if (this.starts.length > 0) this.starts = [];
-    this.lastStart = 0;
-    if (this.pieces.length > 0) this.pieces = [];
-    this.piecesSize = 0;
-    this.slab = undefined;
-    this.slabEnd = 0;
+    this.clearPieces(reusable);
+    this.starts = nothing;
+    this.noteAt = noted;
     this.lone = undefined;
+    this.leaveForeign();
     this.run = '';
-    this.runSize = 0;
-    this.uncounted = '';
+    this.countedRun = 0;
+    this.atMost = 0;
   }
 
   private noteStart(): void {
-    const { size } = this;
-    if (size < this.lastStart + noted) return;
-    this.starts.push(size);
-    this.lastStart = size;
-  }
-
-  private count(): void {
-    this.runSize += Buffer.byteLength(this.uncounted, 'utf8');
-    this.run += this.uncounted;
-    this.uncounted = '';
-  }
-
-  private addPiece(piece: Uint8Array): void {
-    this.pieces.push(piece);
-    this.piecesSize += piece.length;
+    if (this.run !== '') this.sealRun();
+    const size = (this.atMost = this.size);
+    if (size < this.noteAt) return;
+    if (this.starts.length === 0) this.starts = [size];
+    else this.starts.push(size);
+    this.noteAt = size + noted;
   }
 
   private copyLone(): void {
@@ -248,42 +219,85 @@ export class SendBuffer implements ByteSink {
     this.room(lone.length).set(lone, this.slabEnd - lone.length);
   }
 
-  /** Makes room for `length` more bytes in the open slab, counts them as used and gives the slab. */
-  private room(length: number): Buffer {
-    const end = this.slabEnd + length;
-    let slab = this.slab;
-    if (slab === undefined || end > slab.length) {
-      if (slab !== undefined && end > slabLimit) {
-        this.sealSlab();
-        return this.room(length);
-      }
-      const larger = takeSlab(end);
-      this.slabs.push(larger);
-      // The smaller slab is left as it is: a rollback may return to it.
-      if (slab !== undefined) larger.set(slab.subarray(0, this.slabEnd));
-      slab = larger;
-      this.slab = larger;
-    }
-    this.slabEnd = end;
-    return slab;
+  /** Copies `text`, of at most `most` bytes, into the slab. */
+  private copyText(text: string, most: number): void {
+    const slab = this.room(most);
+    const start = this.slabEnd - most;
+    this.slabEnd = start + slab.write(text, start, this.encoding);
   }
 
-  private sealSlab(): void {
+  /** Makes one row of pieces of everything. */
+  private seal(): void {
     if (this.lone !== undefined) {
       this.addPiece(this.lone);
       this.lone = undefined;
     }
-    if (this.slab === undefined) return;
-    if (this.slabEnd > 0) this.addPiece(this.slab.subarray(0, this.slabEnd));
-    this.slab = undefined;
-    this.slabEnd = 0;
+    if (this.foreign !== undefined) this.sealForeign();
+    if (this.run !== '') this.sealRun();
+    this.sealSlab();
   }
 
-  private sealText(): void {
-    const text = this.run + this.uncounted;
+  /** What comes next is not to be joined with what came last: that is copied. */
+  private close(): void {
+    if (!this.touched) this.touch();
+    if (this.lone !== undefined) this.copyLone();
+    if (this.foreign !== undefined) this.sealForeign();
+    if (this.run !== '') this.sealRun();
+  }
+
+  /** Copies all that came before the value that is being added, so that a rollback can leave it as it is. */
+  private touch(): void {
+    const { run, markedRun, foreign, foreignEnd } = this;
+    if (run !== '') {
+      this.run = run.slice(0, markedRun);
+      if (markedRun > 0) this.sealRun();
+      this.run = run.slice(markedRun);
+      this.markedRun = 0;
+    }
+    if (this.lone !== undefined) this.copyLone();
+    if (foreign !== undefined) {
+      const end = (this.foreignEnd = this.markedForeignEnd);
+      this.sealForeign();
+      if (end < foreignEnd) this.setForeign(foreign, end, foreignEnd);
+    }
+    this.touched = true;
+    this.mark();
+  }
+
+  /** Keeps the part by reference where it is most of that memory, and copies it where it would keep much more alive. */
+  private sealForeign(): void {
+    const length = this.foreignEnd - this.foreignStart;
+    const memory = this.foreign as ArrayBufferLike;
+    const bytes = Buffer.from(memory, this.foreignStart, length);
+    this.leaveForeign();
+    if (length <= copied) this.room(length).set(bytes, this.slabEnd - length);
+    else {
+      this.sealSlab();
+      this.addPiece(2 * length >= memory.byteLength ? bytes : Buffer.from(bytes));
+    }
+  }
+
+  private leaveForeign(): void {
+    this.setForeign(undefined, 0, 0);
+  }
+
+  private setForeign(memory: ArrayBufferLike | undefined, start: number, end: number): void {
+    this.foreign = memory;
+    this.foreignStart = start;
+    this.foreignEnd = end;
+  }
+
+  /** Copies the run behind what came before it. */
+  private sealRun(): void {
+    const { run, encoding } = this;
+    let most = encoding === 'utf8' ? run.length * 3 : run.length;
+    if (this.slabEnd + most > slabLimit) most = Buffer.byteLength(run, encoding);
     this.run = '';
-    this.runSize = 0;
-    this.uncounted = '';
-    if (text !== '') this.addPiece(Buffer.from(text, this.encoding));
+    this.countedRun = 0;
+    if (most <= slabLimit / 2) this.copyText(run, most);
+    else {
+      this.sealSlab();
+      this.addPiece(Buffer.from(run, encoding));
+    }
   }
 }

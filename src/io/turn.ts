@@ -71,6 +71,15 @@ export class Turn {
   }
 
   /**
+   * Whether a chunk is being delivered.
+   *
+   * @internal
+   */
+  get isDelivering(): boolean {
+    return this.deliveries > 0;
+  }
+
+  /**
    * Has `sender` flushed at the end of this turn. It adds itself once until then.
    *
    * @internal

@@ -1,4 +1,5 @@
 import { firstValueFrom, map, range } from 'rxjs';
+import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { countedSource } from '../support/counted-source.js';
 import '../support/leaks.js';
@@ -214,5 +215,23 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     const sending = record(near.data.sendFrom(range(0, 1_000).pipe(map(() => ten))));
     expect(sending.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_OVERFLOW' } });
+  });
+});
+
+describe('what is sent while a chunk is delivered', () => {
+  it.each([
+    [32_700, [32_700]],
+    [48_000, [33_000, 15_000]],
+  ])('C3: while a chunk is delivered, what is over 32,768 bytes goes out at once: %i', async (total, sizes) => {
+    const { near, socket } = await scripted({ codec: lines() });
+    near.data.subscribe({
+      next: (line) => near.data.next(line.toUpperCase()),
+      // It is cut off at the end.
+      error: () => undefined,
+    });
+    await turns();
+    socket.receive(`${'x'.repeat(299)}\n`.repeat(total / 300));
+    expect(socket.writes.map((write) => write.length)).toEqual(sizes);
+    expect(Buffer.concat(socket.writes).toString()).toBe(`${'X'.repeat(299)}\n`.repeat(total / 300));
   });
 });

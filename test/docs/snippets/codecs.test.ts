@@ -38,6 +38,12 @@ function collect(write: (into: ByteSink) => void): Buffer {
   return Buffer.concat(pieces);
 }
 
+const noSink: ByteSink = {
+  bytes: () => expect.unreachable(),
+  text: () => expect.unreachable(),
+  uint: () => expect.unreachable(),
+};
+
 describe('the examples of Codec', () => {
   const numbers: Codec<number> = {
     decoder: () => ({
@@ -124,6 +130,21 @@ describe('the examples of ByteSink', () => {
       into.text(`${line}\n`, 'utf8');
     });
     expect(written).toEqual(Buffer.from([0, 2, 0x48, 0x69, 0xc3, 0xa9, 10]));
+  });
+
+  it('part', () => {
+    const body = Buffer.from('Hi');
+    const write = (into: ByteSink): void => {
+      const { buffer, byteOffset, length } = body;
+      if (into.part?.(buffer, byteOffset, byteOffset + length) !== true) into.bytes(body);
+    };
+    expect(collect(write)).toEqual(body);
+    const parts: Buffer[] = [];
+    write({
+      ...noSink,
+      part: (...part) => parts.push(Buffer.from(part[0] as ArrayBuffer, part[1], part[2] - part[1])) > 0,
+    });
+    expect(parts).toEqual([body]);
   });
 });
 

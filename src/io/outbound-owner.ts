@@ -1,0 +1,29 @@
+import type { SocketError } from '../errors.js';
+import type { Outbound } from './outbound.js';
+import type { Flushable } from './turn.js';
+
+/** The options that bound what waits to be sent, all in bytes. */
+export interface OutboundLimits {
+  readonly highWaterMark: number;
+  readonly maxBuffered: number;
+  readonly overflow: 'error' | 'drop';
+}
+
+/** What an Outbound tells the connection that it belongs to. */
+export interface OutboundOwner {
+  /** A value was over `maxBuffered`, and the policy is `'error'`. */
+  overflowed(error: SocketError): void;
+  /** The transport has taken bytes. */
+  progressed?(): void;
+  /** The FIN was handed over. */
+  finishedSending?(): void;
+}
+
+/** What has values for several connections, and gives them to each before anything else is sent on it. */
+export interface Publisher extends Flushable {
+  /** Gives `outbound` what it lacks. */
+  settle(outbound: Outbound): void;
+}
+
+/** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
+export type Refusal = 'closed' | 'overflow' | SocketError;
