@@ -66,6 +66,15 @@ describe('the packed package', () => {
     return () => rm(project, { recursive: true, force: true });
   }, 120_000);
 
+  it('loads no part of Node in vain', async () => {
+    const modules = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js'));
+    expect(modules).toContain('dist/index.js');
+    for (const path of modules) {
+      const text = await readFile(join(project, 'node_modules/rxjs-sockets', path), 'utf8');
+      expect(text).not.toMatch(/(from|import)\s*"node:/);
+    }
+  });
+
   it.each(['tcp', 'memory'])('runs an echo in an empty project (%s)', async (transport) => {
     const file = join(project, `echo-${transport}.js`);
     await writeFile(file, echo);
