@@ -70,8 +70,17 @@ export const rows: readonly Row[] = [
   },
   {
     ...lines,
+    id: 'lines-changed',
+    title: 'The same, each line changed',
+    kind: 'changed',
+    load: ['echo', 'size=64', 'window=1000', 'upper=1'],
+    servers: ['rxjs-sockets', 'plain', 'tuned', 'from-event', 'effect', 'effect-batched'],
+    target: { tcp: 12, unix: 7 },
+  },
+  {
+    ...lines,
     id: 'lines-16',
-    title: 'The same over 16 connections',
+    title: 'Echo of 64-byte lines over 16 connections',
     load: ['echo', 'size=64', 'window=1000', 'connections=16'],
     servers: messages,
     target: { tcp: 9, unix: 4.5 },

@@ -23,10 +23,12 @@
  *
  * With prefix=1 the messages are no lines: `size` bytes behind their length, of 4 bytes, the highest first.
  *
+ * With upper=1 the lines are to come back in capital letters.
  * With ws=1 the lines travel as WebSocket messages, after the handshake: masked with zeros on the way there, which
  * leaves them as they are, and not masked on the way back.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -65,7 +67,7 @@ struct cycle {
   size_t length, message;
 };
 static struct cycle there, back;
-static int is_ws, has_prefix;
+static int is_ws, has_prefix, is_upper;
 static unsigned char *incoming;
 static size_t incoming_length = 1 << 18;
 
@@ -136,7 +138,10 @@ static void make_cycles(size_t size) {
   if (has_prefix) make_cycle(&there, messages, size, prefix, sizeof prefix);
   else make_cycle(&there, messages, size, masked, is_ws ? sizeof masked : 0);
   if (is_ws) make_cycle(&back, messages, size, plain, sizeof plain);
-  else back = there;
+  else if (is_upper) {
+    make_cycle(&back, messages, size, masked, 0);
+    for (size_t i = 0; i < 2 * back.length; i++) back.bytes[i] = (unsigned char)toupper(back.bytes[i]);
+  } else back = there;
 }
 
 static void watch(struct peer *peer, int operation, uint32_t events) {
@@ -508,6 +513,7 @@ int main(int count, char **list) {
   size_t repeat = (size_t)option(count, list, "repeat", 1);
   size_t each = (size_t)option(count, list, "messages", 1);
   is_ws = option(count, list, "ws", 0) != 0;
+  is_upper = option(count, list, "upper", 0) != 0;
   has_prefix = option(count, list, "prefix", 0) != 0;
   double seconds = option(count, list, "seconds", 1);
   if (connections < 1 || size < 1 || size > LONGEST || messages < 1 || each < 1) fail("an option is out of its range");

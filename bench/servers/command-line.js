@@ -2,13 +2,15 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * What a server is asked to do: `<kind> tcp` on any port, or `<kind> unix:<path>`.
+ * What a server is asked to do: `<kind> tcp` on any port, or `<kind> unix:<path>`. `changed` is `lines`, of which each is
+ * changed.
  *
  * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}
  */
 export function task() {
-  const [, , kind, where = 'tcp'] = process.argv;
+  const [, , asked, where = 'tcp'] = process.argv;
+  const kind = asked === 'changed' ? 'lines' : asked;
   return { kind: /** @type {Kind} */ (kind), path: where === 'tcp' ? undefined : where.slice('unix:'.length) };
 }
 
@@ -45,11 +47,9 @@ export function announce(path, port) {
 /**
  * What an application does with a line: little.
  *
- * @param {string} line
+ * @type {(line: string) => string}
  */
-export function transform(line) {
-  return line;
-}
+export const transform = process.argv[2] === 'changed' ? (line) => line.toUpperCase() : (line) => line;
 
 /** @param {object} what */
 function say(what) {

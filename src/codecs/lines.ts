@@ -225,7 +225,7 @@ class LinesEncoder implements Encoder<string> {
   }
 
   encode(value: string, into: ByteSink): void {
-    if (latest !== undefined && value === latest.line && this.passOn(latest, into)) return;
+    if (latest !== undefined && isSame(value, latest.line) && this.passOn(latest, into)) return;
     const fault = this.faultOf(value);
     if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a line ${fault}`);
     const { encoding, maxLength } = this;
@@ -249,6 +249,13 @@ class LinesEncoder implements Encoder<string> {
     }
     return textFault(value, this.encoding);
   }
+}
+
+/** Looks at the ends first: to compare two texts one of which is a slice costs several times as much. */
+function isSame(value: unknown, line: string): boolean {
+  if (typeof value !== 'string' || value.length !== line.length) return false;
+  const last = line.length - 1;
+  return value.charCodeAt(last) === line.charCodeAt(last) && value === line;
 }
 
 function tooLong(maxLength: number): SocketError {
