@@ -29,8 +29,12 @@ export interface Target {
  * know: until then three times its length is an upper bound.
  */
 export class SendBuffer extends Pieces implements ByteSink {
+  private readonly borrows: boolean;
+
   /** A number of bytes that is not under the exact one, at no cost. */
   atMost = 0;
+  /** Whether a value is being encoded: its encoder may send, too, and nothing is to be taken from here within that. */
+  adding = false;
 
   /** The only value, small and in bytes, kept by reference until a second one comes. */
   private lone: Uint8Array | undefined = undefined;
@@ -54,6 +58,12 @@ export class SendBuffer extends Pieces implements ByteSink {
   private markedForeignEnd = 0;
   /** Whether that value has put anything elsewhere than at the end of the run: only then does the rest matter. */
   private touched = false;
+
+  /** @param borrows - whether it takes parts of somebody else's memory: for what is kept, a copy is better */
+  constructor(borrows = true) {
+    super();
+    this.borrows = borrows;
+  }
 
   /** The exact number of bytes. */
   get size(): number {
@@ -86,6 +96,7 @@ export class SendBuffer extends Pieces implements ByteSink {
   }
 
   part(memory: ArrayBufferLike, start: number, end: number): boolean {
+    if (!this.borrows) return false;
     if (memory !== this.foreign || start !== this.foreignEnd) {
       // Where text waits it is joined, and a part that is short is no better than that.
       if (this.run !== '' || (this.foreign !== undefined && this.foreignEnd - this.foreignStart < worthwhile))
@@ -128,10 +139,14 @@ export class SendBuffer extends Pieces implements ByteSink {
     this.markedRun = this.run.length;
     this.markedForeignEnd = this.foreignEnd;
     this.touched = false;
+    const { adding } = this;
+    this.adding = true;
     try {
       encoder.encode(value, this);
+      this.adding = adding;
       return undefined;
     } catch (cause) {
+      this.adding = adding;
       this.rollback();
       if (cause instanceof SocketError) return cause;
       return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
