@@ -230,7 +230,7 @@ export class Outbound implements Flushable {
   private write(): void {
     this.queued = false;
     const socket = this.socket;
-    if (socket === undefined || this.writing > 0 || this.state === 'ended') return;
+    if (socket === undefined || this.writing > 0 || this.state === 'ended' || this.buffer.adding) return;
     const before = this.done;
     while (this.writing === 0 && this.writeNext(socket));
     this.setCeiling();
@@ -293,7 +293,7 @@ export class Outbound implements Flushable {
     const limit = socket?.turn.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
     this.ceiling = 0;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    if (this.level > limit && socket !== undefined && this.writing === 0) {
+    if (this.level > limit && socket !== undefined && this.writing === 0 && !this.buffer.adding) {
       this.watermark.update(this.level);
       this.flush();
       // It is still in the turn's list, if it was.

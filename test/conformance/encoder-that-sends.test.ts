@@ -1,0 +1,40 @@
+import { lines, mapCodec } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { allPlaces as places, pairAt } from '../support/places.js';
+import { record } from '../support/recording.js';
+import { until } from '../support/turns.js';
+
+const long = 'x'.repeat(40_000);
+
+describe.each(places)('an encoder that sends, over $name', (place) => {
+  it('C1: a value whose encoder sends on the same connection within a delivery reaches that connection and no other', async () => {
+    let send: (value: string) => void = () => undefined;
+    const codec = mapCodec(
+      lines(),
+      (line) => line,
+      (value: string) => {
+        // What is sent within the encoding of a value is enough to be written at once (C3).
+        if (value === 'outer') send(long);
+        return value;
+      },
+    );
+    const one = await pairAt(place, { codec });
+    const other = await pairAt(place, { codec });
+    const ones = record(one.far.data);
+    const others = record(other.far.data);
+    send = (value) => {
+      one.near.data.next(value);
+    };
+    record(one.near.data, () => {
+      one.near.data.next('outer');
+      other.near.data.next('hello');
+    });
+    one.far.data.next('go');
+    await until(() => ones.values.length > 0 && others.values.length > 0);
+    one.near.data.next('last');
+    await until(() => ones.values.includes('last'));
+    expect(ones.values).toEqual([long, 'outer', 'last']);
+    expect(others.values).toEqual(['hello']);
+  });
+});
