@@ -97,8 +97,8 @@ describe('pushing', () => {
   }
 
   it.each([
-    ['tcp', 3],
-    ['unix', 2],
+    ['tcp', 5],
+    ['unix', 3],
   ] as const)(
     'over %s, lines through map cost plain node:net at least %i times as much processor time',
     async (transport, least) => {
