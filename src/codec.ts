@@ -151,6 +151,8 @@ export interface ByteQueue {
  * // at the end of the turn: socket.write(Buffer.concat(pieces))
  * ```
  *
+ * It is there for the one call of `encode` that it is given to: what is written into it later may be written anywhere.
+ *
  * @emits none
  * @throws none
  * @backpressure what was collected counts in `bufferedBytes` until the kernel has taken it (C4)

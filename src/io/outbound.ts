@@ -113,7 +113,8 @@ export class Outbound implements Flushable {
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
     const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
-    if (error !== undefined) return error;
+    // An encoder may do anything, end the connection too.
+    if (error !== undefined || this.failure !== undefined) return error ?? 'closed';
     if (buffer.atMost > this.ceiling && !this.fits(paced)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined && this.buffer === buffer) {
       this.queued = true;

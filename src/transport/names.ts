@@ -1,7 +1,8 @@
 import type net from 'node:net';
 import type { Address } from '../address.js';
 
-const unnamed: Address = { transport: 'unix', path: '' };
+/** All unnamed peers have this one. */
+const unnamed: Address = Object.freeze({ transport: 'unix', path: '' });
 
 /** The name of this end of a connected socket; a unix socket's is known from elsewhere. */
 export function localName(socket: net.Socket, unix: Address): Address {

@@ -37,4 +37,21 @@ describe.each(places)('an encoder that sends, over $name', (place) => {
     expect(ones.values).toEqual([long, 'outer', 'last']);
     expect(others.values).toEqual(['hello']);
   });
+
+  it('C5: send settles where its encoder destroys the connection', async () => {
+    let destroy: () => void = () => undefined;
+    const codec = mapCodec(
+      lines(),
+      (line) => line,
+      (value: string) => {
+        destroy();
+        return value;
+      },
+    );
+    const { near } = await pairAt(place, { codec });
+    destroy = () => {
+      near.destroy();
+    };
+    await expect(near.data.send('never')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+  });
 });
