@@ -4,7 +4,7 @@ import { type Spread, spread } from './statistics.js';
 import type { Workshop } from './library.js';
 
 /** What was measured of one server in one row over one transport. */
-export interface Measured {
+interface Measured {
   /** In the unit of the row, before it is scaled. */
   readonly figure: Spread;
   /** The figure divided by that of plain in the same round. */

@@ -15,7 +15,7 @@ export interface Step {
 }
 
 /** What ten times the connections, messages or bytes may cost at most, divided by ten. */
-export const allowed = 1.2;
+const allowed = 1.2;
 
 /** Compares each point with the greatest that is at most a tenth of it, round by round. */
 export function stepsOf(points: readonly Costs[]): Step[] {

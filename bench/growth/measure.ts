@@ -14,7 +14,7 @@ export interface GrowthSettings {
 }
 
 /** One server in one series over one transport. */
-export interface Grown {
+interface Grown {
   /** Microseconds of the server's processor time for the task. */
   readonly points: readonly { readonly n: number; readonly cost: Spread }[];
   readonly steps: readonly Step[];
