@@ -10,7 +10,11 @@ export const bytes: Codec<Buffer, Uint8Array | string> = {
 
 const chunks = {
   decode(queue: ByteQueue): Buffer | undefined {
-    return queue.length === 0 ? undefined : queue.take(queue.head.length);
+    const { head } = queue;
+    if (head.length === 0) return undefined;
+    // Not taken: what is lent, and only passed on, is not copied here.
+    queue.skip(head.length);
+    return head;
   },
   encode(value: Uint8Array | string, into: ByteSink): void {
     if (typeof value === 'string') {

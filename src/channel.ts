@@ -12,10 +12,11 @@ import { SocketError } from './errors.js';
 import { Flow, paced } from './flow.js';
 import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
+import { copying } from './io/loan.js';
 import { closedError, type Outbound } from './io/outbound.js';
 import type { Refusal } from './io/outbound-owner.js';
 import { type FlowSource, Multicast } from './multicast.js';
-import { give, Sending } from './sending.js';
+import { give, Sending, unframed } from './sending.js';
 
 /**
  * Closes the connection behind a Channel gracefully.
@@ -377,6 +378,11 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /** @internal */
+  get [unframed](): boolean {
+    return (this.codec as Codec<unknown, never>) === bytes;
+  }
+
+  /** @internal */
   [give](value: Out): void {
     const refusal = this.push(value, true);
     if (typeof refusal === 'object') this.port.fail(refusal);
@@ -398,6 +404,8 @@ class View<T> implements FlowSource<T>, Reader {
   private readonly port: Port;
   private readonly codec: Codec<T, never>;
   private decoder: Decoder<T>;
+  /** Whether its decoders keep nothing of what they decode. */
+  private readonly copies: boolean;
   /** What the decoder is for: each connection has its own. */
   private inbound: Inbound | undefined;
 
@@ -405,11 +413,16 @@ class View<T> implements FlowSource<T>, Reader {
     this.port = port;
     this.codec = codec;
     this.decoder = codec.decoder();
+    this.copies = copying in this.decoder;
     this.multicast = new Multicast(this);
   }
 
   get flowing(): boolean {
     return this.multicast.flowing;
+  }
+
+  get keeps(): boolean {
+    return !this.copies && !this.multicast.relays;
   }
 
   drain(): void {
@@ -433,6 +446,7 @@ class View<T> implements FlowSource<T>, Reader {
       this.decoder = this.codec.decoder();
     }
     try {
+      inbound.secure(this);
       let value = this.decoder.decode(inbound.queue);
       // `null` is a value.
       if (value === undefined) value = this.takeLast(inbound);

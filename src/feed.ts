@@ -8,9 +8,13 @@ export class Feed<T> extends Subscriber<T> {
   /** What its source wants to have back: for most that is one thing, and a list has room for many. */
   private teardown: Exclude<TeardownLogic, void> | undefined;
 
-  constructor(observer: Observer<T>) {
+  /** Whether it copies what is only lent, or sends it at once. */
+  readonly relays: boolean;
+
+  constructor(observer: Observer<T>, relays: boolean) {
     /* eslint-disable @typescript-eslint/no-deprecated -- RxJS 7 has no other way, and it is the one that its operators take */
     super();
+    this.relays = relays;
     this.destination = observer;
     /* eslint-enable @typescript-eslint/no-deprecated */
   }

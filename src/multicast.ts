@@ -45,6 +45,12 @@ export class Multicast<T> {
     );
   }
 
+  /** Whether nobody but a channel gets the values, which sends them as they are. */
+  get relays(): boolean {
+    const { subscribers } = this;
+    return subscribers.length === 1 && (subscribers[0] as { readonly relays?: boolean }).relays === true;
+  }
+
   get held(): boolean {
     return this.holds > 0;
   }

@@ -12,6 +12,9 @@ import { pacedFrom } from './pulled-flow.js';
  */
 export const give: unique symbol = Symbol('rxjs-sockets.give');
 
+/** Whether a Channel sends bytes as they are: then it keeps none of those that are only lent. */
+export const unframed: unique symbol = Symbol('rxjs-sockets.unframed');
+
 /** Told how a Sending ends, unless it is unsubscribed from. */
 export type SendingListener = Pick<Observer<never>, 'complete' | 'error'>;
 
@@ -41,7 +44,7 @@ export class Sending<T> extends Subscription implements Observer<T>, Watcher {
       return;
     }
     const values = pacedFrom(source);
-    this.feed = new Feed(this);
+    this.feed = new Feed(this, channel[unframed]);
     if (values instanceof Flow) {
       // It is held until the channel is known to be writable: nothing comes before it is there to be stopped.
       this.grip = values.hold() as Grip;

@@ -202,6 +202,15 @@ export class SocketConnection<In, Out>
     this.awaitClaim();
   }
 
+  /** Whether what is received should lie in memory that can be given away. */
+  get keeps(): boolean {
+    return this.inbound.keeps;
+  }
+
+  get room(): Buffer | undefined {
+    return this.inbound.room;
+  }
+
   received(chunk: Buffer): void {
     this.timers?.received();
     this.inbound.data(chunk);

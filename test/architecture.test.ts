@@ -33,6 +33,7 @@ const layers: readonly (readonly string[])[] = [
     'io/send-buffer',
     'io/buffer-pool',
     'io/parts',
+    'io/passed-on',
     'io/pieces',
     'io/slab',
     'io/watermark',
@@ -41,7 +42,7 @@ const layers: readonly (readonly string[])[] = [
   ['options'],
   // what carries the bytes, and what lies in them
   ['transport/*', 'codecs/*', 'bytes'],
-  ['proxy/*', 'codecs/utf8', 'io/byte-queue', 'io/segment'],
+  ['proxy/*', 'codecs/utf8', 'io/byte-queue', 'io/segment', 'io/loan'],
   ['io/turn', 'io/silence', 'io/timer', 'codec', 'well-formed'],
   ['address', 'services'],
   ['errors', 'fifo'],

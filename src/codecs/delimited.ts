@@ -1,5 +1,6 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { copying } from '../io/loan.js';
 import { messageSize } from './message.js';
 import { codecOptions, invalidOption, maxLengthOption } from './options.js';
 import { isWellFormed } from '../well-formed.js';
@@ -105,6 +106,7 @@ function overlapsItself(bytes: Buffer): boolean {
 }
 
 class DelimitedDecoder implements Decoder<Buffer> {
+  readonly [copying] = true;
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;

@@ -1,5 +1,7 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { copying } from '../io/loan.js';
+import { awaitFrame } from '../io/byte-queue.js';
 import { messageSize } from './message.js';
 import { lengthOption } from './options.js';
 
@@ -36,6 +38,7 @@ export function fixedLength(size: number): Codec<Buffer, Uint8Array | string> {
 }
 
 class FixedDecoder implements Decoder<Buffer> {
+  readonly [copying] = true;
   private readonly size: number;
 
   constructor(size: number) {
@@ -43,7 +46,9 @@ class FixedDecoder implements Decoder<Buffer> {
   }
 
   decode(bytes: ByteQueue): Buffer | undefined {
-    return bytes.length < this.size ? undefined : bytes.take(this.size);
+    if (bytes.length >= this.size) return bytes.take(this.size);
+    awaitFrame(bytes, this.size);
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
+import { copying } from '../io/loan.js';
 import { lines } from './lines.js';
 import { codecOptions, maxLengthOption } from './options.js';
 
@@ -71,6 +72,7 @@ export function jsonLines<T>(options?: JsonLinesOptions): Codec<T> {
 const deepest = 1_000;
 
 class JsonDecoder<T> implements Decoder<T> {
+  readonly [copying] = true;
   private readonly lines: Decoder<string>;
 
   constructor(lines: Decoder<string>) {

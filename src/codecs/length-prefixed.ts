@@ -1,5 +1,7 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { copying } from '../io/loan.js';
+import { awaitFrame } from '../io/byte-queue.js';
 import { messageSize } from './message.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
 
@@ -80,6 +82,7 @@ export function lengthPrefixed(options?: LengthPrefixedOptions): Codec<Buffer, U
 }
 
 class PrefixDecoder implements Decoder<Buffer> {
+  readonly [copying] = true;
   private readonly header: 1 | 2 | 4;
   private readonly endian: 'big' | 'little';
   private readonly maxLength: number;
@@ -96,7 +99,10 @@ class PrefixDecoder implements Decoder<Buffer> {
     if (available < 0) return undefined;
     const size = bytes.uint(0, header, this.endian);
     if (size > this.maxLength) throw tooLong(size, this.maxLength);
-    if (available < size) return undefined;
+    if (available < size) {
+      awaitFrame(bytes, header + size);
+      return undefined;
+    }
     bytes.skip(header);
     return bytes.take(size);
   }

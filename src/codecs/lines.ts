@@ -1,5 +1,6 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
+import { copying, isOver, loanOf } from '../io/loan.js';
 import { textFault } from './message.js';
 import { choiceOption, codecOptions, maxLengthOption } from './options.js';
 import { decodeUtf8 } from './utf8.js';
@@ -92,11 +93,14 @@ const largestBlock = 16_384;
  * only when the line is given. That `position` has moved by itself tells that another view has read in between.
  */
 class LinesDecoder implements Decoder<string> {
+  readonly [copying] = true;
   readonly encoding: 'utf8' | 'latin1';
   /** The line that was given last, while there may be more of its block, and where it lies in memory. */
   line = '';
   ending: '\n' | '\r\n' = '\n';
   memory: ArrayBufferLike | undefined = undefined;
+  /** Which loan the block lies in. */
+  loan = 0;
   start = 0;
   stop = 0;
 
@@ -124,7 +128,8 @@ class LinesDecoder implements Decoder<string> {
   }
 
   decode(bytes: ByteQueue): string | undefined {
-    if ((this.cursor === this.text.length || bytes.position !== this.position) && !this.refill(bytes)) return undefined;
+    const isDone = this.cursor === this.text.length || bytes.position !== this.position || isOver(this.loan);
+    if (isDone && !this.refill(bytes)) return undefined;
     const { text, cursor } = this;
     const end = text.indexOf('\n', cursor);
     const stop = text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
@@ -164,6 +169,7 @@ class LinesDecoder implements Decoder<string> {
     this.bytes = undefined;
     this.line = '';
     this.memory = undefined;
+    this.loan = 0;
     let scanned = Math.max(0, this.scanned - position);
     // To look at everything again is linear still, where at least as many bytes are new.
     if (bytes.length > 2 * scanned) {
@@ -194,6 +200,7 @@ class LinesDecoder implements Decoder<string> {
     this.bytes = this.text.length === count ? undefined : block;
     this.offset = 0;
     this.memory = block.buffer;
+    this.loan = loanOf(this.memory);
     this.stop = block.byteOffset;
     return true;
   }
@@ -234,8 +241,8 @@ class LinesEncoder implements Encoder<string> {
   }
 
   /** Sends the line that was received last as it lies in memory; `false` where it would be written otherwise. */
-  private passOn({ encoding, ending, memory, start, stop }: LinesDecoder, into: ByteSink): boolean {
-    if (memory === undefined || ending !== this.delimiter || encoding !== this.encoding) return false;
+  private passOn({ encoding, ending, memory, loan, start, stop }: LinesDecoder, into: ByteSink): boolean {
+    if (memory === undefined || isOver(loan) || ending !== this.delimiter || encoding !== this.encoding) return false;
     if (stop - start - ending.length > this.maxLength) return false;
     return into.part?.(memory, start, stop) === true;
   }

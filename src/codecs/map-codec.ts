@@ -1,5 +1,6 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { copying } from '../io/loan.js';
 import { functionOption, invalidOption } from './options.js';
 
 /**
@@ -55,11 +56,13 @@ export function mapCodec<A, B, C, D>(
 }
 
 class MappedDecoder<A, C> implements Decoder<C> {
+  declare readonly [copying]?: true;
   private readonly decoder: Decoder<A>;
   private readonly map: (value: A) => C;
 
   constructor(decoder: Decoder<A>, map: (value: A) => C) {
     this.decoder = decoder;
+    if (copying in decoder) this[copying] = true;
     this.map = map;
   }
 

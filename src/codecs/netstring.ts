@@ -1,5 +1,7 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { copying } from '../io/loan.js';
+import { awaitFrame } from '../io/byte-queue.js';
 import { messageSize } from './message.js';
 import { codecOptions, maxLengthOption } from './options.js';
 
@@ -70,6 +72,7 @@ const zero = 0x30;
 const colon = 0x3a;
 
 class NetstringDecoder implements Decoder<Buffer> {
+  readonly [copying] = true;
   private readonly maxLength: number;
 
   constructor(maxLength: number) {
@@ -92,7 +95,10 @@ class NetstringDecoder implements Decoder<Buffer> {
   }
 
   private take(bytes: ByteQueue, header: number, size: number): Buffer | undefined {
-    if (bytes.length <= header + size) return undefined;
+    if (bytes.length <= header + size) {
+      awaitFrame(bytes, header + size + 1);
+      return undefined;
+    }
     if (bytes.at(header + size) !== comma) throw malformed('a comma must follow its bytes');
     bytes.skip(header);
     const message = bytes.take(size);

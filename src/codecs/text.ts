@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
+import { type Copying, copying } from '../io/loan.js';
 import { textFault } from './message.js';
 import { choiceOption } from './options.js';
 import { decodeUtf8 } from './utf8.js';
@@ -42,12 +43,20 @@ export function text(encoding?: 'utf8' | 'latin1'): Codec<string> {
   return { decoder: () => decoder, encoder: () => new StringEncoder(chosen) };
 }
 
-const latin1Decoder: Decoder<string> = {
-  decode: (bytes) => (bytes.length === 0 ? undefined : bytes.take(bytes.length).toString('latin1')),
+const latin1Decoder: Decoder<string> & Copying = {
+  [copying]: true,
+  decode(bytes) {
+    const { length } = bytes;
+    if (length === 0) return undefined;
+    const text = bytes.peek(length).toString('latin1');
+    bytes.skip(length);
+    return text;
+  },
 };
 
 /** All that it needs to remember stays in the queue. */
-const utf8Decoder: Decoder<string> = {
+const utf8Decoder: Decoder<string> & Copying = {
+  [copying]: true,
   decode(bytes) {
     const whole = wholePart(bytes.peek(bytes.length));
     if (whole.length === 0) return undefined;

@@ -5,6 +5,13 @@ import { Segment } from './segment.js';
 const large = 1_024;
 /** The largest memory that grows by copying; where it is full another one begins. */
 const largest = 16_384;
+/** Memory for a frame that is still coming has at most so many times the bytes that have come. */
+const ahead = 16;
+/** It is worth its while where so many have come, and so many are still to come. */
+const begun = 4_096;
+const missing = 32_768;
+/** The most bytes that are read into it at once. */
+const largestRead = 262_144;
 
 const empty = Buffer.alloc(0);
 
@@ -30,7 +37,8 @@ const empty = Buffer.alloc(0);
  * ```
  *
  * A chunk is kept by reference and must not be changed afterwards; what is left of it keeps all of its memory. Small
- * chunks that have to wait are copied together, so that the queue's memory is at most about twice its bytes.
+ * chunks that have to wait are copied together, so that the queue's memory is at most about twice its bytes. What is
+ * left of a chunk that is lent is copied by `own`; the end of a large frame is read to where it belongs, into `room`.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
@@ -39,6 +47,10 @@ export class ChunkQueue implements ByteQueue {
   private last: Segment | undefined = undefined;
   /** The segment that was looked at last: searches that go on from there need not walk to it again. */
   private mark: Segment | undefined = undefined;
+  /** Where the frame that has begun to come ends in the stream, where its decoder has told. */
+  private expected = 0;
+  /** Whether views of what came last are given out, so that it should not come in memory that is lent. */
+  gives = false;
 
   get length(): number {
     return this.size;
@@ -53,14 +65,15 @@ export class ChunkQueue implements ByteQueue {
     return first === undefined ? empty : first.view(first.end);
   }
 
-  /** Appends `chunk`. */
-  push(chunk: Buffer): void {
+  /** Appends `chunk`, which is only `lent` until `own` is called, or given for good. */
+  push(chunk: Buffer, lent = false): void {
     const count = chunk.length;
     if (count === 0) return;
+    if (lent) this.gives = false;
     const last = this.last;
-    if (last === undefined) this.append(new Segment(chunk, count, this.offset, count));
+    if (last === undefined) this.append(new Segment(chunk, count, this.offset, count, lent));
     else if (count <= last.limit - last.end) last.write(chunk);
-    else if (count >= large) this.append(new Segment(chunk, count, this.offset + this.size, count));
+    else if (count >= large) this.append(new Segment(chunk, count, this.offset + this.size, count, lent));
     else if (last.end - last.start + count <= largest / 2) last.grow(chunk);
     else {
       const segment = new Segment(empty, 0, this.offset + this.size, 0);
@@ -68,6 +81,32 @@ export class ChunkQueue implements ByteQueue {
       this.append(segment);
     }
     this.size += count;
+  }
+
+  /** The decoder waits until `count` bytes are there, all of one frame: a large one is brought together as it comes. */
+  expect(count: number): void {
+    this.expected = this.offset + count;
+  }
+
+  /** Copies what is left of a chunk that was lent. */
+  own(): void {
+    if (this.last?.lent === true) this.last.own();
+  }
+
+  /**
+   * Where the next bytes of a large frame belong: who reads them there pushes that memory. It is given out once more
+   * after each push, and is not to be written before that but by one reading.
+   */
+  get room(): Buffer | undefined {
+    const waiting = this.expected - this.offset - this.size;
+    if (waiting <= 0) return undefined;
+    let last = this.last;
+    if (last === undefined) return undefined;
+    if (last.end === last.limit || last !== this.first) {
+      if (this.size < begun || waiting < missing) return undefined;
+      last = this.assemble(Math.min(this.expected - this.offset, ahead * this.size));
+    }
+    return last.buffer.subarray(last.end, Math.min(last.limit, last.end + largestRead));
   }
 
   /** Takes everything off and lets go of the memory. */
@@ -126,8 +165,12 @@ export class ChunkQueue implements ByteQueue {
     if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
     if (count === 0) return empty;
     const first = this.first!;
+    if (first.lent) {
+      first.own();
+      this.gives = true;
+    }
     const end = first.start + count;
-    const bytes = end <= first.end ? first.view(end) : this.copy(0, count);
+    const bytes = end <= first.end && !first.lent ? first.view(end) : this.copy(0, count);
     this.skip(count);
     return bytes;
   }
@@ -141,6 +184,16 @@ export class ChunkQueue implements ByteQueue {
     const start = first.start + count;
     if (start < first.end) first.start = start;
     else this.leave();
+  }
+
+  /** Brings all that waits together in memory of `capacity` bytes. */
+  private assemble(capacity: number): Segment {
+    const buffer = Buffer.allocUnsafe(capacity);
+    this.copyTo(buffer, 0, this.size);
+    const segment = new Segment(buffer, this.size, this.offset, capacity);
+    this.first = this.last = this.mark = segment;
+    this.gives = false;
+    return segment;
   }
 
   private append(segment: Segment): void {
@@ -220,6 +273,11 @@ export class ChunkQueue implements ByteQueue {
     this.first = this.mark = segment;
     return segment;
   }
+}
+
+/** Has the first `count` bytes, a frame that is still coming, brought together as they come. */
+export function awaitFrame(bytes: ByteQueue, count: number): void {
+  if (bytes instanceof ChunkQueue) bytes.expect(count);
 }
 
 function outOfRange(name: string, value: number, most: number): RangeError {

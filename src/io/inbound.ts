@@ -1,6 +1,7 @@
 import type { SocketError } from '../errors.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from './byte-queue.js';
+import { beginLoan, endLoan, isLent } from './loan.js';
 
 /** Up to here bytes are read that nobody has asked for, so that the peer's end is noticed (F1, F3). */
 export const readAhead = 65_536;
@@ -9,6 +10,8 @@ export const readAhead = 65_536;
 export interface Reader {
   /** Whether it may emit. */
   readonly flowing: boolean;
+  /** Whether it may keep views of the bytes that it reads, or give them to somebody who may. */
+  readonly keeps: boolean;
   /** Decodes and emits what it can. */
   drain(): void;
   /** Tells its subscribers how the stream has ended. */
@@ -35,6 +38,8 @@ export class Inbound {
   /** The last of them. */
   private current: Reader | undefined = undefined;
   private paused = false;
+  /** Whether what waits may lie in memory that is only lent. */
+  private borrows = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
 
   constructor(socket: TransportSocket) {
@@ -49,6 +54,21 @@ export class Inbound {
   /** Whether what comes is dropped, since nobody wants it any more. */
   get discarding(): boolean {
     return this.mode === 'discarding';
+  }
+
+  /** Whether what comes is to be kept as it is: then it should lie in memory that can be given away. */
+  get keeps(): boolean {
+    return this.queue.gives || this.current === undefined || this.current.keeps;
+  }
+
+  /** Where the next bytes belong, if that is known. */
+  get room(): Buffer | undefined {
+    return this.mode === 'discarding' ? undefined : this.queue.room;
+  }
+
+  /** Before something is decoded: a reader may have come meanwhile that keeps what it is given. */
+  secure(reader: Reader): void {
+    if (this.borrows && reader.keeps) this.queue.own();
   }
 
   /** Whether `reader` is the one that reads. */
@@ -97,13 +117,10 @@ export class Inbound {
   data(chunk: Buffer): void {
     this.received += chunk.length;
     if (this.mode === 'discarding') return;
-    this.queue.push(chunk);
-    const turn = this.socket.turn;
-    turn.enter();
-    try {
-      this.current?.drain();
-    } finally {
-      turn.leave();
+    if (isLent(chunk.buffer)) this.lend(chunk);
+    else {
+      this.queue.push(chunk);
+      this.deliver();
     }
     this.regulate(false);
   }
@@ -112,6 +129,28 @@ export class Inbound {
   finish(end: 'fin' | SocketError): void {
     if (this.end !== 'open') return;
     this.end = end;
+    this.deliver();
+  }
+
+  /** Delivers a chunk whose memory serves again afterwards. */
+  private lend(chunk: Buffer): void {
+    this.borrows = this.current?.keeps === false;
+    this.queue.push(this.borrows ? chunk : Buffer.from(chunk), this.borrows);
+    if (!this.borrows) {
+      this.deliver();
+      return;
+    }
+    beginLoan();
+    try {
+      this.deliver();
+    } finally {
+      this.borrows = false;
+      this.queue.own();
+      endLoan();
+    }
+  }
+
+  private deliver(): void {
     const turn = this.socket.turn;
     turn.enter();
     try {
@@ -153,7 +192,7 @@ export class Inbound {
       if (!starved && this.mode !== 'discarding' && this.queue.length > readAhead / 2) return;
       this.paused = false;
       if (this.end === 'open') this.socket.resume();
-    } else if (!flowing && this.queue.length >= readAhead) {
+    } else if (!flowing && this.queue.length > readAhead) {
       this.paused = true;
       if (this.end === 'open') this.socket.pause();
     }

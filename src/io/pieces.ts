@@ -1,5 +1,8 @@
 import { returnSlab, slabLimit, takeSlab } from './slab.js';
 
+/** Up to here bytes are copied together with others; what is longer is kept by reference. */
+export const copied = 4_096;
+
 const nothing: never[] = [];
 
 /** Bytes that are ready to be written: complete pieces, then an open slab that small ones are copied into. */
@@ -57,6 +60,16 @@ export class Pieces {
     }
     this.slabEnd = end;
     return slab;
+  }
+
+  /** Makes a piece of a copy of `bytes`. */
+  protected addCopy(bytes: Uint8Array): void {
+    const { length } = bytes;
+    const slab = takeSlab(length);
+    slab.set(bytes);
+    if (this.slabs.length === 0) this.slabs = [slab];
+    else this.slabs.push(slab);
+    this.addPiece(length === slab.length ? slab : slab.subarray(0, length));
   }
 
   /** Makes a piece of the open slab. */

@@ -13,12 +13,15 @@ export class Segment {
   /** Where the first byte of `buffer` lies in the stream. */
   origin: number;
   next: Segment | undefined = undefined;
+  /** Whether `buffer` serves again once the delivery has ended. */
+  lent: boolean;
 
-  constructor(buffer: Buffer, end: number, origin: number, limit: number) {
+  constructor(buffer: Buffer, end: number, origin: number, limit: number, lent = false) {
     this.buffer = buffer;
     this.end = end;
     this.origin = origin;
     this.limit = limit;
+    this.lent = lent;
   }
 
   /** Its bytes up to `end`, without a copy. */
@@ -35,22 +38,33 @@ export class Segment {
     return found === -1 ? -1 : start + found;
   }
 
-  /** Appends `chunk`, for which there must be room. */
+  /** Appends `chunk`, for which there must be room, and which may lie there already. */
   write(chunk: Buffer): void {
-    this.buffer.set(chunk, this.end);
+    const { buffer, end } = this;
+    if (chunk.buffer !== buffer.buffer || chunk.byteOffset !== buffer.byteOffset + end) buffer.set(chunk, end);
     this.end += chunk.length;
+  }
+
+  /** Moves what is left into memory of its own. */
+  own(): void {
+    this.lent = false;
+    this.move(this.end - this.start);
   }
 
   /** Appends `chunk` and moves to memory with room for as many bytes again. */
   grow(chunk: Buffer): void {
+    this.move(Math.max(smallest, 2 * (this.end - this.start + chunk.length)));
+    this.write(chunk);
+  }
+
+  private move(capacity: number): void {
     const { start, end } = this;
-    const buffer = Buffer.allocUnsafe(Math.max(smallest, 2 * (end - start + chunk.length)));
+    const buffer = Buffer.allocUnsafe(capacity);
     this.buffer.copy(buffer, 0, start, end);
     this.origin += start;
     this.buffer = buffer;
     this.start = 0;
     this.end = end - start;
-    this.limit = buffer.length;
-    this.write(chunk);
+    this.limit = capacity;
   }
 }

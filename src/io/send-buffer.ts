@@ -1,13 +1,12 @@
 import type { ByteSink, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { isLending, isLent } from './loan.js';
 import { cutIntoParts, type Parts } from './parts.js';
-import { Pieces } from './pieces.js';
+import { PassedOn } from './passed-on.js';
+import { copied } from './pieces.js';
 import { slabLimit } from './slab.js';
 
 type Encoding = 'utf8' | 'latin1';
-
-/** Up to here bytes are copied together with others; what is longer is kept by reference. */
-const copied = 4_096;
 
 /** At least every so many bytes it is noted where a value begins, and text becomes bytes: joined, it costs less than by itself. */
 const noted = 8_192;
@@ -28,7 +27,7 @@ export interface Target {
  * run of text that is joined first and copied as one. The bytes of the run are counted only when somebody needs to
  * know: until then three times its length is an upper bound.
  */
-export class SendBuffer extends Pieces implements ByteSink {
+export class SendBuffer extends PassedOn implements ByteSink {
   private readonly borrows: boolean;
 
   /** A number of bytes that is not under the exact one, at no cost. */
@@ -38,10 +37,6 @@ export class SendBuffer extends Pieces implements ByteSink {
 
   /** The only value, small and in bytes, kept by reference until a second one comes. */
   private lone: Uint8Array | undefined = undefined;
-  /** Memory of somebody else, of which the part that is written lies behind the slab, in place of a run. */
-  private foreign: ArrayBufferLike | undefined = undefined;
-  private foreignStart = 0;
-  private foreignEnd = 0;
   private run = '';
   private encoding: Encoding = 'utf8';
   /** The length of the run when its bytes were counted, and how many there were. */
@@ -90,9 +85,11 @@ export class SendBuffer extends Pieces implements ByteSink {
     this.atMost += length;
     if (length > copied) {
       this.sealSlab();
-      this.addPiece(value);
-    } else if (this.slab === undefined && this.pieces.length === 0) this.lone = value;
-    else this.room(length).set(value, this.slabEnd - length);
+      if (isLent(value.buffer)) this.addCopy(value);
+      else this.addPiece(value);
+    } else if (this.slab === undefined && this.pieces.length === 0) {
+      this.lone = isLending() ? Buffer.from(value) : value;
+    } else this.room(length).set(value, this.slabEnd - length);
   }
 
   part(memory: ArrayBufferLike, start: number, end: number): boolean {
@@ -102,10 +99,8 @@ export class SendBuffer extends Pieces implements ByteSink {
       if (this.run !== '' || (this.foreign !== undefined && this.foreignEnd - this.foreignStart < worthwhile))
         return false;
       this.close();
-      this.foreign = memory;
-      this.foreignStart = start;
-    }
-    this.foreignEnd = end;
+      this.setForeign(memory, start, end);
+    } else this.foreignEnd = end;
     this.atMost += end - start;
     return true;
   }
@@ -171,7 +166,11 @@ export class SendBuffer extends Pieces implements ByteSink {
     let taken: boolean;
     if (lone !== undefined) taken = target.write(lone, 'latin1');
     else if (this.slab !== undefined || this.pieces.length > 0) taken = this.writeSealed(target);
-    else if (foreign === undefined) taken = target.write(this.run, this.encoding);
+    else if (foreign !== undefined && isLent(foreign)) {
+      // The kernel may take a part of it only, and the rest later.
+      this.sealForeign();
+      taken = this.writeSealed(target);
+    } else if (foreign === undefined) taken = target.write(this.run, this.encoding);
     else taken = target.write(Buffer.from(foreign, this.foreignStart, this.foreignEnd - this.foreignStart), 'latin1');
     this.clear(taken);
     return taken;
@@ -277,29 +276,6 @@ export class SendBuffer extends Pieces implements ByteSink {
     }
     this.touched = true;
     this.mark();
-  }
-
-  /** Keeps the part by reference where it is most of that memory, and copies it where it would keep much more alive. */
-  private sealForeign(): void {
-    const length = this.foreignEnd - this.foreignStart;
-    const memory = this.foreign as ArrayBufferLike;
-    const bytes = Buffer.from(memory, this.foreignStart, length);
-    this.leaveForeign();
-    if (length <= copied) this.room(length).set(bytes, this.slabEnd - length);
-    else {
-      this.sealSlab();
-      this.addPiece(2 * length >= memory.byteLength ? bytes : Buffer.from(bytes));
-    }
-  }
-
-  private leaveForeign(): void {
-    this.setForeign(undefined, 0, 0);
-  }
-
-  private setForeign(memory: ArrayBufferLike | undefined, start: number, end: number): void {
-    this.foreign = memory;
-    this.foreignStart = start;
-    this.foreignEnd = end;
   }
 
   /** Copies the run behind what came before it. */

@@ -10,14 +10,16 @@ const free = new Map<number, Buffer[]>([
   [1_024, []],
   [8_192, []],
   [32_768, []],
+  [65_536, []],
 ]);
 
-/** The largest block there is: what is longer is better sent by reference. */
+/** The largest block that small values are gathered in: what is longer is better sent by reference. */
 export const slabLimit: number = largest;
 
-/** Gives a block of at least `size` bytes, `size` being at most {@link slabLimit}. */
+/** Gives a block of at least `size` bytes; from 65,537 on, one that does not serve again. */
 export function takeSlab(size: number): Buffer {
-  const bytes = size <= smallest ? smallest : size <= 8_192 ? 8_192 : largest;
+  const bytes =
+    size <= smallest ? smallest : size <= 8_192 ? 8_192 : size <= largest ? largest : Math.max(size, 65_536);
   return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 

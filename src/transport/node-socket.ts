@@ -2,11 +2,13 @@ import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Address } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
+import { readBlock } from '../io/loan.js';
 import { Turn } from '../io/turn.js';
 import { type StreamEnd, watchEnd } from './close-notify.js';
+import { readInto, readOn } from './direct-read.js';
 import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
-import type { SocketEvents, TransportSocket } from './transport.js';
+import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
 
 let deferred: (() => void)[] = [];
 
@@ -39,6 +41,11 @@ function onData(this: Owned, chunk: Buffer): void {
   this[owner]?.received(chunk);
 }
 
+function onRead(this: Owned, count: number, memory: Buffer): true {
+  this[owner]?.read(count, memory);
+  return true;
+}
+
 function onEnd(this: Owned): void {
   this[owner]?.streamEnded();
 }
@@ -63,7 +70,7 @@ export class NodeSocket implements TransportSocket {
   private readonly raw: Owned;
   /** Whether the stream was cut off, where TLS can tell. */
   private readonly streamEnd: StreamEnd | undefined;
-  private events: SocketEvents | undefined;
+  private events: Keeper | undefined;
   private failure: unknown;
   private closed = false;
   /** Whether anything was received. */
@@ -73,6 +80,10 @@ export class NodeSocket implements TransportSocket {
   /** Whether the peer is a client: of a server that ends its first turn Node sends no close_notify (T5). */
   private readonly accepted: boolean;
   private ending = false;
+  /** Whether nothing more is to be told. */
+  private deaf = false;
+  /** Whether what is read next lies where it belongs. */
+  private placed = false;
   /** Writes are numbered, since the callback of one that was taken at once comes after the next may have begun. */
   private writes = 0;
   private callbacks = 0;
@@ -107,7 +118,7 @@ export class NodeSocket implements TransportSocket {
     return handle?.writeQueueSize ?? this.socket.writableLength;
   }
 
-  open(events: SocketEvents): void {
+  open(events: Keeper): void {
     this.events = events;
     const { socket } = this;
     if (this.closed) {
@@ -116,7 +127,9 @@ export class NodeSocket implements TransportSocket {
       });
       return;
     }
-    socket.on('data', onData);
+    if (events.keeps === undefined || this.tls !== undefined || !readInto(socket, readBlock, onRead)) {
+      socket.on('data', onData);
+    }
     socket.on('end', onEnd);
     socket.resume();
   }
@@ -161,6 +174,7 @@ export class NodeSocket implements TransportSocket {
   /** Within a call of OpenSSL's, which tells that the handshake is over, say, a reset would crash the process. */
   reset(): void {
     this.socket.off('data', onData);
+    this.deaf = true;
     if (this.tls === undefined) {
       this.resetNow();
       return;
@@ -208,6 +222,27 @@ export class NodeSocket implements TransportSocket {
     this.heard = true;
     this.accepts = acceptedSoFar();
     this.events?.received(chunk);
+  }
+
+  /**
+   * A chunk lies at the beginning of `memory`: in the block that all sockets share it is lent. Who keeps what comes is
+   * given memory for good, as long as there is enough in it.
+   *
+   * @internal
+   */
+  read(count: number, memory: Buffer): void {
+    const { events } = this;
+    if (this.deaf || events === undefined) return;
+    const isLarge = count >= readBlock.length / 2;
+    if (memory === readBlock || isLarge || this.placed) this.received(memory.subarray(0, count));
+    else {
+      memory.copy(readBlock, 0, 0, count);
+      this.received(readBlock.subarray(0, count));
+    }
+    const { room } = events;
+    this.placed = room !== undefined;
+    const next = room ?? (isLarge && events.keeps === true ? Buffer.allocUnsafeSlow(readBlock.length) : readBlock);
+    if (next !== memory) readOn(next);
   }
 
   /** @internal */

@@ -663,3 +663,15 @@ export interface SocketEvents {
    */
   gone(error: SocketError | undefined): void;
 }
+
+/**
+ * Who may do with chunks that are only lent to it.
+ *
+ * @internal
+ */
+export interface Keeper extends SocketEvents {
+  /** Whether it keeps what it is given; absent where it always may. */
+  readonly keeps?: boolean;
+  /** Where the next bytes belong, if that is known: who reads them there gives that as the chunk. */
+  readonly room?: Buffer | undefined;
+}

@@ -1,0 +1,32 @@
+import '../support/without-direct-read.js';
+import '../conformance/across-connections.test.js';
+import '../conformance/buffering.test.js';
+import '../conformance/close.test.js';
+import '../conformance/closed.test.js';
+import '../conformance/edges.test.js';
+import '../conformance/encoder-that-sends.test.js';
+import '../conformance/failure.test.js';
+import '../conformance/flow-to-channel.test.js';
+import '../conformance/frames.test.js';
+import '../conformance/framing.test.js';
+import '../conformance/half-close.test.js';
+import '../conformance/holding.test.js';
+import '../conformance/iteration.test.js';
+import '../conformance/kernel-pace.test.js';
+import '../conformance/overload.test.js';
+import '../conformance/pacing.test.js';
+import '../conformance/sending.test.js';
+import '../conformance/send.test.js';
+import '../conformance/subscribers.test.js';
+import '../conformance/unread.test.js';
+import '../conformance/waiting.test.js';
+import net from 'node:net';
+import { expect, it } from 'vitest';
+import { readInto } from '../../src/transport/direct-read.js';
+import { acceptedAt, realPlaces } from '../support/places.js';
+
+it.each(realPlaces)('C1: none of these tests has read into memory of ours, over $name', async (place) => {
+  const { raw } = await acceptedAt(place);
+  expect(raw).toBeInstanceOf(net.Socket);
+  expect(readInto(raw, Buffer.alloc(1), () => true)).toBe(false);
+});
