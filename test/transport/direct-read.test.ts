@@ -1,5 +1,5 @@
-import net from 'node:net';
 import { once } from 'node:events';
+import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { readInto, readOn } from '../../src/transport/direct-read.js';
 import '../support/leaks.js';
@@ -49,7 +49,7 @@ describe('reading into memory of ours', () => {
     Object.defineProperty((socket as unknown as { _handle: object })._handle, 'useUserBuffer', { value: undefined });
     expect(readInto(socket, Buffer.alloc(16), callback)).toBe(false);
     expect((socket as unknown as Record<symbol, unknown>)[key!]).toBe(null);
-    const data = once(socket, 'data');
+    const data = once(socket.resume(), 'data');
     peer.write('late');
     expect(await data).toEqual([Buffer.from('late')]);
   });

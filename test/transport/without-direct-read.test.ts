@@ -1,4 +1,8 @@
 import '../support/without-direct-read.js';
+import net from 'node:net';
+import { expect, it } from 'vitest';
+import { readInto } from '../../src/transport/direct-read.js';
+import { acceptedAt, realPlaces } from '../support/places.js';
 import '../conformance/across-connections.test.js';
 import '../conformance/buffering.test.js';
 import '../conformance/close.test.js';
@@ -20,10 +24,6 @@ import '../conformance/send.test.js';
 import '../conformance/subscribers.test.js';
 import '../conformance/unread.test.js';
 import '../conformance/waiting.test.js';
-import net from 'node:net';
-import { expect, it } from 'vitest';
-import { readInto } from '../../src/transport/direct-read.js';
-import { acceptedAt, realPlaces } from '../support/places.js';
 
 it.each(realPlaces)('C1: none of these tests has read into memory of ours, over $name', async (place) => {
   const { raw } = await acceptedAt(place);
