@@ -101,12 +101,11 @@ const throughput: Measure = async (row, name, start, running, { seconds }, nativ
   let server = running.get(name);
   if (server === undefined) running.set(name, (server = await start()));
   const args = name === 'ws' ? [...row.load, 'ws=1'] : row.load;
-  // The limit does not answer what it has used.
-  const before = name === 'limit' ? NaN : await server.cpu();
+  const before = await server.cpu();
   const answer = await load(native, server.address, args, seconds);
   const figure = answer[row.figure];
   if (figure === undefined || !(figure > 0)) throw new Error('nothing was measured');
-  return name === 'limit' ? { figure } : { figure, cpu: ((await server.cpu()) - before) / work(row, answer) };
+  return { figure, cpu: ((await server.cpu()) - before) / work(row, answer) };
 };
 
 /** How much work was done, in any unit that is the same for all servers of the row. */

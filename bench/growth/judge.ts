@@ -27,16 +27,22 @@ export function stepsOf(points: readonly Costs[]): Step[] {
   });
 }
 
-export type Verdict = 'yes' | 'no' | 'no, nor is node:net';
+/** What another server does in the same step. */
+export interface Other {
+  readonly title: string;
+  readonly step: Step;
+}
 
 /**
- * Whether a step is linear, judged by its median: where it is not, whether `node:net` grows so too, in which case it lies
- * in what is below us both.
+ * Whether a step is linear, judged by its median: where it is not, whether another server, which does less, grows so too,
+ * in which case it lies in what is below us both.
  */
-export function judge(ours: Step, beside: Step | undefined): Verdict {
+export function judge(ours: Step, others: readonly Other[]): string {
   if (ours.growth.median <= allowed) return 'yes';
-  const theirs = beside?.growth.median ?? 1;
-  return theirs > allowed && ours.growth.median <= theirs * allowed ? 'no, nor is node:net' : 'no';
+  const same = others.find(({ step: { growth } }) => {
+    return growth.median > allowed && ours.growth.median <= growth.median * allowed;
+  });
+  return same === undefined ? 'no' : `no, nor is ${same.title}`;
 }
 
 /** The step that grows most. */

@@ -28,41 +28,35 @@ export interface FoundGrowth {
 }
 
 export const ours = 'rxjs-sockets';
-export const beside = 'tuned';
 
-/** Measures all points with all servers in each round, in an order that is reversed from round to round. */
+/** What does the same with less: what grows there too is not ours. */
+export const beside: Readonly<Record<string, string>> = { tuned: 'node:net', limit: 'C' };
+
+/**
+ * Measures all points with all servers in each round, in an order that is reversed from round to round. Each time with a
+ * server of its own: how it comes to lie in memory is luck, and decides much of what a large amount of work costs.
+ */
 export async function measureGrowth(
   { id, points, beside: compared, kind, load }: Series,
   transport: Transport,
   { rounds, share, most }: GrowthSettings,
   tools: Tools,
 ): Promise<FoundGrowth> {
-  const names = compared ? [ours, beside] : [ours];
+  const names = compared ? [ours, ...Object.keys(beside)] : [ours];
   const turns = names.flatMap((name) => points.filter((n) => n <= most).map((n) => ({ name, n })));
-  const stations = new Map<object, Station>();
   const costs = new Map<object, number[]>(turns.map((turn) => [turn, []]));
   const failed = new Map<string, Failed>();
-  try {
-    // The first round warms up.
-    for (let round = 0; round <= rounds; round++) {
-      for (const turn of round % 2 === 0 ? turns : turns.toReversed()) {
-        const { name, n } = turn;
-        if (failed.has(name)) continue;
-        try {
-          let station = stations.get(turn);
-          if (station === undefined) {
-            station = new Station(await startServer(name, kind(n), transport, tools), tools.native, load(n, share));
-            stations.set(turn, station);
-          }
-          const cost = await station.sample();
-          if (round > 0) costs.get(turn)!.push(cost);
-        } catch (error) {
-          failed.set(name, { failed: error instanceof Error ? error.message.trim() : String(error) });
-        }
+  for (let round = 0; round < rounds; round++) {
+    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) {
+      const { name, n } = turn;
+      if (failed.has(name)) continue;
+      try {
+        const server = await startServer(name, kind(n), transport, tools);
+        costs.get(turn)!.push(await costOf(server, tools.native, load(n, share)));
+      } catch (error) {
+        failed.set(name, { failed: error instanceof Error ? error.message.trim() : String(error) });
       }
     }
-  } finally {
-    for (const station of stations.values()) await station.stop();
   }
   const grown = (name: string): Grown => {
     const list: Costs[] = turns
@@ -77,33 +71,19 @@ export async function measureGrowth(
   };
 }
 
-/** A server of its own for each point, so that what one point leaves behind costs no other; idle between its turns. */
-class Station {
-  private readonly server: ServerProcess;
-  private readonly native: Native;
-  private readonly load: Load;
-  private exchange: Exchange | undefined;
-
-  constructor(server: ServerProcess, native: Native, load: Load) {
-    this.server = server;
-    this.native = native;
-    this.load = load;
-  }
-
-  /** Microseconds of processor time for the task. */
-  async sample(): Promise<number> {
-    const { mode, args, times } = this.load;
-    const { native, server } = this;
+/** Microseconds of processor time for the task, once the server is warm; then it is stopped. */
+async function costOf(server: ServerProcess, native: Native, { mode, args, times }: Load): Promise<number> {
+  let exchange: Exchange | undefined;
+  try {
     // What is open stays open: only what is said counts.
-    if (mode !== 'burst') this.exchange ??= await Exchange.open(native, mode, server.address, args);
+    if (mode !== 'burst') exchange = await Exchange.open(native, mode, server.address, args);
+    const work = (): Promise<void> => exchange?.run(times) ?? once(native, mode, server.address, args);
+    await work();
     const before = await server.cpu();
-    if (this.exchange === undefined) await once(native, mode, server.address, args);
-    else await this.exchange.run(times);
+    await work();
     return ((await server.cpu()) - before) / times;
-  }
-
-  async stop(): Promise<void> {
-    await this.exchange?.stop();
-    await this.server.stop();
+  } finally {
+    await exchange?.stop();
+    await server.stop();
   }
 }

@@ -1,6 +1,6 @@
 import { colours } from '../picture.js';
 import { at, svg, text } from '../svg.js';
-import { ours, type FoundGrowth, beside } from './measure.js';
+import { ours, type FoundGrowth } from './measure.js';
 import { seriesOf, time } from './print.js';
 
 const width = 760;
@@ -10,7 +10,8 @@ const panel = { width: 370, height: 210, left: 58, right: 20, top: 34, bottom: 3
 export function curves(title: string, all: readonly FoundGrowth[]): string {
   const parts = [
     text(10, 42, ours, `fill="${colours[ours]}" font-weight="bold"`),
-    text(90, 42, 'node:net, tuned by hand', `fill="${colours[beside]}" font-weight="bold"`),
+    text(90, 42, 'node:net, tuned by hand', `fill="${colours['tuned']}" font-weight="bold"`),
+    text(250, 42, 'C over epoll', `fill="${colours['limit']}" font-weight="bold"`),
   ];
   all.forEach((found, index) => {
     const x = 5 + (index % 2) * (panel.width + 10);

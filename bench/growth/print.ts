@@ -1,5 +1,5 @@
 import { digits } from '../results.js';
-import { type Step, judge, worst } from './judge.js';
+import { judge, type Other, type Step, worst } from './judge.js';
 import { beside, type FoundGrowth, ours } from './measure.js';
 import { type Series, series } from './series.js';
 
@@ -14,9 +14,11 @@ export function stepsOfServer(found: FoundGrowth, name: string): readonly Step[]
   return grown === undefined || 'failed' in grown ? [] : grown.steps;
 }
 
-/** The step of `node:net` to the same point. */
-export function stepBeside(found: FoundGrowth, { to }: Step): Step | undefined {
-  return stepsOfServer(found, beside).find((step) => step.to === to);
+/** The steps of the others to the same point. */
+export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
+  return Object.entries(beside).flatMap(([name, title]) =>
+    stepsOfServer(found, name).flatMap((step) => (step.to === to ? [{ title, step }] : [])),
+  );
 }
 
 /** A whole number with its thousands apart. */
@@ -49,5 +51,5 @@ export function printGrowth(found: FoundGrowth): void {
     }
   }
   const most = worst(stepsOfServer(found, ours));
-  if (most !== undefined) console.log(`  at most linear: ${judge(most, stepBeside(found, most))}`);
+  if (most !== undefined) console.log(`  at most linear: ${judge(most, stepsBeside(found, most))}`);
 }

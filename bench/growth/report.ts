@@ -3,7 +3,7 @@ import { digits, range } from '../results.js';
 import { transports, type Transport } from '../rows.js';
 import { judge, type Step, worst } from './judge.js';
 import { beside, type FoundGrowth, ours } from './measure.js';
-import { count, seriesOf, stepBeside, stepsOfServer, time } from './print.js';
+import { count, seriesOf, stepsBeside, stepsOfServer, time } from './print.js';
 import { series } from './series.js';
 
 const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' };
@@ -13,17 +13,24 @@ export function summary(all: readonly FoundGrowth[]): string {
   const rows = all.map((found) => {
     const head = [seriesOf(found).title, titles[found.transport]];
     const most = worst(stepsOfServer(found, ours));
-    if (most === undefined) return [...head, '', 'failed', '', 'no'];
-    const other = stepBeside(found, most);
+    const titlesBeside = Object.values(beside);
+    if (most === undefined) return [...head, '', 'failed', ...titlesBeside.map(() => ''), 'no'];
+    const others = stepsBeside(found, most);
     return [
       ...head,
       `${count(most.from)} to ${count(most.to)}`,
       range(most.growth),
-      other === undefined ? '' : range(other.growth),
-      judge(most, other),
+      ...titlesBeside.map((title) => {
+        const other = others.find((one) => one.title === title);
+        return other === undefined ? '' : range(other.step.growth);
+      }),
+      judge(most, others),
     ];
   });
-  return table(['number of', 'over', 'steepest step', 'rxjs-sockets', 'node:net, tuned', 'at most 1.2'], rows);
+  return table(
+    ['number of', 'over', 'steepest step', 'rxjs-sockets', 'node:net, tuned', 'C over epoll', 'at most 1.2'],
+    rows,
+  );
 }
 
 /** For each series a table of all its points, over each transport. */
@@ -35,7 +42,9 @@ export function details(all: readonly FoundGrowth[]): string[] {
     if (found.length === 0) return [];
     const columns = found.flatMap((one) => [
       { one, name: ours, title: titles[one.transport] },
-      ...(each.beside ? [{ one, name: beside, title: `${titles[one.transport]}, node:net` }] : []),
+      ...(each.beside
+        ? Object.entries(beside).map(([name, title]) => ({ one, name, title: `${titles[one.transport]}, ${title}` }))
+        : []),
     ]);
     const rows = each.points.map((n) => [count(n), ...columns.map(({ one, name }) => cell(one, name, n))]);
     return [`**${each.title}**: ${each.task}.`, table([each.of, ...columns.map(({ title }) => title)], rows)];

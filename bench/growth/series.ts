@@ -7,7 +7,7 @@ export interface Series {
   /** What is done once for each figure, with `n` of that. */
   readonly task: string;
   readonly points: readonly number[];
-  /** Whether `node:net`, tuned by hand, does the same beside it: what grows there too is not ours. */
+  /** Whether others do the same beside it: what grows there too is not ours. */
   readonly beside: boolean;
   /** What the server is asked to do: see `servers/command-line.js`. */
   readonly kind: (n: number) => string;

@@ -61,7 +61,7 @@ describe('npm run bench', () => {
             against: { effect: 2.5, limit: 0.3 },
             servers: {
               'rxjs-sockets': { ...withCpu, against: { effect: spread, limit: spread } },
-              limit: { figure: spread, ratio: spread },
+              limit: withCpu,
               ...Object.fromEntries(others.map((name) => [name, withCpu])),
             },
           },
@@ -82,7 +82,7 @@ describe('npm run bench', () => {
       const found = JSON.parse(await readFile(out, 'utf8')) as object;
       const points = (...numbers: number[]) => numbers.map((n) => ({ n, cost: spread }));
       const steps = (...pairs: [number, number][]) => pairs.map(([from, to]) => ({ from, to, growth: spread }));
-      const both = (grown: object) => ({ 'rxjs-sockets': grown, tuned: grown });
+      const both = (grown: object) => ({ 'rxjs-sockets': grown, tuned: grown, limit: grown });
       expect(found).toEqual({
         kept: true,
         growth: {
