@@ -30,6 +30,10 @@ function runDeferred(): void {
   });
 }
 
+/** So many sockets that are given much may have a block of their own: they keep it as long as nothing comes. */
+const mostOwnBlocks = 64;
+let ownBlocks = 0;
+
 const owner = Symbol('rxjs-sockets.owner');
 
 /** A socket that tells its NodeSocket what happens: listeners of each one's own would be most of what it costs. */
@@ -82,8 +86,8 @@ export class NodeSocket implements TransportSocket {
   private ending = false;
   /** Whether nothing more is to be told. */
   private deaf = false;
-  /** Whether what is read next lies where it belongs. */
-  private placed = false;
+  /** Whose memory it reads into: of all, its own, or where the bytes belong. */
+  private reads: 'shared' | 'own' | 'place' = 'shared';
   /** Writes are numbered, since the callback of one that was taken at once comes after the next may have begun. */
   private writes = 0;
   private callbacks = 0;
@@ -231,18 +235,30 @@ export class NodeSocket implements TransportSocket {
    * @internal
    */
   read(count: number, memory: Buffer): void {
-    const { events } = this;
+    const { events, reads } = this;
+    this.reads = 'shared';
+    if (reads === 'own') ownBlocks--;
     if (this.deaf || events === undefined) return;
     const isLarge = count >= readBlock.length / 2;
-    if (memory === readBlock || isLarge || this.placed) this.received(memory.subarray(0, count));
+    if (isLarge || reads !== 'own') this.received(memory.subarray(0, count));
     else {
       memory.copy(readBlock, 0, 0, count);
       this.received(readBlock.subarray(0, count));
     }
-    const { room } = events;
-    this.placed = room !== undefined;
-    const next = room ?? (isLarge && events.keeps === true ? Buffer.allocUnsafeSlow(readBlock.length) : readBlock);
+    const next = this.memoryFor(events, isLarge);
     if (next !== memory) readOn(next);
+  }
+
+  private memoryFor(events: Keeper, isLarge: boolean): Buffer {
+    const { room } = events;
+    if (room !== undefined) {
+      this.reads = 'place';
+      return room;
+    }
+    if (!isLarge || events.keeps !== true || ownBlocks === mostOwnBlocks || this.closed) return readBlock;
+    this.reads = 'own';
+    ownBlocks++;
+    return Buffer.allocUnsafeSlow(readBlock.length);
   }
 
   /** @internal */
@@ -283,6 +299,8 @@ export class NodeSocket implements TransportSocket {
   gone(): void {
     if (this.closed) return;
     this.closed = true;
+    if (this.reads === 'own') ownBlocks--;
+    this.reads = 'shared';
     const { events, socket } = this;
     if (events === undefined) return;
     // What Node had read when the socket was paused is still its own; it would give it to the listener as well.
