@@ -81,7 +81,7 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'steady',
       args: [`size=${n}`, 'prefix=1', `window=${Math.min(1_000, often(65_536, n))}`],
-      times: Math.min(often(200_000 * share, 1), often(100_000_000 * share, n)),
+      times: Math.min(often(200_000 * share, 1), often(300_000_000 * share, n)),
     }),
   },
   {

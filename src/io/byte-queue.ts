@@ -6,7 +6,7 @@ const large = 1_024;
 /** The largest memory that grows by copying; where it is full another one begins. */
 const largest = 16_384;
 /** Memory for a frame that is still coming has at most so many times the bytes that have come. */
-const ahead = 16;
+const ahead = 32;
 /** It is worth its while where so many have come, and so many are still to come. */
 const begun = 4_096;
 const missing = 32_768;
@@ -104,7 +104,9 @@ export class ChunkQueue implements ByteQueue {
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
       if (this.size < begun || waiting < missing) return undefined;
-      last = this.assemble(Math.min(this.expected - this.offset, ahead * this.size));
+      // What is begun is not to end in a piece so small that the frame would lie in two.
+      const frame = this.expected - this.offset;
+      last = this.assemble(frame <= ahead * this.size ? frame : (ahead / 2) * this.size);
     }
     return last.buffer.subarray(last.end, Math.min(last.limit, last.end + largestRead));
   }
