@@ -404,8 +404,8 @@ class View<T> implements FlowSource<T>, Reader {
   private readonly port: Port;
   private readonly codec: Codec<T, never>;
   private decoder: Decoder<T>;
-  /** Whether its decoders keep nothing of what they decode. */
-  private readonly copies: boolean;
+  /** Whether the decoder keeps nothing of what it decodes. */
+  private copies: boolean;
   /** What the decoder is for: each connection has its own. */
   private inbound: Inbound | undefined;
 
@@ -444,6 +444,7 @@ class View<T> implements FlowSource<T>, Reader {
     if (inbound !== this.inbound) {
       this.inbound = inbound;
       this.decoder = this.codec.decoder();
+      this.copies = copying in this.decoder;
     }
     try {
       inbound.secure(this);

@@ -19,6 +19,7 @@ export class Pieces {
   private markedPiecesSize = 0;
   private markedSlab: Buffer | undefined = undefined;
   private markedSlabEnd = 0;
+  private markedSlabs = 0;
 
   /** Remembers what there is, so that all that comes after it can be dropped. */
   protected mark(): void {
@@ -26,6 +27,7 @@ export class Pieces {
     this.markedPiecesSize = this.piecesSize;
     this.markedSlab = this.slab;
     this.markedSlabEnd = this.slabEnd;
+    this.markedSlabs = this.slabs.length;
   }
 
   protected returnToMark(): void {
@@ -33,6 +35,8 @@ export class Pieces {
     this.piecesSize = this.markedPiecesSize;
     this.slab = this.markedSlab;
     this.slabEnd = this.markedSlabEnd;
+    // Of many values that are dropped while a peer takes nothing, none may leave its slab behind.
+    while (this.slabs.length > this.markedSlabs) returnSlab(this.slabs.pop()!);
   }
 
   protected addPiece(piece: Uint8Array): void {

@@ -14,6 +14,8 @@ type Inner = net.Socket & {
 
 let keys: Keys | undefined;
 let next: Uint8Array | undefined;
+/** The socket that was given other memory last. */
+let latest: Inner | undefined;
 
 /** Node asks right after each chunk; undefined is for the same memory again. */
 function giveNext(): Uint8Array | undefined {
@@ -22,9 +24,24 @@ function giveNext(): Uint8Array | undefined {
   return memory;
 }
 
-/** Within the callback of {@link readInto}: its socket reads into `memory` from now on. */
-export function readOn(memory: Uint8Array): void {
+/** Within the callback of {@link readInto}: its `socket` reads into `memory` from now on. */
+export function readOn(socket: net.Socket, memory: Uint8Array): void {
+  latest = socket as Inner;
   next = memory;
+}
+
+/** `socket` reads no more. */
+export function forget(socket: net.Socket): void {
+  if (latest === socket) latest = undefined;
+}
+
+/**
+ * Where anything throws that runs right behind the callback, in `process.nextTick`, and the program goes on, Node's
+ * own code has not heard of the memory that it was given, and the bytes would be looked for where they are not.
+ */
+function repair(): void {
+  if (latest !== undefined && keys !== undefined) latest._handle?.useUserBuffer?.(latest[keys.buffer] as Uint8Array);
+  latest = undefined;
 }
 
 /**
@@ -44,8 +61,11 @@ export function readInto(
   const inner = socket as Inner;
   // What Node has read already comes by its own way, and the order would be lost.
   if (typeof inner._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
-  keys ??= findKeys(inner);
-  if (keys === undefined) return false;
+  if (keys === undefined) {
+    keys = findKeys(inner);
+    if (keys === undefined) return false;
+    process.on('uncaughtExceptionMonitor', repair);
+  }
   inner[keys.buffer] = memory;
   inner[keys.callback] = received;
   inner[keys.generator] = giveNext;

@@ -5,7 +5,7 @@ import { SocketError, systemError } from '../errors.js';
 import { readBlock } from '../io/loan.js';
 import { Turn } from '../io/turn.js';
 import { type StreamEnd, watchEnd } from './close-notify.js';
-import { readInto, readOn } from './direct-read.js';
+import { forget, readInto, readOn } from './direct-read.js';
 import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
@@ -240,13 +240,20 @@ export class NodeSocket implements TransportSocket {
     if (reads === 'own') ownBlocks--;
     if (this.deaf || events === undefined) return;
     const isLarge = count >= readBlock.length / 2;
-    if (isLarge || reads !== 'own') this.received(memory.subarray(0, count));
-    else {
-      memory.copy(readBlock, 0, 0, count);
-      this.received(readBlock.subarray(0, count));
+    try {
+      if (isLarge || reads !== 'own') this.received(memory.subarray(0, count));
+      else {
+        memory.copy(readBlock, 0, 0, count);
+        this.received(readBlock.subarray(0, count));
+      }
+    } catch (error) {
+      // Node would not ask for the next memory, and read over what was given for good.
+      setImmediate(() => {
+        throw error;
+      });
     }
     const next = this.memoryFor(events, isLarge);
-    if (next !== memory) readOn(next);
+    if (next !== memory) readOn(this.socket, next);
   }
 
   private memoryFor(events: Keeper, isLarge: boolean): Buffer {
@@ -302,6 +309,7 @@ export class NodeSocket implements TransportSocket {
     if (this.reads === 'own') ownBlocks--;
     this.reads = 'shared';
     const { events, socket } = this;
+    forget(socket);
     if (events === undefined) return;
     // What Node had read when the socket was paused is still its own; it would give it to the listener as well.
     socket.off('data', onData);

@@ -27,7 +27,7 @@ describe('reading into memory of ours', () => {
     const events: string[] = [];
     const taken = readInto(socket, memory, (count, into) => {
       read.push([count, Buffer.from(into.subarray(0, count))]);
-      if (into === memory) readOn(other);
+      if (into === memory) readOn(socket, other);
       return true;
     });
     expect(taken).toBe(true);
