@@ -1,7 +1,15 @@
 import type net from 'node:net';
 import { firstValueFrom, Subscriber, type Subscription, take } from 'rxjs';
-import { type Channel, type Codec, type Connection, type Decoder, relay } from 'rxjs-sockets';
-import { fixedLength, lengthPrefixed, lines, mapCodec } from 'rxjs-sockets/codecs';
+import { type Channel, type Connection, relay } from 'rxjs-sockets';
+import {
+  type ByteQueue,
+  type Codec,
+  type Decoder,
+  fixedLength,
+  lengthPrefixed,
+  lines,
+  mapCodec,
+} from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { acceptedAt, type Place, realPlaces as places } from '../support/places.js';
@@ -37,7 +45,7 @@ const heads: Codec<Buffer> = {
 };
 
 class Heads implements Decoder<Buffer> {
-  decode(bytes: Parameters<Decoder<Buffer>['decode']>[0]): Buffer | undefined {
+  decode(bytes: ByteQueue): Buffer | undefined {
     if (bytes.length === 0) return undefined;
     const head = bytes.peek(bytes.head.length);
     bytes.skip(head.length);
@@ -99,7 +107,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     };
     const { near, raw } = await acceptedAt<any, any>(place, { codec });
     const kept: Buffer[] = [];
-    hear<Buffer>(near.data, (head) => kept.push(head));
+    hear(near.data as Channel<Buffer>, (head) => kept.push(head));
     raw.write('first');
     await until(() => kept.length === 1);
     raw.write('other');
@@ -213,6 +221,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
         // The connection is destroyed at the end of the test.
       }
     }
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- what RxJS makes of an observer catches what it throws
     near.data.subscribe(new Throwing());
     const sent = stream(3_000);
     raw.end(sent);
