@@ -3,32 +3,13 @@ import type { TLSSocket } from 'node:tls';
 import type { Address } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { readBlock } from '../io/loan.js';
-import { Turn } from '../io/turn.js';
+import type { Turn } from '../io/turn.js';
 import { type StreamEnd, watchEnd } from './close-notify.js';
 import { forget, readInto, readOn } from './direct-read.js';
 import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
+import { nodeTurn } from './node-turn.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
-
-let deferred: (() => void)[] = [];
-
-const nodeTurn = new Turn(
-  (work) => {
-    if (deferred.push(work) === 1) process.nextTick(runDeferred);
-  },
-  (work) => {
-    setImmediate(work);
-  },
-);
-
-/** What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it. */
-function runDeferred(): void {
-  const works = deferred;
-  deferred = [];
-  queueMicrotask(() => {
-    for (const work of works) process.nextTick(work);
-  });
-}
 
 /** So many sockets that are given much may have a block of their own: they keep it as long as nothing comes. */
 const mostOwnBlocks = 64;
