@@ -1,7 +1,7 @@
 // Measures the library against its peers, each a server in a process of its own under a load generator in C:
 //   npm run bench                  every row; into bench/results.json. It takes about twenty minutes.
 //   npm run bench -- quick         the library, plain and tuned node:net only; under two minutes
-//   npm run bench -- growth        how cost grows with connections, messages, bytes, operators, members; under ten minutes
+//   npm run bench -- growth        how cost grows with connections, messages, bytes, operators, members; about fifteen minutes
 //   npm run bench -- rows=lines,churn servers=rxjs-sockets,plain transports=tcp rounds=5 seconds=1 connections=2000 out=FILE
 //   npm run bench -- growth rows=open,sizes transports=unix rounds=5 share=0.5 most=1000 out=FILE
 // A run that is not of everything goes into .cache/bench.json. `npm run bench:report` makes the tables and the pictures.
