@@ -12,7 +12,7 @@ import { SocketError } from './errors.js';
 import { Flow, paced } from './flow.js';
 import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
-import { copying } from './io/loan.js';
+import { isCopying } from './io/loan.js';
 import { closedError, type Outbound } from './io/outbound.js';
 import type { Refusal } from './io/outbound-owner.js';
 import { type FlowSource, Multicast } from './multicast.js';
@@ -413,7 +413,7 @@ class View<T> implements FlowSource<T>, Reader {
     this.port = port;
     this.codec = codec;
     this.decoder = codec.decoder();
-    this.copies = copying in this.decoder;
+    this.copies = isCopying(this.decoder);
     this.multicast = new Multicast(this);
   }
 
@@ -444,7 +444,7 @@ class View<T> implements FlowSource<T>, Reader {
     if (inbound !== this.inbound) {
       this.inbound = inbound;
       this.decoder = this.codec.decoder();
-      this.copies = copying in this.decoder;
+      this.copies = isCopying(this.decoder);
     }
     try {
       inbound.secure(this);

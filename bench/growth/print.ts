@@ -21,6 +21,13 @@ export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
   );
 }
 
+/** The step that decides: the steepest of those that nothing excuses, if there are any. */
+export function decisive(found: FoundGrowth): Step | undefined {
+  const steps = stepsOfServer(found, ours);
+  const guilty = steps.filter((step) => judge(step, stepsBeside(found, step)) === 'no');
+  return worst(guilty.length > 0 ? guilty : steps);
+}
+
 /** A whole number with its thousands apart. */
 export function count(n: number): string {
   return n.toLocaleString('en');
@@ -50,6 +57,6 @@ export function printGrowth(found: FoundGrowth): void {
       );
     }
   }
-  const most = worst(stepsOfServer(found, ours));
+  const most = decisive(found);
   if (most !== undefined) console.log(`  at most linear: ${judge(most, stepsBeside(found, most))}`);
 }

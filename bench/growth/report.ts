@@ -1,9 +1,9 @@
 import { table } from '../table.js';
 import { digits, range } from '../results.js';
 import { transports, type Transport } from '../rows.js';
-import { judge, type Step, worst } from './judge.js';
+import { judge, type Step } from './judge.js';
 import { beside, type FoundGrowth, ours } from './measure.js';
-import { count, seriesOf, stepsBeside, stepsOfServer, time } from './print.js';
+import { count, decisive, seriesOf, stepsBeside, time } from './print.js';
 import { series } from './series.js';
 
 const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' };
@@ -12,7 +12,7 @@ const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' }
 export function summary(all: readonly FoundGrowth[]): string {
   const rows = all.map((found) => {
     const head = [seriesOf(found).title, titles[found.transport]];
-    const most = worst(stepsOfServer(found, ours));
+    const most = decisive(found);
     const titlesBeside = Object.values(beside);
     if (most === undefined) return [...head, '', 'failed', ...titlesBeside.map(() => ''), 'no'];
     const others = stepsBeside(found, most);

@@ -106,7 +106,7 @@ function overlapsItself(bytes: Buffer): boolean {
 }
 
 class DelimitedDecoder implements Decoder<Buffer> {
-  readonly [copying] = true;
+  readonly [copying]: unknown = this;
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;

@@ -38,7 +38,7 @@ export function fixedLength(size: number): Codec<Buffer, Uint8Array | string> {
 }
 
 class FixedDecoder implements Decoder<Buffer> {
-  readonly [copying] = true;
+  readonly [copying]: unknown = this;
   private readonly size: number;
 
   constructor(size: number) {

@@ -72,7 +72,7 @@ export function jsonLines<T>(options?: JsonLinesOptions): Codec<T> {
 const deepest = 1_000;
 
 class JsonDecoder<T> implements Decoder<T> {
-  readonly [copying] = true;
+  readonly [copying]: unknown = this;
   private readonly lines: Decoder<string>;
 
   constructor(lines: Decoder<string>) {

@@ -82,7 +82,7 @@ export function lengthPrefixed(options?: LengthPrefixedOptions): Codec<Buffer, U
 }
 
 class PrefixDecoder implements Decoder<Buffer> {
-  readonly [copying] = true;
+  readonly [copying]: unknown = this;
   private readonly header: 1 | 2 | 4;
   private readonly endian: 'big' | 'little';
   private readonly maxLength: number;

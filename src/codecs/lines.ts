@@ -93,7 +93,7 @@ const largestBlock = 16_384;
  * only when the line is given. That `position` has moved by itself tells that another view has read in between.
  */
 class LinesDecoder implements Decoder<string> {
-  readonly [copying] = true;
+  readonly [copying]: unknown = this;
   readonly encoding: 'utf8' | 'latin1';
   /** The line that was given last, while there may be more of its block, and where it lies in memory. */
   line = '';

@@ -1,6 +1,6 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
-import { copying } from '../io/loan.js';
+import { copying, isCopying } from '../io/loan.js';
 import { functionOption, invalidOption } from './options.js';
 
 /**
@@ -56,13 +56,13 @@ export function mapCodec<A, B, C, D>(
 }
 
 class MappedDecoder<A, C> implements Decoder<C> {
-  declare readonly [copying]?: true;
+  declare readonly [copying]?: unknown;
   private readonly decoder: Decoder<A>;
   private readonly map: (value: A) => C;
 
   constructor(decoder: Decoder<A>, map: (value: A) => C) {
     this.decoder = decoder;
-    if (copying in decoder) this[copying] = true;
+    if (isCopying(decoder)) this[copying] = this;
     this.map = map;
   }
 

@@ -72,7 +72,7 @@ const zero = 0x30;
 const colon = 0x3a;
 
 class NetstringDecoder implements Decoder<Buffer> {
-  readonly [copying] = true;
+  readonly [copying]: unknown = this;
   private readonly maxLength: number;
 
   constructor(maxLength: number) {

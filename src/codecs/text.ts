@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { ByteSink, Codec, Decoder, Encoder } from '../codec.js';
 import { SocketError, shown } from '../errors.js';
-import { type Copying, copying } from '../io/loan.js';
+import { marked } from '../io/loan.js';
 import { textFault } from './message.js';
 import { choiceOption } from './options.js';
 import { decodeUtf8 } from './utf8.js';
@@ -43,8 +43,7 @@ export function text(encoding?: 'utf8' | 'latin1'): Codec<string> {
   return { decoder: () => decoder, encoder: () => new StringEncoder(chosen) };
 }
 
-const latin1Decoder: Decoder<string> & Copying = {
-  [copying]: true,
+const latin1Decoder = marked<Decoder<string>>({
   decode(bytes) {
     const { length } = bytes;
     if (length === 0) return undefined;
@@ -52,11 +51,10 @@ const latin1Decoder: Decoder<string> & Copying = {
     bytes.skip(length);
     return text;
   },
-};
+});
 
 /** All that it needs to remember stays in the queue. */
-const utf8Decoder: Decoder<string> & Copying = {
-  [copying]: true,
+const utf8Decoder = marked<Decoder<string>>({
   decode(bytes) {
     const whole = wholePart(bytes.peek(bytes.length));
     if (whole.length === 0) return undefined;
@@ -65,7 +63,7 @@ const utf8Decoder: Decoder<string> & Copying = {
     bytes.skip(valid.length);
     return decodeUtf8(valid);
   },
-};
+});
 
 class StringEncoder implements Encoder<string> {
   private readonly encoding: 'utf8' | 'latin1';

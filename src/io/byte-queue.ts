@@ -106,7 +106,12 @@ export class ChunkQueue implements ByteQueue {
       if (this.size < begun || waiting < missing) return undefined;
       // What is begun is not to end in a piece so small that the frame would lie in two.
       const frame = this.expected - this.offset;
-      last = this.assemble(frame <= ahead * this.size ? frame : (ahead / 2) * this.size);
+      try {
+        last = this.assemble(frame <= ahead * this.size ? frame : (ahead / 2) * this.size);
+      } catch {
+        // There is no such memory: the frame may never come, and is taken together when it has.
+        return undefined;
+      }
     }
     return last.buffer.subarray(last.end, Math.min(last.limit, last.end + largestRead));
   }

@@ -58,6 +58,7 @@ export class Inbound {
 
   /** Whether what comes is to be kept as it is: then it should lie in memory that can be given away. */
   get keeps(): boolean {
+    if (this.mode === 'discarding') return false;
     return this.queue.gives || this.current === undefined || this.current.keeps;
   }
 

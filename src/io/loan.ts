@@ -14,9 +14,20 @@ export interface Borrower {
 
 /**
  * Marks a decoder that keeps no view of what waits, and gives none but by `take`: what it decodes may be lent. The
- * others, those of users among them, are given memory that they may keep.
+ * others, those of users among them, are given memory that they may keep. The mark is the decoder itself, since what
+ * a user makes of one of ours has its properties, too.
  */
 export const copying: unique symbol = Symbol('rxjs-sockets.copying');
+
+/** Whether `decoder` keeps nothing of what it decodes. */
+export function isCopying(decoder: object): boolean {
+  return (decoder as { readonly [copying]?: unknown })[copying] === decoder;
+}
+
+/** Marks one that is no instance of a class. */
+export function marked<T extends object>(decoder: T): T {
+  return Object.defineProperty(decoder, copying, { value: decoder });
+}
 
 let loan = 1;
 let lending = false;
@@ -60,9 +71,4 @@ export function endLoan(): void {
   const list = borrowers;
   borrowers = [];
   for (const borrower of list) borrower.settle();
-}
-
-/** A decoder that says of itself that it keeps nothing. */
-export interface Copying {
-  readonly [copying]: true;
 }

@@ -33,6 +33,8 @@ export function readOn(socket: net.Socket, memory: Uint8Array): void {
 /** `socket` reads no more. */
 export function forget(socket: net.Socket): void {
   if (latest === socket) latest = undefined;
+  // Whoever keeps the connection is not to keep its memory.
+  if (keys !== undefined) (socket as Inner)[keys.buffer] = null;
 }
 
 /**
@@ -61,15 +63,19 @@ export function readInto(
   const inner = socket as Inner;
   // What Node has read already comes by its own way, and the order would be lost.
   if (typeof inner._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
-  if (keys === undefined) {
-    keys = findKeys(inner);
-    if (keys === undefined) return false;
-    process.on('uncaughtExceptionMonitor', repair);
+  const found = keys ?? findKeys(inner);
+  if (found === undefined) return false;
+  try {
+    inner._handle.useUserBuffer(memory);
+  } catch {
+    // Some runtimes have the method, and no more than that.
+    return false;
   }
+  if (keys === undefined) process.on('uncaughtExceptionMonitor', repair);
+  keys = found;
   inner[keys.buffer] = memory;
   inner[keys.callback] = received;
   inner[keys.generator] = giveNext;
-  inner._handle.useUserBuffer(memory);
   return true;
 }
 

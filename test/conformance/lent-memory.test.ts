@@ -266,3 +266,28 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
   });
 });
+
+it('C19: a decoder that a user makes of one of ours is given memory that it may keep', async () => {
+  const kept: Buffer[] = [];
+  const codec: Codec<string> = {
+    decoder() {
+      const inner = lines().decoder();
+      return {
+        ...inner,
+        decode(bytes: ByteQueue) {
+          if (bytes.length > 0) kept.push(bytes.peek(bytes.length));
+          return inner.decode(bytes);
+        },
+      };
+    },
+    encoder: () => lines().encoder(),
+  };
+  const { near, raw } = await acceptedAt(places[0]!, { codec });
+  const values: string[] = [];
+  hear(near.data, (value) => values.push(value));
+  for (const line of ['first', 'OTHER']) {
+    raw.write(`${line}\n`);
+    await until(() => values.includes(line));
+  }
+  expect(kept.map(String)).toEqual(['first\n', 'OTHER\n']);
+});
