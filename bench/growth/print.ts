@@ -9,7 +9,7 @@ export function seriesOf({ id }: FoundGrowth): Series {
   return one;
 }
 
-export function stepsOfServer(found: FoundGrowth, name: string): readonly Step[] {
+function stepsOfServer(found: FoundGrowth, name: string): readonly Step[] {
   const grown = found.servers[name];
   return grown === undefined || 'failed' in grown ? [] : grown.steps;
 }
