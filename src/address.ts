@@ -17,10 +17,6 @@ import { lookupService } from './services.js';
  * socket is `'unix:@name'` or `{ path: '\0name' }`. Node's sockets know all but `memory`, which is for
  * `memoryTransport()`; what a transport doesn't know, `listen` and `connect` refuse with `ERR_ADDRESS_INVALID`.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const inputs: AddressInput[] = [
@@ -49,10 +45,6 @@ export type AddressInput =
  * - `memory`: an end within this process.
  * - `fd`: an inherited listening socket.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const address: Address = { transport: 'tcp', host: '127.0.0.1', port: 7000 };
@@ -79,10 +71,7 @@ const loopback = '127.0.0.1';
  * @param input - the address; it is not changed. Ports are integers from 0 to 65,535, unix paths and abstract names at
  * most 107 bytes of UTF-8; the default of `host` is `127.0.0.1`. There is no other member (A6), and no default port
  * @returns a fresh, plain object, which {@link formatAddress} turns into a string that is parsed to the same (A1)
- * @emits none
  * @throws `ERR_ADDRESS_INVALID`, at once, with the name of the bad part and its value (A3, A4, A5)
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
@@ -103,10 +92,6 @@ export function parseAddress(input: AddressInput): Address {
  *
  * @param address - the address; it is not changed
  * @returns the string; `'unix:'` for an unnamed unix socket, which `parseAddress` refuses (A4)
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'

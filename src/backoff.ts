@@ -4,10 +4,6 @@ import { shown, SocketError } from './errors.js';
 /**
  * Tells when to dial again: what {@link backoff} makes, for `reconnect` and for RxJS's `retry`.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const policy: Backoff = backoff({ max: 10_000 });
@@ -22,10 +18,6 @@ export interface Backoff extends RetryConfig {
 /**
  * Sets how long {@link backoff} waits, and how often it tries.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: BackoffOptions = { initial: 500, max: 60_000, attempts: 20 };
@@ -74,7 +66,6 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * start its count again. One policy may serve many clients: `reconnect` counts for each client, and each `retry` for itself
  * @emits none by itself
  * @throws `ERR_OPTION_INVALID`, at once (A5)
- * @backpressure none
  * @teardown none; the wait ends with the subscription that it is for
  * @example
  * ```ts

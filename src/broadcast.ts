@@ -93,11 +93,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    *
    * @param codec - how a value becomes bytes, whatever the codec of a member is; none by default: bytes and UTF-8 text.
    * All members get what one encoder writes, so each value must be a whole frame by itself
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const prices = new Broadcast(jsonLines<Price>());
@@ -112,10 +107,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Counts the members.
    *
    * @returns a number of connections, 0 and more
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * console.log(`${news.size} are listening`);
@@ -130,10 +121,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Counts the values that `next` was given and that can't be encoded, which nobody got.
    *
    * @returns a number of values, 0 and more
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * if (news.refused > 0) console.log(`${news.refused} lines could not be sent`);
@@ -152,7 +139,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    *
    * @param connection - a connection of a server or of a client, of this library
    * @returns the membership: unsubscribe to leave. What was given to `next` before that is still sent
-   * @emits none
    * @throws `ERR_OPTION_INVALID`, at once, for what is no connection of this library
    * @backpressure as of {@link Broadcast}
    * @teardown unsubscribing leaves, and does not end the connection; a connection that ends leaves by itself (B4)
@@ -194,8 +180,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * reach each member in one write, up to 65,536 bytes. Without members nothing is encoded.
    *
    * @param value - what to send; it must not be changed afterwards (C19)
-   * @returns none
-   * @emits none
    * @throws none: a value that can't be encoded is sent to nobody, and counted in {@link Broadcast.refused}
    * @backpressure none: it never waits. A member's own `overflow` acts where more than its `maxBuffered` would wait (B3)
    * @teardown none; ignored after `complete` and `error`
@@ -224,10 +208,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Ends the sending side of every member, after what was sent.
    *
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
    * @teardown it has no members any more, and takes none; whoever joins later is completed at once
    * @example
    * ```ts
@@ -243,9 +223,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Destroys the connection of every member.
    *
    * @param reason - the `cause` of the `ERR_CLOSED` that each of them is told on this side
-   * @returns none
    * @emits `ERR_CLOSED` to the subscribers of the members' channels, at once (C8)
-   * @throws none
    * @backpressure none: what waits is dropped
    * @teardown it has no members any more, and takes none; whoever joins later is destroyed at once
    * @example

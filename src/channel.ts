@@ -126,7 +126,6 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    *
    * @returns an Observable that never fails
    * @emits the current value at once, then each change; false and completion once nothing more can be sent (C21)
-   * @throws none
    * @backpressure none: it is what a sender of its own paces itself by
    * @teardown unsubscribing ends the watch, nothing else
    * @example
@@ -143,10 +142,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Counts the bytes that `next` has accepted and the kernel has not taken yet.
    *
    * @returns a number of bytes, 0 to `maxBuffered` and one encoded value (C4)
-   * @emits none
-   * @throws none
    * @backpressure it is the measure of it
-   * @teardown none
    * @example
    * ```ts
    * connection.data.next('hello\n');
@@ -162,10 +158,6 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Tells whether nothing more can be sent: after `complete()`, after `close()`, and after the connection has ended.
    *
    * @returns true once `next` would be ignored and `send` would reject (C9)
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * connection.data.complete();
@@ -181,10 +173,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Counts the values that `overflow: 'drop'` has dropped.
    *
    * @returns a number of values, 0 and more; always 0 with `overflow: 'error'`
-   * @emits none
-   * @throws none
    * @backpressure what a peer that is too slow has missed
-   * @teardown none
    * @example
    * ```ts
    * if (connection.data.dropped > 0) connection.data.next('some news was dropped');
@@ -199,12 +188,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Sends a value. It never waits and never throws: a value given too early waits, one given too late is ignored.
    *
    * @param value - what the codec takes; bytes are kept by reference and must not be changed afterwards (C19)
-   * @returns none
-   * @emits none
    * @throws none; a value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`
    * (D5)
    * @backpressure none: over `maxBuffered` the option `overflow` acts, which is `ERR_OVERFLOW` by default (C4)
-   * @teardown none
    * @example
    * ```ts
    * connection.data.next('hello');
@@ -220,9 +206,6 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Ends the sending side: what was sent is flushed, then the peer gets the FIN. Receiving goes on until the peer ends
    * it.
    *
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure what was sent waits for the peer as before
    * @teardown none; {@link Connection.close} ends the receiving side too
    * @example
@@ -240,9 +223,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Destroys the connection: a reset where the transport has one, a plain end on unix sockets (C20).
    *
    * @param reason - the `cause` of the `ERR_CLOSED` that this side is told
-   * @returns none
    * @emits `ERR_CLOSED` to every subscriber of this connection, at once, even if it is held (C8, F10)
-   * @throws none
    * @backpressure none: what waits in either direction is dropped
    * @teardown everything of this connection ends
    * @example
@@ -262,12 +243,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @param value - as for {@link Channel.next}
    * @returns a promise that resolves when the channel is writable: at once, if it is, and once it is connected, if the
    * client is connecting (K9)
-   * @emits none
    * @throws none; rejects with `ERR_CLOSED`, or the error that closed the channel, if the value was not and will not be
    * written (C5, C9), with `ERR_OVERFLOW` if it is over `maxBuffered`, and with `ERR_FRAME_INVALID` or
    * `ERR_FRAME_TOO_LONG`, after which the connection goes on (D5)
    * @backpressure none of its own: who doesn't wait for it fills the buffer up to `maxBuffered`, as with `next`
-   * @teardown none
    * @example
    * ```ts
    * for (const line of report) await connection.data.send(line);
@@ -318,7 +297,6 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    *
    * @param codec - how the messages lie in the bytes from here on
    * @returns a channel over the same socket; of several that have subscribers the newest reads (C15)
-   * @emits none
    * @throws `ERR_OPTION_INVALID`, at once, if this channel has a codec itself
    * @backpressure a Hold counts for the view that it was taken on; what is sent on all views waits in one buffer
    * @teardown unsubscribing from the view lets the one before it go on
@@ -340,8 +318,6 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Holds what this channel receives; what it sends goes on.
    *
    * @returns the Hold (F2)
-   * @emits none
-   * @throws none
    * @backpressure at most 65,536 bytes, the chunk in hand and one unfinished frame wait here (F3), then the kernel's
    * buffers fill and the peer is told to wait
    * @teardown releasing the Hold (F11)

@@ -17,10 +17,6 @@ import type { SocketError } from './errors.js';
  *
  * @typeParam In - what its connection receives
  * @typeParam Out - what it sends
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const shown = (state: ConnectionState): string =>

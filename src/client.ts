@@ -65,7 +65,6 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  * @emits the current state, then each change (K2); completion after the peer's clean end, a `SocketError` after a
  * failure (K3). With `reconnect` it dials again instead, until the policy gives up, `data` was completed and all of it
  * sent, or `overflow` ends it (K4, K5)
- * @throws none
  * @backpressure none of its own: see {@link Client.data}
  * @teardown when the last subscriber leaves, of the states and of the data, an attempt is aborted (K7) and a connection
  * closed gracefully (K1); it may be subscribed to again and dials anew (K8)
@@ -84,7 +83,6 @@ export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
    *
    * @emits each message of the server, then its end (C7, C8), which with `reconnect` is that of the client: an unfinished
    * frame of a connection that was lost is dropped (K4). Subscribing again dials anew (K8)
-   * @throws none
    * @backpressure as of {@link Channel}; what is sent before there is a connection waits, up to `maxBuffered` (C2), and
    * once an attempt or a connection has ended `whileDisconnected` says what becomes of it (K4)
    * @teardown as of {@link Client}

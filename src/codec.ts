@@ -16,7 +16,6 @@
  * };
  * ```
  *
- * @emits none
  * @throws a RangeError, at once, from a method that is asked for bytes which are not there
  * @backpressure while a Flow is held, at most 65,536 bytes, the chunk in hand and one unfinished frame wait in it (F3)
  * @teardown none; what is left when a connection ends is dropped with it
@@ -43,10 +42,7 @@ export interface ByteQueue {
    *
    * @param index - 0 to `length - 1`
    * @returns 0 to 255
-   * @emits none
    * @throws a RangeError, at once, if they are not there
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const version = bytes.at(0);
@@ -61,10 +57,7 @@ export interface ByteQueue {
    * @param bytes - how many bytes it has
    * @param endian - which end of it comes first
    * @returns 0 to 4,294,967,295
-   * @emits none
    * @throws a RangeError, at once, if they are not there
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const size = bytes.uint(1, 2, 'big');
@@ -78,10 +71,6 @@ export interface ByteQueue {
    * @param needle - a byte, or a sequence of bytes
    * @param from - where the search begins: 0 and more, default 0; one that goes on where the last one ended is linear
    * @returns where `needle` begins first, at `from` or after; -1 where it does not
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const end = bytes.indexOf(0x0a); // of '\n'
@@ -94,10 +83,7 @@ export interface ByteQueue {
    *
    * @param count - 0 to `length`
    * @returns a view where they lie together in memory, else a copy; not to be changed
-   * @emits none
    * @throws a RangeError, at once, if they are not there
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const isHello = bytes.peek(5).toString('latin1') === 'HELLO';
@@ -110,10 +96,7 @@ export interface ByteQueue {
    *
    * @param count - 0 to `length`
    * @returns a view where they lie together in memory, which keeps the chunk that they came in; else a copy
-   * @emits none
    * @throws a RangeError, at once, if they are not there
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const body = bytes.take(size);
@@ -125,11 +108,7 @@ export interface ByteQueue {
    * Takes the first bytes off.
    *
    * @param count - 0 to `length`
-   * @returns none
-   * @emits none
    * @throws a RangeError, at once, if they are not there
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * bytes.skip(3);
@@ -153,10 +132,7 @@ export interface ByteQueue {
  *
  * It is there for the one call of `encode` that it is given to: what is written into it later may be written anywhere.
  *
- * @emits none
- * @throws none
  * @backpressure what was collected counts in `bufferedBytes` until the kernel has taken it (C4)
- * @teardown none
  * @example
  * ```ts
  * const encode = (value: number, into: ByteSink): void => into.uint(value, 4, 'big');
@@ -168,11 +144,7 @@ export interface ByteSink {
    * Appends bytes.
    *
    * @param value - kept by reference, so it must not be changed afterwards (C19)
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure it waits until the kernel has taken it (C4)
-   * @teardown none
    * @example
    * ```ts
    * into.bytes(body);
@@ -188,10 +160,7 @@ export interface ByteSink {
    * @param start - where the part begins in it, in bytes
    * @param end - where it ends; over `start`
    * @returns whether it was appended; if not, it has to be appended otherwise
-   * @emits none
-   * @throws none
    * @backpressure it waits until the kernel has taken it (C4)
-   * @teardown none
    * @example
    * ```ts
    * const { buffer, byteOffset, length } = body;
@@ -205,11 +174,7 @@ export interface ByteSink {
    *
    * @param value - what is not well-formed, or has no byte in `encoding`, is replaced in silence: check it before
    * @param encoding - how its characters become bytes
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure it waits until the kernel has taken it (C4)
-   * @teardown none
    * @example
    * ```ts
    * into.text(`${line}\n`, 'utf8');
@@ -223,11 +188,7 @@ export interface ByteSink {
    * @param value - 0 to what `bytes` can hold
    * @param bytes - how many bytes it takes
    * @param endian - which end of it comes first
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure it waits until the kernel has taken it (C4)
-   * @teardown none
    * @example
    * ```ts
    * into.uint(body.length, 2, 'big');
@@ -275,10 +236,8 @@ export interface Decoder<T> {
    *
    * @param bytes - all that waits; the same queue at each call
    * @returns the value of the frame, or `undefined` with nothing taken off: more bytes are needed
-   * @emits none
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @backpressure called when a value may be emitted, and not before (F2)
-   * @teardown none
    * @example
    * ```ts
    * const first = decoder.decode(queue); // undefined, as long as a byte is missing
@@ -292,10 +251,8 @@ export interface Decoder<T> {
    *
    * @param bytes - all that waits
    * @returns a value, or `undefined` with nothing taken off
-   * @emits none
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @backpressure called when a value may be emitted, and not before (F2)
-   * @teardown none
    * @example
    * ```ts
    * const last = lines().decoder().end?.(queue); // the last line needs no newline
@@ -309,7 +266,6 @@ export interface Decoder<T> {
  * Turns the values of one stream into bytes.
  *
  * @typeParam T - what it takes
- * @emits none
  * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent: nothing of it is, and the
  * encoder must be as it was before (D5)
  * @backpressure none: it is called once for each value, at once
@@ -326,11 +282,7 @@ export interface Encoder<T> {
    *
    * @param value - what to send
    * @param into - where to; not to be kept
-   * @returns none
-   * @emits none
    * @throws a SocketError: then nothing of the value is sent (D5)
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * lines().encoder().encode('hello', sink); // 'hello\n'
@@ -358,10 +310,8 @@ export interface Encoder<T> {
  *
  * @typeParam In - what is received
  * @typeParam Out - what is sent
- * @emits none
  * @throws none; see {@link Decoder} and {@link Encoder}
  * @backpressure none of its own
- * @teardown none
  * @example
  * ```ts
  * const numbers: Codec<number> = {
@@ -383,10 +333,6 @@ export interface Codec<In, Out = In> {
    * Makes a decoder for one stream.
    *
    * @returns one that shares nothing with others
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const decoder = lines().decoder();
@@ -398,10 +344,6 @@ export interface Codec<In, Out = In> {
    * Makes an encoder for one stream.
    *
    * @returns one that shares nothing with others
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const encoder = lines().encoder();

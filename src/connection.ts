@@ -7,10 +7,6 @@ import type { TlsInfo } from './transport/tls.js';
 /**
  * Tells how a connection ended.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * connection.closed.subscribe(({ reason, error }) => console.log(reason, error?.code)); // 'failed', 'ECONNRESET'
@@ -33,10 +29,6 @@ export interface Closed {
 /**
  * Counts what went over a connection so far.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const { bytesRead, bytesWritten, opened } = connection.stats;
@@ -59,7 +51,6 @@ export interface ConnectionStats {
  * @typeParam In - what is received through the codec; `Buffer` without one
  * @typeParam Out - what is sent through it; bytes or text without one
  * @emits none; see its `data`, `bytes` and `closed`
- * @throws none
  * @backpressure as of {@link Channel}; a connection that nobody reads is given up after `claimTimeout`
  * @teardown it lives until both sides have ended, or `close` or `destroy` is called; unsubscribing ends nothing
  * @example
@@ -82,7 +73,6 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * The messages, through the codec; without a codec the chunks of bytes as they come.
    *
    * @emits each message of the peer, then its end (C1, C7, C8)
-   * @throws none
    * @backpressure as of {@link Channel}
    * @teardown unsubscribing keeps what was not emitted for the next subscriber (F1)
    * @example
@@ -96,7 +86,6 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * The same socket without the codec, for a protocol that changes its framing: see {@link Channel.framed}.
    *
    * @emits the chunks that were received and not decoded, from the first such byte on (C13)
-   * @throws none
    * @backpressure as of {@link Channel}
    * @teardown unsubscribing keeps what was not emitted for the next subscriber, of whichever view (F1, C13)
    * @example
@@ -114,8 +103,6 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * How it ended. It never fails, and keeps no connection open.
    *
    * @emits one value when the connection has ended, replayed to whoever comes later, then completion (C12)
-   * @throws none
-   * @backpressure none
    * @teardown unsubscribing ends the watch, nothing else
    * @example
    * ```ts
@@ -132,7 +119,6 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @emits to subscribers that aren't held what the peer still sends, then its end (C17)
    * @throws none, and never rejects; after `closeTimeout` it is forced, which `closed` tells as `ERR_TIMEOUT_CLOSE`
    * @backpressure none: input that nobody reads is discarded from now on (C17)
-   * @teardown none
    * @example
    * ```ts
    * connection.data.next('bye');
@@ -145,10 +131,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * Ends it now: a reset where the transport has one, a plain end on unix sockets (C20). What waits is dropped.
    *
    * @param reason - the `cause` of the `ERR_CLOSED` that this side is told; none by default
-   * @returns none
    * @emits `ERR_CLOSED` to the subscribers of its channels, at once (C8, F10), and `destroyed` in `closed` (C12)
-   * @throws none
-   * @backpressure none
    * @teardown everything of this connection ends
    * @example
    * ```ts

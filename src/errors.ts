@@ -4,10 +4,6 @@ import type { Address } from './address.js';
 /**
  * Names what the library itself finds wrong; `docs/errors.md` has one heading for each code.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const code: LibraryErrorCode = 'ERR_CLOSED';
@@ -39,10 +35,6 @@ export type LibraryErrorCode =
  * Names what the system finds wrong, as Node does; `docs/errors.md` has one heading for each code. A code of the system
  * that is not among them arrives as `EIO`, with Node's error as `cause`.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const code: SystemErrorCode = 'ECONNREFUSED';
@@ -89,10 +81,6 @@ export type SystemErrorCode =
 /**
  * Lists every code that a {@link SocketError} can bear: a closed union, so a `switch` over it can be exhaustive.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const isWorthARetry = (code: SocketErrorCode): boolean =>
@@ -107,10 +95,6 @@ export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
  *
  * Match on `code`, which is stable; `message` is for people and may change.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const explain = (error: SocketError): string =>
@@ -134,11 +118,6 @@ export class SocketError extends Error {
    * @param code - what went wrong
    * @param message - a sentence for people that names the option or the action
    * @param details - the address and the cause, where there are any; none by default
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * throw new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong');

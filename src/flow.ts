@@ -44,8 +44,6 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
    * Stops the emission, and the reading behind it, until the Hold is released.
    *
    * @returns the Hold; several may be held at once, and the Flow goes on when all are released (F2)
-   * @emits none
-   * @throws none
    * @backpressure rule F3 bounds what may wait while it is held
    * @teardown releasing the Hold; unsubscribing does not release it (F11)
    * @example
@@ -92,7 +90,6 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
    * @param observer - an observer or a function for the values; without one the values are dropped
    * @returns the Subscription; unsubscribing the last one makes the Flow stop (F1)
    * @emits what the Flow emits, never a value within this call (F9)
-   * @throws none
    * @backpressure none for a plain observer, which is called for every value; hold the Flow to slow it down
    * @teardown unsubscribing ends this subscription alone; the last one to leave stops the Flow (F1)
    * @example

@@ -1,8 +1,6 @@
 /**
  * Keeps a {@link Flow} from emitting for as long as it is not released.
  *
- * @emits none
- * @throws none
  * @backpressure while one is held, rule F3 bounds what may wait
  * @teardown {@link Hold.release}; unsubscribing releases nothing, and a Hold that is forgotten holds for ever
  * @example
@@ -20,11 +18,8 @@ export interface Hold {
   /**
    * Gives the Flow free again, unless someone else holds it too; a second call does nothing (F2).
    *
-   * @returns none
    * @emits the values that wait, within this call, if somebody is subscribed (F9)
-   * @throws none
    * @backpressure the reading goes on
-   * @teardown none
    * @example
    * ```ts
    * hold.release();
@@ -36,11 +31,8 @@ export interface Hold {
   /**
    * Releases at the end of the block, for `using`; the same as {@link Hold.release}.
    *
-   * @returns none
    * @emits as {@link Hold.release}
-   * @throws none
    * @backpressure the reading goes on
-   * @teardown none
    * @example
    * ```ts
    * using _hold = flow.hold(); // until the end of the block

@@ -11,10 +11,7 @@ import { batchSize } from './options.js';
 /**
  * Sets how a Flow is pulled.
  *
- * @emits none
- * @throws none
  * @backpressure `batch` bounds what is taken at once
- * @teardown none
  * @example
  * ```ts
  * const options: PullOptions = { batch: 256 };
@@ -33,7 +30,6 @@ export interface PullOptions {
  * @typeParam T - what the Flow emits
  * @param flow - the Flow; each iteration is a subscription of its own
  * @returns an `AsyncIterableX` over `flow[Symbol.asyncIterator]()`
- * @emits none
  * @throws the Flow's error, as the rejection of the `next()` that meets it
  * @backpressure the Flow is held whenever no `next()` is waiting (F5)
  * @teardown leaving the loop unsubscribes; what was not taken stays in the Flow (F1)
@@ -55,7 +51,6 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
  * @param flow - the Flow; each iteration is a subscription of its own
  * @param options - `batch`, how many values an array has at most: a whole number from 1 to under 2³¹, without a default
  * @returns an `AsyncIterableX` of arrays, each with one value at least
- * @emits none
  * @throws `ERR_OPTION_INVALID`, at once, for a bad `batch` or another option (A5); the Flow's error, as the rejection of
  * the `next()` that meets it, after all values before it
  * @backpressure the Flow is held whenever no `next()` is waiting (F5), and gives at most `batch` values for each (F12)

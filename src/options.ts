@@ -13,10 +13,7 @@ import type { Transport } from './transport/transport.js';
  *
  * @typeParam In - what is received
  * @typeParam Out - what is sent
- * @emits none
- * @throws none
  * @backpressure `highWaterMark`, `maxBuffered` and `overflow` bound what waits to be sent (C4)
- * @teardown none
  * @example
  * ```ts
  * const options: ConnectionOptions<string, string> = { codec: lines(), idleTimeout: 60_000, overflow: 'drop' };
@@ -87,10 +84,7 @@ export interface ConnectionOptions<In, Out> {
  *
  * @typeParam In - what is received; `Buffer` without a codec
  * @typeParam Out - what is sent; bytes or text without one
- * @emits none
- * @throws none
  * @backpressure `backlog`, `acceptQueue` and `maxConnections` bound how many clients wait and are served (S5)
- * @teardown none
  * @example
  * ```ts
  * const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
@@ -155,10 +149,7 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
  *
  * @typeParam In - what is received; `Buffer` without a codec
  * @typeParam Out - what is sent; bytes or text without one
- * @emits none
- * @throws none
  * @backpressure as of {@link ConnectionOptions}
- * @teardown none
  * @example
  * ```ts
  * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };

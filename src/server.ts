@@ -61,7 +61,6 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * @typeParam Out - what they send
  * @emits each accepted connection once, in order, before anything was read from it (S2); completion after {@link
  * Server.shutdown}; a `SocketError` if it can't be bound, after which it may be subscribed to again (S3)
- * @throws none
  * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue; where the listener can't be
  * stopped, up to `acceptQueue` wait in the process, and one more is reset (S5)
  * @teardown when the last subscriber leaves, the listener is closed, the socket file removed, and whoever still waits
@@ -87,8 +86,6 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * @returns an Observable that never fails
    * @emits the address once it is bound, at once if it is; completes when the listener is closed, for whatever reason
    * (S10)
-   * @throws none
-   * @backpressure none
    * @teardown unsubscribing ends the watch, nothing else
    * @example
    * ```ts
@@ -104,8 +101,6 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * Gives the connections that were emitted and have not ended, also after the server itself has.
    *
    * @returns the set, always the same one; it changes by itself
-   * @emits none
-   * @throws none
    * @backpressure `maxConnections` bounds it
    * @teardown a connection leaves it when it has ended
    * @example
@@ -125,7 +120,6 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * @emits why a connection failed, as its `closed` tells it; why a client was not accepted: `ERR_LIMIT_CONNECTIONS` over
    * `maxConnections` or `acceptQueue` (S5), `ERR_TLS`, `ERR_PROXY_HEADER`, `ERR_TIMEOUT_HANDSHAKE`; `EMFILE`, at most once
    * a second, while the process is short of file descriptors (S15). Completes after {@link Server.shutdown}
-   * @throws none
    * @backpressure none: what nobody is subscribed to is not kept
    * @teardown unsubscribing ends the watch, nothing else
    * @example
@@ -165,8 +159,6 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * order in which they came.
    *
    * @returns the Hold (F2)
-   * @emits none
-   * @throws none
    * @backpressure up to `backlog` clients wait in the kernel, or up to `acceptQueue` here where the listener can't be
    * stopped
    * @teardown releasing the Hold (F11)

@@ -172,9 +172,4 @@ describe('the architecture', () => {
     expect(vague).toEqual([]);
     expect(names.filter((name) => !/^[a-z\d-]+(\/[a-z\d-]+)?$/.test(name))).toEqual([]);
   });
-
-  it.each(sources)('has at most 250 lines of code in $name', ({ code }) => {
-    const withoutComments = code.replace(/\/\*.*?\*\//gs, '').replace(/^\s*\/\/.*$/gm, '');
-    expect(withoutComments.split('\n').filter((line) => line.trim() !== '').length).toBeLessThanOrEqual(250);
-  });
 });

@@ -9,10 +9,6 @@ import { decodeUtf8 } from './utf8.js';
 /**
  * Sets how long {@link delimited} messages may be.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: DelimitedOptions = { maxLength: 4_096 };

@@ -7,10 +7,6 @@ import { codecOptions, maxLengthOption } from './options.js';
 /**
  * Sets how long {@link jsonLines} may be.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: JsonLinesOptions = { maxLength: 1_048_576 };

@@ -8,10 +8,6 @@ import { choiceOption, codecOptions, maxLengthOption } from './options.js';
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: LengthPrefixedOptions = { bytes: 2, endian: 'little', maxLength: 4_096 };

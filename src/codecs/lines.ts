@@ -8,10 +8,6 @@ import { decodeUtf8 } from './utf8.js';
 /**
  * Sets how {@link lines} are written and how long they may be.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: LinesOptions = { delimiter: '\r\n', encoding: 'latin1', maxLength: 512 };

@@ -8,10 +8,6 @@ import { codecOptions, maxLengthOption } from './options.js';
 /**
  * Sets how long {@link netstring} messages may be.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: NetstringOptions = { maxLength: 4_096 };

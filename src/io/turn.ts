@@ -8,10 +8,6 @@ export interface Flushable {
  * delivery of a chunk where one is under way, otherwise when the running code has ended. A transport makes one for all
  * its sockets.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const turn = new Turn(queueMicrotask);
@@ -36,11 +32,6 @@ export class Turn {
    *
    * @param later - runs a piece of work once the running code has ended, never within the call
    * @param idle - runs a piece of work once the event loop has looked at all that it has, too; default `later`
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * const turn = new Turn((work) => process.nextTick(work));

@@ -17,10 +17,7 @@ import { mergeMapPaced } from './merge-map-paced.js';
 /**
  * Sets how {@link serve} serves.
  *
- * @emits none
- * @throws none
  * @backpressure `concurrent` bounds how many clients are served at once
- * @teardown none
  * @example
  * ```ts
  * const options: ServeOptions = { concurrent: 100 };

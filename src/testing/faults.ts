@@ -4,10 +4,6 @@ import { seededRandom } from './seeded-random.js';
 /**
  * Tells how large a fault is: a fixed number, or the least and the most that one is drawn from, both included.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const milliseconds: FaultRange = [5, 50];
@@ -22,10 +18,6 @@ export type FaultRange = number | readonly [least: number, most: number];
  * A range is drawn from for each connection, except for `latency` and `slices`, which are drawn for each piece of the
  * stream. Offsets count the bytes of this direction, so that the same ones are struck however they arrive.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const bad: Faults = { latency: [5, 50], slices: [1, 10], resetAfter: [0, 100_000] };
@@ -56,10 +48,6 @@ export interface Faults {
 /**
  * Tells which way bytes pass: `up` to the target, `down` from it.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const direction: FaultDirection = 'up';
@@ -71,10 +59,6 @@ export type FaultDirection = 'up' | 'down';
 /**
  * Names what can have struck; `cut` stands for `cutAfter` and `cutEvery`.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const kind: FaultKind = 'blackHole';

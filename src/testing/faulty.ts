@@ -25,10 +25,6 @@ const patient = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as 
 /**
  * Says what befalls the connections through {@link faulty}.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: FaultyOptions = { seed: 7, up: { slices: 1 }, down: { latency: [0, 20], cutEvery: 1_000 } };
@@ -51,10 +47,6 @@ export interface FaultyOptions {
 /**
  * Tells that a fault has struck.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const strike: Strike = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
@@ -76,7 +68,6 @@ export interface Strike {
  * Stands between two endpoints: what {@link faulty} gives.
  *
  * @emits none by itself; see `listening`
- * @throws none
  * @backpressure as of {@link faulty}
  * @teardown {@link Faulty.shutdown}
  * @example
@@ -95,7 +86,6 @@ export interface Faulty {
    *
    * @returns a promise that resolves when all of them are gone, and never rejects
    * @emits completion of `listening`
-   * @throws none
    * @backpressure none: what is on its way is dropped
    * @teardown everything of the proxy ends
    * @example

@@ -8,10 +8,6 @@ import { seededRandom } from './seeded-random.js';
 /**
  * Sets what {@link verifyCodec} cannot know by itself.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: VerifyCodecOptions = { refused: ['two\nlines', '\ud800'], lastFrameMayBeOpen: true };
@@ -57,10 +53,8 @@ export interface VerifyCodecOptions {
  * @param values - messages to send, at least one; the more kinds and lengths, the more is verified
  * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `equals` (deep and strict), `seed` (1)
  * @returns none, once all is verified
- * @emits none
  * @throws an Error at the first breach, with the rule, the split and the values in its message
  * @backpressure none: it runs to its end without I/O
- * @teardown none
  * @example
  * ```ts
  * it('D1: my codec takes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));

@@ -12,11 +12,8 @@ import { attempt, checkServerTls } from './tls-options.js';
  * The function is called once by `listen` and then for each connection, and what it gives is prepared again only where
  * it is another object than before: so a certificate is renewed without a restart.
  *
- * @emits none
  * @throws what nobody can be served with is `ERR_OPTION_INVALID`: at once (A5), and in `incidents` where the function gives it
  * later
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const tls: ServerTls = { key: readFileSync('server.key'), cert: readFileSync('server.pem') };
@@ -32,10 +29,7 @@ export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
  * The server's certificate is verified unless `rejectUnauthorized` is false, and has to be for `servername`, by default
  * the host that is dialled, and over a unix socket `localhost`.
  *
- * @emits none
  * @throws what no server could be reached with is `ERR_OPTION_INVALID`, at once (A5)
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const tls: ClientTls = { ca: readFileSync('authority.pem') };
@@ -48,10 +42,6 @@ export type ClientTls = tls.ConnectionOptions;
 /**
  * Tells what TLS knows of the peer of a connection.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const nameOf = ({ authorized, peerCertificate }: TlsInfo): string =>

@@ -31,11 +31,7 @@ export interface Transport {
    *
    * @param address - the address, well-formed
    * @param options - those that `listen` is to be called with
-   * @returns none
-   * @emits none
    * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * transport.checkListen({ transport: 'memory', name: 'echo' }, options);
@@ -48,11 +44,7 @@ export interface Transport {
    *
    * @param address - the address, well-formed
    * @param options - those that `connect` is to be called with
-   * @returns none
-   * @emits none
    * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * transport.checkConnect({ transport: 'memory', name: 'echo' }, options);
@@ -68,7 +60,6 @@ export interface Transport {
    * @param events - whom to tell
    * @returns the listener
    * @emits `listening`, then each `connection`; or `failed`
-   * @throws none
    * @backpressure see {@link Listener.hold}
    * @teardown {@link Listener.close}
    * @example
@@ -86,8 +77,6 @@ export interface Transport {
    * @param events - whom to tell
    * @returns the dialling under way
    * @emits `connected` or `failed`
-   * @throws none
-   * @backpressure none
    * @teardown {@link Dial.abort}
    * @example
    * ```ts
@@ -101,10 +90,6 @@ export interface Transport {
 /**
  * Tells a transport what it needs to know to listen.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: ListenerOptions = {
@@ -144,10 +129,6 @@ export interface ListenerOptions extends SocketOptions {
 /**
  * Tells a transport what it needs to know to dial.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
@@ -162,10 +143,6 @@ export interface DialOptions extends SocketOptions {
 /**
  * Sets what holds for every socket, accepted or dialled.
  *
- * @emits none
- * @throws none
- * @backpressure none
- * @teardown none
  * @example
  * ```ts
  * const options: SocketOptions = { noDelay: true, keepAlive: 60_000 };
@@ -183,7 +160,6 @@ export interface SocketOptions {
  * Is an address that is being listened on, or about to be.
  *
  * @emits none; see {@link ListenerEvents}
- * @throws none
  * @backpressure {@link Listener.hold}
  * @teardown {@link Listener.close}
  * @example
@@ -202,11 +178,7 @@ export interface Listener {
   /**
    * Stops accepting: clients wait in the kernel's queue. Where that can't be had, `connection` is called all the same.
    *
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure up to `backlog` clients wait
-   * @teardown none
    * @example
    * ```ts
    * listener.hold();
@@ -217,11 +189,7 @@ export interface Listener {
   /**
    * Accepts again, in the order in which the clients came.
    *
-   * @returns none
    * @emits the `connection` of each client that waits, in a later turn
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * listener.release();
@@ -234,9 +202,6 @@ export interface Listener {
    *
    * @returns a promise that resolves, and never rejects, once the system has everything back; or none, where it has at
    * once
-   * @emits none
-   * @throws none
-   * @backpressure none
    * @teardown connections that were accepted live on
    * @example
    * ```ts
@@ -250,8 +215,6 @@ export interface Listener {
 /**
  * Is told what a listener does: `listening` and then any number of connections and incidents, or `failed` alone.
  *
- * @emits none
- * @throws none
  * @backpressure see {@link Listener.hold}
  * @teardown nothing is told after {@link Listener.close}
  * @example
@@ -270,11 +233,6 @@ export interface ListenerEvents {
    * Tells that it is bound: once.
    *
    * @param address - the one that it got, with the port that was taken
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.listening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
@@ -286,11 +244,7 @@ export interface ListenerEvents {
    * Tells that a client was accepted; nothing is read from it before {@link TransportSocket.open}.
    *
    * @param socket - its socket
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure who is called keeps it, or resets it
-   * @teardown none
    * @example
    * ```ts
    * events.connection(socket);
@@ -302,11 +256,6 @@ export interface ListenerEvents {
    * Tells that it could not be bound: the last event.
    *
    * @param error - why, with errno's name in `code`, and the address
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.failed(new SocketError('EADDRINUSE', 'somebody listens there'));
@@ -318,11 +267,6 @@ export interface ListenerEvents {
    * Tells that one client could not be accepted; the listener goes on.
    *
    * @param error - why
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.incident(new SocketError('ECONNABORTED', 'the client has left'));
@@ -336,8 +280,6 @@ export interface ListenerEvents {
  * Is an attempt to connect that is under way.
  *
  * @emits none; see {@link DialEvents}
- * @throws none
- * @backpressure none
  * @teardown {@link Dial.abort}
  * @example
  * ```ts
@@ -350,11 +292,6 @@ export interface Dial {
   /**
    * Gives it up: no event follows, and no socket is left.
    *
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * dial.abort();
@@ -367,9 +304,6 @@ export interface Dial {
 /**
  * Is told how an attempt to connect ends: exactly one of the two is called, unless it is aborted.
  *
- * @emits none
- * @throws none
- * @backpressure none
  * @teardown nothing is told after {@link Dial.abort}
  * @example
  * ```ts
@@ -385,11 +319,6 @@ export interface DialEvents {
    * Tells that the connection is there; nothing is read from it before {@link TransportSocket.open}.
    *
    * @param socket - its socket
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.connected(socket);
@@ -401,11 +330,6 @@ export interface DialEvents {
    * Tells that it failed.
    *
    * @param error - why, with errno's name in `code`, and the address
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.failed(new SocketError('ECONNREFUSED', 'nobody listens there'));
@@ -472,11 +396,7 @@ export interface TransportSocket {
    * Begins to read and to report. Called once.
    *
    * @param events - whom to tell
-   * @returns none
    * @emits the events, in later turns
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * socket.open(events);
@@ -487,11 +407,7 @@ export interface TransportSocket {
   /**
    * Stops reading; at most one more chunk is reported.
    *
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure the kernel's buffers fill, and the peer is told to wait
-   * @teardown none
    * @example
    * ```ts
    * socket.pause();
@@ -502,11 +418,6 @@ export interface TransportSocket {
   /**
    * Reads again.
    *
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * socket.resume();
@@ -520,10 +431,7 @@ export interface TransportSocket {
    * @param data - bytes that are not changed before they are taken, or text
    * @param encoding - how the characters of a text become bytes
    * @returns true where the kernel has taken all of it; else `taken` is told later
-   * @emits none
-   * @throws none
    * @backpressure what was not taken waits in the socket, counted by `unsent`
-   * @teardown none
    * @example
    * ```ts
    * if (!socket.write('hello\n', 'utf8')) console.log('the kernel is full');
@@ -536,10 +444,7 @@ export interface TransportSocket {
    *
    * @param pieces - one or more
    * @returns as `write`
-   * @emits none
-   * @throws none
    * @backpressure as for `write`
-   * @teardown none
    * @example
    * ```ts
    * socket.writeAll([Buffer.from('hello'), Buffer.from('\n')]);
@@ -550,10 +455,6 @@ export interface TransportSocket {
   /**
    * Ends the sending side (FIN) after what was written.
    *
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
    * @teardown the receiving side goes on until the peer ends it
    * @example
    * ```ts
@@ -565,10 +466,7 @@ export interface TransportSocket {
   /**
    * Ends both sides now, with a reset where the transport has one.
    *
-   * @returns none
    * @emits `gone`, in a later turn
-   * @throws none
-   * @backpressure none
    * @teardown everything of this socket ends
    * @example
    * ```ts
@@ -582,8 +480,6 @@ export interface TransportSocket {
 /**
  * Is told what a socket does.
  *
- * @emits none
- * @throws none
  * @backpressure see {@link TransportSocket}
  * @teardown nothing is told after `gone`
  * @example
@@ -603,11 +499,7 @@ export interface SocketEvents {
    * Tells that bytes came.
    *
    * @param chunk - at least one byte; who is called may keep it
-   * @returns none
-   * @emits none
-   * @throws none
    * @backpressure {@link TransportSocket.pause} may be called within it
-   * @teardown none
    * @example
    * ```ts
    * events.received(Buffer.from('hello\n'));
@@ -619,11 +511,6 @@ export interface SocketEvents {
    * Tells that the peer has ended its sending side, after all that it sent.
    *
    * @param truncated - where it can be told that the peer's stream was cut off, and not ended by the peer; else absent
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.finished();
@@ -634,11 +521,6 @@ export interface SocketEvents {
   /**
    * Tells that the kernel has taken all of the last write, where that gave false.
    *
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.taken();
@@ -650,11 +532,6 @@ export interface SocketEvents {
    * Tells that the socket is gone: the last event.
    *
    * @param error - what ended it; undefined where nothing went wrong
-   * @returns none
-   * @emits none
-   * @throws none
-   * @backpressure none
-   * @teardown none
    * @example
    * ```ts
    * events.gone(undefined);

@@ -6,14 +6,28 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const entries = ['src/index.ts', 'src/codecs/index.ts', 'src/ix.ts', 'src/testing/index.ts'];
 
-/** What every item says, in this order. */
-const always = ['emits', 'throws', 'backpressure', 'teardown', 'example', 'see'];
+/** The order in which tags come. Which of them an item needs depends on what there is to say. */
+const order = [
+  'param',
+  'returns',
+  'emits',
+  'throws',
+  'backpressure',
+  'teardown',
+  'defaultValue',
+  'unit',
+  'example',
+  'see',
+];
 
 interface Item {
   readonly name: string;
-  /** The tags of its comment, in order; a parameter's with its name. */
+  /** The tags of its comment, in order. */
   readonly tags: readonly string[];
-  readonly wanted: readonly string[];
+  /** The parameters that the comment documents, and those of the declaration. */
+  readonly documented: readonly string[];
+  readonly parameters: readonly string[];
+  /** The prose before the first tag. */
   readonly text: string;
 }
 
@@ -33,15 +47,14 @@ function commentOf(node: ts.Node): string | undefined {
   return last?.replace(/^\/\*\*|\*\/$/g, '').replace(/^ *\* ?/gm, '');
 }
 
-function item(name: string, node: ts.Node, comment: string, wanted: readonly string[]): Item {
+function item(name: string, node: ts.Node, comment: string, parameters: readonly string[] = []): Item {
   const prose = comment.replace(/^```.*?^```$/gms, '');
-  const tags = Array.from(prose.matchAll(/^@(\w+)(?: (\w+))?/gm), ([, tag = '', word = '']) =>
-    tag === 'param' ? `param ${word}` : tag,
-  );
+  const tags = Array.from(prose.matchAll(/^@(\w+)(?: (\w+))?/gm), ([, tag = '', word = '']) => [tag, word] as const);
   return {
     name: `${name} (${node.getSourceFile().fileName.slice(root.length)})`,
-    tags: tags.filter((tag) => tag !== 'typeParam'),
-    wanted,
+    tags: tags.map(([tag]) => tag).filter((tag) => tag !== 'typeParam'),
+    documented: tags.filter(([tag]) => tag === 'param').map(([, word]) => word),
+    parameters,
     text: (/^(.*?)(?=\n@|$(?![^]))/s.exec(prose)?.[1] ?? '').trim(),
   };
 }
@@ -51,12 +64,10 @@ function itemsOf(name: string, node: ts.Declaration): Item[] {
   const comment = commentOf(ts.isVariableDeclaration(node) ? node.parent.parent : node) ?? '';
   if (/@internal|@deprecated/.test(comment) || isHidden(node)) return [];
   if (ts.isFunctionLike(node)) {
-    const parameters = node.parameters.map((parameter) => `param ${parameter.name.getText()}`);
-    return [item(name, node, comment, [...parameters, 'returns', ...always])];
+    const parameters = node.parameters.map((parameter) => parameter.name.getText());
+    return [item(name, node, comment, parameters)];
   }
-  if (ts.isPropertyDeclaration(node) || ts.isPropertySignature(node)) {
-    return [item(name, node, comment, comment.includes('@') && /^ *@\w+/m.test(comment) ? always : [])];
-  }
+  if (ts.isPropertyDeclaration(node) || ts.isPropertySignature(node)) return [item(name, node, comment)];
   const members = ts.isClassDeclaration(node) || ts.isInterfaceDeclaration(node) ? node.members : [];
   const seen = new Set<string>();
   const inner = members.flatMap((member) => {
@@ -66,7 +77,7 @@ function itemsOf(name: string, node: ts.Declaration): Item[] {
     seen.add(own);
     return itemsOf(`${name}.${own}`, member);
   });
-  return [item(name, node, comment, always), ...inner];
+  return [item(name, node, comment), ...inner];
 }
 
 function isHidden(node: ts.Declaration): boolean {
@@ -88,8 +99,12 @@ describe('the comment of each public item', () => {
     expect(items.length).toBeGreaterThan(100);
   });
 
-  it.each(items)('$name follows the template', ({ tags, wanted, text }) => {
+  it.each(items)('$name begins with a sentence, and has its tags in order', ({ tags, text }) => {
     expect(text).toMatch(/^[A-Z`].*\.$|^[A-Z`].*:$/s);
-    expect(tags).toEqual(wanted);
+    expect(tags).toEqual(order.flatMap((tag) => tags.filter((one) => one === tag)));
+  });
+
+  it.each(items.filter(({ parameters }) => parameters.length > 0))('$name documents its parameters', (one) => {
+    expect(one.documented).toEqual(one.parameters);
   });
 });
