@@ -3,7 +3,7 @@ import type { Address } from './address.js';
 import type { Closed, Connection } from './connection.js';
 import { SocketError } from './errors.js';
 import { type FlowSource, Multicast } from './multicast.js';
-import { duration, type ListenSettings } from './options.js';
+import { duration, flag, type ListenSettings, type ShutdownOptions } from './options.js';
 import { Roster } from './roster.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from './transport/transport.js';
@@ -11,6 +11,7 @@ import type { Listener, ListenerEvents, Transport, TransportSocket } from './tra
 /** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionKeeper<In, Out> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
+  readonly reports = true;
   readonly incidents: Observable<SocketError>;
   /** The bound address, replayed while bound; subscribing to it binds nothing (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {
@@ -51,6 +52,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.address = address;
     this.settings = settings;
     this.transport = transport;
+    settings.signal?.addEventListener('abort', this.onAbort, { once: true });
   }
 
   get connections(): ReadonlySet<SocketConnection<In, Out>> {
@@ -128,34 +130,41 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     queueMicrotask(work);
   }
 
-  /** Stops accepting, closes every connection within `deadline` ms, and completes (S7). */
-  shutdown(deadline: number | undefined): Promise<void> {
+  /** Stops accepting, drains and closes every connection within `deadline` ms, and completes (S7). */
+  shutdown({ deadline, drain }: ShutdownOptions): Promise<void> {
     let limit: number;
+    let drains: boolean;
     try {
       limit = duration('deadline', deadline, this.settings.closeTimeout);
+      drains = flag('drain', drain, true);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
       return Promise.reject(error);
     }
     const { stopping } = this;
-    if (stopping === undefined) return this.stop(limit);
-    // Whoever asks again may be in more of a hurry (S7).
-    this.closeAll(limit);
+    if (stopping === undefined) return this.stop(limit, drains);
+    // A second call may be in more of a hurry (S14).
+    this.closeAll(limit, drains);
     return stopping;
   }
 
-  private stop(limit: number): Promise<void> {
+  private readonly onAbort = (): void => {
+    void this.shutdown({});
+  };
+
+  private stop(limit: number, drains: boolean): Promise<void> {
     // Who is told of the first steps may call again, and gets this promise too.
     let stopped: () => void = () => undefined;
     const stopping = new Promise<void>((resolve) => {
       stopped = resolve;
     });
     this.stopping = stopping;
+    this.settings.signal?.removeEventListener('abort', this.onAbort);
     this.unbind();
     const { unbound } = this;
     this.bindings.complete();
     const closed = this.roster.all().map((connection) => connection.closed);
-    this.closeAll(limit);
+    this.closeAll(limit, drains);
     // No promise on the way, so that it takes no time within `TestScheduler.run`.
     const over = (): void => {
       this.multicast.end();
@@ -166,8 +175,11 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     return stopping;
   }
 
-  private closeAll(limit: number): void {
-    for (const connection of this.roster.all()) void connection.closeWithin(limit);
+  private closeAll(limit: number, drains: boolean): void {
+    for (const connection of this.roster.all()) {
+      if (drains) connection.drain(limit);
+      else connection.closeNow(limit);
+    }
   }
 
   private accept(socket: TransportSocket): void {

@@ -4,7 +4,10 @@ import { SocketError } from './errors.js';
 import { Timer } from './io/timer.js';
 import type { Dial, DialEvents, Transport } from './transport/transport.js';
 
-/** One attempt to connect, for so long and no longer. It ends in exactly one event, unless it is aborted. */
+/**
+ * One attempt to connect, for so long and no longer. It ends when it fails, which is the last event, or when
+ * `established` is called: until then a connection that is being prepared is part of it (K18).
+ */
 export class Attempt implements Unsubscribable {
   private readonly dial: Dial;
   private readonly timer: Timer | undefined;
@@ -18,8 +21,8 @@ export class Attempt implements Unsubscribable {
   ) {
     this.dial = transport.connect(address, settings, {
       connected: (socket) => {
-        if (this.end()) events.connected(socket);
-        else socket.reset();
+        if (this.isOver) socket.reset();
+        else events.connected(socket);
       },
       failed: (error) => {
         if (this.end()) events.failed(error);
@@ -32,6 +35,11 @@ export class Attempt implements Unsubscribable {
       const message = `no connection to ${formatAddress(address)} within ${connectTimeout} ms`;
       events.failed(new SocketError('ERR_TIMEOUT_CONNECT', message, { address }));
     });
+  }
+
+  /** It has succeeded. */
+  established(): void {
+    this.end();
   }
 
   /** Aborts it. */

@@ -1,32 +1,24 @@
-import {
-  Observable,
-  type ObservableInput,
-  type Observer,
-  type Subscriber,
-  type Subscription,
-  type TeardownLogic,
-} from 'rxjs';
+import type { Observable, ObservableInput, Observer, Subscriber, Subscription, TeardownLogic } from 'rxjs';
 import { bytes } from './bytes.js';
-import type { Codec, Decoder, Encoder } from './codec.js';
-import { SocketError } from './errors.js';
+import type { ByteQueue, Codec, Decoder, Encoder } from './codec.js';
+import { shown, SocketError } from './errors.js';
 import { Flow, paced } from './flow.js';
 import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { isCopying } from './io/loan.js';
-import { closedError, type Outbound } from './io/outbound.js';
+import { closedError } from './io/outbound.js';
 import type { Refusal } from './io/outbound-owner.js';
+import { handled, type SendLane } from './io/send-lane.js';
 import { type FlowSource, Multicast } from './multicast.js';
-import { give, Sending, unframed } from './sending.js';
+import { give, SendFrom, Sending, unframed } from './sending.js';
 
 /**
- * Closes the connection behind a Channel gracefully.
+ * What a Channel is a view of.
  */
-export const lingering: unique symbol = Symbol('rxjs-sockets.lingering');
+export const host: unique symbol = Symbol('rxjs-sockets.host');
 
-/**
- * Tells whether the sending side of a Channel has ended in order, so that what can't be sent any more is no failure.
- */
-export const finished: unique symbol = Symbol('rxjs-sockets.finished');
+/** So many values are ignored before a warning: a few are what a Subject ignores after its end, too. */
+const ignoredBeforeWarning = 1_000;
 
 /**
  * What a Channel is a view of: a connection, or a client with its connections.
@@ -34,8 +26,10 @@ export const finished: unique symbol = Symbol('rxjs-sockets.finished');
 export interface Port {
   /** Where the bytes come from, while there is a connection. */
   readonly inbound: Inbound | undefined;
-  /** Where the bytes go. */
-  readonly outbound: Outbound;
+  /** Where the values go. */
+  readonly lane: SendLane;
+  /** Whether a server reports how it ends. */
+  readonly reports: boolean;
   /** The channel has its first subscriber. */
   observed(channel: Reader): void;
   /** The channel has lost its last subscriber. */
@@ -52,8 +46,16 @@ export interface Port {
   corrupted(error: SocketError): void;
   /** Whether there may be another stream after this one. */
   readonly reusable: boolean;
+  /** The channel may emit again. */
+  ready(): void;
   /** A value that can't be encoded ends the connection. */
   fail(error: SocketError): void;
+  /** What is being sent, or a handler, has failed with `cause`, which ends the connection unless it is its own error. */
+  failedBy(cause: unknown): void;
+  /** Whether `error` is how this has ended. */
+  owns(error: unknown): boolean;
+  /** Ends the sending side after what was sent. */
+  complete(): void;
   /** The user ends it. */
   destroy(reason: unknown): void;
   /** Closes gracefully. */
@@ -108,7 +110,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly multicast: Multicast<In>;
   private encoder: Encoder<Out>;
   /** What the encoder is for: each connection has its own. */
-  private outbound: Outbound;
+  private lane: SendLane;
+  private stream: number;
+  /** How many values it has ignored because it is closed. */
+  private ignored = 0;
 
   /** @internal */
   constructor(port: Port, codec: Codec<In, Out>) {
@@ -116,7 +121,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     this.port = port;
     this.codec = codec;
     this.encoder = codec.encoder();
-    this.outbound = port.outbound;
+    this.lane = port.lane;
+    this.stream = port.lane.stream;
     this.multicast = new View(port, codec).multicast;
   }
 
@@ -135,7 +141,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rules C5 and C21
    */
   get writable(): Observable<boolean> {
-    return this.port.outbound.watermark.changes;
+    return this.port.lane.watermark.changes;
   }
 
   /**
@@ -151,7 +157,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rule C4
    */
   get bufferedBytes(): number {
-    return this.port.outbound.bufferedBytes;
+    return this.port.lane.outbound.bufferedBytes;
   }
 
   /**
@@ -166,7 +172,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rule C9
    */
   get closed(): boolean {
-    return this.port.outbound.closed;
+    return this.port.lane.closed;
   }
 
   /**
@@ -181,7 +187,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rule C4 and the option `overflow`
    */
   get dropped(): number {
-    return this.port.outbound.dropped;
+    return this.port.lane.dropped;
   }
 
   /**
@@ -199,7 +205,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    */
   next(value: Out): void {
     const refusal = this.push(value);
-    if (typeof refusal === 'object') this.port.fail(refusal);
+    if (refusal !== undefined) this.refused(refusal);
   }
 
   /**
@@ -216,7 +222,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rules C6, C7 and C9
    */
   complete(): void {
-    this.port.outbound.complete();
+    this.port.complete();
   }
 
   /**
@@ -255,8 +261,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    */
   send(value: Out): Promise<void> {
     const refusal = this.push(value);
-    if (refusal === undefined) return this.outbound.whenWritable();
-    return Promise.reject(refusalError(refusal, this.outbound));
+    const { lane } = this.port;
+    if (refusal === undefined) return lane.whenWritable();
+    const rejected = Promise.reject<void>(refusalError(refusal, lane));
+    return refusal === 'closed' && lane.outbound.owner.reports ? handled(rejected) : rejected;
   }
 
   /**
@@ -288,7 +296,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rules C5 and F7
    */
   sendFrom(source: ObservableInput<Out>): Observable<never> {
-    return new Observable<never>((subscriber) => new Sending(this, this.port, source, subscriber));
+    return new SendFrom(this, this.port, source, false);
   }
 
   /**
@@ -315,6 +323,44 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
+   * Emits the next bytes of the connection, in chunks as they come, and completes after exactly `size` of them. Use it for
+   * a body whose size a header has given: it is never held in memory as a whole.
+   *
+   * It is a view, as {@link Channel.framed} is: it begins at the first byte that no other view has decoded, and what
+   * follows the body belongs to the next reader. Subscribing again after the first chunk goes on where that ended.
+   *
+   * @param size - how many bytes the body has, a whole number from 0
+   * @returns a Flow over the same socket. It fails with `ERR_FRAME_TRUNCATED` if the stream ends before, which ends the
+   * connection as a broken-off frame does
+   * @throws `ERR_OPTION_INVALID`, at once, for a bad `size`, on a channel that has a codec, and on a client's `data`
+   * @backpressure while it is held, or nobody is subscribed, the peer is told to wait
+   * @example
+   * ```ts
+   * const size = Number(await firstValueFrom(connection.bytes.framed(lines())));
+   * for await (const chunk of connection.bytes.body(size)) hash.update(chunk);
+   * ```
+   * @see rule C26
+   */
+  body(size: number): Flow<Buffer> {
+    if (!this[unframed]) {
+      throw new SocketError('ERR_OPTION_INVALID', 'body: this channel has a codec; use `connection.bytes` instead');
+    }
+    if (this.port.reusable) {
+      throw new SocketError(
+        'ERR_OPTION_INVALID',
+        'body: use `bytes` of the connection, whose end is the end of the body',
+      );
+    }
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw new SocketError(
+        'ERR_OPTION_INVALID',
+        `body: size must be a whole number of bytes from 0, not ${shown(size)}`,
+      );
+    }
+    return new Body(this.port, size);
+  }
+
+  /**
    * Holds what this channel receives; what it sends goes on.
    *
    * @returns the Hold (F2)
@@ -335,18 +381,12 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /** @internal */
   [paced](flow: Flow<Out>): Subscription {
-    return new Sending(this, this.port, flow);
+    return new Sending(this, this.port, flow, true);
   }
 
   /** @internal */
-  get [finished](): boolean {
-    const { closed, error } = this.port.outbound;
-    return closed && error === undefined;
-  }
-
-  /** @internal */
-  [lingering](): Promise<void> {
-    return this.port.close();
+  get [host](): Port {
+    return this.port;
   }
 
   protected override _subscribe(subscriber: Subscriber<In>): TeardownLogic {
@@ -361,17 +401,32 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   /** @internal */
   [give](value: Out): void {
     const refusal = this.push(value, true);
-    if (typeof refusal === 'object') this.port.fail(refusal);
+    if (refusal !== undefined) this.refused(refusal);
   }
 
   private push(value: Out, paced = false): Refusal | undefined {
-    const { outbound } = this.port;
-    if (outbound !== this.outbound) {
-      this.outbound = outbound;
+    const { lane } = this.port;
+    if (lane !== this.lane || lane.stream !== this.stream) {
+      this.lane = lane;
+      this.stream = lane.stream;
       this.encoder = this.codec.encoder();
     }
-    return outbound.push(this.encoder, value, paced);
+    return lane.push(this.encoder, value, paced);
   }
+
+  private refused(refusal: Refusal): void {
+    if (typeof refusal === 'object') this.port.fail(refusal);
+    else if (refusal === 'closed' && ++this.ignored === ignoredBeforeWarning) warnOfIgnored();
+  }
+}
+
+function warnOfIgnored(): void {
+  process.emitWarning(`${ignoredBeforeWarning} values were given to a channel that is closed, and ignored`, {
+    code: 'RXJS_SOCKETS_IGNORED',
+    detail:
+      'A source that outlives its connection goes on for nothing. ' +
+      'Send it with channel.sendFrom(source), or source.pipe(sendTo(channel)): both stop it when the channel ends.',
+  });
 }
 
 /** The receiving half of a Channel: it decodes when it may emit, and not before. */
@@ -379,15 +434,18 @@ class View<T> implements FlowSource<T>, Reader {
   readonly multicast: Multicast<T>;
   private readonly port: Port;
   private readonly codec: Codec<T, never>;
+  /** Whether it ends before its stream does, as a body does once it is whole. */
+  private readonly isComplete: (() => boolean) | undefined;
   private decoder: Decoder<T>;
   /** Whether the decoder keeps nothing of what it decodes. */
   private copies: boolean;
   /** What the decoder is for: each connection has its own. */
   private inbound: Inbound | undefined;
 
-  constructor(port: Port, codec: Codec<T, never>) {
+  constructor(port: Port, codec: Codec<T, never>, isComplete?: () => boolean) {
     this.port = port;
     this.codec = codec;
+    this.isComplete = isComplete;
     this.decoder = codec.decoder();
     this.copies = isCopying(this.decoder);
     this.multicast = new Multicast(this);
@@ -426,6 +484,10 @@ class View<T> implements FlowSource<T>, Reader {
       inbound.secure(this);
       let value = this.decoder.decode(inbound.queue);
       // `null` is a value.
+      if (value === undefined && this.isComplete?.() === true) {
+        this.finish();
+        return undefined;
+      }
       if (value === undefined) value = this.takeLast(inbound);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
@@ -448,7 +510,8 @@ class View<T> implements FlowSource<T>, Reader {
 
   toggled(flowing: boolean): void {
     // The reading stops when what waits is over its bound, and goes on when a frame is asked for.
-    if (!flowing) this.port.inbound?.slacken();
+    if (flowing) this.port.ready();
+    else this.port.inbound?.slacken();
   }
 
   told(): void {
@@ -461,10 +524,64 @@ class View<T> implements FlowSource<T>, Reader {
     if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.port.defer(work);
   }
 
+  /** What follows belongs to the next reader. */
+  private finish(): void {
+    this.port.unobserved(this);
+    this.multicast.end();
+  }
+
   /** After the peer's FIN an unfinished frame may be whole as it stands (D4). */
   private takeLast(inbound: Inbound): T | undefined {
-    if (inbound.end !== 'fin' || inbound.queue.length === 0) return undefined;
+    // A shutdown ends the stream where it is: what is left is no frame, but a body that lacks bytes is cut off (S7).
+    if (inbound.end !== 'fin' || (inbound.isStopped && this.isComplete === undefined)) return undefined;
+    if (inbound.queue.length === 0 && this.isComplete === undefined) return undefined;
     return this.decoder.end?.(inbound.queue);
+  }
+}
+
+/** A Flow of the next `size` bytes of a connection. */
+class Body extends Flow<Buffer> {
+  private readonly multicast: Multicast<Buffer>;
+
+  constructor(port: Port, size: number) {
+    super();
+    const decoder = new BodyDecoder(size);
+    const isComplete = (): boolean => decoder.left === 0;
+    this.multicast = new View(port, { decoder: () => decoder, encoder: bytes.encoder }, isComplete).multicast;
+    if (size === 0) this.multicast.end();
+  }
+
+  override hold(): Hold {
+    return this.multicast.hold();
+  }
+
+  protected override _subscribe(subscriber: Subscriber<Buffer>): TeardownLogic {
+    return this.multicast.add(subscriber);
+  }
+}
+
+/** Gives chunks as they come, until there are enough. */
+class BodyDecoder implements Decoder<Buffer> {
+  left: number;
+  private readonly size: number;
+
+  constructor(size: number) {
+    this.size = size;
+    this.left = size;
+  }
+
+  decode(queue: ByteQueue): Buffer | undefined {
+    const { head } = queue;
+    if (this.left === 0 || head.length === 0) return undefined;
+    const chunk = head.length > this.left ? head.subarray(0, this.left) : head;
+    queue.skip(chunk.length);
+    this.left -= chunk.length;
+    return chunk;
+  }
+
+  end(): undefined {
+    const message = `the stream has ended ${this.left} bytes before the end of a body of ${this.size} bytes`;
+    throw new SocketError('ERR_FRAME_TRUNCATED', message);
   }
 }
 
@@ -473,10 +590,10 @@ function decodeError(cause: unknown): SocketError {
   return new SocketError('ERR_FRAME_INVALID', `the frame can't be decoded: ${String(cause)}`, { cause });
 }
 
-function refusalError(refusal: Refusal, outbound: Outbound): SocketError {
+function refusalError(refusal: Refusal, lane: SendLane): SocketError {
   switch (refusal) {
     case 'closed':
-      return closedError(outbound);
+      return closedError(lane);
     case 'overflow':
       return new SocketError('ERR_OVERFLOW', 'the value was not sent: more than maxBuffered would wait');
     default:

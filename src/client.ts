@@ -1,7 +1,9 @@
-import { Observable } from 'rxjs';
+import { Observable, Subscription } from 'rxjs';
 import { type AddressInput, assertDialable, parseAddress } from './address.js';
 import type { Channel } from './channel.js';
 import type { ConnectionState } from './client-state.js';
+import type { Connection } from './connection.js';
+import { SocketError } from './errors.js';
 import { type ConnectOptions, connectSettings, transportOf } from './options.js';
 import { Session } from './session.js';
 import { nodeTransport } from './transport/node.js';
@@ -99,5 +101,47 @@ export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
   constructor(session: Session<In, Out>) {
     super((subscriber) => session.watch(subscriber));
     this.data = session.data;
+  }
+
+  /**
+   * Connects, and gives the connection as a promise: for a program that wants one connection, and not its states.
+   *
+   * It subscribes to the client, and stays subscribed until that connection ends. With `reconnect` it waits for the first
+   * attempt that succeeds.
+   *
+   * @returns a promise of the connection that is there, or of the next one. It rejects with the error of the client, or
+   * with `ERR_CLOSED`, if the client ends before there is one
+   * @teardown closing the connection, or its end, ends the subscription
+   * @example
+   * ```ts
+   * await using connection = await client.open();
+   * await connection.data.send('hello');
+   * ```
+   * @see rule K19
+   */
+  open(): Promise<Connection<In, Out>> {
+    return new Promise((resolve, reject) => {
+      const subscription = new Subscription();
+      let isOpen = false;
+      subscription.add(
+        this.subscribe({
+          next: (state) => {
+            if (state.status !== 'connected' || isOpen) return;
+            isOpen = true;
+            subscription.add(
+              state.connection.closed.subscribe(() => {
+                subscription.unsubscribe();
+              }),
+            );
+            resolve(state.connection);
+          },
+          // After it has resolved, `closed` and the channels of the connection tell how it ended.
+          error: reject,
+          complete: () => {
+            reject(new SocketError('ERR_CLOSED', 'open: the client ended before it was connected'));
+          },
+        }),
+      );
+    });
   }
 }

@@ -15,6 +15,11 @@ import type { TlsInfo } from './transport/tls.js';
  */
 export interface Closed {
   /**
+   * The connection that has ended, so that what `serve` gives makes an access log. `JSON.stringify` and a spread leave it
+   * out (C28).
+   */
+  readonly connection: Connection<any, any>;
+  /**
    * `'finished'`: both sides ended in order; `'destroyed'`: this side cut it off; `'failed'`: everything else (C12).
    */
   readonly reason: 'finished' | 'destroyed' | 'failed';
@@ -127,6 +132,17 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rules C11 and C17
    */
   close(): Promise<void>;
+  /**
+   * Closes gracefully at the end of an `await using` block; the same as {@link Connection.close}.
+   *
+   * @returns the promise of `close`
+   * @example
+   * ```ts
+   * await using connection = await client.open();
+   * ```
+   * @see rule C29
+   */
+  [Symbol.asyncDispose](): Promise<void>;
   /**
    * Ends it now: a reset where the transport has one, a plain end on unix sockets (C20). What waits is dropped.
    *

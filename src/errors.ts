@@ -21,6 +21,7 @@ export type LibraryErrorCode =
   | 'ERR_NOT_A_FLOW'
   | 'ERR_NOT_A_SOCKET'
   | 'ERR_TIMEOUT_IDLE'
+  | 'ERR_TIMEOUT_RECEIVE'
   | 'ERR_TIMEOUT_HALF_OPEN'
   | 'ERR_TIMEOUT_CLAIM'
   | 'ERR_TIMEOUT_CLOSE'
@@ -198,6 +199,12 @@ export function systemError(cause: unknown, action: string, address?: Address): 
   if (cause instanceof SocketError) return cause;
   const code = codeOf(cause);
   return new SocketError(code, `${action}: ${code}${detailOf(cause)}`, { address, cause });
+}
+
+/** What a user's function, or a source that is being sent, has failed with (C8, S6). */
+export function handlerError(cause: unknown, address?: Address, what = 'a handler, or a source,'): SocketError {
+  const message = `${what} failed: ${cause instanceof Error ? cause.message : shown(cause)}`;
+  return new SocketError('ERR_HANDLER', message, { address, cause });
 }
 
 function codeOf(cause: unknown): SystemErrorCode {

@@ -3,6 +3,7 @@ import type { Observer, Subscription } from 'rxjs';
 import { SocketError } from './errors.js';
 import { FlowIterator } from './flow-iterator.js';
 import type { Hold } from './hold.js';
+import { ReportedObservable } from './reported.js';
 
 /**
  * An Observer that wants a Flow subscribed to it to go at its own pace (F7).
@@ -39,7 +40,7 @@ interface PacedObserver<T> {
  * ```
  * @see rules F1 to F11
  */
-export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> {
+export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIterable<T> {
   /**
    * Stops the emission, and the reading behind it, until the Hold is released.
    *
@@ -208,7 +209,9 @@ export abstract class Flow<T> extends Observable<T> implements AsyncIterable<T> 
     return operators.reduce<unknown>((source, operator) => {
       const result: unknown = operator(source as Observable<any>);
       // An operator that was written as `source => new Observable(...)` derives through no lift.
-      const isPlain = result instanceof Observable && result.constructor === Observable;
+      const isPlain =
+        result instanceof Observable &&
+        (result.constructor === Observable || (result instanceof ReportedObservable && !(result instanceof Flow)));
       return isPlain ? new DerivedFlow<any>(this, result) : result;
     }, this) as Flow<unknown>;
   }

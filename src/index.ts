@@ -19,7 +19,7 @@ export { mergeMapPaced } from './operators/merge-map-paced.js';
 export { relay } from './operators/relay.js';
 export { sendTo } from './operators/send-to.js';
 export { serve, type ServeOptions } from './operators/serve.js';
-export type { ConnectionOptions, ConnectOptions, ListenOptions } from './options.js';
+export type { ConnectionOptions, ConnectOptions, ListenOptions, ShutdownOptions } from './options.js';
 export { listen, Server } from './server.js';
 export type { ClientTls, ServerTls, TlsInfo } from './transport/tls.js';
 export type {

@@ -1,8 +1,10 @@
 import type { RetryConfig } from 'rxjs';
+import type { Address } from './address.js';
 import type { Backoff } from './backoff.js';
 import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { shown, SocketError } from './errors.js';
+import type { Prepare } from './preparation.js';
 import { trustedPeers } from './proxy/trusted.js';
 import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
@@ -41,10 +43,17 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly overflow?: 'error' | 'drop';
   /**
-   * After how long without anything received or written a connection fails with `ERR_TIMEOUT_IDLE`. Milliseconds;
-   * default 0, never (C12).
+   * After how long without anything received or written a connection fails with `ERR_TIMEOUT_IDLE`. Time counts only
+   * while this side is ready to read: a connection that is held, or whose consumer is busy, is not idle. Milliseconds;
+   * default 0, never.
    */
   readonly idleTimeout?: number;
+  /**
+   * After how long without anything received a connection fails with `ERR_TIMEOUT_RECEIVE`, whatever is sent meanwhile.
+   * Use it to notice a silent device that you keep asking. Time counts as for `idleTimeout`. Milliseconds; default 0,
+   * never (C27).
+   */
+  readonly receiveTimeout?: number;
   /**
    * Whether the sending side stays open after the peer's FIN. Default true for `listen`, false for `connect` (C7, C16).
    */
@@ -75,6 +84,11 @@ export interface ConnectionOptions<In, Out> {
    * whole seconds from 1; default 60,000, 0 for never.
    */
   readonly keepAlive?: number;
+  /**
+   * Ends all of it when it is aborted: a server is shut down, a client ends with `ERR_CLOSED` and the signal's reason as
+   * `cause`. A signal that is aborted already is refused with `ERR_CLOSED`, at once. Default none (C29).
+   */
+  readonly signal?: AbortSignal;
   /** What carries the bytes. Default Node's sockets; `memoryTransport()` of `rxjs-sockets/testing` needs none (A5). */
   readonly transport?: Transport;
 }
@@ -182,6 +196,35 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * `ERR_CLOSED`. Default `'buffer'`, which always holds until the first attempt has ended (C2, K4, K13).
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error';
+  /**
+   * Prepares each new connection, with a login, say, before anything that waits in the client's `data` is sent, and before
+   * anything received is given to it. Until what it returns completes, the state is `connecting`, and `connectTimeout` goes
+   * on. If it fails, the attempt has failed with `ERR_HANDLER` and that error as `cause`, and `reconnect` acts. What it
+   * receives and does not take goes to `data`. Default none (K18).
+   */
+  readonly prepare?: Prepare<In, Out>;
+}
+
+/**
+ * Sets how {@link Server.shutdown} goes.
+ *
+ * @example
+ * ```ts
+ * const options: ShutdownOptions = { deadline: 30_000 };
+ * ```
+ * @see rules S7 and S14
+ */
+export interface ShutdownOptions {
+  /**
+   * After how long what is left is aborted. Milliseconds, from 0 to under 2³¹; 0 for never; default `closeTimeout`. In a
+   * second call it can only hurry.
+   */
+  readonly deadline?: number | undefined;
+  /**
+   * Whether handlers and sends that are in progress are waited for. Without that, connections close at once, and a paced
+   * send that is not finished is aborted, so that it does not look complete. Default true.
+   */
+  readonly drain?: boolean | undefined;
 }
 
 /** Every option there is: what `listen` and `connect` share is often kept in one object, with what only one of them has. */
@@ -191,6 +234,7 @@ const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOp
   'maxBuffered',
   'overflow',
   'idleTimeout',
+  'receiveTimeout',
   'halfOpen',
   'halfOpenTimeout',
   'closeTimeout',
@@ -198,6 +242,7 @@ const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOp
   'noDelay',
   'keepAlive',
   'transport',
+  'signal',
   'backlog',
   'acceptQueue',
   'maxConnections',
@@ -210,6 +255,7 @@ const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOp
   'connectTimeout',
   'reconnect',
   'whileDisconnected',
+  'prepare',
 ]);
 
 /** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
@@ -219,12 +265,14 @@ export interface ConnectionSettings<In, Out> {
   readonly maxBuffered: number;
   readonly overflow: 'error' | 'drop';
   readonly idleTimeout: number;
+  readonly receiveTimeout: number;
   readonly halfOpen: boolean;
   readonly halfOpenTimeout: number;
   readonly closeTimeout: number;
   readonly claimTimeout: number;
   readonly noDelay: boolean;
   readonly keepAlive: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** As {@link ConnectionSettings}, with what only a server needs. */
@@ -246,6 +294,7 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly tls: ClientTls | undefined;
   readonly reconnect: RetryConfig | undefined;
   readonly whileDisconnected: 'buffer' | 'drop' | 'error';
+  readonly prepare: Prepare<In, Out> | undefined;
 }
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -276,6 +325,7 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
     tls: object('tls', options.tls),
     reconnect: reconnect(options.reconnect),
     whileDisconnected: oneOf('whileDisconnected', options.whileDisconnected, ['buffer', 'drop', 'error']),
+    prepare: callback('prepare', options.prepare),
   };
 }
 
@@ -311,12 +361,14 @@ function connectionSettings<In, Out>(
     highWaterMark: Math.min(size('highWaterMark', options.highWaterMark, 65_536), maxBuffered),
     overflow: oneOf('overflow', options.overflow, ['error', 'drop']),
     idleTimeout: duration('idleTimeout', options.idleTimeout, 0),
+    receiveTimeout: duration('receiveTimeout', options.receiveTimeout, 0),
     halfOpen: flag('halfOpen', options.halfOpen, halfOpen),
     halfOpenTimeout: duration('halfOpenTimeout', options.halfOpenTimeout, 60_000),
     closeTimeout: duration('closeTimeout', options.closeTimeout, 5_000),
     claimTimeout: duration('claimTimeout', options.claimTimeout, 30_000),
     noDelay: flag('noDelay', options.noDelay, true),
     keepAlive: duration('keepAlive', options.keepAlive, 60_000),
+    signal: signal(options.signal),
   };
 }
 
@@ -378,7 +430,7 @@ function mode(value: number | undefined): number {
   return value;
 }
 
-function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
+export function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
   if (value === undefined) return otherwise;
   if (typeof value !== 'boolean') throw invalid(name, value, 'true or false');
   return value;
@@ -388,6 +440,23 @@ function oneOf<T extends string>(name: string, value: T | undefined, choices: re
   if (value === undefined) return choices[0];
   if (!choices.includes(value)) throw invalid(name, value, choices.map((choice) => `'${choice}'`).join(' or '));
   return value;
+}
+
+function callback<T>(name: string, value: T | undefined): T | undefined {
+  if (value === undefined || typeof value === 'function') return value;
+  throw invalid(name, value, 'a function');
+}
+
+/** Nothing begins under a signal that is aborted. */
+function signal(value: AbortSignal | undefined): AbortSignal | undefined {
+  if (value !== undefined && !(value instanceof AbortSignal)) throw invalid('signal', value, 'an AbortSignal');
+  if (value?.aborted === true) throw abortError(value);
+  return value;
+}
+
+/** What a client ends with when its signal is aborted (C29). */
+export function abortError(aborted: AbortSignal, address?: Address): SocketError {
+  return new SocketError('ERR_CLOSED', 'signal: it was aborted', { address, cause: aborted.reason });
 }
 
 function object<T>(name: string, value: T | undefined): T | undefined {

@@ -5,7 +5,7 @@ import type { Connection } from './connection.js';
 import { SocketError } from './errors.js';
 import { Flow } from './flow.js';
 import type { Hold } from './hold.js';
-import { type ListenOptions, listenSettings, transportOf } from './options.js';
+import { type ListenOptions, listenSettings, type ShutdownOptions, transportOf } from './options.js';
 import { nodeTransport } from './transport/node.js';
 
 /**
@@ -133,16 +133,23 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
   }
 
   /**
-   * Ends the server for good: stops accepting, closes every connection gracefully and forces what is left after a
-   * while.
+   * Ends the server for good, and drains it: what was received is still answered.
    *
-   * @param options - `deadline`: after how many ms what is left is forced, from 0 to under 2³¹, 0 for never; default
-   * `closeTimeout`. At a second call it can only hurry
+   * It stops accepting. Each connection's receiving side then completes after what was already received, as if the peer
+   * had finished; an unfinished frame is dropped. Handlers of {@link serve} and sends from a source (`sendFrom`, `sendTo`,
+   * `relay`, a Flow subscribed to a channel) run to their end, and subscribers that hold their Flow, such as `for await`
+   * and the paced operators, get what was received at their own pace. Then everything is flushed, and the connection
+   * closes gracefully. A connection with nothing in progress closes at once. At `deadline` what is left is aborted: a
+   * reset where the transport has one, and `ERR_TIMEOUT_CLOSE` in `closed`.
+   *
+   * A handler that never ends by itself, such as one that sends an `interval`, learns of the shutdown by the completion
+   * of `connection.data`: end its source with `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
+   *
+   * @param options - see {@link ShutdownOptions}; none by default
    * @returns a promise that resolves when sockets, timers and the socket file are gone; the same one at a second call
    * @emits completion of {@link Server.listening} at once; of the server and of {@link Server.incidents} once every
    * connection has ended
-   * @throws `ERR_OPTION_INVALID` as a rejection, for a bad `deadline`; nothing else
-   * @backpressure none: input that nobody reads is discarded from now on (C17)
+   * @throws `ERR_OPTION_INVALID` as a rejection, for a bad option; nothing else
    * @teardown the listener is closed, the socket file removed; whoever still waits to be accepted is reset
    * @example
    * ```ts
@@ -150,8 +157,22 @@ export class Server<In, Out> extends Flow<Connection<In, Out>> {
    * ```
    * @see rules C11, S7, S10, S11 and S14
    */
-  shutdown(options: { readonly deadline?: number } = {}): Promise<void> {
-    return this.acceptor.shutdown(options.deadline);
+  shutdown(options: ShutdownOptions = {}): Promise<void> {
+    return this.acceptor.shutdown(options);
+  }
+
+  /**
+   * Shuts the server down at the end of an `await using` block; the same as {@link Server.shutdown}.
+   *
+   * @returns the promise of `shutdown`
+   * @example
+   * ```ts
+   * await using server = listen('tcp://localhost:7000', { codec: lines() });
+   * ```
+   * @see rule C29
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
   }
 
   /**

@@ -1,24 +1,27 @@
-import { type Subscriber, Subscription, type TeardownLogic, type Unsubscribable } from 'rxjs';
+import { type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 import type { Address } from './address.js';
 import { Attempt } from './attempt.js';
 import { Channel, type Port } from './channel.js';
 import { type ConnectionState, endAll, StateFeed } from './client-state.js';
 import type { Closed } from './connection.js';
-import { SocketError, systemError } from './errors.js';
+import { handlerError, SocketError, systemError } from './errors.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { Outbound } from './io/outbound.js';
 import type { OutboundOwner } from './io/outbound-owner.js';
-import type { ConnectSettings } from './options.js';
+import type { SendLane } from './io/send-lane.js';
+import { abortError, type ConnectSettings } from './options.js';
+import { originate, originOf } from './origin.js';
+import { prepared } from './preparation.js';
 import { isFinal, Redial } from './redial.js';
 import { type ConnectionKeeper, SocketConnection } from './socket-connection.js';
 import { Succession } from './succession.js';
-import type { DialEvents, Transport, TransportSocket } from './transport/transport.js';
+import type { Transport, TransportSocket } from './transport/transport.js';
 
 type Phase<In, Out> =
   | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly work: Unsubscribable | undefined }
+  | { readonly name: 'connecting'; readonly work: Subscription }
   | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out> }
-  | { readonly name: 'waiting'; readonly work: Unsubscribable };
+  | { readonly name: 'waiting'; readonly work: Subscription };
 
 const idle = { name: 'idle' } as const;
 
@@ -29,7 +32,9 @@ const idle = { name: 'idle' } as const;
 export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<In, Out> {
   readonly data: Channel<In, Out>;
   readonly reusable = true;
-  outbound: Outbound;
+  readonly reports = false;
+  /** What its channel sends on; a new one each time the client has ended (K8). */
+  lane: SendLane;
 
   private readonly address: Address;
   private readonly settings: ConnectSettings<In, Out>;
@@ -48,7 +53,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.settings = settings;
     this.transport = transport;
     this.redial = new Redial(settings.reconnect);
-    this.outbound = new Outbound(settings, this);
+    this.lane = new Outbound(settings, this).lane;
     this.data = new Channel(this, settings.codec);
   }
 
@@ -72,9 +77,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     };
   }
 
+  /** What the client has ended with comes before another connection (K8). */
   observed(reader: Reader): void {
     this.succession.readers.add(reader);
-    if (this.phase.name === 'idle') this.start();
+    if (this.phase.name === 'idle' && !this.succession.hasUnread) this.start();
     else this.succession.observed(reader);
   }
 
@@ -104,6 +110,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.succession.connection?.told();
   }
 
+  ready(): void {
+    this.succession.connection?.ready();
+  }
+
   corrupted(error: SocketError): void {
     const { connection } = this.succession;
     connection?.corrupted(error);
@@ -114,6 +124,20 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   fail(error: SocketError): void {
     if (this.addressee === undefined) this.giveUp(error);
     else this.addressee.fail(error);
+  }
+
+  failedBy(cause: unknown): void {
+    if (this.addressee !== undefined) this.addressee.failedBy(cause);
+    else if (!this.owns(cause)) this.giveUp(handlerError(cause, this.address));
+  }
+
+  owns(error: unknown): boolean {
+    const origin = originOf(error);
+    return origin === this || (origin instanceof SocketConnection && origin.keeper === this);
+  }
+
+  complete(): void {
+    this.lane.outbound.complete();
   }
 
   destroy(reason: unknown): void {
@@ -128,7 +152,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   close(): Promise<void> {
     if (this.addressee !== undefined) return this.addressee.close();
-    this.outbound.complete();
+    this.complete();
     return Promise.resolve();
   }
 
@@ -145,25 +169,25 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** What waits is kept for the next connection, if there is to be one (K4). */
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
-    if (connection.outbound !== this.outbound || !this.outlives(connection) || isFinal(error)) return;
+    if (connection !== this.current || !this.outlives(connection) || isFinal(error)) return;
     connection.outbound.retire(this, (heir) => {
-      heir.expecting = true;
+      this.lane.expecting = true;
       heir.parking = this.settings.whileDisconnected;
-      this.outbound = heir;
     });
   }
 
   /** Whether another connection will follow this one, as far as one can know while it is still there. */
   outlives(connection: SocketConnection<In, Out>): boolean {
     if (this.dialled !== connection || !this.redial.willing) return false;
-    const { outbound } = this;
+    const { outbound } = this.lane;
     return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
   }
 
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
     const { phase } = this;
-    if (phase.name !== 'connected' || phase.connection !== connection) return;
-    this.lost(outcome.error, this.outlives(connection) && !isFinal(outcome.error));
+    if (phase.name === 'connected' && phase.connection === connection) {
+      this.lost(outcome.error, this.outlives(connection) && !isFinal(outcome.error));
+    } else if (connection === this.current) this.renew();
   }
 
   /** The connection that the attempt under way has. */
@@ -173,7 +197,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** The connection that what is sent goes to, which may have ended. */
   private get current(): SocketConnection<In, Out> | undefined {
-    return this.connection?.outbound === this.outbound ? this.connection : undefined;
+    return this.connection?.outbound === this.lane.outbound ? this.connection : undefined;
   }
 
   /** The connection that ends when this side ends the client. */
@@ -188,34 +212,65 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private start(): void {
     // What is left to be sent on an earlier connection stays its own, and nobody can add to it any more.
     void this.current?.close();
-    if (this.current !== undefined || this.outbound.ended) this.outbound = new Outbound(this.settings, this);
-    this.succession.clearUnread();
+    if (this.current !== undefined || this.lane.outbound.ended) this.renew();
+    this.succession.dropEmpty();
+    const { signal } = this.settings;
+    signal?.addEventListener('abort', this.onAbort);
+    if (signal?.aborted === true) this.early ??= originate(abortError(signal, this.address), this);
     this.redial = new Redial(this.settings.reconnect);
-    this.outbound.expecting = true;
+    this.lane.expecting = true;
     this.dial(this.early);
   }
 
   /** What went wrong beforehand is told as the end of an attempt that is not made. */
   private dial(early?: SocketError): void {
     this.early = undefined;
-    const events: DialEvents = {
-      connected: (socket) => this.connected(socket),
-      failed: (error) => this.lost(error, true),
-    };
-    const work = early === undefined ? new Attempt(this.address, this.settings, this.transport, events) : undefined;
+    const work = new Subscription();
     const phase = (this.phase = { name: 'connecting', work });
+    if (early === undefined) {
+      const attempt: Attempt = new Attempt(this.address, this.settings, this.transport, {
+        connected: (socket) => this.connected(socket, attempt, work),
+        failed: (error) => {
+          work.unsubscribe();
+          this.lost(error, true);
+        },
+      });
+      work.add(attempt);
+    }
     this.states.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
     if (early !== undefined && this.phase === phase) this.lost(early, false);
   }
 
-  private connected(socket: TransportSocket): void {
-    const connection = new SocketConnection<In, Out>(socket, this.settings, this, this.outbound);
+  /** The connection is prepared, where that is asked for; until that is done, the attempt goes on (K18). */
+  private connected(socket: TransportSocket, attempt: Attempt, work: Subscription): void {
+    const connection = new SocketConnection<In, Out>(socket, this.settings, this);
+    const { prepare } = this.settings;
+    connection.open();
+    if (prepare === undefined) {
+      attempt.established();
+      this.established(connection);
+      return;
+    }
+    const preparation = prepared(connection, prepare, (error) => {
+      if (error === undefined) {
+        attempt.established();
+        this.established(connection);
+        return;
+      }
+      work.unsubscribe();
+      this.lost(error, true);
+    });
+    work.add(preparation);
+  }
+
+  private established(connection: SocketConnection<In, Out>): void {
     this.connection = connection;
     this.phase = { name: 'connected', connection };
     this.redial.connected();
     this.succession.append(connection);
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
-    connection.open().expectClaim();
+    connection.outbound.adopt(this.lane);
+    connection.expectClaim();
     this.succession.limit(connection);
     this.states.emit({ status: 'connected', attempt: this.redial.attempt, connection });
   }
@@ -223,6 +278,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   /** An attempt has ended: it is tried again, or the client ends. */
   private lost(error: SocketError | undefined, redials: boolean): void {
     const { attempt } = this.redial;
+    if (error !== undefined) originate(error, this);
     const disconnected = { status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) } as const;
     const verdict = this.redial.judge(error, redials);
     if (verdict.kind === 'end') {
@@ -231,8 +287,9 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     }
     const work = new Subscription();
     const phase = (this.phase = { name: 'waiting', work });
-    this.outbound.parking = this.settings.whileDisconnected;
-    if (this.outbound.parking === 'drop') this.outbound.watermark.update(Infinity);
+    const { outbound } = this.lane;
+    outbound.parking = this.settings.whileDisconnected;
+    if (outbound.parking === 'drop') this.lane.watermark.update(Infinity);
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();
@@ -253,9 +310,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
   private giveUp(error: SocketError): void {
     const { phase } = this;
+    originate(error, this);
     switch (phase.name) {
       case 'connecting':
-        phase.work?.unsubscribe();
+        phase.work.unsubscribe();
         this.lost(error, false);
         return;
       case 'waiting':
@@ -264,23 +322,26 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
         return;
       case 'connected':
         this.redial.stop();
-        this.outbound.fail(error);
+        this.lane.outbound.fail(error);
         phase.connection.fail(error);
         return;
       case 'idle':
-        if (this.outbound.ended) return;
+        if (this.lane.outbound.ended) return;
         this.early = error;
-        this.outbound.fail(error);
+        this.lane.outbound.fail(error);
     }
   }
 
-  /** Nobody belongs to it any more when the first is told: whoever then subscribes again begins anew. */
+  /** Nobody belongs to it any more when the first is told: whoever then subscribes, or sends, begins anew (K8). */
   private finish(error: SocketError | undefined, disconnected?: ConnectionState<In, Out>): void {
     const watchers = this.states.release();
     const readers = this.succession.end();
+    const { outbound } = this.lane;
     this.rest();
-    if (!this.outbound.ended) {
-      this.outbound.fail(error ?? new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address }));
+    this.renew();
+    if (!outbound.ended) {
+      const closed = new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address });
+      outbound.fail(error ?? originate(closed, this));
     }
     for (const reader of readers) reader.conclude(error ?? 'fin');
     endAll(watchers, error, disconnected);
@@ -290,19 +351,31 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private leave(): void {
     if (!this.isDeserted) return;
     const { phase } = this;
+    const { outbound } = this.lane;
     this.rest();
-    this.succession.clear();
     if (phase.name === 'idle') return;
+    this.succession.leave(phase.name === 'connected' ? phase.connection : undefined);
+    this.renew();
     if (phase.name === 'connected') {
       void phase.connection.close();
-      if (phase.connection === this.current) return;
-    } else phase.work?.unsubscribe();
-    this.outbound.fail(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }));
+      if (phase.connection.outbound === outbound) return;
+    } else phase.work.unsubscribe();
+    outbound.fail(originate(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }), this));
   }
+
+  private readonly onAbort = (): void => {
+    this.destroy(this.settings.signal?.reason);
+  };
 
   /** Nothing is under way: whoever subscribes now begins anew. */
   private rest(): void {
+    this.settings.signal?.removeEventListener('abort', this.onAbort);
     this.phase = idle;
     this.states.forget();
+  }
+
+  /** What is sent from now on waits for the next connection. */
+  private renew(): void {
+    this.lane = new Outbound(this.settings, this).lane;
   }
 }

@@ -3,11 +3,13 @@ import type { Address } from './address.js';
 import { bytes } from './bytes.js';
 import { Channel, type Port } from './channel.js';
 import type { Closed, Connection, ConnectionStats } from './connection.js';
-import { SocketError } from './errors.js';
+import { handlerError, SocketError } from './errors.js';
 import { Inbound, type Reader } from './io/inbound.js';
 import { Outbound } from './io/outbound.js';
 import type { OutboundOwner } from './io/outbound-owner.js';
+import type { SendLane } from './io/send-lane.js';
 import type { ConnectionSettings } from './options.js';
+import { originate, originOf } from './origin.js';
 import type { Listed } from './roster.js';
 import { Timeouts } from './timeouts.js';
 import type { TlsInfo } from './transport/tls.js';
@@ -15,14 +17,37 @@ import type { SocketEvents, TransportSocket } from './transport/transport.js';
 
 let lastId = 0;
 
-/** Why this side ended a connection. */
-interface Cut {
+/** Why a connection does not end in order. */
+interface Failure {
   readonly reason: 'destroyed' | 'failed';
   readonly error: SocketError;
 }
 
+/** How a connection ended. The connection is no member of its own, so that it can be logged as JSON. */
+class Outcome implements Closed {
+  readonly reason: Closed['reason'];
+  declare readonly error?: SocketError;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly #connection: Connection<any, any>;
+
+  constructor(connection: Connection<any, any>, failure: Failure | undefined, bytesRead: number, bytesWritten: number) {
+    this.reason = failure?.reason ?? 'finished';
+    if (failure !== undefined) this.error = failure.error;
+    this.bytesRead = bytesRead;
+    this.bytesWritten = bytesWritten;
+    this.#connection = connection;
+  }
+
+  get connection(): Connection<any, any> {
+    return this.#connection;
+  }
+}
+
 /** Who keeps a connection: a server or a client. */
 export interface ConnectionKeeper<In, Out> {
+  /** Whether it reports why its connections fail (S4). */
+  readonly reports: boolean;
   /** The sending side is about to end, because of `error` or in order, not because the user has completed it. */
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
   /** Whether what is sent from now on has another connection to go to. */
@@ -43,6 +68,8 @@ export class SocketConnection<In, Out>
   earlier: SocketConnection<In, Out> | undefined;
   later: SocketConnection<In, Out> | undefined;
 
+  /** Who keeps it. */
+  readonly keeper: ConnectionKeeper<In, Out>;
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;
   private readonly opened: number = Date.now();
@@ -50,26 +77,33 @@ export class SocketConnection<In, Out>
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  private readonly keeper: ConnectionKeeper<In, Out>;
   private finishes = false;
+  /** Whether the receiving side has ended, and the sending side ends once no work is in progress (D3, S7). */
+  private isDraining = false;
   private closing: Promise<void> | undefined;
-  private cut: Cut | undefined;
+  /** What went wrong first: it stands, whatever goes wrong after it (C12). */
+  private failure: Failure | undefined;
+  /** Why the peer's stream was cut off, until it is known whether that broke off a frame (T5). */
+  private truncation: SocketError | undefined;
+  /** Whether the socket was reset. */
+  private isCut = false;
   private outcome: Closed | undefined;
   private ending: AsyncSubject<Closed> | undefined;
 
-  /** @param outbound - where the client's channel has already been sending */
-  constructor(
-    socket: TransportSocket,
-    settings: ConnectionSettings<In, Out>,
-    keeper: ConnectionKeeper<In, Out>,
-    outbound?: Outbound,
-  ) {
+  constructor(socket: TransportSocket, settings: ConnectionSettings<In, Out>, keeper: ConnectionKeeper<In, Out>) {
     this.keeper = keeper;
     this.socket = socket;
     this.settings = settings;
     this.inbound = new Inbound(socket);
-    this.outbound = outbound ?? new Outbound(settings, this);
-    this.outbound.owner = this;
+    this.outbound = new Outbound(settings, this);
+  }
+
+  get reports(): boolean {
+    return this.keeper.reports;
+  }
+
+  get lane(): SendLane {
+    return this.outbound.lane;
   }
 
   get local(): Address {
@@ -108,7 +142,7 @@ export class SocketConnection<In, Out>
   open(): this {
     this.socket.open(this);
     this.outbound.attach(this.socket);
-    if (this.settings.idleTimeout > 0) this.timeouts.start();
+    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
     return this;
   }
 
@@ -124,23 +158,69 @@ export class SocketConnection<In, Out>
     return this.closeWithin(this.settings.closeTimeout);
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** As `close`, forced after `limit` ms; 0 means never. */
   closeWithin(limit: number): Promise<void> {
     this.closing ??= this.startClosing();
-    if (this.cut === undefined && this.outcome === undefined) this.timeouts.forceWithin(limit);
+    if (!this.isOver) this.timeouts.forceWithin(limit);
     return this.closing;
   }
 
+  /**
+   * Ends the receiving side after what was received, as if the peer had finished, and closes once the work in progress
+   * is done; what is left after `limit` ms is aborted (S7). 0 means never.
+   */
+  drain(limit: number): void {
+    if (this.isOver || this.closing !== undefined) {
+      void this.closeWithin(limit);
+      return;
+    }
+    this.timers?.claimed();
+    this.timeouts.forceWithin(limit);
+    this.isDraining = true;
+    this.inbound.stop();
+    this.settled();
+  }
+
+  /** As `drain`, without waiting: a paced send that is not finished is aborted, so that it does not look complete (S7). */
+  closeNow(limit: number): void {
+    this.drain(limit);
+    this.defer(() => {
+      if (this.lane.pacedTasks === 0) void this.closeWithin(limit);
+      else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
+    });
+  }
+
+  complete(): void {
+    // The client's channel goes on to another connection, but what it has sent so far goes before the FIN.
+    if (this.keeper.outlives(this)) this.outbound.flush();
+    this.finishSending();
+  }
+
   destroy(reason?: unknown): void {
+    if (this.isOver) return;
     const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
-    const error = new SocketError('ERR_CLOSED', 'the connection was destroyed', details);
+    const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
     this.cutOff('destroyed', error);
-    if (this.cut?.error === error) this.inbound.abort(error);
+    this.inbound.abort(error);
   }
 
   fail(error: SocketError): void {
-    this.cutOff('failed', error);
-    this.inbound.finish(error);
+    if (this.isOver) return;
+    this.inbound.finish(this.cutOff('failed', error));
+  }
+
+  failedBy(cause: unknown): void {
+    // A handler that fails because its connection has failed is not to blame.
+    if (this.failure !== undefined || this.owns(cause)) return;
+    this.fail(handlerError(cause, this.remote));
+  }
+
+  owns(error: unknown): boolean {
+    return originOf(error) === this;
   }
 
   defer(work: () => void): void {
@@ -155,8 +235,12 @@ export class SocketConnection<In, Out>
   /** Ends the sending side; once nobody reads any more the rest is discarded, and the connection closed (S6). */
   finishUnread(): void {
     this.finishes = true;
-    this.outbound.complete();
+    this.finishSending();
     this.closeUnread();
+  }
+
+  ready(): void {
+    this.timers?.ready();
   }
 
   unobserved(channel: Reader): void {
@@ -164,30 +248,56 @@ export class SocketConnection<In, Out>
     this.closeUnread();
     this.endWithPeer();
     this.awaitClaim();
+    this.settled();
   }
 
   ended(channel: Reader, end: 'fin' | SocketError): void {
-    // A stream that was cut off is told before the connection is: a frame that it breaks off is what is wrong (T5).
-    if ((end === 'fin' || this.cut === undefined) && this.inbound.queue.length > 0) {
+    const { inbound } = this;
+    const isTruncated = end === 'fin' ? !inbound.isStopped : end === this.truncation && !this.isCut;
+    if (inbound.queue.length > 0 && isTruncated) {
       this.corrupted(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
       return;
     }
-    this.inbound.detach(channel);
+    // A frame that this side does not wait for is dropped, and not taken for a whole one.
+    if (inbound.isStopped) inbound.queue.clear();
+    inbound.isRead = true;
+    inbound.detach(channel);
     channel.conclude(end);
   }
 
   told(): void {
     this.closeUnread();
     this.endWithPeer();
+    this.settled();
   }
 
   concluded(): void {
     // A connection's channels have no second stream.
   }
 
+  /** Ends the receiving side; what was sent, and what is sent in reply to the error, is still flushed (D3). */
   corrupted(error: SocketError): void {
-    this.cutOff('failed', error);
+    const isFirst = !this.isOver && (this.failure === undefined || this.failure.error === this.truncation);
+    if (isFirst) {
+      this.failure = { reason: 'failed', error: originate(error, this) };
+      this.isDraining = true;
+      this.timers?.claimed();
+      this.timeouts.forceWithin(this.settings.closeTimeout);
+      this.keeper.finishing(this, error);
+    }
     this.inbound.abort(error);
+    this.inbound.linger();
+    this.settled();
+  }
+
+  /** No paced send and no handler is in progress, or no reader is left: that may be the end of a drain. */
+  settled(): void {
+    if (!this.isDraining) return;
+    // A reader that was just given the end may still send something.
+    this.defer(() => {
+      if (this.lane.tasks > 0 || !this.inbound.unread || this.isOver) return;
+      this.closing ??= this.startClosing();
+    });
   }
 
   overflowed(error: SocketError): void {
@@ -218,12 +328,18 @@ export class SocketConnection<In, Out>
 
   finished(truncated?: SocketError): void {
     const { discarding, unread } = this.inbound;
+    this.timers?.heardAll();
     // What is discarded can't be missed.
-    const failure = discarding ? undefined : truncated;
-    this.inbound.finish(failure ?? 'fin');
-    if (failure !== undefined) this.fail(failure);
+    if (truncated !== undefined && !discarding) {
+      this.truncation = truncated;
+      this.failure ??= { reason: 'failed', error: originate(truncated, this) };
+      this.inbound.finish(truncated);
+      if (this.failure.error === truncated) this.fail(truncated);
+      return;
+    }
+    this.inbound.finish('fin');
     // A client that dials again does not wait for a reader that holds what is left (K4).
-    else if (unread || this.keeper.outlives(this)) this.endWithPeer();
+    if (unread || this.keeper.outlives(this)) this.endWithPeer();
     if (!this.outbound.ended && this.outcome === undefined) this.timeouts.awaitEnd();
   }
 
@@ -234,30 +350,40 @@ export class SocketConnection<In, Out>
   gone(error: SocketError | undefined): void {
     if (this.outcome !== undefined) return;
     this.timers?.stop();
-    const inOrder = this.inbound.end === 'fin' && this.outbound.ended && this.outbound.error === undefined;
-    if (this.cut === undefined && (error !== undefined || !inOrder)) {
-      this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
-    }
-    const { inbound, outbound, cut } = this;
-    this.outcome = { reason: 'finished', ...cut, bytesRead: inbound.received, bytesWritten: outbound.written };
+    const { inbound, outbound } = this;
+    const isInOrder = inbound.peerFinished && outbound.ended && outbound.error === undefined;
+    if (!this.isCut) {
+      if (error !== undefined || !isInOrder) {
+        this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
+      }
+    } else if (error !== undefined && this.failure?.reason === 'destroyed') this.failure = { reason: 'failed', error };
+    this.outcome = new Outcome(this, this.failure, inbound.received, outbound.written);
     this.keeper.gone(this, this.outcome);
     this.ending?.next(this.outcome);
     this.ending?.complete();
   }
 
-  /** This side, or a failure, ends it now: nothing is sent any more. */
-  private cutOff(reason: Cut['reason'], error: SocketError): void {
-    if (this.cut !== undefined || this.outcome !== undefined) return;
-    this.cut = { reason, error };
+  private get isOver(): boolean {
+    return this.isCut || this.outcome !== undefined;
+  }
+
+  /** Nothing is sent any more, because of `error` or of what went wrong before it, which it gives. */
+  private cutOff(reason: Failure['reason'], error: SocketError): SocketError {
+    this.failure ??= { reason, error: originate(error, this) };
+    this.isCut = true;
     this.timers?.stop();
-    this.keeper.finishing(this, error);
-    this.outbound.fail(error);
-    this.socket.reset();
+    this.keeper.finishing(this, this.failure.error);
+    const hasEnded = this.outbound.ended;
+    this.outbound.fail(this.failure.error);
+    // A peer that is slow to read what it was sent, and how it ended, still gets it.
+    if (hasEnded && error.code === 'ERR_TIMEOUT_CLOSE' && this.socket.drop !== undefined) this.socket.drop();
+    else this.socket.reset();
+    return this.failure.error;
   }
 
   /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
   private endWithPeer(): void {
-    if (this.settings.halfOpen || this.inbound.end !== 'fin') return;
+    if (this.settings.halfOpen || !this.inbound.peerFinished || this.isDraining) return;
     if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
   }
 
@@ -271,7 +397,7 @@ export class SocketConnection<In, Out>
     const { inbound, outbound } = this;
     // Where both sides have ended, it is about to be gone.
     if (!inbound.unread || (outbound.ended && inbound.end !== 'open')) return;
-    if (this.cut === undefined && this.outcome === undefined && this.closing === undefined) this.timeouts.awaitClaim();
+    if (!this.isOver && this.closing === undefined && !this.isDraining) this.timeouts.awaitClaim();
   }
 
   private closeUnread(): void {
@@ -285,7 +411,7 @@ export class SocketConnection<In, Out>
 
   private startClosing(): Promise<void> {
     const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
-    if (this.cut !== undefined || this.outcome !== undefined) return gone;
+    if (this.isOver) return gone;
     this.finishSending();
     this.timers?.claimed();
     this.inbound.linger();

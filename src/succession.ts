@@ -1,6 +1,9 @@
 import { type Inbound, readAhead, type Reader } from './io/inbound.js';
 import type { SocketConnection } from './socket-connection.js';
 
+/** What an ended connection that still has bytes for a reader is reckoned to take, in bytes. */
+const connectionCost = 1_024;
+
 /** A connection of which not all bytes were emitted yet. */
 interface Source<In, Out> {
   readonly connection: SocketConnection<In, Out>;
@@ -29,10 +32,17 @@ export class Succession<In, Out> {
     return this.sources[0]?.isLast === true;
   }
 
-  /** What a connection that is gone has left behind comes first; only what the client had ended with is not theirs. */
+  /** Whether the client has ended with a connection whose end nobody was given (K8). */
+  get hasUnread(): boolean {
+    return this.sources[0]?.connection.inbound.isRead === false;
+  }
+
+  /** What a connection that is gone has left behind comes first; but who was given its end waits for what follows. */
   observed(reader: Reader): void {
     const [source] = this.sources;
-    if (source?.isLast === false) source.connection.observed(reader);
+    if (source === undefined || (source.isLast && source.connection.inbound.isRead)) return;
+    source.connection.observed(reader);
+    source.connection.inbound.wakeSoon();
   }
 
   unobserved(reader: Reader): void {
@@ -49,7 +59,8 @@ export class Succession<In, Out> {
 
   /** Where too much of earlier connections waits, `connection` is not read, so that it does not come on top. */
   limit(connection: SocketConnection<In, Out>): void {
-    const left = this.sources.reduce((sum, source) => sum + source.connection.inbound.queue.length, 0);
+    const earlier = this.sources.filter((source) => source.connection !== connection);
+    const left = earlier.reduce((sum, source) => sum + source.connection.inbound.queue.length + connectionCost, 0);
     if (left >= readAhead) connection.inbound.block();
   }
 
@@ -73,10 +84,19 @@ export class Succession<In, Out> {
     if (first?.isLast === false && first.connection.inbound.queue.length === 0) this.advance();
   }
 
-  /** What the client had ended with is read no more: it goes on with what came after it. */
+  /** The client dials anew: of connections that it had ended with, only bytes are kept for a late reader. */
+  dropEmpty(): void {
+    this.sources = this.sources.filter(({ connection }) => {
+      const { inbound } = connection;
+      return !inbound.unread || (!inbound.isRead && inbound.queue.length > 0);
+    });
+  }
+
+  /** What the client had ended with, and what was read to its end, is read no more: what came after it follows. */
   readOn(): void {
     const [source] = this.sources;
-    if (source?.isLast === true && source.connection.inbound.unread) this.advance();
+    const inbound = source?.connection.inbound;
+    if (source?.isLast === true && inbound?.unread === true && inbound.isRead) this.advance();
   }
 
   /** The client ends: gives the readers that no connection will tell so, which are none of its own any more. */
@@ -92,13 +112,11 @@ export class Succession<In, Out> {
     return stranded;
   }
 
-  /** What was not read is given up, unless somebody reads it. */
-  clearUnread(): void {
-    if (this.inbound?.unread === true) this.clear();
-  }
-
-  clear(): void {
-    this.sources = [];
+  /** The client is left: what was received on `connection`, which closes, is given up, and nothing follows the others. */
+  leave(connection: SocketConnection<In, Out> | undefined): void {
+    this.sources = this.sources.filter((source) => source.connection !== connection);
+    const newest = this.sources.at(-1);
+    if (newest !== undefined) newest.isLast = true;
   }
 
   private readFrom(source: SocketConnection<In, Out>): void {

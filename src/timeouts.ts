@@ -2,7 +2,7 @@ import { asyncScheduler } from 'rxjs';
 import { SocketError, type SocketErrorCode } from './errors.js';
 import type { Inbound } from './io/inbound.js';
 import type { Outbound } from './io/outbound.js';
-import { Silence } from './io/silence.js';
+import { type Signs, Silence } from './io/silence.js';
 import { Timer } from './io/timer.js';
 import type { ConnectionSettings } from './options.js';
 
@@ -19,6 +19,7 @@ export class Timeouts {
   private readonly settings: ConnectionSettings<any, any>;
   private readonly connection: Timed;
   private idle: Silence | undefined;
+  private unheard: Silence | undefined;
   private peerFinished: Silence | undefined;
   private claim: Timer | undefined;
   private forced: Timer | undefined;
@@ -32,15 +33,30 @@ export class Timeouts {
 
   /** The connection is open. */
   start(): void {
-    const { idleTimeout } = this.settings;
+    const { idleTimeout, receiveTimeout } = this.settings;
+    const { inbound, outbound } = this.connection;
+    const isListening = (): boolean => inbound.isReady;
     if (idleTimeout > 0) {
       const message = `nothing was received or written for ${idleTimeout} ms`;
-      this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message);
+      this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message, {
+        count: () => outbound.written,
+        isListening,
+      });
+    }
+    if (receiveTimeout > 0) {
+      const message = `nothing was received for ${receiveTimeout} ms`;
+      this.unheard = this.silence(receiveTimeout, 'ERR_TIMEOUT_RECEIVE', message, { count: () => 0, isListening });
     }
   }
 
   received(): void {
     this.idle?.interrupt();
+    this.unheard?.interrupt();
+  }
+
+  /** This side is ready to read again: the time in which it was not does not count. */
+  ready(): void {
+    this.received();
   }
 
   written(): void {
@@ -48,11 +64,18 @@ export class Timeouts {
     this.peerFinished?.interrupt();
   }
 
+  /** The peer has finished: nothing more can be received. */
+  heardAll(): void {
+    this.unheard?.stop();
+  }
+
   /** The peer has finished, and the sending side goes on. */
   awaitEnd(): void {
     const { halfOpenTimeout } = this.settings;
+    const { outbound } = this.connection;
     const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
-    this.peerFinished = this.silence(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message);
+    const signs = { count: () => outbound.written, isListening: () => true };
+    this.peerFinished = this.silence(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message, signs);
   }
 
   /** Somebody reads, or it is being closed. */
@@ -86,6 +109,7 @@ export class Timeouts {
 
   stop(): void {
     this.idle?.stop();
+    this.unheard?.stop();
     this.peerFinished?.stop();
     this.claim?.unsubscribe();
     this.forced?.unsubscribe();
@@ -96,13 +120,8 @@ export class Timeouts {
     return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;
   }
 
-  private silence(limit: number, code: SocketErrorCode, message: string): Silence {
-    const { outbound } = this.connection;
-    const silence = new Silence(
-      limit,
-      () => this.expire(code, message),
-      () => outbound.written,
-    );
+  private silence(limit: number, code: SocketErrorCode, message: string, signs: Signs): Silence {
+    const silence = new Silence(limit, () => this.expire(code, message), signs);
     silence.start();
     return silence;
   }

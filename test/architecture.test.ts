@@ -17,14 +17,14 @@ const layers: readonly (readonly string[])[] = [
   // listen and connect
   ['server', 'client'],
   ['acceptor', 'roster', 'session', 'broadcast', 'operators/serve'],
-  ['succession', 'attempt', 'redial', 'backoff', 'client-state'],
+  ['succession', 'attempt', 'preparation', 'redial', 'backoff', 'client-state'],
   ['socket-connection', 'timeouts'],
   // what is derived from channels and Flows
   ['operators/*'],
   ['channel', 'connection', 'sending', 'feed'],
   // what can be held
   ['pulled-flow'],
-  ['flow', 'flow-iterator', 'flow-batches', 'paced-iterator', 'multicast', 'hold'],
+  ['flow', 'flow-iterator', 'flow-batches', 'paced-iterator', 'multicast', 'hold', 'reported'],
   // bytes in, bytes out
   [
     'io/inbound',
@@ -33,6 +33,7 @@ const layers: readonly (readonly string[])[] = [
     'io/send-buffer',
     'io/buffer-pool',
     'io/parts',
+    'io/send-lane',
     'io/passed-on',
     'io/pieces',
     'io/slab',
@@ -45,7 +46,7 @@ const layers: readonly (readonly string[])[] = [
   ['proxy/*', 'codecs/utf8', 'io/byte-queue', 'io/segment', 'io/loan'],
   ['io/turn', 'io/silence', 'io/timer', 'codec', 'well-formed'],
   ['address', 'services'],
-  ['errors', 'fifo'],
+  ['errors', 'origin', 'fifo'],
 ];
 
 interface Import {

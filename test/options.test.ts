@@ -141,6 +141,7 @@ describe('good options', () => {
       maxBuffered: 1_048_576,
       overflow: 'error',
       idleTimeout: 0,
+      receiveTimeout: 0,
       halfOpenTimeout: 60_000,
       closeTimeout: 5_000,
       claimTimeout: 30_000,

@@ -30,8 +30,12 @@ export class Inbound {
   /** How many bytes were received. */
   received = 0;
   end: End = 'open';
+  /** Whether the peer has finished. */
+  peerFinished = false;
   /** Whether anybody has ever read. */
   claimed = false;
+  /** Whether a reader was given its end: then nothing is left for a later one. */
+  isRead = false;
 
   private readonly socket: TransportSocket;
   private readers: readonly Reader[] = [];
@@ -41,6 +45,7 @@ export class Inbound {
   /** Whether what waits may lie in memory that is only lent. */
   private borrows = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
+  private stopped = false;
 
   constructor(socket: TransportSocket) {
     this.socket = socket;
@@ -53,18 +58,28 @@ export class Inbound {
 
   /** Whether what comes is dropped, since nobody wants it any more. */
   get discarding(): boolean {
-    return this.mode === 'discarding';
+    return this.mode === 'discarding' || this.stopped;
+  }
+
+  /** Whether this side has ended the stream for its readers, before the peer has (S7). */
+  get isStopped(): boolean {
+    return this.stopped;
+  }
+
+  /** Whether this side is ready to read: nobody holds it, and it has not read so far ahead that it stopped. */
+  get isReady(): boolean {
+    return !this.paused && (this.current === undefined || this.current.flowing);
   }
 
   /** Whether what comes is to be kept as it is: then it should lie in memory that can be given away. */
   get keeps(): boolean {
-    if (this.mode === 'discarding') return false;
+    if (this.discarding) return false;
     return this.queue.gives || this.current === undefined || this.current.keeps;
   }
 
   /** Where the next bytes belong, if that is known. */
   get room(): Buffer | undefined {
-    return this.mode === 'discarding' ? undefined : this.queue.room;
+    return this.discarding ? undefined : this.queue.room;
   }
 
   /** Before something is decoded: a reader may have come meanwhile that keeps what it is given. */
@@ -117,7 +132,7 @@ export class Inbound {
   /** A chunk came: it is decoded and emitted as far as the reader wants it. */
   data(chunk: Buffer): void {
     this.received += chunk.length;
-    if (this.mode === 'discarding') return;
+    if (this.discarding) return;
     if (isLent(chunk.buffer)) this.lend(chunk);
     else {
       this.queue.push(chunk);
@@ -128,8 +143,19 @@ export class Inbound {
 
   /** The peer has finished, or the connection failed: told after all that was received (C7, C8). */
   finish(end: 'fin' | SocketError): void {
-    if (this.end !== 'open') return;
+    if (end === 'fin') this.peerFinished = true;
+    // An abort is no completion, also for a reader that has not got so far as this side's own end of the stream.
+    if (this.end !== 'open' && (end === 'fin' || !this.stopped)) return;
     this.end = end;
+    this.deliver();
+  }
+
+  /** Ends the stream for its readers after what was received; what the peer still sends is read and dropped (S7). */
+  stop(): void {
+    if (this.end !== 'open') return;
+    this.stopped = true;
+    this.end = 'fin';
+    this.resume();
     this.deliver();
   }
 
@@ -166,6 +192,7 @@ export class Inbound {
     this.mode = 'discarding';
     this.queue.clear();
     this.end = error;
+    this.isRead = true;
     const readers = this.readers;
     this.readers = [];
     this.current = undefined;
@@ -190,13 +217,15 @@ export class Inbound {
       this.queue.clear();
     }
     if (this.paused) {
-      if (!starved && this.mode !== 'discarding' && this.queue.length > readAhead / 2) return;
-      this.paused = false;
-      if (this.end === 'open') this.socket.resume();
-    } else if (!flowing && this.queue.length > readAhead) {
-      this.paused = true;
-      if (this.end === 'open') this.socket.pause();
-    }
+      if (starved || this.mode === 'discarding' || this.queue.length <= readAhead / 2) this.resume();
+    } else if (!flowing && this.queue.length > readAhead && this.end === 'open') this.block();
+  }
+
+  /** What is dropped is read as well: the peer's end comes after it. */
+  private resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    if (!this.peerFinished) this.socket.resume();
   }
 
   /** For a reader that has taken a frame while the socket is paused, on the path of every message: cheap. */

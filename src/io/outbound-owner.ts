@@ -11,12 +11,16 @@ export interface OutboundLimits {
 
 /** What an Outbound tells the connection that it belongs to. */
 export interface OutboundOwner {
+  /** Whether a server reports what ends it, so that nobody else has to (S19). */
+  readonly reports: boolean;
   /** A value was over `maxBuffered`, and the policy is `'error'`. */
   overflowed(error: SocketError): void;
   /** The transport has taken bytes. */
   progressed?(): void;
   /** The FIN was handed over. */
   finishedSending?(): void;
+  /** No paced send and no handler is in progress any more. */
+  settled?(): void;
 }
 
 /** What has values for several connections, and gives them to each before anything else is sent on it. */

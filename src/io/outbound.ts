@@ -1,12 +1,12 @@
 import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
+import { originate } from '../origin.js';
 import type { TransportSocket } from '../transport/transport.js';
 import type { OutboundLimits, OutboundOwner, Publisher, Refusal } from './outbound-owner.js';
-import { noParts } from './parts.js';
+import { noParts, Parts } from './parts.js';
 import { ownBuffer, spendBuffer, unusedBuffer } from './buffer-pool.js';
 import type { Flushable, Turn } from './turn.js';
-import { noWaiters } from './waiters.js';
-import { Watermark } from './watermark.js';
+import { SendLane } from './send-lane.js';
 
 /** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
 const largestWrite = 65_536;
@@ -20,20 +20,20 @@ const smallestPart = 16_384;
  * a write is under way they wait, and the next write takes them all (C3, C4).
  */
 export class Outbound implements Flushable {
-  /** How many values `overflow: 'drop'` has dropped. */
-  dropped = 0;
-  /** While a connection is being dialled: `send` then waits for it (K7). */
-  expecting = false;
   /** What is done with values while there is no connection. */
   parking: 'buffer' | 'drop' | 'error' = 'buffer';
-  watermark: Watermark;
-
   /** Whom it tells. */
   owner: OutboundOwner;
+  /** What its owner's channels send on. */
+  readonly lane: SendLane;
 
   private readonly limits: OutboundLimits;
+  /** What the client's channel sends on, where its values go to this connection. */
+  private guest: SendLane | undefined;
   /** Its own only while something waits in it. */
   private buffer = unusedBuffer;
+  /** The lane of what waits in the buffer. */
+  private writer: SendLane;
   private socket: TransportSocket | undefined;
   /** The size of the writes that are done. */
   private done = 0;
@@ -46,20 +46,16 @@ export class Outbound implements Flushable {
   private awaited: Publisher | undefined;
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
-  private senders = noWaiters;
-  private flushers = noWaiters;
   private resting = false;
   /** While at most so many bytes wait in the buffer, a value is taken without a closer look. */
   private ceiling = 0;
 
-  constructor(
-    limits: OutboundLimits,
-    owner: OutboundOwner,
-    watermark: Watermark = new Watermark(limits.highWaterMark),
-  ) {
+  /** @param lane - one that moves here from the Outbound of an earlier connection; by default a new one */
+  constructor(limits: OutboundLimits, owner: OutboundOwner, lane?: SendLane) {
     this.limits = limits;
     this.owner = owner;
-    this.watermark = watermark;
+    this.lane = lane ?? new SendLane(this, limits.highWaterMark);
+    this.writer = this.lane;
   }
 
   /** Bytes that were accepted and that the kernel has not taken. */
@@ -98,7 +94,29 @@ export class Outbound implements Flushable {
   /** The connection is there: what waits is written first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
-    this.expecting = false;
+    this.lane.expecting = false;
+    this.flush();
+  }
+
+  /** The client's channel sends here from now on; what waits on its lane comes behind what was sent here already (C2). */
+  adopt(lane: SendLane): void {
+    const { outbound } = lane;
+    const before = this.accepted;
+    if (before > 0) {
+      const shift = (offset: number): number => offset + before;
+      lane.senders = lane.senders.moved(shift);
+      lane.flushers = lane.flushers.moved(shift);
+      this.seal();
+    }
+    this.parts = this.parts.with(outbound.parts, lane);
+    this.buffer = outbound.buffer;
+    this.writer = this.guest = lane;
+    outbound.buffer = unusedBuffer;
+    outbound.parts = noParts;
+    lane.outbound = this;
+    lane.expecting = false;
+    this.ceiling = 0;
+    if (outbound.state === 'ending') this.complete();
     this.flush();
   }
 
@@ -107,15 +125,16 @@ export class Outbound implements Flushable {
    *
    * @param paced - whether the source waits while the channel is not writable: what it gives otherwise is always taken
    */
-  push<T>(encoder: Encoder<T>, value: T, paced = false): Refusal | undefined {
+  push<T>(lane: SendLane, encoder: Encoder<T>, value: T, paced: boolean): Refusal | undefined {
     if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return 'closed';
-    if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway();
+    if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway(lane);
+    if (lane !== this.writer) this.changeWriter(lane);
     const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
     // An encoder may do anything, end the connection too.
     if (error !== undefined || this.failure !== undefined) return error ?? 'closed';
-    if (buffer.atMost > this.ceiling && !this.fits(paced)) return 'overflow';
+    if (buffer.atMost > this.ceiling && !this.fits(lane, paced)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined && this.buffer === buffer) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -149,18 +168,9 @@ export class Outbound implements Flushable {
     if (this.awaited === publisher) this.settleAwaited();
   }
 
-  /** Settles when the caller may send more (C5). Called after a successful push. */
-  whenWritable(): Promise<void> {
-    if (!this.expecting && this.watermark.writable) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.senders = this.senders.with(this.accepted, resolve, reject);
-    });
-  }
-
-  /** Calls `resolve` once everything accepted so far was taken by the kernel, at once if it was. */
-  whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
-    if (this.writing + this.parts.size + this.buffer.size === 0) resolve();
-    else this.flushers = this.flushers.with(this.accepted, resolve, reject);
+  /** Whether the kernel has taken all that was accepted. */
+  get isFlushed(): boolean {
+    return this.writing + this.parts.size + this.buffer.size === 0;
   }
 
   /** Ends the sending side after what was sent (C6). */
@@ -168,7 +178,8 @@ export class Outbound implements Flushable {
     if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return;
     this.state = 'ending';
-    this.watermark.close();
+    this.lane.watermark.close();
+    this.guest?.watermark.close();
     if (this.socket !== undefined && !this.queued) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -184,41 +195,55 @@ export class Outbound implements Flushable {
     this.writing = 0;
     this.buffer = unusedBuffer;
     this.parts = noParts;
-    this.watermark.close();
-    this.senders.end(this.written, error);
-    this.flushers.end(this.written, error);
+    const { lane, guest, written } = this;
+    lane.end(written, error);
+    guest?.end(written, error);
   }
 
   /**
-   * Hands over to an Outbound for the next connection: what waits goes with it, whereas the value that is being written
-   * is still the old connection's, which ends its sending side after it (K4).
+   * Parts with the client's channel, whose values go to the next connection: what waits on its lane goes with it,
+   * whereas the value that is being written is still this connection's (K4).
    *
-   * @param succeed - is given the new one before anybody is told of anything: who may send again then reaches it
+   * @param succeed - is given the lane's new Outbound before anybody learns of it: a sender that may go on then reaches it
    */
   retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
-    const heir = new Outbound(this.limits, owner, this.watermark);
-    heir.parts = this.parts.splitWhole();
-    const handed = this.done + this.writing + this.parts.size;
+    const lane = this.guest;
+    if (lane === undefined) return;
+    const heir = new Outbound(this.limits, owner, lane);
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
-    heir.buffer = this.buffer;
-    heir.dropped = this.dropped;
+    const handed = this.done + this.writing;
+    const whole = this.buffer.adding ? undefined : this.seal();
+    const split = this.parts.splitWhole(lane);
+    heir.parts = new Parts(split.taken);
+    if (whole === undefined && this.writer === lane) {
+      heir.buffer = this.buffer;
+      this.buffer = unusedBuffer;
+    }
+    this.writer = this.lane;
+    this.guest = undefined;
     heir.state = this.state === 'open' ? 'open' : 'ending';
-    heir.senders = this.senders.splitAfter(handed);
-    heir.flushers = this.flushers.splitAfter(handed);
-    this.buffer = unusedBuffer;
-    this.watermark = new Watermark(this.limits.highWaterMark);
+    lane.outbound = heir;
+    lane.stream++;
+    const isMoved = (offset: number): boolean => offset > handed && split.has(offset - handed);
+    const movedTo = (offset: number): number => split.takenBefore(offset - handed);
+    const { senders, flushers } = lane;
+    lane.senders = senders.split(isMoved).moved(movedTo);
+    lane.flushers = flushers.split(isMoved).moved(movedTo);
+    const keptAt = (offset: number): number => offset - (offset > handed ? split.takenBefore(offset - handed) : 0);
+    this.lane.senders = this.lane.senders.moved(keptAt);
+    this.lane.flushers = this.lane.flushers.moved(keptAt);
     succeed(heir);
-    this.senders.end(this.written, lost);
-    this.flushers.end(this.written, lost);
+    senders.end(this.written, lost);
+    flushers.end(this.written, lost);
     heir.wakeUp();
-    this.complete();
   }
 
   /** Writes at the end of a turn. */
   flush(): void {
     this.write();
     if (this.resting || this.socket === undefined) return;
-    if (this.senders.size + this.flushers.size === 0 && (this.watermark.writable || this.closed)) return;
+    const isAwaited = this.closed ? this.hasWaiters : this.lane.isAwaited || this.guest?.isAwaited === true;
+    if (!isAwaited) return;
     // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
     this.resting = true;
     this.socket.turn.rest(() => {
@@ -248,7 +273,7 @@ export class Outbound implements Flushable {
   private writeNext(socket: TransportSocket): boolean {
     const size = this.buffer.size;
     if (this.parts.size === 0 && size > largestWrite) {
-      this.parts = this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
+      this.parts = noParts.with(this.takeParts(), this.writer);
     }
     const part = this.parts.shift();
     if (part === undefined && size === 0) return false;
@@ -276,46 +301,52 @@ export class Outbound implements Flushable {
   }
 
   /** There is no connection, and the value is not to wait for one. */
-  private turnAway(): Refusal {
-    if (this.parking === 'drop') this.dropped++;
+  private turnAway(lane: SendLane): Refusal {
+    if (this.parking === 'drop') lane.dropped++;
     else this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
     return this.parking === 'drop' ? 'overflow' : 'closed';
   }
 
   /** The offset in the stream of the end of what was accepted. */
-  private get accepted(): number {
+  get accepted(): number {
     return this.done + this.writing + this.parts.size + this.buffer.size;
   }
 
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
-  private fits(paced: boolean): boolean {
+  private fits(lane: SendLane, paced: boolean): boolean {
     const { maxBuffered, overflow } = this.limits;
     const { queued, socket } = this;
     const limit = socket?.turn.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
     this.ceiling = 0;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
     if (this.level > limit && socket !== undefined && this.writing === 0 && !this.buffer.adding) {
-      this.watermark.update(this.level);
+      this.updateWatermarks();
       this.flush();
       // It is still in the turn's list, if it was.
       this.queued = queued;
       return true;
     }
-    const taken = paced && this.watermark.writable;
+    const taken = paced && lane.watermark.writable;
     if (this.level > maxBuffered && !taken && (!this.buffer.wasEmpty || this.parts.size + this.unsent > 0)) {
       this.buffer.rollback();
       const message = `more than maxBuffered (${maxBuffered} bytes) would wait`;
-      if (overflow === 'drop') this.dropped++;
+      if (overflow === 'drop') lane.dropped++;
       else this.owner.overflowed(new SocketError('ERR_OVERFLOW', message));
       return false;
     }
-    this.watermark.update(this.level);
+    this.updateWatermarks();
     this.setCeiling();
     return true;
   }
 
+  private updateWatermarks(): void {
+    this.lane.watermark.update(this.level);
+    this.guest?.watermark.update(this.level);
+  }
+
   private setCeiling(): void {
-    const limit = Math.min(this.watermark.mark, this.limits.maxBuffered) - this.parts.size - this.writing;
+    const mark = Math.min(this.lane.watermark.mark, this.guest?.watermark.mark ?? Infinity);
+    const limit = Math.min(mark, this.limits.maxBuffered) - this.parts.size - this.writing;
     this.ceiling = this.writing === 0 ? Math.min(earlyWrite, limit) : limit;
   }
 
@@ -325,20 +356,46 @@ export class Outbound implements Flushable {
     publisher?.settle(this);
   }
 
+  private get hasWaiters(): boolean {
+    const { lane, guest } = this;
+    return (
+      lane.senders.size + lane.flushers.size + (guest === undefined ? 0 : guest.senders.size + guest.flushers.size) > 0
+    );
+  }
+
+  /** Another lane sends: what waits in the buffer keeps its own lane, and its place. */
+  private changeWriter(lane: SendLane): void {
+    // Within an encoder the buffer has to stay as it is.
+    if (this.buffer.adding) return;
+    this.seal();
+    this.writer = lane;
+  }
+
+  /** Makes parts of all that waits. */
+  private seal(): Parts {
+    if (this.buffer !== unusedBuffer && this.buffer.atMost > 0) {
+      this.parts = this.parts.with(this.takeParts(), this.writer);
+    }
+    return this.parts;
+  }
+
+  private takeParts(): Parts {
+    return this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
+  }
+
   private wakeUp(): void {
-    // Who is told may send within the call.
+    const { lane, guest } = this;
+    // A sender that is woken up may send within the call.
     this.ceiling = 0;
     // Where values are dropped for want of a connection, what is paced waits for one (K13).
-    this.watermark.update(this.socket === undefined && this.parking === 'drop' ? Infinity : this.level);
+    const level = this.socket === undefined && this.parking === 'drop' ? Infinity : this.level;
+    lane.wake(level, this.written, this.closed);
+    guest?.wake(level, this.written, this.closed);
     this.setCeiling();
-    // Until the sending side ends, who waits to send more waits for room, not only for its own value to be gone.
-    if (this.closed) this.senders.wake(this.written);
-    else if (this.watermark.writable) this.senders.wake(Infinity);
-    this.flushers.wake(this.written);
   }
 }
 
 /** Why nothing more can be sent: what ended the sending side, or that it was ended in order. */
-export function closedError(outbound: Outbound): SocketError {
-  return outbound.error ?? new SocketError('ERR_CLOSED', 'the sending side has ended');
+export function closedError(lane: SendLane): SocketError {
+  return lane.error ?? originate(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.outbound.owner);
 }

@@ -1,20 +1,24 @@
-/** A part of what is too much for one write. */
+import type { SendLane } from './send-lane.js';
+
+/** A part of what is too much for one write, or of what came in on another lane than what follows it. */
 interface Part {
   readonly pieces: Uint8Array[];
   size: number;
   /** Whether it begins with the first byte of a value. */
   readonly begins: boolean;
+  /** What it was sent on. */
+  lane: SendLane | undefined;
 }
 
 /** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
 export class Parts {
   /** In bytes. */
   size: number;
-  private readonly list: Part[];
+  private list: Part[];
 
   constructor(list: Part[] = []) {
     this.list = list;
-    this.size = list.reduce((sum, part) => sum + part.size, 0);
+    this.size = sizeOf(list);
   }
 
   /** Takes the first one out. */
@@ -24,12 +28,49 @@ export class Parts {
     return part;
   }
 
-  /** Takes out all that comes after the value that is cut through by what was taken out before. */
-  splitWhole(): Parts {
-    const index = this.list.findIndex(({ begins }) => begins);
-    const whole = new Parts(index === -1 ? [] : this.list.splice(index));
-    this.size -= whole.size;
-    return whole;
+  /** These parts, and behind them `others`, which were sent on `lane`. */
+  with(others: Parts, lane: SendLane): Parts {
+    for (const part of others.list) part.lane ??= lane;
+    return others.size === 0 ? this : new Parts([...this.list, ...others.list]);
+  }
+
+  /** Takes out what was sent on `lane` and comes after the value that is cut through by what was taken out before. */
+  splitWhole(lane: SendLane): Split {
+    const split = new Split();
+    let whole = false;
+    for (const part of this.list) {
+      whole ||= part.begins;
+      split.add(part, whole && part.lane === lane);
+    }
+    this.list = split.kept;
+    this.size = sizeOf(this.list);
+    return split;
+  }
+}
+
+/** What was taken out of some Parts, and which of the bytes that were before an offset. */
+export class Split {
+  readonly kept: Part[] = [];
+  readonly taken: Part[] = [];
+  /** Where each of the taken parts was, from the first part on. */
+  private readonly ranges: { readonly start: number; readonly end: number }[] = [];
+  private size = 0;
+
+  add(part: Part, isTaken: boolean): void {
+    const start = this.size;
+    this.size += part.size;
+    if (isTaken) this.ranges.push({ start, end: this.size });
+    (isTaken ? this.taken : this.kept).push(part);
+  }
+
+  /** Whether the value that ends at `offset` was taken out. */
+  has(offset: number): boolean {
+    return this.ranges.some(({ start, end }) => offset > start && offset <= end);
+  }
+
+  /** How many of the bytes before `offset` were taken out. */
+  takenBefore(offset: number): number {
+    return this.ranges.reduce((sum, { start, end }) => sum + Math.max(0, Math.min(end, offset) - start), 0);
   }
 }
 
@@ -44,13 +85,13 @@ export const noParts: Parts = new Parts();
 export function cutIntoParts(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): Parts {
   const parts: Part[] = [];
   let next = 0;
-  let part: Part = { pieces: [], size: 0, begins: true };
+  let part: Part = { pieces: [], size: 0, begins: true, lane: undefined };
   let end = 0;
   let at = 0;
   for (const piece of pieces) {
     for (let start = 0; start < piece.length;) {
       if (at === end) {
-        part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at };
+        part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at, lane: undefined };
         parts.push(part);
         end = at + Math.floor(limit);
         const first = next;
@@ -66,4 +107,8 @@ export function cutIntoParts(pieces: readonly Uint8Array[], starts: readonly num
     }
   }
   return new Parts(parts);
+}
+
+function sizeOf(list: readonly Part[]): number {
+  return list.reduce((sum, part) => sum + part.size, 0);
 }

@@ -1,6 +1,14 @@
 import { asyncScheduler } from 'rxjs';
 import { Timer } from './timer.js';
 
+/** What a {@link Silence} looks at before it expires. */
+export interface Signs {
+  /** Changes with what happens without a call of `interrupt`. */
+  count(): number;
+  /** Whether time counts now. */
+  isListening(): boolean;
+}
+
 /**
  * Tells when nothing has happened for a given time. It costs a clock reading whenever something happens, and one timer
  * for each such period rather than for each event.
@@ -8,7 +16,7 @@ import { Timer } from './timer.js';
 export class Silence {
   private readonly limit: number;
   private readonly expired: () => void;
-  private readonly count: () => number;
+  private readonly signs: Signs;
   private counted = 0;
   private timer: Timer | undefined;
   private last = 0;
@@ -16,12 +24,12 @@ export class Silence {
   /**
    * @param limit - how long, in ms; 0 means never
    * @param expired - called once, when it was silent for so long
-   * @param count - changes with what happens without a call of `interrupt`, and is looked at before it expires
+   * @param signs - what is looked at before it expires
    */
-  constructor(limit: number, expired: () => void, count: () => number) {
+  constructor(limit: number, expired: () => void, signs: Signs) {
     this.limit = limit;
     this.expired = expired;
-    this.count = count;
+    this.signs = signs;
   }
 
   /** Begins to wait. */
@@ -31,7 +39,7 @@ export class Silence {
     this.wait(this.limit);
   }
 
-  /** Something has happened. */
+  /** Something has happened, or time begins to count again. */
   interrupt(): void {
     if (this.timer !== undefined) this.note();
   }
@@ -43,12 +51,12 @@ export class Silence {
 
   private note(): void {
     this.last = asyncScheduler.now();
-    this.counted = this.count();
+    this.counted = this.signs.count();
   }
 
   private wait(delay: number): void {
     this.timer = new Timer(delay, () => {
-      if (this.count() !== this.counted) this.note();
+      if (!this.signs.isListening() || this.signs.count() !== this.counted) this.note();
       const left = this.last + this.limit - asyncScheduler.now();
       if (left > 0) {
         this.wait(left);

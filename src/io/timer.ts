@@ -6,30 +6,39 @@ const late = 20;
 /**
  * Runs a piece of work once, after a time. A timer that is stopped at the very instant at which it is due is left to
  * fire into nothing: within `TestScheduler.run`, RxJS throws where such a one is unsubscribed.
+ *
+ * Where the event loop was busy when the timer was due, it waits again for as long as it was late, but no longer than
+ * its own time: nobody could look meanwhile, and what was sent just before may have left only now (C23).
  */
 export class Timer implements Unsubscribable {
-  private readonly due: number;
-  private readonly subscription: Unsubscribable;
+  private due = 0;
+  private subscription: Unsubscribable | undefined;
   private stopped = false;
+  private readonly delay: number;
+  private readonly work: () => void;
 
   /**
    * @param delay - the time, in ms
    * @param work - what is to be done
    */
   constructor(delay: number, work: () => void) {
-    this.due = asyncScheduler.now() + delay;
-    const run = (): void => {
-      if (!this.stopped) work();
-    };
-    this.subscription = asyncScheduler.schedule(() => {
-      // What has come while the loop was busy is looked at first: time in which nobody looked is no silence.
-      if (asyncScheduler.now() > this.due + late && !this.stopped) asyncScheduler.schedule(run);
-      else run();
-    }, delay);
+    this.delay = delay;
+    this.work = work;
+    this.wait(delay);
   }
 
   unsubscribe(): void {
     this.stopped = true;
-    if (asyncScheduler.now() < this.due) this.subscription.unsubscribe();
+    if (asyncScheduler.now() < this.due) this.subscription?.unsubscribe();
+  }
+
+  private wait(delay: number): void {
+    this.due = asyncScheduler.now() + delay;
+    this.subscription = asyncScheduler.schedule(() => {
+      if (this.stopped) return;
+      const lateness = asyncScheduler.now() - this.due;
+      if (lateness > late) this.wait(Math.min(lateness, this.delay));
+      else this.work();
+    }, delay);
   }
 }

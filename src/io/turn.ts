@@ -115,6 +115,15 @@ export class Turn {
     this.idle(work);
   }
 
+  /**
+   * Has everything flushed now, also within a delivery: the process is about to exit (C24).
+   *
+   * @internal
+   */
+  flushNow(): void {
+    this.flush();
+  }
+
   private flush(): void {
     if (this.flushing) return;
     this.flushing = true;

@@ -43,11 +43,18 @@ export class Waiters {
     }
   }
 
-  /** Takes out those who wait for what comes after `offset`, which becomes the new beginning. */
-  splitAfter(offset: number): Waiters {
-    const after = this.list.filter((waiter) => waiter.offset > offset);
-    this.list = this.list.filter((waiter) => waiter.offset <= offset);
-    return new Waiters(after.map((waiter) => ({ ...waiter, offset: waiter.offset - offset })));
+  /** Gives all another offset in the stream. */
+  moved(offsetOf: (offset: number) => number): Waiters {
+    if (this.list.length === 0) return noWaiters;
+    return new Waiters(this.list.map((waiter) => ({ ...waiter, offset: offsetOf(waiter.offset) })));
+  }
+
+  /** Takes out those whose offset `isTheirs` is true for. */
+  split(isTheirs: (offset: number) => boolean): Waiters {
+    const theirs = this.list.filter(({ offset }) => isTheirs(offset));
+    if (theirs.length === 0) return noWaiters;
+    this.list = this.list.filter(({ offset }) => !isTheirs(offset));
+    return new Waiters(theirs);
   }
 }
 

@@ -1,5 +1,7 @@
-import { Observable, Subscription } from 'rxjs';
-import { type Channel, finished, lingering } from '../channel.js';
+import { type Observable, Subscription } from 'rxjs';
+import { type Channel, host } from '../channel.js';
+import { reportElsewhere } from '../origin.js';
+import { ReportedObservable } from '../reported.js';
 
 /**
  * Sends each side's messages to the other, at the other's pace, and passes the FIN on in each direction: a proxy. Each
@@ -37,7 +39,7 @@ import { type Channel, finished, lingering } from '../channel.js';
  * @see rule K6
  */
 export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<never> {
-  return new Observable<never>((subscriber) => {
+  return new ReportedObservable<never>((subscriber) => {
     const directions = new Subscription();
     /** The sides whose messages nobody can be given any more. */
     const unwanted: Channel<any, any>[] = [];
@@ -45,13 +47,15 @@ export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<ne
     const done = (): void => {
       if (--left > 0) return;
       // Not earlier: a graceful close has only so much time, and the other direction takes as long as it takes.
-      for (const side of unwanted) void side[lingering]();
+      for (const side of unwanted) void side[host].close();
       subscriber.complete();
     };
     const failed = (reason: unknown): void => {
       directions.unsubscribe();
-      a.error(reason);
-      b.error(reason);
+      for (const side of [a, b]) {
+        side[host].failedBy(reason);
+        if (side[host].reports) reportElsewhere(reason);
+      }
       subscriber.error(reason);
     };
     const discard = (side: Channel<any, any>): void => {
@@ -66,7 +70,8 @@ export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<ne
           done();
         },
         error: (reason: unknown) => {
-          if (to[finished]) discard(from);
+          const { lane } = to[host];
+          if (lane.closed && lane.error === undefined) discard(from);
           else failed(reason);
         },
       });

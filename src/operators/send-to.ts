@@ -1,5 +1,6 @@
 import type { OperatorFunction } from 'rxjs';
-import type { Channel } from '../channel.js';
+import { type Channel, host } from '../channel.js';
+import { SendFrom } from '../sending.js';
 
 /**
  * Sends what the source gives on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator, to which it
@@ -32,5 +33,5 @@ import type { Channel } from '../channel.js';
  * @see rules C5 and F6
  */
 export function sendTo<T>(channel: Channel<any, T>): OperatorFunction<T, never> {
-  return (source) => channel.sendFrom(source);
+  return (source) => new SendFrom(channel, channel[host], source, true);
 }

@@ -8,8 +8,10 @@ import {
   Subscription,
   tap,
 } from 'rxjs';
+import { Channel, host } from '../channel.js';
 import type { Closed, Connection } from '../connection.js';
-import { shown, SocketError } from '../errors.js';
+import { handlerError, SocketError } from '../errors.js';
+import type { SendLane } from '../io/send-lane.js';
 import { pacedFrom } from '../pulled-flow.js';
 import { SocketConnection } from '../socket-connection.js';
 import { mergeMapPaced } from './merge-map-paced.js';
@@ -62,7 +64,8 @@ export interface ServeOptions {
  * applied to what is no Flow (F6)
  * @backpressure the handler's source waits for the peer, as with {@link Channel.sendFrom}; with `concurrent`, further
  * clients wait in the kernel's queue (S5)
- * @teardown unsubscribing stops the handlers' sources and the server; the connections live on (S1)
+ * @teardown unsubscribing stops the handlers' sources and the server, and closes the connections that were served
+ * gracefully (C11)
  * @example
  * ```ts
  * const served = server.pipe(serve(({ data }) => data.pipe(map((line) => line.toUpperCase()))));
@@ -84,13 +87,26 @@ type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out
 /** One connection with its handler: emits how it ended. */
 function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In, Out>): Observable<Closed> {
   return new Observable((subscriber) => {
-    subscriber.add(connection.closed.subscribe(subscriber));
+    let isOpen = true;
+    subscriber.add(
+      connection.closed.subscribe({
+        next: (closed) => {
+          isOpen = false;
+          subscriber.next(closed);
+        },
+        error: (error: unknown) => subscriber.error(error),
+        complete: () => subscriber.complete(),
+      }),
+    );
     try {
       const replies = handler(connection);
       if (replies !== undefined) subscriber.add(answered(connection, replies));
     } catch (cause) {
       fail(connection, cause);
     }
+    return () => {
+      if (isOpen) void connection.close();
+    };
   });
 }
 
@@ -108,22 +124,50 @@ function answered<In, Out>(
   });
   // An async function is heard to its end, also where it ends the sending side itself; what gives nothing sends nothing.
   const sending = isPromise(replies)
-    ? from(replies as PromiseLike<Out>).pipe(
-        failing,
-        mergeMap((value) => (value === undefined ? EMPTY : data.sendFrom([value]))),
+    ? task(
+        data,
+        from(replies as PromiseLike<Out>).pipe(
+          failing,
+          mergeMap((value) => (value === undefined ? EMPTY : data.sendFrom([value]))),
+        ),
       )
     : data.sendFrom(pacedFrom(replies).pipe(failing));
   // An error that `failing` was not told of means that the sending side has ended before: there is no more to send.
-  const finish = (): void => {
-    if (connection instanceof SocketConnection) connection.finishUnread();
-  };
+  const finish = (): void => finishServing(connection);
   return sending.subscribe({ complete: finish, error: finish });
 }
 
-function fail<In, Out>(connection: Connection<In, Out>, cause: unknown): void {
-  const message = `the handler failed: ${cause instanceof Error ? cause.message : shown(cause)}`;
-  const error = new SocketError('ERR_HANDLER', message, { address: connection.remote, cause });
-  if (connection instanceof SocketConnection) connection.fail(error);
+/** Has a shutdown wait for `work` (S7). */
+function task(data: Channel<any, any>, work: Observable<never>): Observable<never> {
+  return new Observable((subscriber) => {
+    const lane = laneOf(data);
+    lane?.begin();
+    subscriber.add(work.subscribe(subscriber));
+    return () => lane?.finish();
+  });
+}
+
+/** Ends the sending side, and the connection once nobody reads it any more. */
+function finishServing(connection: Connection<any, any>): void {
+  const port = portOf(connection);
+  if (port !== undefined) port.finishUnread();
+  else void connection.close();
+}
+
+function fail(connection: Connection<any, any>, cause: unknown): void {
+  const port = portOf(connection);
+  if (port !== undefined) port.failedBy(cause);
+  else connection.destroy(handlerError(cause, connection.remote, 'the handler'));
+}
+
+/** What is behind the channel of a connection, which itself may be one that a user has wrapped around ours. */
+function portOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
+  const port = data instanceof Channel ? data[host] : undefined;
+  return port instanceof SocketConnection ? port : undefined;
+}
+
+function laneOf(data: Channel<any, any>): SendLane | undefined {
+  return data instanceof Channel ? data[host].lane : undefined;
 }
 
 function isPromise(replies: object): replies is PromiseLike<unknown> {

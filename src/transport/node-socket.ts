@@ -7,7 +7,7 @@ import type { Turn } from '../io/turn.js';
 import { type StreamEnd, watchEnd } from './close-notify.js';
 import { forget, readInto, readOn } from './direct-read.js';
 import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
-import { nodeTurn } from './node-turn.js';
+import { flushAtExit, nodeTurn } from './node-turn.js';
 import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
 
@@ -65,6 +65,8 @@ export class NodeSocket implements TransportSocket {
   /** Whether the peer is a client: of a server that ends its first turn Node sends no close_notify (T5). */
   private readonly accepted: boolean;
   private ending = false;
+  /** Whether the peer has. */
+  private hasEnded = false;
   /** Whether nothing more is to be told. */
   private deaf = false;
   /** Whose memory it reads into: of all, its own, or where the bytes belong. */
@@ -83,6 +85,7 @@ export class NodeSocket implements TransportSocket {
     this.local = local;
     this.remote = remote;
     this.tls = secured === undefined ? undefined : tlsInfo(secured);
+    flushAtExit();
     socket[owner] = this;
     socket.on('error', onError);
     if (secured !== undefined) {
@@ -169,6 +172,13 @@ export class NodeSocket implements TransportSocket {
     });
   }
 
+  drop(): void {
+    this.socket.off('data', onData);
+    this.deaf = true;
+    this.socket.destroy();
+    this.raw.destroy();
+  }
+
   /** Whether the kernel has taken everything: Node keeps nothing back. */
   private taken(): boolean {
     // A write that fails at once leaves nothing behind either.
@@ -182,10 +192,23 @@ export class NodeSocket implements TransportSocket {
     this.socket.end();
   }
 
-  /** A socket that is ending can't be reset; its bytes and its FIN are with the kernel, so the peer lacks nothing. */
-  private resetNow(): void {
+  /**
+   * libuv can't reset a socket while its FIN is under way (EINVAL, and no `'close'` after it), but it can once that is
+   * with the kernel: in the next turn, unless the kernel has no room for what TLS ends its stream with.
+   *
+   * @param patience - how many turns to wait for that
+   */
+  private resetNow(patience = 2): void {
     const { raw, socket } = this;
-    if (raw.remoteFamily !== undefined && !this.ending && !raw.destroyed) raw.resetAndDestroy();
+    const isTcp = raw.remoteFamily !== undefined && !raw.destroyed;
+    if (isTcp && this.ending && !socket.writableFinished && patience > 0) {
+      setImmediate(() => {
+        this.resetNow(patience - 1);
+      });
+      return;
+    }
+    // A peer that has finished lacks nothing.
+    if (isTcp && (!this.ending || (socket.writableFinished && !this.hasEnded))) raw.resetAndDestroy();
     socket.destroy();
     raw.destroy();
   }
@@ -252,6 +275,7 @@ export class NodeSocket implements TransportSocket {
   /** @internal */
   streamEnded(): void {
     const { events, raw, socket, streamEnd } = this;
+    this.hasEnded = true;
     if (events === undefined) return;
     // What TLS has ended itself is whole, whatever became of the transport below it.
     const reset = streamEnd?.truncated === false || !this.mayHideReset ? undefined : hiddenReset(raw);
@@ -271,7 +295,8 @@ export class NodeSocket implements TransportSocket {
 
   /** @internal */
   failed(cause: Error): void {
-    this.failure ??= cause;
+    // What comes of a reset of this side is no failure; what was noticed before it is (C12).
+    if (!this.deaf) this.failure ??= cause;
     this.socket.destroy();
     // A TLS socket may have told its error and then never close.
     setImmediate(() => {

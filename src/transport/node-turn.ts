@@ -2,6 +2,20 @@ import { Turn } from '../io/turn.js';
 
 let deferred: (() => void)[] = [];
 
+let isWatching = false;
+
+/**
+ * Has what was sent offered to the kernel when the process exits, also where the turn has not ended: `process.exit`
+ * runs nothing that was deferred (C24).
+ */
+export function flushAtExit(): void {
+  if (isWatching) return;
+  isWatching = true;
+  process.on('exit', () => {
+    nodeTurn.flushNow();
+  });
+}
+
 /** The turns of all of Node's sockets. */
 export const nodeTurn: Turn = new Turn(
   (work) => {

@@ -464,7 +464,7 @@ export interface TransportSocket {
    */
   end(): void;
   /**
-   * Ends both sides now, with a reset where the transport has one.
+   * Ends both sides now, with a reset where the transport has one, also after `end`.
    *
    * @emits `gone`, in a later turn
    * @teardown everything of this socket ends
@@ -475,6 +475,16 @@ export interface TransportSocket {
    * @see rules C8 and C20
    */
   reset(): void;
+  /**
+   * Gives the socket up after `end`, so that the kernel still delivers what it has. Without it `reset` is called.
+   *
+   * @example
+   * ```ts
+   * socket.drop?.();
+   * ```
+   * @see rule C11
+   */
+  drop?(): void;
 }
 
 /**

@@ -27,14 +27,14 @@ describe.each(places)('a Flow subscribed to by a channel, over $name', (place) =
     expect(target.near.data.dropped).toBe(0);
   });
 
-  it('F7: it passes an error on: the channel is destroyed with it', async () => {
+  it('F7: it passes an error on: the connection fails with ERR_HANDLER, and that error as its cause', async () => {
     const source = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     source.near.data.subscribe(target.near.data);
     source.near.destroy('why');
     expect(await firstValueFrom(target.near.closed)).toMatchObject({
-      reason: 'destroyed',
-      error: { code: 'ERR_CLOSED', cause: { code: 'ERR_CLOSED', cause: 'why' } },
+      reason: 'failed',
+      error: { code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED', cause: 'why' } },
     });
   });
 

@@ -83,12 +83,13 @@ describe.each(realPlaces)('frames that fail, against node:net over $name', (plac
   it.each(faults)('D3: a plain client that sends what cannot be decoded gets %s', async (code, codec, sent, good) => {
     const { near, raw } = await acceptedAt<unknown, never>(place, { codec: codec() });
     const recording = record(near.data);
+    const received = readAll(raw);
     raw.write(sent);
     expect(await recording.end()).toMatchObject({ code });
     expect(recording.values.length).toBe(good);
+    await received;
+    raw.end();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code } });
-    if (place.name === 'tcp') await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
-    else await readAll(raw);
   });
 
   it('D4: the FIN inside a frame is ERR_FRAME_TRUNCATED, after the frames before it', async () => {

@@ -168,13 +168,13 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(['ECONNRESET', 'EPIPE']).toContain((failure as SocketError).code);
     expect(await firstValueFrom(front.closed)).toMatchObject({ reason: 'failed', error: failure });
     expect(await firstValueFrom(back.closed)).toMatchObject({
-      reason: 'destroyed',
-      error: { code: 'ERR_CLOSED', cause: failure },
+      reason: 'failed',
+      error: { code: 'ERR_HANDLER', cause: failure },
     });
     await over;
   });
 
-  it('K6: a local destroy of one side destroys the other, and is told, whatever has ended before', async () => {
+  it('K6: a local destroy of one side fails the other, and is told, whatever has ended before', async () => {
     for (const ended of ['none', 'client', 'server'] as const) {
       const { client, server, front, back, relayed } = await proxy(from, to);
       client.on('close', () => undefined);
@@ -187,7 +187,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
       }
       front.destroy('enough');
       expect(await relayed.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
-      expect(await outcome(back)).toBe('destroyed');
+      expect(await firstValueFrom(back.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_HANDLER' } });
       client.destroy();
       server.destroy();
     }
@@ -396,7 +396,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       one.far.destroy('gone');
       const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
       expect(relayed.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'gone' }]);
-      expect(await outcome(other.near)).toBe('destroyed');
+      expect(await outcome(other.near)).toBe('failed');
     });
 
     it('K6: completion of a side of which the other has been closed by hand loses nothing', async () => {
@@ -481,8 +481,8 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
     expect(await firstValueFrom(other.far.data)).toBe('short');
     one.near.data.next('longer than the other side allows');
     expect(await relayed.end()).toMatchObject({ code: 'ERR_FRAME_TOO_LONG' });
-    expect(await outcome(one.far)).toBe('destroyed');
-    expect(await outcome(other.near)).toBe('failed');
+    expect(await firstValueFrom(one.far.closed)).toMatchObject({ error: { code: 'ERR_HANDLER' } });
+    expect(await firstValueFrom(other.near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TOO_LONG' } });
   });
 });
 

@@ -80,17 +80,17 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C5: an error of the source is passed on, and leaves the channel open', async () => {
-    const { near, far } = await pair();
-    const failing = SourceFlow.failing('bad', 'a');
-    expect(await new Recording(failing.pipe(sendTo(near.data))).end()).toBe('bad');
-    expect(await new Recording(throwError(() => new Error('worse')).pipe(sendTo(near.data))).end()).toMatchObject({
-      message: 'worse',
-    });
-    near.data.next('b');
-    near.data.complete();
-    expect(await received(far)).toEqual(['a', 'b']);
-    far.data.complete();
+  it('C8: an error of the source is passed on, and fails the connection with ERR_HANDLER', async () => {
+    for (const failing of [SourceFlow.failing('bad', 'a'), throwError(() => 'bad')]) {
+      const { near, far } = await pair();
+      const ended = received(far).catch(() => 'aborted');
+      expect(await new Recording(failing.pipe(sendTo(near.data))).end()).toBe('bad');
+      expect(await firstValueFrom(near.closed)).toMatchObject({
+        reason: 'failed',
+        error: { code: 'ERR_HANDLER', cause: 'bad' },
+      });
+      await ended;
+    }
   });
 
   it('C5: unsubscribing stops the source, releases it, and leaves the channel open', async () => {
