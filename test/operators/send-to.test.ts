@@ -81,7 +81,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
   });
 
   it('C8: an error of the source is passed on, and fails the connection with ERR_HANDLER', async () => {
-    for (const failing of [SourceFlow.failing('bad', 'a'), throwError(() => 'bad')]) {
+    for (const failing of [SourceFlow.failing('bad', 'a'), throwError<string>(() => 'bad')]) {
       const { near, far } = await pair();
       const ended = received(far).catch(() => 'aborted');
       expect(await new Recording(failing.pipe(sendTo(near.data))).end()).toBe('bad');
