@@ -310,8 +310,11 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @teardown unsubscribing from the view lets the one before it go on
    * @example
    * ```ts
+   * import { firstValueFrom } from 'rxjs';
+   * import { fixedLength, lines } from 'rxjs-sockets/codecs';
+   *
    * const size = Number(await firstValueFrom(connection.bytes.framed(lines())));
-   * const body = await firstValueFrom(connection.bytes.framed(fixed(size)));
+   * const body = await firstValueFrom(connection.bytes.framed(fixedLength(size)));
    * ```
    * @see rules C13 and C15
    */

@@ -2,17 +2,11 @@ import '../../support/leaks.js';
 import { createHash } from 'node:crypto';
 import { firstValueFrom, map } from 'rxjs';
 import { type Channel, formatAddress, sendTo } from 'rxjs-sockets';
-import { type Codec, lines } from 'rxjs-sockets/codecs';
+import { fixedLength, lines, text } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { pair, recordingConsole } from '../../support/network.js';
 import { record } from '../../support/recording.js';
 import { turns } from '../../support/turns.js';
-
-/** Messages of `size` bytes. */
-const fixed = (size: number): Codec<string> => ({
-  decoder: () => ({ decode: (bytes) => (bytes.length < size ? undefined : bytes.take(size).toString()) }),
-  encoder: () => ({ encode: (value, into) => into.text(value, 'utf8') }),
-});
 
 describe('the examples of Channel', () => {
   it('receive, send and finish', async () => {
@@ -42,7 +36,7 @@ describe('the examples of Channel', () => {
   });
 
   it('count what waits', async () => {
-    const { connection } = await pair(fixed(6));
+    const { connection } = await pair(text());
     const console = recordingConsole();
     connection.data.next('hello\n');
     console.log(connection.data.bufferedBytes); // 6
@@ -135,8 +129,8 @@ describe('the examples of Channel', () => {
     const { connection, peer } = await pair();
     peer.bytes.next('5\nhelloand the rest');
     const size = Number(await firstValueFrom(connection.bytes.framed(lines())));
-    const body = await firstValueFrom(connection.bytes.framed(fixed(size)));
-    expect(body).toBe('hello');
+    const body = await firstValueFrom(connection.bytes.framed(fixedLength(size)));
+    expect(String(body)).toBe('hello');
   });
 
   it('hold', async () => {
