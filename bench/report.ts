@@ -72,8 +72,9 @@ function measuredOn({ date, machine }: Occasion): string {
 /** The section about everything, and the pictures that it shows. */
 async function everything(run: Run): Promise<string> {
   const { rounds, seconds } = run.settings;
+  const versions = Object.entries(run.versions).map(([name, version]) => `${name} ${version}`);
   const parts = [
-    `${measuredOn(run)}; medians of ${rounds} rounds of ${seconds} s for each server, least and greatest in brackets.`,
+    `${measuredOn(run)}, ${versions.join(', ')}; medians of ${rounds} rounds of ${seconds} s for each server, least and greatest in brackets.`,
   ];
   for (const transport of transports) {
     const rows = run.rows.filter((row) => row.transport === transport);

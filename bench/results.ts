@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import type { FoundGrowth, GrowthSettings } from './growth/measure.js';
 import type { Results, Settings } from './measure.js';
@@ -17,6 +18,7 @@ export interface Occasion {
 }
 
 export interface Run extends Occasion {
+  readonly versions: Versions;
   readonly settings: Settings;
   readonly rows: readonly Found[];
 }
@@ -32,6 +34,11 @@ interface Machine {
   readonly processor: string;
   readonly cores: number;
 }
+
+/** The packages that servers are written with, each with the version that ran. */
+type Versions = Readonly<Record<(typeof packages)[number], string>>;
+
+const packages = ['rxjs', 'split2', 'effect', 'ws'] as const;
 
 /** One row over one transport. */
 export interface Found {
@@ -56,6 +63,14 @@ export function occasion(): Occasion {
       cores: cpus.length,
     },
   };
+}
+
+export async function versions(): Promise<Versions> {
+  const installed = packages.map(async (name) => {
+    const manifest = await readFile(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8');
+    return [name, (JSON.parse(manifest) as { version: string }).version] as const;
+  });
+  return Object.fromEntries(await Promise.all(installed)) as Versions;
 }
 
 export function found(row: Row, transport: Transport, servers: Results): Found {

@@ -16,7 +16,7 @@ import { measure, type Tools } from './measure.js';
 import { type GrowthOptions, optionsOf, type RunOptions } from './options.js';
 import { compile } from './programs.js';
 import { printFound } from './print.js';
-import { found, type Found, occasion, type Report } from './results.js';
+import { found, type Found, occasion, type Report, versions } from './results.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const options = optionsOf(process.argv.slice(2));
@@ -50,7 +50,7 @@ async function everything({ rows, servers, transports, settings }: RunOptions, t
       all.push(one);
     }
   }
-  return { run: { ...occasion(), settings, rows: all } };
+  return { run: { ...occasion(), versions: await versions(), settings, rows: all } };
 }
 
 async function growth({ series, transports, settings }: GrowthOptions, tools: Tools): Promise<Report> {

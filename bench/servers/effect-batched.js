@@ -1,5 +1,5 @@
 /** Effect's socket server with one write for all the lines that one pull gave: `effect.js` has the usual way. */
-import * as NodeSocketServer from '@effect/platform-node/NodeSocketServer';
+import * as NodeSocketServer from '@effect/platform-node-shared/NodeSocketServer';
 import * as Effect from 'effect/Effect';
 import * as Stream from 'effect/Stream';
 import * as Socket from 'effect/socket/Socket';

@@ -1,5 +1,10 @@
-/** Effect's socket server, as its documentation has it: a Stream of lines, and a write for each of them. */
-import * as NodeSocketServer from '@effect/platform-node/NodeSocketServer';
+/**
+ * Effect's socket server, as its documentation has it: a Stream of lines, and a write for each of them.
+ *
+ * The documentation imports the server from `@effect/platform-node`, which only re-exports this module. That package also
+ * depends on a version of undici that refuses Node 20, and that no socket server needs.
+ */
+import * as NodeSocketServer from '@effect/platform-node-shared/NodeSocketServer';
 import * as Effect from 'effect/Effect';
 import * as Stream from 'effect/Stream';
 import * as Socket from 'effect/socket/Socket';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
 import { freshFolder } from '../support/places.js';
 import '../support/leaks.js';
 
@@ -34,6 +35,9 @@ const machine = {
   cores: expect.any(Number),
 };
 
+const { rxjs, split2, effect, ws } = manifest.devDependencies;
+const versions = { rxjs, split2, effect, ws };
+
 describe('npm run bench', () => {
   // Timings decide nothing here: only that every server did its work, each byte of which the load generator has checked.
   it.skipIf(!canMeasure)(
@@ -50,6 +54,7 @@ describe('npm run bench', () => {
       expect(found).toEqual({
         date: expect.any(String),
         machine,
+        versions,
         settings: { rounds: 1, seconds: 0.02, connections: expect.any(Number) },
         rows: [
           {

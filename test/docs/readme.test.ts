@@ -24,6 +24,14 @@ test('the README has two commands, and they are scripts of the package', async (
   expect(manifest.scripts).toMatchObject({ start: expect.any(String), test: expect.any(String) });
 });
 
+test('the README compares with the versions that are installed, and measured', async () => {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const minor = (name: 'rxjs' | 'split2' | 'effect' | 'ws'): string =>
+    manifest.devDependencies[name].split('.', 2).join('.');
+  const [rxjs, split2, effect, ws] = [minor('rxjs'), minor('split2'), minor('effect'), minor('ws')];
+  expect(readme).toContain(`Compared with Node 20, RxJS ${rxjs}, split2 ${split2}, Effect ${effect} and ws ${ws}.`);
+});
+
 /** A port that nobody listens on. */
 async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, 'localhost');
