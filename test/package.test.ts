@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { anchorsOf, linksOf } from './support/markdown.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,7 +15,7 @@ interface Packed {
   filename: string;
   size: number;
   unpackedSize: number;
-  files: { path: string }[];
+  files: { path: string; size: number }[];
 }
 
 const echo = `
@@ -96,13 +96,36 @@ describe('the packed package', () => {
 
   it('has what users need and nothing else', () => {
     const paths = packed.files.map((file) => file.path);
-    for (const path of ['README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts']) {
+    for (const path of ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'dist/index.js', 'dist/index.d.ts']) {
       expect(paths).toContain(path);
     }
-    expect(
-      paths.filter((path) => !/^(dist|src)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path)),
-    ).toEqual([]);
-    expect(packed.size).toBeLessThan(400_000);
+    const folders = /^(dist|src|examples|docs\/performance)\/|^docs\/[^/]+\.md$/;
+    const files = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/;
+    expect(paths.filter((path) => !folders.test(path) && !files.test(path))).toEqual([]);
+  });
+
+  it('is small to download: the code, its sources and declarations, and a quarter more for what explains them', () => {
+    expect(packed.size).toBeLessThan(550_000);
+    const explaining = packed.files.filter(({ path }) => /^(docs|examples)\/|\.md$/.test(path));
+    const bytes = (files: readonly { size: number }[]): number => files.reduce((sum, { size }) => sum + size, 0);
+    expect(bytes(explaining)).toBeLessThan(bytes(packed.files) / 4);
+  });
+
+  it('has every page and file that its pages link to', async () => {
+    const paths = packed.files.map(({ path }) => path);
+    const pages = paths.filter((path) => path.endsWith('.md'));
+    const read = (page: string): Promise<string> => readFile(join(project, 'node_modules/rxjs-sockets', page), 'utf8');
+    const texts = new Map(await Promise.all(pages.map(async (page) => [page, await read(page)] as const)));
+    const leadsNowhere = (page: string, link: string): boolean => {
+      if (URL.canParse(link)) return !link.startsWith('https://');
+      const [file = '', anchor] = link.split('#');
+      const path = file === '' ? page : posix.normalize(posix.join(posix.dirname(page), file));
+      if (!paths.includes(path)) return true;
+      return anchor !== undefined && !anchorsOf(texts.get(path) ?? '').includes(anchor);
+    };
+    const links = [...texts].flatMap(([page, text]) => linksOf(text).map((link) => ({ page, link })));
+    expect(links.length).toBeGreaterThan(50);
+    expect(links.filter(({ page, link }) => leadsNowhere(page, link))).toEqual([]);
   });
 
   it('brings no dependency of its own', async () => {
