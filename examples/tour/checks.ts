@@ -1,28 +1,43 @@
 import type { Screen } from './screen.js';
 
-/** What the tour claims, and whether it is so. */
+/** What the tour says, and whether it is so. */
+export type Claim = readonly [text: string, holds: boolean];
+
+/** Shows what was checked, and sums it up. */
 export class Checks {
+  /** Messages that were sent, and those that were received in their turn, in all parts of the tour. */
   sent = 0;
   inOrder = 0;
-  private readonly results: { readonly claim: string; readonly holds: boolean }[] = [];
+  private readonly screen: Screen;
+  private held = 0;
+  private failed = 0;
 
-  that(claim: string, holds: boolean): void {
-    this.results.push({ claim, holds });
+  constructor(screen: Screen) {
+    this.screen = screen;
+  }
+
+  that(...claims: readonly Claim[]): void {
+    for (const [text, holds] of claims) {
+      if (holds) this.held++;
+      else this.failed++;
+      this.screen.line(`   ${holds ? this.screen.good('ok') : this.screen.bad('FAILED')}  ${text}`);
+    }
   }
 
   /** Whether every claim holds. */
   get passed(): boolean {
-    return this.results.every(({ holds }) => holds);
+    return this.failed === 0;
   }
 
-  show(screen: Screen): void {
-    screen.heading('What was checked');
-    for (const { claim, holds } of this.results)
-      screen.line(`${holds ? screen.good('  ok  ') : screen.bad('FAILED')}  ${claim}`);
-    screen.line('');
+  summarize(): void {
+    const { screen, held, failed } = this;
+    const result = this.passed ? screen.good(`all ${held} hold`) : screen.bad(`${failed} of ${held + failed} FAILED`);
+    screen.line(`Summary of the checks: ${result}`);
     screen.line(`messages sent      ${number(this.sent)}`);
     screen.line(`received in order  ${number(this.inOrder)}`);
-    screen.line(`peak memory        ${mebibytes(peakMemory())}`);
+    screen.line(
+      `peak memory        ${mebibytes(process.resourceUsage().maxRSS * 1_024)}, of servers and clients together`,
+    );
   }
 }
 
@@ -30,11 +45,11 @@ export function number(value: number): string {
   return value.toLocaleString('en');
 }
 
-export function mebibytes(bytes: number): string {
-  return `${(bytes / 1_048_576).toFixed(1)} MiB`;
+export function kibibytes(bytes: number): string {
+  return `${(bytes / 1_024).toFixed(1)} KiB`;
 }
 
-/** The most memory that this process has had resident, in bytes. */
-export function peakMemory(): number {
-  return process.resourceUsage().maxRSS * 1_024;
+export function mebibytes(bytes: number): string {
+  const digits = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  return `${(bytes / 1_048_576).toLocaleString('en', digits)} MiB`;
 }

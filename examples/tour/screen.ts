@@ -5,54 +5,55 @@ export interface Terminal {
   write(text: string): unknown;
 }
 
+/** How often a status is looked at again, in ms. */
+const interval = 100;
+
 /**
- * Shows how the tour goes: on a terminal in colour, with one line that is written again and again; elsewhere, or where
- * NO_COLOR is set, in plain lines, and fewer of them.
+ * Shows how the tour goes. On a terminal it is in colour, and says what is happening below the lines that are done; on
+ * anything else, or where NO_COLOR is set, it writes the same lines, once they are done.
  */
 export class Screen {
-  /** How often a status is worth showing, in ms. */
-  readonly interval: number;
   private readonly terminal: Terminal;
   private readonly live: boolean;
   private open = false;
+  private ticks: NodeJS.Timeout | undefined;
 
   constructor(terminal: Terminal, environment: Readonly<Record<string, string | undefined>>) {
     this.terminal = terminal;
     this.live = terminal.isTTY === true && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb';
-    this.interval = this.live ? 100 : 500;
   }
 
   heading(text: string): void {
-    this.line('');
     this.line(this.coloured('1', text));
   }
 
+  /** Writes a line, in the place of the status if there is one. */
   line(text: string): void {
-    this.keep();
-    this.terminal.write(`${text}\n`);
+    clearInterval(this.ticks);
+    this.terminal.write(`${this.open ? '\r\x1b[K' : ''}${text}\n`);
+    this.open = false;
   }
 
-  /** A line that the next status takes the place of, where the terminal can do that. */
+  /** Shows what is happening, until the next status or line takes its place; nothing where that can't be done. */
   status(text: string): void {
-    if (!this.live) {
-      this.line(text);
-      return;
-    }
+    if (!this.live) return;
     this.terminal.write(`\r\x1b[K${text.slice(0, (this.terminal.columns ?? 80) - 1)}`);
     this.open = true;
   }
 
-  /** Lets the next status begin a new line. */
-  keep(): void {
-    if (this.open) this.terminal.write('\n');
-    this.open = false;
+  /** Shows the status that `text` gives, again and again until the next line. */
+  follow(text: () => string): void {
+    clearInterval(this.ticks);
+    if (!this.live) return;
+    this.ticks = setInterval(() => {
+      this.status(text());
+    }, interval);
   }
 
-  /** As many blocks as `share`, 0 to 1, has of `width`; nothing where lines are plain. */
+  /** As many blocks as `share`, 0 to 1, has of `width`. */
   bar(share: number, width: number): string {
-    if (!this.live) return '';
     const full = Math.round(Math.min(1, Math.max(0, share)) * width);
-    return `${'█'.repeat(full)}${'░'.repeat(width - full)} `;
+    return `${'█'.repeat(full)}${'░'.repeat(width - full)}`;
   }
 
   good(text: string): string {

@@ -1,151 +1,257 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { EMPTY, firstValueFrom, lastValueFrom, type Observable, timer } from 'rxjs';
+import { EMPTY, firstValueFrom, lastValueFrom, type Observable, Subject, timer } from 'rxjs';
 import { type Channel, concatMapPaced, connect, listen } from 'rxjs-sockets';
 import { lengthPrefixed } from 'rxjs-sockets/codecs';
-import { type Checks, mebibytes, number, peakMemory } from './checks.js';
+import { type Checks, type Claim, kibibytes, mebibytes, number } from './checks.js';
 import type { Screen } from './screen.js';
 
 const size = 32_768;
-const maxBuffered = 1_048_576;
-/** What may wait in a channel (C4): `maxBuffered` and one message with its length. */
-const bound = maxBuffered + size + 4;
-/** More than what two sockets and the garbage between two collections need, however much is sent. */
+/** How many messages the consumer takes at once, twice, and how many while it is slow. */
+const many = 20_000;
+const few = 200;
+const total = many + few + many;
+const highWaterMark = 65_536;
+/** The most that may wait in a channel which `sendFrom` sends on: the high-water mark and one message with its length. */
+const bound = highWaterMark + size + 4;
+/** More than what two sockets and the garbage between two collections need, and a tenth of what is sent. */
 const mostMemory = 128 * 1_048_576;
+
+/** What happened while the consumer did one thing. */
+interface Phase {
+  readonly label: string;
+  readonly taken: number;
+  readonly milliseconds: number;
+  /** The most that waited in the producer's channel, and the most that was sent and not taken, in bytes. */
+  readonly buffered: number;
+  readonly ahead: number;
+}
+
+interface Consumption {
+  readonly sent: number;
+  readonly received: number;
+  readonly inOrder: number;
+  readonly phases: readonly Phase[];
+  readonly held: Phase;
+  /** Whether the producer was waiting when the consumer had held its channel for a while. */
+  readonly waited: boolean;
+  /** By how much the process has grown, in bytes. */
+  readonly growth: number;
+}
+
+export function consumptionClaims(consumption: Consumption): Claim[] {
+  const { sent, received, inOrder, phases, held, waited, growth } = consumption;
+  const buffered = Math.max(...phases.map((phase) => phase.buffered));
+  return [
+    [
+      `${number(sent)} messages (${mebibytes(sent * size)}) reached the consumer, once and in order`,
+      sent === total && received === sent && inOrder === sent,
+    ],
+    [
+      `never more than ${kibibytes(buffered)} were buffered; the bound is ${kibibytes(bound)}`,
+      buffered > 0 && buffered <= bound,
+    ],
+    [
+      `held, the consumer took nothing, and the producer stopped, ${mebibytes(held.ahead)} ahead`,
+      held.taken === 0 && waited,
+    ],
+    [
+      `this process grew by ${mebibytes(growth)} meanwhile; the bound is ${mebibytes(mostMemory)}`,
+      growth <= mostMemory,
+    ],
+  ];
+}
 
 /** A producer that never waits by itself, and a consumer that is fast, slow, away for a while, and fast again. */
 export async function slowConsumer(screen: Screen, checks: Checks): Promise<void> {
-  screen.heading('2. A fast producer, and a consumer that is fast, slow, and away');
-  screen.line('  The producer sends whenever it can. It can when the consumer has taken what was sent before.');
-  const server = listen({ port: 0 }, { codec: lengthPrefixed(), maxBuffered });
+  screen.heading('2. Backpressure: a producer can send only as fast as its consumer takes');
+  screen.line('   the consumer            taken            rate   buffered      ahead');
+  const server = listen({ port: 0 }, { codec: lengthPrefixed(), highWaterMark });
   const producer = new Producer();
+  const consumer = new Consumer();
+  const meter = new Meter(screen, producer, consumer);
+  producer.changed.subscribe(() => {
+    meter.note();
+  });
   server.subscribe(({ data }) => {
     producer.feed(data);
   });
   const { data } = connect(await firstValueFrom(server.listening), { codec: lengthPrefixed() });
-  const consumer = new Consumer();
-  const end = lastValueFrom(data.pipe(concatMapPaced((message) => consumer.take(message))), {
-    defaultValue: undefined,
-  });
 
-  const before = process.memoryUsage.rss();
-  const view = new View(screen, producer, consumer);
-  view.show('fast');
-  await delay(1_500);
-  view.show('slow');
-  consumer.pause = 1;
-  await delay(2_500);
-  view.show('away');
+  // A phase lasts until so many messages were taken, however long that takes.
+  meter.begin('takes each at once', many);
+  const first = consumer.take(many);
+  const end = lastValueFrom(data.pipe(concatMapPaced(consumer.receive)), { defaultValue: undefined });
+  await Promise.race([first, end]);
+  meter.end();
+  meter.begin('needs 5 ms for each', few);
+  await Promise.race([consumer.take(few, 5), end]);
+  meter.end();
   const hold = data.hold();
-  await delay(2_000);
+  meter.begin('holds, and takes none', Infinity);
+  const last = consumer.take(many);
+  await producer.waits();
+  await delay(1_000);
+  const waited = producer.isWaiting;
+  const held = meter.end();
+  meter.begin('takes at once again', many);
   hold.release();
-  view.show('fast');
-  consumer.pause = 0;
-  await delay(1_500);
-  producer.stop();
+  await Promise.race([last, end]);
+  meter.end();
+  consumer.leave();
   await end;
-  view.close();
   await server.shutdown();
 
-  checks.sent += producer.sent;
-  checks.inOrder += consumer.inOrder;
-  checks.that(
-    `${number(producer.sent)} messages, ${mebibytes(producer.sent * size)}, reached the consumer in order`,
-    consumer.inOrder === producer.sent && consumer.received === producer.sent,
-  );
-  checks.that(
-    `never more than ${mebibytes(producer.mostBuffered)} of them waited in the channel; the bound is ${mebibytes(bound)}`,
-    producer.mostBuffered <= bound,
-  );
-  const growth = peakMemory() - before;
-  checks.that(
-    `memory grew by ${mebibytes(growth)} meanwhile; the bound is ${mebibytes(mostMemory)}`,
-    growth <= mostMemory,
-  );
+  screen.line("   taken: messages of 32 KiB. buffered: the most that waited in the producer's");
+  screen.line('   channel. ahead: the most that was sent and not taken, also in the kernel.');
+  const { sent } = producer;
+  const { received, inOrder } = consumer;
+  checks.sent += sent;
+  checks.inOrder += inOrder;
+  const { phases, growth } = meter;
+  checks.that(...consumptionClaims({ sent, received, inOrder, phases, held, waited, growth }));
 }
 
 /** Has a message ready whenever it is asked for one, which happens when the channel can take it. */
 class Producer {
   sent = 0;
-  mostBuffered = 0;
+  isWaiting = false;
   private channel: Channel<Buffer, Uint8Array | string> | undefined;
-  private stopped = false;
+  private readonly changes = new Subject<void>();
 
+  /** How many bytes wait in its channel. */
   get buffered(): number {
     return this.channel?.bufferedBytes ?? 0;
   }
 
+  /** Emits after each message, when it waits in the channel. */
+  get changed(): Observable<void> {
+    return this.changes;
+  }
+
   feed(channel: Channel<Buffer, Uint8Array | string>): void {
     this.channel = channel;
+    // After the message that leaves no room for another, none is asked for.
+    channel.writable.subscribe((writable) => {
+      this.isWaiting = !writable;
+      this.changes.next();
+    });
     channel.sendFrom(this.messages()).subscribe(channel);
   }
 
-  stop(): void {
-    this.stopped = true;
+  /** Resolves when the channel has no room. */
+  async waits(): Promise<void> {
+    while (!this.isWaiting && this.sent < total) await firstValueFrom(this.changes);
   }
 
-  private async *messages(): AsyncGenerator<Buffer> {
-    while (!this.stopped) {
+  private *messages(): Generator<Buffer> {
+    while (this.sent < total) {
       const message = Buffer.alloc(size);
       message.writeUInt32BE(this.sent++);
       yield message;
-      this.mostBuffered = Math.max(this.mostBuffered, this.buffered);
+      this.changes.next();
     }
   }
 }
 
+/** Takes as many messages as it is told to, and then waits until it is told more. */
 class Consumer {
   received = 0;
   inOrder = 0;
-  /** How long it takes for a message, in ms. */
-  pause = 0;
+  private left = 0;
+  private pause = 0;
+  private reached: (() => void) | undefined;
+  private more = new Subject<never>();
 
-  take(message: Buffer): Observable<unknown> {
-    if (message.readUInt32BE() === this.received++) this.inOrder++;
-    return this.pause === 0 ? EMPTY : timer(this.pause);
+  /** Resolves when `count` messages were taken, with a pause after each, in ms. */
+  take(count: number, pause = 0): Promise<void> {
+    this.left = count;
+    this.pause = pause;
+    const more = this.more;
+    this.more = new Subject();
+    return new Promise((resolve) => {
+      this.reached = resolve;
+      more.complete();
+    });
   }
+
+  leave(): void {
+    this.more.complete();
+  }
+
+  /** Deals with a message; the next one may come when what this gives has completed. */
+  readonly receive = (message: Buffer): Observable<unknown> => {
+    if (message.readUInt32BE() === this.received++) this.inOrder++;
+    if (--this.left > 0) return this.pause === 0 ? EMPTY : timer(this.pause);
+    this.reached?.();
+    return this.more;
+  };
 }
 
-/** Shows the rate, what waits and the memory, for as long as it is open. */
-class View {
+/** Measures phase by phase. What it shows and what is checked are the same figures. */
+class Meter {
+  readonly phases: Phase[] = [];
   private readonly screen: Screen;
   private readonly producer: Producer;
   private readonly consumer: Consumer;
-  private readonly ticks: NodeJS.Timeout;
+  private readonly resident = process.memoryUsage.rss();
+  private peak = this.resident;
   private label = '';
-  private seen = 0;
-  private since = performance.now();
+  private before = 0;
+  private since = 0;
+  private buffered = 0;
+  private ahead = 0;
 
   constructor(screen: Screen, producer: Producer, consumer: Consumer) {
     this.screen = screen;
     this.producer = producer;
     this.consumer = consumer;
-    this.ticks = setInterval(() => {
-      this.update();
-    }, screen.interval);
   }
 
-  show(label: string): void {
-    this.screen.keep();
+  /** By how much the process has grown, in bytes. */
+  get growth(): number {
+    return this.peak - this.resident;
+  }
+
+  begin(label: string, planned: number): void {
     this.label = label;
+    this.before = this.consumer.received;
+    this.since = performance.now();
+    this.buffered = 0;
+    this.ahead = 0;
+    this.note();
+    this.screen.follow(() => `${row(this.phase)}  ${this.screen.bar(this.phase.taken / planned, 6)}`);
   }
 
-  close(): void {
-    clearInterval(this.ticks);
-    this.update();
+  end(): Phase {
+    this.measureMemory();
+    const { phase } = this;
+    this.phases.push(phase);
+    this.screen.line(row(phase));
+    return phase;
   }
 
-  private update(): void {
-    const { screen, producer, consumer } = this;
-    const now = performance.now();
-    const rate = ((consumer.received - this.seen) * size * 1_000) / (now - this.since);
-    this.seen = consumer.received;
-    this.since = now;
-    const resident = process.memoryUsage.rss();
-    const ahead = (producer.sent - consumer.received) * size;
-    screen.status(
-      `  ${this.label} ${screen.bar(Math.sqrt(rate / 2 ** 30), 8)}${mebibytes(rate).padStart(11)}/s` +
-        `  resident ${screen.bar(resident / 2 ** 29, 8)}${mebibytes(resident).padStart(9)}` +
-        `  buffered ${mebibytes(producer.buffered)}  ahead ${mebibytes(ahead)}`,
-    );
+  /** Notes how much waits. */
+  note(): void {
+    const { sent, buffered } = this.producer;
+    this.buffered = Math.max(this.buffered, buffered);
+    this.ahead = Math.max(this.ahead, (sent - this.consumer.received) * size);
+    // Often enough to see what piles up, and not for each message, since it takes as long as sending one.
+    if (sent % 64 === 0) this.measureMemory();
   }
+
+  private measureMemory(): void {
+    this.peak = Math.max(this.peak, process.memoryUsage.rss());
+  }
+
+  private get phase(): Phase {
+    const { label, buffered, ahead } = this;
+    const milliseconds = performance.now() - this.since;
+    return { label, taken: this.consumer.received - this.before, milliseconds, buffered, ahead };
+  }
+}
+
+function row({ label, taken, milliseconds, buffered, ahead }: Phase): string {
+  const rate = `${mebibytes((taken * size * 1_000) / milliseconds)}/s`;
+  const columns = [number(taken).padStart(7), rate.padStart(14), kibibytes(buffered).padStart(9)];
+  return `   ${label.padEnd(22)}${columns.join('  ')}  ${mebibytes(ahead).padStart(9)}`;
 }
