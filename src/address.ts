@@ -31,8 +31,8 @@ import { lookupService } from './services.js';
 export type AddressInput =
   | string
   | URL
-  | { port: number; host?: string }
-  | { service: string; host?: string }
+  | { port: number; host?: string | undefined }
+  | { service: string; host?: string | undefined }
   | { path: string }
   | { fd: number }
   | Address;

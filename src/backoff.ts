@@ -26,23 +26,23 @@ export interface Backoff extends RetryConfig {
  */
 export interface BackoffOptions {
   /** The first delay, and the least of all. Milliseconds, over 0 and under 2³¹; default 100, or `max` if that is less. */
-  readonly initial?: number;
+  readonly initial?: number | undefined;
   /** The longest delay. Milliseconds, from `initial` to under 2³¹; default 30,000. */
-  readonly max?: number;
+  readonly max?: number | undefined;
   /** How many times as long each delay is as the one before it. A finite number from 1; default 2. */
-  readonly factor?: number;
+  readonly factor?: number | undefined;
   /**
    * The share of a delay that is random, so that many clients that were lost together don't come back together. From 0
    * to 1; default 0.5.
    */
-  readonly jitter?: number;
+  readonly jitter?: number | undefined;
   /** How many times it is dialled again in a row. A whole number from 0, or `Infinity`, which is the default. */
-  readonly attempts?: number;
+  readonly attempts?: number | undefined;
   /**
    * For how long a connection must have been up before the count starts again, so that a server that closes at once is
    * not hammered. Milliseconds, from 0 to under 2³¹; default 5,000.
    */
-  readonly stableAfter?: number;
+  readonly stableAfter?: number | undefined;
 }
 
 /** How long the connection had been up that an error ended, in ms: the standard `retry` hands on nothing but the error. */
@@ -175,8 +175,9 @@ function assertOptions(options: unknown): void {
   if (typeof options !== 'object' || options === null) {
     throw new SocketError('ERR_OPTION_INVALID', `backoff: options must be an object, not ${shown(options)}`);
   }
-  for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} is no option`);
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !names.includes(name))
+      throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} is no option`);
   }
 }
 

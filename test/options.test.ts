@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 import { firstValueFrom } from 'rxjs';
-import { type AddressInput, connect, listen } from 'rxjs-sockets';
+import { type AddressInput, backoff, connect, listen, serve } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
-import { memoryTransport } from 'rxjs-sockets/testing';
+import { memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import { connectSettings, listenSettings } from '../src/options.js';
 import type { Transport } from '../src/transport/transport.js';
@@ -174,10 +174,20 @@ describe('good options', () => {
   });
 
   it('A5: an option that is undefined has its default', () => {
-    const names = [...durations, ...sizes, ...flags, ...counts, 'overflow', 'codec', 'connectTimeout'];
+    const names = [...Object.keys(listenSettings({})), ...Object.keys(connectSettings({})), 'transport'];
     const absent = Object.fromEntries(names.map((name) => [name, undefined]));
     expect(listenSettings(absent)).toEqual(listenSettings({}));
     expect(connectSettings(absent)).toEqual(connectSettings({}));
+    expect(listen({ port: 0, host: undefined }, absent).connections.size).toBe(0);
+    expect(connect({ port: 1, host: undefined }, absent).data.closed).toBe(false);
+  });
+
+  it('A7: an option that is undefined is not given, to whatever takes options', () => {
+    const absent = { initial: undefined, jitter: undefined, concurrent: undefined, seed: undefined, other: undefined };
+    expect(backoff(absent)).toMatchObject({ stableAfter: 5_000 });
+    expect(serve(() => undefined, absent)).toBeTypeOf('function');
+    verifyCodec(lines({ maxLength: undefined, delimiter: undefined }), ['a'], { ...absent, lastFrameMayBeOpen: true });
+    expect(listenSettings({ proxyProtocol: { trusted: [], ...absent } }).proxyProtocol).toEqual({ trusted: [] });
   });
 
   it('A5: the bounds themselves are good', () => {

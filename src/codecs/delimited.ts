@@ -17,7 +17,7 @@ import { decodeUtf8 } from './utf8.js';
  */
 export interface DelimitedOptions {
   /** The most bytes of one message, without its delimiter: 1 to 2,147,483,647, default 65,536 (D3). */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 /** A delimiter, and what follows from it. */

@@ -15,7 +15,7 @@ import { codecOptions, maxLengthOption } from './options.js';
  */
 export interface JsonLinesOptions {
   /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536 (D3). */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 /**

@@ -16,14 +16,14 @@ import { choiceOption, codecOptions, maxLengthOption } from './options.js';
  */
 export interface LengthPrefixedOptions {
   /** How many bytes the length has. Default 4. */
-  readonly bytes?: 1 | 2 | 4;
+  readonly bytes?: 1 | 2 | 4 | undefined;
   /** Which end of the length comes first. Default `'big'`, the network's order. */
-  readonly endian?: 'big' | 'little';
+  readonly endian?: 'big' | 'little' | undefined;
   /**
    * The most bytes of one message, without its header: 1 to 2,147,483,647, default 1,048,576; never more than the
    * header can tell (D3).
    */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 interface PrefixRules {

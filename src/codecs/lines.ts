@@ -16,11 +16,11 @@ import { decodeUtf8 } from './utf8.js';
  */
 export interface LinesOptions {
   /** What is written after each line; both endings are read. Default `'\n'`. */
-  readonly delimiter?: '\n' | '\r\n';
+  readonly delimiter?: '\n' | '\r\n' | undefined;
   /** How characters lie in bytes. Default `'utf8'`. */
-  readonly encoding?: 'utf8' | 'latin1';
+  readonly encoding?: 'utf8' | 'latin1' | undefined;
   /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536 (D3). */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 interface LinesRules {

@@ -16,7 +16,7 @@ import { codecOptions, maxLengthOption } from './options.js';
  */
 export interface NetstringOptions {
   /** The most bytes of one message, without its header and comma: 1 to 2,147,483,647, default 1,048,576 (D3). */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
 }
 
 /**

@@ -31,7 +31,7 @@ export interface ServeOptions {
    * How many connections may be served at once; the server is held while so many are. A whole number from 1; default
    * none: as many as `maxConnections` allows.
    */
-  readonly concurrent?: number;
+  readonly concurrent?: number | undefined;
 }
 
 /**

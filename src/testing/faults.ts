@@ -26,23 +26,23 @@ export type FaultRange = number | readonly [least: number, most: number];
  */
 export interface Faults {
   /** How long a piece is on its way, in ms from 0 to under 2³¹; pieces never overtake each other. Default 0. */
-  readonly latency?: FaultRange;
+  readonly latency?: FaultRange | undefined;
   /** How many bytes pass in a second, over 0. Default: as many as may. */
-  readonly bandwidth?: number;
+  readonly bandwidth?: number | undefined;
   /** Into pieces of how many bytes the stream is cut, from 1, each written in a turn of its own. Default: as it comes. */
-  readonly slices?: FaultRange;
+  readonly slices?: FaultRange | undefined;
   /** After how many bytes of a connection nothing passes any more, not even its end; the connection stays. Default never. */
-  readonly blackHoleAfter?: FaultRange;
+  readonly blackHoleAfter?: FaultRange | undefined;
   /** How long the black hole lasts, in ms from 0 (for good) to under 2³¹; then all passes that waited. Default 0. */
-  readonly blackHoleFor?: FaultRange;
+  readonly blackHoleFor?: FaultRange | undefined;
   /** How much later than the last byte the FIN passes, in ms from 0 to under 2³¹. Default 0. */
-  readonly lateFin?: FaultRange;
+  readonly lateFin?: FaultRange | undefined;
   /** After how many bytes of a connection both its ends are reset. Default never. */
-  readonly resetAfter?: FaultRange;
+  readonly resetAfter?: FaultRange | undefined;
   /** After how many bytes of a connection both its ends are closed, with a FIN. Default never. */
-  readonly cutAfter?: FaultRange;
+  readonly cutAfter?: FaultRange | undefined;
   /** After how many bytes, from 1, counted over all connections, the one that carries them is cut as above. Default never. */
-  readonly cutEvery?: FaultRange;
+  readonly cutEvery?: FaultRange | undefined;
 }
 
 /**

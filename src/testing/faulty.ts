@@ -33,15 +33,15 @@ const patient = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as 
  */
 export interface FaultyOptions {
   /** What every random number derives from: a run with the same seed is struck at the same bytes. Whole; default 1. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** What befalls the bytes on their way to the target. Default nothing. */
-  readonly up?: Faults;
+  readonly up?: Faults | undefined;
   /** What befalls the bytes on their way from the target. Default nothing. */
-  readonly down?: Faults;
+  readonly down?: Faults | undefined;
   /** Where to be dialled. Default: for tcp a free port of loopback, otherwise the target's name and `.faulty`. */
-  readonly listen?: AddressInput;
+  readonly listen?: AddressInput | undefined;
   /** What carries the bytes on both sides. Default Node's sockets. */
-  readonly transport?: Transport;
+  readonly transport?: Transport | undefined;
 }
 
 /**
@@ -149,7 +149,7 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
 
   private readonly target: Address;
   private readonly bound = new ReplaySubject<Address>(1);
-  private readonly carried: { readonly transport?: Transport };
+  private readonly carried: { readonly transport: Transport | undefined };
   private readonly server: Server<Buffer, Uint8Array | string>;
   private readonly serving: Subscription;
   private readonly pairs = new Set<FaultyPair>();
@@ -166,7 +166,7 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
       up: new CutCounter(up.cutEvery, new FaultDice(seed, 0, 0)),
       down: new CutCounter(down.cutEvery, new FaultDice(seed, 0, 1)),
     };
-    this.carried = transport === undefined ? {} : { transport };
+    this.carried = { transport };
     this.nextTurn = transport === undefined ? afterPolling : (work) => asapScheduler.schedule(work);
     // A target that can't be dialled is refused at once (A5).
     void this.dial();

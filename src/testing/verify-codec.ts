@@ -16,15 +16,15 @@ import { seededRandom } from './seeded-random.js';
  */
 export interface VerifyCodecOptions {
   /** Values that `encode` must refuse (D5). Default none. */
-  readonly refused?: readonly unknown[];
+  readonly refused?: readonly unknown[] | undefined;
   /** Whether the stream may end inside its last frame, as it may for `lines` (D4). Default false. */
-  readonly lastFrameMayBeOpen?: boolean;
+  readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
    * Whether a decoded message is what was sent. Default: deep and strict; bytes equal bytes, and text in UTF-8 (D2).
    */
-  readonly equals?: (received: unknown, sent: unknown) => boolean;
+  readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
   /** What the random chunkings come from: the same for the same seed. Default 1. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
 }
 
 /**
