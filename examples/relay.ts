@@ -11,7 +11,7 @@ import { type AddressInput, connect, formatAddress, listen, relay, type Server }
 import { lines } from 'rxjs-sockets/codecs';
 
 /** Passes every client of `from` on to `to`. */
-function startProxy(from: AddressInput, to: AddressInput): Server<Buffer, Uint8Array | string> {
+function startProxy(from: AddressInput, to: AddressInput): Server {
   // #region proxy
   const proxy = listen(from);
   proxy.subscribe(({ data }) => relay(data, connect(to, { halfOpen: true }).data).subscribe({ error: report }));

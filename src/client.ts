@@ -62,8 +62,8 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  * }).pipe(share({ connector: () => new ReplaySubject(1) }));
  * ```
  *
- * @typeParam In - what it receives
- * @typeParam Out - what it sends
+ * @typeParam In - what it receives; `Buffer` by default, as without a codec
+ * @typeParam Out - what it sends; bytes or text by default
  * @emits the current state, then each change (K2); completion after the peer's clean end, a `SocketError` after a
  * failure (K3). With `reconnect` it dials again instead, until the policy gives up, `data` was completed and all of it
  * sent, or `overflow` ends it (K4, K5)
@@ -79,7 +79,7 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  * ```
  * @see rules K1 to K5 and K7 to K17
  */
-export class Client<In, Out> extends Observable<ConnectionState<In, Out>> {
+export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<ConnectionState<In, Out>> {
   /**
    * What it receives and sends: one channel, whichever connection is there.
    *

@@ -57,8 +57,8 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * }).pipe(share());
  * ```
  *
- * @typeParam In - what its connections receive
- * @typeParam Out - what they send
+ * @typeParam In - what its connections receive; `Buffer` by default, as without a codec
+ * @typeParam Out - what they send; bytes or text by default
  * @emits each accepted connection once, in order, before anything was read from it (S2); completion after {@link
  * Server.shutdown}; a `SocketError` if it can't be bound, after which it may be subscribed to again (S3)
  * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue; where the listener can't be
@@ -71,7 +71,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * ```
  * @see rules S1 to S17
  */
-export class Server<In, Out> extends Flow<Connection<In, Out>> {
+export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connection<In, Out>> {
   private readonly acceptor: Acceptor<In, Out>;
 
   /** @internal */

@@ -28,16 +28,17 @@ export interface JsonLinesOptions {
  * its stack. For all other lines, reading is equivalent to:
  *
  * ```ts
- * function decode(queue: ByteQueue): T | undefined {
+ * function decode(queue: ByteQueue): In | undefined {
  *   const line = lineDecoder.decode(queue); // of lines({ maxLength })
- *   return line === undefined ? undefined : (JSON.parse(line) as T);
+ *   return line === undefined ? undefined : (JSON.parse(line) as In);
  * }
  * ```
  *
  * Writing does to a value what `JSON.stringify` does: a `Date` becomes a string, `NaN` becomes `null`, and a property
  * that is undefined or a function is left out.
  *
- * @typeParam T - of the values, which is not checked: what a peer sends is only known to be JSON
+ * @typeParam In - of the values that are received, which is not checked: what a peer sends is only known to be JSON
+ * @typeParam Out - of the values that are sent
  * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
  * @returns a codec whose messages are what JSON can carry, `null` included
  * @emits none by itself; through it a channel emits one value a line, as soon as its ending is there (D1)
@@ -55,11 +56,11 @@ export interface JsonLinesOptions {
  * ```
  * @see https://jsonlines.org and rules D1 to D6
  */
-export function jsonLines<T>(options?: JsonLinesOptions): Codec<T> {
+export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, Out> {
   const maxLength = maxLengthOption(codecOptions('jsonLines', options).maxLength, 65_536);
   const text = lines({ maxLength });
   return {
-    decoder: () => new JsonDecoder<T>(text.decoder()),
+    decoder: () => new JsonDecoder<In>(text.decoder()),
     encoder: () => new JsonEncoder(text.encoder()),
   };
 }

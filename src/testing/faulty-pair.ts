@@ -25,14 +25,14 @@ export class FaultyPair {
   private readonly owner: FaultyPairOwner;
   private readonly number: number;
   private readonly near: Connection;
-  private readonly client: Client<Buffer, Uint8Array | string>;
+  private readonly client: Client;
   private far: Connection | undefined;
   private dialling: Subscription | undefined;
   private passages: readonly Passage[] = [];
   private left = 1;
 
   /** @param client - what dials the target */
-  constructor(owner: FaultyPairOwner, number: number, near: Connection, client: Client<Buffer, Uint8Array | string>) {
+  constructor(owner: FaultyPairOwner, number: number, near: Connection, client: Client) {
     this.owner = owner;
     this.number = number;
     this.near = near;

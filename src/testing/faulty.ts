@@ -150,7 +150,7 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
   private readonly target: Address;
   private readonly bound = new ReplaySubject<Address>(1);
   private readonly carried: { readonly transport: Transport | undefined };
-  private readonly server: Server<Buffer, Uint8Array | string>;
+  private readonly server: Server;
   private readonly serving: Subscription;
   private readonly pairs = new Set<FaultyPair>();
   private accepted = 0;
@@ -207,7 +207,7 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
   }
 
   /** A client of the target, which dials once it is subscribed to. */
-  private dial(): Client<Buffer, Uint8Array | string> {
+  private dial(): Client {
     return connect(this.target, { ...this.carried, ...patient, halfOpen: true });
   }
 }

@@ -86,11 +86,7 @@ async function dialling(place: Place, address: Address): Promise<string> {
 const nobody = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'ECONNREFUSED');
 
 /** As `listen`; what it has accepted is ended with the test. */
-function listenAt(
-  place: Place,
-  address: AddressInput,
-  options: ListenOptions = {},
-): Server<Buffer, Uint8Array | string> {
+function listenAt(place: Place, address: AddressInput, options: ListenOptions = {}): Server {
   const server = listen(address, { ...place.options, ...options });
   onTestFinished(() => {
     for (const connection of server.connections) connection.destroy();

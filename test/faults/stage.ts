@@ -72,7 +72,7 @@ export class Stage {
   /** A server, and the first connection that it accepts. */
   async accepting(
     options: ListenOptions = {},
-  ): Promise<{ server: Server<Buffer, Uint8Array | string>; address: Address; accepted: Promise<Connection> }> {
+  ): Promise<{ server: Server; address: Address; accepted: Promise<Connection> }> {
     let tell: (connection: Connection) => void = () => undefined;
     const accepted = new Promise<Connection>((resolve) => {
       tell = resolve;

@@ -290,7 +290,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
   /** A proxy in one line; `connect` dials when the relay begins. */
   async function proxyServer(upstream: Address, options: ConnectOptions = {}) {
     const errors: unknown[] = [];
-    const clients: Client<Buffer, Uint8Array | string>[] = [];
+    const clients: Client[] = [];
     let completed = 0;
     const { address, server } = await serverAt(place, ({ bytes }) => {
       const client = connect(upstream, options);

@@ -10,7 +10,7 @@ export type Order =
   | { readonly do: 'umask'; readonly mask: number }
   | { readonly do: 'become'; readonly user: number };
 
-let server: Server<Buffer, Uint8Array | string> | undefined;
+let server: Server | undefined;
 let serving: Subscription | undefined;
 
 /** `'ok'`, or the code of the error. */

@@ -5,7 +5,7 @@ import { memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 /** The library's `listen`, in a memory of its own, so that any address is free. */
-function within(transport: Transport): { listen: (address: AddressInput) => Server<Buffer, Uint8Array | string> } {
+function within(transport: Transport): { listen: (address: AddressInput) => Server } {
   return { listen: (address) => listen(address, { transport }) };
 }
 

@@ -95,12 +95,12 @@ describe('the models of the other codecs', () => {
   });
 
   it('D1: lines of JSON are read as their model reads them', () => {
-    type T = object | string | null;
+    type In = object | string | null;
     const maxLength = 100;
     const lineDecoder = lines({ maxLength }).decoder();
-    function decode(queue: ByteQueue): T | undefined {
+    function decode(queue: ByteQueue): In | undefined {
       const line = lineDecoder.decode(queue); // of lines({ maxLength })
-      return line === undefined ? undefined : (JSON.parse(line) as T);
+      return line === undefined ? undefined : (JSON.parse(line) as In);
     }
     const chunks = [Buffer.from('{"a":[1]}\r\nnu'), Buffer.from('ll\n"é"\n')];
     expect(read(reading(decode), chunks).messages).toEqual([{ a: [1] }, null, 'é']);
