@@ -1,4 +1,4 @@
-import { Observable, Subscription } from 'rxjs';
+import { Observable, type Observer, Subscription } from 'rxjs';
 import { type AddressInput, assertDialable, parseAddress } from './address.js';
 import type { Channel } from './channel.js';
 import type { ConnectionState } from './client-state.js';
@@ -143,5 +143,32 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
         }),
       );
     });
+  }
+
+  // The overload to use comes last, as in a Flow, for the sake of TypeScript's error message.
+  /** @deprecated as in RxJS: pass an observer instead. */
+  override subscribe(
+    next: ((state: ConnectionState<In, Out>) => void) | null | undefined,
+    error: ((error: unknown) => void) | null | undefined,
+    complete?: (() => void) | null,
+  ): Subscription;
+  /**
+   * Subscribes to the states, and dials if nobody was subscribed yet.
+   *
+   * @param observer - an observer or a function for the states; without one they are dropped, and the client dials all
+   * the same
+   * @returns the Subscription; unsubscribing the last one, of the states and of `data`, closes the connection
+   * @see rules K1 and K2
+   */
+  override subscribe(
+    observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void),
+  ): Subscription;
+  override subscribe(
+    observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void) | null,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription {
+    // eslint-disable-next-line rxjs-x/prefer-observer, @typescript-eslint/no-deprecated -- whatever of RxJS's forms it was called in
+    return super.subscribe(observer as (state: ConnectionState<In, Out>) => void, error, complete);
   }
 }

@@ -84,6 +84,14 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     return new DerivedFlow<R>(origin as Flow<unknown>, this, operator);
   }
 
+  // TypeScript's error message is about the last overload, so the one to use comes last. The deprecated one requires two
+  // arguments: a call with one argument is checked against the other alone.
+  /** @deprecated as in RxJS: pass an observer instead. */
+  override subscribe(
+    next: ((value: T) => void) | null | undefined,
+    error: ((error: unknown) => void) | null | undefined,
+    complete?: (() => void) | null,
+  ): Subscription;
   /**
    * Subscribes. An observer that is a Channel is not pushed at but fed at its pace: this is `sendFrom`, with completion
    * and error passed on (F7).
@@ -100,12 +108,6 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
    * @see rules F1, F7 and F9
    */
   override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void)): Subscription;
-  /** @deprecated as in RxJS: pass an observer instead. */
-  override subscribe(
-    next?: ((value: T) => void) | null,
-    error?: ((error: unknown) => void) | null,
-    complete?: (() => void) | null,
-  ): Subscription;
   override subscribe(
     observer?: Partial<Observer<T>> | ((value: T) => void) | null,
     error?: ((error: unknown) => void) | null,

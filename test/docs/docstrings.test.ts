@@ -72,10 +72,11 @@ function itemsOf(name: string, node: ts.Declaration): Item[] {
   const seen = new Set<string>();
   const inner = members.flatMap((member) => {
     const own = member.name?.getText() ?? 'constructor';
-    // Of overloads the first one speaks for all.
+    // Of overloads the first one that is not deprecated speaks for all.
     if (seen.has(own)) return [];
-    seen.add(own);
-    return itemsOf(`${name}.${own}`, member);
+    const documented = itemsOf(`${name}.${own}`, member);
+    if (documented.length > 0) seen.add(own);
+    return documented;
   });
   return [item(name, node, comment), ...inner];
 }

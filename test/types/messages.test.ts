@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { typeErrors } from '../docs/blocks.js';
+
+const prologue = `
+import { map } from 'rxjs';
+import { connect, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+const server = listen('tcp://localhost:7000', { codec: lines() });
+const client = connect('tcp://localhost:7000', { codec: lines() });
+const bytes = connect('tcp://localhost:7000');
+`;
+
+/** Wrong programs of one line each, and what the compiler has to say about them. */
+const wrong: readonly [what: string, line: string, message: RegExp][] = [
+  [
+    'a function for other messages than a channel gives',
+    'client.data.subscribe((count: number) => console.log(count));',
+    /^Argument of type '\(count: number\) => void' .* 'Partial<Observer<string>> \| \(\(value: string\) => void\)/,
+  ],
+  [
+    'an observer of other messages',
+    'client.data.subscribe({ next: (count: number) => console.log(count) });',
+    /^Type '\(count: number\) => void' is not assignable to type '\(value: string\) => void'\.\n/,
+  ],
+  [
+    'a member that is misspelt',
+    'client.data.subscribe({ nxt: (line: string) => console.log(line) });',
+    /^Object literal may only specify known properties, .*'nxt'.* 'Partial<Observer<string>>/,
+  ],
+  [
+    'a channel that sends other messages',
+    'bytes.data.subscribe(client.data);',
+    /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<Buffer<.*>>>'\.\n +Types of property 'next'/,
+  ],
+  [
+    'a client, which sends by its data',
+    'client.data.subscribe(client);',
+    /^Argument of type 'Client<string, string>' .* 'Partial<Observer<string>>/,
+  ],
+  [
+    'what an operator makes of a channel',
+    'client.data.pipe(map((line) => line.length)).subscribe(client.data);',
+    /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<number>>'/,
+  ],
+  [
+    'an observer of other states than those of a client',
+    'client.subscribe({ next: (status: string) => console.log(status) });',
+    /^Type '\(status: string\) => void' is not assignable to type '\(\w+: ConnectionState<string, string>\) => void'/,
+  ],
+  [
+    'a handler of other connections than those of a server',
+    'server.subscribe((socket: number) => console.log(socket));',
+    /^Argument of type '\(socket: number\) => void' .* 'Partial<Observer<Connection<string, string>>>/,
+  ],
+];
+
+// A compilation takes seconds, so there is one for all.
+const errors = typeErrors(new Map(wrong.map(([, line], index) => [`wrong-${index}.ts`, `${prologue}${line}\n`])));
+
+describe("the compiler's message about what is subscribed", () => {
+  it.each(wrong.map((one, index) => [...one, index] as const))('F7: names what is wrong with %s', (...one) => {
+    const [, , expected, index] = one;
+    const mine = errors.filter((error) => error.includes(`wrong-${index}.ts: `));
+    expect(mine).toHaveLength(1);
+    const message = mine[0]?.replace(/^.*?\.ts: /, '');
+    expect(message).toMatch(expected);
+    // That would be about all overloads, or about one that nobody should call.
+    expect(message).not.toMatch(/overload/i);
+  });
+
+  it('F7: is none about what is right, the deprecated form of RxJS included', () => {
+    const right = [
+      'client.data.subscribe();',
+      'client.data.subscribe(console.log);',
+      'client.data.subscribe({ error: (error: unknown) => console.log(error) });',
+      'client.data.subscribe(client.data);',
+      'client.data.subscribe(null, (error) => console.log(error));',
+      'client.data.subscribe((line) => console.log(line.length), undefined, () => console.log("over"));',
+      'client.subscribe(({ status }) => console.log(status));',
+      'client.subscribe((state) => console.log(state.attempt), null, () => console.log("over"));',
+      'server.subscribe(({ data }) => data.subscribe(data));',
+    ];
+    expect(typeErrors(new Map([['right.ts', `${prologue}${right.join('\n')}\nexport { map, bytes };\n`]]))).toEqual([]);
+  });
+});
