@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Codec, Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import { encodeWith } from './byte-collector.js';
 import { breach, SampleReader, type Sample, sampleOf, shownValue } from './codec-sample.js';
+import { sameMessage } from './same-message.js';
 import { seededRandom } from './seeded-random.js';
 
 /**
@@ -20,7 +20,8 @@ export interface VerifyCodecOptions {
   /** Whether the stream may end inside its last frame, as it may for `lines` (D4). Default false. */
   readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
-   * Whether a decoded message is what was sent. Default: deep and strict; bytes equal bytes, and text in UTF-8 (D2).
+   * Whether a decoded message is what was sent. Default: deep and strict, but bytes equal bytes, and text in UTF-8, and an
+   * object without a prototype equals one with the same members (D2).
    */
   readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
   /** What the random chunkings come from: the same for the same seed. Default 1. */
@@ -171,12 +172,6 @@ function randomChunks(stream: Buffer, random: () => number): readonly Buffer[] {
     at = end;
   }
   return chunks;
-}
-
-function sameMessage(received: unknown, sent: unknown): boolean {
-  if (!(received instanceof Uint8Array)) return isDeepStrictEqual(received, sent);
-  if (typeof sent === 'string') return Buffer.from(sent).equals(received);
-  return sent instanceof Uint8Array && Buffer.compare(received, sent) === 0;
 }
 
 function shownSizes(chunks: readonly Buffer[]): string {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ByteQueue, ByteSink, Codec } from '../../src/codec.js';
+import { jsonLines } from '../../src/codecs/json-lines.js';
 import { lengthPrefixed } from '../../src/codecs/length-prefixed.js';
 import { lines } from '../../src/codecs/lines.js';
+import { mapCodec } from '../../src/codecs/map-codec.js';
 import { SocketError } from '../../src/errors.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
@@ -66,6 +68,62 @@ describe('the verifier of codecs', () => {
       /^D2: message 0 is 1, not 1\.2; whole; the values are \[ 1\.2 \]$/,
     );
     verifyCodec(rounded, [1.2], { equals: (received, sent) => received === Math.round(sent as number) });
+  });
+
+  it('D2: takes an object without a prototype for the same as one with', () => {
+    const bare = (members: object): object => Object.assign(Object.create(null) as object, members);
+    const values = [
+      bare({}),
+      bare({ a: 1, deep: [bare({ b: null }), { c: bare({}) }] }),
+      { within: bare({ d: [[bare({ e: 'é' })]] }) },
+    ];
+    verifyCodec(jsonLines<unknown>(), values);
+    const intoBare = mapCodec(
+      jsonLines<unknown>(),
+      (value) => ({ value: Object.assign(Object.create(null) as object, value), in: new Map([[1, new Set([value])]]) }),
+      ({ value }: { value: object; in: Map<number, Set<unknown>> }) => value,
+    );
+    verifyCodec(intoBare, [{ value: { a: 1 }, in: new Map([[1, new Set([bare({ a: 1 })])]]) }]);
+  });
+
+  it.each<[string, unknown, unknown]>([
+    ['a member too many', { a: 1, b: undefined }, { a: 1 }],
+    ['another value within', { a: [{ b: 1 }] }, { a: [{ b: 2 }] }],
+    ['an object of a class', Object.assign(new URL('tcp://h'), { a: 1 }), { a: 1 }],
+    ['an error', new SocketError('ERR_CLOSED', 'over'), {}],
+    ['an object with a prototype of its own', Object.create({}), {}],
+    ['an array without its prototype', Object.setPrototypeOf([1], null), [1]],
+    ['a date', new Date(0), {}],
+    ['another date', { at: new Date(0) }, { at: new Date(1) }],
+    ['a hole', [, 1], [undefined, 1]], // eslint-disable-line no-sparse-arrays
+    ['another key', new Map([['a', 1]]), new Map([['b', 1]])],
+    ['a member called __proto__', JSON.parse('{"__proto__":{}}'), {}],
+    ['minus zero', { zero: -0 }, { zero: 0 }],
+  ])('D2: and still tells %s from what was sent', (_, received, sent) => {
+    const bare = (value: unknown): unknown => ({ [Symbol.for('bare')]: Object.create(null) as object, value });
+    const changing: Codec<unknown> = {
+      decoder: () => ({
+        decode: (bytes) => (numbers.decoder().decode(bytes) === undefined ? undefined : bare(received)),
+      }),
+      encoder: () => ({ encode: (_value, into) => into.uint(0, 4, 'big') }),
+    };
+    expect(() => verifyCodec(changing, [bare(sent)])).toThrow(/^D2: message 0 is /);
+    verifyCodec(changing, [bare(received)]);
+  });
+
+  it('D2: compares objects that lie in themselves', () => {
+    const circle = (): object => {
+      const self: Record<string, unknown> = Object.assign(Object.create(null) as object, { list: [] });
+      (self['list'] as unknown[]).push(self, { self });
+      return self;
+    };
+    const circles: Codec<object> = {
+      decoder: () => ({ decode: (bytes) => (numbers.decoder().decode(bytes) === undefined ? undefined : circle()) }),
+      encoder: () => ({ encode: (_value, into) => into.uint(0, 4, 'big') }),
+    };
+    verifyCodec(circles, [circle()]);
+    const wider = Object.assign(circle(), { more: 1 });
+    expect(() => verifyCodec(circles, [wider])).toThrow(/^D2: /);
   });
 
   it('D1: tells the rule, the split and the values', () => {
