@@ -1,7 +1,7 @@
 import type { Observable, ObservableInput, Observer, Subscriber, Subscription, TeardownLogic } from 'rxjs';
 import { bytes } from './bytes.js';
 import type { ByteQueue, Codec, Decoder, Encoder } from './codec.js';
-import { shown, SocketError } from './errors.js';
+import { reasonOf, shown, SocketError } from './errors.js';
 import { Flow, paced } from './flow.js';
 import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
@@ -590,7 +590,7 @@ class BodyDecoder implements Decoder<Buffer> {
 
 function decodeError(cause: unknown): SocketError {
   if (cause instanceof SocketError) return cause;
-  return new SocketError('ERR_FRAME_INVALID', `the frame can't be decoded: ${String(cause)}`, { cause });
+  return new SocketError('ERR_FRAME_INVALID', `the frame can't be decoded: ${reasonOf(cause)}`, { cause });
 }
 
 function refusalError(refusal: Refusal, lane: SendLane): SocketError {

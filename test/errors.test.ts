@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../src/address.js';
-import { SocketError, type SocketErrorCode, shown, systemError } from '../src/errors.js';
+import { reasonOf, SocketError, type SocketErrorCode, shown, systemError } from '../src/errors.js';
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
 const address: Address = { transport: 'tcp', host: 'h', port: 7 };
@@ -111,6 +113,47 @@ describe('shown', () => {
   it('is bounded, whatever it is given', () => {
     const large = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`member${index}`, index]));
     expect(shown(large).length).toBeLessThan(110);
+  });
+});
+
+/** An error whose members are replaced. */
+const odd = (members: Record<string, PropertyDescriptor>): Error => Object.defineProperties(new Error('odd'), members);
+const throwing = {
+  get: () => {
+    throw new TypeError('no');
+  },
+};
+
+describe('reasonOf', () => {
+  it.each<[string, unknown, string]>([
+    ['an error', new RangeError('no date: x'), 'RangeError: no date: x'],
+    ['an error without a message', new TypeError(''), 'TypeError'],
+    ['a SocketError', new SocketError('ERR_CLOSED', 'over'), 'SocketError: over'],
+    ['an error of another realm', runInNewContext("new RangeError('far')"), 'RangeError: far'],
+    ['an error with its own way to be text', odd({ toString: { value: () => '' } }), 'Error: odd'],
+    ['an error that is not inspected', odd({ [inspect.custom]: { value: () => throwing.get() } }), 'Error: odd'],
+    ['an error with an empty name', odd({ name: { value: '' } }), 'Error: odd'],
+    ['a name that is no text', odd({ name: { value: Symbol('n') } }), 'Symbol(n): odd'],
+    ['a message that is no text', odd({ message: { value: { a: 1 } } }), 'Error: { a: 1 }'],
+    ['a message that is undefined', odd({ message: { value: undefined } }), 'Error'],
+    ['a message that throws', odd({ name: { value: 'OddError' }, message: throwing }), 'OddError'],
+    ['members that throw', odd({ name: throwing, message: throwing }), 'Error'],
+    ['several errors in one', new AggregateError([new Error('a'), 'b']), 'AggregateError: a; "b"'],
+    ['several errors with a message', new AggregateError([new Error('a')], 'both'), 'AggregateError: both'],
+    ['a text', 'no', '"no"'],
+    ['nothing', undefined, 'undefined'],
+    ['an object', { reason: 7 }, '{ reason: 7 }'],
+    ['an object without a prototype', Object.create(null), '[Object: null prototype] {}'],
+    ['a symbol', Symbol('s'), 'Symbol(s)'],
+    ['what can not be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
+  ])('names %s', (_, cause, text) => {
+    expect(reasonOf(cause)).toBe(text);
+  });
+
+  it('is bounded, and longer than a line where the message is', () => {
+    expect(reasonOf(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
+    expect(reasonOf(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
+    expect(reasonOf(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);
   });
 });
 

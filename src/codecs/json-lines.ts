@@ -1,5 +1,5 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError, shown } from '../errors.js';
+import { reasonOf, SocketError, shown } from '../errors.js';
 import { copying } from '../io/loan.js';
 import { lines } from './lines.js';
 import { codecOptions, maxLengthOption } from './options.js';
@@ -103,7 +103,7 @@ function parse(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch (cause) {
-    throw new SocketError('ERR_FRAME_INVALID', 'a line cannot be read as JSON', { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `a line cannot be read as JSON: ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -112,7 +112,7 @@ function stringify(value: unknown): string {
   try {
     text = JSON.stringify(value);
   } catch (cause) {
-    throw new SocketError('ERR_FRAME_INVALID', 'a message cannot be written as JSON', { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `a message cannot be written as JSON: ${reasonOf(cause)}`, { cause });
   }
   if (text !== undefined) return text;
   throw new SocketError('ERR_FRAME_INVALID', `a message must be what JSON can carry, got ${shown(value)}`);

@@ -1,5 +1,5 @@
 import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
+import { reasonOf, SocketError } from '../errors.js';
 import { copying, isCopying } from '../io/loan.js';
 import { functionOption, invalidOption } from './options.js';
 
@@ -28,8 +28,8 @@ import { functionOption, invalidOption } from './options.js';
  * @returns a codec, of which `codec` knows nothing
  * @emits none by itself; through it a channel emits what `decode` gives for each message
  * @throws `ERR_OPTION_INVALID`, at once. Decoding and encoding: what `codec` throws, and `ERR_FRAME_INVALID` where
- * `decode` or `encode` throws, with that as `cause`, or where `decode` gives `undefined`. A `SocketError` of theirs whose
- * code is one of the three of frames is thrown as it is
+ * `decode` or `encode` throws, with that as `cause` and named in the message, or where `decode` gives `undefined`. A
+ * `SocketError` of theirs whose code is one of the three of frames is thrown as it is
  * @backpressure that of `codec`
  * @teardown that of `codec`
  * @example
@@ -101,6 +101,6 @@ function attempt<T, R>(name: string, map: (value: T) => R, value: T): R {
     return map(value);
   } catch (cause) {
     if (cause instanceof SocketError && cause.code.startsWith('ERR_FRAME_')) throw cause;
-    throw new SocketError('ERR_FRAME_INVALID', `${name}, given to mapCodec, has thrown`, { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `${name}, given to mapCodec, threw ${reasonOf(cause)}`, { cause });
   }
 }

@@ -1,5 +1,5 @@
 import type { ByteSink, Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
+import { reasonOf, SocketError } from '../errors.js';
 import { isLending, isLent } from './loan.js';
 import { cutIntoParts, type Parts } from './parts.js';
 import { PassedOn } from './passed-on.js';
@@ -144,7 +144,7 @@ export class SendBuffer extends PassedOn implements ByteSink {
       this.adding = adding;
       this.rollback();
       if (cause instanceof SocketError) return cause;
-      return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${String(cause)}`, { cause });
+      return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${reasonOf(cause)}`, { cause });
     }
   }
 

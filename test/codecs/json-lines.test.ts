@@ -194,7 +194,7 @@ describe('the limits of lines of JSON', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":}\n'));
     const error = refusal(() => jsonLines().decoder().decode(queue));
-    expect(error.message).toBe('a line cannot be read as JSON');
+    expect(error.message).toBe(`a line cannot be read as JSON: ${String(error.cause)}`);
     expect(error.cause).toBeInstanceOf(SyntaxError);
   });
 

@@ -53,6 +53,20 @@ async function host(place: Place, codec: Any): Promise<Host> {
   };
 }
 
+const thrower = (cause: unknown) => (): never => {
+  throw cause;
+};
+
+/** What may be thrown, and how a message names it. */
+const reasons: readonly [cause: unknown, named: string][] = [
+  [new RangeError('no date: x'), 'RangeError: no date: x'],
+  [new TypeError(''), 'TypeError'],
+  [new AggregateError([new Error('a'), new Error('b')]), 'AggregateError: a; b'],
+  ['no', '"no"'],
+  [undefined, 'undefined'],
+  [Object.create(null), '[Object: null prototype] {}'],
+];
+
 const max4G = Buffer.of(0xff, 0xff, 0xff, 0xff);
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 
@@ -139,6 +153,52 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
       expect(server.connections.size).toBe(2);
     }
   });
+
+  /** A codec of lines whose functions throw `cause`, and how its messages begin. */
+  const throwing: readonly [string, (cause: unknown) => Codec<string>, decoding: string, encoding: string][] = [
+    [
+      'mapCodec',
+      (cause) => mapCodec(lines(), thrower(cause), thrower(cause)),
+      'decode, given to mapCodec, threw',
+      'encode, given to mapCodec, threw',
+    ],
+    [
+      'a codec of its own',
+      (cause) => ({ decoder: () => ({ decode: thrower(cause) }), encoder: () => ({ encode: thrower(cause) }) }),
+      "the frame can't be decoded:",
+      "the value can't be encoded:",
+    ],
+  ];
+
+  it.each(throwing)('D3: an error that is thrown inside %s is named in the message', async (_, codecOf, begins) => {
+    for (const [cause, named] of reasons) {
+      const { address, accepted, incidents } = await host(place, codecOf(cause));
+      const raw = await rawClient(address);
+      const [connection, received] = await accepted();
+      raw.write('x\n');
+      expect(await received.end()).toMatchObject({ code: 'ERR_FRAME_INVALID', message: `${begins} ${named}`, cause });
+      const { error } = await firstValueFrom(connection.closed);
+      expect(error).toMatchObject({ code: 'ERR_FRAME_INVALID', message: `${begins} ${named}`, cause });
+      expect(incidents.map(({ message }) => message)).toEqual([`${begins} ${named}`]);
+    }
+  });
+
+  it.each(throwing)(
+    'D5: nor is one lost that is thrown inside %s at sending',
+    async (_, codecOf, _decoding, begins) => {
+      for (const [cause, named] of reasons) {
+        const { address, accepted } = await host(place, codecOf(cause));
+        const raw = await rawClient(address);
+        const connection = (await accepted())[0] as unknown as Connection<string, string>;
+        const failure = { code: 'ERR_FRAME_INVALID', message: `${begins} ${named}`, cause };
+        await expect(connection.data.send('x')).rejects.toMatchObject(failure);
+        expect(connection.data.closed).toBe(false);
+        connection.data.next('x');
+        expect((await firstValueFrom(connection.closed)).error).toMatchObject(failure);
+        raw.destroy();
+      }
+    },
+  );
 
   /** A stream of two frames, and after how many of its bytes an end is in order. */
   const streams: readonly [string, Any, string, (at: number) => boolean][] = [

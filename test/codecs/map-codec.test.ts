@@ -118,6 +118,22 @@ describe('a codec made of another', () => {
     if (cause !== undefined) expect(error.cause).toStrictEqual(cause);
   });
 
+  it('D3: the message names the error that decode or encode has thrown', () => {
+    const fail = thrown(new RangeError('no date: x'));
+    const codec = mapCodec(lines(), fail, fail);
+    const queue = new ChunkQueue();
+    queue.push(Buffer.from('x\n'));
+    expect(refusal(() => codec.decoder().decode(queue)).message).toBe(
+      'decode, given to mapCodec, threw RangeError: no date: x',
+    );
+    expect(refusal(() => encodeOne(codec, 'x')).message).toBe(
+      'encode, given to mapCodec, threw RangeError: no date: x',
+    );
+    const end = mapCodec(lines(), thrown('no'), same);
+    queue.push(Buffer.from('the last'));
+    expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, given to mapCodec, threw "no"');
+  });
+
   it('D3: a decode or an encode may choose the code of its failure among those of frames', () => {
     const tooLong = new SocketError('ERR_FRAME_TOO_LONG', 'more than I take');
     const codec = mapCodec(lines(), thrown(tooLong), thrown(tooLong));
