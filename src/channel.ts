@@ -598,7 +598,7 @@ function refusalError(refusal: Refusal, lane: SendLane): SocketError {
     case 'closed':
       return closedError(lane);
     case 'overflow':
-      return new SocketError('ERR_OVERFLOW', 'the value was not sent: more than maxBuffered would wait');
+      return outbound.overflowError();
     default:
       return refusal;
   }

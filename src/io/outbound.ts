@@ -238,6 +238,16 @@ export class Outbound implements Flushable {
     heir.wakeUp();
   }
 
+  /** Why the value that was given last was not taken, and what to do instead (C4). */
+  overflowError(): SocketError {
+    const isDropped = this.socket === undefined && this.parking === 'drop';
+    const message = isDropped
+      ? "the client is disconnected, and whileDisconnected is 'drop'"
+      : `more than maxBuffered (${this.limits.maxBuffered} bytes) would wait: send at the peer's pace, with sendFrom or ` +
+        'await send; the option overflow sets what happens otherwise';
+    return new SocketError('ERR_OVERFLOW', message);
+  }
+
   /** Writes at the end of a turn. */
   flush(): void {
     this.write();
@@ -329,9 +339,8 @@ export class Outbound implements Flushable {
     const taken = paced && lane.watermark.writable;
     if (this.level > maxBuffered && !taken && (!this.buffer.wasEmpty || this.parts.size + this.unsent > 0)) {
       this.buffer.rollback();
-      const message = `more than maxBuffered (${maxBuffered} bytes) would wait`;
       if (overflow === 'drop') lane.dropped++;
-      else this.owner.overflowed(new SocketError('ERR_OVERFLOW', message));
+      else this.owner.overflowed(this.overflowError());
       return false;
     }
     this.updateWatermarks();

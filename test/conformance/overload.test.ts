@@ -97,6 +97,22 @@ describe.each(whats)('a connection that was %s over %s, of which the peer never 
     await expect(near.data.send(value)).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
+  it("C4: the message of ERR_OVERFLOW names the way out, with 'error' and with 'drop'", async () => {
+    const wayOut = /maxBuffered \(200000 bytes\).* sendFrom .*await send.* overflow /;
+    for (const overflow of ['error', 'drop'] as const) {
+      const { near, raw } = await make(place, { overflow, maxBuffered: 200_000 });
+      raw.pause();
+      const errors: SocketError[] = [];
+      while (errors.length === 0) {
+        near.data.send(Buffer.alloc(7_000)).catch((error: unknown) => errors.push(error as SocketError));
+        await turns(1);
+      }
+      expect(errors.at(-1)).toMatchObject({ code: 'ERR_OVERFLOW', message: expect.stringMatching(wayOut) });
+      if (overflow === 'drop') near.destroy();
+      else expect((await firstValueFrom(near.closed)).error?.message).toMatch(wayOut);
+    }
+  });
+
   it('C4: `send` rejects with ERR_OVERFLOW at the value that is too much, and those before with what closed it', async () => {
     const { near, raw } = await make(place, { maxBuffered: 200_000 });
     raw.pause();

@@ -183,7 +183,10 @@ describe.each(places)('a client that dials again over $name', (place) => {
     first.stop();
     await until(() => count('disconnected') > 0);
     client.data.next('lost');
-    await expect(client.data.send('lost too')).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
+    await expect(client.data.send('lost too')).rejects.toMatchObject({
+      code: 'ERR_OVERFLOW',
+      message: expect.stringContaining("whileDisconnected is 'drop'"),
+    });
     expect(client.data.dropped).toBe(2);
     await serving(place, first.address, 'second');
     await until(() => count('connected') === 2);
