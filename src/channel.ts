@@ -432,6 +432,9 @@ function warnOfIgnored(): void {
   });
 }
 
+/** So many values a decoder may have in itself at the end of the stream: one whose `end` never stops is found out. */
+const mostLastValues = 1_000;
+
 /** The receiving half of a Channel: it decodes when it may emit, and not before. */
 class View<T> implements FlowSource<T>, Reader {
   readonly multicast: Multicast<T>;
@@ -444,6 +447,8 @@ class View<T> implements FlowSource<T>, Reader {
   private copies: boolean;
   /** What the decoder is for: each connection has its own. */
   private inbound: Inbound | undefined;
+  /** How many values the decoder has given at the end without taking bytes off. */
+  private lastValues = 0;
 
   constructor(port: Port, codec: Codec<T, never>, isComplete?: () => boolean) {
     this.port = port;
@@ -480,6 +485,7 @@ class View<T> implements FlowSource<T>, Reader {
     if (inbound === undefined || !inbound.isReading(this)) return undefined;
     if (inbound !== this.inbound) {
       this.inbound = inbound;
+      this.lastValues = 0;
       this.decoder = this.codec.decoder();
       this.copies = isCopying(this.decoder);
     }
@@ -533,12 +539,31 @@ class View<T> implements FlowSource<T>, Reader {
     this.multicast.end();
   }
 
-  /** After the peer's FIN an unfinished frame may be whole as it stands (D4). */
+  /**
+   * After the peer's FIN an unfinished frame may be whole as it stands, and the decoder may have a last value in itself, or
+   * know that it is in the middle of a message, though no byte is left (D4).
+   */
   private takeLast(inbound: Inbound): T | undefined {
     // A shutdown ends the stream where it is: what is left is no frame, but a body that lacks bytes is cut off (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.isComplete === undefined)) return undefined;
-    if (inbound.queue.length === 0 && this.isComplete === undefined) return undefined;
-    return this.decoder.end?.(inbound.queue);
+    const { queue } = inbound;
+    const { position } = queue;
+    const value = this.endOfDecoder(queue);
+    if (value === undefined || queue.position > position) return value;
+    if (++this.lastValues > mostLastValues) {
+      throw new SocketError('ERR_FRAME_INVALID', "the decoder's `end` gives value after value and takes no bytes off");
+    }
+    return value;
+  }
+
+  private endOfDecoder(queue: ByteQueue): T | undefined {
+    try {
+      return this.decoder.end?.(queue);
+    } catch (cause) {
+      // A client that goes on drops what its old connection has not finished (K4).
+      if (cause instanceof SocketError && cause.code === 'ERR_FRAME_TRUNCATED' && this.port.continues) return undefined;
+      throw cause;
+    }
   }
 }
 
@@ -598,7 +623,7 @@ function refusalError(refusal: Refusal, lane: SendLane): SocketError {
     case 'closed':
       return closedError(lane);
     case 'overflow':
-      return outbound.overflowError();
+      return lane.outbound.overflowError();
     default:
       return refusal;
   }

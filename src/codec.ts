@@ -221,7 +221,8 @@ export interface ByteSink {
  *
  * @typeParam T - what it gives; never `undefined`
  * @emits none; what it gives is emitted by the channel, one value a call
- * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID`, which ends the connection after all that came before (C8, D3)
+ * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID`, and at the end of the stream `ERR_FRAME_TRUNCATED`, which ends the
+ * connection after all that came before (C8, D3, D4)
  * @backpressure a frame that may become longer than a finite maximum must be refused before it has (D3)
  * @teardown none: a decoder is dropped with its stream, and one that has thrown is not called again
  * @example
@@ -246,12 +247,19 @@ export interface Decoder<T> {
    */
   decode(bytes: ByteQueue): T | undefined;
   /**
-   * Takes what the end of the stream completes. Called once the stream has ended and `decode` has nothing left, until
-   * it gives `undefined`; bytes that remain then are `ERR_FRAME_TRUNCATED` (D4). Without it, all of them are.
+   * Takes what the end of the stream completes, or says that the stream ends inside a message.
    *
-   * @param bytes - all that waits
+   * It is called when the peer has ended the stream in order and `decode` has nothing left, also where no byte waits, and
+   * again until it gives `undefined`. Bytes that remain then are `ERR_FRAME_TRUNCATED`; without this method, all that remain
+   * are. It is not called for a stream that was reset or destroyed.
+   *
+   * A decoder that remembers something between its frames gives it here as the last value, or throws
+   * `ERR_FRAME_TRUNCATED`. It has to remember that it gave the value: after 1,000 values for which it took no byte off, the
+   * connection fails with `ERR_FRAME_INVALID`.
+   *
+   * @param bytes - all that waits; none, where the stream ends between two frames
    * @returns a value, or `undefined` with nothing taken off
-   * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
+   * @throws `ERR_FRAME_TRUNCATED`, `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @backpressure called when a value may be emitted, and not before (F2)
    * @example
    * ```ts

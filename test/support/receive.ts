@@ -26,7 +26,10 @@ export function receive<T>(
       queue.push(chunk);
       drain(() => decoder.decode(queue));
     }
-    drain(() => decoder.end?.(queue));
+    drain(() => {
+      const value = decoder.decode(queue);
+      return value === undefined ? decoder.end?.(queue) : value;
+    });
     if (queue.length > 0) error = 'ERR_FRAME_TRUNCATED';
   } catch (thrown) {
     if (!(thrown instanceof SocketError)) throw thrown;

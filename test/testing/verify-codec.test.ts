@@ -377,3 +377,75 @@ describe('the verifier of codecs finds', () => {
     expect(encodeOne(hasty, 'a').toString()).toBe('a\0');
   });
 });
+
+/** Texts, in groups that an empty one ends; `end` is called with whether a group is open. */
+function grouped(end: (isOpen: boolean) => string | undefined): Codec<string> {
+  return {
+    ...texts(),
+    decoder: () => {
+      let isOpen = false;
+      return {
+        decode(bytes) {
+          const value = decode(bytes);
+          if (value !== undefined) isOpen = value !== '';
+          return value;
+        },
+        end: () => end(isOpen),
+      };
+    },
+  };
+}
+
+describe('the verifier of codecs, with a decoder that knows where a group of messages ends', () => {
+  const truncated = (): never => {
+    throw new SocketError('ERR_FRAME_TRUNCATED', 'inside a group');
+  };
+
+  it('D4: takes an end that says between two messages that the stream is cut off', () => {
+    verifyCodec(
+      grouped((isOpen) => (isOpen ? truncated() : undefined)),
+      ['a', 'b', '', '', 'c', ''],
+    );
+  });
+
+  it.each<[string, (isOpen: boolean) => string | undefined, string[]]>([
+    ['after all messages', (isOpen) => (isOpen ? truncated() : undefined), ['a', '', 'b']],
+    ['before the first', () => truncated(), ['a', '']],
+  ])('D4: finds one that says so %s', (_, end, messages) => {
+    expect(() => verifyCodec(grouped(end), messages)).toThrow(/^D4: end threw: inside a group; ending after byte/);
+  });
+
+  it('D4: finds one that fails in another way between two messages', () => {
+    const invalid = (isOpen: boolean): undefined => {
+      if (isOpen) throw new SocketError('ERR_FRAME_INVALID', 'inside a group');
+    };
+    for (const lastFrameMayBeOpen of [false, true]) {
+      expect(() => verifyCodec(grouped(invalid), ['a', ''], { lastFrameMayBeOpen })).toThrow(
+        /^D4: end threw: inside a group; ending after byte/,
+      );
+    }
+  });
+
+  it('D4: finds one that gives a value between two messages', () => {
+    const invented = (isOpen: boolean): string | undefined => (isOpen ? '' : undefined);
+    expect(() => verifyCodec(grouped(invented), ['a', ''])).toThrow(/^D4: end gave '' though no frame was open/);
+  });
+
+  it('D4: finds one that depends on how the bytes came', () => {
+    const counting: Codec<string> = {
+      ...texts(),
+      decoder: () => {
+        let chunks = 0;
+        return {
+          decode(bytes) {
+            const value = decode(bytes);
+            if (value === undefined) chunks++;
+            return value;
+          },
+          end: () => (chunks > 2 ? truncated() : undefined),
+        };
+      },
+    };
+    expect(() => verifyCodec(counting, ['abc', 'def'])).toThrow(/^D4: end threw: .* in chunks of [\d, ]+ bytes;/);
+  });
+});

@@ -3,6 +3,7 @@ import { type AddressInput, connect, listen, serve, type Server, SocketError, ty
 import { type Codec, jsonLines, lengthPrefixed, lines, mapCodec } from 'rxjs-sockets/codecs';
 import { memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { receive } from '../../support/receive.js';
 
 /** The library's `listen`, in a memory of its own, so that any address is free. */
 function within(transport: Transport): { listen: (address: AddressInput) => Server } {
@@ -24,6 +25,35 @@ describe('the page about codecs', () => {
       lastFrameMayBeOpen: true,
       refused: [new Date(Number.NaN), undefined],
     });
+  });
+
+  it('D4: says that the stream ends inside a group of frames', () => {
+    const mails: Codec<string> = {
+      decoder: () => {
+        const decoder = lines().decoder();
+        let isOpen = false;
+        return {
+          decode(bytes) {
+            const line = decoder.decode(bytes);
+            if (line !== undefined) isOpen = line !== '.';
+            return line;
+          },
+          end() {
+            if (isOpen) throw new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a mail');
+            return undefined; // a line without its end is ERR_FRAME_TRUNCATED as well
+          },
+        };
+      },
+      encoder: () => lines().encoder(),
+    };
+    verifyCodec(mails, ['hello', '.', 'one', 'two', '.']);
+    expect(receive(mails, [Buffer.from('hello\n.\n')])).toEqual({
+      messages: ['hello', '.'],
+      error: undefined,
+      left: 0,
+    });
+    expect(receive(mails, [Buffer.from('hello\n.\nbye\n')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED', left: 0 });
+    expect(receive(mails, [Buffer.from('hello\n.\nbye')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED', left: 3 });
   });
 
   it("D1: writes a codec of one's own, and verifies it", () => {
