@@ -1,7 +1,9 @@
-import { fstatSync } from 'node:fs';
+import { fstatSync, lstatSync, readFileSync, readlinkSync } from 'node:fs';
 import type net from 'node:net';
-import { type Address, formatAddress } from '../address.js';
+import { type Address, formatAddress, maxPathBytes, parseAddress } from '../address.js';
+import { decodeUtf8 } from '../codecs/utf8.js';
 import { SocketError, systemError } from '../errors.js';
+import type { UnixAddress } from './socket-place.js';
 
 /** Servers whose inherited socket was used, by what they were made with. */
 const used = new WeakSet<object>();
@@ -24,6 +26,49 @@ export function listenInherited(server: net.Server, fd: number, backlog: number,
   }
   used.add(owner);
   server.listen({ fd, backlog });
+}
+
+/**
+ * The name of an inherited unix socket, which Node does not tell: Linux lists it. `undefined` where it can't be found out: on
+ * another system, in another network namespace, or where the socket's file is not at that path any more.
+ */
+export function inheritedName(fd: number): UnixAddress | undefined {
+  try {
+    const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
+    const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
+    const isFile = name !== undefined && lstatSync(name, { throwIfNoEntry: false })?.isSocket() === true;
+    // A path from some working folder means nothing elsewhere. One that begins with an '@' looks like an abstract name.
+    if (name?.startsWith('@') === true) return isFile ? undefined : unixAddress(abstractName(name));
+    return isFile ? unixAddress(name) : undefined;
+  } catch {
+    // The system does not list it, or this process may not look; or what it lists is no name for us.
+    return undefined;
+  }
+}
+
+/**
+ * Finds the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. An abstract name has an `@` for
+ * each NUL.
+ */
+export function listedName(table: string, inode: string): string | undefined {
+  // A path may have a line end in it, and pretend to be a line of its own: then nobody knows which one is true.
+  const [entry, ...others] = table
+    .split(/\n(?=[\da-f]+: [\dA-F]{8} [\dA-F]{8} [\dA-F]{8} [\dA-F]{4} [\dA-F]{2} )/)
+    .map((line) => /^[\da-f]+: (?:\w+ ){5} *(\d+) (.+)$/s.exec(line.replace(/\n$/, '')))
+    .filter((found) => found?.[1] === inode);
+  if (entry === undefined || others.length > 0) return undefined;
+  return decodeUtf8(Buffer.from(entry?.[2] ?? '', 'latin1'));
+}
+
+/** Some releases of Node fill an abstract name up with NULs, to the 108 bytes that there are. */
+function abstractName(listed: string): string {
+  const name = Buffer.byteLength(listed) > maxPathBytes ? listed.replace(/@+$/, '') : listed;
+  return `\0${name.slice(1)}`;
+}
+
+function unixAddress(path: string): UnixAddress | undefined {
+  const address = parseAddress({ path });
+  return address.transport === 'unix' ? address : undefined;
 }
 
 function isSocket(fd: number, action: string, address: Address): boolean {

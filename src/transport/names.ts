@@ -1,5 +1,6 @@
 import type net from 'node:net';
 import type { Address } from '../address.js';
+import { inheritedName } from './inherited.js';
 
 /** All unnamed peers have this one. */
 const unnamed: Address = Object.freeze({ transport: 'unix', path: '' });
@@ -19,10 +20,12 @@ export function remoteName(socket: net.Socket, dialled: Address | undefined, bou
   return tcpName(socket.remoteAddress, socket.remotePort);
 }
 
-/** The name that a server got: with the port that the kernel chose, say. An inherited unix socket does not tell its path. */
+/** The name that a server got: with the port that the kernel chose, say, or that of an inherited socket, if it has one. */
 export function boundName(server: net.Server, asked: Address): Address {
   const name = server.address();
-  if (name === null || typeof name === 'string') return asked;
+  if (name === null || typeof name === 'string') {
+    return asked.transport === 'fd' ? (inheritedName(asked.fd) ?? asked) : asked;
+  }
   return { transport: 'tcp', host: name.address, port: name.port };
 }
 

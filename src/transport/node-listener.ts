@@ -158,7 +158,7 @@ export class NodeListener implements Listener {
     this.gate.opened();
     this.descriptors.start();
     const name = this.named(boundName(this.server, this.address));
-    if (this.address.transport === name.transport && (name.transport !== 'tcp' || isOneHost(name.host)))
+    if (name.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(name.host)))
       this.local = Object.freeze(name);
     // A file is reachable later, under its own name.
     if (!isFile(this.address)) this.events.listening(name);

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, linkSync, openSync, readSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
-import { type Address, listen, parseAddress } from 'rxjs-sockets';
+import { type Address, formatAddress, listen, parseAddress } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AcceptGate } from '../../src/transport/accept-gate.js';
 import { Program } from '../examples/program.js';
@@ -16,12 +16,13 @@ import { refusal } from '../support/refusal.js';
 import { readBytes } from '../support/raw.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const tsx = import.meta.resolve('tsx');
 const heir = fileURLToPath(new URL('../support/heir.ts', import.meta.url));
 
 /** A process that has `fd` as its descriptor 3 and listens there. */
-function inheriting(fd: number): Program {
-  const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', heir, 'fd:3'];
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe', fd] });
+function inheriting(fd: number, cwd = root): Program {
+  const args = ['--import', tsx, '--conditions=rxjs-sockets-source', heir, 'fd:3'];
+  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe', fd] });
   onTestFinished(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
@@ -32,25 +33,40 @@ function inheriting(fd: number): Program {
 
 const descriptor = (owner: unknown): number => (owner as { _handle: { fd: number } })._handle.fd;
 
-/** A listening socket that nobody accepts from here. */
-async function opened(place: Place): Promise<{ fd: number; address: Address; close(): void }> {
+/** A socket that listens at `where`, and that nobody accepts from here. `close` leaves its file. */
+async function openedAt(where: { port: number; host: string } | { path: string }): Promise<Opened> {
   const server = net.createServer();
   const gate = new AcceptGate(server);
   gate.hold();
-  const where = (await place.address()) as { port: number } | { path: string };
-  server.listen('path' in where ? { path: `${where.path}.bound` } : { port: 0, host: '127.0.0.1' });
+  server.listen(where);
   await once(server, 'listening');
   gate.opened();
-  const close = (): void => void server.close();
-  onTestFinished(close);
   const fd = descriptor(server);
+  onTestFinished(() => void server.close());
   if ('port' in where) {
     const { port } = server.address() as net.AddressInfo;
-    return { fd, close, address: { transport: 'tcp', host: '127.0.0.1', port } };
+    return { fd, close: () => void server.close(), address: { transport: 'tcp', host: '127.0.0.1', port } };
   }
-  // Node removes the name that it has bound.
-  renameSync(`${where.path}.bound`, where.path);
+  const close = (): void => {
+    // Node removes the name that it has bound.
+    const kept = `${where.path}.kept`;
+    const isFile = !where.path.startsWith('\0');
+    if (isFile) linkSync(where.path, kept);
+    server.close();
+    if (isFile) renameSync(kept, where.path);
+  };
   return { fd, close, address: parseAddress(where) };
+}
+
+interface Opened {
+  readonly fd: number;
+  readonly address: Address;
+  close(): void;
+}
+
+async function opened(place: Place): Promise<Opened> {
+  const where = (await place.address()) as { port: number } | { path: string };
+  return openedAt('path' in where ? where : { port: 0, host: '127.0.0.1' });
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
@@ -58,9 +74,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
     const { fd, address, close } = await opened(place);
     const program = inheriting(fd);
     const listening = /^listening (.+)$/m;
-    expect((await program.until(listening))[1]).toBe(
-      address.transport === 'tcp' ? `tcp://127.0.0.1:${address.port}` : 'fd:3',
-    );
+    expect((await program.until(listening))[1]).toBe(formatAddress(address));
     close();
     const client = await rawClient(address);
     const local = client.localPort === undefined ? 'unix:' : `tcp://127.0.0.1:${client.localPort}`;
@@ -68,7 +82,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
     expect((await readBytes(client, 5)).toString()).toBe('hello');
     client.end();
     expect(await program.ended, program.errors).toBe(0);
-    expect(program.lines.slice(1, 3)).toEqual([`client ${local}`, 'descriptor closed']);
+    expect(program.lines.slice(1, 3)).toEqual([`client ${local} at ${formatAddress(address)}`, 'descriptor closed']);
     expect(program.lines[3]).toMatch(/^error EBADF listen at fd:3: .*closed when the server stopped/);
     // By then the number is another listener's, which is none the worse for it.
     expect(program.lines.slice(4)).toEqual(['descriptor open', 'other 3 serves']);
@@ -84,6 +98,49 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
     await program.ended;
     expect(program.lines[0]).toMatch(/^error EINVAL listen at fd:3: .*can be listened on/);
     expect(program.lines[2]).toMatch(/^error EBADF/);
+  });
+});
+
+describe('an inherited unix socket', () => {
+  /** What `listening` gives in a process that has inherited the socket and works in `cwd`. */
+  async function told(fd: number, cwd?: string): Promise<string | undefined> {
+    const program = inheriting(fd, cwd);
+    return (await program.until(/^listening (.+)$/m))[1];
+  }
+
+  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: tells its path, also one with %j in it', async (name) => {
+    const { fd, address } = await openedAt({ path: join(await freshFolder(), name) });
+    expect(await told(fd)).toBe(formatAddress(address));
+  });
+
+  it('S16: tells its abstract name', async () => {
+    const name = `rxjs-sockets-${process.pid}`;
+    const { fd } = await openedAt({ path: `\0${name}` });
+    expect(await told(fd)).toBe(`unix:@${name}`);
+  });
+
+  it('S16: tells its descriptor where its file is not there any more, or is another thing', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const { fd } = await openedAt({ path });
+    renameSync(path, `${path}.renamed`);
+    expect(await told(fd)).toBe('fd:3');
+    writeFileSync(path, '');
+    expect(await told(fd)).toBe('fd:3');
+    unlinkSync(path);
+    renameSync(`${path}.renamed`, path);
+    expect(await told(fd)).toBe(`unix:${path}`);
+  });
+
+  it.each(['socket', '@socket'])('S16: tells the relative path %s only where it leads to the file', async (name) => {
+    const folder = await freshFolder();
+    const before = process.cwd();
+    process.chdir(folder);
+    const { fd } = await openedAt({ path: name });
+    process.chdir(before);
+    // An '@' could stand for an abstract name, so where such a file is there nobody knows.
+    expect(await told(fd, folder)).toBe(name === 'socket' ? 'unix:socket' : 'fd:3');
+    if (name === 'socket') expect(await told(fd)).toBe('fd:3');
+    unlinkSync(join(folder, name));
   });
 });
 

@@ -112,6 +112,7 @@ describe.skipIf(!hasSystemd())('the example under systemd-socket-activate', () =
       caller.hangUp();
       expect(await caller.hear()).toBeUndefined();
     });
+    expect((await program.until(/^listening at (.+)$/m))[1]).toBe(address);
     child.kill('SIGTERM');
     expect(await program.ended, program.errors).toBe(0);
     if (kind === 'unix') expect(existsSync(path)).toBe(true);

@@ -23,8 +23,8 @@ let ended = (): void => undefined;
 for (let run = 0; run < 2; run++) {
   const over = new Promise<void>((resolve) => (ended = resolve));
   const serving = server.subscribe({
-    next: ({ data, remote }) => {
-      console.log(`client ${formatAddress(remote)}`);
+    next: ({ data, local, remote }) => {
+      console.log(`client ${formatAddress(remote)} at ${formatAddress(local)}`);
       data.subscribe(data);
       ended();
     },
