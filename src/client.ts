@@ -27,7 +27,7 @@ import { nodeTransport } from './transport/node.js';
  * client.data.subscribe((line) => console.log(line)); // subscribe = receive
  * client.data.next('hello'); // next = send
  * ```
- * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K5 and K7 to K17
+ * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K5, K7 to K17 and K20
  */
 export function connect<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,

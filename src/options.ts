@@ -5,6 +5,7 @@ import { bytes } from './bytes.js';
 import type { Codec } from './codec.js';
 import { shown, SocketError } from './errors.js';
 import type { Prepare } from './preparation.js';
+import { ipFamily } from './proxy/ip.js';
 import { trustedPeers } from './proxy/trusted.js';
 import type { ClientTls, ServerTls } from './transport/tls.js';
 import type { Transport } from './transport/transport.js';
@@ -169,7 +170,7 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
  * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
  * const client = connect({ path: '/run/app.sock' }, options);
  * ```
- * @see rules A5, K3 to K5 and K11 to K17
+ * @see rules A5, K3 to K5, K11 to K17 and K20
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
@@ -177,6 +178,27 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * 2³¹; default 10,000, 0 for as long as the kernel tries (K3).
    */
   readonly connectTimeout?: number | undefined;
+  /**
+   * The IP address of this machine to connect from; which one of several, or one of a network interface. TCP only: refused at
+   * any other address. It has to be of the `family`, and of a host name only the first address of its family is dialled (K20).
+   *
+   * @defaultValue the system chooses by the route to the peer
+   */
+  readonly localAddress?: string | undefined;
+  /**
+   * The port to connect from, 1 to 65,535, or 0 to let the system choose. TCP only: refused at any other address. Each attempt
+   * uses it again: while it is not free the attempt fails with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` acts (K20).
+   *
+   * @defaultValue 0
+   */
+  readonly localPort?: number | undefined;
+  /**
+   * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: refused at any other address, and where the host
+   * is an address of the other family (K20).
+   *
+   * @defaultValue that of `localAddress`, or both
+   */
+  readonly family?: 4 | 6 | undefined;
   /**
    * What to speak TLS with: all that `node:tls` takes. Default none: plain text, but at a `tls://` address TLS with the
    * authorities that Node knows. The server is verified unless `rejectUnauthorized` is false, which no environment
@@ -253,6 +275,9 @@ const names: ReadonlySet<string> = new Set<keyof ListenOptions | keyof ConnectOp
   'proxyProtocol',
   'handshakeTimeout',
   'connectTimeout',
+  'localAddress',
+  'localPort',
+  'family',
   'reconnect',
   'whileDisconnected',
   'prepare',
@@ -291,6 +316,9 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
 /** As {@link ConnectionSettings}, with what only a client needs. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly connectTimeout: number;
+  readonly localAddress: string | undefined;
+  readonly localPort: number;
+  readonly family: 4 | 6 | undefined;
   readonly tls: ClientTls | undefined;
   readonly reconnect: RetryConfig | undefined;
   readonly whileDisconnected: 'buffer' | 'drop' | 'error';
@@ -322,6 +350,9 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   return {
     ...connectionSettings(options, false),
     connectTimeout: duration('connectTimeout', options.connectTimeout, 10_000),
+    localAddress: localAddress(options.localAddress, options.family),
+    localPort: port('localPort', options.localPort),
+    family: family(options.family),
     tls: object('tls', options.tls),
     reconnect: reconnect(options.reconnect),
     whileDisconnected: oneOf('whileDisconnected', options.whileDisconnected, ['buffer', 'drop', 'error']),
@@ -398,6 +429,27 @@ function reconnect(value: RetryConfig | undefined): RetryConfig | undefined {
   if (typeof delay !== 'function') duration('reconnect.delay', delay, 0);
   flag('reconnect.resetOnSuccess', resetOnSuccess, false);
   duration('reconnect.stableAfter', stableAfter, 0);
+  return value;
+}
+
+function localAddress(value: string | undefined, wanted: 4 | 6 | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  const found = typeof value === 'string' ? ipFamily(value) : undefined;
+  if (found === undefined) throw invalid('localAddress', value, 'an IP address');
+  if (found !== (family(wanted) ?? found))
+    throw invalid('localAddress', value, `an IPv${wanted} address, as family says`);
+  return value;
+}
+
+function family(value: 4 | 6 | undefined): 4 | 6 | undefined {
+  if (value === undefined || value === 4 || value === 6) return value;
+  throw invalid('family', value, '4 or 6');
+}
+
+function port(name: string, value: number | undefined): number {
+  if (value === undefined) return 0;
+  if (!Number.isInteger(value) || value < 0 || value > 65_535)
+    throw invalid(name, value, 'a whole number from 0 to 65,535');
   return value;
 }
 

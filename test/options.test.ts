@@ -52,6 +52,9 @@ const forConnect: Case[] = [
   ...cases(['tls'], [null, true, 'ca', 5, [], () => ({})]),
   ...cases(['reconnect'], [null, true, 3, 'always', [], { count: -1 }, { count: 1.5 }, { delay: -1 }, { delay: '5' }]),
   ...cases(['whileDisconnected'], badChoices),
+  ...cases(['localAddress'], ['', 'localhost', '127.0.0.256', '127.1', '[::1]', '::g', '::1%', 7, null, ['127.0.0.1']]),
+  ...cases(['localPort'], [-1, 65_536, 1.5, Number.NaN, Infinity, '80', null, {}]),
+  ...cases(['family'], [0, 5, 46, '4', 'IPv4', null, Number.NaN]),
 ];
 
 /** A transport that must not be asked for anything. */
@@ -127,6 +130,56 @@ describe('a bad option', () => {
     expect(subscription.closed).toBe(true);
   });
 
+  it.each([
+    ['127.0.0.1', 6],
+    ['::1', 4],
+    ['::ffff:127.0.0.1', 4],
+    ['fe80::1%eth0', 4],
+  ] as const)('K20: the local address %s is refused with the family %i', (localAddress, family) => {
+    const options = { transport: untouched(), localAddress, family };
+    expect(refusal(() => connect('tcp://localhost:1', options))).toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringMatching(new RegExp(`^localAddress must be an IPv${family} address`)),
+    });
+  });
+
+  it.each([
+    ['unix:/run/app.sock', { localAddress: '127.0.0.1' }, 'localAddress'],
+    ['unix:@app', { localPort: 7_000 }, 'localPort'],
+    ['unix:/run/app.sock', { family: 4 }, 'family'],
+    ['memory:app', { localAddress: '::1', transport: memoryTransport() }, 'localAddress'],
+    ['tcp://localhost:7000', { localPort: 7_000, transport: memoryTransport() }, 'localPort'],
+    ['tcp://localhost:7000', { family: 6, transport: memoryTransport() }, 'family'],
+    ['tcp://127.0.0.1:7000', { family: 6 }, 'family'],
+    ['tls://[::1]:7000', { family: 4 }, 'family'],
+    ['tcp://[fe80::1%eth0]:7000', { family: 4 }, 'family'],
+    ['tcp://127.0.0.1:7000', { localAddress: '::1' }, 'localAddress'],
+    ['tcp://[::1]:7000', { localAddress: '127.0.0.2' }, 'localAddress'],
+  ] as const)('K20: a client of %s refuses %o, and names it', (address, options, named) => {
+    expect(refusal(() => connect(address, options))).toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringMatching(new RegExp(`^${named}: `)),
+    });
+  });
+
+  it('K20: takes the bounds, and addresses of either family', () => {
+    for (const options of [
+      { localPort: 0 },
+      { localPort: 1 },
+      { localPort: 65_535 },
+      { family: 4, localAddress: '127.0.0.1' },
+      { family: 6, localAddress: '::1' },
+      { localAddress: 'fe80::1%eth0' },
+      { localAddress: '::ffff:127.0.0.1', family: 6 },
+    ] as const) {
+      expect(connect('tcp://localhost:1', options).data.closed).toBe(false);
+      expect(connectSettings(options)).toMatchObject(options);
+    }
+    expect(connect('unix:/run/app.sock', { localPort: 0 }).data.closed).toBe(false);
+    // To listen, they are options of the other.
+    expect(listen('unix:/run/app.sock', { localPort: 7, family: 4 } as object).connections.size).toBe(0);
+  });
+
   it('A5: the message stays short whatever the value is', () => {
     const long = 'x'.repeat(100_000);
     const { message } = refusal(() => listen('tcp://localhost:1', { overflow: long as 'drop' }));
@@ -167,6 +220,9 @@ describe('good options', () => {
       codec: expect.anything(),
       halfOpen: false,
       connectTimeout: 10_000,
+      localAddress: undefined,
+      localPort: 0,
+      family: undefined,
       tls: undefined,
       reconnect: undefined,
       whileDisconnected: 'buffer',

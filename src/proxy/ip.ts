@@ -11,6 +11,12 @@ export function isIPv6(text: string): boolean {
   return /^[\da-f:.]+$/i.test(text) && URL.canParse(`http://[${text}]`);
 }
 
+/** Gives the family of an IP address, of an IPv6 one also with a zone (`fe80::1%eth0`); `undefined` for any other text. */
+export function ipFamily(text: string): 4 | 6 | undefined {
+  if (isIPv4(text)) return 4;
+  return isIPv6(text.replace(/%[^\s%]+$/, '')) ? 6 : undefined;
+}
+
 /** Gives the 4 bytes of an IPv4 address or the 16 of an IPv6 address; `undefined` for any other text. */
 export function ipBytes(text: string): Uint8Array | undefined {
   if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number);

@@ -3,6 +3,7 @@ import { type Address, formatAddress } from '../address.js';
 import { SocketError } from '../errors.js';
 import { Turn } from '../io/turn.js';
 import { MemoryListener } from './memory-listener.js';
+import { tcpOption } from './tcp-options.js';
 import type {
   Dial,
   DialEvents,
@@ -37,6 +38,8 @@ export class MemoryTransport implements Transport {
 
   checkConnect(address: Address, options: DialOptions): void {
     check(address, 'connect');
+    const option = tcpOption(options);
+    if (option !== undefined) refuse(option, options);
     refuse('tls', options.tls);
   }
 

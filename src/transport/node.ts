@@ -5,13 +5,10 @@ import { SocketError, systemError } from '../errors.js';
 import { localName, remoteName, withTls } from './names.js';
 import { NodeListener } from './node-listener.js';
 import { NodeSocket } from './node-socket.js';
-import { tcpOptions } from './tcp-options.js';
+import { checkDial, dialOptions, tcpOptions } from './tcp-options.js';
 import { handshakeError, secureClient, TlsAcceptor } from './tls.js';
 import { checkClientTls } from './tls-options.js';
 import type { Dial, DialEvents, DialOptions, Transport } from './transport.js';
-
-/** How long one of several addresses of a name is tried before the next one is, in ms; Node's 250 is less than some networks take. */
-const attemptTimeout = 1_000;
 
 /** Node's own sockets: TCP and unix, with TLS or without. */
 export const nodeTransport: Transport = {
@@ -27,6 +24,7 @@ export const nodeTransport: Transport = {
   },
   checkConnect(address, options) {
     if (address.transport === 'memory' || address.transport === 'fd') throw unusable(address, 'connect');
+    checkDial(address, options);
     if (options.tls !== undefined) checkClientTls(options.tls);
   },
   listen(address, options, events) {
@@ -82,10 +80,7 @@ function connect(address: Address, options: DialOptions, events: DialEvents): Di
     });
   });
   if (address.transport === 'unix') raw.connect({ path: address.path });
-  else if (address.transport === 'tcp') {
-    const { host, port } = address;
-    raw.connect({ host, port, autoSelectFamilyAttemptTimeout: attemptTimeout });
-  }
+  else if (address.transport === 'tcp') raw.connect(dialOptions(address, options));
   return {
     abort(): void {
       state = 'done';

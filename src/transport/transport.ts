@@ -131,11 +131,24 @@ export interface ListenerOptions extends SocketOptions {
  *
  * @example
  * ```ts
- * const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
+ * const options: DialOptions = {
+ *   localAddress: '192.0.2.1',
+ *   localPort: 0,
+ *   family: undefined,
+ *   tls: undefined,
+ *   noDelay: true,
+ *   keepAlive: 0,
+ * };
  * ```
  * @see {@link ConnectOptions}
  */
 export interface DialOptions extends SocketOptions {
+  /** The IP address to dial from; of `family`, where both are given (K20). */
+  readonly localAddress: string | undefined;
+  /** The port to dial from; 0 lets the system choose. */
+  readonly localPort: number;
+  /** Which addresses of a host name are dialled: those of IPv4, those of IPv6, or both. */
+  readonly family: 4 | 6 | undefined;
   /** What TLS is spoken with, where it is. */
   readonly tls: ClientTls | undefined;
 }

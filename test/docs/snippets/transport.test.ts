@@ -65,6 +65,9 @@ const options = {
   maxConnections: 1,
   noDelay: true,
   keepAlive: 0,
+  localAddress: undefined,
+  localPort: 0,
+  family: undefined,
 } satisfies ListenerOptions & DialOptions;
 
 /** Events of either kind that are only written down. */
@@ -236,7 +239,14 @@ describe('the examples of Transport', () => {
       return options;
     };
     const dialling = (): DialOptions => {
-      const options: DialOptions = { noDelay: true, keepAlive: 0, tls: undefined };
+      const options: DialOptions = {
+        localAddress: '192.0.2.1',
+        localPort: 0,
+        family: undefined,
+        tls: undefined,
+        noDelay: true,
+        keepAlive: 0,
+      };
       return options;
     };
     const either = (): SocketOptions => {
