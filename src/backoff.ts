@@ -25,22 +25,45 @@ export interface Backoff extends RetryConfig {
  * @see rule K5
  */
 export interface BackoffOptions {
-  /** The first delay, and the least of all. Milliseconds, over 0 and under 2³¹; default 100, or `max` if that is less. */
+  /**
+   * The first delay, and the least of all: over 0 and under 2³¹.
+   *
+   * @defaultValue `100`, or `max` if that is less
+   * @unit ms
+   */
   readonly initial?: number | undefined;
-  /** The longest delay. Milliseconds, from `initial` to under 2³¹; default 30,000. */
+  /**
+   * The longest delay: from `initial` to under 2³¹.
+   *
+   * @defaultValue 30_000
+   * @unit ms
+   */
   readonly max?: number | undefined;
-  /** How many times as long each delay is as the one before it. A finite number from 1; default 2. */
+  /**
+   * How many times as long each delay is as the one before it: a finite number from 1.
+   *
+   * @defaultValue 2
+   */
   readonly factor?: number | undefined;
   /**
-   * The share of a delay that is random, so that many clients that were lost together don't come back together. From 0
-   * to 1; default 0.5.
+   * The share of a delay that is random, so that many clients that were lost together don't come back together: from 0
+   * to 1.
+   *
+   * @defaultValue 0.5
    */
   readonly jitter?: number | undefined;
-  /** How many times it is dialled again in a row. A whole number from 0, or `Infinity`, which is the default. */
+  /**
+   * How many times it is dialled again in a row: a whole number from 0, or `Infinity`.
+   *
+   * @defaultValue Infinity
+   */
   readonly attempts?: number | undefined;
   /**
    * For how long a connection must have been up before the count starts again, so that a server that closes at once is
-   * not hammered. Milliseconds, from 0 to under 2³¹; default 5,000.
+   * not hammered: from 0 to under 2³¹.
+   *
+   * @defaultValue 5_000
+   * @unit ms
    */
   readonly stableAfter?: number | undefined;
 }

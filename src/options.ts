@@ -26,71 +26,107 @@ import type { Transport } from './transport/transport.js';
  * @see rules A5, C4 and C7
  */
 export interface ConnectionOptions<In, Out> {
-  /** How messages lie in the bytes. Default none: chunks of bytes as they come; bytes and UTF-8 text to send (D1). */
+  /**
+   * How messages lie in the bytes (D1).
+   *
+   * @defaultValue `undefined`: chunks of bytes as they come; bytes and UTF-8 text to send
+   */
   readonly codec?: Codec<In, Out> | undefined;
   /**
-   * Over how many bytes that wait `writable` is false; at or under half of it, true again. Bytes, from 1; default
-   * 65,536, and never more than `maxBuffered` (C5, C21).
+   * Over how many bytes that wait `writable` is false; at or under half of it, true again. From 1, and never more than
+   * `maxBuffered` (C5, C21).
+   *
+   * @defaultValue 65_536
+   * @unit bytes
    */
   readonly highWaterMark?: number | undefined;
   /**
-   * How many bytes may wait to be sent before `overflow` acts. Bytes, from 1; default 1,048,576. One larger value is
-   * taken where nothing waits (C4).
+   * How many bytes may wait to be sent before `overflow` acts, from 1. One larger value is taken where nothing waits
+   * (C4).
+   *
+   * @defaultValue 1_048_576
+   * @unit bytes
    */
   readonly maxBuffered?: number | undefined;
   /**
    * What happens to a value over `maxBuffered`: `'error'` destroys the connection with `ERR_OVERFLOW`, `'drop'` drops
-   * the value and counts it in `dropped`; a `send` rejects with `ERR_OVERFLOW` in either case. Default `'error'` (C4).
+   * the value and counts it in `dropped`; a `send` rejects with `ERR_OVERFLOW` in either case (C4).
+   *
+   * @defaultValue 'error'
    */
   readonly overflow?: 'error' | 'drop' | undefined;
   /**
-   * After how long without anything received or written a connection fails with `ERR_TIMEOUT_IDLE`. Time counts only
-   * while this side is ready to read: a connection that is held, or whose consumer is busy, is not idle. Milliseconds;
-   * default 0, never.
+   * After how long without anything received or written a connection fails with `ERR_TIMEOUT_IDLE`; 0 means never. Time
+   * counts only while this side is ready to read: a connection that is held, or whose consumer is busy, is not idle (C27).
+   *
+   * @defaultValue 0
+   * @unit ms
    */
   readonly idleTimeout?: number | undefined;
   /**
-   * After how long without anything received a connection fails with `ERR_TIMEOUT_RECEIVE`, whatever is sent meanwhile.
-   * Use it to notice a silent device that you keep asking. Time counts as for `idleTimeout`. Milliseconds; default 0,
-   * never (C27).
+   * After how long without anything received a connection fails with `ERR_TIMEOUT_RECEIVE`, whatever is sent meanwhile; 0
+   * means never. Use it to notice a silent device that you keep asking. Time counts as for `idleTimeout` (C27).
+   *
+   * @defaultValue 0
+   * @unit ms
    */
   readonly receiveTimeout?: number | undefined;
   /**
-   * Whether the sending side stays open after the peer's FIN. Default true for `listen`, false for `connect` (C7, C16).
+   * Whether the sending side stays open after the peer's FIN (C7, C16).
+   *
+   * @defaultValue `true` for `listen`, `false` for `connect`
    */
   readonly halfOpen?: boolean | undefined;
   /**
-   * After how long without anything written a connection whose peer has finished fails with `ERR_TIMEOUT_HALF_OPEN`.
-   * Milliseconds; default 60,000, 0 for never (C7).
+   * After how long without anything written a connection whose peer has finished fails with `ERR_TIMEOUT_HALF_OPEN`; 0
+   * means never (C7).
+   *
+   * @defaultValue 60_000
+   * @unit ms
    */
   readonly halfOpenTimeout?: number | undefined;
   /**
-   * How long a graceful close may take before it is forced, with `ERR_TIMEOUT_CLOSE`. Milliseconds; default 5,000, 0
-   * for ever (C11).
+   * How long a graceful close may take before it is forced, with `ERR_TIMEOUT_CLOSE`; 0 means for ever (C11).
+   *
+   * @defaultValue 5_000
+   * @unit ms
    */
   readonly closeTimeout?: number | undefined;
   /**
    * How long a connection may go without anybody who reads it: then it fails with `ERR_TIMEOUT_CLAIM` if nobody has read
-   * it since its emission and nothing was sent on it, and is closed gracefully if its sending side has ended.
-   * Milliseconds; default 30,000, 0 for ever (F1, C22).
+   * it since its emission and nothing was sent on it, and is closed gracefully if its sending side has ended. 0 means for
+   * ever (F1, C22).
+   *
+   * @defaultValue 30_000
+   * @unit ms
    */
   readonly claimTimeout?: number | undefined;
   /**
-   * Whether small writes go out at once (TCP_NODELAY). TCP only; default true. What is sent in one turn goes out
-   * together anyhow (C3).
+   * Whether small writes go out at once (TCP_NODELAY). TCP only. What is sent in one turn goes out together anyhow (C3).
+   *
+   * @defaultValue true
    */
   readonly noDelay?: boolean | undefined;
   /**
-   * After how long a silence TCP asks whether the peer is still there. TCP only; milliseconds, of which Linux takes
-   * whole seconds from 1; default 60,000, 0 for never.
+   * After how long a silence TCP asks whether the peer is still there; 0 means never. TCP only; Linux takes whole seconds
+   * of it, from 1.
+   *
+   * @defaultValue 60_000
+   * @unit ms
    */
   readonly keepAlive?: number | undefined;
   /**
    * Ends all of it when it is aborted: a server is shut down, a client ends with `ERR_CLOSED` and the signal's reason as
-   * `cause`. A signal that is aborted already is refused with `ERR_CLOSED`, at once. Default none (C29).
+   * `cause`. A signal that is aborted already is refused with `ERR_CLOSED`, at once (C29).
+   *
+   * @defaultValue `undefined`
    */
   readonly signal?: AbortSignal | undefined;
-  /** What carries the bytes. Default Node's sockets; `memoryTransport()` of `rxjs-sockets/testing` needs none (A5). */
+  /**
+   * What carries the bytes; `memoryTransport()` of `rxjs-sockets/testing` needs no sockets (A5).
+   *
+   * @defaultValue `undefined`: Node's sockets
+   */
   readonly transport?: Transport | undefined;
 }
 
@@ -110,51 +146,72 @@ export interface ConnectionOptions<In, Out> {
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
    * How many clients may wait in the kernel's queue, which the kernel caps at `somaxconn`. A whole number from 1 to
-   * under 2³¹; default 4,096 (S5).
+   * under 2³¹ (S5).
+   *
+   * @defaultValue 4_096
+   * @unit clients
    */
   readonly backlog?: number | undefined;
   /**
    * How many clients may wait in the process while the server is held, only where the listener can't be stopped; one
-   * more is reset and told in `incidents`. A whole number from 1 to under 2³¹; default 128 (S5).
+   * more is reset and told in `incidents`. A whole number from 1 to under 2³¹ (S5).
+   *
+   * @defaultValue 128
+   * @unit clients
    */
   readonly acceptQueue?: number | undefined;
   /**
    * How many connections may be open at once; one more is reset and told in `incidents` as `ERR_LIMIT_CONNECTIONS`. A
-   * whole number from 1 to under 2³¹; default 10,000.
+   * whole number from 1 to under 2³¹.
+   *
+   * @defaultValue 10_000
+   * @unit connections
    */
   readonly maxConnections?: number | undefined;
   /**
    * The permissions of the socket file, from the first instant at which it can be connected to, whatever the umask is;
-   * who may write to it may connect. Unix sockets with a path only; from 0o000 to 0o777, default 0o600 (S9, S13).
+   * who may write to it may connect. Unix sockets with a path only; from 0o000 to 0o777 (S9, S13).
+   *
+   * @defaultValue 0o600
    */
   readonly mode?: number | undefined;
   /**
    * What happens to a socket file at the path that nobody listens on: `'replace'` takes its place, `'fail'` leaves it and
    * fails with `EADDRINUSE`. A file that is no socket, and one that somebody listens on, are left in either case. Unix
-   * sockets only; default `'replace'` (S8).
+   * sockets only (S8).
+   *
+   * @defaultValue 'replace'
    */
   readonly stale?: 'replace' | 'fail' | undefined;
   /**
    * Whether other sockets that ask for it too, of other processes of this user, may listen on the same port: the kernel
-   * then spreads the clients over them. TCP only, with Node 22.12, 23.1 or later; default false (A5).
+   * then spreads the clients over them. TCP only, with Node 22.12, 23.1 or later (A5).
+   *
+   * @defaultValue false
    */
   readonly reusePort?: boolean | undefined;
   /**
    * The key and certificate to speak TLS with, and all else that `node:tls` takes; a function gives them for each new
-   * connection. Needed at a `tls://` address; default none, plain text (A5, T1 to T9).
+   * connection. Needed at a `tls://` address (A5, T1 to T9).
+   *
+   * @defaultValue `undefined`: plain text
    */
   readonly tls?: ServerTls | undefined;
   /**
    * Whose PROXY header is believed, of version 1 or 2: `trusted` has IP addresses, CIDR blocks, and the word `'unix'`
    * for whoever comes over a unix socket. Each connection must then begin with a header, and `remote` is the client that it
-   * names; one from anybody else, or without one, is dropped and told in `incidents` as `ERR_PROXY_HEADER`. Not in memory;
-   * default none: no header is looked for (S2, P1 to P5).
+   * names; one from anybody else, or without one, is dropped and told in `incidents` as `ERR_PROXY_HEADER`. Not in memory
+   * (S2, P1 to P5).
+   *
+   * @defaultValue `undefined`: no header is looked for
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] } | undefined;
   /**
    * How long a client may take for its PROXY header and its TLS handshake together; then it is dropped and told in
-   * `incidents` as `ERR_TIMEOUT_HANDSHAKE`. At most `maxConnections` are at it at once. Milliseconds, from 0 to under
-   * 2³¹; default 10,000, 0 for ever (P5, S17, T3).
+   * `incidents` as `ERR_TIMEOUT_HANDSHAKE`; 0 means for ever. At most `maxConnections` are at it at once (P5, S17, T3).
+   *
+   * @defaultValue 10_000
+   * @unit ms
    */
   readonly handshakeTimeout?: number | undefined;
 }
@@ -174,15 +231,18 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * How long an attempt to connect may take before it fails with `ERR_TIMEOUT_CONNECT`. Milliseconds, from 0 to under
-   * 2³¹; default 10,000, 0 for as long as the kernel tries (K3).
+   * How long an attempt to connect may take before it fails with `ERR_TIMEOUT_CONNECT`; 0 means as long as the kernel
+   * tries (K3).
+   *
+   * @defaultValue 10_000
+   * @unit ms
    */
   readonly connectTimeout?: number | undefined;
   /**
-   * The IP address of this machine to connect from; which one of several, or one of a network interface. TCP only: refused at
-   * any other address. It has to be of the `family`, and of a host name only the first address of its family is dialled (K20).
+   * The IP address to connect from, on a machine that has several. TCP only: refused at any other address. It has to be of
+   * the `family`. Of a host name only the first address of that family is dialled, and not all of them (K20).
    *
-   * @defaultValue the system chooses by the route to the peer
+   * @defaultValue `undefined`: the system chooses, by the route to the peer
    */
   readonly localAddress?: string | undefined;
   /**
@@ -196,33 +256,40 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: refused at any other address, and where the host
    * is an address of the other family (K20).
    *
-   * @defaultValue that of `localAddress`, or both
+   * @defaultValue `undefined`: that of `localAddress`, else both
    */
   readonly family?: 4 | 6 | undefined;
   /**
-   * What to speak TLS with: all that `node:tls` takes. Default none: plain text, but at a `tls://` address TLS with the
-   * authorities that Node knows. The server is verified unless `rejectUnauthorized` is false, which no environment
-   * variable can replace; the name is that of the address, unless `servername` is another (T1, T3).
+   * What to speak TLS with: all that `node:tls` takes. The server is verified unless `rejectUnauthorized` is false, which
+   * no environment variable can replace; the name is that of the address, unless `servername` is another (T1, T3).
+   *
+   * @defaultValue `undefined`: plain text, but at a `tls://` address TLS with the authorities that Node knows
    */
   readonly tls?: ClientTls | undefined;
   /**
    * When to dial again after a connection, or an attempt at one, has ended: {@link backoff}, or a `RetryConfig` of your
    * own. Its `count` starts again after a connection that was up for `stableAfter`, default 5,000 ms, or 0 with
-   * `resetOnSuccess`; without a `delay` it waits as `backoff()` does. Default none: the client ends (K3 to K5, K11).
+   * `resetOnSuccess`; without a `delay` it waits as `backoff()` does (K3 to K5, K11).
+   *
+   * @defaultValue `undefined`: the client ends
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
    * What happens to what is sent after a connection, or an attempt at one, has ended and before there is another:
    * `'buffer'` keeps it for that one, up to `maxBuffered`, where `overflow` acts; `'drop'` drops it and counts it in
    * `dropped`, and a `send` rejects with `ERR_OVERFLOW`, while what is paced waits; `'error'` ends the client with
-   * `ERR_CLOSED`. Default `'buffer'`, which always holds until the first attempt has ended (C2, K4, K13).
+   * `ERR_CLOSED`. Until the first attempt has ended everything is kept in any case (C2, K4, K13).
+   *
+   * @defaultValue 'buffer'
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error' | undefined;
   /**
    * Prepares each new connection, with a login, say, before anything that waits in the client's `data` is sent, and before
    * anything received is given to it. Until what it returns completes, the state is `connecting`, and `connectTimeout` goes
    * on. If it fails, the attempt has failed with `ERR_HANDLER` and that error as `cause`, and `reconnect` acts. What it
-   * receives and does not take goes to `data`. Default none (K18).
+   * receives and does not take goes to `data` (K18).
+   *
+   * @defaultValue `undefined`
    */
   readonly prepare?: Prepare<In, Out> | undefined;
 }
@@ -238,13 +305,18 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
  */
 export interface ShutdownOptions {
   /**
-   * After how long what is left is aborted. Milliseconds, from 0 to under 2³¹; 0 for never; default `closeTimeout`. In a
-   * second call it can only hurry.
+   * After how long what is left is aborted, from 0 to under 2³¹; 0 for never. In a second call it can
+   * only hurry.
+   *
+   * @defaultValue the option `closeTimeout`
+   * @unit ms
    */
   readonly deadline?: number | undefined;
   /**
    * Whether handlers and sends that are in progress are waited for. Without that, connections close at once, and a paced
-   * send that is not finished is aborted, so that it does not look complete. Default true.
+   * send that is not finished is aborted, so that it does not look complete.
+   *
+   * @defaultValue true
    */
   readonly drain?: boolean | undefined;
 }

@@ -16,7 +16,12 @@ import { decodeUtf8 } from './utf8.js';
  * @see rule D3
  */
 export interface DelimitedOptions {
-  /** The most bytes of one message, without its delimiter: 1 to 2,147,483,647, default 65,536 (D3). */
+  /**
+   * The most bytes of one message, without its delimiter: 1 to 2,147,483,647 (D3).
+   *
+   * @defaultValue 65_536
+   * @unit bytes
+   */
   readonly maxLength?: number | undefined;
 }
 

@@ -14,7 +14,12 @@ import { codecOptions, maxLengthOption } from './options.js';
  * @see rule D3
  */
 export interface JsonLinesOptions {
-  /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536 (D3). */
+  /**
+   * The most bytes of one line, without its ending: 1 to 2,147,483,647 (D3).
+   *
+   * @defaultValue 65_536
+   * @unit bytes
+   */
   readonly maxLength?: number | undefined;
 }
 

@@ -15,13 +15,24 @@ import { choiceOption, codecOptions, maxLengthOption } from './options.js';
  * @see rule D3
  */
 export interface LengthPrefixedOptions {
-  /** How many bytes the length has. Default 4. */
+  /**
+   * How many bytes the length has.
+   *
+   * @defaultValue 4
+   * @unit bytes
+   */
   readonly bytes?: 1 | 2 | 4 | undefined;
-  /** Which end of the length comes first. Default `'big'`, the network's order. */
+  /**
+   * Which end of the length comes first; the network's order is `'big'`.
+   *
+   * @defaultValue 'big'
+   */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * The most bytes of one message, without its header: 1 to 2,147,483,647, default 1,048,576; never more than the
-   * header can tell (D3).
+   * The most bytes of one message, without its header: 1 to 2,147,483,647, and never more than the header can tell (D3).
+   *
+   * @defaultValue 1_048_576
+   * @unit bytes
    */
   readonly maxLength?: number | undefined;
 }

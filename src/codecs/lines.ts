@@ -15,11 +15,24 @@ import { decodeUtf8 } from './utf8.js';
  * @see rule D3
  */
 export interface LinesOptions {
-  /** What is written after each line; both endings are read. Default `'\n'`. */
+  /**
+   * What is written after each line; both endings are read.
+   *
+   * @defaultValue '\n'
+   */
   readonly delimiter?: '\n' | '\r\n' | undefined;
-  /** How characters lie in bytes. Default `'utf8'`. */
+  /**
+   * How characters lie in bytes.
+   *
+   * @defaultValue 'utf8'
+   */
   readonly encoding?: 'utf8' | 'latin1' | undefined;
-  /** The most bytes of one line, without its ending: 1 to 2,147,483,647, default 65,536 (D3). */
+  /**
+   * The most bytes of one line, without its ending: 1 to 2,147,483,647 (D3).
+   *
+   * @defaultValue 65_536
+   * @unit bytes
+   */
   readonly maxLength?: number | undefined;
 }
 

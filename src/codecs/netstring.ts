@@ -15,7 +15,12 @@ import { codecOptions, maxLengthOption } from './options.js';
  * @see rule D3
  */
 export interface NetstringOptions {
-  /** The most bytes of one message, without its header and comma: 1 to 2,147,483,647, default 1,048,576 (D3). */
+  /**
+   * The most bytes of one message, without its header and comma: 1 to 2,147,483,647 (D3).
+   *
+   * @defaultValue 1_048_576
+   * @unit bytes
+   */
   readonly maxLength?: number | undefined;
 }
 

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { connectSettings, listenSettings } from '../../src/options.js';
+
+const file = new URL('../../src/options.ts', import.meta.url);
+const source = ts.createSourceFile('options.ts', readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
+const listening: Readonly<Record<string, unknown>> = { ...listenSettings({}) };
+const connecting: Readonly<Record<string, unknown>> = { ...connectSettings({}) };
+
+interface Documented {
+  readonly name: string;
+  readonly text: string;
+  readonly unit: string | undefined;
+}
+
+/** What the comments of an interface say about the default of each option. */
+function documented(name: string): Documented[] {
+  const found = source.statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name);
+  if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`no interface ${name}`);
+  return found.members.flatMap((member) => {
+    const tagged = (tag: string): string | undefined => {
+      const comment = ts.getJSDocTags(member).find(({ tagName }) => tagName.text === tag)?.comment;
+      return comment === undefined ? undefined : ts.getTextOfJSDocComment(comment);
+    };
+    const text = tagged('defaultValue');
+    return text === undefined ? [] : [{ name: member.name?.getText() ?? '', text, unit: tagged('unit') }];
+  });
+}
+
+/** The value that a text begins with: a literal of the language, alone or in backticks. */
+function valueOf(text: string): unknown {
+  const [, literal = text] = /^`([^`]+)`/.exec(text) ?? [];
+  if (literal === 'undefined') return undefined;
+  if (literal === 'true' || literal === 'false') return literal === 'true';
+  const quoted = /^'(.*)'$/.exec(literal)?.[1];
+  return quoted ?? Number(literal.replaceAll('_', ''));
+}
+
+const both = documented('ConnectionOptions');
+const cases = [
+  ...both.map((one) => ['listen', one, listening] as const),
+  ...documented('ListenOptions').map((one) => ['listen', one, listening] as const),
+  ...both.map((one) => ['connect', one, connecting] as const),
+  ...documented('ConnectOptions').map((one) => ['connect', one, connecting] as const),
+].map(([role, { name, text, unit }, settings]) => [role, name, text, unit, settings] as const);
+
+describe('the documented default', () => {
+  it('is there for most options', () => {
+    expect(cases.length).toBeGreaterThan(30);
+  });
+
+  it.each(cases)('of %s, %s, is the one that it has: %s', (role, name, text, unit, settings) => {
+    // Where a default is another thing than nothing, the settings have that thing.
+    if (name === 'codec' || name === 'transport') expect(valueOf(text)).toBeUndefined();
+    else if (name === 'halfOpen') expect(text).toContain(`\`${String(settings[name])}\` for \`${role}\``);
+    else expect(valueOf(text)).toBe(settings[name]);
+    expect(unit ?? 'ms').toMatch(/^(?:ms|bytes|clients|connections)$/);
+    if (/Timeout$/.test(name)) expect(unit).toBe('ms');
+  });
+});
