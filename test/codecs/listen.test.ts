@@ -209,6 +209,8 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     ['jsonLines', jsonLines(), '{"a":1}\n12\n', (at) => [0, 8, 11].includes(at)],
     ['text', text(), 'a€b', (at) => [0, 1, 4, 5].includes(at)],
     ['lines', lines(), 'ab\r\ncd', () => true],
+    ['mapCodec of lines', mapCodec(lines(), String, String), 'ab\r\ncd', () => true],
+    ['mapCodec of netstring', mapCodec(netstring(), String, String), '3:abc,0:,', (at) => [0, 6, 9].includes(at)],
   ];
 
   it.each(streams)('D4: the end of the stream at each of its bytes: %s', async (_, codec, stream, isInOrder) => {
