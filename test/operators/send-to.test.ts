@@ -1,4 +1,15 @@
-import { firstValueFrom, lastValueFrom, map, NEVER, of, range, Subject, throwError, toArray } from 'rxjs';
+import {
+  type Observable,
+  firstValueFrom,
+  lastValueFrom,
+  map,
+  NEVER,
+  of,
+  range,
+  Subject,
+  throwError,
+  toArray,
+} from 'rxjs';
 import { type Connection, Flow, sendTo } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
@@ -81,7 +92,8 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
   });
 
   it('C8: an error of the source is passed on, and fails the connection with ERR_HANDLER', async () => {
-    for (const failing of [SourceFlow.failing('bad', 'a'), throwError<string>(() => 'bad')]) {
+    const sources: Observable<string>[] = [SourceFlow.failing('bad', 'a'), throwError(() => 'bad')];
+    for (const failing of sources) {
       const { near, far } = await pair();
       const ended = received(far).catch(() => 'aborted');
       expect(await new Recording(failing.pipe(sendTo(near.data))).end()).toBe('bad');
