@@ -574,8 +574,8 @@ class Body extends Flow<Buffer> {
   constructor(port: Port, size: number) {
     super();
     const decoder = new BodyDecoder(size);
-    const isComplete = (): boolean => decoder.left === 0;
-    this.multicast = new View(port, { decoder: () => decoder, encoder: bytes.encoder }, isComplete).multicast;
+    const codec = { decoder: () => decoder, encoder: () => bytes.encoder() };
+    this.multicast = new View(port, codec, () => decoder.left === 0).multicast;
     if (size === 0) this.multicast.end();
   }
 

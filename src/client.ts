@@ -128,11 +128,8 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
           next: (state) => {
             if (state.status !== 'connected' || isOpen) return;
             isOpen = true;
-            subscription.add(
-              state.connection.closed.subscribe(() => {
-                subscription.unsubscribe();
-              }),
-            );
+            const leave = (): void => subscription.unsubscribe();
+            subscription.add(state.connection.closed.subscribe({ complete: leave, error: leave }));
             resolve(state.connection);
           },
           // After it has resolved, `closed` and the channels of the connection tell how it ended.

@@ -33,9 +33,12 @@ export function prepared<In, Out>(
     end(isOwn ? cause : handlerError(cause, connection.remote, 'prepare'));
   };
   running.add(
-    connection.closed.subscribe(({ error }) => {
-      const message = 'the connection ended before `prepare` had completed';
-      end(error ?? new SocketError('ERR_CLOSED', message, { address: connection.remote }));
+    connection.closed.subscribe({
+      next: ({ error }) => {
+        const message = 'the connection ended before `prepare` had completed';
+        end(error ?? new SocketError('ERR_CLOSED', message, { address: connection.remote }));
+      },
+      error: failed,
     }),
   );
   try {

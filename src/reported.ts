@@ -74,7 +74,7 @@ function rethrowUnreported(error: unknown): void {
 
 /** What nobody handles and no server reports is raised as RxJS does it. */
 function unhandled(error: unknown): void {
-  // eslint-disable-next-line rxjs-x/throw-error, rxjs-x/no-ignored-error -- raised as it came
+  // eslint-disable-next-line rxjs-x/throw-error -- raised as it came
   if (!isReported(error)) throwError(() => error).subscribe();
 }
 
