@@ -3,6 +3,23 @@ import type net from 'node:net';
 
 const nothing = Buffer.alloc(1);
 
+/**
+ * The errors of a connection that the kernel keeps for the next read. Any other error says that the descriptor can't be
+ * read, as on a runtime whose handles have numbers that are not the system's, and nothing about the connection.
+ */
+const ofConnections = new Set<unknown>([
+  'ECONNABORTED',
+  'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOPROTOOPT',
+  'EPIPE',
+  'EPROTO',
+  'ETIMEDOUT',
+]);
+
 let accepted = 0;
 
 /** A client was accepted: whatever is told of another socket next, the event loop has looked at it anew. */
@@ -30,6 +47,6 @@ export function hiddenReset(socket: net.Socket): Error | undefined {
     readSync(fd, nothing, 0, 1, null);
     return undefined;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : (error as Error);
+    return ofConnections.has((error as NodeJS.ErrnoException).code) ? (error as Error) : undefined;
   }
 }
