@@ -19,25 +19,29 @@ export interface StreamEnd {
 /**
  * Finds out whether TLS has ended a stream or only the transport below it, which anybody on the way can do: to Node the
  * two are one (T5). A close_notify is found in bytes that were read, and libuv goes on reading below; a FIN ends the
- * reading there. Which it was is asked the moment Node is told of the end, before anything else can come. Where that
- * can't be asked, Node is believed.
+ * reading there. Which it was is asked the moment Node is told of the end, before anything else can come. The answer
+ * counts only if the question had the other answer before, when the stream could not have ended: some runtimes always
+ * give the same one. Where that can't be asked, Node is believed.
  *
- * @param socket - one whose stream has not ended yet
+ * @param socket - one whose handshake has just ended, and whose stream has not ended yet
  */
 export function watchEnd(socket: TLSSocket): StreamEnd {
   const end: StreamEnd = { truncated: false };
   const push = socket.push.bind(socket);
+  let tried = readsBelow(socket) === true;
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk === null) end.truncated = isCutOff(socket);
+    if (chunk === null) end.truncated = tried && readsBelow(socket) === false;
+    else tried ||= readsBelow(socket) === true;
     return push(chunk, encoding);
   };
   return end;
 }
 
-function isCutOff(socket: TLSSocket): boolean {
+/** Whether libuv reads the transport below TLS; `undefined` where that can't be asked. */
+function readsBelow(socket: TLSSocket): boolean | undefined {
   const handle = (socket as unknown as { _handle?: TlsHandle | null })._handle;
-  // A socket that had stopped reading was told of nothing but what it had read.
-  if (handle?.reading !== true) return false;
+  // To ask starts the reading. A socket that had stopped was told of nothing but what it had read.
+  if (handle?.reading !== true) return undefined;
   const answer = handle._parent?.readStart?.();
-  return answer !== undefined && !already.has(answer);
+  return answer === undefined ? undefined : already.has(answer);
 }
