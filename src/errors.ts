@@ -246,7 +246,8 @@ function codeOf(cause: unknown): SystemErrorCode {
   if (cause instanceof AggregateError && cause.errors.length > 0) return codeOf(cause.errors[0]);
   const code = (cause as { code?: unknown } | null | undefined)?.code;
   if (typeof code === 'string' && Object.hasOwn(known, code)) return code as SystemErrorCode;
-  return 'EIO';
+  // What Node's permission model forbids (`--permission`).
+  return code === 'ERR_ACCESS_DENIED' ? 'EACCES' : 'EIO';
 }
 
 function detailOf(cause: unknown): string {

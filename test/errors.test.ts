@@ -81,6 +81,7 @@ describe('systemError', () => {
   });
 
   it.each<[string, unknown, SocketErrorCode]>([
+    ["what Node's permission model forbids", nodeError('ERR_ACCESS_DENIED', 'use --allow-net'), 'EACCES'],
     ['an unknown code', nodeError('EWHATEVER'), 'EIO'],
     ["a code of the library's that Node can't give", nodeError('ERR_CLOSED'), 'EIO'],
     ['an error without a code', new Error('odd'), 'EIO'],

@@ -32,16 +32,17 @@ export class AcceptGate {
     const inside = this.server;
     const listen = inside._listen2;
     const createHandle = (net as unknown as { _createServerHandle?: CreateHandle })._createServerHandle;
-    if (typeof listen !== 'function' || typeof createHandle !== 'function') return;
+    if (typeof listen !== 'function') return;
     inside._listen2 = (...args): void => {
-      // In a worker of `node:cluster` the handle is there already, and comes from the primary.
-      if (!inside._handle) {
-        const [address, port, addressType, , fd, flags] = args;
-        const handle = createHandle(address, port, addressType, fd, flags);
-        // A number is an errno: Node finds it once more, and reports it.
-        if (typeof handle !== 'number') inside._handle = flagged(handle);
+      try {
+        // In a worker of `node:cluster` the handle is there already, and comes from the primary.
+        inside._handle ??= made(createHandle, args);
+        listen.apply(inside, args);
+      } catch (cause) {
+        // Node throws what its permission model forbids, often in a turn of its own, where nobody could catch it.
+        server.close();
+        process.nextTick(() => server.emit('error', cause));
       }
-      listen.apply(inside, args);
     };
   }
 
@@ -67,6 +68,15 @@ export class AcceptGate {
     this.held = false;
     if (this.listening && this.works) this.server._handle?.readStart?.();
   }
+}
+
+/** Gives `null` where Node is to make the handle itself. */
+function made(createHandle: CreateHandle | undefined, args: unknown[]): ListeningHandle | null {
+  if (typeof createHandle !== 'function') return null;
+  const [address, port, addressType, , fd, flags] = args;
+  const handle = createHandle(address, port, addressType, fd, flags);
+  // A number is an errno: Node finds it once more, and reports it.
+  return typeof handle === 'number' ? null : flagged(handle);
 }
 
 function flagged(handle: ListeningHandle): ListeningHandle {

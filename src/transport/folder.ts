@@ -113,7 +113,15 @@ export class Folder {
 function pinned(path: string, flags: number): number | undefined {
   const fd = openSync(path, nameOnly | constants.O_DIRECTORY | flags);
   // Without /proc it would be of no use.
-  if (existsSync(`/proc/self/fd/${fd}`)) return fd;
+  if (isAllowed(`/proc/self/fd/${fd}`)) return fd;
   closeSync(fd);
   return undefined;
+}
+
+/** Whether `path` is there, and may be used. Node's permission model judges a path by its text, not by where it leads. */
+function isAllowed(path: string): boolean {
+  // It is there only in a process that was started with `--permission`; then `existsSync` would throw.
+  const { permission } = process as Partial<Pick<NodeJS.Process, 'permission'>>;
+  if (permission !== undefined && !(permission.has('fs.read', path) && permission.has('fs.write', path))) return false;
+  return existsSync(path);
 }

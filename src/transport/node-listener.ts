@@ -121,16 +121,12 @@ export class NodeListener implements Listener {
     server.on('listening', () => {
       this.bound();
     });
-    if (address.transport === 'fd') this.inherit(address.fd, options);
-    else if (address.transport === 'tcp') {
-      server.listen({ host: address.host, port: address.port, backlog, ...(reusePort ? { reusePort } : {}) });
-    } else if (address.transport === 'unix' && !isFile(address)) server.listen({ path: address.path, backlog });
-    else if (address.transport === 'unix') this.bindFile(address, options);
-  }
-
-  private inherit(fd: number, options: ListenerOptions): void {
     try {
-      listenInherited(this.server, fd, options.backlog, options);
+      if (address.transport === 'fd') listenInherited(server, address.fd, backlog, options);
+      else if (address.transport === 'tcp') {
+        server.listen({ host: address.host, port: address.port, backlog, ...(reusePort ? { reusePort } : {}) });
+      } else if (address.transport === 'unix' && !isFile(address)) server.listen({ path: address.path, backlog });
+      else if (address.transport === 'unix') this.bindFile(address, options);
     } catch (cause) {
       // Told as Node tells what it finds itself: not within this call.
       process.nextTick(() => {

@@ -73,7 +73,7 @@ export class SocketPlace {
 
   /** Where it can't be told, somebody is there. */
   private assertNobody(error: NodeJS.ErrnoException | undefined): void {
-    if (isShortage(error)) throw this.failed('ask who listens there', error);
+    if (isShortage(error) || isForbidden(error)) throw this.failed('ask who listens there', error);
     switch (error?.code) {
       case 'ECONNREFUSED':
       case 'ENOENT':
@@ -105,6 +105,11 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
+}
+
+/** Whether Node's permission model has refused it, and so would refuse to listen as well. */
+function isForbidden(error: NodeJS.ErrnoException | undefined): boolean {
+  return error?.code === 'ERR_ACCESS_DENIED';
 }
 
 function kindOf(file: BigIntStats): string {

@@ -1,12 +1,9 @@
-import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { fileURLToPath } from 'node:url';
 
 /** How long anything that is asked for may take, in ms. */
 const patience = 300_000;
@@ -22,14 +19,6 @@ export interface Measures {
 /** Which echo server: with nothing but Node, `data.subscribe(data)`, or a handler that sends each chunk back. */
 export type Kind = 'plain' | 'paced' | 'handled';
 export type Where = 'tcp' | 'unix';
-
-/** Compiles the library, as users run it: what compiles it on the way would be counted as its memory. */
-export async function compiled(): Promise<string> {
-  // Inside the project, so that it finds rxjs.
-  const folder = join(root, 'node_modules/.cache/rxjs-sockets-soak');
-  await promisify(execFile)(process.execPath, ['scripts/bundle.js', folder], { cwd: root });
-  return pathToFileURL(join(folder, 'index.js')).href;
-}
 
 /** A process that is asked one thing after the other over IPC. */
 class Child {

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { compiled } from './processes.js';
+import { compiled } from '../support/compiled.js';
 import { churn, idle, soak, type Verdict } from './trials.js';
 
 /** Short runs of what `npm run soak` does at length, with generous bounds. */
@@ -15,7 +15,7 @@ describe('a server in a process of its own', () => {
   };
 
   beforeAll(async () => {
-    library = await compiled();
+    library = await compiled('soak-test');
   }, 60_000);
 
   it('S18: holds 1,000 idle connections in no more than twice the memory that node:net takes', async () => {

@@ -2,14 +2,14 @@
 //   npm run soak -- [SECONDS]        many idle connections, while others come and go; 60 s by default
 //   npm run soak -- idle [COUNT]     memory of idle connections against plain node:net; 10,000 by default
 //   npm run soak -- churn [COUNT]    connections that come and go; 100,000 by default
-import { compiled } from './processes.js';
+import { compiled } from '../support/compiled.js';
 import { churn, idle, soak, type Verdict } from './trials.js';
 
 const print = (line: string): void => {
   console.log(line);
 };
 const [what = '60', amount] = process.argv.slice(2);
-const library = await compiled();
+const library = await compiled('soak');
 
 async function trials(): Promise<readonly Verdict[]> {
   switch (what) {

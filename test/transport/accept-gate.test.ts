@@ -178,6 +178,39 @@ it('S3: a missing folder is told by Node as without a gate', async () => {
   expect(await failed).toMatchObject({ syscall: 'listen' });
 });
 
+it.each<[string, net.ListenOptions]>([
+  ['a TCP address, in a turn of its own', { host: '127.0.0.1', port: 0 }],
+  ['an abstract name, within the call', { path: '\0rxjs-sockets-denied' }],
+])('S3: what Node throws where it makes the handle of %s is an error event', async (_what, where) => {
+  const denied = Object.assign(new Error('use --allow-net'), { code: 'ERR_ACCESS_DENIED' });
+  stub(() => {
+    throw denied;
+  });
+  const server = net.createServer();
+  new AcceptGate(server);
+  const failed = new Promise((resolve) => server.once('error', resolve));
+  server.listen(where);
+  expect(await failed).toBe(denied);
+  expect(server.listening).toBe(false);
+});
+
+it('S3: what Node throws where it starts to listen is an error event, and the handle is closed', async () => {
+  const denied = new Error('use --allow-net');
+  stubHandles((handle) => {
+    Object.assign(handle, {
+      listen: () => {
+        throw denied;
+      },
+    });
+  });
+  const server = net.createServer();
+  new AcceptGate(server);
+  const failed = new Promise((resolve) => server.once('error', resolve));
+  server.listen(0, '127.0.0.1');
+  expect(await failed).toBe(denied);
+  expect(server.listening).toBe(false);
+});
+
 it('S5: works where the host is a name', async () => {
   const server = net.createServer((socket) => socket.end());
   const gate = new AcceptGate(server);
