@@ -34,6 +34,15 @@ const throwing = (): unknown => ({
   },
 });
 
+const thrownBy = (act: () => unknown): unknown => {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+};
+
 /** A value with `__proto__` as a name of its own, as JSON.parse makes it. */
 const poisoned = (): unknown => JSON.parse('{"a":[{"__proto__":{"b":1}}]}');
 
@@ -246,7 +255,9 @@ describe('the limits of lines of JSON', () => {
   it('D5: what JSON.stringify throws is the cause', () => {
     expect(refusal(() => encodeOne(jsonLines(), 1n)).cause).toBeInstanceOf(TypeError);
     expect(refusal(() => encodeOne(jsonLines(), throwing())).cause).toMatchObject({ message: 'no' });
-    expect(refusal(() => encodeOne(jsonLines(), nested(20_000))).cause).toBeInstanceOf(RangeError);
+    // From Node 26 on it writes what overflowed the stack before; then the depth is refused, and nothing has been thrown.
+    const overflow = thrownBy(() => JSON.stringify(nested(20_000)));
+    expect(refusal(() => encodeOne(jsonLines(), nested(20_000))).cause).toEqual(overflow);
   });
 
   it('D5: a refusal leaves what was sent before and what comes after whole', () => {

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import net from 'node:net';
@@ -16,6 +17,9 @@ const refused = expect.objectContaining({
   code: 'ERR_OPTION_INVALID',
   message: expect.stringContaining('tls') as string,
 }) as Error;
+
+/** Whether Node itself finds ::1 in a certificate that is for it: 22.23.0 to 22.23.3 do not. */
+const verifiesIPv6 = tls.checkServerIdentity('::1', new X509Certificate(server.cert).toLegacyObject()) === undefined;
 
 /** A TLS server of the library. */
 async function tlsServer(
@@ -414,13 +418,12 @@ describe.each(securePlaces)('who the server is, over $name', (place) => {
     const onWarning = (warning: Error): unknown => warnings.push(warning);
     process.on('warning', onWarning);
     onTestFinished(() => void process.off('warning', onWarning));
-    for (const servername of ['127.0.0.1', '::1', 'localhost', 'localhost.', '']) {
-      await clientAt(place, address, { tls: { ca: authority, servername } });
-    }
+    const names = ['127.0.0.1', ...(verifiesIPv6 ? ['::1'] : []), 'localhost', 'localhost.', ''];
+    for (const servername of names) await clientAt(place, address, { tls: { ca: authority, servername } });
     expect(await record(connect(address, { tls: { ca: authority, servername: '10.0.0.1' } })).end()).toMatchObject({
       code: 'ERR_TLS',
     });
-    expect(asked).toEqual([undefined, undefined, 'localhost', 'localhost', undefined]);
+    expect(asked).toEqual(names.map((name) => (name.startsWith('localhost') ? 'localhost' : undefined)));
     expect(warnings).toEqual([]);
   });
 

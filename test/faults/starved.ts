@@ -1,13 +1,10 @@
 // A process that has no descriptor left when it dials, and frees some then: what the test of few descriptors starts.
 import { closeSync, openSync } from 'node:fs';
-import { backoff, connect } from 'rxjs-sockets';
+import { tap, timer } from 'rxjs';
+import { connect } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 
 const [address] = process.argv.slice(2);
-const client = connect<string, string>(address!, {
-  codec: lines(),
-  reconnect: backoff({ initial: 5, max: 5, jitter: 0 }),
-});
 const taken: number[] = [];
 
 function takeAll(): void {
@@ -18,12 +15,24 @@ function takeAll(): void {
   }
 }
 
+const client = connect<string, string>(address!, {
+  codec: lines(),
+  reconnect: {
+    delay: (_error, attempt) =>
+      timer(5).pipe(
+        // Right before the client dials again, since what has loaded this program gives some back while it runs.
+        tap(() => {
+          if (attempt === 1) takeAll();
+          else for (const fd of taken.splice(0)) closeSync(fd);
+        }),
+      ),
+  },
+});
+
 takeAll();
 const told: string[] = [];
 const states = client.subscribe((state) => {
   told.push(state.status === 'disconnected' ? (state.error?.code ?? 'clean') : state.status);
-  // At the second try there are some.
-  if (state.status === 'waiting' && state.attempt === 2) for (const fd of taken.splice(0)) closeSync(fd);
 });
 const data = client.data.subscribe((line) => {
   states.unsubscribe();

@@ -4,18 +4,22 @@ import { fstatSync } from 'node:fs';
 import net from 'node:net';
 import { firstValueFrom } from 'rxjs';
 import { formatAddress, listen, type SocketError } from 'rxjs-sockets';
+import { until } from './turns.js';
 
 const [where = ''] = process.argv.slice(2);
 const fd = Number(where.replace('fd:', ''));
 
-const isOpen = (): boolean => {
+/** The number of what is open as `fd`: the lowest that is free is given to whatever this process opens next. */
+const inode = (): number | undefined => {
   try {
-    fstatSync(fd);
-    return true;
+    return fstatSync(fd).ino;
   } catch {
-    return false;
+    return undefined;
   }
 };
+
+let own = inode();
+const isSame = (): boolean => own !== undefined && inode() === own;
 
 const server = listen(where);
 const other = net.createServer((socket) => socket.destroy());
@@ -38,11 +42,13 @@ for (let run = 0; run < 2; run++) {
   await over;
   serving.unsubscribe();
   for (const connection of server.connections) await firstValueFrom(connection.closed);
-  console.log(`descriptor ${isOpen() ? 'open' : 'closed'}`);
+  console.log(`descriptor ${isSame() ? 'open' : 'closed'}`);
   if (other.listening) break;
-  // It gets the lowest number that is free: the one that was inherited.
+  // It gets the lowest number that is free: the one that was inherited, once no other thread has it for a moment.
+  await until(() => inode() === undefined);
   other.listen(0, '127.0.0.1');
   await once(other, 'listening');
+  own = inode();
 }
 const client = net.connect((other.address() as net.AddressInfo).port, '127.0.0.1');
 await once(other, 'connection');
