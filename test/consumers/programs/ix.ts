@@ -1,0 +1,12 @@
+// The entry point that needs ix, whose own declarations need those of the DOM.
+import { connect } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { pull } from 'rxjs-sockets/ix';
+
+const { data } = connect('tcp://localhost:7000', { codec: lines() });
+
+export async function count(): Promise<number> {
+  let lines = 0;
+  for await (const batch of pull(data, { batch: 100 })) lines += batch.length;
+  return lines;
+}

@@ -1,0 +1,45 @@
+// Tells whether what the library does with Node's inside works in this version, and has not fallen back: inside.mjs ADDRESS.
+import { subscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import net from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { firstValueFrom } from 'rxjs';
+import { connect, listen } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+
+const accepted = [];
+const dialled = [];
+subscribe('net.server.socket', ({ socket }) => accepted.push(socket));
+const { connect: dial } = net.Socket.prototype;
+net.Socket.prototype.connect = function (...args) {
+  dialled.push(this);
+  return dial.apply(this, args);
+};
+
+const server = listen(process.argv[2], { codec: lines() });
+server.subscribe(({ data }) => data.subscribe(data));
+const bound = await firstValueFrom(server.listening);
+const result = { acceptedWhileHeld: 0, acceptedAfterwards: 0, readsDirectly: {} };
+
+const hold = server.hold();
+const where = bound.transport === 'unix' ? { path: bound.path } : { port: bound.port, host: bound.host };
+const clients = Array.from({ length: 5 }, () => net.connect(where));
+await Promise.all(clients.map((client) => once(client, 'connect')));
+// They are connected, so a listener that went on would have accepted them.
+for (let turn = 0; turn < 100; turn++) await nextTurn();
+result.acceptedWhileHeld = accepted.length;
+hold.release();
+while (accepted.length < clients.length) await nextTurn();
+result.acceptedAfterwards = accepted.length;
+for (const client of clients) client.destroy();
+
+dialled.length = 0;
+const client = connect(bound, { codec: lines() });
+const echo = firstValueFrom(client.data);
+client.data.next('hello');
+await echo;
+// Bytes that are read directly come without an event.
+const readsDirectly = (socket) => socket.bytesRead > 0 && socket.listenerCount('data') === 0;
+result.readsDirectly = { accepted: readsDirectly(accepted.at(-1)), dialled: dialled.map(readsDirectly) };
+console.log(JSON.stringify(result));
+await server.shutdown();

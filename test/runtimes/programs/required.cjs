@@ -1,0 +1,7 @@
+// Loads every module of the package that needs nothing besides RxJS, as CommonJS does.
+const { listen } = require('rxjs-sockets');
+const { lines } = require('rxjs-sockets/codecs');
+const { memoryTransport } = require('rxjs-sockets/testing');
+
+console.log(typeof listen, typeof lines, typeof memoryTransport);
+import('rxjs-sockets').then((module) => console.log(module.listen === listen ? 'one copy' : 'two copies'));
