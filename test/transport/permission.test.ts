@@ -44,8 +44,16 @@ async function ask(child: ChildProcess, address: unknown, dials = false): Promis
 /** What of `folder`, itself included, the process has open. */
 function opened(child: ChildProcess, folder: string): string[] {
   const links = `/proc/${child.pid}/fd`;
+  const target = (fd: string): string => {
+    try {
+      return readlinkSync(join(links, fd));
+    } catch {
+      // It was closed meanwhile.
+      return '';
+    }
+  };
   return readdirSync(links)
-    .map((fd) => readlinkSync(join(links, fd)))
+    .map(target)
     .filter((path) => path.startsWith(folder));
 }
 
