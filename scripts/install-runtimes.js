@@ -1,5 +1,5 @@
 // Installs the versions of Node and of TypeScript that tests run on, besides those that this project is developed with: to
-// .cache/runtimes, since they are none of its dependencies. Does nothing where they are there.
+// .cache/runtimes, since they are none of its dependencies. Does nothing where they are there. For Linux on x86-64.
 //   PATH="$PWD/.cache/runtimes/node-24.22.3/bin:$PATH" npm run test:runtime
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';

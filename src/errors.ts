@@ -34,7 +34,8 @@ export type LibraryErrorCode =
 
 /**
  * Names what the system finds wrong, as Node does; `docs/errors.md` has one heading for each code. A code of the system
- * that is not among them arrives as `EIO`, with Node's error as `cause`.
+ * that is not among them arrives as `EIO`, and what Node's permission model forbids as `EACCES`, with Node's error as
+ * `cause`.
  *
  * @example
  * ```ts
