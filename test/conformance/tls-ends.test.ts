@@ -1,10 +1,8 @@
 import net from 'node:net';
-import tls from 'node:tls';
 import { firstValueFrom } from 'rxjs';
-import { type Address, connect, type Connection, type ListenOptions, SocketError } from 'rxjs-sockets';
+import { connect, type Connection, type ListenOptions, SocketError } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { authority } from '../support/certificates.js';
+import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import {
   acceptedAt,
@@ -15,28 +13,13 @@ import {
   rawServer,
   securePlaces,
   serverAt,
-  tcp,
-  unix,
 } from '../support/places.js';
+import { cutter } from '../support/cutter.js';
 import { settled } from '../support/peer.js';
 import { readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import { until } from '../support/turns.js';
-
-/** A client of `node:tls` over a socket of its own, so that it can end the one without the other. */
-async function cutter(address: Address): Promise<{ secured: tls.TLSSocket; below: net.Socket }> {
-  const below =
-    address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);
-  const secured = tls.connect({ socket: below, ca: authority, servername: 'localhost' });
-  for (const socket of [below, secured]) socket.on('error', () => undefined);
-  onTestFinished(() => {
-    secured.destroy();
-    below.destroy();
-  });
-  secured.resume();
-  await new Promise((resolve) => secured.once('secureConnect', resolve));
-  return { secured, below };
-}
+import { lastRecord, tapAt } from '../support/wire.js';
 
 /** A connection that was accepted from a {@link cutter}. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
@@ -245,26 +228,3 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(raw.writableLength).toBeGreaterThan(10_000_000);
   });
 });
-
-/** Where to connect to in order to reach `address` through a wire that is listened to. */
-async function tapAt(place: Place, address: Address, heard: Buffer[]): Promise<Address> {
-  const plain = place.name === 'tls' ? tcp : unix;
-  return rawServer(plain, (near) => {
-    const far =
-      address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);
-    far.on('data', (chunk) => {
-      heard.push(chunk);
-      near.write(chunk);
-    });
-    far.on('end', () => near.end());
-    near.pipe(far);
-    near.on('close', () => far.destroy());
-  });
-}
-
-/** The last record of what TLS has sent: its type and version, and in version 1.3 its length. */
-function lastRecord(bytes: Buffer): string {
-  let at = 0;
-  for (let next = 0; next < bytes.length; next += 5 + bytes.readUInt16BE(next + 3)) at = next;
-  return bytes.toString('hex', at, at + (bytes[at] === 0x15 ? 3 : 5));
-}

@@ -1,39 +1,11 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
 import { type Address, type Connection } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
+import { file, openssl, shows } from '../support/openssl.js';
 import { clientAt, securePlaces, serverAt } from '../support/places.js';
 import { record } from '../support/recording.js';
-
-const file = (name: string): string => fileURLToPath(new URL(`../support/certificates/${name}`, import.meta.url));
-
-/** The program of OpenSSL, which shares nothing with Node's sockets; it ends with the test. */
-function openssl(...args: string[]): ChildProcessWithoutNullStreams {
-  const child = spawn('openssl', args);
-  child.stdin.on('error', () => undefined);
-  onTestFinished(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const closed = once(child, 'close');
-    child.kill('SIGKILL');
-    await closed;
-  });
-  return child;
-}
-
-/** Reads what `child` writes until all of it matches. */
-async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
-  let text = '';
-  for await (const chunk of child.stdout) {
-    text += String(chunk);
-    const match = pattern.exec(text);
-    if (match !== null) return match;
-  }
-  throw new Error(`openssl has ended: ${text}`);
-}
 
 describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
   const at = (address: Address): string[] =>

@@ -1,0 +1,42 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+
+/** The path of a certificate or of a key. */
+export const file = (name: string): string => fileURLToPath(new URL(`certificates/${name}`, import.meta.url));
+
+/** The program of OpenSSL, which shares nothing with Node's sockets; it ends with the test. */
+export const openssl = (...args: string[]): ChildProcessWithoutNullStreams => run('openssl', ...args);
+
+/** A program that a test talks to; it ends with the test. */
+function run(program: string, ...args: string[]): ChildProcessWithoutNullStreams {
+  const child = spawn(program, args);
+  child.stdin.on('error', () => undefined);
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const closed = once(child, 'close');
+    child.kill('SIGKILL');
+    await closed;
+  });
+  return child;
+}
+
+/** Reads what `child` writes until all of it matches. */
+export async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
+  let text = '';
+  const read = (chunk: unknown): void => {
+    text += String(chunk);
+  };
+  child.stdout.on('data', read);
+  try {
+    for (;;) {
+      const match = pattern.exec(text);
+      if (match !== null) return match;
+      if (child.stdout.readableEnded || child.stdout.destroyed) throw new Error(`the program has ended: ${text}`);
+      await Promise.race(['data', 'end', 'close'].map((event) => once(child.stdout, event)));
+    }
+  } finally {
+    child.stdout.off('data', read);
+  }
+}
