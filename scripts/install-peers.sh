@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # program:package
-peers=(haproxy:haproxy openssl:openssl)
+peers=(curl:curl haproxy:haproxy openssl:openssl)
 
 missing=()
 for peer in "${peers[@]}"; do

@@ -547,6 +547,8 @@ class View<T> implements FlowSource<T>, Reader {
     // A shutdown ends the stream where it is: what is left is no frame, but a body that lacks bytes is cut off (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.isComplete === undefined)) return undefined;
     const { queue } = inbound;
+    // What a cut has broken off may look whole (T11).
+    if (inbound.truncated && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(queue);
     if (value === undefined || queue.position > position) return value;

@@ -326,17 +326,18 @@ export class SocketConnection<In, Out>
     this.inbound.data(chunk);
   }
 
-  finished(truncated?: SocketError): void {
+  finished(truncated?: SocketError, allowed = false): void {
     const { discarding, unread } = this.inbound;
     this.timers?.heardAll();
     // What is discarded can't be missed.
-    if (truncated !== undefined && !discarding) {
+    if (truncated !== undefined && !discarding && !allowed) {
       this.truncation = truncated;
       this.failure ??= { reason: 'failed', error: originate(truncated, this) };
       this.inbound.finish(truncated);
       if (this.failure.error === truncated) this.fail(truncated);
       return;
     }
+    this.inbound.truncated = truncated !== undefined;
     this.inbound.finish('fin');
     // A client that dials again does not wait for a reader that holds what is left (K4).
     if (unread || this.keeper.outlives(this)) this.endWithPeer();

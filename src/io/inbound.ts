@@ -32,6 +32,8 @@ export class Inbound {
   end: End = 'open';
   /** Whether the peer has finished. */
   peerFinished = false;
+  /** Whether the peer's stream was cut off: then an unfinished frame is not whole as it stands. */
+  truncated = false;
   /** Whether anybody has ever read. */
   claimed = false;
   /** Whether a reader was given its end: then nothing is left for a later one. */

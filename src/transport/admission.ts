@@ -1,11 +1,10 @@
 import type net from 'node:net';
-import type tls from 'node:tls';
 import type { Address } from '../address.js';
 import { SocketError } from '../errors.js';
 import { ChunkQueue } from '../io/byte-queue.js';
 import { Timer } from '../io/timer.js';
 import { parseProxyHeader } from '../proxy/header.js';
-import type { TlsAcceptor } from './tls.js';
+import type { Secured, TlsAcceptor } from './tls.js';
 
 /** What accepted sockets have to go through. */
 export interface AdmissionRules {
@@ -21,7 +20,7 @@ export interface AdmissionRules {
 /** Told of what came of an accepted socket. */
 export interface AdmissionEvents {
   /** It may be served; `secured` is what to read from where TLS is on. */
-  admitted(raw: net.Socket, remote: Address, secured: tls.TLSSocket | undefined): void;
+  admitted(raw: net.Socket, remote: Address, secured: Secured | undefined): void;
   /** It was dropped. */
   refused(error: SocketError): void;
 }
@@ -163,7 +162,7 @@ class Entrance {
     });
   }
 
-  private admit(secured: tls.TLSSocket | undefined): void {
+  private admit(secured: Secured | undefined): void {
     if (this.ended) return;
     this.ended = true;
     this.timer?.unsubscribe();

@@ -57,7 +57,7 @@ export class NodeListener implements Listener {
       {
         admitted: (raw, remote, secured) => {
           const local = this.local ?? this.named(localName(raw, address));
-          events.connection(new NodeSocket(raw, local, remote, secured));
+          events.connection(new NodeSocket(raw, local, remote, undefined, secured));
         },
         refused: (error) => {
           events.incident(error);

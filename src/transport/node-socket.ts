@@ -1,5 +1,4 @@
 import type net from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { Address } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { readBlock } from '../io/loan.js';
@@ -8,7 +7,7 @@ import { type StreamEnd, watchEnd } from './close-notify.js';
 import { forget, readInto, readOn } from './direct-read.js';
 import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
 import { flushAtExit, nodeTurn } from './node-turn.js';
-import { tlsError, type TlsInfo, tlsInfo } from './tls.js';
+import { type Secured, tlsError, type TlsInfo, tlsInfo } from './tls.js';
 import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
 
 /** So many sockets that are given much may have a block of their own: they keep it as long as nothing comes. */
@@ -43,18 +42,27 @@ function onClose(this: Owned): void {
   this[owner]?.gone();
 }
 
+/** What is known of a socket on which TLS is spoken. */
+interface Security {
+  readonly info: TlsInfo;
+  /** Whether the stream was cut off. */
+  readonly end: StreamEnd;
+  readonly allowHalfClosed: boolean;
+}
+
 /** One `net.Socket` behind the interface that the connections are built on. */
 export class NodeSocket implements TransportSocket {
   readonly local: Address;
   readonly remote: Address;
   readonly turn: Turn = nodeTurn;
-  readonly tls: TlsInfo | undefined;
 
   /** What is read and written: where TLS is on, the socket above `raw`. */
-  private readonly socket: Owned;
+  private socket: Owned;
   private readonly raw: Owned;
-  /** Whether the stream was cut off, where TLS can tell. */
-  private readonly streamEnd: StreamEnd | undefined;
+  /** The address that was dialled; undefined where the socket was accepted. */
+  private readonly dialled: Address | undefined;
+  /** What is known of the peer; undefined where TLS isn't spoken. */
+  private security: Security | undefined;
   private events: Keeper | undefined;
   private failure: unknown;
   private closed = false;
@@ -62,8 +70,6 @@ export class NodeSocket implements TransportSocket {
   private heard = false;
   /** How many clients had been accepted when something was received last, or when Node could give what it had. */
   private accepts = 0;
-  /** Whether the peer is a client: of a server that ends its first turn Node sends no close_notify (T5). */
-  private readonly accepted: boolean;
   private ending = false;
   /** Whether the peer has. */
   private hasEnded = false;
@@ -77,31 +83,28 @@ export class NodeSocket implements TransportSocket {
   private awaited = 0;
   private callback: ((error?: Error | null) => void) | undefined;
 
-  constructor(raw: net.Socket, local: Address, remote: Address, secured?: TLSSocket, accepted = true) {
-    this.accepted = accepted;
-    const socket: Owned = secured ?? raw;
+  constructor(raw: net.Socket, local: Address, remote: Address, dialled?: Address, secured?: Secured) {
     this.raw = raw;
-    this.socket = socket;
+    this.socket = raw;
     this.local = local;
     this.remote = remote;
-    this.tls = secured === undefined ? undefined : tlsInfo(secured);
+    this.dialled = dialled;
     flushAtExit();
-    socket[owner] = this;
-    socket.on('error', onError);
-    if (secured !== undefined) {
-      this.streamEnd = watchEnd(secured);
-      this.raw[owner] = this;
-      raw.on('error', onError);
-      secured.pause();
-    }
-    socket.on('close', onClose);
+    this.raw[owner] = this;
+    raw.on('error', onError);
+    if (secured === undefined) raw.on('close', onClose);
+    else this.attachTls(secured);
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.security?.info;
   }
 
   get unsent(): number {
     // Nobody knows any more how far a write had come.
     if (this.isBroken) return Infinity;
     // What TLS has encrypted has another length.
-    if (this.tls !== undefined) return this.socket.writableLength;
+    if (this.security !== undefined) return this.socket.writableLength;
     const handle = (this.socket as { _handle?: { writeQueueSize?: number } | null })._handle;
     return handle?.writeQueueSize ?? this.socket.writableLength;
   }
@@ -115,11 +118,20 @@ export class NodeSocket implements TransportSocket {
       });
       return;
     }
-    if (events.keeps === undefined || this.tls !== undefined || !readInto(socket, readBlock, onRead)) {
+    if (events.keeps === undefined || this.security !== undefined || !readInto(socket, readBlock, onRead)) {
       socket.on('data', onData);
     }
     socket.on('end', onEnd);
     socket.resume();
+  }
+
+  private attachTls({ socket, allowHalfClosed }: Secured): void {
+    this.socket = socket;
+    this.socket[owner] = this;
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    this.security = { info: tlsInfo(socket, this.dialled !== undefined), end: watchEnd(socket), allowHalfClosed };
+    socket.pause();
   }
 
   pause(): void {
@@ -149,7 +161,7 @@ export class NodeSocket implements TransportSocket {
   }
 
   end(): void {
-    if (this.tls === undefined) {
+    if (this.security === undefined) {
       this.endNow();
       return;
     }
@@ -163,7 +175,7 @@ export class NodeSocket implements TransportSocket {
   reset(): void {
     this.socket.off('data', onData);
     this.deaf = true;
-    if (this.tls === undefined) {
+    if (this.security === undefined) {
       this.resetNow();
       return;
     }
@@ -274,17 +286,20 @@ export class NodeSocket implements TransportSocket {
 
   /** @internal */
   streamEnded(): void {
-    const { events, raw, socket, streamEnd } = this;
+    const { events, raw, socket, security } = this;
     this.hasEnded = true;
     if (events === undefined) return;
+    const truncated = security?.end.truncated;
     // What TLS has ended itself is whole, whatever became of the transport below it.
-    const reset = streamEnd?.truncated === false || !this.mayHideReset ? undefined : hiddenReset(raw);
+    const reset = truncated === false || !this.mayHideReset ? undefined : hiddenReset(raw);
     if (reset !== undefined) {
       this.failure ??= reset;
       socket.destroy();
-    } else if (streamEnd?.truncated === true && (this.accepted || !this.heard)) {
+    } else if (truncated === true && (this.dialled === undefined || !this.heard)) {
+      // Of a server that ends in the turn of its first write Node sends no close_notify.
       const message = 'the stream was cut off: it has ended without a close_notify';
-      events.finished(new SocketError('ERR_TLS', message, { address: this.remote }));
+      const error = new SocketError('ERR_TLS', message, { address: this.remote });
+      events.finished(error, security?.allowHalfClosed);
     } else events.finished();
   }
 
@@ -333,6 +348,6 @@ export class NodeSocket implements TransportSocket {
 
   private errorOf(cause: unknown): SocketError {
     const action = 'the connection failed';
-    return this.tls === undefined ? systemError(cause, action, this.remote) : tlsError(cause, action, this.remote);
+    return this.security === undefined ? systemError(cause, action, this.remote) : tlsError(cause, action, this.remote);
   }
 }

@@ -1,12 +1,11 @@
 import net from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import { type Address, formatAddress } from '../address.js';
 import { SocketError, systemError } from '../errors.js';
 import { localName, remoteName, withTls } from './names.js';
 import { NodeListener } from './node-listener.js';
 import { NodeSocket } from './node-socket.js';
 import { checkDial, dialOptions, tcpOptions } from './tcp-options.js';
-import { handshakeError, secureClient, TlsAcceptor } from './tls.js';
+import { handshakeError, type Secured, secureClient, TlsAcceptor } from './tls.js';
 import { checkClientTls } from './tls-options.js';
 import type { Dial, DialEvents, DialOptions, Transport } from './transport.js';
 
@@ -14,7 +13,7 @@ import type { Dial, DialEvents, DialOptions, Transport } from './transport.js';
 export const nodeTransport: Transport = {
   checkListen(address, options) {
     if (address.transport === 'memory') throw unusable(address, 'listen');
-    if (options.tls !== undefined) new TlsAcceptor(options.tls).check();
+    if (options.tls !== undefined) new TlsAcceptor(options.tls).prepare();
     else if (address.transport === 'tcp' && address.tls === true) {
       throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs the option', { address });
     }
@@ -59,25 +58,14 @@ function connect(address: Address, options: DialOptions, events: DialEvents): Di
   raw.on('error', onError);
   raw.on('connect', () => {
     if (!secure) {
-      done(() => new NodeSocket(raw, local(), remoteName(raw, address)));
+      done(() => new NodeSocket(raw, local(), remoteName(raw, address), address));
       return;
     }
     state = 'securing';
-    let secured: TLSSocket;
-    try {
-      secured = secureClient(raw, options.tls ?? {}, address);
-    } catch (cause) {
-      onError(cause);
-      return;
-    }
-    secured.on('error', onError);
-    secured.on('secureConnect', () => {
-      done(() => {
-        const socket = new NodeSocket(raw, local(), withTls(remoteName(raw, address)), secured, false);
-        secured.off('error', onError);
-        return socket;
-      });
-    });
+    const secured = (made: Secured): void => {
+      done(() => new NodeSocket(raw, local(), withTls(remoteName(raw, address)), address, made));
+    };
+    secureClient(raw, options.tls ?? {}, address, { secured, failed }, action);
   });
   if (address.transport === 'unix') raw.connect({ path: address.path });
   else if (address.transport === 'tcp') raw.connect(dialOptions(address, options));

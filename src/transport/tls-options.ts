@@ -1,15 +1,16 @@
 import type tls from 'node:tls';
 import { shown, SocketError } from '../errors.js';
 import { nodeCrypto, nodeTls } from './on-demand.js';
+import type { ServerTlsOptions } from './tls.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
-const flags = ['rejectUnauthorized', 'requestCert'];
+const flags = ['rejectUnauthorized', 'requestCert', 'allowHalfClosed'];
 const functions = ['checkServerIdentity', 'SNICallback', 'ALPNCallback', 'pskCallback'];
 const certificate = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;
 
 /** Throws `ERR_OPTION_INVALID` where no client could ever be served with these options (A5). */
-export function checkServerTls(options: unknown): asserts options is tls.TlsOptions {
+export function checkServerTls(options: unknown): asserts options is ServerTlsOptions {
   const { key, cert, pfx, SNICallback, pskCallback } = checked(options);
   const identity = (isGiven(key) && isGiven(cert)) || isGiven(pfx);
   if (!identity && SNICallback === undefined && pskCallback === undefined) {
@@ -19,9 +20,10 @@ export function checkServerTls(options: unknown): asserts options is tls.TlsOpti
 
 /** Throws `ERR_OPTION_INVALID` where no server could ever be reached with these options (A5). */
 export function checkClientTls(options: unknown): asserts options is tls.ConnectionOptions {
-  const { servername, minDHSize } = checked(options);
+  const { servername, minDHSize, session } = checked(options);
   if (servername !== undefined && typeof servername !== 'string') throw wrong('servername', servername, 'a text');
   if (minDHSize !== undefined && !((minDHSize as number) > 0)) throw wrong('minDHSize', minDHSize, 'a number over 0');
+  if (session !== undefined && !ArrayBuffer.isView(session)) throw wrong('session', session, 'the bytes of a session');
   attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 

@@ -21,7 +21,30 @@ import { attempt, checkServerTls } from './tls-options.js';
  * ```
  * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlscreateserveroptions-secureconnectionlistener, rules T2 and T8
  */
-export type ServerTls = tls.TlsOptions | (() => tls.TlsOptions);
+export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
+
+/**
+ * Lists what a server speaks TLS with: the options of `tls.createServer`, and one of the library's own.
+ *
+ * @example
+ * ```ts
+ * const key = readFileSync('server.key');
+ * const cert = readFileSync('server.pem');
+ * const tls: ServerTlsOptions = { key, cert, allowHalfClosed: true };
+ * const server = listen('tls://0.0.0.0:7000', { codec: lines(), tls });
+ * ```
+ * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlscreateserveroptions-secureconnectionlistener, rules T2 and T11
+ */
+export interface ServerTlsOptions extends tls.TlsOptions {
+  /**
+   * Whether a FIN without a close_notify ends a client's stream in order, as long as it cuts through no frame: browsers and
+   * curl end theirs like that. Anybody on the way can send such a FIN, so the frames have to show whether a message is
+   * whole.
+   *
+   * @defaultValue `false`: it is `ERR_TLS`
+   */
+  readonly allowHalfClosed?: boolean | undefined;
+}
 
 /**
  * Sets what a client speaks TLS with: what `node:tls` takes.
@@ -54,7 +77,7 @@ export interface TlsInfo {
   readonly authorized: boolean;
   /** Why it was not, where one was asked for and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;
-  /** The peer's certificate; without members where it has shown none. */
+  /** The peer's certificate; without members where it has shown none, and at a client that has resumed a session. */
   readonly peerCertificate: tls.PeerCertificate;
   /** The name that the client asked for (SNI). */
   readonly servername?: string;
@@ -62,45 +85,63 @@ export interface TlsInfo {
   readonly alpnProtocol?: string;
   /** `'TLSv1.3'`, say. */
   readonly protocol: string;
+  /**
+   * The session that a later connection to the same server can resume, with the option `tls.session`. Only a client has one,
+   * and it is the latest: with TLS 1.3 the server sends it after the handshake, with its first bytes, often several times.
+   */
+  readonly session?: Buffer;
 }
 
-/** Whoever waits for a handshake. */
-interface Handshake {
-  secured(socket: tls.TLSSocket): void;
+/** A socket on which the handshake is over. */
+export interface Secured {
+  readonly socket: tls.TLSSocket;
+  /** Whether a FIN without a close_notify ends the stream in order, between two frames (T11). */
+  readonly allowHalfClosed: boolean;
+}
+
+/** Waits for a handshake, which ends in exactly one of the two. */
+export interface Handshake {
+  secured(secured: Secured): void;
   failed(error: SocketError): void;
 }
 
 /** A TLS server that does not listen, with the options that it was made of. */
 interface Made {
-  readonly options: tls.TlsOptions;
+  readonly options: ServerTlsOptions;
   readonly server: tls.Server;
 }
 
 /** Node's own limit, which counts from the wrong moment, is put out of the way: the longest that a timer can take, in ms. */
 const never = 2 ** 31 - 1;
 
-/** The handshakes of one listener. Where the options are another object than before, new connections get the new ones. */
+/** The handshakes of clients with one server. Where the options are another object than before, new connections get the new ones. */
 export class TlsAcceptor {
-  private readonly options: () => tls.TlsOptions;
+  private readonly options: () => ServerTlsOptions;
   private readonly handshakes = new Map<net.Socket, Handshake>();
   private made: Made | undefined;
 
   constructor(options: ServerTls) {
-    this.options = typeof options === 'function' ? options : (): tls.TlsOptions => options;
+    this.options = typeof options === 'function' ? options : (): ServerTlsOptions => options;
   }
 
-  /** Throws `ERR_OPTION_INVALID` where no client could be served now (A5). */
-  check(): void {
-    this.server();
+  /** Gives the server for the next client. Throws `ERR_OPTION_INVALID` where no client could be served now (A5). */
+  prepare(): tls.Server {
+    const options = attempt(this.options);
+    if (this.made === undefined || options !== this.made.options) this.made = { options, server: this.make(options) };
+    return this.made.server;
   }
 
-  /** Shakes hands over `raw` and tells how it went. The caller bounds the time, by destroying `raw`. */
-  secure(raw: net.Socket, remote: Address, handshake: Handshake): void {
+  /**
+   * Shakes hands over `raw` and tells how it went. The caller bounds the time, by destroying `raw`.
+   *
+   * @param server - what `prepare` has given; by default it is called now, and what it throws is told
+   */
+  secure(raw: net.Socket, remote: Address, handshake: Handshake, server?: tls.Server): void {
     this.handshakes.set(raw, {
-      secured: (socket) => {
+      secured: (secured) => {
         raw.allowHalfOpen = true;
-        socket.allowHalfOpen = true;
-        handshake.secured(socket);
+        secured.socket.allowHalfOpen = true;
+        handshake.secured(secured);
       },
       failed: (error) => {
         handshake.failed(new SocketError(error.code, error.message, { address: remote, cause: error.cause }));
@@ -113,25 +154,20 @@ export class TlsAcceptor {
       setImmediate(() => this.take(raw)?.failed(handshakeError(new Error('the client has gone'))));
     });
     try {
-      this.server().emit('connection', raw);
+      (server ?? this.prepare()).emit('connection', raw);
     } catch (cause) {
       this.take(raw)?.failed(handshakeError(cause));
     }
   }
 
-  private server(): tls.Server {
-    const options = attempt(this.options);
-    if (this.made === undefined || options !== this.made.options) this.made = { options, server: this.make(options) };
-    return this.made.server;
-  }
-
-  private make(options: tls.TlsOptions): tls.Server {
+  private make(options: ServerTlsOptions): tls.Server {
     checkServerTls(options);
+    const allowHalfClosed = options.allowHalfClosed === true;
     const server = attempt(() =>
       nodeTls().createServer({ ...options, pauseOnConnect: false, handshakeTimeout: never }),
     );
     // The sockets come from a listener of our own, so nothing but its parent tells which one was secured.
-    server.on('secureConnection', (socket) => this.take(parentOf(socket))?.secured(socket));
+    server.on('secureConnection', (socket) => this.take(parentOf(socket))?.secured({ socket, allowHalfClosed }));
     server.on('tlsClientError', (cause, socket) => this.take(parentOf(socket))?.failed(refusal(cause, socket)));
     return server;
   }
@@ -144,25 +180,56 @@ export class TlsAcceptor {
   }
 }
 
-/** Shakes hands over a connected socket, as a client. */
-export function secureClient(raw: net.Socket, options: ClientTls, address: Address): tls.TLSSocket {
+/**
+ * Shakes hands over a connected socket, as a client, and tells how it went. The caller bounds the time, by destroying `raw`.
+ *
+ * @param dialled - the address whose host the certificate has to be for
+ * @param action - what is being done, for the message of an error
+ */
+export function secureClient(
+  raw: net.Socket,
+  options: ClientTls,
+  dialled: Address,
+  handshake: Handshake,
+  action?: string,
+): void {
   const tls = nodeTls();
   const { checkServerIdentity = tls.checkServerIdentity } = options;
-  // To Node an option that is undefined is one that was given.
-  const given: ClientTls = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  return tls.connect({
-    ...given,
-    ...namesOf(options, address),
-    // Said here, so that no environment variable decides it.
-    rejectUnauthorized: options.rejectUnauthorized ?? true,
-    checkServerIdentity(name, certificate) {
-      try {
-        return checkServerIdentity(name, certificate);
-      } catch (cause) {
-        return cause instanceof Error ? cause : new Error(String(cause));
-      }
-    },
-    socket: raw,
+  let isOver = false;
+  const failed = (cause: unknown): void => {
+    if (isOver) return;
+    isOver = true;
+    handshake.failed(handshakeError(cause, action, dialled));
+  };
+  let socket: tls.TLSSocket;
+  try {
+    socket = tls.connect({
+      // To Node an option that is undefined is one that was given.
+      ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+      ...namesOf(options, dialled),
+      // Said here, so that no environment variable decides it.
+      rejectUnauthorized: options.rejectUnauthorized ?? true,
+      checkServerIdentity(name, certificate) {
+        try {
+          return checkServerIdentity(name, certificate);
+        } catch (cause) {
+          return cause instanceof Error ? cause : new Error(String(cause));
+        }
+      },
+      socket: raw,
+    });
+  } catch (cause) {
+    failed(cause);
+    return;
+  }
+  socket.on('error', failed);
+  socket.on('close', () => {
+    failed(new Error('the server has gone'));
+  });
+  socket.on('secureConnect', () => {
+    if (isOver) return;
+    isOver = true;
+    handshake.secured({ socket, allowHalfClosed: false });
   });
 }
 
@@ -179,14 +246,14 @@ function isIpAddress(host: string): boolean {
   return /^[\d.]+$|:/.test(host);
 }
 
-/** What a secured socket tells of its peer. */
-export function tlsInfo(socket: tls.TLSSocket): TlsInfo {
+/** What a secured socket tells of its peer; of a server also each new session. */
+export function tlsInfo(socket: tls.TLSSocket, isClient: boolean): TlsInfo {
   const { servername } = socket as { servername?: string | false | null };
   const { alpnProtocol, authorizationError } = socket as {
     alpnProtocol: string | false | null;
     authorizationError: unknown;
   };
-  return {
+  const info: { -readonly [Name in keyof TlsInfo]: TlsInfo[Name] } = {
     authorized: socket.authorized,
     ...(authorizationError === undefined || authorizationError === null
       ? {}
@@ -196,6 +263,15 @@ export function tlsInfo(socket: tls.TLSSocket): TlsInfo {
     ...(typeof alpnProtocol === 'string' ? { alpnProtocol } : {}),
     protocol: socket.getProtocol() ?? 'unknown',
   };
+  if (isClient) {
+    // With TLS 1.3 that of a whole handshake can't be resumed, but for one that the server sends later.
+    const session = info.protocol !== 'TLSv1.3' || socket.isSessionReused() ? socket.getSession() : undefined;
+    if (session !== undefined) info.session = session;
+    socket.on('session', (latest) => {
+      info.session = latest;
+    });
+  }
+  return info;
 }
 
 /** What the network did keeps its name; all else that goes wrong below the frames is `ERR_TLS`. */

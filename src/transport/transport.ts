@@ -534,13 +534,14 @@ export interface SocketEvents {
    * Tells that the peer has ended its sending side, after all that it sent.
    *
    * @param truncated - where it can be told that the peer's stream was cut off, and not ended by the peer; else absent
+   * @param allowed - whether such an end counts as one in order, unless it cuts through a frame; false by default
    * @example
    * ```ts
    * events.finished();
    * ```
-   * @see rules C7 and T5
+   * @see rules C7, T5 and T11
    */
-  finished(truncated?: SocketError): void;
+  finished(truncated?: SocketError, allowed?: boolean): void;
   /**
    * Tells that the kernel has taken all of the last write, where that gave false.
    *

@@ -1,10 +1,11 @@
+import { join } from 'node:path';
 import { firstValueFrom } from 'rxjs';
 import { type Address, type Connection } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import { file, openssl, shows } from '../support/openssl.js';
-import { clientAt, securePlaces, serverAt } from '../support/places.js';
+import { clientAt, freshFolder, securePlaces, serverAt } from '../support/places.js';
 import { record } from '../support/recording.js';
 
 describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
@@ -50,4 +51,42 @@ describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
     connection.data.complete();
     await firstValueFrom(connection.closed);
   });
+
+  it.each(['-tls1_2', '-tls1_3'])('T11: s_client resumes its session with our server, with %s', async (version) => {
+    const { address } = await serverAt<string, string>(place, ({ data }) => data.subscribe(data), { codec: lines() });
+    const session = join(await freshFolder(), 'session.pem');
+    const answers: string[] = [];
+    for (const option of ['-sess_out', '-sess_in']) {
+      const child = openssl('s_client', version, '-CAfile', file('authority.pem'), option, session, ...at(address));
+      child.stdin.write('hello\n');
+      const [, answer = ''] = await shows(child, /\n(New|Reused), TLSv[^]*hello\n/);
+      answers.push(answer);
+      const ended = new Promise((resolve) => child.once('close', resolve));
+      child.stdin.end();
+      await ended;
+    }
+    expect(answers).toEqual(['New', 'Reused']);
+  });
+
+  it.runIf(place.name === 'tls').each(['-tls1_2', '-tls1_3'])(
+    'T11: our client resumes its session with s_server, with %s',
+    async (version) => {
+      const identity = ['-cert', file('server.pem'), '-key', file('server.key')];
+      const child = openssl('s_server', '-www', version, ...identity, '-accept', '127.0.0.1:0');
+      const [, port = '0'] = await shows(child, /ACCEPT \S*:(\d+)\n/);
+      const address: Address = { transport: 'tcp', host: '127.0.0.1', port: Number(port), tls: true };
+      /** What the server says about a connection, which ends it, and the session afterwards. */
+      const visit = async (session?: Buffer) => {
+        const tls = { ...place.options.tls, session };
+        const { connection } = await clientAt<string, string>(place, address, { codec: lines(), tls });
+        const page = record(connection.data);
+        connection.bytes.next('GET / HTTP/1.0\r\n\r\n');
+        await page.end();
+        return { said: page.values.find((line) => /^(New|Reused), /.test(line)), session: connection.tls?.session };
+      };
+      const first = await visit();
+      expect(first.said).toMatch(/^New, TLSv/);
+      expect((await visit(first.session)).said).toMatch(/^Reused, TLSv/);
+    },
+  );
 });

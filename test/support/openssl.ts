@@ -10,7 +10,7 @@ export const file = (name: string): string => fileURLToPath(new URL(`certificate
 export const openssl = (...args: string[]): ChildProcessWithoutNullStreams => run('openssl', ...args);
 
 /** A program that a test talks to; it ends with the test. */
-function run(program: string, ...args: string[]): ChildProcessWithoutNullStreams {
+export function run(program: string, ...args: string[]): ChildProcessWithoutNullStreams {
   const child = spawn(program, args);
   child.stdin.on('error', () => undefined);
   onTestFinished(async () => {

@@ -13,6 +13,7 @@ import {
   serve,
   type ServeOptions,
   type ServerTls,
+  type ServerTlsOptions,
   type TlsInfo,
 } from 'rxjs-sockets';
 import { type Codec, jsonLines, lines } from 'rxjs-sockets/codecs';
@@ -231,5 +232,19 @@ describe('the examples of TLS', () => {
     const state = states.at(-1);
     const connection = state?.status === 'connected' ? state.connection : undefined;
     expect(connection?.tls === undefined ? undefined : nameOf(connection.tls)).toBe('localhost');
+  });
+
+  it('allow what browsers do', () => {
+    const { listen } = library;
+    const identity = certificates.server;
+    const readFileSync = (name: string): string => (name === 'server.key' ? identity.key : identity.cert);
+    const make = (): library.Server<string, string> => {
+      const key = readFileSync('server.key');
+      const cert = readFileSync('server.pem');
+      const tls: ServerTlsOptions = { key, cert, allowHalfClosed: true };
+      const server = listen('tls://0.0.0.0:7000', { codec: lines(), tls });
+      return server;
+    };
+    expect(make().connections.size).toBe(0);
   });
 });

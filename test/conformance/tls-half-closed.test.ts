@@ -1,0 +1,157 @@
+import { once } from 'node:events';
+import { firstValueFrom } from 'rxjs';
+import { connect, type Connection, listen, type ListenOptions } from 'rxjs-sockets';
+import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { file, run } from '../support/openssl.js';
+import { clientAt, type Place, rawServer, securePlaces, serverAt } from '../support/places.js';
+import { readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { asServer } from '../support/start-tls.js';
+import { cutter } from '../support/cutter.js';
+import { until } from '../support/turns.js';
+
+const tls = { ...asServer, allowHalfClosed: true };
+
+/** A connection that was accepted with these options, and its client, which can end the transport without TLS. */
+async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
+  let accepted: (connection: Connection<T, T>) => void = () => undefined;
+  const near = new Promise<Connection<T, T>>((resolve) => {
+    accepted = resolve;
+  });
+  const { address, server } = await serverAt<T, T>(place, (connection) => accepted(connection), { tls, ...options });
+  return { ...(await cutter(address)), near: await near, server };
+}
+
+const ways = securePlaces.map((place) => ({
+  name: `over ${place.name}`,
+  cut: <T>(options: ListenOptions<T, T>) => cutAt(place, options),
+}));
+
+describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
+  it('T11: a FIN without a close_notify between frames is the end, and the answer arrives', async () => {
+    const { near, secured, below } = await cut<string>({ codec: lines() });
+    const recording = record(near.data);
+    const answer = readAll(secured);
+    secured.write('one\ntwo\n', () => below.end());
+    expect(await recording.end()).toBe('complete');
+    expect(recording.values).toEqual(['one', 'two']);
+    near.data.next('both');
+    near.data.complete();
+    expect(String(await answer)).toBe('both\n');
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('T11: so it is where nothing was sent, where nobody reads, and where the rest waits', async () => {
+    const silent = await cut<string>({ codec: lines() });
+    const nothing = record(silent.near.data);
+    silent.below.end();
+    expect(await nothing.end()).toBe('complete');
+    silent.near.data.complete();
+    expect(await firstValueFrom(silent.near.closed)).toMatchObject({ reason: 'finished' });
+    const { near, secured, below } = await cut<Buffer>({});
+    secured.write(Buffer.alloc(200_000), () => below.end());
+    const hold = near.data.hold();
+    let size = 0;
+    const recording = record(near.data, (chunk) => (size += chunk.length));
+    await until(() => near.stats.bytesRead > 65_535);
+    hold.release();
+    expect(await recording.end()).toBe('complete');
+    expect(size).toBe(200_000);
+    near.data.complete();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it.each([
+    ['a frame', lengthPrefixed(), Buffer.from([0, 0, 0, 9, 65]), []],
+    ['a header', lengthPrefixed(), Buffer.from([0, 0]), []],
+    ['a line', lines(), Buffer.from('whole\npart'), ['whole']],
+    ['a message', jsonLines(), Buffer.from('1\n2'), [1]],
+  ])('T11: inside %s it stays ERR_FRAME_TRUNCATED', async (_name, codec, bytes, whole) => {
+    const { near, secured, below } = await cut<unknown>({ codec });
+    const recording = record(near.data);
+    secured.write(bytes, () => below.end());
+    expect(await recording.end()).toMatchObject({ code: 'ERR_FRAME_TRUNCATED' });
+    expect(recording.values).toEqual(whole);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
+  });
+
+  it('T11: a close_notify ends a last line without its newline, as ever', async () => {
+    const { near, secured } = await cut<string>({ codec: lines() });
+    const recording = record(near.data);
+    secured.end('whole\npart');
+    expect(await recording.end()).toBe('complete');
+    expect(recording.values).toEqual(['whole', 'part']);
+    near.destroy();
+  });
+
+  it('T11: without it, or with false, it is ERR_TLS', async () => {
+    for (const options of [{ tls: asServer }, { tls: { ...asServer, allowHalfClosed: false } }]) {
+      const { near, secured, below } = await cut<string>({ codec: lines(), ...options });
+      const recording = record(near.data);
+      secured.write('one\n', () => below.end());
+      expect(await recording.end()).toMatchObject({ code: 'ERR_TLS' });
+      expect(recording.values).toEqual(['one']);
+    }
+  });
+
+  it('T11: a function may give it', async () => {
+    const { near, below } = await cut<string>({ codec: lines(), tls: () => tls });
+    const recording = record(near.data);
+    below.end();
+    expect(await recording.end()).toBe('complete');
+    near.destroy();
+  });
+});
+
+describe('allowHalfClosed', () => {
+  it.each(securePlaces)('T11: a client that shares the object is as strict as ever, over $name', async (place) => {
+    const address = await rawServer(place, (socket) => socket.destroy());
+    const { connection } = await clientAt(place, address, { tls: { ...place.options.tls, ...tls } });
+    expect(await record(connection.data).end()).toMatchObject({ code: 'ERR_TLS' });
+  });
+
+  it.each(['yes', 1, 0, null, {}])('T2: %o is refused at once', (allowHalfClosed) => {
+    const naming = expect.objectContaining({
+      code: 'ERR_OPTION_INVALID',
+      message: expect.stringContaining('tls.allowHalfClosed') as string,
+    }) as Error;
+    expect(() => listen({ port: 0 }, { tls: { ...asServer, allowHalfClosed: allowHalfClosed as never } })).toThrow(
+      naming,
+    );
+    expect(() => connect({ port: 1 }, { tls: { allowHalfClosed } as never })).toThrow(naming);
+  });
+
+  it.each(securePlaces)('T11: curl gets its page and ends in order, over $name', async (place) => {
+    const requests: string[] = [];
+    const connections: Connection<string, string>[] = [];
+    const { server, address } = await serverAt<string, string>(
+      place,
+      (connection) => {
+        connections.push(connection);
+        void (async () => {
+          for await (const line of connection.data) {
+            if (line !== '') requests.push(line);
+            else connection.bytes.next('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n');
+          }
+          connection.data.complete();
+        })().catch(() => undefined);
+      },
+      { codec: lines({ delimiter: '\r\n' }), tls },
+    );
+    const incidents = record(server.incidents);
+    const where =
+      address.transport === 'tcp'
+        ? [`https://127.0.0.1:${address.port}/page`]
+        : ['--unix-socket', (address as { path: string }).path, 'https://localhost/page'];
+    const curl = run('curl', '-sS', '--http1.1', '--noproxy', '*', '--cacert', file('authority.pem'), ...where);
+    let page = '';
+    curl.stdout.on('data', (chunk) => (page += String(chunk)));
+    expect(await once(curl, 'close')).toEqual([0, null]);
+    expect(page).toBe('hello\n');
+    expect(requests[0]).toBe('GET /page HTTP/1.1');
+    expect(await firstValueFrom(connections[0]!.closed)).toMatchObject({ reason: 'finished' });
+    expect(incidents.values).toEqual([]);
+  });
+});

@@ -1,0 +1,135 @@
+import type net from 'node:net';
+import tls from 'node:tls';
+import { backoff, connect, type Connection, type ConnectOptions } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import { client as clientIdentity } from '../support/certificates.js';
+import '../support/leaks.js';
+import { clientAt, pairAt, type Place, rawServer, securePlaces, serverAt } from '../support/places.js';
+import { record } from '../support/recording.js';
+import { asClient, asServer } from '../support/start-tls.js';
+import { until } from '../support/turns.js';
+
+const isReused = (socket: net.Socket): boolean => socket instanceof tls.TLSSocket && socket.isSessionReused();
+
+const versions = ['TLSv1.2', 'TLSv1.3'] as const;
+
+/** A connection to a server that greets, and the greeting has come: with it the tickets of TLS 1.3. */
+async function greetedAt(
+  place: Place,
+  address: Awaited<ReturnType<typeof rawServer>>,
+  options: ConnectOptions['tls'],
+): Promise<Connection<string, string>> {
+  const { connection } = await clientAt<string, string>(place, address, {
+    codec: lines(),
+    tls: { ...place.options.tls, ...options },
+  });
+  const greeting = record(connection.data);
+  expect(await greeting.count(1)).toEqual(['hello']);
+  await until(() => connection.tls?.session !== undefined);
+  return connection;
+}
+
+describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
+  it.each(versions)(
+    'T11: a client gives the latest one, and resumes it with a server of node:tls, with %s',
+    async (version) => {
+      const reused: boolean[] = [];
+      const address = await rawServer(place, (socket) => {
+        reused.push(isReused(socket));
+        socket.write('hello\n');
+      });
+      const first = await greetedAt(place, address, { maxVersion: version });
+      const session = first.tls?.session;
+      expect(session).toBeInstanceOf(Buffer);
+      const second = await greetedAt(place, address, { maxVersion: version, session });
+      expect(reused).toEqual([false, true]);
+      expect(second.tls).toMatchObject({ authorized: true, protocol: version });
+      // One that was resumed can be resumed again.
+      await greetedAt(place, address, { maxVersion: version, session: second.tls?.session });
+      expect(reused).toEqual([false, true, true]);
+      await greetedAt(place, address, { maxVersion: version });
+      expect(reused).toEqual([false, true, true, false]);
+      for (const connection of [first, second]) connection.destroy();
+      expect(first.tls?.session).toBeInstanceOf(Buffer);
+    },
+  );
+
+  it('T11: with TLS 1.3 it comes with the first bytes, in the same `tls`, and a server has none', async () => {
+    const { near, far } = await pairAt<string, string>(place, { codec: lines() });
+    const info = near.tls;
+    far.data.next('hello');
+    const greeting = record(near.data);
+    await greeting.count(1);
+    await until(() => info?.session !== undefined);
+    expect(near.tls).toBe(info);
+    expect(info?.session).toBeInstanceOf(Buffer);
+    expect(far.tls?.session).toBeUndefined();
+  });
+
+  it('T11: one that the server does not know, or that is garbage, is a whole handshake', async () => {
+    const { near, far } = await pairAt<string, string>(place, { codec: lines() });
+    far.data.next('hello');
+    const greeting = record(near.data);
+    await until(() => near.tls?.session !== undefined);
+    greeting.subscription.unsubscribe();
+    const reused: boolean[] = [];
+    const address = await rawServer(place, (socket) => {
+      reused.push(isReused(socket));
+      socket.write('hello\n');
+    });
+    for (const session of [near.tls?.session, Buffer.from('garbage'), Buffer.alloc(0), undefined]) {
+      await greetedAt(place, address, { session });
+    }
+    expect(reused).toEqual([false, false, false, false]);
+  });
+
+  it('T11: with `requestCert` a client that resumes is known to the server', async () => {
+    const seen: unknown[] = [];
+    const { address } = await serverAt<string, string>(
+      place,
+      (connection) => {
+        seen.push(connection.tls?.authorized, connection.tls?.peerCertificate.subject.CN);
+        connection.data.next('hello');
+      },
+      { codec: lines(), tls: { ...asServer, ca: asClient.ca, requestCert: true } },
+    );
+    const first = await greetedAt(place, address, clientIdentity);
+    await greetedAt(place, address, { ...clientIdentity, session: first.tls?.session });
+    expect(seen).toEqual([true, 'somebody', true, 'somebody']);
+  });
+
+  it('T11: a client that dials again takes the session that `tls` has then', async () => {
+    const reused: boolean[] = [];
+    const address = await rawServer(place, (socket) => {
+      reused.push(isReused(socket));
+      socket.write('hello\n');
+      if (reused.length < 3) socket.end();
+    });
+    let latest: Connection | undefined;
+    const resuming = {
+      ...asClient,
+      get session() {
+        return latest?.tls?.session;
+      },
+    };
+    const client = connect(address, { tls: resuming, reconnect: backoff({ initial: 1, max: 1 }) });
+    const states = record(client, (state) => {
+      if (state.status === 'connected') latest = state.connection;
+    });
+    const heard = record(client.data);
+    await until(() => heard.values.length === 3);
+    expect(reused).toEqual([false, true, true]);
+    states.subscription.unsubscribe();
+    heard.subscription.unsubscribe();
+  });
+
+  it.each(['text', 7, null, {}, []])('T2: a session that is %o is refused at once', (session) => {
+    expect(() => connect({ port: 1 }, { tls: { session: session as never } })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_OPTION_INVALID',
+        message: expect.stringContaining('tls.session') as string,
+      }) as Error,
+    );
+  });
+});
