@@ -2,7 +2,7 @@ import type { Observable } from 'rxjs';
 import type { Address } from './address.js';
 import type { Channel } from './channel.js';
 import type { SocketError } from './errors.js';
-import type { TlsInfo } from './transport/tls.js';
+import type { StartTlsOptions, TlsInfo } from './transport/tls.js';
 
 /**
  * Tells how a connection ended.
@@ -100,7 +100,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rules C13 and C15
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
-  /** What TLS knows of the peer; undefined where TLS isn't spoken. It doesn't change (T9). */
+  /** What TLS knows of the peer; undefined without TLS, and until {@link Connection.startTls} has resolved (T9). */
   readonly tls: TlsInfo | undefined;
   /** What went over it so far: a new object at each look, which doesn't change by itself. */
   readonly stats: ConnectionStats;
@@ -116,6 +116,33 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rule C12
    */
   readonly closed: Observable<Closed>;
+  /**
+   * Starts TLS on this connection (STARTTLS): as a server where it was accepted, as a client where it was dialled.
+   *
+   * What was sent before goes out in the clear first. What is sent from then on waits, and follows the handshake. Subscribers
+   * and views stay, and `tls` tells who the peer is.
+   *
+   * Call it in the turn in which you send the last words in the clear, or receive the peer's. Bytes that were received and
+   * not decoded, and bytes that arrive in the clear later, may come from an attacker on the way: they fail the connection
+   * with `ERR_TLS`, and none of them is emitted.
+   *
+   * @param options - what `listen` takes as `tls` where the connection was accepted, what `connect` takes where it was
+   * dialled; pass the same object for every connection, since each object is prepared once. Its `handshakeTimeout`, or
+   * else that of `listen` or `connect`, bounds the whole of it: milliseconds from the call, default 10,000
+   * @returns a promise of what `tls` tells from then on
+   * @throws none. Rejects with `ERR_OPTION_INVALID` for options that could never work, for a transport without TLS and after
+   * an earlier call; with `ERR_CLOSED`, or the error that ended the connection, where its sending or its receiving side
+   * has ended. These change nothing. A handshake that fails ends the connection with `ERR_TLS`, and one that takes too
+   * long with `ERR_TIMEOUT_HANDSHAKE`: the promise rejects with that error
+   * @backpressure what is sent during the handshake counts in `bufferedBytes`, and `overflow` acts
+   * @example
+   * ```ts
+   * connection.data.next('220 go ahead');
+   * const { protocol } = await connection.startTls({ key, cert }); // 'TLSv1.3'
+   * ```
+   * @see https://datatracker.ietf.org/doc/html/rfc3207, rule T10
+   */
+  startTls(options: StartTlsOptions): Promise<TlsInfo>;
   /**
    * Closes gracefully: flushes what was sent, sends the FIN, and reads and discards until the peer's FIN, so that
    * nothing of the reply is lost on its way.

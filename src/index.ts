@@ -21,7 +21,7 @@ export { sendTo } from './operators/send-to.js';
 export { serve, type ServeOptions } from './operators/serve.js';
 export type { ConnectionOptions, ConnectOptions, ListenOptions, ShutdownOptions } from './options.js';
 export { listen, Server } from './server.js';
-export type { ClientTls, ServerTls, ServerTlsOptions, TlsInfo } from './transport/tls.js';
+export type { ClientTls, ServerTls, ServerTlsOptions, StartTlsOptions, TlsInfo } from './transport/tls.js';
 export type {
   Dial,
   DialEvents,

@@ -116,6 +116,16 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly keepAlive?: number | undefined;
   /**
+   * How long a handshake may take; 0 means for ever. At a server this is a client's PROXY header and its TLS handshake
+   * together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`, and at most
+   * `maxConnections` are under way at once. At both ends it is {@link Connection.startTls}, which then fails the connection
+   * with that code. The handshake of a client with `tls` has `connectTimeout` (P5, S17, T3, T10).
+   *
+   * @defaultValue 10_000
+   * @unit ms
+   */
+  readonly handshakeTimeout?: number | undefined;
+  /**
    * Ends all of it when it is aborted: a server is shut down, a client ends with `ERR_CLOSED` and the signal's reason as
    * `cause`. A signal that is aborted already is refused with `ERR_CLOSED`, at once (C29).
    *
@@ -206,14 +216,6 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    * @defaultValue `undefined`: no header is looked for
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] } | undefined;
-  /**
-   * How long a client may take for its PROXY header and its TLS handshake together; then it is dropped and told in
-   * `incidents` as `ERR_TIMEOUT_HANDSHAKE`; 0 means for ever. At most `maxConnections` are at it at once (P5, S17, T3).
-   *
-   * @defaultValue 10_000
-   * @unit ms
-   */
-  readonly handshakeTimeout?: number | undefined;
 }
 
 /**
@@ -370,6 +372,7 @@ export interface ConnectionSettings<In, Out> {
   readonly noDelay: boolean;
   readonly keepAlive: number;
   readonly signal: AbortSignal | undefined;
+  readonly handshakeTimeout: number;
 }
 
 /** As {@link ConnectionSettings}, with what only a server needs. */
@@ -382,7 +385,6 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly reusePort: boolean;
   readonly tls: ServerTls | undefined;
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
-  readonly handshakeTimeout: number;
 }
 
 /** As {@link ConnectionSettings}, with what only a client needs. */
@@ -411,7 +413,6 @@ export function listenSettings<In, Out>(options: ListenOptions<In, Out>): Listen
     reusePort: flag('reusePort', options.reusePort, false),
     tls: typeof options.tls === 'function' ? options.tls : object('tls', options.tls),
     proxyProtocol: proxyProtocol(options.proxyProtocol),
-    handshakeTimeout: duration('handshakeTimeout', options.handshakeTimeout, 10_000),
   };
 }
 
@@ -472,6 +473,7 @@ function connectionSettings<In, Out>(
     noDelay: flag('noDelay', options.noDelay, true),
     keepAlive: duration('keepAlive', options.keepAlive, 60_000),
     signal: signal(options.signal),
+    handshakeTimeout: duration('handshakeTimeout', options.handshakeTimeout, 10_000),
   };
 }
 

@@ -12,7 +12,8 @@ import type { ConnectionSettings } from './options.js';
 import { originate, originOf } from './origin.js';
 import type { Listed } from './roster.js';
 import { Timeouts } from './timeouts.js';
-import type { TlsInfo } from './transport/tls.js';
+import { TlsUpgrade } from './tls-upgrade.js';
+import type { StartTlsOptions, TlsInfo } from './transport/tls.js';
 import type { SocketEvents, TransportSocket } from './transport/transport.js';
 
 let lastId = 0;
@@ -89,6 +90,8 @@ export class SocketConnection<In, Out>
   private isCut = false;
   private outcome: Closed | undefined;
   private ending: AsyncSubject<Closed> | undefined;
+  /** While the connection changes to TLS. */
+  private upgrade: TlsUpgrade | undefined;
 
   constructor(socket: TransportSocket, settings: ConnectionSettings<In, Out>, keeper: ConnectionKeeper<In, Out>) {
     this.keeper = keeper;
@@ -138,6 +141,10 @@ export class SocketConnection<In, Out>
     return this.ending;
   }
 
+  get isUpgrading(): boolean {
+    return this.upgrade !== undefined;
+  }
+
   /** Begins to read and to write. */
   open(): this {
     this.socket.open(this);
@@ -152,6 +159,24 @@ export class SocketConnection<In, Out>
     this.defer(() => {
       this.awaitClaim();
     });
+  }
+
+  startTls(options: StartTlsOptions): Promise<TlsInfo> {
+    try {
+      if (this.upgrade !== undefined && !this.outbound.closed) {
+        throw new SocketError('ERR_OPTION_INVALID', 'startTls: the TLS handshake of this connection is under way');
+      }
+      const upgrade = new TlsUpgrade(this, this.socket, options, this.settings.handshakeTimeout, () => {
+        this.upgrade = undefined;
+        this.timers?.ready();
+      });
+      this.upgrade = upgrade;
+      if (this.inbound.queue.length > 0) upgrade.clearTextArrived();
+      return upgrade.done;
+    } catch (error) {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
+      return Promise.reject(error);
+    }
   }
 
   close(): Promise<void> {
@@ -300,6 +325,11 @@ export class SocketConnection<In, Out>
     });
   }
 
+  /** Fails, and drops what was received and not emitted. */
+  abort(error: SocketError): void {
+    if (!this.isOver) this.inbound.abort(this.cutOff('failed', error));
+  }
+
   overflowed(error: SocketError): void {
     this.fail(error);
   }
@@ -322,11 +352,19 @@ export class SocketConnection<In, Out>
   }
 
   received(chunk: Buffer): void {
+    if (this.upgrade !== undefined) {
+      this.upgrade.clearTextArrived();
+      return;
+    }
     this.timers?.received();
     this.inbound.data(chunk);
   }
 
   finished(truncated?: SocketError, allowed = false): void {
+    if (this.upgrade !== undefined) {
+      this.upgrade.peerFinished();
+      return;
+    }
     const { discarding, unread } = this.inbound;
     this.timers?.heardAll();
     // What is discarded can't be missed.

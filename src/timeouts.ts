@@ -10,6 +10,8 @@ import type { ConnectionSettings } from './options.js';
 interface Timed {
   readonly inbound: Inbound;
   readonly outbound: Outbound;
+  /** Whether TLS is being started: the handshake has a limit of its own. */
+  readonly isUpgrading: boolean;
   fail(error: SocketError): void;
   close(): Promise<void>;
 }
@@ -34,8 +36,9 @@ export class Timeouts {
   /** The connection is open. */
   start(): void {
     const { idleTimeout, receiveTimeout } = this.settings;
-    const { inbound, outbound } = this.connection;
-    const isListening = (): boolean => inbound.isReady;
+    const { connection } = this;
+    const { inbound, outbound } = connection;
+    const isListening = (): boolean => inbound.isReady && !connection.isUpgrading;
     if (idleTimeout > 0) {
       const message = `nothing was received or written for ${idleTimeout} ms`;
       this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message, {

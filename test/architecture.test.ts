@@ -18,7 +18,7 @@ const layers: readonly (readonly string[])[] = [
   ['server', 'client'],
   ['acceptor', 'roster', 'session', 'broadcast', 'operators/serve'],
   ['succession', 'attempt', 'preparation', 'redial', 'backoff', 'client-state'],
-  ['socket-connection', 'timeouts'],
+  ['socket-connection', 'timeouts', 'tls-upgrade'],
   // what is derived from channels and Flows
   ['operators/*'],
   ['channel', 'connection', 'sending', 'feed'],

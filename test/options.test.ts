@@ -9,7 +9,14 @@ import type { Transport } from '../src/transport/transport.js';
 import './support/leaks.js';
 import { refusal } from './support/refusal.js';
 
-const durations = ['idleTimeout', 'halfOpenTimeout', 'closeTimeout', 'claimTimeout', 'keepAlive'] as const;
+const durations = [
+  'idleTimeout',
+  'halfOpenTimeout',
+  'closeTimeout',
+  'claimTimeout',
+  'keepAlive',
+  'handshakeTimeout',
+] as const;
 const sizes = ['highWaterMark', 'maxBuffered'] as const;
 const flags = ['halfOpen', 'noDelay'] as const;
 const counts = ['backlog', 'acceptQueue', 'maxConnections'] as const;
@@ -39,7 +46,6 @@ const common: Case[] = [
 const forListen: Case[] = [
   ...common,
   ...cases(counts, badCounts),
-  ...cases(['handshakeTimeout'], badDurations),
   ...cases(['mode'], [-1, 0o1000, 1.5, Number.NaN, '600', null]),
   ...cases(['stale'], badChoices),
   ...cases(['reusePort'], badFlags),
@@ -200,6 +206,7 @@ describe('good options', () => {
       claimTimeout: 30_000,
       noDelay: true,
       keepAlive: 60_000,
+      handshakeTimeout: 10_000,
     };
     expect(listenSettings({})).toEqual({
       ...both,
@@ -213,7 +220,6 @@ describe('good options', () => {
       reusePort: false,
       tls: undefined,
       proxyProtocol: undefined,
-      handshakeTimeout: 10_000,
     });
     expect(connectSettings({})).toEqual({
       ...both,

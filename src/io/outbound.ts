@@ -47,6 +47,10 @@ export class Outbound implements Flushable {
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
   private resting = false;
+  /** Whether only the parts that were marked may be written: what comes after them waits for `resume`. */
+  private suspended = false;
+  /** Called once they were taken. */
+  private drained: (() => void) | undefined;
   /** While at most so many bytes wait in the buffer, a value is taken without a closer look. */
   private ceiling = 0;
 
@@ -173,6 +177,34 @@ export class Outbound implements Flushable {
     return this.writing + this.parts.size + this.buffer.size === 0;
   }
 
+  /**
+   * Writes what was accepted so far, and keeps what comes later until `resume` (T10). Must not be called while a value is
+   * being encoded.
+   *
+   * @param taken - called once the transport has taken everything that was accepted before, never within this call
+   */
+  suspend(taken: () => void): void {
+    if (this.awaited !== undefined) this.settleAwaited();
+    this.seal().markAhead();
+    this.suspended = true;
+    this.drained = taken;
+    if (this.socket !== undefined && !this.queued) {
+      this.queued = true;
+      this.socket.turn.add(this);
+    }
+  }
+
+  /** Writes what has waited since `suspend`. */
+  resume(): void {
+    this.suspended = false;
+    this.flush();
+  }
+
+  /** Whether a value is being encoded. */
+  get adding(): boolean {
+    return this.buffer.adding;
+  }
+
   /** Ends the sending side after what was sent (C6). */
   complete(): void {
     if (this.awaited !== undefined) this.settleAwaited();
@@ -191,6 +223,8 @@ export class Outbound implements Flushable {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.state = 'ended';
+    this.suspended = false;
+    this.drained = undefined;
     this.done = this.written;
     this.writing = 0;
     this.buffer = unusedBuffer;
@@ -271,6 +305,10 @@ export class Outbound implements Flushable {
     while (this.writing === 0 && this.writeNext(socket));
     this.setCeiling();
     if (this.done > before) this.owner.progressed?.();
+    if (this.suspended) {
+      if (this.writing === 0 && !this.parts.startAhead) this.drain();
+      return;
+    }
     // Not while a write is under way: a socket that is ending can't be reset any more.
     if (this.state === 'ending' && this.writing === 0) {
       this.state = 'ended';
@@ -281,6 +319,7 @@ export class Outbound implements Flushable {
 
   /** Writes what may go at once; gives whether there was anything. */
   private writeNext(socket: TransportSocket): boolean {
+    if (this.suspended && !this.parts.startAhead) return false;
     const size = this.buffer.size;
     if (this.parts.size === 0 && size > largestWrite) {
       this.parts = noParts.with(this.takeParts(), this.writer);
@@ -306,6 +345,12 @@ export class Outbound implements Flushable {
     this.wakeUp();
   }
 
+  private drain(): void {
+    const { drained } = this;
+    this.drained = undefined;
+    drained?.();
+  }
+
   private get unsent(): number {
     return this.writing === 0 ? 0 : Math.min(this.writing, this.socket?.unsent ?? 0);
   }
@@ -329,7 +374,8 @@ export class Outbound implements Flushable {
     const limit = socket?.turn.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
     this.ceiling = 0;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    if (this.level > limit && socket !== undefined && this.writing === 0 && !this.buffer.adding) {
+    const mayWrite = socket !== undefined && this.writing === 0 && !this.suspended;
+    if (this.level > limit && mayWrite && !this.buffer.adding) {
       this.updateWatermarks();
       this.flush();
       // It is still in the turn's list, if it was.

@@ -8,6 +8,8 @@ interface Part {
   readonly begins: boolean;
   /** What it was sent on. */
   lane: SendLane | undefined;
+  /** Whether it is written even while the Outbound is suspended. */
+  isAhead: boolean;
 }
 
 /** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
@@ -32,6 +34,16 @@ export class Parts {
   with(others: Parts, lane: SendLane): Parts {
     for (const part of others.list) part.lane ??= lane;
     return others.size === 0 ? this : new Parts([...this.list, ...others.list]);
+  }
+
+  /** Has these parts written even while the Outbound is suspended. */
+  markAhead(): void {
+    for (const part of this.list) part.isAhead = true;
+  }
+
+  /** Whether the first one is written even while the Outbound is suspended. */
+  get startAhead(): boolean {
+    return this.list[0]?.isAhead === true;
   }
 
   /** Takes out what was sent on `lane` and comes after the value that is cut through by what was taken out before. */
@@ -85,13 +97,13 @@ export const noParts: Parts = new Parts();
 export function cutIntoParts(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): Parts {
   const parts: Part[] = [];
   let next = 0;
-  let part: Part = { pieces: [], size: 0, begins: true, lane: undefined };
+  let part: Part = { pieces: [], size: 0, begins: true, lane: undefined, isAhead: false };
   let end = 0;
   let at = 0;
   for (const piece of pieces) {
     for (let start = 0; start < piece.length;) {
       if (at === end) {
-        part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at, lane: undefined };
+        part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at, lane: undefined, isAhead: false };
         parts.push(part);
         end = at + Math.floor(limit);
         const first = next;

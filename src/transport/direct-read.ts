@@ -38,6 +38,17 @@ export function forget(socket: net.Socket): void {
 }
 
 /**
+ * Hands the reading of `socket` to TLS. Node keeps the address of the memory that it was given last, so it is given
+ * `memory`, which must never be freed.
+ */
+export function stopReading(socket: net.Socket, memory: Uint8Array): void {
+  const inner = socket as Inner;
+  if (keys === undefined || !ArrayBuffer.isView(inner[keys.buffer])) return;
+  inner._handle?.useUserBuffer?.(memory);
+  forget(socket);
+}
+
+/**
  * Where anything throws that runs right behind the callback, in `process.nextTick`, and the program goes on, Node's
  * own code has not heard of the memory that it was given, and the bytes would be looked for where they are not.
  */

@@ -4,10 +4,18 @@ import { SocketError, systemError } from '../errors.js';
 import { readBlock } from '../io/loan.js';
 import type { Turn } from '../io/turn.js';
 import { type StreamEnd, watchEnd } from './close-notify.js';
-import { forget, readInto, readOn } from './direct-read.js';
+import { forget, readInto, readOn, stopReading } from './direct-read.js';
 import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
 import { flushAtExit, nodeTurn } from './node-turn.js';
-import { type Secured, tlsError, type TlsInfo, tlsInfo } from './tls.js';
+import {
+  handshakeError,
+  prepareTls,
+  type Secured,
+  type StartTlsOptions,
+  tlsError,
+  type TlsInfo,
+  tlsInfo,
+} from './tls.js';
 import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
 
 /** So many sockets that are given much may have a block of their own: they keep it as long as nothing comes. */
@@ -42,6 +50,10 @@ function onClose(this: Owned): void {
   this[owner]?.gone();
 }
 
+function ignore(): void {
+  // The handshake reports what goes wrong below it.
+}
+
 /** What is known of a socket on which TLS is spoken. */
 interface Security {
   readonly info: TlsInfo;
@@ -61,8 +73,10 @@ export class NodeSocket implements TransportSocket {
   private readonly raw: Owned;
   /** The address that was dialled; undefined where the socket was accepted. */
   private readonly dialled: Address | undefined;
-  /** What is known of the peer; undefined where TLS isn't spoken. */
+  /** What is known of the peer since the handshake; undefined where TLS isn't spoken, or not yet. */
   private security: Security | undefined;
+  /** Whether the handshake of a TLS that was started later is under way. */
+  private securing = false;
   private events: Keeper | undefined;
   private failure: unknown;
   private closed = false;
@@ -125,6 +139,51 @@ export class NodeSocket implements TransportSocket {
     socket.resume();
   }
 
+  startTls(options: StartTlsOptions): (secured: () => void) => void {
+    const start = prepareTls(options, this.dialled);
+    return (secured) => {
+      const { raw } = this;
+      if (this.deaf || this.closed) return;
+      if (raw.readableLength > 0) {
+        this.failed(handshakeError(new Error('bytes came in the clear'), undefined, this.remote));
+        return;
+      }
+      this.securing = true;
+      this.detachPlain();
+      start(raw, this.remote, {
+        secured: (made) => {
+          this.securing = false;
+          raw.off('error', ignore);
+          raw.on('error', onError);
+          this.attachTls(made);
+          // It is about to be reset.
+          if (this.deaf) return;
+          this.heard = false;
+          made.socket.on('data', onData);
+          made.socket.on('end', onEnd);
+          if (!raw.isPaused()) made.socket.resume();
+          secured();
+        },
+        failed: (error) => {
+          this.failed(error);
+        },
+      });
+    };
+  }
+
+  /** From now on TLS reads and writes `raw`. */
+  private detachPlain(): void {
+    const { raw } = this;
+    raw.off('data', onData);
+    raw.off('end', onEnd);
+    raw.off('close', onClose);
+    raw.off('error', onError);
+    raw.on('error', ignore);
+    if (this.reads === 'own') ownBlocks--;
+    this.reads = 'shared';
+    stopReading(raw, readBlock);
+  }
+
   private attachTls({ socket, allowHalfClosed }: Secured): void {
     this.socket = socket;
     this.socket[owner] = this;
@@ -175,7 +234,7 @@ export class NodeSocket implements TransportSocket {
   reset(): void {
     this.socket.off('data', onData);
     this.deaf = true;
-    if (this.security === undefined) {
+    if (this.security === undefined && !this.securing) {
       this.resetNow();
       return;
     }

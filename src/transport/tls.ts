@@ -3,7 +3,7 @@ import type tls from 'node:tls';
 import type { Address } from '../address.js';
 import { shown, SocketError, systemError } from '../errors.js';
 import { nodeTls } from './on-demand.js';
-import { attempt, checkServerTls } from './tls-options.js';
+import { attempt, checkClientTls, checkServerTls } from './tls-options.js';
 
 /**
  * Sets what a server speaks TLS with: what `node:tls` takes, with a key and a certificate at least, or a function that
@@ -61,6 +61,18 @@ export interface ServerTlsOptions extends tls.TlsOptions {
  * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#tlsconnectoptions-callback, rules T1 and T2
  */
 export type ClientTls = tls.ConnectionOptions;
+
+/**
+ * Sets what `startTls` speaks TLS with: what `listen` takes as `tls` where the connection was accepted, and what `connect`
+ * takes where it was dialled. An object may have `handshakeTimeout` as well, in ms, instead of that of `listen` or `connect`.
+ *
+ * @example
+ * ```ts
+ * const options: StartTlsOptions = { ca: readFileSync('authority.pem'), handshakeTimeout: 2_000 };
+ * ```
+ * @see {@link Connection.startTls}, rule T10
+ */
+export type StartTlsOptions = ServerTls | (ClientTls & { readonly handshakeTimeout?: number | undefined });
 
 /**
  * Tells what TLS knows of the peer of a connection.
@@ -231,6 +243,38 @@ export function secureClient(
     isOver = true;
     handshake.secured({ socket, allowHalfClosed: false });
   });
+}
+
+/** Starts TLS on a plain socket that nobody reads any more, and tells how the handshake went. */
+export type TlsStarter = (raw: net.Socket, remote: Address, handshake: Handshake) => void;
+
+/** What each object of options has been made into: a certificate is parsed once, and sessions can be resumed. */
+const acceptors = new WeakMap<object, TlsAcceptor>();
+
+/**
+ * Prepares to start TLS on an open connection (T10). Throws `ERR_OPTION_INVALID` where that could never succeed.
+ *
+ * @param dialled - the address that was dialled, where this end is the client
+ */
+export function prepareTls(options: StartTlsOptions, dialled: Address | undefined): TlsStarter {
+  if (dialled !== undefined) {
+    checkClientTls(options);
+    return (raw, _remote, handshake) => {
+      secureClient(raw, options, dialled, handshake);
+    };
+  }
+  const acceptor = acceptorFor(options as ServerTls);
+  const server = acceptor.prepare();
+  return (raw, remote, handshake) => {
+    acceptor.secure(raw, remote, handshake, server);
+  };
+}
+
+function acceptorFor(options: ServerTls): TlsAcceptor {
+  const made = acceptors.get(options) ?? new TlsAcceptor(options);
+  // What is no object is refused when it is put to use.
+  if (Object(options) === options) acceptors.set(options, made);
+  return made;
 }
 
 /** What the client asks for (SNI), and what the certificate has to be for; an IP address is never asked for (RFC 6066). */

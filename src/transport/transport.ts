@@ -1,7 +1,7 @@
 import type { Address } from '../address.js';
 import type { SocketError } from '../errors.js';
 import type { Turn } from '../io/turn.js';
-import type { ClientTls, ServerTls, TlsInfo } from './tls.js';
+import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
 
 /**
  * Carries bytes: Node's sockets, memory, or something of your own. One object serves any number of servers and clients.
@@ -401,7 +401,7 @@ export interface TransportSocket {
   readonly remote: Address;
   /** What collects the messages of one turn; all sockets of a transport share one (C3). */
   readonly turn: Turn;
-  /** What TLS knows of the peer, where it is spoken; else undefined. */
+  /** What TLS knows of the peer, where it is spoken; else undefined, also before `startTls` has called back. */
   readonly tls: TlsInfo | undefined;
   /** How many bytes of the write under way the kernel has not taken, 0 and more (C4). */
   readonly unsent: number;
@@ -498,6 +498,22 @@ export interface TransportSocket {
    * @see rule C11
    */
   drop?(): void;
+  /**
+   * Prepares to start TLS on this socket, and sends nothing yet. Absent where the transport has no TLS.
+   *
+   * @param options - those of a server where the socket was accepted, and of a client where it was dialled
+   * @returns a function that starts the handshake. It is called at most once, when the kernel has taken every write, and
+   * nothing is written until it has called `secured`. `gone` reports a handshake that fails, and bytes that the socket had
+   * read and not reported
+   * @throws `ERR_OPTION_INVALID`, at once
+   * @example
+   * ```ts
+   * const start = socket.startTls?.({ ca: authority });
+   * start?.(() => console.log(socket.tls?.protocol));
+   * ```
+   * @see rule T10
+   */
+  startTls?(options: StartTlsOptions): (secured: () => void) => void;
 }
 
 /**

@@ -5,10 +5,10 @@ import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import { file, run } from '../support/openssl.js';
-import { clientAt, type Place, rawServer, securePlaces, serverAt } from '../support/places.js';
+import { acceptedAt, clientAt, type Place, rawServer, realPlaces, securePlaces, serverAt } from '../support/places.js';
 import { readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
-import { asServer } from '../support/start-tls.js';
+import { asServer, beginAsClient, secured } from '../support/start-tls.js';
 import { cutter } from '../support/cutter.js';
 import { until } from '../support/turns.js';
 
@@ -24,10 +24,26 @@ async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   return { ...(await cutter(address)), near: await near, server };
 }
 
-const ways = securePlaces.map((place) => ({
-  name: `over ${place.name}`,
-  cut: <T>(options: ListenOptions<T, T>) => cutAt(place, options),
-}));
+/** As {@link cutAt}, but TLS was started later. */
+async function startedAt<T>(place: Place, { tls: later = tls, ...options }: ListenOptions<T, T>) {
+  const { near, raw } = await acceptedAt<T, T>(place, options);
+  const started = near.startTls(later);
+  const peer = beginAsClient(raw);
+  peer.resume();
+  await Promise.all([started, secured(peer)]);
+  return { near, secured: peer, below: raw };
+}
+
+const ways = [
+  ...securePlaces.map((place) => ({
+    name: `of a listener over ${place.name}`,
+    cut: <T>(options: ListenOptions<T, T>) => cutAt(place, options),
+  })),
+  ...realPlaces.map((place) => ({
+    name: `started later over ${place.name}`,
+    cut: <T>(options: ListenOptions<T, T>) => startedAt(place, options),
+  })),
+];
 
 describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
   it('T11: a FIN without a close_notify between frames is the end, and the answer arrives', async () => {

@@ -5,9 +5,9 @@ import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { client as clientIdentity } from '../support/certificates.js';
 import '../support/leaks.js';
-import { clientAt, pairAt, type Place, rawServer, securePlaces, serverAt } from '../support/places.js';
+import { clientAt, pairAt, type Place, rawServer, realPlaces, securePlaces, serverAt } from '../support/places.js';
 import { record } from '../support/recording.js';
-import { asClient, asServer } from '../support/start-tls.js';
+import { asClient, asServer, beginAsServer, secured, sides } from '../support/start-tls.js';
 import { until } from '../support/turns.js';
 
 const isReused = (socket: net.Socket): boolean => socket instanceof tls.TLSSocket && socket.isSessionReused();
@@ -131,5 +131,54 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
         message: expect.stringContaining('tls.session') as string,
       }) as Error,
     );
+  });
+});
+
+describe.each(realPlaces)('sessions of TLS that was started later, over $name', (place) => {
+  it.each(versions)('T11: a dialled connection resumes one with a server of node:tls, with %s', async (version) => {
+    const dialled = sides.find((side) => side.role === 'dialled' && side.place === place)!;
+    const ticketKeys = Buffer.alloc(48, 'k');
+    const start = async (session?: Buffer) => {
+      const { near, raw } = await dialled.pair<string, string>({ codec: lines() });
+      const started = near.startTls({ ...asClient, maxVersion: version, session });
+      const peer = beginAsServer(raw, { ticketKeys, sessionIdContext: 'test' });
+      await secured(peer);
+      peer.write('hello\n');
+      const greeting = record(near.data);
+      await started;
+      await greeting.count(1);
+      await until(() => near.tls?.session !== undefined);
+      const reused = peer.isSessionReused();
+      return { reused, session: near.tls?.session };
+    };
+    const first = await start();
+    expect(first).toMatchObject({ reused: false, session: expect.any(Buffer) as Buffer });
+    expect(await start(first.session)).toMatchObject({ reused: true });
+  });
+
+  it('T11: one object of options makes one server, whose sessions can be resumed', async () => {
+    const accepted: Connection<string, string>[] = [];
+    const { address } = await serverAt<string, string>(place, (connection) => accepted.push(connection), {
+      codec: lines(),
+    });
+    const certificates: number[] = [];
+    const start = async (session?: Buffer): Promise<Buffer | undefined> => {
+      const { connection } = await clientAt<string, string>(place, address, { codec: lines() });
+      await until(() => accepted.length > 0);
+      const far = accepted.pop()!;
+      const started = far.startTls(asServer);
+      const info = await connection.startTls({ ...asClient, session });
+      await started;
+      far.data.next('hello');
+      const greeting = record(connection.data);
+      await until(() => info.session !== undefined);
+      greeting.subscription.unsubscribe();
+      // A server shows no certificate where a session is resumed.
+      certificates.push(Object.keys(info.peerCertificate).length);
+      return info.session;
+    };
+    await start(await start());
+    expect(certificates).toEqual([expect.any(Number), 0]);
+    expect(certificates[0]).toBeGreaterThan(0);
   });
 });

@@ -15,11 +15,11 @@ const sockets = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
 afterAll(() => rm(sockets, { recursive: true }));
 
 /** Runs a program of the guide, at addresses of this test, with the certificate that the guide has made. */
-async function run(name: string, port = 0): Promise<Program> {
+async function run(name: string, port = 0, host = '127.0.0.1'): Promise<Program> {
   const moved = Array.from(programs, ([file, text]): [string, string] => [
     file,
     text
-      .replaceAll('tcp://localhost:7000', `tcp://127.0.0.1:${port}`)
+      .replaceAll('tcp://localhost:7000', `tcp://${host}:${port}`)
       .replaceAll('tls://localhost:7000', `tls://localhost:${port}`)
       .replaceAll('/tmp/chat.sock', join(sockets, 'chat.sock')),
   ]);
@@ -152,6 +152,18 @@ test('secure.ts and secure-client.ts talk to each other, and to nobody else', as
   const plain = await dial(server);
   await plain.say('hello\n');
   await server.until(/TLS handshake failed/);
+});
+
+test('starttls.ts and starttls-client.ts change to TLS, and nothing can be slipped in between', async () => {
+  const server = await run('starttls.ts');
+  const port = await portOf(server);
+  const client = await run('starttls-client.ts', port, 'localhost');
+  expect(await client.ended, client.errors).toBe(0);
+  expect(client.lines).toEqual(['hello, with TLSv1.3']);
+  expect(await answersTo(server, 'hello\n')).toEqual(['hello, with no TLS']);
+  const attacker = await dial(server);
+  await attacker.say('STARTTLS\nhello\n');
+  await server.until(/in the clear behind the command/);
 });
 
 test('behind.ts tells clients where they come from, as the proxy says', async () => {

@@ -21,6 +21,8 @@ import '../conformance/overload.test.js';
 import '../conformance/pacing.test.js';
 import '../conformance/sending.test.js';
 import '../conformance/send.test.js';
+import '../conformance/start-tls-ends.test.js';
+import '../conformance/start-tls.test.js';
 import '../conformance/subscribers.test.js';
 import '../conformance/unread.test.js';
 import '../conformance/waiting.test.js';

@@ -17,6 +17,8 @@ import {
   type Server,
   SocketError,
   type SocketErrorCode,
+  type StartTlsOptions,
+  type TlsInfo,
 } from 'rxjs-sockets';
 import { type Codec, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
@@ -156,5 +158,25 @@ describe('addresses and errors', () => {
     expectTypeOf(error.address).toEqualTypeOf<Address | undefined>();
     // @ts-expect-error not a code
     new SocketError('ERR_WHATEVER', 'over');
+  });
+});
+
+describe('startTls', () => {
+  test('T10: takes the options of a server, or a function that gives them, or those of a client', () => {
+    const start = (connection: Connection, options: StartTlsOptions): Promise<TlsInfo> => connection.startTls(options);
+    expectTypeOf<Connection['startTls']>().toEqualTypeOf<(options: StartTlsOptions) => Promise<TlsInfo>>();
+    expectTypeOf(start).parameter(1).toEqualTypeOf<StartTlsOptions>();
+    const client: StartTlsOptions = { ca: 'pem', servername: 'localhost', session: undefined, handshakeTimeout: 5 };
+    const server: StartTlsOptions = { key: 'pem', cert: 'pem', allowHalfClosed: true, handshakeTimeout: 5 };
+    const renewed: StartTlsOptions = () => ({ key: 'pem', cert: 'pem' });
+    // @ts-expect-error it is misspelt
+    const wrong: StartTlsOptions = { kye: 'pem' };
+    expectTypeOf([client, server, renewed, wrong]).toExtend<StartTlsOptions[]>();
+  });
+
+  test('T11: a session is what the next connection takes', () => {
+    expectTypeOf<TlsInfo['session']>().toEqualTypeOf<Buffer | undefined>();
+    const resume = (info: TlsInfo | undefined): ConnectOptions => ({ tls: { session: info?.session } });
+    expectTypeOf(resume).returns.toEqualTypeOf<ConnectOptions>();
   });
 });

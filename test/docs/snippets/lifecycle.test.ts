@@ -14,6 +14,7 @@ import {
   type ServeOptions,
   type ServerTls,
   type ServerTlsOptions,
+  type StartTlsOptions,
   type TlsInfo,
 } from 'rxjs-sockets';
 import { type Codec, jsonLines, lines } from 'rxjs-sockets/codecs';
@@ -246,5 +247,31 @@ describe('the examples of TLS', () => {
       return server;
     };
     expect(make().connections.size).toBe(0);
+  });
+
+  it('start it later', async () => {
+    const { key, cert } = certificates.server;
+    const readFileSync = (_name: string): string => certificates.authority;
+    const server = library.listen({ port: 0 }, { codec: lines() });
+    onTestFinished(() => server.shutdown());
+    const started = new Promise<string>((resolve, reject) => {
+      server.subscribe((connection) => {
+        (async () => {
+          connection.data.next('220 go ahead');
+          const { protocol } = await connection.startTls({ key, cert }); // 'TLSv1.3'
+          resolve(protocol);
+        })().catch(reject);
+      });
+    });
+    const client = library.connect(await firstValueFrom(server.listening), { codec: lines() });
+    const states = record(client);
+    await until(() => states.values.at(-1)?.status === 'connected');
+    const state = states.values.at(-1);
+    const connection = state?.status === 'connected' ? state.connection : undefined;
+    const options: StartTlsOptions = { ca: readFileSync('authority.pem'), handshakeTimeout: 2_000 };
+    expect(connection === undefined ? '' : await firstValueFrom(connection.data)).toBe('220 go ahead');
+    expect(await connection?.startTls(options)).toMatchObject({ authorized: true });
+    expect(await started).toBe('TLSv1.3');
+    states.subscription.unsubscribe();
   });
 });

@@ -277,6 +277,17 @@ describe('the examples of Transport', () => {
     expect(console.written).toEqual(['hello\n', 'hello\n', 'in order']);
   });
 
+  it('start TLS on a socket', () => {
+    const console = recordingConsole();
+    const authority = 'a certificate';
+    const secure = (socket: TransportSocket): void => {
+      const start = socket.startTls?.({ ca: authority });
+      start?.(() => console.log(socket.tls?.protocol));
+    };
+    secure(new EchoSocket());
+    expect(console.written).toEqual([]);
+  });
+
   it('end a socket', async () => {
     const told: string[] = [];
     const socket = new EchoSocket();

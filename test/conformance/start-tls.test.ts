@@ -1,0 +1,689 @@
+import type tls from 'node:tls';
+import { firstValueFrom, take, toArray } from 'rxjs';
+import { backoff, Broadcast, connect, type Connection, type SocketError, type StartTlsOptions } from 'rxjs-sockets';
+import { fixedLength, lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import { other, server as identity, stranger } from '../support/certificates.js';
+import '../support/leaks.js';
+import { settled } from '../support/peer.js';
+import { acceptedAt, clientAt, memory, pairAt, rawServer, realPlaces, serverAt, tcp } from '../support/places.js';
+import { readAll, readBytes } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import {
+  asClient,
+  asServer,
+  beginAsClient,
+  beginAsServer,
+  failureOf,
+  secured,
+  sides,
+  startedAt,
+} from '../support/start-tls.js';
+import { until } from '../support/turns.js';
+
+const invalid = (text: string): object =>
+  expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
+
+describe.each(sides)('TLS on an open connection, $name', (side) => {
+  it('T10: what was sent before goes out in the clear, and what is sent from then on encrypted', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    const recording = record(near.data);
+    expect(near.tls).toBeUndefined();
+    near.data.next('in the clear');
+    const started = near.startTls(side.options);
+    near.data.next('encrypted');
+    expect(String(await readBytes(raw, 13))).toBe('in the clear\n');
+    const peer = side.begin(raw);
+    await secured(peer);
+    peer.write('hello\n');
+    const info = await started;
+    expect(info).toMatchObject({ protocol: 'TLSv1.3', authorized: side.role === 'dialled' });
+    expect(near.tls).toBe(info);
+    expect(String(await readBytes(peer, 10))).toBe('encrypted\n');
+    expect(await recording.count(1)).toEqual(['hello']);
+    near.data.complete();
+    expect(String(await readAll(peer))).toBe('');
+    peer.end('bye\n');
+    expect(await recording.end()).toBe('complete');
+    expect(recording.values).toEqual(['hello', 'bye']);
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 10, bytesWritten: 23 });
+  });
+
+  it('T10: however much was sent before goes out in the clear, whatever the peer takes when', async () => {
+    const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
+    raw.pause();
+    const before = Buffer.alloc(9_000_000, 'c');
+    // The first of them are being written when the next come, and the last wait for the end of the turn.
+    near.data.next(before.subarray(0, 8_000_000));
+    await settled();
+    for (let at = 8_000_000; at < before.length; at += 100_000) near.data.next(before.subarray(at, at + 100_000));
+    const started = near.startTls(side.options);
+    const after = Buffer.alloc(1_000_000, 'e');
+    near.data.next(after);
+    await settled();
+    near.data.next('!');
+    expect(near.data.bufferedBytes).toBeGreaterThan(after.length);
+    expect((await readBytes(raw, before.length)).equals(before)).toBe(true);
+    const peer = side.begin(raw);
+    await started;
+    near.data.complete();
+    expect((await readAll(peer)).equals(Buffer.concat([after, Buffer.from('!')]))).toBe(true);
+    peer.end();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: 10_000_001 });
+  });
+
+  it('T10: nothing of what follows goes out in the clear, and a handshake that never comes sends none of it', async () => {
+    const { near, raw } = await side.pair({ handshakeTimeout: 100 });
+    near.data.next('before');
+    const { error } = await failureOf(
+      (() => {
+        const started = near.startTls(side.options);
+        near.data.next('a secret');
+        return started;
+      })(),
+      near,
+    );
+    expect(error).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
+    const wire = await readAll(raw).catch(() => Buffer.from(''));
+    expect(wire.includes('secret')).toBe(false);
+  });
+
+  it('T10: what is sent meanwhile counts in `bufferedBytes`, waits for `send`, and overflows', async () => {
+    const { near, raw } = await side.pair({ maxBuffered: 1_000, highWaterMark: 500, overflow: 'drop' });
+    const started = near.startTls(side.options);
+    const writable = record(near.data.writable);
+    const sent = near.data.send(Buffer.alloc(600));
+    let isSent = false;
+    void sent.then(() => (isSent = true));
+    await settled();
+    expect(near.data.bufferedBytes).toBe(600);
+    expect(writable.values).toEqual([true, false]);
+    expect(isSent).toBe(false);
+    near.data.next(Buffer.alloc(600));
+    await expect(near.data.send(Buffer.alloc(401))).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
+    expect(near.data.dropped).toBe(2);
+    const peer = side.begin(raw);
+    await started;
+    await sent;
+    await until(() => near.data.bufferedBytes === 0);
+    expect(writable.values).toEqual([true, false, true]);
+    expect(near.stats.bytesWritten).toBe(600);
+    expect(await readBytes(peer, 600)).toHaveLength(600);
+    near.destroy();
+  });
+
+  it('T10: overflow `error` ends a connection in the middle of its handshake, as ever', async () => {
+    const { near } = await side.pair({ maxBuffered: 1_000 });
+    const started = near.startTls(side.options);
+    near.data.next(Buffer.alloc(800));
+    near.data.next(Buffer.alloc(800));
+    const { error, closed } = await failureOf(started, near);
+    expect(error).toMatchObject({ code: 'ERR_OVERFLOW' });
+    expect(closed.error).toBe(error);
+  });
+
+  it('T10: subscribers and views live on across it', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    const view = near.bytes.framed(fixedLength(4));
+    const whole = record(near.data);
+    raw.write('one\n');
+    await whole.count(1);
+    const started = near.startTls(side.options);
+    const peer = side.begin(raw);
+    await started;
+    peer.write('two\nthree\n');
+    await whole.count(3);
+    const fixed = firstValueFrom(view);
+    peer.write('fourfive\n');
+    expect(String(await fixed)).toBe('four');
+    expect(await whole.count(4)).toEqual(['one', 'two', 'three', 'five']);
+    view.next(Buffer.from('view'));
+    near.data.next('line');
+    expect(String(await readBytes(peer, 9))).toBe('viewline\n');
+    near.destroy();
+  });
+
+  it('T10: a loop that answers the command line by line, held meanwhile', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    const seen: string[] = [];
+    const loop = (async () => {
+      for await (const line of near.data) {
+        seen.push(`${near.tls === undefined ? 'clear' : 'tls'} ${line}`);
+        near.data.next(`${line}!`);
+        if (line === 'STARTTLS') await near.startTls(side.options);
+      }
+      near.data.complete();
+    })();
+    raw.write('hello\n');
+    expect(String(await readBytes(raw, 7))).toBe('hello!\n');
+    raw.write('STARTTLS\n');
+    expect(String(await readBytes(raw, 10))).toBe('STARTTLS!\n');
+    const peer = side.begin(raw);
+    peer.end('hello again\nbye\n');
+    expect(String(await readAll(peer))).toBe('hello again!\nbye!\n');
+    await loop;
+    expect(seen).toEqual(['clear hello', 'clear STARTTLS', 'tls hello again', 'tls bye']);
+  });
+
+  it.each([
+    ['in the same chunk', (command: string, injected: string) => [command + injected]],
+    ['in the same chunk, inside a line', (command: string) => [`${command}quit`]],
+    ['in a chunk of its own', (command: string, injected: string) => [command, injected]],
+  ])('T10: bytes in the clear behind the command fail it and are not emitted, %s', async (_name, chunks) => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines(), maxBuffered: 20_000_000 });
+    let started: Promise<unknown> | undefined;
+    const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
+    const recording = record(near.data, (line) => {
+      if (line !== 'STARTTLS') return;
+      // The second chunk comes while the answer is still on its way.
+      if (second !== undefined) near.bytes.next(Buffer.alloc(10_000_000));
+      near.data.next('220 go ahead');
+      started = near.startTls(side.options);
+      started.catch(() => undefined);
+    });
+    raw.pause();
+    raw.write(first);
+    await recording.count(1);
+    if (second !== undefined) raw.write(second);
+    expect(await recording.end()).toMatchObject({ code: 'ERR_TLS', message: expect.stringContaining('in the clear') });
+    expect(recording.values).toEqual(['STARTTLS']);
+    const ended = await firstValueFrom(near.closed);
+    expect(ended).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
+    await expect(started).rejects.toBe(ended.error);
+  });
+
+  it('T10: so do bytes that nobody has read, and a plain text that comes later fails the handshake', async () => {
+    const unread = await side.pair<string, string>({ codec: lines() });
+    unread.raw.write('half a li');
+    await until(() => unread.near.stats.bytesRead === 9);
+    const { error } = await failureOf(unread.near.startTls(side.options), unread.near);
+    expect(error).toMatchObject({ code: 'ERR_TLS' });
+    const later = await side.pair<string, string>({ codec: lines() });
+    const recording = record(later.near.data);
+    const started = later.near.startTls(side.options);
+    await settled();
+    later.raw.write('MAIL FROM:<somebody>\n');
+    expect((await failureOf(started, later.near)).error).toMatchObject({ code: 'ERR_TLS' });
+    expect(recording.values).toEqual([]);
+  });
+
+  it.each<[string, (raw: Awaited<ReturnType<typeof side.pair>>['raw']) => void]>([
+    ['garbage', (raw) => raw.write('GET / HTTP/1.1\r\n\r\n')],
+    ['an end', (raw) => raw.end()],
+    ['a record that is cut off', (raw) => raw.end('\x16\x03\x01')],
+    ['a reset', (raw) => (raw.remoteFamily === undefined ? raw.destroy() : raw.resetAndDestroy())],
+    ['no version in common', (raw) => side.begin(raw, { maxVersion: 'TLSv1.2' })],
+    ['no protocol in common', (raw) => side.begin(raw, { ALPNProtocols: ['a'] })],
+  ])('T10: a handshake that fails ends the connection with ERR_TLS: %s', async (name, fail) => {
+    const { near, raw } = await side.pair();
+    const recording = record(near.data);
+    const started = near.startTls({ ...side.options, minVersion: 'TLSv1.3', ALPNProtocols: ['b'] });
+    if (!name.endsWith('in common')) raw.resume();
+    if (name !== 'an end') await settled();
+    fail(raw);
+    const { error, closed } = await failureOf(started, near);
+    expect(error).toMatchObject({ code: 'ERR_TLS', address: near.remote });
+    expect(closed).toMatchObject({ reason: 'failed' });
+    expect(closed.error).toBe(error);
+    expect(await recording.end()).toBe(error);
+  });
+
+  it('T10: a promise that nobody keeps ends nothing else when it is rejected', async () => {
+    const { near, raw } = await side.pair();
+    const rejections: unknown[] = [];
+    const note = (reason: unknown): unknown => rejections.push(reason);
+    process.on('unhandledRejection', note);
+    void near.startTls(side.options);
+    raw.end('garbage');
+    raw.resume();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
+    await settled();
+    process.off('unhandledRejection', note);
+    expect(rejections).toEqual([]);
+  });
+
+  it('T10: one that takes longer than `handshakeTimeout` is ERR_TIMEOUT_HANDSHAKE', async () => {
+    const ways: [object, StartTlsOptions][] = [
+      [{ handshakeTimeout: 50 }, side.options],
+      [{ handshakeTimeout: 0 }, { ...side.options, handshakeTimeout: 50 }],
+    ];
+    for (const [options, tls] of ways) {
+      const { near } = await side.pair(options);
+      const { error, closed } = await failureOf(near.startTls(tls), near);
+      expect(error).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
+      expect(closed.error).toBe(error);
+    }
+    // What is sent before may be as slow: the peer does not take it.
+    const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
+    raw.pause();
+    near.data.next(Buffer.alloc(15_000_000));
+    expect(await failureOf(near.startTls({ ...side.options, handshakeTimeout: 50 }), near)).toMatchObject({
+      error: { code: 'ERR_TIMEOUT_HANDSHAKE' },
+    });
+    // With 0 it waits, and so it does with the default.
+    const patient = [(await side.pair({ handshakeTimeout: 0 })).near, (await side.pair()).near];
+    for (const one of patient) void one.startTls(side.options);
+    await settled();
+    for (const one of patient) {
+      expect(one.data.closed).toBe(false);
+      one.destroy();
+    }
+  });
+
+  it('T10: one that is over in time is not ended by the timer', async () => {
+    const { near, peer } = await startedAt(side, { handshakeTimeout: 200 });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    near.data.next('still there');
+    expect(String(await readBytes(peer, 11))).toBe('still there');
+    near.destroy();
+  });
+
+  it('T10: a second call, and one on a connection that is closing or has ended, is rejected and changes nothing', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    const started = near.startTls(side.options);
+    await expect(near.startTls(side.options)).rejects.toEqual(invalid('under way'));
+    const peer = side.begin(raw);
+    await started;
+    await expect(near.startTls(side.options)).rejects.toEqual(invalid('TLS already'));
+    near.data.next('goes on');
+    expect(String(await readBytes(peer, 8))).toBe('goes on\n');
+    near.destroy();
+    await expect(near.startTls(side.options)).rejects.toMatchObject({
+      code: expect.stringMatching(/ERR_CLOSED|ERR_OPTION_INVALID/) as string,
+    });
+    const ways: ((connection: Connection) => void)[] = [
+      (connection) => connection.destroy(),
+      (connection) => void connection.close(),
+      (connection) => connection.data.complete(),
+    ];
+    for (const way of ways) {
+      const { near } = await side.pair();
+      way(near);
+      await expect(near.startTls(side.options)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+      near.destroy();
+    }
+    const finished = await side.pair();
+    const recording = record(finished.near.data);
+    finished.raw.end();
+    await recording.end();
+    await expect(finished.near.startTls(side.options)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    finished.near.data.next('still in the clear');
+    expect(String(await readBytes(finished.raw, 18))).toBe('still in the clear');
+    finished.near.destroy();
+    await expect(finished.near.startTls(side.options)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    const failed = await side.pair();
+    const { error } = await failureOf(failed.near.startTls({ ...side.options, handshakeTimeout: 1 }), failed.near);
+    await expect(failed.near.startTls(side.options)).rejects.toBe(error);
+  });
+
+  it('T10: bad options are refused as those of `tls` are, and change nothing', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    const recording = record(near.data);
+    const wrong: unknown[] = [
+      undefined,
+      null,
+      'yes',
+      [],
+      { ...side.options, ca: 'garbage' },
+      { ...side.options, rejectUnauthorized: 'no' },
+      { ...side.options, ALPNProtocols: 'chat' },
+      { ...side.options, minVersion: 'TLSv9' },
+      { key: stranger.key, cert: identity.cert },
+      { cert: identity.cert },
+      ...(side.role === 'accepted'
+        ? [
+            {},
+            asClient,
+            () => ({}),
+            () => {
+              throw new Error('no such file');
+            },
+            { ...asServer, allowHalfClosed: 'yes' },
+          ]
+        : [() => asClient, { ...asClient, session: 'x' }, { ...asClient, servername: 7 }]),
+    ];
+    for (const options of wrong) await expect(near.startTls(options as never)).rejects.toEqual(invalid('tls'));
+    for (const handshakeTimeout of [-1, '5', Number.NaN, 2 ** 31, null]) {
+      await expect(near.startTls({ ...side.options, handshakeTimeout } as never)).rejects.toEqual(
+        invalid('handshakeTimeout'),
+      );
+    }
+    raw.write('in the clear\n');
+    expect(await recording.count(1)).toEqual(['in the clear']);
+    const started = near.startTls(side.options);
+    await secured(side.begin(raw));
+    expect((await started).protocol).toBe('TLSv1.3');
+    near.destroy();
+  });
+
+  it('T10: it may be destroyed, closed and left at any moment of it', async () => {
+    const moments: ((begin: () => void) => void | Promise<void>)[] = [
+      () => undefined,
+      (begin) => begin(),
+      async (begin) => {
+        await settled();
+        begin();
+      },
+      async (begin) => {
+        begin();
+        await new Promise(setImmediate);
+      },
+      async (begin) => {
+        begin();
+        await settled();
+      },
+    ];
+    for (const moment of moments) {
+      const { near, raw } = await side.pair();
+      raw.resume();
+      const recording = record(near.data);
+      const started = near.startTls(side.options);
+      const reason = new Error('enough');
+      await moment(() => void side.begin(raw));
+      near.destroy(reason);
+      expect(recording.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: reason }]);
+      const { error, closed } = await failureOf(started, near);
+      if (error !== undefined) expect(error).toBe(closed.error);
+      expect(closed).toMatchObject({ reason: 'destroyed', error: { code: 'ERR_CLOSED', cause: reason } });
+    }
+    const { near, raw } = await side.pair();
+    near.data.next('clear');
+    const started = near.startTls(side.options);
+    near.data.next('last');
+    const closing = near.close();
+    expect(String(await readBytes(raw, 5))).toBe('clear');
+    const peer = side.begin(raw);
+    expect(String(await readAll(peer))).toBe('last');
+    expect((await started).protocol).toBe('TLSv1.3');
+    peer.end();
+    await closing;
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+    const stuck = await side.pair({ closeTimeout: 50 });
+    const never = stuck.near.startTls(side.options);
+    await stuck.near.close();
+    expect(await failureOf(never, stuck.near)).toMatchObject({ error: { code: 'ERR_TIMEOUT_CLOSE' } });
+  });
+
+  it.runIf(side.place.name === 'tcp')('T10: a destroy in the middle of it is a reset', async () => {
+    const { near, raw } = await side.pair();
+    void near.startTls(side.options);
+    await settled();
+    near.destroy();
+    await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('T10: a peer of the library on the other side, and both may send at once', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    near.destroy();
+    raw.destroy();
+    const pair = await pairAt<string, string>(side.place, { codec: lines() });
+    const [client, server] = [pair.near, pair.far];
+    const heard = [record(client.data), record(server.data)];
+    const started = [client.startTls(asClient), server.startTls(asServer)];
+    client.data.next('from the client');
+    server.data.next('from the server');
+    const [info] = await Promise.all(started);
+    expect(info).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'localhost' } } });
+    expect(await heard[0]?.count(1)).toEqual(['from the server']);
+    expect(await heard[1]?.count(1)).toEqual(['from the client']);
+    client.data.complete();
+    server.data.complete();
+    for (const one of heard) expect(await one.end()).toBe('complete');
+    expect(await firstValueFrom(client.closed)).toMatchObject({ reason: 'finished' });
+    expect(await firstValueFrom(server.closed)).toMatchObject({ reason: 'finished' });
+  });
+
+  it('T10: what a Broadcast has sent before goes out in the clear, too', async () => {
+    const { near, raw } = await side.pair<string, string>({ codec: lines() });
+    const news = new Broadcast(lines());
+    news.join(near);
+    news.next('clear');
+    const started = near.startTls(side.options);
+    news.next('encrypted');
+    expect(String(await readBytes(raw, 6))).toBe('clear\n');
+    const peer = side.begin(raw);
+    await started;
+    expect(String(await readBytes(peer, 10))).toBe('encrypted\n');
+    near.destroy();
+  });
+});
+
+describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
+  it('T10: a dialled connection verifies its server as T1 says', async () => {
+    const refusal = async (shown: object, options: object): Promise<string | undefined> => {
+      const { near, raw } = await sides.find((one) => one.role === 'dialled' && one.place === place)!.pair();
+      const started = near.startTls(options);
+      beginAsServer(raw, shown);
+      const { error } = await failureOf(
+        started.finally(() => near.destroy()),
+        near,
+      );
+      if (error !== undefined) expect(error).toMatchObject({ code: 'ERR_TLS' });
+      return (error as SocketError | undefined)?.message.replace('the TLS handshake failed: ', '');
+    };
+    const { ca } = asClient;
+    expect(await refusal(identity, { ca })).toBeUndefined();
+    expect(await refusal(identity, {})).toBe('unable to verify the first certificate');
+    expect(await refusal(stranger, { ca })).toMatch(/self.signed/);
+    expect(await refusal(other, { ca, servername: 'localhost' })).toMatch(/altnames/);
+    expect(await refusal(other, { ca, servername: 'other.test' })).toBeUndefined();
+    // Its certificate is for 127.0.0.1 and not for localhost, which is the name over a unix socket.
+    expect(await refusal(other, { ca })).toEqual(
+      place === tcp ? undefined : (expect.stringMatching(/altnames/) as string),
+    );
+    expect(await refusal(stranger, { rejectUnauthorized: false })).toBeUndefined();
+  });
+
+  it('T10: the name is that of the dialled host, and is asked for', async () => {
+    const asked: (string | false | undefined)[] = [];
+    const { address } = await serverAt<string, string>(
+      place,
+      (connection) => {
+        connection.data.next('220 go ahead');
+        void connection.startTls(asServer).then(({ servername }) => asked.push(servername));
+      },
+      { codec: lines() },
+    );
+    const where = address.transport === 'tcp' ? { ...address, host: 'localhost' } : address;
+    const { connection } = await clientAt<string, string>(place, where, { codec: lines() });
+    expect(await firstValueFrom(connection.data)).toBe('220 go ahead');
+    expect(await connection.startTls({ ca: asClient.ca })).toMatchObject({ authorized: true });
+    await until(() => asked.length === 1);
+    expect(asked).toEqual(place === tcp ? ['localhost'] : [undefined]);
+  });
+
+  it('T10: with `requestCert` an accepted connection knows its client, or fails', async () => {
+    const { near, raw } = await acceptedAt(place);
+    const started = near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
+    beginAsClient(raw, { ...identity });
+    expect(await started).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'localhost' } } });
+    const refused = await acceptedAt(place);
+    refused.raw.resume();
+    const refusing = refused.near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
+    beginAsClient(refused.raw, { ...stranger });
+    const { error } = await failureOf(refusing, refused.near);
+    expect(error).toMatchObject({
+      code: 'ERR_TLS',
+      message: expect.stringContaining('certificate is refused') as string,
+    });
+  });
+
+  it('T10: a function gives the options of each accepted connection, and a failure is told in incidents', async () => {
+    const accepted: Connection[] = [];
+    const { server, address } = await serverAt(place, (connection) => accepted.push(connection));
+    const incidents = record(server.incidents);
+    let asked = 0;
+    const options = (): typeof asServer => {
+      asked++;
+      return asServer;
+    };
+    for (let index = 0; index < 2; index++) {
+      const { connection } = await clientAt(place, address);
+      await until(() => accepted.length === index + 1);
+      const started = accepted[index]!.startTls(options);
+      await connection.startTls(asClient);
+      await started;
+    }
+    expect(asked).toBe(2);
+    const { connection } = await clientAt(place, address);
+    await until(() => accepted.length === 3);
+    const { error } = await failureOf(accepted[2]!.startTls({ ...asServer, handshakeTimeout: 1 }), accepted[2]!);
+    expect(await incidents.count(1)).toEqual([error]);
+    connection.destroy();
+  });
+
+  it('T10: a client whose data waits sends it encrypted, and what it receives goes to its data', async () => {
+    const { address } = await serverAt<string, string>(
+      place,
+      (connection) => {
+        const { data } = connection;
+        void firstValueFrom(data).then((line) => {
+          data.next(`${line}: go ahead`);
+          void connection.startTls(asServer).then(() => data.subscribe(data));
+        });
+      },
+      { codec: lines() },
+    );
+    const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
+    connection.data.next('STARTTLS');
+    const answered = firstValueFrom(connection.data);
+    expect(await answered).toBe('STARTTLS: go ahead');
+    const started = connection.startTls(asClient);
+    const heard = firstValueFrom(client.data.pipe(take(2), toArray()));
+    client.data.next('one');
+    connection.data.next('two');
+    expect(await heard).toEqual(['one', 'two']);
+    expect(connection.tls).toBe(await started);
+  });
+
+  it('T10: the addresses stay what they are', async () => {
+    const side = sides.find((one) => one.role === 'dialled' && one.place === place)!;
+    const { near, raw } = await side.pair();
+    const { local, remote } = near;
+    const started = near.startTls(side.options);
+    side.begin(raw);
+    await started;
+    expect([near.local, near.remote]).toEqual([local, remote]);
+    near.destroy();
+  });
+});
+
+describe.each(sides.filter(({ role }) => role === 'dialled'))(
+  'a client and TLS that starts later, $name',
+  ({ place }) => {
+    /** A plain server that answers each connection with TLS after a line, and what it has received in the clear and under TLS. */
+    async function upgradingServer(answers: readonly ('TLS' | 'garbage')[]) {
+      const clear: string[] = [];
+      const encrypted: string[] = [];
+      const peers: tls.TLSSocket[] = [];
+      let count = 0;
+      const address = await rawServer(place, (raw) => {
+        const answer = answers[count++] ?? 'TLS';
+        raw.once('data', (chunk) => {
+          clear.push(String(chunk));
+          raw.write('go ahead\n');
+          if (answer === 'garbage') raw.write('nothing like a handshake');
+          else {
+            const peer = beginAsServer(raw);
+            peers.push(peer);
+            peer.on('data', (bytes) => encrypted.push(String(bytes)));
+          }
+        });
+      });
+      return { address, clear, encrypted, peers };
+    }
+
+    it('K18: started in `prepare`, nothing that waits is sent in the clear, also after a handshake that failed', async () => {
+      const { address, clear, encrypted } = await upgradingServer(['garbage']);
+      const errors: unknown[] = [];
+      const client = connect<string, string>(address, {
+        codec: lines(),
+        reconnect: backoff({ initial: 1, max: 1 }),
+        prepare: async (connection) => {
+          connection.data.next('STARTTLS');
+          expect(await firstValueFrom(connection.data)).toBe('go ahead');
+          await connection.startTls(asClient);
+          connection.data.next('login');
+        },
+      });
+      client.data.next('a secret');
+      const states = record(client, (state) => {
+        if (state.status === 'disconnected') errors.push(state.error?.code);
+      });
+      await until(() => encrypted.join('') === 'login\na secret\n');
+      expect(clear).toEqual(['STARTTLS\n', 'STARTTLS\n']);
+      expect(errors).toEqual(['ERR_TLS']);
+      states.subscription.unsubscribe();
+    });
+
+    it('T10: what both of its channels have sent keeps its order, before and after the border', async () => {
+      const { address, clear, encrypted } = await upgradingServer([]);
+      const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
+      const heard = record(connection.data);
+      client.data.next('client 1');
+      connection.data.next('own 1');
+      client.data.next('client 2');
+      const answered = heard.count(1);
+      await answered;
+      const started = connection.startTls(asClient);
+      connection.data.next('own 2');
+      client.data.next('client 3');
+      connection.data.next('own 3');
+      await started;
+      client.data.next('client 4');
+      await until(() => encrypted.join('').includes('client 4'));
+      expect(clear.join('')).toBe('client 1\nown 1\nclient 2\n');
+      expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
+    });
+
+    it('C5, K4: what waits of its own ends with the connection, what waits of the client goes to the next one', async () => {
+      const { address, clear, encrypted } = await upgradingServer([]);
+      const connections: Connection<string, string>[] = [];
+      const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });
+      const states = record(client, (state) => {
+        if (state.status === 'connected') connections.push(state.connection);
+      });
+      await until(() => connections.length === 1);
+      const [first] = connections as [Connection<string, string>];
+      const started = first.startTls(asClient);
+      first.data.next('own');
+      client.data.next("the client's");
+        first.destroy();
+      await expect(started).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+        await until(() => clear.length === 1);
+      expect(clear).toEqual(["the client's\n"]);
+      expect(encrypted).toEqual([]);
+      states.subscription.unsubscribe();
+    });
+  },
+);
+
+describe('TLS on an open connection', () => {
+  it('T10: a transport without TLS refuses it, and goes on', async () => {
+    const { near, far } = await pairAt<string, string>(memory(), { codec: lines() });
+    await expect(near.startTls(asClient)).rejects.toEqual(invalid('the transport has no TLS'));
+    const heard = record(far.data);
+    near.data.next('goes on');
+    expect(await heard.count(1)).toEqual(['goes on']);
+  });
+
+  it('T10: an encoder can not start it', async () => {
+    let refused: Promise<unknown> | undefined;
+    const { near, raw } = await acceptedAt<string, string>(tcp, {
+      codec: {
+        decoder: () => lines().decoder(),
+        encoder: () => ({
+          encode: (value, sink) => {
+            refused = near.startTls(asServer);
+            refused.catch(() => undefined);
+            sink.text(value, 'utf8');
+          },
+        }),
+      },
+    });
+    near.data.next('goes on');
+    await expect(refused).rejects.toEqual(invalid('encoder'));
+    expect(String(await readBytes(raw, 7))).toBe('goes on');
+    near.destroy();
+  });
+});
