@@ -142,12 +142,19 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   destroy(reason: unknown): void {
     const { address, addressee } = this;
+    const error = new SocketError('ERR_CLOSED', 'the client was destroyed', { address, cause: reason });
     if (addressee === undefined) {
-      this.giveUp(new SocketError('ERR_CLOSED', 'the client was destroyed', { address, cause: reason }));
-    } else {
-      this.redial.stop();
-      addressee.destroy(reason);
+      this.giveUp(error);
+      return;
     }
+    this.redial.stop();
+    const { outbound } = this.lane;
+    // What waits for another connection has none to wait for.
+    if (outbound !== addressee.outbound) {
+      this.renew();
+      outbound.fail(originate(error, this));
+    }
+    addressee.destroy(reason);
   }
 
   close(): Promise<void> {

@@ -14,6 +14,7 @@ import '../support/leaks.js';
 import { abort, readAll, readBytes } from '../support/raw.js';
 import { type Place, rawServer, realPlaces } from '../support/places.js';
 import { record, type Recording } from '../support/recording.js';
+import { scriptedTransport } from '../support/scripted.js';
 import { turns, until } from '../support/turns.js';
 
 const soon = backoff({ initial: 5, max: 20 });
@@ -356,5 +357,30 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     client.data.next('new');
     await until(() => accepted.length === 2);
     expect((await readBytes(accepted[1]!, 4)).toString()).toBe('new\n');
+  });
+});
+
+describe('a client whose kernel does as the test says', () => {
+  it('K10: destroyed after the end of the server, it takes what waits for another connection with it', async () => {
+    const { transport, sockets } = scriptedTransport();
+    const client = connect<string, string>('memory:there', { transport, codec: lines(), reconnect: soon });
+    const reader = record(client.data);
+    await until(() => sockets.length === 1);
+    await turns(1);
+    const hold = client.data.hold();
+    sockets[0]!.finish();
+    const lost = client.data.send('lost');
+    client.data.error('enough');
+    expect(reader.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough' }]);
+    await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    sockets[0]!.close();
+    hold.release();
+    const again = record(client.data);
+    client.data.next('new');
+    await until(() => sockets[1]?.writes.length === 1);
+    expect(String(sockets[1]?.writes)).toBe('new\n');
+    client.data.error('over');
+    sockets[1]?.close();
+    await again.end();
   });
 });

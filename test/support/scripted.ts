@@ -83,11 +83,12 @@ export class ScriptedSocket implements TransportSocket {
   }
 }
 
-/** A connection over a scripted socket, cut off at the end of the test. */
-export async function scripted<In = Buffer, Out = Uint8Array | string>(
-  options: ConnectOptions<In, Out> = {},
-): Promise<{ near: Connection<In, Out>; socket: ScriptedSocket }> {
-  const socket = new ScriptedSocket();
+/** A transport of scripted sockets, and each of them as soon as it is dialled. */
+export function scriptedTransport(setUp: (socket: ScriptedSocket) => void = () => undefined): {
+  readonly transport: Transport;
+  readonly sockets: readonly ScriptedSocket[];
+} {
+  const sockets: ScriptedSocket[] = [];
   const transport: Transport = {
     checkListen: () => undefined,
     checkConnect: () => undefined,
@@ -95,10 +96,21 @@ export async function scripted<In = Buffer, Out = Uint8Array | string>(
       throw new SocketError('ERR_ADDRESS_INVALID', 'a scripted socket is dialled');
     },
     connect: (_address, _options, events) => {
+      const socket = new ScriptedSocket();
+      setUp(socket);
+      sockets.push(socket);
       queueMicrotask(() => events.connected(socket));
       return { abort: () => undefined };
     },
   };
+  return { transport, sockets };
+}
+
+/** A connection over a scripted socket, cut off at the end of the test. */
+export async function scripted<In = Buffer, Out = Uint8Array | string>(
+  options: ConnectOptions<In, Out> = {},
+): Promise<{ near: Connection<In, Out>; socket: ScriptedSocket }> {
+  const { transport, sockets } = scriptedTransport();
   const client = connect<In, Out>(there, { ...options, transport });
   const near = await new Promise<Connection<In, Out>>((resolve) => {
     const subscription = client.subscribe({
@@ -112,9 +124,9 @@ export async function scripted<In = Buffer, Out = Uint8Array | string>(
       const closed = firstValueFrom(near.closed);
       near.destroy();
       subscription.unsubscribe();
-      socket.close();
+      sockets[0]!.close();
       await closed;
     });
   });
-  return { near, socket };
+  return { near, socket: sockets[0]! };
 }
