@@ -17,6 +17,18 @@ import { give, SendFrom, Sending, unframed } from './sending.js';
  */
 export const host: unique symbol = Symbol('rxjs-sockets.host');
 
+/**
+ * Sends a value through a Channel, and follows it to the connection that takes it.
+ */
+export const track: unique symbol = Symbol('rxjs-sockets.track');
+
+/** A connection, as far as a sender has to know on which one its values went out. */
+export interface Carrier {
+  readonly inbound: Inbound;
+  readonly closed: Observable<{ readonly error?: SocketError }>;
+  fail(error: SocketError): void;
+}
+
 /** So many values are ignored before a warning: a few are what a Subject ignores after its end, too. */
 const ignoredBeforeWarning = 1_000;
 
@@ -28,6 +40,8 @@ export interface Port {
   readonly inbound: Inbound | undefined;
   /** Where the values go. */
   readonly lane: SendLane;
+  /** The connection that is there now. */
+  readonly carrier: Carrier | undefined;
   /** Whether a server reports how it ends. */
   readonly reports: boolean;
   /** The channel has its first subscriber. */
@@ -405,6 +419,20 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   [give](value: Out): void {
     const refusal = this.push(value, true);
     if (refusal !== undefined) this.refused(refusal);
+  }
+
+  /**
+   * Sends a value, or gives why it can't be sent. Calls `sent` when the kernel has all of it, and `lost` when it will
+   * not be written whole; what moves to the next connection (K4) is followed there.
+   *
+   * @internal
+   */
+  [track](value: Out, sent: () => void, lost: (error: SocketError) => void): SocketError | undefined {
+    const refusal = this.push(value);
+    const { lane } = this.port;
+    if (refusal !== undefined) return refusalError(refusal, lane);
+    lane.whenFlushed(sent, lost);
+    return undefined;
   }
 
   private push(value: Out, paced = false): Refusal | undefined {

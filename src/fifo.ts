@@ -13,6 +13,19 @@ export class Fifo<T> {
     return this.items.length - this.head;
   }
 
+  /** The one that is taken next. */
+  get first(): T | undefined {
+    return this.items[this.head];
+  }
+
+  /** Gives the first that is wanted, and leaves it where it is. */
+  find(isWanted: (item: T) => boolean): T | undefined {
+    for (let index = this.head; index < this.items.length; index++) {
+      if (isWanted(this.items[index]!)) return this.items[index];
+    }
+    return undefined;
+  }
+
   push(item: T): void {
     this.items.push(item);
   }

@@ -1,7 +1,7 @@
 import { type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 import type { Address } from './address.js';
 import { Attempt } from './attempt.js';
-import { Channel, type Port } from './channel.js';
+import { type Carrier, Channel, type Port } from './channel.js';
 import { type ConnectionState, endAll, StateFeed } from './client-state.js';
 import type { Closed } from './connection.js';
 import { handlerError, SocketError, systemError } from './errors.js';
@@ -59,6 +59,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   get inbound(): Inbound | undefined {
     return this.succession.inbound;
+  }
+
+  get carrier(): Carrier | undefined {
+    return this.dialled;
   }
 
   /** Whether the readers go on to another connection, once what is read now has ended, however it does (K4). */

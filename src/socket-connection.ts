@@ -109,6 +109,10 @@ export class SocketConnection<In, Out>
     return this.outbound.lane;
   }
 
+  get carrier(): this {
+    return this;
+  }
+
   get local(): Address {
     return this.socket.local;
   }

@@ -30,6 +30,9 @@ it('is equivalent to push and shift of an array', () => {
           for (let i = 0; i < call.shift; i++) expect(fifo.shift()).toBe(model.shift());
         }
         expect(fifo.length).toBe(model.length);
+        expect(fifo.first).toBe(model[0]);
+        const isWanted = (item: number): boolean => item % 5 === 0;
+        expect(fifo.find(isWanted)).toBe(model.find(isWanted));
       }
     }),
   );
