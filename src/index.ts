@@ -20,6 +20,14 @@ export { relay } from './operators/relay.js';
 export { sendTo } from './operators/send-to.js';
 export { serve, type ServeOptions } from './operators/serve.js';
 export type { ConnectionOptions, ConnectOptions, ListenOptions, ShutdownOptions } from './options.js';
+export {
+  requests,
+  type Requests,
+  type RequestsById,
+  type RequestsByIdOptions,
+  type RequestsInOrder,
+  type RequestsOptions,
+} from './requests/requests.js';
 export { listen, Server } from './server.js';
 export type { ClientTls, ServerTls, ServerTlsOptions, StartTlsOptions, TlsInfo } from './transport/tls.js';
 export type {

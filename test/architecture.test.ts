@@ -20,7 +20,7 @@ const layers: readonly (readonly string[])[] = [
   ['succession', 'attempt', 'preparation', 'redial', 'backoff', 'client-state'],
   ['socket-connection', 'timeouts', 'tls-upgrade'],
   // what is derived from channels and Flows
-  ['operators/*'],
+  ['operators/*', 'requests/*'],
   ['channel', 'connection', 'sending', 'feed'],
   // what can be held
   ['pulled-flow'],

@@ -1,0 +1,144 @@
+import type { Subscriber, TeardownLogic } from 'rxjs';
+import { SocketError } from '../errors.js';
+import { Fifo } from '../fifo.js';
+import { Flow } from '../flow.js';
+import type { Hold } from '../hold.js';
+import { type FlowSource, Multicast } from '../multicast.js';
+
+/** So many events may wait, and so many bytes of them, before nothing more is read. */
+const mostEvents = 1_024;
+const mostBytes = 1_048_576;
+
+interface WaitingEvent<T> {
+  readonly value: T;
+  /** How many bytes it had on the wire. */
+  readonly size: number;
+}
+
+/** What the events need. */
+interface EventsHost {
+  /** Whether the events are wanted, held, or too many has changed. */
+  eventsChanged(): void;
+  /** Runs `work` once the running code has ended. */
+  defer(work: () => void): void;
+}
+
+/**
+ * The messages that answer nothing. They wait only while they are held and an answer is awaited, which lies behind them
+ * in the stream; otherwise the channel itself is held.
+ */
+export class Events<T> implements FlowSource<T> {
+  readonly flow: Flow<T>;
+  private readonly host: EventsHost;
+  private readonly multicast: Multicast<T>;
+  private readonly waiting = new Fifo<WaitingEvent<T>>();
+  private bytes = 0;
+  private full = false;
+  private subscribed = false;
+  /** How the stream has ended, until the subscribers know. */
+  private ending: { readonly error: unknown } | undefined;
+
+  constructor(host: EventsHost) {
+    this.host = host;
+    this.multicast = new Multicast(this);
+    this.flow = new EventFlow(this.multicast);
+  }
+
+  /** Whether somebody is subscribed who wants more of them. */
+  get areWanted(): boolean {
+    return this.subscribed && this.ending === undefined;
+  }
+
+  get areHeld(): boolean {
+    return this.multicast.held;
+  }
+
+  /** Whether no more may wait. */
+  get areFull(): boolean {
+    return this.full;
+  }
+
+  /** An event that nobody wants is dropped. */
+  push(value: T, size: number): void {
+    if (!this.areWanted) return;
+    this.waiting.push({ value, size });
+    this.bytes += size;
+    if (this.waiting.length >= mostEvents || this.bytes >= mostBytes) this.full = true;
+    this.multicast.drain();
+  }
+
+  /** The stream has ended: told after the events that wait, unless this side has ended it (F10). */
+  end(error: unknown): void {
+    if (this.ending !== undefined || (!this.subscribed && this.waiting.length === 0)) return;
+    this.ending = { error };
+    if (error instanceof SocketError && error.code === 'ERR_CLOSED') {
+      this.clear();
+      this.conclude(error);
+    } else this.multicast.drain();
+  }
+
+  take(): T | undefined {
+    const event = this.waiting.shift();
+    if (event === undefined) {
+      if (this.ending !== undefined) this.conclude(this.ending.error);
+      return undefined;
+    }
+    this.bytes -= event.size;
+    if (this.full && this.waiting.length <= mostEvents / 2 && this.bytes <= mostBytes / 2) {
+      this.full = false;
+      this.host.eventsChanged();
+    }
+    return event.value;
+  }
+
+  started(): void {
+    this.subscribed = true;
+    this.host.eventsChanged();
+  }
+
+  stopped(): void {
+    this.subscribed = false;
+    this.host.eventsChanged();
+  }
+
+  toggled(): void {
+    this.host.eventsChanged();
+  }
+
+  told(): void {
+    // A reply to an event is sent on the channel, which has its own end.
+  }
+
+  defer(work: () => void): void {
+    if (this.waiting.length > 0 || this.ending !== undefined) this.host.defer(work);
+  }
+
+  private conclude(error: unknown): void {
+    this.ending = undefined;
+    this.subscribed = false;
+    this.multicast.interrupt(error);
+  }
+
+  private clear(): void {
+    this.waiting.clear();
+    this.bytes = 0;
+    this.full = false;
+  }
+}
+
+class EventFlow<T> extends Flow<T> {
+  private readonly multicast: Multicast<T>;
+
+  constructor(multicast: Multicast<T>) {
+    super();
+    this.multicast = multicast;
+  }
+
+  override hold(): Hold {
+    return this.multicast.hold();
+  }
+
+  protected override _subscribe(subscriber: Subscriber<T>): TeardownLogic {
+    return this.multicast.add(subscriber);
+  }
+}

@@ -1,0 +1,89 @@
+import type { Carrier } from '../channel.js';
+import { shown, SocketError } from '../errors.js';
+import type { Matcher } from './matcher.js';
+import type { PendingRequest } from './pending-request.js';
+
+/** A message tells whose answer it is. */
+export class IdMatcher<In, Id> implements Matcher<In, Id> {
+  private readonly answers: (message: In) => Id | undefined;
+  /** How many timed-out requests are remembered. */
+  private readonly limit: number;
+  private readonly requests = new Map<Id, PendingRequest<In, Id>>();
+  /** Those that have timed out, the oldest first: a late answer would be taken for that of a new request with the id. */
+  private readonly abandoned = new Map<Id, PendingRequest<In, Id>>();
+
+  constructor(answers: (message: In) => Id | undefined, limit: number) {
+    this.answers = answers;
+    this.limit = limit;
+  }
+
+  get pending(): number {
+    return this.requests.size;
+  }
+
+  get oldest(): PendingRequest<In, Id> | undefined {
+    const [oldest] = this.requests.values();
+    return oldest;
+  }
+
+  get isEmpty(): boolean {
+    return this.requests.size + this.abandoned.size === 0;
+  }
+
+  refusal(id: Id | undefined): SocketError | undefined {
+    if (id === undefined) {
+      return new SocketError('ERR_OPTION_INVALID', 'ask: with the option answers, a request needs an id');
+    }
+    if (this.requests.has(id)) {
+      return new SocketError('ERR_OPTION_INVALID', `ask: a request with the id ${shown(id)} is pending`);
+    }
+    if (this.abandoned.has(id)) {
+      const message = `ask: a request with the id ${shown(id)} has timed out and may still be answered; use a new id`;
+      return new SocketError('ERR_OPTION_INVALID', message);
+    }
+    return undefined;
+  }
+
+  add(request: PendingRequest<In, Id>): void {
+    this.requests.set(request.id as Id, request);
+  }
+
+  match(
+    message: In,
+    isPossible: (request: PendingRequest<In, Id>) => boolean,
+  ): PendingRequest<In, Id> | 'nobody' | undefined {
+    const { answers } = this;
+    const id = answers(message);
+    if (id === undefined) return undefined;
+    const request = this.requests.get(id) ?? this.abandoned.get(id);
+    if (request === undefined || !isPossible(request)) return 'nobody';
+    const { state } = request;
+    this.remove(request);
+    return state === 'pending' ? request : 'nobody';
+  }
+
+  abandon(request: PendingRequest<In, Id>): void {
+    this.remove(request);
+    this.abandoned.set(request.id as Id, request);
+    if (this.abandoned.size <= this.limit) return;
+    const [oldest] = this.abandoned.keys();
+    this.abandoned.delete(oldest as Id);
+  }
+
+  remove(request: PendingRequest<In, Id>): void {
+    const id = request.id as Id;
+    // The id may be that of another request by now.
+    if (this.requests.get(id) === request) this.requests.delete(id);
+    if (this.abandoned.get(id) === request) this.abandoned.delete(id);
+  }
+
+  endConnection(connection: Carrier): readonly PendingRequest<In, Id>[] {
+    return this.clear(({ sentOn }) => sentOn !== connection);
+  }
+
+  clear(isKept: (request: PendingRequest<In, Id>) => boolean): readonly PendingRequest<In, Id>[] {
+    const theirs = [...this.requests.values()].filter((request) => !isKept(request));
+    for (const request of [...theirs, ...this.abandoned.values()]) if (!isKept(request)) this.remove(request);
+    return theirs;
+  }
+}
