@@ -285,13 +285,16 @@ describe.each(places)('a client over $name', (place) => {
   it('K8: it can be subscribed to again after its end, and dials anew', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
-    for (const word of ['one', 'two']) {
+    for (const run of [1, 2]) {
+      const states = record(client);
       const received = record(client.data);
-      client.data.next(word);
-      expect(await received.count(1)).toEqual([word]);
+      client.data.next(`during ${run}`);
+      expect(await received.count(run)).toEqual(run === 1 ? ['during 1'] : ['after 1', 'during 2']);
       client.data.complete();
       expect(await received.end()).toBe('complete');
-      client.data.next('ignored');
+      expect(await states.end()).toBe('complete');
+      // It goes out on the next connection.
+      client.data.next(`after ${run}`);
     }
   });
 

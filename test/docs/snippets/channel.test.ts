@@ -133,6 +133,16 @@ describe('the examples of Channel', () => {
     expect(String(body)).toBe('hello');
   });
 
+  it('read a body', async () => {
+    const { connection, peer } = await pair();
+    const hash = createHash('sha256');
+    peer.bytes.next('5\nhelloand the rest');
+    const size = Number(await firstValueFrom(connection.bytes.framed(lines())));
+    for await (const chunk of connection.bytes.body(size)) hash.update(chunk);
+    expect(hash.digest('hex')).toBe(createHash('sha256').update('hello').digest('hex'));
+    expect(String(await firstValueFrom(connection.bytes))).toBe('and the rest');
+  });
+
   it('hold', async () => {
     const { connection, peer } = await pair();
     const received = record(connection.data);

@@ -8,6 +8,7 @@ import {
   listen,
   connect,
   relay,
+  serve,
   SocketError,
 } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
@@ -73,6 +74,22 @@ describe('the examples of Client', () => {
     listen({ path: '/run/app.sock' }, { codec: lines() }).subscribe(({ data }) => data.subscribe(data));
     client.data.next('hello');
     expect(await firstValueFrom(client.data)).toBe('hello');
+  });
+
+  it('open a connection', async () => {
+    const { listen, connect } = network();
+    const received: string[] = [];
+    const log = serve<string, string>(async ({ data }) => {
+      for await (const line of data) received.push(line);
+    });
+    const ended = firstValueFrom(listen('memory:log', { codec: lines() }).pipe(log));
+    const client = connect('memory:log', { codec: lines() });
+    {
+      await using connection = await client.open();
+      await connection.data.send('hello');
+    }
+    expect(await ended).toMatchObject({ reason: 'finished' });
+    expect(received).toEqual(['hello']);
   });
 
   it('relay', async () => {

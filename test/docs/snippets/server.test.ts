@@ -1,5 +1,5 @@
 import '../../support/leaks.js';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, mergeMap } from 'rxjs';
 import {
   type AddressInput,
   concatMapPaced,
@@ -9,6 +9,7 @@ import {
   type ListenOptions,
   mergeMapPaced,
   type Server,
+  type ShutdownOptions,
 } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
@@ -118,6 +119,18 @@ describe('the examples of Server', () => {
     expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'finished' });
   });
 
+  it('shut down at the end of a block', async () => {
+    const net = network();
+    const { listen } = net;
+    let ended: Promise<unknown> | undefined;
+    {
+      await using server = listen('tcp://localhost:7000', { codec: lines() });
+      ended = record(server.pipe(mergeMap(({ data }) => data.sendFrom(data)))).end();
+      expect(await answer(net, 'tcp://localhost:7000', 'hello')).toBe('hello');
+    }
+    expect(await ended).toBe('complete');
+  });
+
   it('hold', async () => {
     const net = network();
     const server = net.listen('memory:held', { codec: lines() });
@@ -154,5 +167,12 @@ describe('the examples of the options', () => {
     const server = listen({ service: 'http', host: '0.0.0.0' }, options);
     server.subscribe(({ data }) => data.subscribe(data));
     expect(await answer(net, 'tcp://0.0.0.0:80', 'hello')).toBe('hello');
+  });
+
+  it('of a shutdown', async () => {
+    const { server, connection } = await pair();
+    const options: ShutdownOptions = { deadline: 30_000 };
+    await server.shutdown(options);
+    expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'finished' });
   });
 });

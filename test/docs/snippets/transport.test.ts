@@ -288,6 +288,13 @@ describe('the examples of Transport', () => {
     expect(console.written).toEqual([]);
   });
 
+  it('give a socket up', async () => {
+    const told: string[] = [];
+    const socket: TransportSocket = Object.assign(new EchoSocket(), { drop: () => told.push('dropped') });
+    socket.drop?.();
+    expect(told).toEqual(['dropped']);
+  });
+
   it('end a socket', async () => {
     const told: string[] = [];
     const socket = new EchoSocket();
