@@ -18,13 +18,18 @@ interface Snippet {
 
 const fence = '```';
 
-/** Every block of TypeScript in the comments of a source file, or in a page. */
+/** Every block of TypeScript in the comments of a source file, or in a page; of a diff, what was there and what is new. */
 function snippetsOf(file: string): Snippet[] {
   const text = file.endsWith('.md') ? read(file) : read(file).replace(/^ *\* ?/gm, '');
-  return Array.from(text.matchAll(new RegExp(`^${fence}ts\n(.*?)^${fence}$`, 'gms')), ({ index, 1: code = '' }) => ({
-    place: `${file}:${text.slice(0, index).split('\n').length}`,
-    code,
-  }));
+  const blocks = text.matchAll(new RegExp(`^${fence}(ts|diff)\n(.*?)^${fence}$`, 'gms'));
+  return Array.from(blocks, ({ index, 1: language = '', 2: code = '' }) => {
+    const place = `${file}:${text.slice(0, index).split('\n').length}`;
+    if (language === 'ts') return [{ place, code }];
+    return [
+      { place: `${place} (before)`, code: code.replace(/^\+.*\n/gm, '').replace(/^[- ]/gm, '') },
+      { place: `${place} (after)`, code: code.replace(/^-.*\n/gm, '').replace(/^[+ ]/gm, '') },
+    ];
+  }).flat();
 }
 
 /** Code without its imports and without what formatting may change: white space, and a comma at the end of a list. */
