@@ -26,7 +26,7 @@ async function connected(): Promise<{ socket: net.Socket; connection: Connection
   const { server, address } = await serverAt(tcp, () => undefined);
   const socket = await rawClient(address);
   await until(() => server.connections.size > 0);
-  const [connection] = server.connections;
+  const connection = server.connections.values().next().value as Connection;
   return { socket, connection };
 }
 
