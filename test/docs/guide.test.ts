@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { createInterface } from 'node:readline';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { Caller } from '../examples/caller.js';
 import { program, type Program } from '../examples/program.js';
 import { stranger } from '../support/certificates.js';
@@ -67,6 +69,13 @@ test('echo.ts and client.ts talk to each other', async () => {
   expect(client.lines.filter((line) => !/hello|world/.test(line))).toEqual(['connecting', 'connected', 'disconnected']);
 });
 
+test('ask.ts asks one thing after the other, and ends', async () => {
+  const server = await run('echo.ts');
+  const client = await run('ask.ts', await portOf(server));
+  expect(await client.ended, client.errors).toBe(0);
+  expect(client.lines).toEqual(['one', 'two']);
+});
+
 test('shout.ts answers in capitals', async () => {
   expect(await answersTo(await run('shout.ts'), 'one\ntwo\n')).toEqual(['ONE', 'TWO']);
 });
@@ -78,12 +87,33 @@ test('answer.ts takes its time, and keeps the order', async () => {
 test('serve.ts calculates, and outlives what it can not calculate with', async () => {
   const server = await run('serve.ts');
   expect(await answersTo(server, '1+2\n40+2\n')).toEqual(['3', '42']);
-  await server.until(/^finished after 9 bytes$/m);
+  await server.until(/^tcp:\/\/127\.0\.0\.1:\d+ finished after 9 bytes$/m);
   const careless = await dial(server);
   await careless.say('1+x\n');
   await server.until(/^a handler, or a source, failed: Cannot convert x to a BigInt$/m);
-  await server.until(/^failed after 4 bytes$/m);
+  await server.until(/ failed after 4 bytes$/m);
   expect(await answersTo(server, '2+2\n')).toEqual(['4']);
+});
+
+test('strict.ts answers what it understands, and says why it ends', async () => {
+  const server = await run('strict.ts');
+  expect(await answersTo(server, '{"add":[1,2]}\nnonsense\n{"add":[3]}\n')).toEqual([
+    '{"sum":3}',
+    expect.stringMatching(/^\{"error":".*nonsense/),
+  ]);
+  await server.until(/^ERR_FRAME_INVALID$/m);
+  expect(await answersTo(server, '{"add":[]}\n')).toEqual(['{"sum":0}']);
+  await server.until(/^finished$/m);
+});
+
+test('checksum.ts reads a body in chunks, and misses what is cut off', async () => {
+  const server = await run('checksum.ts');
+  const body = 'hello'.repeat(100_000);
+  const hash = createHash('sha256').update(body).digest('hex');
+  expect(await answersTo(server, `${body.length}\n${body}`)).toEqual([hash]);
+  await server.until(/^finished$/m);
+  expect(await answersTo(server, '10\nhello')).toEqual([]);
+  await server.until(/^failed$/m);
 });
 
 test('everybody.ts lets everybody hear everybody, and outlives a client that is killed', async () => {
@@ -125,6 +155,18 @@ test('chat.ts is one room for both transports, until Ctrl-C', async () => {
   ann.hangUp();
   bob.hangUp();
   expect(await ended, server.errors).toBe(0);
+});
+
+test('ticker.ts says goodbye at SIGTERM', async () => {
+  const server = await run('ticker.ts');
+  const caller = await dial(server);
+  expect(await caller.hear()).toBe('tick 0');
+  const ended = server.interrupt('SIGTERM');
+  for (let line = await caller.hear(); line !== 'bye'; line = await caller.hear()) expect(line).toMatch(/^tick \d+$/);
+  expect(await caller.hear()).toBeUndefined();
+  caller.hangUp();
+  expect(await ended, server.errors).toBe(0);
+  expect(server.lines.at(-1)).toBe('finished');
 });
 
 test('room.test.ts passes', async () => {
@@ -196,4 +238,36 @@ test('stay.ts dials until there is a server, and again when it has gone', async 
     socket.destroy();
     await once(server, 'close');
   }
+});
+
+test('login.ts logs in on each connection, before it asks', async () => {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const client = await run('login.ts', (server.address() as net.AddressInfo).port);
+  const heard = async (count: number): Promise<{ socket: net.Socket; lines: string[] }> => {
+    const [socket] = (await once(server, 'connection')) as [net.Socket];
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: socket })) {
+      socket.write(line.startsWith('login') ? 'welcome\nnews\n' : 'nothing\n');
+      if (lines.push(line) === count) break;
+    }
+    return { socket, lines };
+  };
+  const first = await heard(2);
+  expect(first.lines).toEqual(['login ann secret', 'list']);
+  await client.until(/^connecting \nconnected \nnews\nnothing\n/);
+  const second = heard(1);
+  first.socket.destroy();
+  expect((await second).lines).toEqual(['login ann secret']);
+  await client.until(/news\n[^]*connected \nnews\n/);
+  (await second).socket.destroy();
+});
+
+test('meter.ts dials again when a device says nothing', async () => {
+  const server = net.createServer((socket) => socket.resume().on('error', () => undefined)).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const client = await run('meter.ts', (server.address() as net.AddressInfo).port);
+  await client.until(/^disconnected ERR_TIMEOUT_RECEIVE\n[^]*^connected/m);
 });

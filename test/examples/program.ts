@@ -73,9 +73,9 @@ export class Program {
     });
   }
 
-  /** Presses Ctrl-C, and waits until it has ended. */
-  interrupt(): Promise<number | string> {
-    this.child.kill('SIGINT');
+  /** Presses Ctrl-C, or sends another signal, and waits until it has ended. */
+  interrupt(signal: NodeJS.Signals = 'SIGINT'): Promise<number | string> {
+    this.child.kill(signal);
     return this.ended;
   }
 }
