@@ -4,7 +4,16 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { concatMap, config, firstValueFrom, fromEvent, map, merge, Observable, Subject, takeUntil, timer } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { backoff, concatMapPaced, connect, type Channel, serve, type Server } from 'rxjs-sockets';
+import {
+  backoff,
+  concatMapPaced,
+  connect,
+  type Channel,
+  type Connection,
+  mergeMapPaced,
+  serve,
+  type Server,
+} from 'rxjs-sockets';
 import { jsonLines, lines, mapCodec } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -75,6 +84,22 @@ describe('the mistakes', () => {
     await until(() => errors.length === 2);
     await turns();
     expect(errors).toHaveLength(2);
+  });
+
+  it('mergeMapPaced on a server: a client ends it', async () => {
+    const { server, talk, meet } = talker();
+    const addresses = record(server.listening);
+    server.pipe(mergeMapPaced((connection) => talk(connection), 100)).subscribe();
+    await meet();
+    expect(await addresses.end()).toBe('complete');
+  });
+
+  it('mergeMapPaced on a server: serve outlives it', async () => {
+    const { server, talk, meet } = talker();
+    const addresses = record(server.listening);
+    server.pipe(serve((connection) => talk(connection), { concurrent: 100 })).subscribe();
+    for (let visit = 0; visit < 3; visit++) await meet();
+    expect(addresses.endings).toEqual([]);
   });
 
   it('interval: it runs on without its connection', async () => {
@@ -308,6 +333,31 @@ function greeter(): { client: ReturnType<typeof connect<string, string>>; heard:
     });
   });
   return { client: connect('memory:greeter', { codec: lines() }), heard };
+}
+
+/** A server whose handler fails when a client resets its connection, as each that comes to `meet` it does. */
+function talker(): {
+  server: Server<string, string>;
+  talk(connection: Connection<string, string>): Promise<void>;
+  meet(): Promise<void>;
+} {
+  const { listen, connect } = network();
+  const server = listen('memory:talk', { codec: lines() });
+  const incidents = record(server.incidents);
+  return {
+    server,
+    talk: async ({ data }) => {
+      for await (const line of data) data.next(line);
+    },
+    meet: async () => {
+      const { length } = incidents.values;
+      const connection = await connect('memory:talk', { codec: lines() }).open();
+      connection.data.next('hello');
+      expect(await firstValueFrom(connection.data)).toBe('hello');
+      connection.destroy();
+      await incidents.count(length + 1);
+    },
+  };
 }
 
 /** A server whose handler waits in the middle of a report. */
