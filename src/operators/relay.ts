@@ -28,7 +28,8 @@ import { ReportedObservable } from '../reported.js';
  * @returns a cold Observable: nothing is relayed before it is subscribed to
  * @emits no value; completes once both directions have ended (K6). Where the sending side of one has ended in order before
  * that, as without `halfOpen`, what the other still sends is read and dropped, and that one is closed gracefully at the end
- * @throws none; fails with the error of the side that has failed, after both were destroyed (K6)
+ * @throws none; fails with the error of the side that has failed; the connection of the other side fails with
+ * `ERR_HANDLER` (C8, K6)
  * @backpressure each side is held while the other isn't writable: at most `highWaterMark` and one value wait on each
  * @teardown stops both directions and leaves both channels open
  * @example

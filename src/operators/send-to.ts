@@ -3,8 +3,8 @@ import { type Channel, host } from '../channel.js';
 import { SendFrom } from '../sending.js';
 
 /**
- * Sends what the source gives on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator, to which it
- * is equivalent:
+ * Sends what the source gives on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator. Apart from a
+ * failure of the source, it is equivalent to:
  *
  * ```ts
  * const sendTo =
@@ -17,7 +17,8 @@ import { SendFrom } from '../sending.js';
  * @param channel - where to send
  * @returns an operator; what it makes sends nothing before it is subscribed to
  * @emits no value; completes once the source has completed and all that was sent is with the kernel
- * @throws none; fails as {@link Channel.sendFrom}
+ * @throws none; fails as {@link Channel.sendFrom}. A failure of the source is one of the connection, too: it fails with
+ * `ERR_HANDLER`, with that error as `cause` (C8)
  * @backpressure a Flow is held while the channel isn't writable; of a plain Observable up to `maxBuffered` waits, then
  * `overflow` acts (F6)
  * @teardown stops the source and leaves the channel open
