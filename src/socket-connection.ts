@@ -217,9 +217,14 @@ export class SocketConnection<In, Out>
   /** As `drain`, without waiting: a paced send that is not finished is aborted, so that it does not look complete (S7). */
   closeNow(limit: number): void {
     this.drain(limit);
-    this.defer(() => {
+    const finish = (): void => {
       if (this.lane.pacedTasks === 0) void this.closeWithin(limit);
       else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
+    };
+    this.defer(() => {
+      // A generator that was told of the end of its input has ended when the event loop has gone round.
+      if (this.lane.pacedTasks > 0) this.socket.turn.rest(finish);
+      else finish();
     });
   }
 
@@ -322,8 +327,8 @@ export class SocketConnection<In, Out>
   /** No paced send and no handler is in progress, or no reader is left: that may be the end of a drain. */
   settled(): void {
     if (!this.isDraining) return;
-    // A reader that was just given the end may still send something.
-    this.defer(() => {
+    // A reader that was just given the end may still send something, in promises too.
+    this.socket.turn.rest(() => {
       if (this.lane.tasks > 0 || !this.inbound.unread || this.isOver) return;
       this.closing ??= this.startClosing();
     });

@@ -17,6 +17,24 @@ export async function readAll(socket: net.Socket): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/**
+ * Reads a plain socket to its end, whatever that is: gives `'fin'`, or the code of the error. Where a reset comes behind
+ * bytes that were not read yet, libuv tells an end in its stead: the next write shows what the kernel knows.
+ */
+export function endingOf(socket: net.Socket): Promise<string> {
+  return new Promise((resolve) => {
+    const failed = (error: NodeJS.ErrnoException): void => resolve(error.code ?? error.message);
+    socket.on('error', failed);
+    socket.on('end', () => {
+      socket.write('.', (error) => {
+        if (error === undefined || error === null) resolve('fin');
+        else failed(error);
+      });
+    });
+    socket.resume();
+  });
+}
+
 /** Reads exactly `count` bytes, and pauses the socket. */
 export async function readBytes(socket: net.Socket, count: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
