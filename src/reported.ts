@@ -1,4 +1,4 @@
-import { Observable, type Observer, Subscriber, type Subscription, throwError } from 'rxjs';
+import { Observable, type Observer, type Operator, Subscriber, type Subscription, throwError } from 'rxjs';
 import { isReported } from './origin.js';
 
 /**
@@ -22,6 +22,16 @@ export class ReportedObservable<T> extends Observable<T> {
     if (typeof observer === 'object' && observer !== null) return super.subscribe(new WatchedObserver(observer));
     return super.subscribe(watched(observer, error, complete));
   }
+
+  /* eslint-disable @typescript-eslint/no-deprecated -- what an operator derives is made here, as RxJS 7 has it */
+  /** @internal */
+  override lift<R>(operator?: Operator<T, R>): Observable<R> {
+    const derived = new ReportedObservable<R>();
+    derived.source = this;
+    derived.operator = operator;
+    return derived;
+  }
+  /* eslint-enable @typescript-eslint/no-deprecated */
 }
 
 /** The observer that RxJS would make of three functions. */
