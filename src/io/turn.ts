@@ -22,6 +22,8 @@ export class Turn {
   private deliveries = 0;
   private flushing = false;
   private scheduled = false;
+  /** Whether nothing that is deferred runs any more. */
+  private isLast = false;
   private readonly onTime = (): void => {
     this.scheduled = false;
     this.flush();
@@ -101,7 +103,8 @@ export class Turn {
 
   /** A flush that makes room may lead to more being sent: that waits, or a fast peer would keep all others from being read. */
   private schedule(): void {
-    if (this.deliveries > 0 || this.scheduled || this.flushing) return;
+    if (this.isLast) this.flush();
+    if (this.isLast || this.deliveries > 0 || this.scheduled || this.flushing) return;
     this.scheduled = true;
     this.later(this.onTime);
   }
@@ -116,11 +119,13 @@ export class Turn {
   }
 
   /**
-   * Has everything flushed now, also within a delivery: the process is about to exit (C24).
+   * Has everything flushed now, also within a delivery, and at once what is sent from now on: the process is about to
+   * exit (C24).
    *
    * @internal
    */
   flushNow(): void {
+    this.isLast = true;
     this.flush();
   }
 

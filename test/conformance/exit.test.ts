@@ -1,0 +1,99 @@
+import { execFile } from 'node:child_process';
+import type net from 'node:net';
+import { describe, expect, it } from 'vitest';
+import '../support/leaks.js';
+import { allRealPlaces, isSecure, type Place, rawServer } from '../support/places.js';
+
+/** Runs `program`, whose `connected` are clients of `address`, and gives what each of them has sent. */
+async function lastWords(place: Place, clients: number, program: string): Promise<string[]> {
+  const ends: Promise<string>[] = [];
+  const address = await rawServer(place, (socket: net.Socket) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString();
+      socket.write('go\n');
+    });
+    ends.push(
+      new Promise((resolve) => {
+        socket.on('end', () => {
+          socket.end();
+        });
+        socket.on('close', () => resolve(text.replace('hello\n', '')));
+      }),
+    );
+  });
+  const options = isSecure(address) ? ', tls: { rejectUnauthorized: false }' : '';
+  const script = `
+    import { filter, firstValueFrom } from 'rxjs';
+    import { Broadcast, connect } from 'rxjs-sockets';
+    import { lines } from 'rxjs-sockets/codecs';
+    const clients = Array.from({ length: ${clients} }, () =>
+      connect(${JSON.stringify(address)}, { codec: lines()${options} }));
+    const connected = await Promise.all(clients.map(async (client) => {
+      client.subscribe({ error: () => undefined });
+      return (await firstValueFrom(client.pipe(filter(({ status }) => status === 'connected')))).connection;
+    }));
+    // What a TLS client sends in the turn of its handshake, or within a delivery, is lost with node:tls as well.
+    for (const { data } of connected) {
+      data.next('hello');
+      await firstValueFrom(data);
+    }
+    await new Promise(setImmediate);
+    const [connection] = connected;
+    ${program}`;
+  const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', '--input-type=module', '-e', script];
+  const code = await new Promise((resolve) => {
+    execFile(process.execPath, args, (error, _stdout, stderr) => resolve(stderr === '' ? (error?.code ?? 0) : stderr));
+  });
+  expect(code).toBe(7);
+  return Promise.all(ends);
+}
+
+/** Each way to exit, with how many connections there are and what arrives on them. */
+const exits: readonly (readonly [program: string, texts: readonly string[]])[] = [
+  [
+    `for (const { data } of connected) { data.next('one'); data.next('two'); }
+    process.exit(7);`,
+    ['one\ntwo\n', 'one\ntwo\n', 'one\ntwo\n'],
+  ],
+  [
+    `connection.data.subscribe(() => {
+      connection.data.next('within a delivery');
+      process.exit(7);
+    });
+    connection.data.next('again');`,
+    ['again\nwithin a delivery\n'],
+  ],
+  [
+    `const broadcast = new Broadcast(lines());
+    for (const each of connected) broadcast.join(each);
+    broadcast.next('for all');
+    process.exit(7);`,
+    ['for all\n', 'for all\n'],
+  ],
+  [
+    `connection.bytes.sendFrom(['paced, ', 'too']).subscribe();
+    connection.data.complete();
+    process.exit(7);`,
+    ['paced, too'],
+  ],
+  [
+    `process.on('exit', () => connection.data.next('the very last'));
+    process.exit(7);`,
+    ['the very last\n'],
+  ],
+  [
+    `process.on('uncaughtException', () => process.exit(7));
+    connection.data.next('one');
+    throw new Error('boom');`,
+    ['one\n'],
+  ],
+];
+
+describe.each(allRealPlaces.map((place) => [place.name, place] as const))('exit on %s', (_name, place) => {
+  it('C24: what was sent before `process.exit` arrives, whatever it was sent by', async () => {
+    const chosen = place.options.tls !== undefined ? exits.slice(0, 1) : exits;
+    const arrived = await Promise.all(chosen.map(([program, texts]) => lastWords(place, texts.length, program)));
+    expect(arrived).toEqual(chosen.map(([, texts]) => texts));
+  });
+});
