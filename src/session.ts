@@ -35,6 +35,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   readonly reports = false;
   /** What its channel sends on; a new one each time the client has ended (K8). */
   lane: SendLane;
+  /** What it has sent on since it was started last; another one than `lane` once its readers know of the end. */
+  private started: SendLane | undefined;
+  /** The connection whose end its readers were given last. */
+  private concludedWith: SocketConnection<In, Out> | undefined;
 
   private readonly address: Address;
   private readonly settings: ConnectSettings<In, Out>;
@@ -84,8 +88,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   /** What the client has ended with comes before another connection (K8). */
   observed(reader: Reader): void {
     this.succession.readers.add(reader);
+    const { connection } = this.succession;
     if (this.phase.name === 'idle' && !this.succession.hasUnread) this.start();
-    else this.succession.observed(reader);
+    // Whoever comes after the end of a connection that is still going away waits for the one that follows (K8).
+    else if (connection !== undefined && connection !== this.concludedWith) this.succession.observed(reader);
   }
 
   unobserved(reader: Reader): void {
@@ -106,8 +112,15 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     readers.delete(reader);
     const isOwnEnd = connection !== undefined && connection === this.dialled;
     this.succession.readOn();
-    if (!isOwnEnd) this.leave();
-    else if (this.isDeserted) this.rest();
+    if (!isOwnEnd) {
+      this.leave();
+      return;
+    }
+    this.concludedWith = connection;
+    // What waited for another connection waits in vain: nothing follows this one.
+    if (connection !== this.current) this.supersede()?.fail(connection.outbound.error ?? this.endedError());
+    else if (this.lane.closed) this.renew();
+    if (this.isDeserted) this.rest();
   }
 
   told(): void {
@@ -152,6 +165,8 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
       return;
     }
     this.redial.stop();
+    // Whoever ends it finds it closed, until the connection is gone or its readers have been told.
+    this.concludedWith = undefined;
     const { outbound } = this.lane;
     // What waits for another connection has none to wait for.
     if (outbound !== addressee.outbound) {
@@ -180,7 +195,12 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** What waits is kept for the next connection, if there is to be one (K4). */
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
-    if (connection !== this.current || !this.outlives(connection) || isFinal(error)) return;
+    if (connection !== this.current) return;
+    if (!this.outlives(connection) || isFinal(error)) {
+      // Its readers have been given its end, and what is sent after that waits for a connection that follows (K8).
+      if (connection === this.concludedWith) this.renew();
+      return;
+    }
     connection.outbound.retire(this, (heir) => {
       this.lane.expecting = true;
       heir.parking = this.settings.whileDisconnected;
@@ -189,7 +209,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** Whether another connection will follow this one, as far as one can know while it is still there. */
   outlives(connection: SocketConnection<In, Out>): boolean {
-    if (this.dialled !== connection || !this.redial.willing) return false;
+    if (this.dialled !== connection || this.lane !== this.started || !this.redial.willing) return false;
     const { outbound } = this.lane;
     return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
   }
@@ -229,6 +249,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     signal?.addEventListener('abort', this.onAbort);
     if (signal?.aborted === true) this.early ??= originate(abortError(signal, this.address), this);
     this.redial = new Redial(this.settings.reconnect);
+    this.started = this.lane;
     this.lane.expecting = true;
     this.dial(this.early);
   }
@@ -276,6 +297,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   private established(connection: SocketConnection<In, Out>): void {
     this.connection = connection;
+    this.concludedWith = undefined;
     this.phase = { name: 'connected', connection };
     this.redial.connected();
     this.succession.append(connection);
@@ -320,7 +342,8 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
   private giveUp(error: SocketError): void {
-    const { phase } = this;
+    // What was sent after the end does not concern the connection that is going away.
+    const phase = this.lane === this.started ? this.phase : idle;
     originate(error, this);
     switch (phase.name) {
       case 'connecting':
@@ -346,32 +369,33 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   /** Nobody belongs to it any more when the first is told: whoever then subscribes, or sends, begins anew (K8). */
   private finish(error: SocketError | undefined, disconnected?: ConnectionState<In, Out>): void {
     const watchers = this.states.release();
-    const readers = this.succession.end();
-    const { outbound } = this.lane;
+    const isConcluded = this.dialled !== undefined && this.dialled === this.concludedWith;
+    const readers = this.succession.end(isConcluded);
+    const outbound = this.supersede();
     this.rest();
-    this.renew();
-    if (!outbound.ended) {
-      const closed = new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address });
-      outbound.fail(error ?? originate(closed, this));
-    }
+    if (outbound?.ended === false) outbound.fail(error ?? this.endedError());
     for (const reader of readers) reader.conclude(error ?? 'fin');
     endAll(watchers, error, disconnected);
+    if (isConcluded && this.phase === idle && this.succession.readers.size > 0) this.start();
+  }
+
+  private endedError(): SocketError {
+    return originate(new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address }), this);
   }
 
   /** Nobody is left: an attempt is aborted (K7), a connection closed gracefully (K1). */
   private leave(): void {
     if (!this.isDeserted) return;
     const { phase } = this;
-    const { outbound } = this.lane;
     this.rest();
     if (phase.name === 'idle') return;
     this.succession.leave(phase.name === 'connected' ? phase.connection : undefined);
-    this.renew();
+    const outbound = this.supersede();
     if (phase.name === 'connected') {
       void phase.connection.close();
       if (phase.connection.outbound === outbound) return;
     } else phase.work.unsubscribe();
-    outbound.fail(originate(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }), this));
+    outbound?.fail(originate(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }), this));
   }
 
   private readonly onAbort = (): void => {
@@ -383,6 +407,14 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.settings.signal?.removeEventListener('abort', this.onAbort);
     this.phase = idle;
     this.states.forget();
+  }
+
+  /** What is sent from now on waits for the next connection; gives what it was sent on before, unless that is so already. */
+  private supersede(): Outbound | undefined {
+    if (this.lane !== this.started) return undefined;
+    const { outbound } = this.lane;
+    this.renew();
+    return outbound;
   }
 
   /** What is sent from now on waits for the next connection. */

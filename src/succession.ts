@@ -84,7 +84,7 @@ export class Succession<In, Out> {
     if (first?.isLast === false && first.connection.inbound.queue.length === 0) this.advance();
   }
 
-  /** The client dials anew: of connections that it had ended with, only bytes are kept for a late reader. */
+  /** There is no connection: of those that have ended, only bytes are kept for a late reader (K8, K14). */
   dropEmpty(): void {
     this.sources = this.sources.filter(({ connection }) => {
       const { inbound } = connection;
@@ -99,14 +99,18 @@ export class Succession<In, Out> {
     if (source?.isLast === true && inbound?.unread === true && inbound.isRead) this.advance();
   }
 
-  /** The client ends: gives the readers that no connection will tell so, which are none of its own any more. */
-  end(): readonly Reader[] {
+  /**
+   * The client ends: gives the readers that no connection will tell so, which are none of its own any more.
+   *
+   * @param isTold - whether the readers have been told already: those who are there now wait for what follows
+   */
+  end(isTold: boolean): readonly Reader[] {
     const [first] = this.sources;
     const newest = this.sources.at(-1);
     // Behind what an earlier end of the client has left they wait for what is there now.
     const isWaitedFor = first?.isLast === true && newest?.isLast === false;
     if (newest !== undefined) newest.isLast = true;
-    if (isWaitedFor) return [];
+    if (isWaitedFor || isTold) return [];
     const stranded = [...this.readers].filter((reader) => first?.connection.inbound.has(reader) !== true);
     for (const reader of stranded) this.readers.delete(reader);
     return stranded;

@@ -1,0 +1,349 @@
+import type net from 'node:net';
+import { EmptyError, firstValueFrom, repeat, retry } from 'rxjs';
+import { type Address, backoff, type Client, connect, type Connection, type ConnectOptions } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { type Place, rawServer, realPlaces } from '../support/places.js';
+import { abort } from '../support/raw.js';
+import { record, type Recording } from '../support/recording.js';
+import { turns, until } from '../support/turns.js';
+
+type Lines = Client<string, string>;
+
+/** A client of lines that is not subscribed to yet, whatever was left of it destroyed with the test. */
+function clientOf(address: Address, options: ConnectOptions<string, string> = {}): Lines {
+  const client = connect<string, string>(address, { codec: lines(), ...options });
+  onTestFinished(() => {
+    client.data.error(new Error('the test is over'));
+  });
+  return client;
+}
+
+/** Whoever watches the states, with the connections that there were. */
+function watched(client: Lines): { states: Recording<unknown>; connections: Connection<string, string>[] } {
+  const connections: Connection<string, string>[] = [];
+  const states = record(client, (state) => {
+    if (state.status === 'connected') connections.push(state.connection);
+  });
+  onTestFinished(() => {
+    states.subscription.unsubscribe();
+  });
+  return { states, connections };
+}
+
+function recorded(client: Lines): Recording<string> {
+  const recording = record(client.data);
+  onTestFinished(() => {
+    recording.subscription.unsubscribe();
+  });
+  return recording;
+}
+
+/** A plain server whose connections greet with their number; the first ones end with their greeting. */
+async function greeting(
+  place: Place,
+  count: number,
+  greet: (n: number) => string | Buffer = (n) => `hello ${n}\n`,
+): Promise<Greeting> {
+  const greeting: Greeting = { address: { transport: 'memory', name: '' }, sockets: [], received: [] };
+  const address = await rawServer(place, (socket) => {
+    const number = greeting.sockets.push(socket);
+    greeting.received.push('');
+    socket.on('data', (chunk: Buffer) => {
+      greeting.received[number - 1] = `${greeting.received[number - 1]}${chunk.toString()}`;
+    });
+    socket.on('end', () => socket.end());
+    if (number <= count) socket.end(greet(number));
+    else socket.write(greet(number));
+  });
+  return Object.assign(greeting, { address });
+}
+
+interface Greeting {
+  readonly address: Address;
+  readonly sockets: net.Socket[];
+  readonly received: string[];
+}
+
+describe.each(realPlaces)('a late reader on $name', (place) => {
+  it('K8: is given what was received on a connection that has ended in order, and its end, before a new one is dialled', async () => {
+    const { address, sockets } = await greeting(place, 1);
+    const client = clientOf(address);
+    expect(await watched(client).states.end()).toBe('complete');
+    const first = recorded(client);
+    expect(await first.end()).toBe('complete');
+    expect(first.values).toEqual(['hello 1']);
+    await turns();
+    expect(sockets).toHaveLength(1);
+    expect(await recorded(client).count(1)).toEqual(['hello 2']);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('K8: is given what was received on a connection that was reset, and then the error', async () => {
+    const sockets: net.Socket[] = [];
+    const address = await rawServer(place, (socket) => {
+      sockets.push(socket);
+      socket.write(`hello ${sockets.length}\n`);
+    });
+    const client = clientOf(address);
+    const { states, connections } = watched(client);
+    await until(() => connections[0]?.stats.bytesRead === 8);
+    await abort(sockets[0]!, connections[0]!);
+    const error = await states.end();
+    expect(error).not.toBe('complete');
+    const late = recorded(client);
+    expect(await late.end()).toBe(error);
+    expect(late.values).toEqual(['hello 1']);
+    expect(sockets).toHaveLength(1);
+    expect(await recorded(client).count(1)).toEqual(['hello 2']);
+  });
+
+  it('D3, K8: is given the messages before a bad frame, and then its error', async () => {
+    const { address, sockets } = await greeting(place, 1, (n) =>
+      Buffer.from(`hello ${n}\n\xff\xfe\nnever\n`, 'latin1'),
+    );
+    const client = clientOf(address);
+    await watched(client).states.end();
+    const late = recorded(client);
+    expect(await late.end()).toMatchObject({ code: 'ERR_FRAME_INVALID' });
+    expect(late.values).toEqual(['hello 1']);
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('K8: takes several messages one by one after the end, then learns the end, and only then dials', async () => {
+    const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\nc${n}\n`);
+    const client = clientOf(address);
+    await watched(client).states.end();
+    for (const line of ['a1', 'b1', 'c1']) {
+      expect(await firstValueFrom(client.data)).toBe(line);
+      await turns(3);
+    }
+    await expect(firstValueFrom(client.data)).rejects.toBeInstanceOf(EmptyError);
+    expect(sockets).toHaveLength(1);
+    expect(await firstValueFrom(client.data)).toBe('a2');
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('K8: iterates over what a connection that has ended has left', async () => {
+    const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\n`);
+    const client = clientOf(address);
+    await watched(client).states.end();
+    const lines: string[] = [];
+    for await (const line of client.data) lines.push(line);
+    expect(lines).toEqual(['a1', 'b1']);
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('F2, K8: waits for the Hold before what was left, and before the end', async () => {
+    const { address, sockets } = await greeting(place, 1);
+    const client = clientOf(address);
+    await watched(client).states.end();
+    const hold = client.data.hold();
+    const late = recorded(client);
+    await turns();
+    expect([late.values, late.endings, sockets.length]).toEqual([[], [], 1]);
+    hold.release();
+    expect(await late.end()).toBe('complete');
+    expect(late.values).toEqual(['hello 1']);
+  });
+
+  it('K8: is given the old bytes, then their end, though the states have been subscribed to again', async () => {
+    const { address, sockets } = await greeting(place, 1);
+    const client = clientOf(address);
+    const states = record(client.pipe(repeat({ delay: 1 })));
+    onTestFinished(() => {
+      states.subscription.unsubscribe();
+    });
+    await until(() => sockets.length === 2 && states.values.length === 5);
+    const first = recorded(client);
+    expect(await first.end()).toBe('complete');
+    expect(first.values).toEqual(['hello 1']);
+    expect(await recorded(client).count(1)).toEqual(['hello 2']);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('K8, K14: is given what all the connections have left, in order, with `reconnect`', async () => {
+    const { address, sockets } = await greeting(place, 3);
+    const client = clientOf(address, { reconnect: { delay: 1 } });
+    const { connections } = watched(client);
+    await until(() => sockets.length === 4 && connections[3]?.stats.bytesRead === 8);
+    expect(await recorded(client).count(4)).toEqual(['hello 1', 'hello 2', 'hello 3', 'hello 4']);
+  });
+
+  it('K8: with `retry` of the states each end comes before what follows', async () => {
+    const sockets: net.Socket[] = [];
+    const address = await rawServer(place, (socket) => {
+      sockets.push(socket);
+      socket.write(`hello ${sockets.length}\n`);
+    });
+    const client = clientOf(address);
+    const connections: Connection<string, string>[] = [];
+    const states = record(client.pipe(retry(backoff({ initial: 1, max: 1 }))), (state) => {
+      if (state.status === 'connected') connections.push(state.connection);
+    });
+    onTestFinished(() => {
+      states.subscription.unsubscribe();
+    });
+    for (let at = 0; at < 2; at++) {
+      await until(() => connections[at]?.stats.bytesRead === 8);
+      await abort(sockets[at]!, connections[at]!);
+    }
+    await until(() => connections[2]?.stats.bytesRead === 8);
+    const told: unknown[] = [];
+    await new Promise<void>((resolve) => {
+      const again = (): void => {
+        const subscription = client.data.subscribe({
+          next: (line) => {
+            told.push(line);
+            if (line === 'hello 3') resolve();
+          },
+          error: () => {
+            told.push('error');
+            again();
+          },
+        });
+        onTestFinished(() => {
+          subscription.unsubscribe();
+        });
+      };
+      again();
+    });
+    expect(told).toEqual(['hello 1', 'error', 'hello 2', 'error', 'hello 3']);
+    expect(sockets).toHaveLength(3);
+  });
+
+  it('K8: dials at once where the own channels of the connection have read everything', async () => {
+    const { address, sockets } = await greeting(place, 1);
+    const client = clientOf(address);
+    const own: string[] = [];
+    const states = record(client, (state) => {
+      if (state.status === 'connected') state.connection.data.subscribe((line) => own.push(line));
+    });
+    expect(await states.end()).toBe('complete');
+    expect(own).toEqual(['hello 1']);
+    expect(await recorded(client).count(1)).toEqual(['hello 2']);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('K8: is given the end of a connection that has sent nothing, once', async () => {
+    const { address, sockets } = await greeting(place, 1, (n) => (n === 1 ? '' : `hello ${n}\n`));
+    const client = clientOf(address);
+    await watched(client).states.end();
+    const late = recorded(client);
+    expect(await late.end()).toBe('complete');
+    expect(late.values).toEqual([]);
+    expect(sockets).toHaveLength(1);
+    expect(await recorded(client).count(1)).toEqual(['hello 2']);
+  });
+
+  it.each(['callback', 'microtask', 'turn'] as const)(
+    'K8: a reader that comes again in a later %s is given each end once, though the states are watched',
+    async (when) => {
+      const { address, sockets } = await greeting(place, 2);
+      const client = clientOf(address);
+      const { states } = watched(client);
+      const told: unknown[] = [];
+      await new Promise<void>((resolve) => {
+        const again = (): void => {
+          const subscription = client.data.subscribe({
+            next: (line) => {
+              told.push(line);
+              if (line === 'hello 3') resolve();
+            },
+            complete: () => {
+              told.push('complete');
+              if (told.length > 10) throw new Error('it is told the end again and again');
+              if (when === 'callback') again();
+              else if (when === 'microtask') queueMicrotask(again);
+              else setImmediate(again);
+            },
+          });
+          onTestFinished(() => {
+            subscription.unsubscribe();
+          });
+        };
+        again();
+      });
+      expect(told).toEqual(['hello 1', 'complete', 'hello 2', 'complete', 'hello 3']);
+      expect(sockets).toHaveLength(3);
+      expect(states.endings).toEqual(['complete']);
+    },
+  );
+
+  describe.each(['states', 'data'] as const)('with a subscriber to its %s', (what) => {
+    it.each(['a callback', 'a microtask', 'a turn', 'the close'] as const)(
+      'K8: what is sent in %s after the end goes out on the next connection, whatever the end was',
+      async (when) => {
+        const { address, sockets, received } = await greeting(place, 0);
+        for (const how of ['fin', 'reset'] as const) {
+          // Within its completion, an answer still goes to the connection (C16).
+          if (how === 'fin' && what === 'data' && when === 'a callback') continue;
+          const before = sockets.length;
+          const client = clientOf(address);
+          const connections: Connection<string, string>[] = [];
+          const watching = client.subscribe({
+            next: (state) => {
+              if (state.status === 'connected') connections.push(state.connection);
+            },
+            error: () => undefined,
+          });
+          const sent: Promise<unknown>[] = [];
+          const over = new Promise<void>((resolve) => {
+            const send = (): void => {
+              expect(client.data.closed).toBe(false);
+              client.data.next('next');
+              sent.push(client.data.send('send'));
+              sent.push(
+                new Promise<void>((complete, error) => {
+                  client.data.sendFrom(['sendFrom']).subscribe({ complete, error });
+                }),
+              );
+              resolve();
+            };
+            const end = (): void => {
+              if (when === 'a callback') send();
+              else if (when === 'a microtask') queueMicrotask(send);
+              else if (when === 'a turn') setImmediate(send);
+              else connections[0]!.closed.subscribe(send);
+            };
+            const observer = { error: end, complete: end };
+            if (what === 'states') {
+              client.data.subscribe({ error: () => undefined });
+              client.subscribe(observer);
+            } else client.data.subscribe(observer);
+          });
+          await until(() => connections[0]?.stats.bytesRead === `hello ${before + 1}\n`.length);
+          if (what === 'data') watching.unsubscribe();
+          if (how === 'fin') sockets[before]!.end();
+          else await abort(sockets[before]!, connections[0]!);
+          await over;
+          await turns(5);
+          expect(received[before]!.replaceAll('\0', '')).toBe('');
+          const next = recorded(client);
+          await until(() => received[before + 1] === 'next\nsend\nsendFrom\n');
+          await Promise.all(sent);
+          next.subscription.unsubscribe();
+        }
+      },
+    );
+  });
+
+  it('K8: `send` waits for the next connection where more is sent than a channel that is writable takes', async () => {
+    const { address, received } = await greeting(place, 1);
+    const client = clientOf(address, { highWaterMark: 10 });
+    await watched(client).states.end();
+    const writable = record(client.data.writable);
+    expect(writable.values).toEqual([true]);
+    let isSent = false;
+    const sent = client.data.send('x'.repeat(20)).then(() => (isSent = true));
+    await turns();
+    expect([isSent, writable.values]).toEqual([false, [true, false]]);
+    // The first one reads what was left.
+    await recorded(client).end();
+    expect(isSent).toBe(false);
+    recorded(client);
+    await sent;
+    await until(() => received[1] === `${'x'.repeat(20)}\n`);
+  });
+});
