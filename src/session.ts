@@ -326,6 +326,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();
+    this.succession.dropEmpty();
     const waits = (): void => this.states.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
     work.add(
       verdict.over(waits).subscribe({

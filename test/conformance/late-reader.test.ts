@@ -346,4 +346,26 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     await sent;
     await until(() => received[1] === `${'x'.repeat(20)}\n`);
   });
+
+  it('K14: the connections of a client that nobody reads are bounded, also those that have left nothing', async () => {
+    const refs: WeakRef<Connection<string, string>>[] = [];
+    let count = 0;
+    const address = await rawServer(place, (socket) => {
+      socket.resume();
+      socket.on('end', () => socket.end());
+      if (++count <= 70) socket.end('left\n');
+    });
+    const client = clientOf(address, { reconnect: { delay: 0 }, claimTimeout: 1, closeTimeout: 1 });
+    const subscription = client.subscribe((state) => {
+      if (state.status === 'connected') refs.push(new WeakRef(state.connection));
+    });
+    await until(() => refs.length >= 200);
+    await turns(3);
+    gc?.();
+    await turns(3);
+    gc?.();
+    const alive = refs.filter((ref) => ref.deref() !== undefined).length;
+    subscription.unsubscribe();
+    expect(alive).toBeLessThan(80);
+  });
 });
