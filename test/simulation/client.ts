@@ -7,6 +7,8 @@ import {
   type ConnectOptions,
   formatAddress,
 } from 'rxjs-sockets';
+import { host } from '../../src/channel.js';
+import type { SendLane } from '../../src/io/send-lane.js';
 import { Arrivals } from './arrivals.js';
 import { codec, type Draft, type Message, shownMessage } from './message.js';
 import { Outgoing } from './outgoing.js';
@@ -33,17 +35,20 @@ export class Client implements Actor {
   private readonly watches: boolean;
   private readonly writing: Writing;
   private readonly steady: boolean;
-  /** What was to be written on the sockets of one subscription, from its beginning to its end. */
+  /** What is to be written on each socket: those of one subscription have it in common, and what is sent after its end is another's (K8). */
   private readonly due = new Map<WitnessedSocket, Outgoing>();
+  private readonly outgoings = new Map<SendLane, Outgoing>();
   private readonly sources = new Set<WitnessedSocket>();
-  private outgoing: Outgoing;
-  private arrivals: Arrivals;
+  private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
   private reading: Reading;
   private states: States | undefined;
   private watching: Subscription = Subscription.EMPTY;
   private active = false;
   private begun = false;
+  private stopped = false;
+  /** Whether what reads has come after the end of what was read before. */
+  private isReadAgain = false;
   private lastNumber = -1;
   private lastEcho = -1;
   private lastPublished = -1;
@@ -94,10 +99,9 @@ export class Client implements Actor {
       (time) => time !== 1_000 && time !== 2_000,
     );
     this.client = connect(world.address, options);
-    this.outgoing = this.newOutgoing();
     this.arrivals = new Arrivals(world, `${this.name}'s reading`);
     this.reading = this.newReading();
-    const draft = (padding: number): Draft => this.outgoing.draft(padding);
+    const draft = (padding: number): Draft => this.draft(padding);
     this.writing = new Writing(world, this.name, this.client.data, draft, options.highWaterMark ?? 0);
     world.disturb(dice.magnitude(1, 100), () => this.begin());
     if (dice.chance(0.8)) world.disturb(dice.magnitude(1, 200), () => this.writing.start());
@@ -145,6 +149,9 @@ export class Client implements Actor {
   /** Leaves, in one of the ways that there are. */
   stop(): void {
     const { dice, gentle } = this.world;
+    this.stopped = true;
+    // What is sent since the end waits for the next connection, which does not come.
+    this.world.after(20_000, () => this.client.data.error(new Error('the end')));
     if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
     this.writing.stop();
     if (!this.begun) this.begin();
@@ -157,7 +164,10 @@ export class Client implements Actor {
       });
       return;
     }
-    if (dice.chance(0.2)) this.client.data.error(new Error('the end'));
+    if (dice.chance(0.2)) {
+      this.closesNewest();
+      this.client.data.error(new Error('the end'));
+    }
     this.leave();
   }
 
@@ -165,7 +175,7 @@ export class Client implements Actor {
     const { findings } = this.world;
     if (this.connections.size > 0) findings.wrong('C12', `${this.name} has ${this.connections.size} connections left`);
     if (this.reading.hangs) findings.wrong('C8', `${this.name}'s reading was never told of the end`);
-    const left = [...this.due.values()].reduce((sum, outgoing) => sum + outgoing.left, 0);
+    const left = [...new Set(this.due.values())].reduce((sum, outgoing) => sum + outgoing.left, 0);
     if (this.world.gentle && !this.world.host.endsFirst && left > 0)
       findings.wrong('C2', `${this.name} has not written ${left} messages`);
   }
@@ -173,24 +183,19 @@ export class Client implements Actor {
   private begin(): void {
     if (this.active) return;
     this.active = true;
-    // With `halfOpen`, what was sent after the end of the reading belongs to the connection before (C7).
-    if (this.begun) this.outgoing = this.newOutgoing();
+    this.arrivals.begin();
     this.begun = true;
     const { dice } = this.world;
     this.world.findings.note(() => `${this.name} begins`);
-    if (!this.reading.hangs) {
-      this.arrivals = new Arrivals(this.world, `${this.name}'s reading`);
-      this.reading = this.newReading();
-    }
+    if (!this.reading.hangs) this.reading = this.newReading();
+    this.isReadAgain = false;
     if (this.watches) this.watch();
     const late = this.watches && !this.world.calmed.value && dice.chance(0.3) ? dice.magnitude(1, 2_000) : 0;
     const { reading } = this;
-    // What nobody claims in time is closed.
-    this.arrivals.mayLack ||= late > 0 && !this.steady;
     if (late === 0) reading.start();
     else
       this.world.disturb(late, () => {
-        if (this.active) reading.start();
+        if (this.active && this.reading === reading) reading.start();
       });
     if (this.ends > 0) this.world.disturb(dice.magnitude(10, 5_000), () => this.disturb());
   }
@@ -201,6 +206,8 @@ export class Client implements Actor {
     const over = (how: string): void => {
       states.end(how);
       this.reading.abandon();
+      // A reader that has come after the end waits for the next connection, and would have it dialled (K8).
+      if (this.isReadAgain) this.reading.stop();
       this.over();
     };
     this.watching = this.client.subscribe({
@@ -221,6 +228,7 @@ export class Client implements Actor {
   private leave(): void {
     if (!this.active) return;
     this.world.findings.note(() => `${this.name} leaves`);
+    this.closesNewest();
     this.watching.unsubscribe();
     this.reading.stop();
     this.over();
@@ -243,6 +251,7 @@ export class Client implements Actor {
         this.client.data.complete();
         break;
       case 1:
+        this.closesNewest();
         this.client.data.error(new Error('a whim'));
         break;
       case 2:
@@ -266,6 +275,12 @@ export class Client implements Actor {
   private closes(connection: Connection<Buffer, Out> | undefined): void {
     const socket = connection === undefined ? undefined : this.world.ends.near.get(formatAddress(connection.local));
     if (socket !== undefined) this.arrivals.closed.add(socket);
+  }
+
+  /** The connection that is open is closed, or cut off, by the client: what waits on it is given up (K8). */
+  private closesNewest(): void {
+    const newest = this.sockets.at(-1);
+    if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);
   }
 
   private attend(connection: Connection<Buffer, Out>): void {
@@ -314,8 +329,39 @@ export class Client implements Actor {
     }
   }
 
-  private newOutgoing(): Outgoing {
-    return new Outgoing(this.world, 'client', this.id, this.lossy, () => ++this.lastNumber);
+  /** What is sent now: a message gets its number, and its place, when it is encoded. */
+  private get outgoing(): Outgoing {
+    const { lane } = this.client.data[host];
+    const outgoing =
+      this.outgoings.get(lane) ?? new Outgoing(this.world, 'client', this.id, this.lossy, () => ++this.lastNumber);
+    this.outgoings.set(lane, outgoing);
+    return outgoing;
+  }
+
+  private draft(padding: number): Draft {
+    let made: Draft | undefined;
+    return {
+      make: () => {
+        made = this.outgoing.draft(padding);
+        return made.make();
+      },
+      get waits() {
+        return made?.waits === true;
+      },
+    };
+  }
+
+  /** What has ended may be an earlier connection; on one that goes away, or is half-open, a reader waits for the next. */
+  private readAgain(): void {
+    const { dice, gentle } = this.world;
+    if (gentle || dice.chance(0.8)) {
+      this.world.after(dice.int(0, 50), () => {
+        if (!this.active || this.stopped || this.reading.hangs) return;
+        this.reading = this.newReading();
+        this.reading.start();
+        this.isReadAgain = true;
+      });
+    }
   }
 
   private newReading(): Reading {
@@ -334,8 +380,10 @@ export class Client implements Actor {
       manner,
       (message) => this.see(message),
       () => {
+        this.arrivals.end();
         // Without a watcher, this is how the end is learnt.
         if (!this.watches) this.over();
+        else this.readAgain();
       },
     );
     return reading;
