@@ -122,6 +122,9 @@ export class Outbound implements Flushable {
     this.ceiling = 0;
     if (outbound.state === 'ending') this.complete();
     this.flush();
+    // Each lane has known of its own bytes only.
+    if (this.level > this.limits.highWaterMark) this.updateWatermarks();
+    this.setCeiling();
   }
 
   /**
@@ -424,6 +427,8 @@ export class Outbound implements Flushable {
     if (this.buffer.adding) return;
     this.seal();
     this.writer = lane;
+    // It is for what waits in the buffer, and that has become parts.
+    this.ceiling = 0;
   }
 
   /** Makes parts of all that waits. */
@@ -439,14 +444,17 @@ export class Outbound implements Flushable {
   }
 
   private wakeUp(): void {
-    const { lane, guest } = this;
-    // A sender that is woken up may send within the call.
+    this.wakeUpOn(this.lane);
+    if (this.guest !== undefined) this.wakeUpOn(this.guest);
+    this.setCeiling();
+  }
+
+  /** A sender that is woken up may send within the call: those of the other lane are told what waits then. */
+  private wakeUpOn(lane: SendLane): void {
     this.ceiling = 0;
     // Where values are dropped for want of a connection, what is paced waits for one (K13).
     const level = this.socket === undefined && this.parking === 'drop' ? Infinity : this.level;
     lane.wake(level, this.written, this.closed);
-    guest?.wake(level, this.written, this.closed);
-    this.setCeiling();
   }
 }
 
