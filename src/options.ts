@@ -287,7 +287,7 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error' | undefined;
   /**
    * Prepares each new connection, with a login, say, before anything that waits in the client's `data` is sent, and before
-   * anything received is given to it. Until what it returns completes, the state is `connecting`, and `connectTimeout` goes
+   * anything received is given to it: `(connection) => ObservableInput<unknown> | void`. Until what it returns completes, the state is `connecting`, and `connectTimeout` goes
    * on. If it fails, the attempt has failed with `ERR_HANDLER` and that error as `cause`, and `reconnect` acts. What it
    * receives and does not take goes to `data` (K18).
    *

@@ -1,8 +1,20 @@
 import '../support/leaks.js';
-import { firstValueFrom, repeat } from 'rxjs';
-import { type AddressInput, connect, type Connection, listen, parseAddress } from 'rxjs-sockets';
+import { firstValueFrom, interval, NEVER, repeat, throwError } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import {
+  type AddressInput,
+  backoff,
+  connect,
+  type Connection,
+  type ConnectOptions,
+  listen,
+  parseAddress,
+  serve,
+  SocketError,
+} from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
-import { describe, expect, it } from 'vitest';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { clientAt, pairAt, type Place, places, rawClient, serverAt, unix } from '../support/places.js';
 import { readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
@@ -233,6 +245,144 @@ describe.each(places)('a connection over $name', (place) => {
   });
 });
 
+describe.each(places)('the end of a connection over $name', (place) => {
+  it('C25: a channel that is closed warns once of what it ignores, and names what to use instead', async () => {
+    const warnings: NodeJS.ErrnoException[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    onTestFinished(() => void process.off('warning', onWarning));
+    const { near } = await pairAt(place, text);
+    near.data.complete();
+    for (let value = 1; value < 1_000; value++) near.data.next('ignored');
+    await turns();
+    expect(warnings).toEqual([]);
+    for (let value = 0; value < 3_000; value++) near.data.next('ignored');
+    await turns();
+    expect(warnings).toMatchObject([
+      { code: 'RXJS_SOCKETS_IGNORED', detail: expect.stringMatching(/sendFrom.*sendTo/) },
+    ]);
+  });
+
+  it('C26: a body is the next bytes, as many as were asked for, and what follows is for the next reader', async () => {
+    const { near, far } = await pairAt(place);
+    const body = Buffer.alloc(300_000, 'abc');
+    far.data.next('300000\n');
+    far.data.next(body);
+    far.data.next('rest\n');
+    expect(await firstValueFrom(near.bytes.framed(lines()))).toBe('300000');
+    const flow = near.bytes.body(body.length);
+    const chunks = [await firstValueFrom(flow)];
+    const hold = flow.hold();
+    const others = record(flow, (chunk) => chunks.push(chunk));
+    await turns();
+    expect(chunks).toHaveLength(1);
+    hold.release();
+    expect(await others.end()).toBe('complete');
+    expect(Buffer.concat(chunks).equals(body)).toBe(true);
+    expect(await record(near.bytes.body(0)).end()).toBe('complete');
+    expect(await firstValueFrom(near.bytes.framed(lines()))).toBe('rest');
+  });
+
+  it('C26: a body that is cut off fails, and so does its connection', async () => {
+    const { near, far } = await pairAt(place);
+    far.data.next('half');
+    far.data.complete();
+    const received = record(near.bytes.body(8));
+    expect(await received.end()).toMatchObject({ code: 'ERR_FRAME_TRUNCATED' });
+    expect(received.values.join('')).toBe('half');
+    expect(await firstValueFrom(near.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_FRAME_TRUNCATED' },
+    });
+  });
+
+  it('C28: how a connection ended has the connection, which JSON leaves out', async () => {
+    const server = listen(await place.address(), { ...place.options, ...text });
+    onTestFinished(() => server.shutdown());
+    const log = record(server.pipe(serve(({ data }) => data)));
+    const { client } = await clientAt(place, await firstValueFrom(server.listening), text);
+    const [connection] = server.connections;
+    client.data.complete();
+    const [closed] = await log.count(1);
+    expect(closed?.connection).toBe(connection);
+    expect(JSON.parse(JSON.stringify(closed))).toEqual({ reason: 'finished', bytesRead: 0, bytesWritten: 0 });
+  });
+
+  it('C29: the end of a block shuts a server down, and closes a connection', async () => {
+    let serving: Promise<unknown>;
+    let closed: Promise<unknown>;
+    {
+      await using server = listen(await place.address(), place.options);
+      serving = record(server.pipe(serve(({ data }) => data))).end();
+      await using connection = await connect(await firstValueFrom(server.listening), place.options).open();
+      closed = firstValueFrom(connection.closed);
+    }
+    expect(await serving).toBe('complete');
+    expect(await closed).toMatchObject({ reason: 'finished' });
+  });
+
+  it('C29: an aborted signal shuts a server down, and ends a client with its reason', async () => {
+    const ending = new AbortController();
+    const { signal } = ending;
+    const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), { signal });
+    const serving = record(server);
+    const leaving = new AbortController();
+    const { client } = await clientAt(place, address, { signal: leaving.signal, reconnect: backoff() });
+    const states = record(client);
+    leaving.abort('enough');
+    expect(await states.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    ending.abort();
+    expect(await serving.end()).toBe('complete');
+    for (const begin of [listen, connect]) {
+      expect(() => begin(address, { ...place.options, signal })).toThrow(
+        expect.objectContaining({ code: 'ERR_CLOSED' }),
+      );
+    }
+  });
+});
+
+describe('silence, in virtual time', () => {
+  /** When a client's connection failed, and how, if the server says nothing and the client asks every 40 ms. */
+  function silence(options: ConnectOptions, heldFor = 0): string[] {
+    const told: string[] = [];
+    const scheduler = new TestScheduler(() => undefined);
+    scheduler.run(() => {
+      const transport = memoryTransport();
+      const serving = listen('memory:mute', { transport }).subscribe(({ data }) => data.subscribe());
+      const watching = connect('memory:mute', { transport, ...options }).subscribe({
+        next: (state) => {
+          if (state.status !== 'connected') return;
+          const { data, closed } = state.connection;
+          const hold = data.hold();
+          data.subscribe({ error: () => undefined });
+          scheduler.schedule(() => hold.release(), heldFor);
+          const asking = interval(40).subscribe(() => data.next('?'));
+          closed.subscribe(({ error }) => {
+            told.push(`${error?.code} at ${scheduler.now()}`);
+            asking.unsubscribe();
+          });
+          scheduler.schedule(() => data.error(undefined), 990);
+        },
+        error: () => undefined,
+      });
+      scheduler.schedule(() => {
+        serving.unsubscribe();
+        watching.unsubscribe();
+      }, 2_000);
+    });
+    return told;
+  }
+
+  it('C27: receiveTimeout notices a peer that is silent while it is asked, and idleTimeout does not', () => {
+    expect(silence({ receiveTimeout: 100 })).toEqual(['ERR_TIMEOUT_RECEIVE at 100']);
+    expect(silence({ idleTimeout: 100 })).toEqual(['ERR_CLOSED at 990']);
+  });
+
+  it('C27: the time in which this side is not ready to read does not count', () => {
+    expect(silence({ receiveTimeout: 100 }, 500)).toEqual(['ERR_TIMEOUT_RECEIVE at 600']);
+  });
+});
+
 describe('a unix socket', () => {
   it('C20: to the peer, a connection that was destroyed looks as if it had ended in order', async () => {
     const { address } = await serverAt(unix, (connection) => connection.destroy());
@@ -305,6 +455,69 @@ describe.each(places)('a client over $name', (place) => {
     expect(await states.end()).toBe('complete');
     const run = ['connecting', 'connected', 'disconnected'];
     expect(states.values.map(({ status }) => status)).toEqual([...run, ...run, ...run]);
+  });
+
+  it('K18: each connection is prepared before anything else is sent or received', async () => {
+    const heard: string[] = [];
+    const { address } = await serverAt(
+      place,
+      ({ data }) =>
+        data.subscribe((line) => {
+          heard.push(line);
+          for (const reply of line === 'login' ? ['welcome', 'news'] : [`${line}!`]) data.next(reply);
+        }),
+      text,
+    );
+    const prepare = async ({ data }: Connection<string, string>): Promise<void> => {
+      data.next('login');
+      expect(await firstValueFrom(data)).toBe('welcome');
+      expect(states.values.map(({ status }) => status).at(-1)).toBe('connecting');
+    };
+    const client = connect(address, { ...place.options, ...text, reconnect: backoff({ initial: 1 }), prepare });
+    client.data.next('one');
+    const states = record(client);
+    const received = record(client.data);
+    onTestFinished(() => {
+      states.subscription.unsubscribe();
+      received.subscription.unsubscribe();
+    });
+    expect(await received.count(2)).toEqual(['news', 'one!']);
+    const connected = states.values.at(-1);
+    if (connected?.status === 'connected') connected.connection.destroy();
+    expect(await received.count(3)).toEqual(['news', 'one!', 'news']);
+    expect(heard).toEqual(['login', 'one', 'login']);
+  });
+
+  it('K18: where it fails, so has the attempt', async () => {
+    const { address } = await serverAt(place, ({ data }) => data.subscribe(data));
+    const cause = new Error('refused');
+    for (const prepare of [() => throwError(() => cause), () => Promise.reject(cause)]) {
+      const states = record(connect(address, { ...place.options, prepare }));
+      expect(await states.end()).toMatchObject({ code: 'ERR_HANDLER', cause });
+      expect(states.values.map(({ status }) => status)).toEqual(['connecting', 'disconnected']);
+    }
+    const lost = record(connect(address, { ...place.options, prepare: ({ data }) => (data.error('lost'), NEVER) }));
+    expect(await lost.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'lost' });
+  });
+
+  it('K19: open gives the first connection, and keeps the client subscribed until that ends', async () => {
+    const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
+    const client = connect(address, { ...place.options, ...text });
+    const connection = await client.open();
+    for (const word of ['one', 'two']) {
+      connection.data.next(word);
+      expect(await firstValueFrom(connection.data)).toBe(word);
+    }
+    expect(await client.open()).toBe(connection);
+    await connection.close();
+    await until(() => server.connections.size === 0);
+    expect(await client.open()).not.toBe(connection);
+    for (const left of server.connections) left.destroy();
+    await until(() => server.connections.size === 0);
+  });
+
+  it('K19: open rejects where there is no connection', async () => {
+    await expect(connect(await addressOf(place), place.options).open()).rejects.toThrow(SocketError);
   });
 
   it('K9: send settles once a client that is connecting is connected', async () => {
