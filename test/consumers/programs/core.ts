@@ -71,7 +71,7 @@ async function iterate(connection: Connection<string, string>): Promise<void> {
   }
 }
 
-const inMemory: Client<Buffer, string | Uint8Array> = connect('memory:test', { transport: memoryTransport() });
+const inMemory: Client = connect('memory:test', { transport: memoryTransport() });
 const frame = ({ bytes }: Connection<Buffer, string>): Flow<Buffer> =>
   bytes.framed(lengthPrefixed({ maxLength: 1_000 }));
 
