@@ -194,7 +194,7 @@ export class SocketConnection<In, Out>
   /** As `close`, forced after `limit` ms; 0 means never. */
   closeWithin(limit: number): Promise<void> {
     this.closing ??= this.startClosing();
-    if (!this.isOver) this.timeouts.forceWithin(limit);
+    this.forceWithin(limit);
     return this.closing;
   }
 
@@ -208,7 +208,7 @@ export class SocketConnection<In, Out>
       return;
     }
     this.timers?.claimed();
-    this.timeouts.forceWithin(limit);
+    this.forceWithin(limit);
     this.isDraining = true;
     this.inbound.stop();
     this.settled();
@@ -316,7 +316,7 @@ export class SocketConnection<In, Out>
       this.failure = { reason: 'failed', error: originate(error, this) };
       this.isDraining = true;
       this.timers?.claimed();
-      this.timeouts.forceWithin(this.settings.closeTimeout);
+      this.forceWithin(this.settings.closeTimeout);
       this.keeper.finishing(this, error);
     }
     this.inbound.abort(error);
@@ -446,6 +446,13 @@ export class SocketConnection<In, Out>
     // Where both sides have ended, it is about to be gone.
     if (!inbound.unread || (outbound.ended && inbound.end !== 'open')) return;
     if (!this.isOver && this.closing === undefined && !this.isDraining) this.timeouts.awaitClaim();
+  }
+
+  /** The time begins once the running code has ended: what is sent, the FIN too, leaves no earlier (C23). */
+  private forceWithin(limit: number): void {
+    this.defer(() => {
+      if (!this.isOver) this.timeouts.forceWithin(limit);
+    });
   }
 
   private closeUnread(): void {

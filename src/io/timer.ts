@@ -1,6 +1,6 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** So many ms late a timer is only where the event loop was busy. */
+/** More than so many ms late is a timer only where the event loop was busy for longer than its other work takes. */
 const late = 20;
 
 /**
@@ -8,7 +8,8 @@ const late = 20;
  * fire into nothing: within `TestScheduler.run`, RxJS throws where such a one is unsubscribed.
  *
  * Where the event loop was busy when the timer was due, it waits again for as long as it was late, but no longer than
- * its own time: nobody could look meanwhile, and what was sent just before may have left only now (C23).
+ * its own time: nobody could look meanwhile, and what was sent just before may have left only now (C23). One that is a
+ * little late waits again only once, since a loop that always has something to do would put it off for ever.
  */
 export class Timer implements Unsubscribable {
   private due = 0;
@@ -32,12 +33,12 @@ export class Timer implements Unsubscribable {
     if (asyncScheduler.now() < this.due) this.subscription?.unsubscribe();
   }
 
-  private wait(delay: number): void {
+  private wait(delay: number, hasWaited = false): void {
     this.due = asyncScheduler.now() + delay;
     this.subscription = asyncScheduler.schedule(() => {
       if (this.stopped) return;
       const lateness = asyncScheduler.now() - this.due;
-      if (lateness > late) this.wait(Math.min(lateness, this.delay));
+      if (lateness > (hasWaited ? late : 0)) this.wait(Math.min(lateness, this.delay), true);
       else this.work();
     }, delay);
   }

@@ -1,0 +1,253 @@
+import type net from 'node:net';
+import { concat, firstValueFrom, map, of, throwError } from 'rxjs';
+import { type Connection, listen, relay, sendTo, serve } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { settled } from '../support/peer.js';
+import { acceptedAt, allPlaces, type Place, rawClient, realPlaces, serverAt, tcp } from '../support/places.js';
+import { abort, endingOf, readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { until } from '../support/turns.js';
+import { peerAt } from '../support/peer.js';
+
+type Lines = Connection<string, string>;
+
+const boom = new Error('boom');
+
+/** Two connections that were accepted, and the incidents of their server. */
+async function two(place: Place) {
+  const arrived: Lines[] = [];
+  const { server, address } = await serverAt<string, string>(place, (connection) => arrived.push(connection), {
+    codec: lines(),
+  });
+  const incidents = record(server.incidents);
+  const peers = [await peerAt(place, address), await peerAt(place, address)];
+  await until(() => arrived.length === 2);
+  const [one, other] = arrived as [Lines, Lines];
+  return { one, other, peers, incidents };
+}
+
+const failing = <T>(value: T) =>
+  concat(
+    of(value),
+    throwError(() => boom),
+  );
+
+describe.each(allPlaces.map((place) => [place.name, place] as const))('a source that fails on %s', (_name, place) => {
+  it.each<[string, (one: Lines, other: Lines) => void]>([
+    [
+      'a Flow that is subscribed to a channel',
+      ({ data }) =>
+        data
+          .pipe(
+            map((line) => {
+              if (line === 'bad') throw boom;
+              return line;
+            }),
+          )
+          .subscribe(data),
+    ],
+    [
+      'sendTo',
+      ({ data }) =>
+        void data.subscribe(
+          () =>
+            void failing('x')
+              .pipe(sendTo(data))
+              .subscribe({ error: () => undefined }),
+        ),
+    ],
+  ])('F7, C8: fails the connection with ERR_HANDLER, and its cause: %s', async (_kind, begin) => {
+    const { one, other, peers, incidents } = await two(place);
+    begin(one, other);
+    peers[0]?.write('bad\n');
+    const closed = await firstValueFrom(one.closed);
+    expect(closed).toMatchObject({ reason: 'failed', error: { code: 'ERR_HANDLER', cause: boom } });
+    expect(incidents.values).toEqual([closed.error]);
+    expect(other.data.closed).toBe(false);
+  });
+
+  it('F7, C8: the error of another connection is a failure, too', async () => {
+    const { one, other, incidents } = await two(place);
+    one.data.pipe(map((line) => line)).subscribe(other.data);
+    one.data.error(boom);
+    expect(await firstValueFrom(one.closed)).toMatchObject({
+      reason: 'destroyed',
+      error: { code: 'ERR_CLOSED', cause: boom },
+    });
+    const closed = await firstValueFrom(other.closed);
+    expect(closed).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED', cause: boom } },
+    });
+    expect(incidents.values).toEqual([closed.error]);
+  });
+
+  it('C8: the error of one side of a relay fails the other with ERR_HANDLER', async () => {
+    const { one, other } = await two(place);
+    const told = record(relay(one.data, other.data));
+    one.destroy(boom);
+    expect(await told.end()).toMatchObject({ code: 'ERR_CLOSED', cause: boom });
+    expect(await firstValueFrom(one.closed)).toMatchObject({ reason: 'destroyed' });
+    expect(await firstValueFrom(other.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED' } },
+    });
+  });
+
+  it('C8: the connection’s own error is not a failure of what it sends', async () => {
+    const { one, incidents } = await two(place);
+    one.data.subscribe(one.data);
+    one.destroy(boom);
+    expect(await firstValueFrom(one.closed)).toMatchObject({
+      reason: 'destroyed',
+      error: { code: 'ERR_CLOSED', cause: boom },
+    });
+    expect(incidents.values).toEqual([]);
+  });
+
+  it('C8: a source of sendFrom that fails leaves the channel open', async () => {
+    const { one, peers } = await two(place);
+    const told = record(one.data.sendFrom(failing('x')));
+    expect(await told.end()).toBe(boom);
+    one.data.next('more');
+    await peers[0]?.receives('x\nmore\n');
+  });
+
+  it('C8: error() and destroy() are local, whatever their reason', async () => {
+    const { one, other, incidents } = await two(place);
+    one.data.error(boom);
+    other.destroy(boom);
+    for (const { closed } of [one, other]) {
+      expect(await firstValueFrom(closed)).toMatchObject({
+        reason: 'destroyed',
+        error: { code: 'ERR_CLOSED', cause: boom },
+      });
+    }
+    expect(incidents.values).toEqual([]);
+  });
+});
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))(
+  'ends with plain peers on %s',
+  (_name, place) => {
+    it('C12: a failure that was noticed before a local destroy wins', async () => {
+      const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
+      const told: unknown[] = [];
+      near.data.subscribe({
+        error: (error: unknown) => {
+          told.push(error);
+          near.destroy('mine');
+        },
+      });
+      await abort(raw, near);
+      const closed = await firstValueFrom(near.closed);
+      expect(closed).toMatchObject({ reason: 'failed', error: { code: 'ECONNRESET' } });
+      expect(told).toEqual([closed.error]);
+    });
+
+    it('C12: so does one while it is told to a sender', async () => {
+      const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
+      const send = (async () => {
+        for (;;) await near.data.send('x'.repeat(60_000));
+      })();
+      send.catch(() => near.destroy('mine'));
+      near.data.writable.subscribe({ complete: () => near.data.error('mine, too') });
+      await until(() => near.data.bufferedBytes > 0);
+      await abort(raw, near);
+      await expect(send).rejects.toMatchObject({ code: expect.stringMatching(/ECONNRESET|EPIPE/) as string });
+      expect(await firstValueFrom(near.closed)).toMatchObject({
+        reason: 'failed',
+        error: { code: expect.stringMatching(/ECONNRESET|EPIPE/) as string },
+      });
+    });
+
+    it('C23: a loop that is busy longer than closeTimeout, right after close(), does not blame the peer', async () => {
+      for (const busy of [105, 112, 160, 350]) {
+        const { near, raw } = await acceptedAt<string, string>(place, { codec: lines(), closeTimeout: 100 });
+        raw.resume();
+        raw.on('end', () => raw.end());
+        near.data.next('goodbye');
+        void near.close();
+        const until = performance.now() + busy;
+        while (performance.now() < until);
+        expect(await firstValueFrom(near.closed), `${busy} ms`).toMatchObject({ reason: 'finished' });
+      }
+    });
+
+    it('C23: nor does one during a shutdown', async () => {
+      const server = listen<string, string>(await place.address(), { codec: lines() });
+      const outcomes = record(server.pipe(serve(({ data }) => data)));
+      onTestFinished(() => outcomes.subscription.unsubscribe());
+      const raw = await rawClient(await firstValueFrom(server.listening));
+      raw.on('end', () => raw.end());
+      raw.resume();
+      await until(() => server.connections.size === 1);
+      const shutdown = server.shutdown({ deadline: 60 });
+      const end = performance.now() + 150;
+      while (performance.now() < end);
+      await shutdown;
+      expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+    });
+  },
+);
+
+describe('destroy after complete on TCP', () => {
+  /** How the first write of `raw` that is not accepted fails: right away, if the connection was reset. */
+  async function write(raw: net.Socket): Promise<string> {
+    return new Promise((resolve) => {
+      raw.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+      raw.write('more', (error) =>
+        resolve(
+          error === undefined || error === null ? 'accepted' : ((error as NodeJS.ErrnoException).code ?? 'error'),
+        ),
+      );
+    });
+  }
+
+  it('C20: resets a peer that has not finished: its next write fails at once', async () => {
+    const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
+    near.data.next('all');
+    near.data.complete();
+    expect((await readAll(raw)).toString()).toBe('all\n');
+    near.destroy();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'destroyed' });
+    await settled();
+    expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
+  });
+
+  it('C20: in the same turn, too', async () => {
+    const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
+    near.data.next('all');
+    near.data.complete();
+    const how = endingOf(raw);
+    near.destroy();
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'destroyed' });
+    expect(await how).toMatch(/ECONNRESET|EPIPE/);
+  });
+
+  it('C20: over TLS, too', async () => {
+    const place = allPlaces.find(({ name }) => name === 'tls') as Place;
+    const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
+    near.data.next('all');
+    near.data.complete();
+    expect((await readAll(raw)).toString()).toBe('all\n');
+    near.destroy();
+    await firstValueFrom(near.closed);
+    await settled();
+    expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
+  });
+
+  it('C20: not after the peer has finished', async () => {
+    const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines(), halfOpen: true });
+    const told = record(near.data);
+    raw.end('one\n');
+    expect(await told.end()).toBe('complete');
+    near.data.next('all');
+    near.data.complete();
+    await until(() => near.stats.bytesWritten === 4);
+    near.destroy();
+    expect((await readAll(raw)).toString()).toBe('all\n');
+  });
+});
