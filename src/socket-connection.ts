@@ -326,6 +326,8 @@ export class SocketConnection<In, Out>
 
   /** No paced send and no handler is in progress, or no reader is left: that may be the end of a drain. */
   settled(): void {
+    // A function that was busy may read again.
+    this.timers?.ready();
     if (!this.isDraining) return;
     // A reader that was just given the end may still send something, in promises too.
     this.socket.turn.rest(() => {

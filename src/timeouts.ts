@@ -38,7 +38,9 @@ export class Timeouts {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    const isListening = (): boolean => inbound.isReady && !connection.isUpgrading;
+    // A function that has taken a request and works on it is busy, though nobody reads and nobody holds (C27).
+    const isListening = (): boolean =>
+      inbound.isReady && !connection.isUpgrading && !(inbound.unread && outbound.lane.functions > 0);
     if (idleTimeout > 0) {
       const message = `nothing was received or written for ${idleTimeout} ms`;
       this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message, {

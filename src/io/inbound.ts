@@ -68,9 +68,13 @@ export class Inbound {
     return this.stopped;
   }
 
-  /** Whether this side is ready to read: nobody holds it, and it has not read so far ahead that it stopped. */
+  /**
+   * Whether this side is ready to read: nobody holds it, it has not read so far ahead that it stopped, and it has not
+   * ended the stream itself.
+   */
   get isReady(): boolean {
-    return !this.paused && (this.current === undefined || this.current.flowing);
+    const isOver = this.stopped || typeof this.end === 'object';
+    return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
   /** Whether what comes is to be kept as it is: then it should lie in memory that can be given away. */

@@ -24,6 +24,8 @@ export class SendLane {
   tasks = 0;
   /** How many of them send at the pace of the peer. */
   pacedTasks = 0;
+  /** How many of them are functions that work on what they have taken. */
+  functions = 0;
   senders: Waiters = noWaiters;
   flushers: Waiters = noWaiters;
   private failure: SocketError | undefined;

@@ -137,13 +137,18 @@ function answered<In, Out>(
   return sending.subscribe({ complete: finish, error: finish });
 }
 
-/** Has a shutdown wait for `work` (S7). */
+/** Has a shutdown wait for `work` (S7), and no silence count while it reads nothing (C27). */
 function task(data: Channel<any, any>, work: Observable<never>): Observable<never> {
   return new Observable((subscriber) => {
     const lane = laneOf(data);
-    lane?.begin();
+    if (lane === undefined) return work.subscribe(subscriber);
+    lane.begin();
+    lane.functions++;
     subscriber.add(work.subscribe(subscriber));
-    return () => lane?.finish();
+    return () => {
+      lane.functions--;
+      lane.finish();
+    };
   });
 }
 

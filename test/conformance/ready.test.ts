@@ -1,0 +1,315 @@
+import { firstValueFrom } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import {
+  type Closed,
+  concatMapPaced,
+  connect,
+  type Connection,
+  listen,
+  serve,
+  type Server,
+  type SocketError,
+} from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { settled } from '../support/peer.js';
+import { acceptedAt, dialledAt, memory, pairAt, rawClient, realPlaces, tcp } from '../support/places.js';
+import { readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
+import { refusal } from '../support/refusal.js';
+import { until } from '../support/turns.js';
+
+const later = (time: number) => new Promise<void>((resolve) => setTimeout(resolve, time));
+
+describe('time that counts, on virtual time', () => {
+  /** What is noted of a connection with `options`, while `script` runs at its instants. */
+  function run(
+    options: { idleTimeout?: number; receiveTimeout?: number },
+    script: (
+      at: (time: number, work: () => void) => void,
+      near: () => Connection<string, string>,
+      far: () => Connection<string, string>,
+    ) => void,
+  ): string[] {
+    const scheduler = new TestScheduler(() => undefined);
+    const events: string[] = [];
+    scheduler.run(() => {
+      const transport = memoryTransport();
+      let near: Connection<string, string> | undefined;
+      let far: Connection<string, string> | undefined;
+      const server = listen<string, string>('memory:m', { transport, codec: lines(), ...options });
+      const serving = server.subscribe((connection) => {
+        near = connection;
+        connection.closed.subscribe(({ error }) => events.push(`${scheduler.now()} ${error?.code}`));
+      });
+      const client = connect<string, string>('memory:m', { transport, codec: lines() });
+      const states = client.subscribe({
+        next: (state) => {
+          if (state.status === 'connected') far = state.connection;
+        },
+        error: () => undefined,
+      });
+      script(
+        (time, work) => void scheduler.schedule(work, time),
+        () => near as Connection<string, string>,
+        () => far as Connection<string, string>,
+      );
+      scheduler.schedule(() => {
+        states.unsubscribe();
+        serving.unsubscribe();
+        void server.shutdown();
+      }, 2_000);
+    });
+    return events;
+  }
+
+  it('C27: receiveTimeout counts from what was received last, whatever this side sends', () => {
+    const events = run({ receiveTimeout: 100 }, (at, near, far) => {
+      at(1, () => near().data.subscribe({ error: () => undefined }));
+      at(60, () => far().data.next('here'));
+      for (let time = 10; time < 400; time += 10) at(time, () => near().data.next('are you there?'));
+    });
+    expect(events).toEqual(['160 ERR_TIMEOUT_RECEIVE']);
+  });
+
+  it('C27: idleTimeout counts from what was sent last, too', () => {
+    const events = run({ idleTimeout: 100 }, (at, near, far) => {
+      at(1, () => near().data.subscribe({ error: () => undefined }));
+      at(60, () => far().data.next('here'));
+      for (let time = 100; time <= 400; time += 50) at(time, () => near().data.next('are you there?'));
+    });
+    expect(events).toEqual(['500 ERR_TIMEOUT_IDLE']);
+  });
+
+  it.each([
+    ['idleTimeout', 'ERR_TIMEOUT_IDLE'],
+    ['receiveTimeout', 'ERR_TIMEOUT_RECEIVE'],
+  ])('C27: %s does not count while the connection is held', (option, code) => {
+    const events = run({ [option]: 100 }, (at, near) => {
+      let held: { release(): void } | undefined;
+      at(1, () => near().data.subscribe({ error: () => undefined }));
+      at(50, () => (held = near().data.hold()));
+      at(730, () => held?.release());
+    });
+    expect(events).toEqual([`830 ${code}`]);
+  });
+
+  it('C27: receiveTimeout ends with the stream of the peer', () => {
+    const events = run({ receiveTimeout: 100 }, (at, near, far) => {
+      at(1, () => near().data.subscribe({ error: () => undefined }));
+      at(50, () => far().data.complete());
+      at(600, () => near().data.complete());
+    });
+    expect(events).toEqual(['600 undefined']);
+  });
+});
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))('time that counts on %s', (_name, place) => {
+  async function serving(handler: Parameters<typeof serve<string, string>>[0], options: object) {
+    const server: Server<string, string> = listen<string, string>(await place.address(), {
+      codec: lines(),
+      ...options,
+    });
+    const outcomes = record<Closed>(server.pipe(serve(handler)));
+    onTestFinished(() => outcomes.subscription.unsubscribe());
+    const raw = await rawClient(await firstValueFrom(server.listening));
+    return { server, outcomes, raw };
+  }
+
+  it.each(['idleTimeout', 'receiveTimeout'])(
+    'C27: %s leaves a client alone that waits for its answer',
+    async (option) => {
+      const { raw, outcomes } = await serving(
+        ({ data }) =>
+          data.pipe(
+            concatMapPaced(async (question) => {
+              await later(150);
+              return `answer to ${question}`;
+            }),
+          ),
+        { [option]: 50 },
+      );
+      raw.end('one\ntwo\n');
+      expect((await readAll(raw)).toString()).toBe('answer to one\nanswer to two\n');
+      expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+    },
+  );
+
+  it('C27: so does a loop that takes one after the other', async () => {
+    const { raw, outcomes } = await serving(
+      async function* ({ data }) {
+        for await (const question of data) {
+          await later(120);
+          yield `answer to ${question}`;
+        }
+      },
+      { idleTimeout: 50, receiveTimeout: 50 },
+    );
+    raw.end('one\ntwo\n');
+    expect((await readAll(raw)).toString()).toBe('answer to one\nanswer to two\n');
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+  });
+
+  it('C27: so does a function that has taken one request and works on it', async () => {
+    const { raw, outcomes } = await serving(
+      async ({ data }) => {
+        const question = await firstValueFrom(data);
+        await later(300);
+        return `answer to ${question}`;
+      },
+      { idleTimeout: 150, receiveTimeout: 150 },
+    );
+    raw.write('one\n');
+    expect((await readAll(raw)).toString()).toBe('answer to one\n');
+    raw.end();
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+  });
+
+  it('C27: a function that waits for a request is not busy', async () => {
+    const { raw, outcomes } = await serving(async ({ data }) => firstValueFrom(data), { idleTimeout: 50 });
+    raw.resume();
+    expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_IDLE' } }]);
+  });
+
+  it('C27: a silent device is noticed while it is asked again and again', async () => {
+    const { near, raw } = await dialledAt<string, string>(place, { codec: lines(), receiveTimeout: 60 });
+    raw.resume();
+    const asking = setInterval(() => near.data.next('status?'), 10);
+    onTestFinished(() => clearInterval(asking));
+    const told = record(near.data);
+    expect(await told.end()).toMatchObject({ code: 'ERR_TIMEOUT_RECEIVE' });
+    expect(await firstValueFrom(near.closed)).toMatchObject({
+      reason: 'failed',
+      error: { code: 'ERR_TIMEOUT_RECEIVE' },
+    });
+  });
+
+  it('C27: what a shutdown waits for is not idle', async () => {
+    const { server, raw, outcomes } = await serving(
+      async ({ data }) => {
+        const question = await firstValueFrom(data);
+        data.subscribe();
+        await later(150);
+        return `answer to ${question}`;
+      },
+      { idleTimeout: 100 },
+    );
+    raw.write('one\n');
+    await until(() => [...server.connections].some(({ stats }) => stats.bytesRead === 4));
+    const shutdown = server.shutdown();
+    expect((await readAll(raw)).toString()).toBe('answer to one\n');
+    raw.end();
+    await shutdown;
+    expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+  });
+});
+
+describe('values that are ignored', () => {
+  it('C25: a closed channel warns once, after a thousand of them', async () => {
+    const warnings: (Error & { code?: string; detail?: string })[] = [];
+    const listener = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', listener);
+    onTestFinished(() => void process.off('warning', listener));
+    for (const place of [tcp, memory()]) {
+      const { near } = await pairAt<string, string>(place, { codec: lines() });
+      near.destroy();
+      await firstValueFrom(near.closed);
+      for (let n = 0; n < 999; n++) near.data.next('x');
+      await settled();
+      expect(warnings).toEqual([]);
+      near.data.next('x');
+      await settled();
+      expect(warnings).toMatchObject([{ code: 'RXJS_SOCKETS_IGNORED', name: 'Warning' }]);
+      expect(warnings[0]?.detail).toMatch(/sendFrom.*sendTo/s);
+      for (let n = 0; n < 5_000; n++) near.data.next('x');
+      await settled();
+      expect(warnings.length).toBe(1);
+      // Another channel has a warning of its own.
+      for (let n = 0; n < 1_000; n++) near.bytes.next('x');
+      await settled();
+      expect(warnings.length).toBe(2);
+      warnings.length = 0;
+    }
+  });
+});
+
+describe('what ends by itself', () => {
+  it('C28: `Closed` has the connection, also in the output of serve; it can be logged as JSON', async () => {
+    const server = listen<string, string>({ port: 0 }, { codec: lines() });
+    let arrived: Connection<string, string> | undefined;
+    const outcomes = record(
+      server.pipe(
+        serve((connection) => {
+          arrived = connection;
+          return ['hello'];
+        }),
+      ),
+    );
+    const raw = await rawClient(await firstValueFrom(server.listening));
+    await readAll(raw);
+    raw.end();
+    const [closed] = await outcomes.count(1);
+    expect(closed?.connection).toBe(arrived);
+    expect(closed?.connection.remote).toMatchObject({ transport: 'tcp' });
+    expect(await firstValueFrom((arrived as Connection<string, string>).closed)).toBe(closed);
+    expect(JSON.parse(JSON.stringify(closed))).toEqual({ reason: 'finished', bytesRead: 0, bytesWritten: 6 });
+    await server.shutdown();
+  });
+
+  it('C29: a signal shuts the server down, drained', async () => {
+    const controller = new AbortController();
+    const server = listen<string, string>({ port: 0 }, { codec: lines(), signal: controller.signal });
+    let begun = false;
+    const outcomes = record(
+      server.pipe(
+        serve(async ({ data }) => {
+          const line = await firstValueFrom(data);
+          begun = true;
+          await settled();
+          return `${line}!`;
+        }),
+      ),
+    );
+    const raw = await rawClient(await firstValueFrom(server.listening));
+    raw.write('hello\n');
+    await until(() => begun);
+    controller.abort();
+    expect((await readAll(raw)).toString()).toBe('hello!\n');
+    raw.end();
+    expect(await outcomes.end()).toBe('complete');
+    expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+  });
+
+  it('C29: a signal that was aborted already is thrown at once, with its reason', () => {
+    const reason = new Error('too late');
+    const error: SocketError = refusal(() => listen({ port: 0 }, { signal: AbortSignal.abort(reason) }));
+    expect(error).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
+  });
+
+  it('C29: a server and a connection are disposed of at the end of a block', async () => {
+    let server: Server<string, string> | undefined;
+    {
+      await using here = listen<string, string>({ port: 0 }, { codec: lines() });
+      server = here;
+      here.subscribe();
+      const raw = await rawClient(await firstValueFrom(here.listening), { allowHalfOpen: false });
+      raw.resume();
+      await until(() => here.connections.size === 1);
+    }
+    expect(server.connections.size).toBe(0);
+    expect(await record(server).end()).toBe('complete');
+    const { near, raw } = await acceptedAt(tcp);
+    const text = readAll(raw).then((all) => {
+      raw.end();
+      return all.toString();
+    });
+    {
+      await using connection = near;
+      connection.bytes.next('goodbye');
+    }
+    expect(await text).toBe('goodbye');
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
+  });
+});
