@@ -21,7 +21,8 @@ export function prepared<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    if (isOver) return;
+    // A connection that is failing is not prepared, though all has been sent: `closed` will tell.
+    if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();
     if (error !== undefined) connection.destroy(error);

@@ -105,6 +105,11 @@ export class SocketConnection<In, Out>
     return this.keeper.reports;
   }
 
+  /** Whether it does not end in order. */
+  get hasFailed(): boolean {
+    return this.failure !== undefined;
+  }
+
   get lane(): SendLane {
     return this.outbound.lane;
   }
