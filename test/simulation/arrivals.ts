@@ -36,8 +36,9 @@ export class Arrivals {
     this.run++;
   }
 
-  add(socket: WitnessedSocket): void {
-    this.sources.push({ socket, run: this.run, seen: 0 });
+  /** @param seen - how many of its messages were taken by what has prepared it (K18) */
+  add(socket: WitnessedSocket, seen = 0): void {
+    this.sources.push({ socket, run: this.run, seen });
   }
 
   see(message: Message): void {

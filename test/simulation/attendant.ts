@@ -219,6 +219,7 @@ export class Attendant {
         this.outgoing.wrote(this.name, message);
         break;
       case 'client':
+      case 'own':
         this.checkEcho(message);
         break;
     }
@@ -276,18 +277,23 @@ export class Attendant {
   /** All that one client's socket was given, from the first message on, each once, and nobody else's (C1). */
   private see(message: Message): void {
     const client = this.world.clients[message.source - 1];
-    if (message.kind !== 'client' || client === undefined) {
+    if ((message.kind !== 'client' && message.kind !== 'own') || client === undefined) {
       this.wrong('C1', `was given ${shownMessage(message)}`);
       return;
     }
-    this.source ??= client.takeSource(message.number);
+    this.source ??= client.takeSource(message);
     if (this.source === undefined) {
       this.wrong('C1', `begins with ${shownMessage(message)}, with which no socket of that client does`);
       return;
     }
     const due = this.source.messages[this.received++];
     this.consumed += message.size;
-    if (due?.number !== message.number || due.source !== message.source || due.size !== message.size) {
+    if (
+      due?.number !== message.number ||
+      due.kind !== message.kind ||
+      due.source !== message.source ||
+      due.size !== message.size
+    ) {
       this.wrong(
         'C1',
         `was given ${shownMessage(message)}, and not ${due === undefined ? 'nothing' : shownMessage(due)}`,
@@ -309,7 +315,7 @@ export class Attendant {
   /** What was taken is sent back in order; the channel may drop some. */
   private checkEcho(message: Message): void {
     let due = this.echoes.shift();
-    while (this.host.isLossy && due !== undefined && due < message.number) due = this.echoes.shift();
+    while (this.host.isLossy && due !== undefined && due !== message.number) due = this.echoes.shift();
     if (due !== message.number) this.wrong('F7', `sent ${shownMessage(message)} back, and not ${due ?? 'nothing'}`);
   }
 

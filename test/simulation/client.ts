@@ -1,4 +1,4 @@
-import { Subscription } from 'rxjs';
+import { from, mergeMap, type ObservableInput, Subscription, take, tap, throwError, timer } from 'rxjs';
 import {
   backoff,
   connect,
@@ -9,8 +9,9 @@ import {
 } from 'rxjs-sockets';
 import { host } from '../../src/channel.js';
 import type { SendLane } from '../../src/io/send-lane.js';
+import type { SocketConnection } from '../../src/socket-connection.js';
 import { Arrivals } from './arrivals.js';
-import { codec, type Draft, type Message, shownMessage } from './message.js';
+import { codec, decodeMessage, type Draft, type Message, shownMessage } from './message.js';
 import { Outgoing } from './outgoing.js';
 import { type Manner, Reading } from './reading.js';
 import { type Policy, States } from './states.js';
@@ -38,6 +39,12 @@ export class Client implements Actor {
   /** What is to be written on each socket: those of one subscription have it in common, and what is sent after its end is another's (K8). */
   private readonly due = new Map<WitnessedSocket, Outgoing>();
   private readonly outgoings = new Map<SendLane, Outgoing>();
+  /** What is to be written on each socket, and on no other: it is given to the connection's own channels (C5). */
+  private readonly own = new Map<WitnessedSocket, Outgoing>();
+  private readonly writings = new Set<Writing>();
+  private readonly prepares: boolean;
+  private readonly preparing = new Set<WitnessedSocket>();
+  private readonly highWaterMark: number;
   private readonly sources = new Set<WitnessedSocket>();
   private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
@@ -52,7 +59,8 @@ export class Client implements Actor {
   private lastNumber = -1;
   private lastEcho = -1;
   private lastPublished = -1;
-  private host = { connection: 0, next: 0 };
+  /** The number of the next message of each connection of the host. */
+  private readonly nextOf = new Map<number, number>();
   private readonly ends: number;
 
   constructor(world: World, id: number) {
@@ -66,13 +74,15 @@ export class Client implements Actor {
     this.maxBuffered = gentle ? 2 ** 26 : dice.pick([2 ** 20, 2 ** 20, dice.magnitude(500, 200_000)]);
     this.policy = dice.chance(0.75) ? drawPolicy(world) : undefined;
     this.watches = dice.chance(0.8);
+    this.prepares = dice.chance(0.3);
+    this.highWaterMark = dice.pick([65_536, dice.magnitude(1, 2_000), dice.magnitude(1, 200_000)]);
     this.ends = gentle ? 0 : dice.pick([0, 0, 0.1, 0.3]);
     const options: ConnectOptions<Buffer, Out> = {
       codec,
       overflow,
       whileDisconnected,
       maxBuffered: this.maxBuffered,
-      highWaterMark: dice.pick([65_536, dice.magnitude(1, 2_000), dice.magnitude(1, 200_000)]),
+      highWaterMark: this.highWaterMark,
       halfOpen: dice.chance(0.3),
       closeTimeout: dice.pick([5_000, 100]),
       connectTimeout: gentle ? 0 : dice.pick([10_000, 500]),
@@ -84,16 +94,22 @@ export class Client implements Actor {
           if (!this.active) this.wrong('K7', 'has a connection that nobody wants any more');
           this.sockets.push(socket);
           this.due.set(socket, this.outgoing);
-          this.arrivals.add(socket);
+          this.own.set(socket, new Outgoing(world, 'own', id, this.lossy, () => ++this.lastNumber));
+          if (this.prepares) this.preparing.add(socket);
+          else this.arrivals.add(socket);
         },
         wrote: (socket, message) => {
-          this.due.get(socket)?.wrote(this.name, message);
+          if (message.kind === 'client' && this.preparing.has(socket)) {
+            this.wrong('K18', `wrote ${shownMessage(message)} before the connection was prepared`);
+          }
+          (message.kind === 'own' ? this.own : this.due).get(socket)?.wrote(this.name, message);
         },
-        tore: (socket) => {
-          this.due.get(socket)?.tore();
+        tore: (socket, kind) => {
+          (kind === 'own' ? this.own : this.due).get(socket)?.tore();
         },
       }),
       ...(this.policy === undefined ? {} : { reconnect: backoff(this.policy) }),
+      ...(this.prepares ? { prepare: (connection) => this.prepare(connection) } : {}),
     };
     this.steady = [options.idleTimeout, options.halfOpenTimeout, options.claimTimeout].every(
       (time) => time !== 1_000 && time !== 2_000,
@@ -102,7 +118,7 @@ export class Client implements Actor {
     this.arrivals = new Arrivals(world, `${this.name}'s reading`);
     this.reading = this.newReading();
     const draft = (padding: number): Draft => this.draft(padding);
-    this.writing = new Writing(world, this.name, this.client.data, draft, options.highWaterMark ?? 0);
+    this.writing = new Writing(world, this.name, this.client.data, draft, this.highWaterMark);
     world.disturb(dice.magnitude(1, 100), () => this.begin());
     if (dice.chance(0.8)) world.disturb(dice.magnitude(1, 200), () => this.writing.start());
   }
@@ -126,9 +142,12 @@ export class Client implements Actor {
     return this.sockets.reduce((sum, { messages }) => sum + messages.length, 0);
   }
 
-  /** The socket that began with the message of this number; it is given once. */
-  takeSource(number: number): WitnessedSocket | undefined {
-    const source = this.sockets.find((socket) => socket.messages[0]?.number === number && !this.sources.has(socket));
+  /** The socket that began with this message; it is given once. */
+  takeSource({ kind, number }: Message): WitnessedSocket | undefined {
+    const source = this.sockets.find((socket) => {
+      const [first] = socket.messages;
+      return first?.number === number && first.kind === kind && !this.sources.has(socket);
+    });
     if (source !== undefined) this.sources.add(source);
     return source;
   }
@@ -154,6 +173,7 @@ export class Client implements Actor {
     this.world.after(20_000, () => this.client.data.error(new Error('the end')));
     if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
     this.writing.stop();
+    for (const writing of this.writings) writing.stop();
     if (!this.begun) this.begin();
     if (gentle ? !this.world.host.endsFirst : dice.chance(0.5)) this.client.data.complete();
     if (gentle) {
@@ -273,7 +293,7 @@ export class Client implements Actor {
 
   /** Its rest may be discarded from now on (C11). */
   private closes(connection: Connection<Buffer, Out> | undefined): void {
-    const socket = connection === undefined ? undefined : this.world.ends.near.get(formatAddress(connection.local));
+    const socket = connection === undefined ? undefined : this.socketOf(connection);
     if (socket !== undefined) this.arrivals.closed.add(socket);
   }
 
@@ -283,8 +303,77 @@ export class Client implements Actor {
     if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);
   }
 
+  /** A login, say: it sends something, or waits for an answer, or for a time, and may fail in each way that there is. */
+  private prepare(connection: Connection<Buffer, Out>): ObservableInput<unknown> | void {
+    const { world } = this;
+    const { dice, gentle } = world;
+    const socket = this.socketOf(connection);
+    const draft = this.ownDraft(connection);
+    let taken = 0;
+    const prepared = (): void => {
+      // What completes because the connection fails has prepared nothing.
+      const isLost = (connection as unknown as Pick<SocketConnection<Buffer, Out>, 'hasFailed'>).hasFailed;
+      if (socket === undefined || isLost || !this.preparing.delete(socket)) return;
+      this.arrivals.add(socket, taken);
+    };
+    connection.data.next(draft(dice.int(0, 100)));
+    switch (dice.int(0, gentle ? 3 : 8)) {
+      case 0:
+        prepared();
+        return;
+      case 1:
+        return from(connection.data.send(draft(dice.int(0, 1_000)))).pipe(tap({ complete: prepared }));
+      case 2:
+        return timer(dice.magnitude(1, 300)).pipe(tap({ complete: prepared }));
+      case 3:
+        return connection.data.sendFrom([draft(10), draft(1_000)]).pipe(tap({ complete: prepared }));
+      case 4:
+      case 5:
+        return connection.data.pipe(
+          take(dice.int(1, 2)),
+          tap({
+            next: (bytes) => {
+              const message = decodeMessage(bytes);
+              const due = socket?.arrived[taken++];
+              if (message.kind === 'server') this.nextOf.set(message.source, message.number + 1);
+              if (due?.number !== message.number || due.kind !== message.kind) {
+                this.wrong('K18', `was given ${shownMessage(message)} where another had arrived`);
+              }
+            },
+            complete: prepared,
+          }),
+        );
+      case 6:
+        throw new Error('a fault');
+      case 7:
+        return timer(dice.magnitude(1, 300)).pipe(mergeMap(() => throwError(() => new Error('a fault'))));
+      default:
+        connection.destroy();
+        return timer(1).pipe(tap({ complete: prepared }));
+    }
+  }
+
+  private socketOf(connection: Connection<Buffer, Out>): WitnessedSocket | undefined {
+    return this.world.ends.near.get(formatAddress(connection.local));
+  }
+
+  /** Messages for one connection alone. */
+  private ownDraft(connection: Connection<Buffer, Out>): (padding: number) => Draft {
+    const socket = this.socketOf(connection);
+    const outgoing = socket === undefined ? undefined : this.own.get(socket);
+    if (outgoing === undefined) throw new Error('a connection without a socket');
+    return (padding) => outgoing.draft(padding);
+  }
+
   private attend(connection: Connection<Buffer, Out>): void {
     this.connections.add(connection);
+    const { dice } = this.world;
+    if (dice.chance(0.25)) {
+      const name = `${this.name}'s connection ${connection.id}`;
+      const writing = new Writing(this.world, name, connection.data, this.ownDraft(connection), this.highWaterMark);
+      this.writings.add(writing);
+      writing.start();
+    }
     let told = 0;
     connection.closed.subscribe({
       next: ({ reason, error }) => {
@@ -310,6 +399,9 @@ export class Client implements Actor {
     this.received++;
     this.arrivals.see(message);
     switch (kind) {
+      case 'own':
+        if (source !== this.id) this.wrong('C1', `was given ${shownMessage(message)}`);
+        break;
       case 'client':
         if (source !== this.id || number <= this.lastEcho)
           this.wrong('C1', `was given ${shownMessage(message)} after ${this.lastEcho}`);
@@ -321,11 +413,10 @@ export class Client implements Actor {
         this.lastPublished = number;
         break;
       case 'server':
-        if (source > this.host.connection) this.host = { connection: source, next: 0 };
-        if (source !== this.host.connection || (number !== this.host.next && !this.world.host.isLossy)) {
-          this.wrong('C1', `was given ${shownMessage(message)}, and not ${this.host.next} of ${this.host.connection}`);
+        if (number !== (this.nextOf.get(source) ?? 0) && !this.world.host.isLossy) {
+          this.wrong('C1', `was given ${shownMessage(message)}, and not ${this.nextOf.get(source) ?? 0}`);
         }
-        this.host.next = number + 1;
+        this.nextOf.set(source, number + 1);
     }
   }
 

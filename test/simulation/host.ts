@@ -272,7 +272,8 @@ export class Host implements Actor {
     const { server } = this;
     this.server = undefined;
     for (const connection of server?.connections ?? []) {
-      if (then !== 'stays') this.attendants.get(formatAddress(connection.remote))?.closes();
+      // What `serve` was serving is closed with it (S6).
+      if (then !== 'stays' || this.manner === 'serve') this.attendants.get(formatAddress(connection.remote))?.closes();
       if (then === 'destroys') connection.destroy();
       else if (then === 'closes') void connection.close();
     }
@@ -287,7 +288,10 @@ export class Host implements Actor {
     for (const attendant of this.present) attendant.closes();
     let completed = false;
     server.listening.subscribe({ complete: () => (completed = true), error: () => undefined });
-    const shut = server.shutdown(deadline === undefined ? {} : { deadline });
+    const shut = server.shutdown({
+      ...(deadline === undefined ? {} : { deadline }),
+      ...(dice.chance(0.3) ? { drain: false } : {}),
+    });
     if (server.shutdown() !== shut) this.wrong('S7', 'gave another promise');
     this.world.expectSettled('a shutdown', shut);
     this.server = undefined;

@@ -1,9 +1,9 @@
 import { type Codec, lengthPrefixed } from 'rxjs-sockets/codecs';
 
-/** Who makes a message: a client, the server for one connection, or the Broadcast. */
-export type Kind = 'client' | 'server' | 'broadcast';
+/** Who makes a message: a client, a client for one connection alone, the server for one connection, or the Broadcast. */
+export type Kind = 'client' | 'own' | 'server' | 'broadcast';
 
-const kinds: readonly Kind[] = ['client', 'server', 'broadcast'];
+const kinds: readonly Kind[] = ['client', 'own', 'server', 'broadcast'];
 
 /** What bears its origin and its number, so that whatever goes wrong with it can be told. */
 export interface Message {
@@ -47,6 +47,11 @@ export function encodeMessage(kind: Kind, source: number, number: number, paddin
   bytes.writeUInt32BE(source, 1);
   bytes.writeUInt32BE(number, 5);
   return bytes;
+}
+
+/** Who has made the message that a frame of which this much is known has in it. */
+export function kindOf(frame: Buffer): Kind | undefined {
+  return frame.length > 4 ? kinds[frame.readUInt8(4)] : undefined;
 }
 
 export function decodeMessage(bytes: Buffer): Message {

@@ -44,7 +44,7 @@ export class Outgoing {
   /** A message was given that has to be written after those before it. */
   expect(kind: Kind, number: number, size: number): void {
     this.largest = Math.max(this.largest, size);
-    if (kind === 'client') this.world.largestSent = Math.max(this.world.largestSent, size);
+    if (kind === 'client' || kind === 'own') this.world.largestSent = Math.max(this.world.largestSent, size);
     this.waiting.push({ kind, number });
   }
 
@@ -57,7 +57,7 @@ export class Outgoing {
     if (isDue(due) && (message.kind === 'broadcast' || message.source === this.source)) return;
     const wanted = due === undefined ? 'nothing was' : `message ${due.number} of the ${due.kind} was`;
     this.world.findings.wrong(
-      message.kind === 'client' ? 'K4' : 'B1',
+      message.kind === 'client' ? 'K4' : message.kind === 'own' ? 'C5' : 'B1',
       `${where} wrote ${shownMessage(message)} where ${wanted} due`,
     );
   }

@@ -1,7 +1,7 @@
 import { type Address, formatAddress, type SocketError, type Transport } from 'rxjs-sockets';
 import type { SocketEvents, TransportSocket } from '../../src/transport/transport.js';
 import type { Findings } from './findings.js';
-import { decodeMessage, type Message } from './message.js';
+import { decodeMessage, type Kind, kindOf, type Message } from './message.js';
 
 /** Who has an interest in what passes through the sockets of one transport. */
 export interface Listening {
@@ -10,7 +10,7 @@ export interface Listening {
   /** A whole message was written to a socket. */
   wrote?(socket: WitnessedSocket, message: Message): void;
   /** A socket was cut off inside a message: the rest of it is lost. */
-  tore?(socket: WitnessedSocket): void;
+  tore?(socket: WitnessedSocket, kind: Kind | undefined): void;
 }
 
 /** The sockets of all witnesses of one network, by the name of the end that dialled. */
@@ -196,7 +196,7 @@ export class WitnessedSocket {
       this.phase = 'reset';
       this.left();
     }
-    if (this.restOut.length > 0 && !this.aborted) this.listening.tore?.(this);
+    if (this.restOut.length > 0 && !this.aborted) this.listening.tore?.(this, kindOf(this.restOut));
     this.aborted = true;
     this.inner.reset();
   }
