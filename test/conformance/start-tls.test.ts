@@ -463,7 +463,8 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     };
     const { ca } = asClient;
     expect(await refusal(identity, { ca })).toBeUndefined();
-    expect(await refusal(identity, {})).toBe('unable to verify the first certificate');
+    // Newer versions of Node go on with advice.
+    expect(await refusal(identity, {})).toMatch(/^unable to verify the first certificate/);
     expect(await refusal(stranger, { ca })).toMatch(/self.signed/);
     expect(await refusal(other, { ca, servername: 'localhost' })).toMatch(/altnames/);
     expect(await refusal(other, { ca, servername: 'other.test' })).toBeUndefined();
