@@ -274,8 +274,9 @@ async function interleave(place: Place, actions: readonly string[], slow: number
       broadcast.join(near);
       broadcast.next(`${own} ${++number} b`);
     } else if (action === 'sendFrom') {
+      const feed = ++number;
       const pulled = function* (): Generator<string> {
-        for (let count = 0; count < 3; count++) yield `client ${++number} ${'y'.repeat(20_000)}`;
+        for (let count = 0; count < 3; count++) yield `feed${feed} ${count} ${'x'.repeat(20_000)}`;
       };
       client.data.sendFrom(pulled()).subscribe({ error: noop });
     } else if (action === 'turn') await turns(1);
@@ -291,25 +292,16 @@ async function interleave(place: Place, actions: readonly string[], slow: number
   client.data.next(last);
   await until(() => server.received.some((text) => text.includes(`${last}\n`)));
   await until(() => pending.size === 0);
-  let before = 0;
+  const lastOf = new Map<string, number>();
   server.received.forEach((text, at) => {
     if (at < slow) return;
-    const whole = text
-      .slice(0, text.lastIndexOf('\n') + 1)
-      .split('\n')
-      .slice(0, -1);
-    let beforeOwn = 0;
-    for (const line of whole) {
-      const [prefix, count] = line.split(' ');
-      expect(line).toMatch(/^(client|own\d+) \d+ (x*|y*|b|last)$/);
-      if (prefix === 'client') {
-        expect(Number(count)).toBeGreaterThan(before);
-        before = Number(count);
-      } else {
-        expect(prefix).toBe(`own${at + 1}`);
-        expect(Number(count)).toBeGreaterThan(beforeOwn);
-        beforeOwn = Number(count);
-      }
+    for (const line of text.split('\n').slice(0, -1)) {
+      expect(line).toMatch(/^(client|feed\d+|own\d+) \d+ (x*|b|last)$/);
+      const [prefix = '', count] = line.split(' ');
+      // In order within each source, and so each once, across the connections.
+      expect(Number(count)).toBeGreaterThan(lastOf.get(prefix) ?? -1);
+      lastOf.set(prefix, Number(count));
+      if (prefix.startsWith('own')) expect(prefix).toBe(`own${at + 1}`);
     }
   });
   connections.at(-1)!.destroy();
