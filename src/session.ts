@@ -277,15 +277,18 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private connected(socket: TransportSocket, attempt: Attempt, work: Subscription): void {
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     const { prepare } = this.settings;
-    connection.open();
     if (prepare === undefined) {
       attempt.established();
+      this.succession.limit(connection);
+      connection.open();
       this.established(connection);
       return;
     }
+    connection.open();
     const preparation = prepared(connection, prepare, (error) => {
       if (error === undefined) {
         attempt.established();
+        this.succession.limit(connection);
         this.established(connection);
         return;
       }
@@ -304,7 +307,6 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
     connection.outbound.adopt(this.lane);
     connection.expectClaim();
-    this.succession.limit(connection);
     this.states.emit({ status: 'connected', attempt: this.redial.attempt, connection });
   }
 

@@ -268,6 +268,7 @@ export class SocketConnection<In, Out>
 
   observed(channel: Reader): void {
     this.timers?.claimed();
+    this.timers?.ready();
     this.inbound.attach(channel);
   }
 

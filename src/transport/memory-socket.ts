@@ -32,7 +32,7 @@ export class MemorySocket implements TransportSocket {
   private incomingSize = 0;
   /** What follows the incoming bytes. */
   private follows: 'more' | 'fin' | 'reset' = 'more';
-  private reading = false;
+  private reading = true;
   private scheduled = false;
   private blocked = false;
   private finSent = false;
@@ -58,7 +58,7 @@ export class MemorySocket implements TransportSocket {
   open(events: SocketEvents): void {
     this.events = events;
     if (this.closed) asapScheduler.schedule(() => events.gone(undefined));
-    else this.resume();
+    else this.readSoon();
   }
 
   pause(): void {

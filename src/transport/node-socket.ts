@@ -85,6 +85,7 @@ export class NodeSocket implements TransportSocket {
   /** How many clients had been accepted when something was received last, or when Node could give what it had. */
   private accepts = 0;
   private ending = false;
+  private isPaused = false;
   /** Whether the peer has. */
   private hasEnded = false;
   /** Whether nothing more is to be told. */
@@ -136,7 +137,7 @@ export class NodeSocket implements TransportSocket {
       socket.on('data', onData);
     }
     socket.on('end', onEnd);
-    socket.resume();
+    if (!this.isPaused) socket.resume();
   }
 
   startTls(options: StartTlsOptions): (secured: () => void) => void {
@@ -194,10 +195,12 @@ export class NodeSocket implements TransportSocket {
   }
 
   pause(): void {
+    this.isPaused = true;
     this.socket.pause();
   }
 
   resume(): void {
+    this.isPaused = false;
     // The end that came with the last bytes may have waited, too.
     this.accepts = acceptedSoFar();
     this.socket.resume();

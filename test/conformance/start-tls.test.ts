@@ -649,9 +649,9 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))(
       const started = first.startTls(asClient);
       first.data.next('own');
       client.data.next("the client's");
-        first.destroy();
+      first.destroy();
       await expect(started).rejects.toMatchObject({ code: 'ERR_CLOSED' });
-        await until(() => clear.length === 1);
+      await until(() => clear.length === 1);
       expect(clear).toEqual(["the client's\n"]);
       expect(encrypted).toEqual([]);
       states.subscription.unsubscribe();
