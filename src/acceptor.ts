@@ -1,4 +1,5 @@
 import { EMPTY, from, merge, Observable, Subject } from 'rxjs';
+import { onAbort } from './abort-listeners.js';
 import type { Address } from './address.js';
 import type { Closed, Connection } from './connection.js';
 import { SocketError } from './errors.js';
@@ -41,6 +42,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   /** What was emitted last, as long as it was not looked at whether somebody reads it. */
   private newest: SocketConnection<In, Out> | undefined;
   private accepting = false;
+  private readonly ignoreSignal: (() => void) | undefined;
   private listener: Listener | undefined;
   private bound: Address | undefined;
   /** Resolves once the system has everything back that the listeners before had. */
@@ -52,7 +54,8 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.address = address;
     this.settings = settings;
     this.transport = transport;
-    settings.signal?.addEventListener('abort', this.onAbort, { once: true });
+    const { signal } = settings;
+    if (signal !== undefined) this.ignoreSignal = onAbort(signal, () => void this.shutdown({}));
   }
 
   get connections(): ReadonlySet<SocketConnection<In, Out>> {
@@ -76,6 +79,10 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
 
   finishing(): void {
     // A server has nothing else to send to.
+  }
+
+  failedAfter(error: SocketError): void {
+    this.troubles.next(error);
   }
 
   outlives(): boolean {
@@ -148,10 +155,6 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     return stopping;
   }
 
-  private readonly onAbort = (): void => {
-    void this.shutdown({});
-  };
-
   private stop(limit: number, drains: boolean): Promise<void> {
     // Who is told of the first steps may call again, and gets this promise too.
     let stopped: () => void = () => undefined;
@@ -159,7 +162,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
       stopped = resolve;
     });
     this.stopping = stopping;
-    this.settings.signal?.removeEventListener('abort', this.onAbort);
+    this.ignoreSignal?.();
     this.unbind();
     const { unbound } = this;
     this.bindings.complete();

@@ -3,7 +3,7 @@ import type { Observer, Subscription } from 'rxjs';
 import { SocketError } from './errors.js';
 import { FlowIterator } from './flow-iterator.js';
 import type { Hold } from './hold.js';
-import { ReportedObservable } from './reported.js';
+import { endsServer, ReportedObservable } from './reported.js';
 
 /**
  * An Observer that wants a Flow subscribed to it to go at its own pace (F7).
@@ -232,6 +232,11 @@ class DerivedFlow<T> extends Flow<T> {
 
   override hold(): Hold {
     return this.origin.hold();
+  }
+
+  /** @internal */
+  override get [endsServer](): boolean {
+    return this.origin[endsServer];
   }
 
   protected override _subscribe(subscriber: Subscriber<T>): TeardownLogic {

@@ -1,6 +1,8 @@
 import { Observable, type Observer, type Operator, Subscriber, type Subscription, throwError } from 'rxjs';
 import { isReported } from './origin.js';
 
+export const endsServer: unique symbol = Symbol('rxjs-sockets.endsServer');
+
 /**
  * An Observable whose subscribers need no `error` handler for what a server reports: a peer that resets its connection
  * would otherwise raise RxJS's unhandled error, and end the process (S19).
@@ -19,8 +21,20 @@ export class ReportedObservable<T> extends Observable<T> {
     complete?: (() => void) | null,
   ): Subscription {
     if (observer instanceof Subscriber) return super.subscribe(observer);
-    if (typeof observer === 'object' && observer !== null) return super.subscribe(new WatchedObserver(observer));
-    return super.subscribe(watched(observer, error, complete));
+    const unhandled = this[endsServer] ? raise : raiseUnreported;
+    if (typeof observer === 'object' && observer !== null) {
+      return super.subscribe(new WatchedObserver(observer, unhandled));
+    }
+    return super.subscribe(watched(observer, error ?? unhandled, complete));
+  }
+
+  /**
+   * Whether an error here ends the subscription to a server, and not only a connection: that must not pass unnoticed.
+   *
+   * @internal
+   */
+  get [endsServer](): boolean {
+    return false;
   }
 
   /* eslint-disable @typescript-eslint/no-deprecated -- what an operator derives is made here, as RxJS 7 has it */
@@ -37,14 +51,14 @@ export class ReportedObservable<T> extends Observable<T> {
 /** The observer that RxJS would make of three functions. */
 function watched<T>(
   next: ((value: T) => unknown) | null | undefined,
-  error: ((error: unknown) => void) | null | undefined,
+  error: (error: unknown) => void,
   complete: (() => void) | null | undefined,
 ): Partial<Observer<T>> {
   return {
     next: (value: T) => {
       if (next !== undefined && next !== null) watchResult(next(value));
     },
-    error: error ?? unhandled,
+    error,
     complete: complete ?? ignore,
   };
 }
@@ -52,9 +66,11 @@ function watched<T>(
 /** As the observer of a user, whose methods need its own `this`. */
 class WatchedObserver<T> implements Observer<T> {
   private readonly observer: Partial<Observer<T>>;
+  private readonly unhandled: (error: unknown) => void;
 
-  constructor(observer: Partial<Observer<T>>) {
+  constructor(observer: Partial<Observer<T>>, unhandled: (error: unknown) => void) {
     this.observer = observer;
+    this.unhandled = unhandled;
   }
 
   next(value: T): void {
@@ -62,7 +78,7 @@ class WatchedObserver<T> implements Observer<T> {
   }
 
   error(error: unknown): void {
-    if (this.observer.error === undefined) unhandled(error);
+    if (this.observer.error === undefined) this.unhandled(error);
     else this.observer.error(error);
   }
 
@@ -83,9 +99,13 @@ function rethrowUnreported(error: unknown): void {
 }
 
 /** What nobody handles and no server reports is raised as RxJS does it. */
-function unhandled(error: unknown): void {
+function raiseUnreported(error: unknown): void {
+  if (!isReported(error)) raise(error);
+}
+
+function raise(error: unknown): void {
   // eslint-disable-next-line rxjs-x/throw-error -- raised as it came
-  if (!isReported(error)) throwError(() => error).subscribe();
+  throwError(() => error).subscribe();
 }
 
 function ignore(): void {

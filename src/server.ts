@@ -6,6 +6,7 @@ import { SocketError } from './errors.js';
 import { Flow } from './flow.js';
 import type { Hold } from './hold.js';
 import { type ListenOptions, listenSettings, type ShutdownOptions, transportOf } from './options.js';
+import { endsServer } from './reported.js';
 import { nodeTransport } from './transport/node.js';
 
 /**
@@ -193,6 +194,11 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
    */
   override hold(): Hold {
     return this.acceptor.multicast.hold();
+  }
+
+  /** @internal */
+  override get [endsServer](): boolean {
+    return true;
   }
 
   protected override _subscribe(subscriber: Subscriber<Connection<In, Out>>): TeardownLogic {

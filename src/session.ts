@@ -1,4 +1,5 @@
 import { type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
+import { onAbort } from './abort-listeners.js';
 import type { Address } from './address.js';
 import { Attempt } from './attempt.js';
 import { type Carrier, Channel, type Port } from './channel.js';
@@ -49,6 +50,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   private connection: SocketConnection<In, Out> | undefined;
   private phase: Phase<In, Out> = idle;
   private redial: Redial;
+  private ignoreSignal: (() => void) | undefined;
   /** What went wrong before anybody had subscribed. */
   private early: SocketError | undefined;
 
@@ -246,7 +248,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     if (this.current !== undefined || this.lane.outbound.ended) this.renew();
     this.succession.dropEmpty();
     const { signal } = this.settings;
-    signal?.addEventListener('abort', this.onAbort);
+    if (signal !== undefined) this.ignoreSignal = onAbort(signal, () => this.destroy(signal.reason));
     if (signal?.aborted === true) this.early ??= originate(abortError(signal, this.address), this);
     this.redial = new Redial(this.settings.reconnect);
     this.started = this.lane;
@@ -401,13 +403,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     outbound?.fail(originate(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }), this));
   }
 
-  private readonly onAbort = (): void => {
-    this.destroy(this.settings.signal?.reason);
-  };
-
   /** Nothing is under way: whoever subscribes now begins anew. */
   private rest(): void {
-    this.settings.signal?.removeEventListener('abort', this.onAbort);
+    this.ignoreSignal?.();
+    this.ignoreSignal = undefined;
     this.phase = idle;
     this.states.forget();
   }

@@ -53,6 +53,8 @@ export interface ConnectionKeeper<In, Out> {
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
   /** Whether what is sent from now on has another connection to go to. */
   outlives(connection: SocketConnection<In, Out>): boolean;
+  /** A handler has failed after its connection had. */
+  failedAfter?(error: SocketError): void;
   /** It has ended; `closed` tells it afterwards. */
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void;
 }
@@ -254,8 +256,11 @@ export class SocketConnection<In, Out>
 
   failedBy(cause: unknown): void {
     // A handler that fails because its connection has failed is not to blame.
-    if (this.failure !== undefined || this.owns(cause)) return;
-    this.fail(handlerError(cause, this.remote));
+    if (this.owns(cause)) return;
+    const error = handlerError(cause, this.remote);
+    // The first failure stands in `closed`; the handler's own fault is not lost either.
+    if (this.failure === undefined && !this.isOver) this.fail(error);
+    else this.keeper.failedAfter?.(error);
   }
 
   owns(error: unknown): boolean {

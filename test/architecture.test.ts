@@ -46,7 +46,7 @@ const layers: readonly (readonly string[])[] = [
   ['proxy/*', 'codecs/utf8', 'io/byte-queue', 'io/segment', 'io/loan'],
   ['io/turn', 'io/silence', 'io/timer', 'codec', 'well-formed'],
   ['address', 'services'],
-  ['errors', 'origin', 'fifo'],
+  ['errors', 'origin', 'fifo', 'abort-listeners'],
 ];
 
 interface Import {

@@ -12,7 +12,9 @@ import {
 import { SocketError } from '../errors.js';
 import { assertFlow, Flow } from '../flow.js';
 import { CountedGrip, type Grip, type Hold } from '../hold.js';
+import { isReported, originOf } from '../origin.js';
 import { pacedFrom } from '../pulled-flow.js';
+import { endsServer } from '../reported.js';
 
 /**
  * Maps each value to an inner source, at most `concurrent` at once, and holds the origin while so many are under way.
@@ -46,7 +48,9 @@ import { pacedFrom } from '../pulled-flow.js';
  * @returns an operator; what it makes is a Flow, and holding that holds the origin and the inner sources (F6)
  * @emits the values of the inner sources as they come; completes once the origin and all inner sources have
  * @throws `ERR_OPTION_INVALID`, at once, for a bad `concurrent`; `ERR_NOT_A_FLOW`, at once, where it is applied to what
- * is no Flow (F6); what `project` throws, or an inner source fails with, is an error notification
+ * is no Flow (F6); what `project` throws, or an inner source fails with, is an error notification. A bad frame of the origin
+ * comes after the inner sources under way have ended, so that answers to good requests come before it (D3). On a server,
+ * an inner source that fails with the error of its own connection counts as completed: `incidents` has that error (S4)
  * @backpressure the origin is held while `concurrent` inner sources run, so at most the values that an operator before
  * it made of one wait here
  * @teardown unsubscribing ends the inner sources and the origin
@@ -93,6 +97,11 @@ export class PacedFlow<T, R> extends Flow<R> {
     return new CountedGrip(this);
   }
 
+  /** @internal */
+  override get [endsServer](): boolean {
+    return this.origin[endsServer];
+  }
+
   take(): void {
     if (this.holds++ > 0) return;
     if (this.originGrip === undefined) this.originGrip = this.origin.hold() as Grip;
@@ -119,6 +128,11 @@ export class PacedFlow<T, R> extends Flow<R> {
   }
 }
 
+/** Whether answers can still be sent after `error`: those to what came before a bad frame are, and it comes after them (D3). */
+function endsReceivingOnly(error: unknown): boolean {
+  return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
+}
+
 /** One inner source under way. */
 interface Inner {
   grip: Grip | undefined;
@@ -138,6 +152,7 @@ class Run<T, R> implements Unsubscribable {
   private index = 0;
   private pumping = false;
   private originEnded = false;
+  private failure: { readonly error: unknown } | undefined;
   private stopped = false;
 
   constructor(flow: PacedFlow<T, R>, subscriber: Subscriber<R>) {
@@ -152,7 +167,13 @@ class Run<T, R> implements Unsubscribable {
         this.pump();
       },
       error: (error: unknown) => {
-        this.subscriber.error(error);
+        if (!endsReceivingOnly(error)) {
+          this.subscriber.error(error);
+          return;
+        }
+        this.failure = { error };
+        this.originEnded = true;
+        this.pump();
       },
       complete: () => {
         this.originEnded = true;
@@ -199,8 +220,10 @@ class Run<T, R> implements Unsubscribable {
     if (!this.free) {
       if (this.busy === undefined) this.busy = this.flow.origin.hold() as Grip;
       else this.busy.take();
-    } else if (this.originEnded && this.inners.size === 0) this.subscriber.complete();
-    else this.busy?.release();
+    } else if (this.originEnded && this.inners.size === 0) {
+      if (this.failure === undefined) this.subscriber.complete();
+      else this.subscriber.error(this.failure.error);
+    } else this.busy?.release();
   }
 
   private get free(): boolean {
@@ -227,7 +250,9 @@ class Run<T, R> implements Unsubscribable {
         this.subscriber.next(result);
       },
       error: (error: unknown) => {
-        this.subscriber.error(error);
+        // That the connection which is served has failed is in `incidents`, and ends nothing else (S4).
+        if (isReported(error) && originOf(error) === value) completed = true;
+        else this.subscriber.error(error);
       },
       complete: () => {
         completed = true;

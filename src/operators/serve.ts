@@ -77,7 +77,10 @@ export function serve<In, Out>(
   handler: (connection: Connection<In, Out>) => ObservableInput<Out> | PromiseLike<Out | void> | void,
   options: ServeOptions = {},
 ): OperatorFunction<Connection<In, Out>, Closed> {
-  const { concurrent } = options;
+  const { concurrent, ...others } = options;
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== undefined) throw new SocketError('ERR_OPTION_INVALID', `${name} is no option of serve`);
+  }
   const attend = (connection: Connection<In, Out>): Observable<Closed> => attended(connection, handler);
   return concurrent === undefined ? mergeMap(attend) : mergeMapPaced(attend, concurrent);
 }
@@ -116,8 +119,10 @@ function answered<In, Out>(
   replies: ObservableInput<Out> | PromiseLike<Out | void>,
 ): Subscription {
   const { data } = connection;
+  let isKnown = false;
   const failing = tap<Out>({
     error: (cause: unknown) => {
+      isKnown = true;
       // That its connection ends while it sends is no failure of a handler.
       if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
     },
@@ -134,7 +139,14 @@ function answered<In, Out>(
     : data.sendFrom(pacedFrom(replies).pipe(failing));
   // An error that `failing` was not told of means that the sending side has ended before: there is no more to send.
   const finish = (): void => finishServing(connection);
-  return sending.subscribe({ complete: finish, error: finish });
+  const subscription = sending.subscribe({ complete: finish, error: finish });
+  // Nobody waits any more for an async function whose connection has ended, but a fault of its own is not to be lost.
+  if (isPromise(replies)) {
+    replies.then(undefined, (cause: unknown) => {
+      if (subscription.closed && !isKnown) fail(connection, cause);
+    });
+  }
+  return subscription;
 }
 
 /** Has a shutdown wait for `work` (S7), and no silence count while it reads nothing (C27). */

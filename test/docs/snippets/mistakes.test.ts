@@ -2,7 +2,19 @@ import '../../support/leaks.js';
 import { EventEmitter } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
-import { concatMap, config, firstValueFrom, fromEvent, map, merge, Observable, Subject, takeUntil, timer } from 'rxjs';
+import {
+  concatMap,
+  config,
+  firstValueFrom,
+  fromEvent,
+  map,
+  merge,
+  mergeMap,
+  Observable,
+  Subject,
+  takeUntil,
+  timer,
+} from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import {
   backoff,
@@ -86,15 +98,25 @@ describe('the mistakes', () => {
     expect(errors).toHaveLength(2);
   });
 
-  it('mergeMapPaced on a server: a client ends it', async () => {
+  it('mergeMap on a server: a client ends it', async () => {
+    const { server, talk, meet } = talker();
+    const addresses = record(server.listening);
+    const errors = unhandled();
+    server.pipe(mergeMap((connection) => talk(connection))).subscribe();
+    await meet();
+    expect(await addresses.end()).toBe('complete');
+    await until(() => errors.length === 1);
+  });
+
+  it('S4: mergeMapPaced on a server outlives it', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     server.pipe(mergeMapPaced((connection) => talk(connection), 100)).subscribe();
-    await meet();
-    expect(await addresses.end()).toBe('complete');
+    for (let visit = 0; visit < 3; visit++) await meet();
+    expect(addresses.endings).toEqual([]);
   });
 
-  it('mergeMapPaced on a server: serve outlives it', async () => {
+  it('mergeMap on a server: serve outlives it', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     server.pipe(serve((connection) => talk(connection), { concurrent: 100 })).subscribe();
