@@ -29,6 +29,9 @@ export interface Carrier {
   fail(error: SocketError): void;
 }
 
+/** Told when a connection has nothing more to be read, though its channel goes on to another one. */
+export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) => void;
+
 /** So many values are ignored before a warning: a few are what a Subject ignores after its end, too. */
 const ignoredBeforeWarning = 1_000;
 
@@ -42,6 +45,8 @@ export interface Port {
   readonly lane: SendLane;
   /** The connection that is there now. */
   readonly carrier: Carrier | undefined;
+  /** Those who want to know of each stream that has ended and that another one may follow. */
+  readonly streamEnds?: Set<StreamEndListener>;
   /** Whether a server reports how it ends. */
   readonly reports: boolean;
   /** The channel has its first subscriber. */

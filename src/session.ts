@@ -2,7 +2,7 @@ import { type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 import { onAbort } from './abort-listeners.js';
 import type { Address } from './address.js';
 import { Attempt } from './attempt.js';
-import { type Carrier, Channel, type Port } from './channel.js';
+import { type Carrier, Channel, type Port, type StreamEndListener } from './channel.js';
 import { type ConnectionState, endAll, StateFeed } from './client-state.js';
 import type { Closed } from './connection.js';
 import { handlerError, SocketError, systemError } from './errors.js';
@@ -33,6 +33,7 @@ const idle = { name: 'idle' } as const;
 export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<In, Out> {
   readonly data: Channel<In, Out>;
   readonly reusable = true;
+  readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly reports = false;
   /** What its channel sends on; a new one each time the client has ended (K8). */
   lane: SendLane;
@@ -103,9 +104,12 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
 
   /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    if (!this.continues) this.succession.connection?.ended(reader, end);
-    else if (this.succession.connection === this.dialled) this.succession.dropRest(reader);
-    else this.succession.advance();
+    const { connection } = this.succession;
+    if (!this.continues) connection?.ended(reader, end);
+    else if (connection === this.dialled) {
+      this.succession.dropRest(reader);
+      this.tellStreamEnd(connection, end);
+    } else this.succession.advance();
   }
 
   /** It has not left but come to the end, after which the sending side may go on (C7); whoever comes now dials anew. */
@@ -136,6 +140,7 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
   corrupted(error: SocketError): void {
     const { connection } = this.succession;
     connection?.corrupted(error);
+    if (this.continues && connection === this.dialled) this.tellStreamEnd(connection, error);
     // One that is gone already is not told of its end again.
     if (this.continues && connection !== this.dialled) this.succession.advance();
   }
@@ -221,6 +226,10 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     if (phase.name === 'connected' && phase.connection === connection) {
       this.lost(outcome.error, this.outlives(connection) && !isFinal(outcome.error));
     } else if (connection === this.current) this.renew();
+  }
+
+  private tellStreamEnd(connection: Carrier | undefined, end: 'fin' | SocketError): void {
+    if (connection !== undefined) for (const listener of [...this.streamEnds]) listener(connection, end);
   }
 
   /** The connection that the attempt under way has. */

@@ -34,6 +34,8 @@ export class Conversation<In, Out, Id> {
   /** Where the message before this one came from, and where it ended. */
   private inbound: Inbound | undefined;
   private position = 0;
+  /** The connections that have nothing more to be read. */
+  private readonly finished = new WeakSet<Carrier>();
 
   constructor(channel: Channel<In, Out>, settings: RequestSettings<In, Id>) {
     const { answers, maxPending } = settings;
@@ -112,8 +114,8 @@ export class Conversation<In, Out, Id> {
   private sent(request: PendingRequest<In, Id>): void {
     const { carrier, lane } = this.port;
     if (request.state === 'over' || carrier === undefined) return;
-    // A client that was left has flushed it on an earlier connection, whose answers nobody reads.
-    if (request.lane !== lane) {
+    // A client that was left has flushed it on an earlier connection, whose answers nobody reads; or none can come any more.
+    if (request.lane !== lane || this.finished.has(carrier)) {
       this.drop(request, this.unanswered());
       return;
     }
@@ -159,10 +161,12 @@ export class Conversation<In, Out, Id> {
     const isWanted = this.pending > 0 || this.inbox.areWanted;
     if (isWanted && this.feed === undefined) {
       this.feed = this.newFeed();
+      this.port.streamEnds?.add(this.streamEnded);
       this.channel.subscribe(this.feed);
     } else if (!isWanted && this.feed !== undefined) {
       const { feed } = this;
       this.feed = undefined;
+      this.port.streamEnds?.delete(this.streamEnded);
       feed.unsubscribe();
     }
     this.setTimer();
@@ -245,6 +249,7 @@ export class Conversation<In, Out, Id> {
   /** The stream has ended: no answer can come on it any more. A client may have another one, for what still waits (K8). */
   private end(error: unknown): void {
     this.feed = undefined;
+    this.port.streamEnds?.delete(this.streamEnded);
     this.rejectAll(
       error,
       this.matcher.clear((request) => this.waitsForConnection(request)),
@@ -252,6 +257,13 @@ export class Conversation<In, Out, Id> {
     this.inbox.end(error);
     this.update();
   }
+
+  /** One connection of a client has ended, or soon will have: no answer comes on it any more. */
+  private readonly streamEnded = (connection: Carrier, end: 'fin' | SocketError): void => {
+    this.finished.add(connection);
+    this.rejectAll(end === 'fin' ? undefined : end, this.matcher.endConnection(connection));
+    this.update();
+  };
 
   private waitsForConnection({ lane, sentOn }: PendingRequest<In, Id>): boolean {
     const { port } = this;

@@ -80,11 +80,18 @@ interface Setting {
   readonly byId: boolean;
   readonly reconnect: boolean;
   readonly watched: boolean;
+  readonly halfOpen: boolean;
   readonly timeout: number;
 }
 
 const setting = (timeout: number): fc.Arbitrary<Setting> =>
-  fc.record({ byId: fc.boolean(), reconnect: fc.boolean(), watched: fc.boolean(), timeout: fc.constant(timeout) });
+  fc.record({
+    byId: fc.boolean(),
+    reconnect: fc.boolean(),
+    watched: fc.boolean(),
+    halfOpen: fc.boolean(),
+    timeout: fc.constant(timeout),
+  });
 
 const maxPending = 6;
 
@@ -134,7 +141,11 @@ class World {
     const options = { ...place.options, codec, claimTimeout: 0, closeTimeout: 50 };
     this.setting = setting;
     this.server = listen(address, options);
-    this.client = connect(address, { ...options, ...(setting.reconnect ? { reconnect: { delay: 1 } } : {}) });
+    this.client = connect(address, {
+      ...options,
+      halfOpen: setting.halfOpen,
+      ...(setting.reconnect ? { reconnect: { delay: 1 } } : {}),
+    });
     this.asked = correlated(this.client.data, setting);
     this.serving = this.serve();
     if (setting.watched) this.states = this.client.subscribe({ error: () => undefined });

@@ -246,6 +246,24 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
     );
   });
 
+  it.each([
+    ['garbage', 'ERR_FRAME_INVALID'],
+    ['the end', 'ERR_CLOSED'],
+  ])('K21: after %s no answer can come, so they are rejected though the connection stays', async (what, code) => {
+    const server = await lineServer(place, (_line, socket) => {
+      if (what === 'garbage') socket.write('{\n');
+      else socket.end();
+    });
+    const options = { codec: jsonLines<unknown>(), halfOpen: true, closeTimeout: 0 };
+    const { client, states } = persistent<unknown, unknown>(place, server.address, options);
+    const asked = requests(client.data, { answers: idOf, timeout: 0 });
+    expect(await outcomes([1, 2].map((id) => asked.ask('?', id)))).toEqual([code, code]);
+    expect(connectionOf(states.values).remote).toEqual(server.address);
+    // What is still sent on a connection that is half open has no answer either.
+    if (what === 'the end') expect(await outcomes([asked.ask('?', 3)])).toEqual(['ERR_CLOSED']);
+    connectionOf(states.values).destroy();
+  });
+
   it('K21: the end of the client rejects all, those too that wait for a connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, text);
