@@ -140,6 +140,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
       }
       expect(await mine.end()).toMatchObject({ code });
       expect(mine.values.map(String).join('')).toBe('ok');
+      raw.end();
       expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'failed', error: { code } });
       expect(incidents.map((error) => error.code)).toEqual([code]);
       // The other one, and whoever comes now, are served.
@@ -177,6 +178,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
       const [connection, received] = await accepted();
       raw.write('x\n');
       expect(await received.end()).toMatchObject({ code: 'ERR_FRAME_INVALID', message: `${begins} ${named}`, cause });
+      raw.end();
       const { error } = await firstValueFrom(connection.closed);
       expect(error).toMatchObject({ code: 'ERR_FRAME_INVALID', message: `${begins} ${named}`, cause });
       expect(incidents.map(({ message }) => message)).toEqual([`${begins} ${named}`]);
