@@ -70,11 +70,11 @@ export class Inbound {
 
   /**
    * Whether this side is ready to read: nobody holds it, it has not read so far ahead that it stopped, and it has not
-   * ended the stream itself. A reader that has left is taken to work on what it got.
+   * ended the stream itself.
    */
   get isReady(): boolean {
     const isOver = this.stopped || typeof this.end === 'object';
-    return !isOver && !this.paused && (this.current === undefined ? !this.claimed : this.current.flowing);
+    return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
   /** Whether what comes is to be kept as it is: then it should lie in memory that can be given away. */
