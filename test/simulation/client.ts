@@ -48,6 +48,8 @@ export class Client implements Actor {
   private readonly sources = new Set<WitnessedSocket>();
   private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
+  /** Numbers the connections in the story: their own ids differ from run to run. */
+  private attended = 0;
   private reading: Reading;
   private states: States | undefined;
   private watching: Subscription = Subscription.EMPTY;
@@ -369,7 +371,7 @@ export class Client implements Actor {
     this.connections.add(connection);
     const { dice } = this.world;
     if (dice.chance(0.25)) {
-      const name = `${this.name}'s connection ${connection.id}`;
+      const name = `${this.name}'s connection ${++this.attended}`;
       const writing = new Writing(this.world, name, connection.data, this.ownDraft(connection), this.highWaterMark);
       this.writings.add(writing);
       writing.start();
