@@ -329,8 +329,13 @@ export function tlsError(cause: unknown, action: string, address?: Address): Soc
 /** However a handshake fails, with the network or without, it is `ERR_TLS`. */
 export function handshakeError(cause: unknown, action = 'the TLS handshake failed', address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
-  const detail = cause instanceof Error ? cause.message : String(cause);
-  return new SocketError('ERR_TLS', `${action}: ${detail}`, { address, cause });
+  return new SocketError('ERR_TLS', `${action}: ${detailOf(cause)}`, { address, cause });
+}
+
+/** OpenSSL's own messages have its error codes, files and lines around the reason. */
+function detailOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return /:error:[^:]*:[^:]*:[^:]*:([^:]+):/.exec(cause.message)?.[1] ?? cause.message;
 }
 
 /** Node drops whom it can't verify without a word, and then tells that they have hung up. */

@@ -5,12 +5,21 @@ import { promisify } from 'node:util';
 import net from 'node:net';
 import tls from 'node:tls';
 import { firstValueFrom, take, toArray } from 'rxjs';
-import { type Address, connect, type Connection, formatAddress, listen, type ListenOptions, serve } from 'rxjs-sockets';
+import {
+  type Address,
+  connect,
+  type Connection,
+  formatAddress,
+  listen,
+  type ListenOptions,
+  serve,
+  type SocketError,
+} from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { authority, client, expired, other, server, stranger } from '../support/certificates.js';
 import '../support/leaks.js';
-import { clientAt, type Place, realPlaces, securePlaces, serverAt, tcp } from '../support/places.js';
+import { clientAt, type Place, rawServer, realPlaces, securePlaces, serverAt, tcp } from '../support/places.js';
 import { record } from '../support/recording.js';
 
 const refused = expect.objectContaining({
@@ -178,6 +187,13 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     }
     expect(seen).toEqual(['somebody']);
     expect(incidents).toHaveLength(2);
+  });
+
+  it("T1: the message of a failed handshake gives OpenSSL's reason, without its codes and files", async () => {
+    const address = await rawServer(place, (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    const error = (await record(connect(address, { tls: { ca: authority } })).end()) as SocketError;
+    expect(error).toMatchObject({ code: 'ERR_TLS', cause: { code: 'ERR_SSL_WRONG_VERSION_NUMBER' } });
+    expect(error.message).toMatch(/^connect to \S+: wrong version number$/);
   });
 });
 
