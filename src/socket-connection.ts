@@ -418,6 +418,8 @@ export class SocketConnection<In, Out>
         this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
       }
     } else if (error !== undefined && this.failure?.reason === 'destroyed') this.failure = { reason: 'failed', error };
+    // After a bad frame the sending side has ended in order (D3): who sends still learns what ended the connection.
+    if (this.failure !== undefined) this.lane.end(outbound.written, this.failure.error);
     this.outcome = new Outcome(this, this.failure, inbound.received, outbound.written);
     this.keeper.gone(this, this.outcome);
     this.ending?.next(this.outcome);

@@ -212,6 +212,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     const { client, states } = await dialling(place, { codec: lengthPrefixed() }, (socket) => {
       const wrong = ++served < 3 ? [0xff, 0xff, 0xff, 0xff, 1, 2] : [];
       socket.write(Buffer.from([0, 0, 0, 1, 64 + served, ...wrong]));
+      socket.resume().once('end', () => socket.end());
     });
     const views = [record(client.data), record(client.data)];
     onTestFinished(() => views.forEach((view) => view.subscription.unsubscribe()));
@@ -223,7 +224,10 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
 
   it('K17: without watchers of its states, too, a client is dialled again after a frame that is wrong', async () => {
     let served = 0;
-    const address = await rawServer(place, (socket) => socket.write(++served < 3 ? '{\n' : '"whole"\n'));
+    const address = await rawServer(place, (socket) => {
+      socket.write(++served < 3 ? '{\n' : '"whole"\n');
+      socket.resume().once('end', () => socket.end());
+    });
     const client = connect<unknown, unknown>(address, { codec: jsonLines(), reconnect: soon });
     expect(await firstValueFrom(client.data)).toBe('whole');
     expect(served).toBe(3);

@@ -96,6 +96,7 @@ describe.each(places)('failures, over $name', (place) => {
     far.bytes.next(Buffer.concat([Buffer.from('a\nb\n'), Buffer.of(0xff, 10), Buffer.from('c\n')]));
     expect(await lined.end()).toMatchObject({ code: 'ERR_FRAME_INVALID' });
     expect(lined.values).toEqual(['a', 'b']);
+    far.data.complete();
     expect(await firstValueFrom(near.closed)).toMatchObject({
       reason: 'failed',
       error: { code: 'ERR_FRAME_INVALID' },
