@@ -162,7 +162,7 @@ export class NodeSocket implements TransportSocket {
           this.heard = false;
           made.socket.on('data', onData);
           made.socket.on('end', onEnd);
-          if (!raw.isPaused()) made.socket.resume();
+          if (!this.isPaused) made.socket.resume();
           secured();
         },
         failed: (error) => {
