@@ -1,0 +1,61 @@
+/** What the programs of this folder share: their arguments, their first line, and how they end. */
+import { basename } from 'node:path';
+import { lastValueFrom, type Observable } from 'rxjs';
+import { formatAddress, type Server, SocketError } from 'rxjs-sockets';
+
+/** Is thrown for an argument that the program cannot work with. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/**
+ * Runs a program with its arguments.
+ *
+ * A bad argument ends it with status 2 and the usage, any other failure with status 1 and its message.
+ *
+ * @param usage - the arguments as the usage shows them, such as `ADDRESS FOLDER`
+ * @param count - how many arguments there have to be, at least and at most
+ * @param main - the program
+ */
+export async function program(
+  usage: string,
+  count: readonly [least: number, most: number],
+  main: (...args: string[]) => Promise<void>,
+): Promise<void> {
+  const args = process.argv.slice(2);
+  try {
+    if (args.length < count[0] || args.length > count[1]) throw new UsageError(`${args.length} arguments were given`);
+    await main(...args);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exitCode = isUsageError(error) ? 2 : 1;
+    if (isUsageError(error)) console.error(`usage: npm run example -- ${basename(process.argv[1] ?? '')} ${usage}`);
+  }
+}
+
+function isUsageError(error: unknown): boolean {
+  return (
+    error instanceof UsageError ||
+    (error instanceof SocketError && (error.code === 'ERR_ADDRESS_INVALID' || error.code === 'ERR_OPTION_INVALID'))
+  );
+}
+
+/**
+ * Runs a server until SIGTERM or Ctrl-C: prints its address as the first line, reports what goes wrong with a single
+ * connection on stderr, and lets the work in progress finish when it is stopped.
+ *
+ * @param server - where the clients arrive
+ * @param served - what serves them: it is subscribed to
+ * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
+ */
+export async function serveUntilStopped(server: Server<any, any>, served: Observable<unknown>): Promise<void> {
+  server.listening.subscribe({
+    next: (address) => console.log(formatAddress(address)),
+    error: () => undefined, // `served` fails with it, too
+  });
+  server.incidents.subscribe({ next: (error) => console.error(error.message), error: () => undefined });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void server.shutdown({ deadline: 8_000 }));
+  }
+  await lastValueFrom(served, { defaultValue: undefined });
+}
