@@ -21,7 +21,7 @@ const { metafile } = await build({
   ...options,
   bundle: true,
   packages: 'external',
-  entryPoints: ['src/index.ts', 'src/codecs/index.ts', 'src/ix.ts', 'src/testing/index.ts'],
+  entryPoints: ['src/index.ts', 'src/codecs/index.ts', 'src/interop/index.ts', 'src/ix.ts', 'src/testing/index.ts'],
   outdir: process.argv[2] ?? 'dist',
   splitting: true,
   metafile: true,

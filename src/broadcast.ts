@@ -303,8 +303,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
 /** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */
 function publish(outbound: Outbound, all: Uint8Array, values: readonly Uint8Array[]): void {
-  if (values.length === 1 || all.length <= outbound.room) outbound.push(outbound.lane, encoded, all, false);
-  else for (const value of values) outbound.push(outbound.lane, encoded, value, false);
+  if (values.length === 1 || all.length <= outbound.room) outbound.push(outbound.lane, encoded, all, 'free');
+  else for (const value of values) outbound.push(outbound.lane, encoded, value, 'free');
 }
 
 function end(connection: SocketConnection<any, any>, outcome: { readonly reason?: unknown }): void {

@@ -7,7 +7,7 @@ import type { Hold } from './hold.js';
 import type { Inbound, Reader } from './io/inbound.js';
 import { isCopying } from './io/loan.js';
 import { closedError } from './io/outbound.js';
-import type { Refusal } from './io/outbound-owner.js';
+import type { Pace, Refusal } from './io/outbound-owner.js';
 import { handled, type SendLane } from './io/send-lane.js';
 import { type FlowSource, Multicast } from './multicast.js';
 import { give, SendFrom, Sending, unframed } from './sending.js';
@@ -21,6 +21,12 @@ export const host: unique symbol = Symbol('rxjs-sockets.host');
  * Sends a value through a Channel, and follows it to the connection that takes it.
  */
 export const track: unique symbol = Symbol('rxjs-sockets.track');
+
+/** Has a Channel send what a Node stream was given. */
+export const offer: unique symbol = Symbol('rxjs-sockets.offer');
+
+/** Makes a Channel with the same codec for one connection of a client. */
+export const ofConnection: unique symbol = Symbol('rxjs-sockets.ofConnection');
 
 /** A connection, as far as a sender has to know on which one its values went out. */
 export interface Carrier {
@@ -422,7 +428,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /** @internal */
   [give](value: Out): void {
-    const refusal = this.push(value, true);
+    const refusal = this.push(value, 'paced');
     if (refusal !== undefined) this.refused(refusal);
   }
 
@@ -440,14 +446,29 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     return undefined;
   }
 
-  private push(value: Out, paced = false): Refusal | undefined {
+  /**
+   * Sends a value at the pace of a Node stream, or gives why it can't be sent.
+   *
+   * @internal
+   */
+  [offer](value: Out, pace: Pace): SocketError | undefined {
+    const refusal = this.push(value, pace);
+    return refusal === undefined ? undefined : refusalError(refusal, this.port.lane);
+  }
+
+  /** @internal */
+  [ofConnection](port: Port): Channel<In, Out> {
+    return new Channel(port, this.codec);
+  }
+
+  private push(value: Out, pace: Pace = 'free'): Refusal | undefined {
     const { lane } = this.port;
     if (lane !== this.lane || lane.stream !== this.stream) {
       this.lane = lane;
       this.stream = lane.stream;
       this.encoder = this.codec.encoder();
     }
-    return lane.push(this.encoder, value, paced);
+    return lane.push(this.encoder, value, pace);
   }
 
   private refused(refusal: Refusal): void {

@@ -72,6 +72,11 @@ export class Session<In, Out> implements Port, OutboundOwner, ConnectionKeeper<I
     return this.dialled;
   }
 
+  /** Whether its connections speak TLS from the first byte. */
+  get isSecure(): boolean {
+    return this.settings.tls !== undefined || (this.address.transport === 'tcp' && this.address.tls === true);
+  }
+
   /** Whether the readers go on to another connection, once what is read now has ended, however it does (K4). */
   get continues(): boolean {
     const { connection, isLast } = this.succession;

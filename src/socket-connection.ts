@@ -14,7 +14,7 @@ import type { Listed } from './roster.js';
 import { Timeouts } from './timeouts.js';
 import { TlsUpgrade } from './tls-upgrade.js';
 import type { StartTlsOptions, TlsInfo } from './transport/tls.js';
-import type { SocketEvents, TransportSocket } from './transport/transport.js';
+import type { SocketControls, SocketEvents, TransportSocket } from './transport/transport.js';
 
 let lastId = 0;
 
@@ -81,6 +81,8 @@ export class SocketConnection<In, Out>
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
   private finishes = false;
+  /** Whether the sending side stays open after the peer's FIN, whatever the option `halfOpen` says (I2). */
+  private outlastsPeer = false;
   /** Whether the receiving side has ended, and the sending side ends once no work is in progress (D3, S7). */
   private isDraining = false;
   private closing: Promise<void> | undefined;
@@ -150,6 +152,17 @@ export class SocketConnection<In, Out>
     if (this.outcome !== undefined) return of(this.outcome);
     this.ending ??= new AsyncSubject<Closed>();
     return this.ending;
+  }
+
+  /** What Node can set on the socket below. */
+  get controls(): SocketControls | undefined {
+    return this.socket.controls;
+  }
+
+  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
+  handToStream(): boolean {
+    this.outlastsPeer = true;
+    return this.settings.halfOpenStream;
   }
 
   get isUpgrading(): boolean {
@@ -446,7 +459,7 @@ export class SocketConnection<In, Out>
 
   /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
   private endWithPeer(): void {
-    if (this.settings.halfOpen || !this.inbound.peerFinished || this.isDraining) return;
+    if (this.settings.halfOpen || this.outlastsPeer || !this.inbound.peerFinished || this.isDraining) return;
     if (this.inbound.unread || this.keeper.outlives(this)) this.finishSending();
   }
 

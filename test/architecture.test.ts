@@ -11,7 +11,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  */
 const layers: readonly (readonly string[])[] = [
   // the entry points
-  ['index', 'codecs/index', 'testing/index', 'ix'],
+  ['index', 'codecs/index', 'interop/index', 'testing/index', 'ix'],
+  // Node's streams in place of channels
+  ['interop/*'],
   // help for the tests of others
   ['testing/*'],
   // listen and connect

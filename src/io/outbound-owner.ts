@@ -29,5 +29,11 @@ export interface Publisher extends Flushable {
   settle(outbound: Outbound): void;
 }
 
+/**
+ * How a source goes: freely, so that `overflow` acts; while the channel is writable; or to its end, with what is in
+ * memory already and has nowhere else to wait.
+ */
+export type Pace = 'free' | 'paced' | 'last';
+
 /** Why a value was not taken: closed, over `maxBuffered`, or it can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;

@@ -2,7 +2,7 @@ import type { Encoder } from '../codec.js';
 import { SocketError } from '../errors.js';
 import { originate } from '../origin.js';
 import type { TransportSocket } from '../transport/transport.js';
-import type { OutboundLimits, OutboundOwner, Publisher, Refusal } from './outbound-owner.js';
+import type { OutboundLimits, OutboundOwner, Pace, Publisher, Refusal } from './outbound-owner.js';
 import { noParts, Parts } from './parts.js';
 import { ownBuffer, spendBuffer, unusedBuffer } from './buffer-pool.js';
 import type { Flushable, Turn } from './turn.js';
@@ -130,9 +130,9 @@ export class Outbound implements Flushable {
   /**
    * Encodes `value` and has it written at the end of the turn, or says why not.
    *
-   * @param paced - whether the source waits while the channel is not writable: what it gives otherwise is always taken
+   * @param pace - whether the source waits while the channel is not writable: what it gives otherwise is always taken
    */
-  push<T>(lane: SendLane, encoder: Encoder<T>, value: T, paced: boolean): Refusal | undefined {
+  push<T>(lane: SendLane, encoder: Encoder<T>, value: T, pace: Pace): Refusal | undefined {
     if (this.awaited !== undefined) this.settleAwaited();
     if (this.state !== 'open') return 'closed';
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway(lane);
@@ -141,7 +141,7 @@ export class Outbound implements Flushable {
     const error = buffer.add(encoder, value);
     // An encoder may do anything, end the connection too.
     if (error !== undefined || this.failure !== undefined) return error ?? 'closed';
-    if (buffer.atMost > this.ceiling && !this.fits(lane, paced)) return 'overflow';
+    if (buffer.atMost > this.ceiling && !this.fits(lane, pace)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined && this.buffer === buffer) {
       this.queued = true;
       this.socket.turn.add(this);
@@ -371,7 +371,7 @@ export class Outbound implements Flushable {
   }
 
   /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
-  private fits(lane: SendLane, paced: boolean): boolean {
+  private fits(lane: SendLane, pace: Pace): boolean {
     const { maxBuffered, overflow } = this.limits;
     const { queued, socket } = this;
     const limit = socket?.turn.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
@@ -385,7 +385,7 @@ export class Outbound implements Flushable {
       this.queued = queued;
       return true;
     }
-    const taken = paced && lane.watermark.writable;
+    const taken = pace === 'last' || (pace === 'paced' && lane.watermark.writable);
     if (this.level > maxBuffered && !taken && (!this.buffer.wasEmpty || this.parts.size + this.unsent > 0)) {
       this.buffer.rollback();
       if (overflow === 'drop') lane.dropped++;

@@ -1,7 +1,7 @@
 import type { Encoder } from '../codec.js';
 import type { SocketError } from '../errors.js';
 import type { Outbound } from './outbound.js';
-import type { Refusal } from './outbound-owner.js';
+import type { Pace, Refusal } from './outbound-owner.js';
 import { noWaiters, type Waiters } from './waiters.js';
 import { Watermark } from './watermark.js';
 
@@ -46,8 +46,8 @@ export class SendLane {
   }
 
   /** Encodes `value` and has it written at the end of the turn, or says why not. */
-  push<T>(encoder: Encoder<T>, value: T, paced = false): Refusal | undefined {
-    return this.failure === undefined ? this.outbound.push(this, encoder, value, paced) : 'closed';
+  push<T>(encoder: Encoder<T>, value: T, pace: Pace = 'free'): Refusal | undefined {
+    return this.failure === undefined ? this.outbound.push(this, encoder, value, pace) : 'closed';
   }
 
   /** Settles when the caller may send more (C5). Called after a successful push. */

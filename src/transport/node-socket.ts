@@ -16,7 +16,7 @@ import {
   type TlsInfo,
   tlsInfo,
 } from './tls.js';
-import type { Keeper, SocketEvents, TransportSocket } from './transport.js';
+import type { Keeper, SocketControls, SocketEvents, TransportSocket } from './transport.js';
 
 /** So many sockets that are given much may have a block of their own: they keep it as long as nothing comes. */
 const mostOwnBlocks = 64;
@@ -113,6 +113,10 @@ export class NodeSocket implements TransportSocket {
 
   get tls(): TlsInfo | undefined {
     return this.security?.info;
+  }
+
+  get controls(): SocketControls {
+    return this.raw;
   }
 
   get unsent(): number {

@@ -514,6 +514,28 @@ export interface TransportSocket {
    * @see rule T10
    */
   startTls?(options: StartTlsOptions): (secured: () => void) => void;
+  /**
+   * What only Node's sockets can set; absent where the socket is none of Node's.
+   *
+   * @internal
+   */
+  readonly controls?: SocketControls | undefined;
+}
+
+/**
+ * Sets what only Node's sockets have, for a stream that stands in for one (I2). A `net.Socket` is one.
+ *
+ * @internal
+ */
+export interface SocketControls {
+  /** Lets the process run for as long as the socket is open, as it does by default. */
+  ref(): void;
+  /** Lets the process end though the socket is open. */
+  unref(): void;
+  /** Has small writes go out at once, or not (TCP_NODELAY). */
+  setNoDelay(on: boolean): void;
+  /** Has TCP ask whether the peer is there after `delay` ms of silence, or not. */
+  setKeepAlive(on: boolean, delay: number): void;
 }
 
 /**

@@ -4,7 +4,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const entries = ['src/index.ts', 'src/codecs/index.ts', 'src/ix.ts', 'src/testing/index.ts'];
+const entries = ['src/index.ts', 'src/codecs/index.ts', 'src/interop/index.ts', 'src/ix.ts', 'src/testing/index.ts'];
 
 /** The order in which tags come. Which of them an item needs depends on what there is to say. */
 const order = [
