@@ -3,5 +3,5 @@
  *
  * @module rxjs-sockets/interop
  */
-export { toNodeStream } from './to-node-stream.js';
 export type { SocketStream } from './socket-stream.js';
+export { toNodeStream } from './to-node-stream.js';

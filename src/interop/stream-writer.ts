@@ -11,7 +11,7 @@ export type Written = (error?: Error | null) => void;
  * and when the kernel has the last one the stream is told (I3). One write is under way at a time, as with any Writable.
  */
 export class StreamWriter implements Watcher {
-  private readonly channel: Channel<unknown, Uint8Array>;
+  private readonly channel: Channel<any, any>;
   private readonly lane: SendLane;
   private pieces: readonly Uint8Array[] = [];
   private next = 0;
