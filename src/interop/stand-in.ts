@@ -78,6 +78,8 @@ export class StandIn extends Duplex implements SocketStream {
   /** The run of the last write. */
   #spokeIn = 0;
   #isResetting = false;
+  /** Whether the connection is cut off, and not closed gracefully, when the stream is destroyed. */
+  #isAborted = false;
   readonly #gathered: Flushable = {
     flush: () => {
       if (!this.#isGathering) return;
@@ -114,7 +116,7 @@ export class StandIn extends Duplex implements SocketStream {
   }
 
   get pending(): boolean {
-    return this.#channel === undefined;
+    return this.#channel === undefined || this.destroyed;
   }
 
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
@@ -244,7 +246,7 @@ export class StandIn extends Duplex implements SocketStream {
   }
 
   override destroy(error?: Error | null, destroyed?: (error?: Error | null) => void): this {
-    if (!this.destroyed) this.#letGo(error ?? undefined);
+    if (!this.destroyed) this.#sendRest(error ?? undefined);
     // Node calls it with a callback at times, which its own types leave out.
     const destroy: (error?: Error, destroyed?: (error?: Error | null) => void) => this = super.destroy.bind(this);
     return destroy(error ?? undefined, destroyed);
@@ -278,6 +280,9 @@ export class StandIn extends Duplex implements SocketStream {
     this.#subscriptions.unsubscribe();
     this.#grip?.release();
     this.#endTask();
+    const port = this.#port;
+    if (this.#isAborted) port?.destroy(error ?? undefined);
+    else void port?.close();
     if (this.#client !== undefined) taken.delete(this.#client);
     this.#dialling.unsubscribe();
     // A peer cannot end the process: what a server reports need not be handled here (S19).
@@ -286,9 +291,8 @@ export class StandIn extends Duplex implements SocketStream {
     const close = (): void => {
       setImmediate(() => this.emit('close', error !== null));
     };
-    const lane = this.#port?.lane;
-    if (lane === undefined || error !== null || this.#isResetting) close();
-    else lane.whenFlushed(close, close);
+    if (port === undefined || error !== null || this.#isAborted) close();
+    else port.lane.whenFlushed(close, close);
   }
 
   get #port(): Port | undefined {
@@ -421,20 +425,17 @@ export class StandIn extends Duplex implements SocketStream {
     this.#port?.lane.finish();
   }
 
-  /** The stream is about to be destroyed: what was written is sent, as far as it is to be, and the connection ends. */
-  #letGo(error: Error | undefined): void {
+  /** The stream is about to be destroyed: what was written is sent, as far as it is to be. */
+  #sendRest(error: Error | undefined): void {
     const port = this.#port;
     if (port === undefined) return;
     const hasLastWord = isRunning && this.#spokeIn === run;
-    // An end of the connection's own needs nothing but to be followed.
-    const isAbort = this.#isResetting || (error !== undefined && !hasLastWord && !port.owns(error));
-    if (!this.#isResetting) {
-      while (this.writableCorked > 0) super.uncork();
-      if (!isAbort) this.#writer?.handOver(this.#notPassedOn);
-      port.lane.outbound.flush();
-    }
-    if (isAbort) port.destroy(error);
-    else void port.close();
+    const isOwnEnd = error !== undefined && port.owns(error);
+    this.#isAborted = this.#isResetting || (error !== undefined && !hasLastWord && !isOwnEnd);
+    if (this.#isResetting || isOwnEnd) return;
+    while (this.writableCorked > 0) super.uncork();
+    if (!this.#isAborted) this.#writer?.handOver(this.#notPassedOn);
+    port.lane.outbound.flush();
   }
 
   /** What the Writable keeps while a write is under way. */

@@ -48,8 +48,11 @@ export class StreamWriter implements Watcher {
   handOver(more: readonly Uint8Array[]): void {
     const rest = [...this.pieces.slice(this.next), ...more];
     this.next = this.pieces.length;
-    for (const piece of rest) this.channel[offer](piece, 'last');
-    if (this.isBusy) this.awaitKernel();
+    let refusal: Error | undefined;
+    for (const piece of rest) refusal ??= this.channel[offer](piece, 'last');
+    if (!this.isBusy) return;
+    if (refusal === undefined) this.awaitKernel();
+    else this.lost(refusal);
   }
 
   /** Nothing more is written: the write under way has failed. */
