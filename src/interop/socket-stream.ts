@@ -62,8 +62,8 @@ export interface SocketStream extends Duplex {
    * Does what a driver expects of it: the stream dials by itself, to the client's address, when it is made.
    *
    * @param args - as of `net.Socket`; all are ignored, but for a listener for `'connect'`
-   * @emits `'connect'`, in a later turn, also where the connection is open already
    * @returns the stream
+   * @emits `'connect'`, in a later turn, also where the connection is open already
    */
   connect(...args: readonly unknown[]): this;
   /**

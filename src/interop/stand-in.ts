@@ -234,6 +234,7 @@ export class StandIn extends Duplex implements SocketStream {
   }
 
   override write(chunk: any, encoding?: any, written?: any): boolean {
+    if (this.#isEndedByPeer) return this.#refuse(written ?? encoding);
     this.#gather();
     // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- in whatever of Node's forms it was called
     return super.write(chunk, encoding, written);
@@ -412,6 +413,19 @@ export class StandIn extends Duplex implements SocketStream {
     const { turn } = port.lane.outbound;
     if (turn === undefined) process.nextTick(() => this.#gathered.flush());
     else turn.addPublisher(this.#gathered);
+  }
+
+  /** Whether the peer's end has ended this side, too. */
+  get #isEndedByPeer(): boolean {
+    return !this.allowHalfOpen && this.readableEnded && this.writableEnded && !this.destroyed;
+  }
+
+  /** Fails as a `net.Socket` does. */
+  #refuse(written: unknown): boolean {
+    const error = new SocketError('EPIPE', 'the stream has ended, because the peer has: see the option halfOpen');
+    if (typeof written === 'function') process.nextTick(written, error);
+    this.destroy(error);
+    return false;
   }
 
   #noteActivity(): void {

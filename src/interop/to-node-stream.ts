@@ -36,11 +36,11 @@ import { StandIn } from './stand-in.js';
  * @example
  * ```ts
  * import { createServer } from 'node:http';
- * import { listen } from 'rxjs-sockets';
  * import { toNodeStream } from 'rxjs-sockets/interop';
  *
  * const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
- * web.httpAllowHalfOpen = true; // so that a client that has finished, or a shutdown, still gets its responses
+ * // Without it, node:http sends no more responses once the client, or a shutdown, has ended the requests.
+ * Object.assign(web, { httpAllowHalfOpen: true });
  * listen('unix:/run/web.sock').subscribe((connection) => web.emit('connection', toNodeStream(connection)));
  * ```
  * @see rules I1 to I3
