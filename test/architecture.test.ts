@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const layers: readonly (readonly string[])[] = [
   // the entry points
   ['index', 'codecs/index', 'interop/index', 'testing/index', 'ix'],
-  // Node's streams in place of channels
+  // the streams of others
   ['interop/*'],
   // help for the tests of others
   ['testing/*'],

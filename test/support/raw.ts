@@ -1,9 +1,10 @@
 import type net from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Connection } from 'rxjs-sockets';
 import { until } from './turns.js';
 
-/** Reads a plain socket to the peer's FIN; rejects if it is reset instead. */
-export async function readAll(socket: net.Socket): Promise<Buffer> {
+/** Reads a plain socket, or another stream, to the peer's FIN; rejects if it is reset instead. */
+export async function readAll(socket: Duplex): Promise<Buffer> {
   const chunks: Buffer[] = [];
   await new Promise<void>((resolve, reject) => {
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
