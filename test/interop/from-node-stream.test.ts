@@ -364,6 +364,22 @@ describe('fromNodeStream', () => {
     expect(near.errored).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED', cause: reason } });
   });
 
+  it('C8: what the stream has read and not given when it fails is received before the error', async () => {
+    const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+    const channel = fromNodeStream(stream);
+    const hold = channel.hold();
+    const here = record(channel);
+    stream.push(Buffer.alloc(70_000));
+    await until(() => stream.isPaused());
+    stream.push('the rest');
+    stream.destroy(new Error('gone'));
+    await until(() => stream.closed);
+    await turns(3);
+    hold.release();
+    expect(await here.end()).toMatchObject({ code: 'EIO', cause: { message: 'gone' } });
+    expect(Buffer.concat(here.values).subarray(70_000).toString()).toBe('the rest');
+  });
+
   it('I1: several errors of one stream end nothing but the channel', async () => {
     const stream = new Duplex({ autoDestroy: false, read: () => undefined, write: (_c, _e, done) => done() });
     const here = record(fromNodeStream(stream));

@@ -230,6 +230,23 @@ describe('fromWebStreams', () => {
     expect(told.aborted).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
+  it('C4: gives the sink no more values than it is ready for', async () => {
+    let given = 0;
+    const size = (): number => {
+      given++;
+      return 1;
+    };
+    const writable = new WritableStream<number>(
+      { write: () => new Promise(() => undefined) },
+      { highWaterMark: 3, size },
+    );
+    const channel = fromWebStreams<never, number>({ readable: new ReadableStream(), writable });
+    for (let value = 0; value < 50; value++) channel.next(value);
+    await turns();
+    expect(given).toBe(3);
+    channel.error('over');
+  });
+
   it('C5: send settles, and bufferedBytes falls, as the sink takes the values', async () => {
     const { writable, told, take } = remembering<Buffer>(false);
     const channel = fromWebStreams<never, Buffer>({ readable: new ReadableStream(), writable });

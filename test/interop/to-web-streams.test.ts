@@ -11,6 +11,7 @@ import '../support/leaks.js';
 import { allPlaces, acceptedAt, dialledAt, ends, pairAt, rawServer, serverAt, tcp } from '../support/places.js';
 import { endingOf, readAll } from '../support/raw.js';
 import { record } from '../support/recording.js';
+import { scripted } from '../support/scripted.js';
 import { turns, until } from '../support/turns.js';
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 60_000 }).map((array) => Buffer.from(array));
@@ -254,6 +255,20 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
 });
 
 describe('toWebStreams', () => {
+  it('I1: close() settles when the kernel has all that was written, and not before', async () => {
+    const { near, socket } = await scripted();
+    socket.eager = false;
+    const writer = toWebStreams(near.bytes).writable.getWriter();
+    await writer.write('hello');
+    let isClosed = false;
+    const closing = writer.close().then(() => (isClosed = true));
+    await turns();
+    expect([isClosed, socket.ended]).toEqual([false, false]);
+    socket.take();
+    await closing;
+    expect(socket.ended).toBe(true);
+  });
+
   it('I1: pipes to itself as an echo', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
