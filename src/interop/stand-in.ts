@@ -276,7 +276,9 @@ export class StandIn extends Duplex implements SocketStream {
 
   override _destroy(error: Error | null, destroyed: (error: Error | null) => void): void {
     this.connecting = false;
+    // A write that is called back after this must not start it again: its timer would keep the process.
     this.#silence?.stop();
+    this.#silence = undefined;
     this.#waiting = [];
     this.#subscriptions.unsubscribe();
     this.#grip?.release();
