@@ -53,6 +53,11 @@ export class Program {
     });
   }
 
+  /** Its process id; 0 where it could not be started. */
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
   /** The lines of its output. */
   get lines(): string[] {
     return this.output.split('\n').slice(0, -1);

@@ -1,0 +1,74 @@
+/** The conditions and the range of a request: RFC 9110, sections 13 and 14. */
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** One version of a file, as `ETag` and `Last-Modified` tell it. */
+export interface Version {
+  readonly tag: string;
+  /** In whole seconds, as HTTP has no others. */
+  readonly modified: Date;
+}
+
+/** Bytes of a file, both ends included. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Decides by the conditions of a GET or HEAD, in the order of section 13.2.2.
+ *
+ * @returns 412 if the client wants another version, 304 if it has this one, or 200 to send it
+ */
+export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified }: Version): 200 | 304 | 412 {
+  const match = headers['if-match'];
+  const unmodifiedSince = seconds(headers['if-unmodified-since']);
+  if (match !== undefined) {
+    if (!tags(match).some((known) => known === '*' || known === tag)) return 412;
+  } else if (modified.getTime() > unmodifiedSince) return 412;
+
+  const noneMatch = headers['if-none-match'];
+  if (noneMatch !== undefined) {
+    return tags(noneMatch).some((known) => known === '*' || known.replace('W/', '') === tag) ? 304 : 200;
+  }
+  return modified.getTime() <= seconds(headers['if-modified-since']) ? 304 : 200;
+}
+
+/**
+ * Reads the range of a GET.
+ *
+ * @param size - the size of the file
+ * @returns the range, `unsatisfiable` where it begins behind the end of the file, or undefined for the whole file: without
+ * a range, for several, and for a range of another version or in words that the RFC does not know
+ */
+export function requestedRange(
+  headers: IncomingHttpHeaders,
+  size: number,
+  version: Version,
+): Range | 'unsatisfiable' | undefined {
+  const [, first = '', last = ''] = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(headers.range ?? '') ?? [];
+  if (first === '' && last === '') return undefined;
+  if (!isSameVersion(headers['if-range'], version)) return undefined;
+  if (first === '') {
+    if (Number(last) === 0) return 'unsatisfiable';
+    return size === 0 ? undefined : { start: Math.max(0, size - Number(last)), end: size - 1 };
+  }
+  if (last !== '' && Number(last) < Number(first)) return undefined;
+  if (Number(first) >= size) return 'unsatisfiable';
+  return { start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) };
+}
+
+/** Whether a client that asks for a part has the rest of this very version. A weak tag does not prove it. */
+function isSameVersion(condition: string | string[] | undefined, { tag, modified }: Version): boolean {
+  if (condition === undefined || condition === tag) return true;
+  return typeof condition === 'string' && !condition.includes('"') && seconds(condition) === modified.getTime();
+}
+
+function tags(header: string): readonly string[] {
+  return header.match(/(?:W\/)?"[^"]*"|\*/g) ?? [];
+}
+
+/** The time of an HTTP date, which is in GMT even where it does not say so; NaN for anything else. */
+function seconds(date: string | undefined): number {
+  if (date === undefined) return NaN;
+  return Date.parse(date.endsWith('GMT') ? date : `${date} GMT`);
+}
