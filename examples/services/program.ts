@@ -1,6 +1,6 @@
 /** What the programs of this folder share: their arguments, their first line, and how they end. */
 import { basename } from 'node:path';
-import { lastValueFrom, type Observable } from 'rxjs';
+import { lastValueFrom, type Observable, type Observer } from 'rxjs';
 import { formatAddress, type Server, SocketError } from 'rxjs-sockets';
 
 /** Is thrown for an argument that the program cannot work with. */
@@ -46,16 +46,33 @@ function isUsageError(error: unknown): boolean {
  *
  * @param server - where the clients arrive
  * @param served - what serves them: it is subscribed to
+ * @param stopping - is notified in place of a shutdown, for a server that goes on receiving until its clients have sent all
+ * of their data; connections that are left after eight seconds are reset in either case
  * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
  */
-export async function serveUntilStopped(server: Server<any, any>, served: Observable<unknown>): Promise<void> {
+export async function serveUntilStopped(
+  server: Server<any, any>,
+  served: Observable<unknown>,
+  stopping?: Observer<void>,
+): Promise<void> {
+  const deadline = 8_000; // ms
+  const reset = (): void => {
+    for (const connection of server.connections) connection.destroy();
+  };
   server.listening.subscribe({
     next: (address) => console.log(formatAddress(address)),
     error: () => undefined, // `served` fails with it, too
   });
   server.incidents.subscribe({ next: (error) => console.error(error.message), error: () => undefined });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void server.shutdown({ deadline: 8_000 }));
+    process.once(signal, () => {
+      if (stopping === undefined) {
+        void server.shutdown({ deadline });
+      } else {
+        stopping.next();
+        setTimeout(reset, deadline).unref();
+      }
+    });
   }
   await lastValueFrom(served, { defaultValue: undefined });
 }

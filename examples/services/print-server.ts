@@ -1,0 +1,224 @@
+/**
+ * A print server: the Line Printer Daemon protocol (RFC 1179) in front of a spool folder.
+ *
+ *     npm run example -- print-server.ts tcp://127.0.0.1:5515 /tmp/spool
+ *     rlpr -N --port=5515 -H 127.0.0.1 -P lp README.md
+ *
+ * A queue is a subfolder of the spool folder; its first job makes it. A job that has arrived is a file there, one for each
+ * document, with exactly the bytes that were printed. Its name tells the rest: `1764377701123-1_042_alice_localhost_README.md`
+ * has the time of arrival and the number of the document, the job number, the owner, where the job came from and what the
+ * document is called. A job that is still arriving is a hidden file. Whatever prints takes the files out of the folder.
+ *
+ * The protocol has no passwords. A client says which user it speaks for, and the server believes that for jobs that came from
+ * the same address. Let only those connect who may print.
+ */
+import { firstValueFrom, NEVER, type Observable, ReplaySubject, takeUntil } from 'rxjs';
+import { type Connection, listen, serve, SocketError } from 'rxjs-sockets';
+import { delimited } from 'rxjs-sockets/codecs';
+import { type ControlFile, parseControlFile, parseSubcommand } from './print-server/job.js';
+import { listing, matching, printable } from './print-server/listing.js';
+import { type Job, type PartialDocument, type Queue, Refusal, Spool } from './print-server/spool.js';
+import { program, serveUntilStopped } from './program.js';
+
+const concurrent = 100; // connections; further clients wait in the kernel
+const idleTimeout = 60_000; // ms
+const maxControlFile = 65_536; // bytes
+const maxDocuments = 52; // of one job: dfA to dfZ, dfa to dfz
+/** The size that CUPS announces with `mode=stream`: the document ends with the connection, without a zero byte. */
+const cupsStream = 999_999_999_999;
+
+/** A command, up to its line feed. With `lines()` the first half of a command that was cut off would be a command, too. */
+const command = delimited('\n', { maxLength: 1_024 });
+const ok = '\x00';
+
+/** A job of which something has arrived. It is published once the control file and all of the documents are there. */
+interface ArrivingJob {
+  readonly number: string;
+  control?: ControlFile;
+  readonly documents: Map<string, PartialDocument>;
+}
+
+/** One connection: it is for one command (RFC 1179, 5). */
+class Session {
+  private readonly bytes: Connection['bytes'];
+  private readonly spool: Spool;
+  private readonly stopping: Observable<void>;
+  /** Where the client is. This machine is always `localhost`, whichever of its addresses is used. */
+  private readonly origin: string;
+
+  constructor({ bytes, local, remote }: Connection, spool: Spool, stopping: Observable<void>) {
+    const isHere = remote.transport !== 'tcp' || (local.transport === 'tcp' && local.host === remote.host);
+    this.origin = isHere ? 'localhost' : remote.host;
+    this.bytes = bytes;
+    this.spool = spool;
+    this.stopping = stopping;
+  }
+
+  /** Obeys the command, and gives the last words. A refusal is a negative acknowledgement with a reason, and the end. */
+  async answer(): Promise<string | undefined> {
+    try {
+      return await this.obey();
+    } catch (error) {
+      if (error instanceof SocketError) throw error; // the connection is at fault, and gone
+      if (error instanceof Refusal) return `\x01${error.message}\n`;
+      console.error(String(error));
+      return '\x01the print server cannot use its spool folder\n';
+    }
+  }
+
+  // #region commands
+  private async obey(): Promise<string | undefined> {
+    const line = await this.next(this.stopping);
+    if (line === undefined) return undefined;
+    const [name = '', ...operands] = line
+      .slice(1)
+      .trim()
+      .split(/[ \t\v\f]+/);
+    const queue = this.spool.queue(name);
+    switch (line.charCodeAt(0)) {
+      case 1: // print any waiting jobs: none waits for this program
+        return ok;
+      case 2:
+        await queue.prepare();
+        this.bytes.next(ok);
+        return this.receive(queue);
+      case 3:
+        return listing('short', matching(await queue.jobs(), operands));
+      case 4:
+        return listing('long', matching(await queue.jobs(), operands));
+      case 5:
+        return this.remove(queue, operands);
+      default:
+        throw new Refusal('this is no command of RFC 1179');
+    }
+  }
+  // #endregion
+
+  // #region receive
+  /** Receives jobs (6) until the client has finished. The last part of a job is acknowledged once the job is on the disk. */
+  private async receive(queue: Queue): Promise<undefined> {
+    let job: ArrivingJob | undefined;
+    try {
+      for (;;) {
+        const line = await this.next(job === undefined ? this.stopping : NEVER);
+        if (line === undefined) return undefined;
+        const subcommand = parseSubcommand(line);
+        if (subcommand.kind === 'abort') {
+          if (job !== undefined) await queue.discard(job.documents.values());
+          job = undefined;
+        } else {
+          const { kind, number, size, file } = subcommand;
+          job ??= { number, documents: new Map() };
+          if (job.number !== number) throw new Refusal(`job ${job.number} is not finished`);
+          if (kind === 'control') job.control = parseControlFile(await this.receiveControl(size), number);
+          else await this.receiveDocument(queue, job, file, size);
+          if (await this.publish(queue, job)) job = undefined;
+        }
+        this.bytes.next(ok);
+      }
+    } finally {
+      if (job !== undefined) await queue.discard(job.documents.values());
+    }
+  }
+
+  private async receiveControl(size: number): Promise<string> {
+    if (size > maxControlFile) throw new Refusal('the control file is too large');
+    this.bytes.next(ok);
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.bytes.body(size)) chunks.push(chunk);
+    await this.expectZero();
+    return Buffer.concat(chunks).toString();
+  }
+
+  /** Writes a document to the disk as it comes (6.3): no faster than the disk takes it, and never all of it in memory. */
+  private async receiveDocument(queue: Queue, { documents }: ArrivingJob, file: string, size: number): Promise<void> {
+    const isStream = size === 0 || size === cupsStream;
+    if (documents.has(file)) throw new Refusal(`${file} was sent before`);
+    if (documents.size === maxDocuments) throw new Refusal('the job has too many documents');
+    if (!isStream) await queue.reserve(size);
+    this.bytes.next(ok);
+    if (isStream) {
+      documents.set(file, await queue.write(untilEnd(this.bytes)));
+      return;
+    }
+    const body = this.bytes.body(size);
+    try {
+      documents.set(file, await queue.write(body));
+    } catch (error) {
+      for await (const _ of body); // a client listens for the refusal when it has sent everything
+      throw error;
+    }
+    await this.expectZero();
+  }
+
+  /** Reads the zero byte that ends a file. */
+  private async expectZero(): Promise<void> {
+    const [byte] = await firstValueFrom(this.bytes.body(1));
+    if (byte !== 0) throw new Refusal('the file is not as long as it was announced');
+  }
+
+  /** Makes the job visible if all of it is there: the control file and every document that it names, in whichever order. */
+  private async publish(queue: Queue, { number, control, documents }: ArrivingJob): Promise<boolean> {
+    if (control?.documents.every(({ file }) => documents.has(file)) !== true) return false;
+    const { user } = control;
+    const printed = control.documents.map(({ file, name }) => ({ name, partial: documents.get(file)! }));
+    await queue.publish({ number, user, origin: this.origin, documents: printed });
+    console.log(`job ${number} of ${printable(user)} from ${this.origin}`);
+    await queue.discard(documents.values()); // what the control file does not name is not printed
+    return true;
+  }
+  // #endregion
+
+  /** Reads the next command; undefined if the client has finished, or the server stops before there is one. */
+  private async next(stopping: Observable<void>): Promise<string | undefined> {
+    const lines = this.bytes.framed(command).pipe(takeUntil(stopping));
+    return (await firstValueFrom(lines, { defaultValue: undefined }))?.toString();
+  }
+
+  // #region remove
+  /** Removes jobs (5.5): those of the list, or the first in the queue. */
+  private async remove(queue: Queue, [agent = '', ...list]: string[]): Promise<string> {
+    const jobs = await queue.jobs();
+    const asked = list.length > 0 ? matching(jobs, list) : jobs.slice(0, 1);
+    const removed = asked.filter((job) => this.mayRemove(job, agent));
+    for (const job of removed) await queue.remove(job);
+    return (
+      removed.map(({ number }) => `${number} dequeued\n`).join('') ||
+      'nothing was removed: there is no such job of yours\n'
+    );
+  }
+
+  /** Anybody can say that they are root, so that is worth something only on the job's own machine, and on this one. */
+  private mayRemove({ user, origin }: Job, agent: string): boolean {
+    if (agent === 'root' && this.origin === 'localhost') return true;
+    return origin === this.origin && (agent === 'root' || agent === user);
+  }
+  // #endregion
+}
+
+/**
+ * Gives a document that ends with the connection. Its client announces 0 bytes; so does one that prints an empty file, but
+ * that sends the zero byte alone and waits for the answer.
+ */
+async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
+  const first = await firstValueFrom(bytes, { defaultValue: undefined });
+  if (first === undefined) throw new Refusal('nothing was sent');
+  if (first.length === 1 && first[0] === 0) return;
+  yield first;
+  yield* bytes;
+}
+
+// #region server
+await program('ADDRESS SPOOLFOLDER', [2, 2], async (address = '', folder = '') => {
+  const server = listen(address, { idleTimeout });
+  const spool = await Spool.open(folder);
+  const stopping = new ReplaySubject<void>(1);
+  const handle = (connection: Connection): Promise<string | undefined> => {
+    return new Session(connection, spool, stopping).answer();
+  };
+  // A shutdown would cut off the documents that are arriving: their clients may send all of them before the server ends.
+  // eslint-disable-next-line rxjs-x/no-unsafe-takeuntil -- it ends the accepting, not the serving
+  const served = server.pipe(takeUntil(stopping), serve(handle, { concurrent }));
+  await serveUntilStopped(server, served, stopping);
+});
+// #endregion

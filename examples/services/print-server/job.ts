@@ -1,0 +1,49 @@
+/** What a client says of a job: the subcommands that bring its files (RFC 1179, 6), and the control file (7). */
+import { Refusal } from './spool.js';
+
+export type Subcommand =
+  | { readonly kind: 'abort' }
+  | {
+      readonly kind: 'control' | 'data';
+      /** How many bytes the file has. */
+      readonly size: number;
+      /** What the client calls the file, such as `dfA042client`. */
+      readonly file: string;
+      readonly number: string;
+    };
+
+/** What a control file says, as far as this server is interested. */
+export interface ControlFile {
+  readonly user: string;
+  /** The data files that are to be printed, each once, and what the user calls them. */
+  readonly documents: readonly { readonly file: string; readonly name: string }[];
+}
+
+/** Reads a subcommand: a code, and for a file its size and its name, which has the number of the job. */
+export function parseSubcommand(line: string): Subcommand {
+  if (line === '\x01') return { kind: 'abort' };
+  const code = line.charCodeAt(0);
+  const [, size, file = '', type, number = ''] = /^(\d{1,15})\s+(([cd])f[A-Za-z](\d{3})\S*)$/.exec(line.slice(1)) ?? [];
+  if (code === 2 && type === 'c') return { kind: 'control', size: Number(size), file, number };
+  if (code === 3 && type === 'd') return { kind: 'data', size: Number(size), file, number };
+  throw new Refusal('this is no subcommand of RFC 1179');
+}
+
+/**
+ * Reads the control file of a job. A line is a letter and its operand: `P` is the user, `N` the name of a document, and a
+ * lower-case letter prints a data file, once for each copy.
+ */
+export function parseControlFile(text: string, number: string): ControlFile {
+  const lines = text.split(/\r?\n/);
+  const operands = (letters: RegExp): string[] =>
+    lines.filter((line) => letters.test(line)).map((line) => line.slice(1));
+  const [user = ''] = operands(/^P/);
+  if (user === '') throw new Refusal('the control file names no user');
+  const files = [...new Set(operands(/^[a-z]/))];
+  if (files.length === 0) throw new Refusal('the control file prints nothing');
+  const stranger = files.find((file) => !/^df[A-Za-z]\d{3}\S*$/.test(file) || file.slice(3, 6) !== number);
+  if (stranger !== undefined) throw new Refusal('the control file prints what is no data file of its job');
+  // Some clients write the name of a document before it, some after it, but all of them in the same order.
+  const names = operands(/^N/);
+  return { user, documents: files.map((file, index) => ({ file, name: names[index] ?? '' })) };
+}

@@ -1,0 +1,38 @@
+/** What `lpq` shows. */
+import type { Job } from './spool.js';
+
+/** The jobs with one of these numbers or owners; all of them without any. */
+export function matching(jobs: readonly Job[], list: readonly string[]): readonly Job[] {
+  if (list.length === 0) return jobs;
+  // User names do not begin with a digit (RFC 1179, 2).
+  return jobs.filter(({ number, user }) =>
+    list.some((item) => (/^\d+$/.test(item) ? Number(item) === Number(number) : item === user)),
+  );
+}
+
+/** The queue as text, one line for each job, or in long form one for each document as well. */
+export function listing(form: 'short' | 'long', jobs: readonly Job[]): string {
+  if (jobs.length === 0) return 'no entries\n';
+  const heading = row('Rank', 'Owner', 'Job', 'Files', 'Total Size');
+  return form === 'short' ? [heading, ...jobs.map(short)].join('') : jobs.map(long).join('\n');
+}
+
+function short({ number, user, documents }: Job, index: number): string {
+  const names = documents.map(({ name }) => name).join(', ');
+  const size = documents.reduce((sum, document) => sum + document.size, 0);
+  return row(String(index + 1), printable(user), number, printable(names), `${size} bytes`);
+}
+
+function long({ number, user, origin, documents }: Job, index: number): string {
+  const heading = `${printable(user)}: ${index + 1}`.padEnd(41) + `[job ${number} ${origin}]\n`;
+  return heading + documents.map(({ name, size }) => `        ${printable(name).padEnd(33)}${size} bytes\n`).join('');
+}
+
+function row(rank: string, owner: string, job: string, files: string, size: string): string {
+  return `${rank.padEnd(6)} ${owner.padEnd(10)} ${job.padEnd(4)} ${files.padEnd(37)} ${size}\n`;
+}
+
+/** Names come from strangers: a control character in one could do anything to a terminal. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '?');
+}

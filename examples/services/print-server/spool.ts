@@ -1,0 +1,206 @@
+/** The spool folder of the print server: one subfolder for each queue, one file for each document. */
+import { lstat, mkdir, open, readdir, realpath, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../program.js';
+
+const maxQueues = 100;
+/** Documents in one queue that nobody has taken out yet. */
+const maxDocuments = 10_000;
+/** The longest user name and the longest document name within a file name, escaped. A file name has at most 255 bytes. */
+const maxUserLength = 64;
+const maxDocumentLength = 100;
+
+/** Is thrown for what the client is to be told: it becomes a negative acknowledgement. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+}
+
+/** A document of a job that has not been published: a hidden file, removed unless it is published. */
+export interface PartialDocument {
+  readonly path: string;
+}
+
+/** What is known of a job when it is published. */
+export interface NewJob {
+  readonly number: string;
+  readonly user: string;
+  /** Where the job came from: an address, or `localhost`. */
+  readonly origin: string;
+  readonly documents: readonly { readonly name: string; readonly partial: PartialDocument }[];
+}
+
+/** A job in a queue. */
+export interface Job {
+  readonly number: string;
+  readonly user: string;
+  readonly origin: string;
+  readonly documents: readonly { readonly name: string; readonly path: string; readonly size: number }[];
+}
+
+export class Spool {
+  private readonly folder: string;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** Opens a spool folder, and removes what an earlier run left unfinished: only one server may use a folder. */
+  static async open(folder: string): Promise<Spool> {
+    const stats = await lstat(await realpath(folder).catch(() => folder)).catch(() => undefined);
+    if (stats?.isDirectory() !== true) throw new UsageError(`${folder} is not a folder`);
+    const spool = new Spool(await realpath(folder));
+    for (const queue of await spool.queues()) await new Queue(spool, join(spool.folder, queue)).clean();
+    return spool;
+  }
+
+  /** The queue of that name, which need not exist yet. A name is never more than one plain component of a path. */
+  queue(name: string): Queue {
+    if (!/^[A-Za-z0-9][\w.-]{0,62}$/.test(name)) throw new Refusal('there is no queue of this name');
+    return new Queue(this, join(this.folder, name));
+  }
+
+  /** The names of the queues. A symbolic link is none, since it may lead out of the folder. */
+  async queues(): Promise<string[]> {
+    const entries = await readdir(this.folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  }
+}
+
+export class Queue {
+  private static latest = 0;
+  private readonly spool: Spool;
+  private readonly folder: string;
+
+  constructor(spool: Spool, folder: string) {
+    this.spool = spool;
+    this.folder = folder;
+  }
+
+  /** Makes the queue if it does not exist; refuses a job if the queue may not be made, or is full. */
+  async prepare(): Promise<void> {
+    const stats = await lstat(this.folder).catch(() => undefined);
+    if (stats === undefined) {
+      if ((await this.spool.queues()).length >= maxQueues) throw new Refusal('there are too many queues');
+      await mkdir(this.folder, { mode: 0o700 }).catch(unless('EEXIST'));
+    } else if (!stats.isDirectory()) throw new Refusal('there is no queue of this name');
+    else if ((await this.names()).length >= maxDocuments) throw new Refusal('the queue is full');
+  }
+
+  /** Refuses a document that is larger than the free space. */
+  async reserve(size: number): Promise<void> {
+    const { bavail, bsize } = await statfs(this.folder);
+    if (size > bavail * bsize) throw new Refusal(`there is no space for ${size} bytes`);
+  }
+
+  /** Writes a document to a hidden file, at the pace of the disk, and flushes it to the disk. */
+  async write(chunks: AsyncIterable<Buffer>): Promise<PartialDocument> {
+    const path = join(this.folder, `.${this.stamp()}.partial`);
+    try {
+      await writeFile(path, chunks, { flag: 'wx', mode: 0o600, flush: true });
+      return { path };
+    } catch (error) {
+      await this.discard([{ path }]);
+      throw error;
+    }
+  }
+
+  /** Removes documents that will not be published, and leaves alone those that were. */
+  async discard(documents: Iterable<PartialDocument>): Promise<void> {
+    for (const { path } of documents) await rm(path, { force: true });
+  }
+
+  /** Makes the documents of a job visible, each under a name that tells all that a listing shows. */
+  async publish({ number, user, origin, documents }: NewJob): Promise<void> {
+    if (escaped(user).length > maxUserLength) throw new Refusal('the user name is too long');
+    const stamp = this.stamp();
+    const published: string[] = [];
+    try {
+      for (const [index, { name, partial }] of documents.entries()) {
+        const parts = [`${stamp}-${index + 1}`, number, escaped(user), escaped(origin), escapedDocument(name)];
+        const path = join(this.folder, parts.join('_'));
+        await rename(partial.path, path);
+        published.push(path);
+      }
+      await this.flush();
+    } catch (error) {
+      for (const path of published) await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** The jobs in the order of their arrival. */
+  async jobs(): Promise<Job[]> {
+    const jobs = new Map<string, Job & { documents: { name: string; path: string; size: number }[] }>();
+    for (const name of await this.names()) {
+      const [part = '', number = '', user = '', origin = '', document = ''] = name.split('_').map(unescaped);
+      const path = join(this.folder, name);
+      const stats = await lstat(path).catch(unless('ENOENT'));
+      if (stats === undefined) continue; // the printer has just taken it out
+      const stamp = part.replace(/-.*/, '');
+      const job = jobs.get(stamp) ?? { number, user, origin, documents: [] };
+      job.documents.push({ name: document, path, size: stats.size });
+      jobs.set(stamp, job);
+    }
+    return [...jobs.values()];
+  }
+
+  /** The file names of what was published, in the order of arrival. Other files, links and folders are left alone. */
+  private async names(): Promise<string[]> {
+    const entries = (await readdir(this.folder, { withFileTypes: true }).catch(unless('ENOENT'))) ?? [];
+    const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+    return names.filter((name) => /^\d+-\d+_\d{3}_[^_]+_[^_]+_[^_]*$/.test(name)).sort(inOrder);
+  }
+
+  async remove({ documents }: Job): Promise<void> {
+    for (const { path } of documents) await rm(path, { force: true });
+    await this.flush();
+  }
+
+  /** Removes the hidden files of connections that are no more. */
+  async clean(): Promise<void> {
+    for (const name of await readdir(this.folder)) {
+      if (/^\.\d+\.partial$/.test(name)) await rm(join(this.folder, name), { force: true });
+    }
+  }
+
+  /** A renamed file survives a power failure only once its folder is on the disk as well. */
+  private async flush(): Promise<void> {
+    await using folder = await open(this.folder);
+    await folder.sync();
+  }
+
+  /** The time in milliseconds, but never the same number twice. */
+  private stamp(): number {
+    return (Queue.latest = Math.max(Date.now(), Queue.latest + 1));
+  }
+}
+
+/** Compares the numbers within names as numbers. */
+const inOrder = new Intl.Collator('en', { numeric: true }).compare;
+
+/** The text in characters that mean nothing in a path, nor between the parts of a file name. */
+function escaped(text: string): string {
+  return encodeURIComponent(text).replace(/[_!~*'()]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody else has named this file
+  }
+}
+
+function escapedDocument(name: string): string {
+  const characters = [...name.replace(/^.*[/\\]/s, '')];
+  while (escaped(characters.join('')).length > maxDocumentLength) characters.pop();
+  return escaped(characters.join(''));
+}
+
+/** Takes errors of these codes for the lack of a value. */
+function unless(...codes: string[]): (error: NodeJS.ErrnoException) => undefined {
+  return (error) => {
+    if (codes.includes(error.code ?? '')) return undefined;
+    throw error;
+  };
+}
