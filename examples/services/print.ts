@@ -1,0 +1,163 @@
+/**
+ * Prints a file: a client of the Line Printer Daemon protocol (RFC 1179).
+ *
+ *     npm run example -- print.ts tcp://printer.example QUEUE report.pdf
+ *     npm run example -- print.ts tcp://127.0.0.1:5515 lp README.md
+ *
+ * It ends with status 0 when the server has acknowledged the whole job, and with a message otherwise. A server prints only
+ * what has arrived as a whole, so whatever the message is, the file can be printed again.
+ */
+import { randomInt } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { hostname, userInfo } from 'node:os';
+import { basename } from 'node:path';
+import { firstValueFrom, lastValueFrom, of, timeout } from 'rxjs';
+import { connect, type Connection, parseAddress, SocketError } from 'rxjs-sockets';
+import { fixedLength, lines } from 'rxjs-sockets/codecs';
+import { program, UsageError } from './program.js';
+
+const defaultPort = 515;
+const patience = 60_000; // ms without a sign of life
+const longestReason = 1_000; // bytes
+
+type Bytes = Connection['bytes'];
+
+// #region print
+/** Sends a job: the command, the control file, the data file. The server acknowledges each step. */
+async function print(bytes: Bytes, queue: string, file: FileHandle, name: string): Promise<void> {
+  const before = await file.stat();
+  const { size } = before;
+  const host = hostname()
+    .replace(/[^\w.-]/g, '-')
+    .slice(0, 31);
+  const job = `${String(randomInt(1_000)).padStart(3, '0')}${host}`;
+  const control = [`H${host}`, `P${user()}`, `J${name}`, `ldfA${job}`, `UdfA${job}`, `N${name}`, ''];
+  const controlFile = Buffer.from(control.join('\n'));
+
+  await ask(bytes, `\x02${queue}\n`, `it does not take jobs for ${queue}; check the name of the queue`);
+  await ask(bytes, `\x02${controlFile.length} cfA${job}\n`, 'it does not take the control file');
+  await ask(bytes, Buffer.concat([controlFile, Buffer.of(0)]), 'it does not accept the control file');
+  await ask(bytes, `\x03${size} dfA${job}\n`, `it does not take ${size} bytes; it may be out of space`);
+
+  // The server may refuse the rest while the file is being sent, so its answer is waited for from the beginning.
+  const sent = lastValueFrom(bytes.sendFrom(contents(file, name, before)), { defaultValue: undefined });
+  const answered = acknowledged(bytes, 'it could not save the file; it may be out of space');
+  await Promise.race([sent, answered]);
+  await Promise.all([sent, answered]);
+}
+
+/** The file and the zero byte that says that it is whole: a file that changes meanwhile does not get it. */
+async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
+  let rest = before.size;
+  while (rest > 0) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(rest, 65_536)));
+    if (bytesRead === 0) break;
+    rest -= bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+  const after = await file.stat();
+  if (rest > 0 || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+    throw new Error(`${name} changed while it was sent, so it is not printed: print it again`);
+  }
+  yield Buffer.of(0);
+}
+
+async function ask(bytes: Bytes, words: string | Buffer, refusal: string): Promise<void> {
+  bytes.next(words);
+  await acknowledged(bytes, refusal);
+}
+
+/** Waits for the zero byte with which the server agrees. Some servers give a reason after another byte. */
+async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
+  const answer = await firstValueFrom(bytes.framed(fixedLength(1)), { defaultValue: undefined });
+  if (answer === undefined) throw new Error('the server ended the connection before it had the job: print it again');
+  if (answer[0] === 0) return;
+  const given = bytes.framed(lines({ maxLength: longestReason })).pipe(timeout({ first: 1_000, with: () => of('') }));
+  const reason = await firstValueFrom(given, { defaultValue: '' }).catch(() => '');
+  throw new Error(`the server refuses: ${reason.trim() === '' ? refusal : plain(reason, longestReason)}`);
+}
+// #endregion
+
+// #region dial
+/** RFC 1179 wants the port of the client to be from 721 to 731, which only root may use; most servers take any. */
+async function dial(address: string): Promise<Connection> {
+  const where = parseAddress(
+    /^t(cp|ls):\/\/([^:[\]/]+|\[[^\]]+\])$/.test(address) ? `${address}:${defaultPort}` : address,
+  );
+  const options = { idleTimeout: patience };
+  if (where.transport !== 'tcp') return connect(where, options).open();
+  for (let localPort = 731; localPort >= 721; localPort--) {
+    try {
+      return await connect(where, { ...options, localPort }).open();
+    } catch (error) {
+      const code = error instanceof SocketError ? error.code : undefined;
+      if (code === 'EACCES') break;
+      if (code !== 'EADDRINUSE' && code !== 'EADDRNOTAVAIL') throw error;
+    }
+  }
+  return connect(where, options).open();
+}
+// #endregion
+
+/** Text that fits into one line of the protocol. */
+function plain(text: string, longest: number): string {
+  return text
+    .replace(/[\p{C}\s]+/gu, ' ')
+    .trim()
+    .slice(0, longest);
+}
+
+/** Who prints; a number where the system has no name. */
+function user(): string {
+  try {
+    return plain(userInfo().username, 31);
+  } catch {
+    return `uid-${process.getuid?.() ?? 'unknown'}`;
+  }
+}
+
+/** What the user can do about a connection that failed. */
+function advice(error: unknown, address: string): unknown {
+  if (!(error instanceof SocketError)) return error;
+  switch (error.code) {
+    case 'ERR_ADDRESS_INVALID':
+      return error;
+    case 'ECONNREFUSED':
+    case 'ENOENT':
+      return new Error(`nobody listens at ${address}: check the address, and whether the print server runs`);
+    case 'ENOTFOUND':
+      return new Error(`there is no host of this name: ${address}`);
+    case 'ERR_TIMEOUT_CONNECT':
+      return new Error(`${address} does not answer: check the address, and the network`);
+    case 'ERR_TIMEOUT_IDLE':
+      return new Error(
+        `the server has been silent for ${patience / 1_000} s: check whether it is busy, and print again`,
+      );
+    case 'ECONNRESET':
+    case 'EPIPE':
+    case 'ERR_CLOSED':
+      return new Error('the server cut the connection off before it had the job: print it again');
+    default:
+      return error;
+  }
+}
+
+await program('ADDRESS QUEUE FILE', [3, 3], async (address = '', queue = '', path = '') => {
+  if (!/^[!-~]{1,200}$/.test(queue)) throw new UsageError('a queue has a name without spaces');
+  // Looked at first: to open a pipe is to wait for its writer.
+  const isFile = await stat(path)
+    .then((stats) => stats.isFile())
+    .catch(() => false);
+  if (!isFile) throw new UsageError(`${path} is no file that can be printed`);
+  await using file = await open(path);
+  let connection: Connection | undefined;
+  try {
+    connection = await dial(address);
+    await print(connection.bytes, queue, file, plain(basename(path), 131));
+    await connection.close();
+  } catch (error) {
+    connection?.destroy();
+    throw advice(error, address);
+  }
+});
