@@ -74,7 +74,7 @@ class Session {
       .slice(1)
       .trim()
       .split(/[ \t\v\f]+/);
-    const queue = this.spool.queue(name);
+    const queue = await this.spool.queue(name);
     switch (line.charCodeAt(0)) {
       case 1: // print any waiting jobs: none waits for this program
         return ok;

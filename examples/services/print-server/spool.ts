@@ -1,14 +1,14 @@
 /** The spool folder of the print server: one subfolder for each queue, one file for each document. */
 import { lstat, mkdir, open, readdir, realpath, rename, rm, statfs, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { UsageError } from '../program.js';
 
 const maxQueues = 100;
 /** Documents in one queue that nobody has taken out yet. */
 const maxDocuments = 10_000;
-/** The longest user name and the longest document name within a file name, escaped. A file name has at most 255 bytes. */
-const maxUserLength = 64;
-const maxDocumentLength = 100;
+/** The most bytes of a user name and of a document name within a file name, which has at most 255. */
+const maxUserBytes = 64;
+const maxNameBytes = 96;
 
 /** Is thrown for what the client is to be told: it becomes a negative acknowledgement. */
 export class Refusal extends Error {
@@ -53,13 +53,19 @@ export class Spool {
     return spool;
   }
 
-  /** The queue of that name, which need not exist yet. A name is never more than one plain component of a path. */
-  queue(name: string): Queue {
-    if (!/^[A-Za-z0-9][\w.-]{0,62}$/.test(name)) throw new Refusal('there is no queue of this name');
-    return new Queue(this, join(this.folder, name));
+  /**
+   * The queue of that name, which need not exist yet. A name is one plain component of a path, and no symbolic link, which
+   * may lead out of the folder.
+   */
+  async queue(name: string): Promise<Queue> {
+    const path = join(this.folder, name);
+    const isPlain = /^[A-Za-z0-9][\w.-]{0,62}$/.test(name);
+    const stats = isPlain ? await lstat(path).catch(unless('ENOENT')) : undefined;
+    if (!isPlain || stats?.isDirectory() === false) throw new Refusal('there is no queue of this name');
+    return new Queue(this, path);
   }
 
-  /** The names of the queues. A symbolic link is none, since it may lead out of the folder. */
+  /** The names of the queues. */
   async queues(): Promise<string[]> {
     const entries = await readdir(this.folder, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
@@ -76,14 +82,15 @@ export class Queue {
     this.folder = folder;
   }
 
-  /** Makes the queue if it does not exist; refuses a job if the queue may not be made, or is full. */
+  /** Makes the queue if it does not exist; refuses a job if there are too many queues, or too much in this one. */
   async prepare(): Promise<void> {
-    const stats = await lstat(this.folder).catch(() => undefined);
-    if (stats === undefined) {
-      if ((await this.spool.queues()).length >= maxQueues) throw new Refusal('there are too many queues');
+    const existing = await this.spool.queues();
+    if (existing.includes(basename(this.folder))) {
+      if ((await this.names()).length >= maxDocuments) throw new Refusal('the queue is full');
+    } else {
+      if (existing.length >= maxQueues) throw new Refusal('there are too many queues');
       await mkdir(this.folder, { mode: 0o700 }).catch(unless('EEXIST'));
-    } else if (!stats.isDirectory()) throw new Refusal('there is no queue of this name');
-    else if ((await this.names()).length >= maxDocuments) throw new Refusal('the queue is full');
+    }
   }
 
   /** Refuses a document that is larger than the free space. */
@@ -111,7 +118,7 @@ export class Queue {
 
   /** Makes the documents of a job visible, each under a name that tells all that a listing shows. */
   async publish({ number, user, origin, documents }: NewJob): Promise<void> {
-    if (escaped(user).length > maxUserLength) throw new Refusal('the user name is too long');
+    if (Buffer.byteLength(escaped(user)) > maxUserBytes) throw new Refusal('the user name is too long');
     const stamp = this.stamp();
     const published: string[] = [];
     try {
@@ -178,9 +185,11 @@ export class Queue {
 /** Compares the numbers within names as numbers. */
 const inOrder = new Intl.Collator('en', { numeric: true }).compare;
 
-/** The text in characters that mean nothing in a path, nor between the parts of a file name. */
+/** The text with only those characters left as they are that mean nothing in a path, nor between the parts of a file name. */
 function escaped(text: string): string {
-  return encodeURIComponent(text).replace(/[_!~*'()]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
+  return text.replace(/[^\p{L}\p{N}.-]/gu, (character) => {
+    return Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
+  });
 }
 
 function unescaped(text: string): string {
@@ -192,8 +201,8 @@ function unescaped(text: string): string {
 }
 
 function escapedDocument(name: string): string {
-  const characters = [...name.replace(/^.*[/\\]/s, '')];
-  while (escaped(characters.join('')).length > maxDocumentLength) characters.pop();
+  const characters = [...name.replace(/^.*[/\\]/s, '')].slice(0, maxNameBytes);
+  while (Buffer.byteLength(escaped(characters.join(''))) > maxNameBytes) characters.pop();
   return escaped(characters.join(''));
 }
 
