@@ -70,10 +70,7 @@ class Session {
   private async obey(): Promise<string | undefined> {
     const line = await this.next(this.stopping);
     if (line === undefined) return undefined;
-    const [name = '', ...operands] = line
-      .slice(1)
-      .trim()
-      .split(/[ \t\v\f]+/);
+    const [name = '', ...operands] = line.slice(1).trimEnd().split(/\s+/);
     const queue = await this.spool.queue(name);
     switch (line.charCodeAt(0)) {
       case 1: // print any waiting jobs: none waits for this program
@@ -120,6 +117,7 @@ class Session {
       if (job !== undefined) await queue.discard(job.documents.values());
     }
   }
+  // #endregion
 
   private async receiveControl(size: number): Promise<string> {
     if (size > maxControlFile) throw new Refusal('the control file is too large');
@@ -130,6 +128,7 @@ class Session {
     return Buffer.concat(chunks).toString();
   }
 
+  // #region document
   /** Writes a document to the disk as it comes (6.3): no faster than the disk takes it, and never all of it in memory. */
   private async receiveDocument(queue: Queue, { documents }: ArrivingJob, file: string, size: number): Promise<void> {
     const isStream = size === 0 || size === cupsStream;
@@ -151,6 +150,8 @@ class Session {
     await this.expectZero();
   }
 
+  // #endregion
+
   /** Reads the zero byte that ends a file. */
   private async expectZero(): Promise<void> {
     const [byte] = await firstValueFrom(this.bytes.body(1));
@@ -167,7 +168,6 @@ class Session {
     await queue.discard(documents.values()); // what the control file does not name is not printed
     return true;
   }
-  // #endregion
 
   /** Reads the next command; undefined if the client has finished, or the server stops before there is one. */
   private async next(stopping: Observable<void>): Promise<string | undefined> {
@@ -216,9 +216,8 @@ await program('ADDRESS SPOOLFOLDER', [2, 2], async (address = '', folder = '') =
   const handle = (connection: Connection): Promise<string | undefined> => {
     return new Session(connection, spool, stopping).answer();
   };
-  // A shutdown would cut off the documents that are arriving: their clients may send all of them before the server ends.
-  // eslint-disable-next-line rxjs-x/no-unsafe-takeuntil -- it ends the accepting, not the serving
-  const served = server.pipe(takeUntil(stopping), serve(handle, { concurrent }));
-  await serveUntilStopped(server, served, stopping);
+  // Stops accepting, and goes on serving: `shutdown` would cut off the documents that are arriving.
+  const accepted = server.pipe(takeUntil(stopping));
+  await serveUntilStopped(server, accepted.pipe(serve(handle, { concurrent })), stopping);
 });
 // #endregion

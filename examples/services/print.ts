@@ -46,6 +46,7 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
   await Promise.race([sent, answered]);
   await Promise.all([sent, answered]);
 }
+// #endregion
 
 /** The file and the zero byte that says that it is whole: a file that changes meanwhile does not get it. */
 async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
@@ -77,7 +78,6 @@ async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
   const reason = await firstValueFrom(given, { defaultValue: '' }).catch(() => '');
   throw new Error(`the server refuses: ${reason.trim() === '' ? refusal : plain(reason, longestReason)}`);
 }
-// #endregion
 
 // #region dial
 /** RFC 1179 wants the port of the client to be from 721 to 731, which only root may use; most servers take any. */

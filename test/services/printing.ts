@@ -5,7 +5,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 
 /** How a program ended, and all that it has written. */
 export interface Outcome {
@@ -201,6 +201,23 @@ export class PlainClient {
 export async function lprngSpool(folder: string): Promise<void> {
   await mkdir(join(folder, 'lp'));
   await writeFile(join(folder, 'lp/control.pr'), 'printing_disabled=0x1\n');
+}
+
+/** Ends the lpd of this spool folder, which is no child of ours: it goes on by itself. */
+export async function endDaemon(folder: string): Promise<void> {
+  const lock = (await readdir(folder)).find((name) => name.startsWith('lock'));
+  const pid = Number(await readFile(join(folder, lock ?? ''), 'utf8'));
+  process.kill(pid, 'SIGTERM');
+  await expect.poll(() => isAlive(pid)).toBe(false);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));

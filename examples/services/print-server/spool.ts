@@ -1,6 +1,6 @@
 /** The spool folder of the print server: one subfolder for each queue, one file for each document. */
 import { lstat, mkdir, open, readdir, realpath, rename, rm, statfs, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../program.js';
 
 const maxQueues = 100;
@@ -90,6 +90,7 @@ export class Queue {
     } else {
       if (existing.length >= maxQueues) throw new Refusal('there are too many queues');
       await mkdir(this.folder, { mode: 0o700 }).catch(unless('EEXIST'));
+      await flush(dirname(this.folder));
     }
   }
 
@@ -128,7 +129,7 @@ export class Queue {
         await rename(partial.path, path);
         published.push(path);
       }
-      await this.flush();
+      await flush(this.folder);
     } catch (error) {
       for (const path of published) await rm(path, { force: true });
       throw error;
@@ -160,7 +161,7 @@ export class Queue {
 
   async remove({ documents }: Job): Promise<void> {
     for (const { path } of documents) await rm(path, { force: true });
-    await this.flush();
+    await flush(this.folder);
   }
 
   /** Removes the hidden files of connections that are no more. */
@@ -168,12 +169,6 @@ export class Queue {
     for (const name of await readdir(this.folder)) {
       if (/^\.\d+\.partial$/.test(name)) await rm(join(this.folder, name), { force: true });
     }
-  }
-
-  /** A renamed file survives a power failure only once its folder is on the disk as well. */
-  private async flush(): Promise<void> {
-    await using folder = await open(this.folder);
-    await folder.sync();
   }
 
   /** The time in milliseconds, but never the same number twice. */
@@ -204,6 +199,12 @@ function escapedDocument(name: string): string {
   const characters = [...name.replace(/^.*[/\\]/s, '')].slice(0, maxNameBytes);
   while (Buffer.byteLength(escaped(characters.join(''))) > maxNameBytes) characters.pop();
   return escaped(characters.join(''));
+}
+
+/** What was made or renamed in a folder survives a power failure only once the folder is on the disk. */
+async function flush(folder: string): Promise<void> {
+  await using handle = await open(folder);
+  await handle.sync();
 }
 
 /** Takes errors of these codes for the lack of a value. */
