@@ -25,6 +25,9 @@ import {
 
 const ok = '\x00';
 
+/** How long a server may take to notice what a client has done, where nothing tells when it has. */
+const patient = { timeout: 10_000 };
+
 // The programs of a test start all at once.
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -163,7 +166,7 @@ describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/
     const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // zeros at the beginning do not end it
     const { status } = await run(await lprng(lpr), ['-k', ...to(queue.name)], { input });
     expect(status).toBe(0);
-    await expect.poll(() => queue.hashes()).toEqual([hash(input)]);
+    await expect.poll(() => queue.hashes(), patient).toEqual([hash(input)]);
   });
 
   test('prints 100 MB', async () => {
@@ -204,7 +207,7 @@ describeWith("CUPS' lpd backend", ['cups/usr/lib/cups/backend-available/lpd'], (
       const { status } = await print(`${queue.name}${option}`, bytes, paths);
       expect(status).toBe(0);
       // With `mode=stream` it ends without waiting for an answer.
-      await expect.poll(() => queue.hashes()).toEqual([hash(bytes)]);
+      await expect.poll(() => queue.hashes(), patient).toEqual([hash(bytes)]);
       expect(await queue.titles()).toEqual(['my title']);
     },
   );
@@ -243,14 +246,15 @@ describe('the print server', () => {
   });
 
   test('shows nothing of a job that was cut off, wherever that was', async () => {
-    const queue = newQueue();
     const job = fc.record({
       order: fc.constantFrom('control first' as const, 'data first' as const),
       documents: fc.array(fc.uint8Array({ minLength: 1, maxLength: 200 }), { minLength: 1, maxLength: 3 }),
       cut: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
       resets: fc.boolean(),
     });
+    const queue = newQueue();
     const property = fc.asyncProperty(job, async ({ order, documents, cut, resets }) => {
+      await rm(queue.folder, { recursive: true, force: true });
       const bytes = jobBytes({ queue: queue.name, order, documents });
       const client = dial();
       client.socket.write(bytes.subarray(0, Math.floor(cut * bytes.length)), () => {
@@ -258,10 +262,9 @@ describe('the print server', () => {
         else client.socket.end();
       });
       await client.ended;
-      await expect.poll(() => queue.files()).toEqual([]);
+      await expect.poll(() => queue.files(), patient).toEqual([]);
       expect(await answerTo(bytes)).toBe(ok.repeat(3 + 2 * documents.length));
       expect(await queue.hashes()).toEqual(documents.map(hash).sort());
-      for (const name of await queue.files()) await rm(join(queue.folder, name));
     });
     await fc.assert(property, { numRuns: 60 });
   });
@@ -274,9 +277,9 @@ describe('the print server', () => {
       const job = jobBytes({ queue: queue.name, documents: [bytes], announced });
       const reset = dial();
       await reset.ask(job.subarray(0, 150_000), 4);
-      await expect.poll(() => queue.files()).toHaveLength(1);
+      await expect.poll(() => queue.files(), patient).toHaveLength(1);
       reset.socket.resetAndDestroy();
-      await expect.poll(() => queue.files()).toEqual([]);
+      await expect.poll(() => queue.files(), patient).toEqual([]);
       const empty = dial();
       await empty.finish(job.subarray(0, job.length - bytes.length));
       expect(await queue.files()).toEqual([]);
@@ -627,7 +630,7 @@ describe('the print client', () => {
     const client = print(`tcp://127.0.0.1:${(between.address() as net.AddressInfo).port}`, queue.name, path);
     expect(await client.ended).toBe(1);
     expect(client.errors).toBe('document changed while it was sent, so it is not printed: print it again\n');
-    await expect.poll(() => queue.files()).toEqual([]);
+    await expect.poll(() => queue.files(), patient).toEqual([]);
   });
 
   test('says that nobody listens', async () => {
