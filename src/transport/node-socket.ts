@@ -9,6 +9,7 @@ import { acceptedSoFar, hiddenReset } from './hidden-reset.js';
 import { flushAtExit, nodeTurn } from './node-turn.js';
 import {
   handshakeError,
+  isTlsServer,
   prepareTls,
   type Secured,
   type StartTlsOptions,
@@ -73,6 +74,8 @@ export class NodeSocket implements TransportSocket {
   private readonly raw: Owned;
   /** The address that was dialled; undefined where the socket was accepted. */
   private readonly dialled: Address | undefined;
+  /** Whether the peer is the client of TLS, which it is where it has dialled, unless `startTls` says otherwise. */
+  private isTlsServer: boolean;
   /** What is known of the peer since the handshake; undefined where TLS isn't spoken, or not yet. */
   private security: Security | undefined;
   /** Whether the handshake of a TLS that was started later is under way. */
@@ -104,6 +107,7 @@ export class NodeSocket implements TransportSocket {
     this.local = local;
     this.remote = remote;
     this.dialled = dialled;
+    this.isTlsServer = dialled === undefined;
     flushAtExit();
     this.raw[owner] = this;
     raw.on('error', onError);
@@ -146,6 +150,7 @@ export class NodeSocket implements TransportSocket {
 
   startTls(options: StartTlsOptions): (secured: () => void) => void {
     const start = prepareTls(options, this.dialled);
+    this.isTlsServer = isTlsServer(options, this.dialled);
     return (secured) => {
       const { raw } = this;
       if (this.deaf || this.closed) return;
@@ -194,7 +199,7 @@ export class NodeSocket implements TransportSocket {
     this.socket[owner] = this;
     socket.on('error', onError);
     socket.on('close', onClose);
-    this.security = { info: tlsInfo(socket, this.dialled !== undefined), end: watchEnd(socket), allowHalfClosed };
+    this.security = { info: tlsInfo(socket, !this.isTlsServer), end: watchEnd(socket), allowHalfClosed };
     socket.pause();
   }
 
@@ -361,7 +366,7 @@ export class NodeSocket implements TransportSocket {
     if (reset !== undefined) {
       this.failure ??= reset;
       socket.destroy();
-    } else if (truncated === true && (this.dialled === undefined || !this.heard)) {
+    } else if (truncated === true && (this.isTlsServer || !this.heard)) {
       // Of a server that ends in the turn of its first write Node sends no close_notify.
       const message = 'the stream was cut off: it has ended without a close_notify';
       const error = new SocketError('ERR_TLS', message, { address: this.remote });

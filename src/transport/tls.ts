@@ -66,13 +66,19 @@ export type ClientTls = tls.ConnectionOptions;
  * Sets what `startTls` speaks TLS with: what `listen` takes as `tls` where the connection was accepted, and what `connect`
  * takes where it was dialled. An object may have `handshakeTimeout` as well, in ms, instead of that of `listen` or `connect`.
  *
+ * With `isServer: true` the side that dialled is the server of TLS, and gives what `listen` takes. FTP's active mode needs
+ * that: the server dials the data connection, and shows its certificate on it.
+ *
  * @example
  * ```ts
  * const options: StartTlsOptions = { ca: readFileSync('authority.pem'), handshakeTimeout: 2_000 };
  * ```
  * @see {@link Connection.startTls}, rule T10
  */
-export type StartTlsOptions = ServerTls | (ClientTls & { readonly handshakeTimeout?: number | undefined });
+export type StartTlsOptions =
+  | ServerTls
+  | (ServerTlsOptions & { readonly isServer: true })
+  | (ClientTls & { readonly handshakeTimeout?: number | undefined });
 
 /**
  * Tells what TLS knows of the peer of a connection.
@@ -251,13 +257,18 @@ export type TlsStarter = (raw: net.Socket, remote: Address, handshake: Handshake
 /** What each object of options has been made into: a certificate is parsed once, and sessions can be resumed. */
 const acceptors = new WeakMap<object, TlsAcceptor>();
 
+/** Whether this end is the server of a TLS that starts later: where it was accepted, and where it says so (T10). */
+export function isTlsServer(options: StartTlsOptions, dialled: Address | undefined): boolean {
+  return dialled === undefined || (Object(options) as { readonly isServer?: unknown }).isServer === true;
+}
+
 /**
  * Prepares to start TLS on an open connection (T10). Throws `ERR_OPTION_INVALID` where that could never succeed.
  *
- * @param dialled - the address that was dialled, where this end is the client
+ * @param dialled - the address that was dialled, where this end has dialled
  */
 export function prepareTls(options: StartTlsOptions, dialled: Address | undefined): TlsStarter {
-  if (dialled !== undefined) {
+  if (dialled !== undefined && !isTlsServer(options, dialled)) {
     checkClientTls(options);
     return (raw, _remote, handshake) => {
       secureClient(raw, options, dialled, handshake);

@@ -501,7 +501,7 @@ export interface TransportSocket {
   /**
    * Prepares to start TLS on this socket, and sends nothing yet. Absent where the transport has no TLS.
    *
-   * @param options - those of a server where the socket was accepted, and of a client where it was dialled
+   * @param options - those of a server where the socket was accepted or they say `isServer`, else those of a client
    * @returns a function that starts the handshake. It is called at most once, when the kernel has taken every write, and
    * nothing is written until it has called `secured`. `gone` reports a handshake that fails, and bytes that the socket had
    * read and not reported

@@ -6,7 +6,17 @@ import { describe, expect, it } from 'vitest';
 import { other, server as identity, stranger } from '../support/certificates.js';
 import '../support/leaks.js';
 import { settled } from '../support/peer.js';
-import { acceptedAt, clientAt, memory, pairAt, rawServer, realPlaces, serverAt, tcp } from '../support/places.js';
+import {
+  acceptedAt,
+  clientAt,
+  dialledAt,
+  memory,
+  pairAt,
+  rawServer,
+  realPlaces,
+  serverAt,
+  tcp,
+} from '../support/places.js';
 import { readAll, readBytes } from '../support/raw.js';
 import { record } from '../support/recording.js';
 import {
@@ -491,6 +501,25 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(await connection.startTls({ ca: asClient.ca })).toMatchObject({ authorized: true });
     await until(() => asked.length === 1);
     expect(asked).toEqual(place === tcp ? ['localhost'] : [undefined]);
+  });
+
+  it('T10: with `isServer` the side that has dialled is the server, with its certificate, and ends as one', async () => {
+    const { near, raw } = await dialledAt(place, { halfOpen: true });
+    const recording = record(near.data);
+    const started = near.startTls({ ...asServer, isServer: true });
+    const peer = beginAsClient(raw);
+    const [info] = await Promise.all([started, secured(peer)]);
+    expect(info).toMatchObject({ authorized: false });
+    expect(info.session).toBeUndefined();
+    peer.write('hello');
+    expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
+    raw.end(); // without a close_notify, which a server does not take for the end (T5)
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
+  });
+
+  it('T10: with `isServer` it needs what a server needs', async () => {
+    const { near } = await dialledAt(place);
+    await expect(near.startTls({ ca: asClient.ca, isServer: true })).rejects.toThrow(invalid('a server needs `key`'));
   });
 
   it('T10: with `requestCert` an accepted connection knows its client, or fails', async () => {
