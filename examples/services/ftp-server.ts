@@ -1,0 +1,83 @@
+/**
+ * A file server that speaks FTP: RFC 959, with the extensions of RFC 2428 (EPSV, EPRT), RFC 3659 (MLSD, SIZE, REST) and RFC
+ * 4217 (TLS). It serves one folder, and no path leads out of it.
+ *
+ *     npm run example -- ftp-server.ts tcp://127.0.0.1:2121 /srv/files
+ *     curl ftp://127.0.0.1:2121/ --upload-file notes.txt
+ *
+ * Whoever reaches the address may read and change the folder, with any user and any password. An address without a host, or
+ * with that of loopback, is reached from this machine only. For all others set FTP_USER and FTP_PASSWORD: then only this
+ * user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports
+ * for a firewall to open.
+ *
+ * How one client is served is in ftp-server/session.ts; the other files there are its parts.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { listen, serve } from 'rxjs-sockets';
+import { type Command, control } from './ftp-server/control.js';
+import { Folder } from './ftp-server/folder.js';
+import { Session } from './ftp-server/session.js';
+import { type Settings, usualLimits } from './ftp-server/settings.js';
+import { program, serveUntilStopped, UsageError } from './program.js';
+
+await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', path = '', ...more) => {
+  const stopping = new AbortController();
+  const settings: Settings = {
+    folder: await Folder.open(path).catch((error: unknown) => {
+      throw new UsageError(`FOLDER cannot be served: ${String(error)}`);
+    }),
+    login: loginOf(process.env),
+    tls: await tlsOf(more),
+    ports: portsOf(process.env['FTP_PASSIVE_PORTS']),
+    stopping: stopping.signal,
+    limits: usualLimits,
+  };
+
+  // #region server
+  const options = {
+    codec: control,
+    tls: isEncrypted(address) ? settings.tls?.control : undefined,
+    maxConnections: 256,
+  };
+  const server = listen<Command, string>(address, options);
+  server.listening.subscribe({ complete: () => stopping.abort() });
+  const served = server.pipe(serve((connection) => new Session(connection, settings).run()));
+  await serveUntilStopped(server, served);
+  // #endregion
+});
+
+/** An address of TLS is for clients that begin with it, without AUTH TLS. */
+function isEncrypted(address: string): boolean {
+  return address.startsWith('tls:');
+}
+
+async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
+  if (args.length === 0) return undefined;
+  const [option, key, cert] = args;
+  if (option !== '--tls' || key === undefined || cert === undefined) throw new UsageError('--tls needs KEY and CERT');
+  try {
+    // With the ticket keys in common, a data connection can resume the session of its control connection.
+    const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
+    return {
+      // Clients that are closed send a FIN alone. That cuts off no command, but it might cut off a file.
+      control: { ...tls, allowHalfClosed: true },
+      data: { ...tls, isServer: true },
+    };
+  } catch (error) {
+    throw new UsageError(`--tls: ${String(error)}`);
+  }
+}
+
+function loginOf({ FTP_USER: user, FTP_PASSWORD: password }: NodeJS.ProcessEnv): Settings['login'] {
+  if (user === undefined && password === undefined) return undefined;
+  if (user === undefined || password === undefined) throw new UsageError('FTP_USER and FTP_PASSWORD go together');
+  return { user, password };
+}
+
+function portsOf(range = '0-0'): Settings['ports'] {
+  const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(range) ?? [];
+  const ports = [Number(first), Number(last)] as const;
+  if (ports[0] <= ports[1] && ports[1] <= 65_535) return ports;
+  throw new UsageError(`FTP_PASSIVE_PORTS has to be a range such as 50000-50099, not ${range}`);
+}

@@ -1,0 +1,23 @@
+/** TYPE A: lines end with LF in a file, and with CR LF on the wire. */
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+
+/** Ends lines as they end on the wire. */
+export async function* toWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    // A byte is a character in latin1, and stays the same.
+    yield Buffer.from(chunk.toString('latin1').replaceAll('\n', '\r\n'), 'latin1');
+  }
+}
+
+/** Ends lines as they end in a file. A CR that comes last waits, since its LF may come with the next bytes. */
+export async function* fromWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let hasReturn = false;
+  for await (const chunk of chunks) {
+    if (hasReturn && chunk[0] !== newline) yield Buffer.of(carriageReturn);
+    hasReturn = chunk.at(-1) === carriageReturn;
+    const text = chunk.toString('latin1', 0, hasReturn ? chunk.length - 1 : chunk.length);
+    yield Buffer.from(text.replaceAll('\r\n', '\n'), 'latin1');
+  }
+  if (hasReturn) yield Buffer.of(carriageReturn);
+}

@@ -1,0 +1,150 @@
+/** The control connection: the commands that a client sends, one a line, and the replies that it gets. */
+import { isUtf8 } from 'node:buffer';
+import { type Channel, SocketError } from 'rxjs-sockets';
+import { type ByteQueue, type Codec, type Decoder, lines } from 'rxjs-sockets/codecs';
+
+/** One line of a client, such as `RETR notes.txt`. */
+export interface Command {
+  /** The word before the first space, in capitals. */
+  readonly verb: string;
+  /** All that follows that space, since a name may begin and end with spaces; undefined where it is not UTF-8. */
+  readonly argument: string | undefined;
+}
+
+const longest = 8_192; // bytes: a path has 4,096 at most
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+const interpretAsCommand = 0xff; // Telnet's IAC
+
+// #region codec
+/** Decodes commands, and encodes the lines of replies. */
+export const control: Codec<Command, string> = {
+  decoder: () => new CommandDecoder(),
+  encoder: () => lines({ delimiter: '\r\n' }).encoder(),
+};
+// #endregion
+
+/**
+ * Takes lines that end with CR LF, or with LF alone.
+ *
+ * Clients send ABOR as urgent data, and the urgent byte never gets here. Where that is the LF, the line would not end until
+ * the next command, for which the client waits with its next command. So `ABOR` and a CR are a whole line.
+ */
+class CommandDecoder implements Decoder<Command> {
+  /** Whether an LF that comes next belongs to the line before. */
+  private isAfterReturn = false;
+
+  decode(bytes: ByteQueue): Command | undefined {
+    for (;;) {
+      if (this.isAfterReturn && bytes.length > 0) {
+        this.isAfterReturn = false;
+        if (bytes.at(0) === newline) bytes.skip(1);
+      }
+      const end = bytes.indexOf(newline);
+      if ((end === -1 ? bytes.length : end) > longest + 1) {
+        throw new SocketError('ERR_FRAME_TOO_LONG', `a command is longer than ${longest} bytes`);
+      }
+      if (end === -1) return this.takeAbort(bytes);
+      const line = bytes.take(end + 1);
+      const stop = line[end - 1] === carriageReturn ? end - 1 : end;
+      if (stop > 0) return parse(line.subarray(0, stop));
+    }
+  }
+
+  private takeAbort(bytes: ByteQueue): Command | undefined {
+    const last = bytes.length - 1;
+    if (last < 4 || bytes.at(last) !== carriageReturn || !isAbort(bytes.peek(last))) return undefined;
+    bytes.skip(last + 1);
+    this.isAfterReturn = true;
+    return { verb: 'ABOR', argument: '' };
+  }
+}
+
+function parse(line: Buffer): Command {
+  if (isAbort(line)) return { verb: 'ABOR', argument: '' };
+  const bytes = withoutTelnet(line);
+  const space = bytes.indexOf(' ');
+  const verb = bytes.toString('latin1', 0, space === -1 ? bytes.length : space).toUpperCase();
+  const argument = space === -1 ? Buffer.alloc(0) : bytes.subarray(space + 1);
+  return { verb, argument: isUtf8(argument) ? argument.toString() : undefined };
+}
+
+/** Whatever is left of Telnet's IAC, IP and DM before it: one of their bytes was urgent, and is missing. */
+function isAbort(line: Buffer): boolean {
+  return line.length <= 16 && /^[\xf0-\xff]*ABOR$/i.test(line.toString('latin1'));
+}
+
+/** Takes out Telnet's commands: two bytes, or three where they negotiate an option. A doubled IAC is a byte of the text. */
+function withoutTelnet(line: Buffer): Buffer {
+  if (!line.includes(interpretAsCommand)) return line;
+  const text: number[] = [];
+  for (let at = 0; at < line.length; at++) {
+    const byte = line[at]!;
+    if (byte !== interpretAsCommand) {
+      text.push(byte);
+      continue;
+    }
+    const command = line[++at] ?? 0;
+    if (command === interpretAsCommand) text.push(command);
+    else if (command >= 0xfb && command <= 0xfe) at++;
+  }
+  return Buffer.from(text);
+}
+
+/** The commands of one client, of which the next can be looked at before it is taken. */
+export class Commands {
+  /** Whether the client sends no more of them, or a shutdown has stopped them. */
+  hasEnded = false;
+  private readonly source: AsyncIterator<Command, undefined>;
+  private next: Promise<Command | undefined> | undefined;
+
+  constructor(data: Channel<Command, string>) {
+    this.source = data[Symbol.asyncIterator]() as AsyncIterator<Command, undefined>;
+  }
+
+  /** Waits for the next command and leaves it there; undefined after the last one. */
+  peek(): Promise<Command | undefined> {
+    if (this.next === undefined) {
+      this.next = this.read();
+      // It may fail while nobody waits for it.
+      this.next.catch(() => undefined);
+    }
+    return this.next;
+  }
+
+  /** Waits for the next command. No other is read before the next call, so what follows AUTH is not taken for plain text. */
+  async take(): Promise<Command | undefined> {
+    const command = await this.peek();
+    if (!this.hasEnded) this.next = undefined;
+    return command;
+  }
+
+  private async read(): Promise<Command | undefined> {
+    let isOver = true;
+    try {
+      const { value, done } = await this.source.next();
+      isOver = done === true;
+      return value;
+    } finally {
+      this.hasEnded = isOver;
+    }
+  }
+}
+
+/** The lines of a reply: `226 Done`, or, with more than one, `211-First`, ` second`, `211 Last`. */
+export function replyLines(code: number, first: string, ...others: readonly string[]): readonly string[] {
+  const last = others.at(-1);
+  if (last === undefined) return [`${code} ${first}`];
+  return [`${code}-${first}`, ...others.slice(0, -1).map((line) => ` ${line}`), `${code} ${last}`];
+}
+
+/** Is thrown where a command cannot be obeyed; the client gets its code and its message. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

@@ -1,0 +1,161 @@
+/** Data connections: one for each file and each listing, from the client's own address, in either direction. */
+import { EmptyError, filter, firstValueFrom, from, map, merge, Subject, take, takeUntil, timeout } from 'rxjs';
+import { type Address, connect, type Connection, listen, type ServerTlsOptions, SocketError } from 'rxjs-sockets';
+import { Refusal } from './control.js';
+
+export type TcpAddress = Extract<Address, { transport: 'tcp' }>;
+
+/** What the server speaks TLS with, on connections that it has accepted and on those that it has dialled. */
+export type DataTls = ServerTlsOptions & { readonly isServer: true };
+
+export interface DataOptions {
+  /** How long it may take until there is a connection, in ms. */
+  readonly openTimeout: number;
+  /** After how long without progress a transfer is given up, in ms. */
+  readonly stallTimeout: number;
+  /** What the connection is encrypted with; undefined for plain text. */
+  readonly tls: DataTls | undefined;
+}
+
+/** How the next data connection comes about. */
+export interface DataConnection {
+  /** Waits for the connection. */
+  open(): Promise<Connection>;
+  /** Gives up what has not been opened, and ends what has. */
+  cancel(): void;
+}
+
+// #region accept-once
+/** Listens on one of the ports for one connection, of the client that is at the other end of the control connection. */
+export async function passive(
+  control: { readonly local: TcpAddress; readonly remote: TcpAddress },
+  ports: readonly [first: number, last: number],
+  options: DataOptions,
+): Promise<DataConnection & { readonly port: number }> {
+  const { openTimeout, stallTimeout, tls } = options;
+  const [first, last] = ports;
+  // From a random one on, so that a stranger cannot tell which port is the next.
+  const start = first + Math.floor(Math.random() * (last - first + 1));
+  for (let attempt = 0; ; attempt++) {
+    const port = first + ((start - first + attempt) % (last - first + 1));
+    const server = listen(
+      { host: control.local.host, port },
+      { tls, handshakeTimeout: openTimeout, idleTimeout: stallTimeout, maxConnections: 16 },
+    );
+    const isFromClient = (address: Address | undefined): boolean => isSameHost(address, control.remote);
+    const cancelled = new Subject<void>();
+    const failed = server.incidents.pipe(
+      filter(({ address }) => isFromClient(address)),
+      map((error): never => {
+        throw error;
+      }),
+    );
+    const arrived = server.pipe(
+      filter((connection) => {
+        const isWelcome = isFromClient(connection.remote);
+        if (!isWelcome) connection.destroy(new Error('a stranger at a data port'));
+        return isWelcome;
+      }),
+    );
+    // The first one ends the subscription, and with it the listener.
+    const connection = firstValueFrom(merge(failed, arrived).pipe(take(1), takeUntil(cancelled)));
+    try {
+      // Without this, a failure before anybody waits would be an unhandled rejection.
+      connection.catch(() => undefined);
+      const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
+      // It listens nowhere, so this fails with the reason.
+      if (bound === undefined) await connection;
+      return {
+        port: (bound as TcpAddress).port,
+        open: () => firstValueFrom(from(connection).pipe(timeout({ first: openTimeout }))),
+        cancel: () => {
+          cancelled.next();
+          connection.then(
+            (opened) => opened.destroy(),
+            () => undefined,
+          );
+        },
+      };
+    } catch (error) {
+      const isTaken = error instanceof SocketError && error.code === 'EADDRINUSE';
+      if (!isTaken || attempt === last - first) throw new Refusal(425, 'No data port is free.');
+    }
+  }
+}
+// #endregion
+
+/** Dials the client, where it listens: at its own address, and not at a port of the system, so that nobody is bounced. */
+export function active(
+  control: { readonly local: TcpAddress; readonly remote: TcpAddress },
+  target: { readonly host: string; readonly port: number },
+  options: DataOptions,
+): DataConnection {
+  const { openTimeout, stallTimeout, tls } = options;
+  if (!isSameHost({ transport: 'tcp', ...target }, control.remote)) {
+    throw new Refusal(504, 'Data connections go to the address that you come from, and to no other.');
+  }
+  if (target.port < 1_024) throw new Refusal(504, 'Data connections go to ports from 1024.');
+  const client = connect(
+    { host: control.remote.host, port: target.port },
+    {
+      localAddress: control.local.host,
+      halfOpen: true,
+      connectTimeout: openTimeout,
+      handshakeTimeout: openTimeout,
+      idleTimeout: stallTimeout,
+    },
+  );
+  let dialled: Connection | undefined;
+  const cancelled = new Subject<void>();
+  const dial = async (): Promise<Connection> => {
+    dialled = await client.open();
+    if (tls !== undefined) await dialled.startTls(tls);
+    return dialled;
+  };
+  return {
+    open: () => firstValueFrom(from(dial()).pipe(takeUntil(cancelled))),
+    cancel: () => {
+      cancelled.next();
+      dialled?.destroy();
+    },
+  };
+}
+
+/** Whether nothing has come, as opposed to something that has gone wrong with it. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
+}
+
+function isSameHost(one: Address | undefined, other: TcpAddress): boolean {
+  return one?.transport === 'tcp' && plainHost(one.host) === plainHost(other.host);
+}
+
+/** The same address may be written as `127.0.0.1` and, at a server that listens on `::`, as `::ffff:127.0.0.1`. */
+function plainHost(host: string): string {
+  return host.replace(/^::ffff:(?=[\d.]+$)/i, '').toLowerCase();
+}
+
+/** `PORT h1,h2,h3,h4,p1,p2`: undefined where it is none. */
+export function parsePort(argument: string): { host: string; port: number } | undefined {
+  const numbers = /^\d{1,3}(?:,\d{1,3}){5}$/.test(argument) ? argument.split(',').map(Number) : [];
+  if (numbers.length !== 6 || numbers.some((number) => number > 255)) return undefined;
+  return { host: numbers.slice(0, 4).join('.'), port: numbers[4]! * 256 + numbers[5]! };
+}
+
+/** `EPRT |1|127.0.0.1|40123|`, with any delimiter: undefined where it is none. */
+export function parseExtendedPort(argument: string): { family: string; host: string; port: number } | undefined {
+  const match = /^([!-~])(\d+)\1([\da-f.:]+)\1(\d{1,5})\1$/i.exec(argument);
+  const port = Number(match?.[4]);
+  if (match === null || port > 65_535) return undefined;
+  return { family: match[2]!, host: match[3]!, port };
+}
+
+/** `h1,h2,h3,h4,p1,p2`, as in the reply to PASV. */
+export function formatPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return [...plainHost(host).split('.'), port >> 8, port & 255].join(',');
+}
+
+/** The family of an address in EPSV and EPRT: 1 for IPv4, 2 for IPv6. */
+export function familyOf({ host }: { readonly host: string }): '1' | '2' {
+  return plainHost(host).includes(':') ? '2' : '1';
+}

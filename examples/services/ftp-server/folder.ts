@@ -1,0 +1,224 @@
+/**
+ * The folder that is served, and nothing outside of it.
+ *
+ * A client names a file by a path that begins at the folder, so `..` never leads out. A symbolic link may, and it may be
+ * put there while a command is obeyed. So the folder that a file lies in is opened first, then the system is asked where
+ * the opened one really is, and then the file is reached through it: `/proc/self/fd/7/name` is the entry `name` of the
+ * folder that is open as 7, wherever its name leads by now. A file that is read or extended is asked about as well.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  readlink,
+  rename,
+  rmdir,
+  stat,
+  unlink,
+} from 'node:fs/promises';
+import { posix } from 'node:path';
+import { Refusal } from './control.js';
+
+// A pipe would make `open` wait for its other end.
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+
+/** A file or a folder in a listing. */
+export interface Entry {
+  readonly name: string;
+  readonly stats: Stats;
+}
+
+/** Where an upload goes. One that is neither finished nor discarded leaves only a file that no client sees. */
+export interface Upload {
+  write(chunk: Buffer): Promise<void>;
+  /** The upload is whole: it gets its name. */
+  finish(): Promise<void>;
+  /** Ends an upload that was not finished, and does nothing after one that was. */
+  discard(): Promise<void>;
+}
+
+/** The path of a folder or a file that is open. */
+function opened(handle: FileHandle): string {
+  return `/proc/self/fd/${handle.fd}`;
+}
+
+/** Names of uploads in progress, which clients neither see nor use. */
+const unfinished = /^\.ftp-upload-[\da-f]{16}$/;
+
+// #region confined
+/** A folder by which files are named, opened and changed, and out of which no path leads. */
+export class Folder {
+  private readonly root: FileHandle;
+
+  private constructor(root: FileHandle) {
+    this.root = root;
+  }
+
+  static async open(path: string): Promise<Folder> {
+    const folder = new Folder(await open(path, O_RDONLY | O_DIRECTORY));
+    await stat(opened(folder.root)); // fails where there is no /proc
+    return folder;
+  }
+
+  /** Opens a file or a folder, and makes sure of where it is before anything is done with it. */
+  private async reach(path: string, flags: number): Promise<FileHandle> {
+    const handle = await open(posix.join(opened(this.root), path), flags | O_NONBLOCK);
+    try {
+      const [root, place] = await Promise.all([readlink(opened(this.root)), readlink(opened(handle))]);
+      if (place !== root && !place.startsWith(root === '/' ? root : `${root}/`)) {
+        throw new Refusal(550, 'That leads out of the folder that is served.');
+      }
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+  // #endregion
+
+  /** Does something to an entry of a folder, under a path that leads to that folder in any case. */
+  private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
+    const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
+    try {
+      return await act(entryOf(parent, path));
+    } finally {
+      await parent.close();
+    }
+  }
+
+  /** Opens a file to be read. */
+  async read(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
+    const file = await this.reach(visible(path), O_RDONLY);
+    const stats = await file.stat();
+    if (stats.isFile()) return { file, size: stats.size };
+    await file.close();
+    throw new Refusal(550, 'That is not a file.');
+  }
+
+  /** Tells about a file or a folder; about what a symbolic link leads to, if that is in here. */
+  async stats(path: string): Promise<Stats> {
+    if (path !== '/') {
+      const stats = await this.within(visible(path), (entry) => lstat(entry));
+      if (!stats.isSymbolicLink()) return stats;
+    }
+    const handle = await this.reach(path, O_RDONLY);
+    try {
+      return await handle.stat();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Gives the entries of a folder one by one, as the system has them; those that a client could not name are left out. */
+  async *list(path: string): AsyncGenerator<Entry> {
+    const folder = await this.reach(path, O_RDONLY | O_DIRECTORY);
+    try {
+      for await (const { name } of await opendir(opened(folder))) {
+        if (!isNameable(name) || unfinished.test(name)) continue;
+        const stats = await lstat(`${opened(folder)}/${name}`)
+          .then((found) => (found.isSymbolicLink() ? this.stats(posix.join(path, name)) : found))
+          .catch(() => undefined); // it has gone, or leads out, or nowhere
+        if (stats !== undefined) yield { name, stats };
+      }
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** Begins an upload that replaces the file, if there is one, when it is whole, and not before. */
+  async replace(path: string): Promise<Upload> {
+    const existing = await this.stats(path).catch(() => undefined);
+    if (existing !== undefined && !existing.isFile()) throw new Refusal(553, 'There is something else of that name.');
+    return this.begin(path, rename);
+  }
+
+  /** Begins an upload of a name that nothing has. */
+  async add(path: string): Promise<Upload> {
+    return this.begin(path, async (from, to) => {
+      await link(from, to);
+      await unlink(from);
+    });
+  }
+
+  /** Begins an upload that goes on behind the first `offset` bytes of a file, or behind all of it. */
+  async extend(path: string, offset?: number): Promise<Upload> {
+    const file = await this.reach(visible(path), O_WRONLY | O_APPEND);
+    const stats = await file.stat();
+    if (!stats.isFile() || (offset ?? 0) > stats.size) {
+      await file.close();
+      throw stats.isFile()
+        ? new Refusal(554, 'The file is shorter than that.')
+        : new Refusal(550, 'That is not a file.');
+    }
+    if (offset !== undefined) await file.truncate(offset);
+    const close = (): Promise<void> => file.close();
+    return { write: (chunk) => file.appendFile(chunk), finish: close, discard: close };
+  }
+
+  private async begin(path: string, name: (from: string, to: string) => Promise<void>): Promise<Upload> {
+    const parent = await this.reach(posix.dirname(visible(path)), O_RDONLY | O_DIRECTORY);
+    const target = entryOf(parent, path);
+    const draft = `${opened(parent)}/.ftp-upload-${randomBytes(8).toString('hex')}`;
+    let file: FileHandle | undefined;
+    const discard = async (): Promise<void> => {
+      if (file === undefined) return;
+      await file.close();
+      await unlink(draft).catch(() => undefined); // after `finish` it has another name
+      await parent.close();
+      file = undefined;
+    };
+    try {
+      file = await open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o666);
+    } catch (error) {
+      await parent.close();
+      throw error;
+    }
+    const draftFile = file;
+    const finish = async (): Promise<void> => {
+      await name(draft, target);
+      await discard();
+    };
+    return { write: (chunk) => draftFile.appendFile(chunk), finish, discard };
+  }
+
+  async makeFolder(path: string): Promise<void> {
+    await this.within(visible(path), (entry) => mkdir(entry));
+  }
+
+  async removeFolder(path: string): Promise<void> {
+    await this.within(visible(path), (entry) => rmdir(entry));
+  }
+
+  async removeFile(path: string): Promise<void> {
+    await this.within(visible(path), (entry) => unlink(entry));
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.within(visible(from), (old) => this.within(visible(to), (entry) => rename(old, entry)));
+  }
+}
+
+function entryOf(parent: FileHandle, path: string): string {
+  const name = posix.basename(path);
+  if (name === '') throw new Refusal(550, 'That is the folder that is served.');
+  return `${opened(parent)}/${name}`;
+}
+
+/** Refuses what a client is not to know of. */
+function visible(path: string): string {
+  if (path.includes('\0') || path.split('/').some((name) => unfinished.test(name))) {
+    throw new Refusal(553, 'That name is not allowed.');
+  }
+  return path;
+}
+
+/** Whether a name fits into one line of UTF-8; a line end in it would make two entries of one. */
+function isNameable(name: string): boolean {
+  // eslint-disable-next-line no-control-regex -- these are the ones
+  return !/[\0-\x1f\x7f\ufffd]/.test(name);
+}
