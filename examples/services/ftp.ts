@@ -1,0 +1,177 @@
+/**
+ * A client of file servers that speak FTP: lists a folder, gets a file, puts a file.
+ *
+ *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ list
+ *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ get notes.txt /tmp/notes.txt
+ *
+ * It asks the server for TLS (AUTH TLS) and goes on in the clear where there is none, with a note. Whoever controls the
+ * network can make it seem so: FTP_TLS=required insists on TLS, and FTP_TLS=off does not ask for it. A certificate that cannot
+ * be verified ends it; NODE_EXTRA_CA_CERTS=FILE names a private authority to trust. With tls://HOST:990 TLS comes first.
+ */
+import { open, rename, rm } from 'node:fs/promises';
+import { lastValueFrom, TimeoutError } from 'rxjs';
+import { parseAddress, SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { FtpClient, FtpError, type TlsPolicy } from './ftp/client.js';
+import { textOf } from './ftp/replies.js';
+import { program, UsageError } from './program.js';
+
+const usage = 'ADDRESS USER PASSWORD list [PATH] | get REMOTE LOCAL | put LOCAL REMOTE';
+
+await program(usage, [4, 6], async (address = '', user = '', password = '', task, ...args) => {
+  const [first = '', second = ''] = args;
+  const work = workOf(task, args.length, first, second);
+  const where = parseAddress(address);
+  if (where.transport !== 'tcp') throw new UsageError('ADDRESS has to be one of TCP, since files travel on it too');
+  // A line end would begin another command.
+  for (const text of [user, password, ...args])
+    if (/[\r\n\0]/.test(text)) throw new UsageError('no argument may have a line end in it');
+  try {
+    const client = await FtpClient.open(where, user, password, policyOf(process.env['FTP_TLS']));
+    try {
+      await work(client);
+    } finally {
+      await client.close();
+    }
+  } catch (error) {
+    throw explained(error, address);
+  }
+});
+
+function workOf(
+  task: string | undefined,
+  count: number,
+  first: string,
+  second: string,
+): (client: FtpClient) => Promise<void> {
+  if (task === 'list' && count <= 1) return (client) => list(client, first);
+  if (task === 'get' && count === 2) return (client) => get(client, first, second);
+  if (task === 'put' && count === 2) return (client) => put(client, first, second);
+  throw new UsageError('there are list [PATH], get REMOTE LOCAL and put LOCAL REMOTE');
+}
+
+// #region get
+/** Gets a file under another name, and gives it its own when it is whole. */
+async function get(client: FtpClient, remote: string, local: string): Promise<void> {
+  await client.ask('TYPE I', 200);
+  const size = await client.size(remote);
+  const part = `${local}.part-${process.pid}`;
+  const file = await open(part, 'wx');
+  try {
+    let received = 0;
+    await client.transfer(`RETR ${remote}`, async ({ bytes }) => {
+      for await (const chunk of bytes) {
+        await file.appendFile(chunk);
+        received += chunk.length;
+      }
+    });
+    if (size !== undefined && received !== size) {
+      throw new Error(`Only ${received} of ${size} bytes have come: try again.`);
+    }
+    await file.close();
+    await rename(part, local);
+  } catch (error) {
+    await file.close();
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+// #endregion
+
+// #region put
+/** Puts a file, as fast as the server takes it, and makes sure that it is there. */
+async function put(client: FtpClient, local: string, remote: string): Promise<void> {
+  const file = await open(local, 'r');
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error(`${local} is not a file: only files can be put.`);
+    await client.ask('TYPE I', 200);
+    await client.transfer(`STOR ${remote}`, async (data) => {
+      // Nothing comes here, but while this side reads, a server that stands still is noticed.
+      data.bytes.subscribe({ error: () => undefined });
+      await lastValueFrom(data.bytes.sendFrom(file.createReadStream({ autoClose: false })), {
+        defaultValue: undefined,
+      });
+    });
+    const stored = await client.size(remote);
+    if (stored !== undefined && stored !== stats.size) {
+      throw new Error(`The server has ${stored} of ${stats.size} bytes: the file is not whole there, put it again.`);
+    }
+  } finally {
+    await file.close();
+  }
+}
+// #endregion
+
+// #region list
+/** Prints a folder: with MLSD, which every program can read, or else the server's own way of listing. */
+async function list(client: FtpClient, path: string): Promise<void> {
+  const name = path.startsWith('-') ? `./${path}` : path; // not an option of `ls`
+  if (client.has('MLST')) {
+    try {
+      await printAll(client, `MLSD ${name}`.trimEnd(), fromFacts);
+      return;
+    } catch (error) {
+      if (!(error instanceof FtpError && error.code >= 500)) throw error;
+      // MLSD is for folders alone, LIST for files too.
+    }
+  }
+  await printAll(client, `LIST ${name}`.trimEnd(), (line) => line);
+}
+
+async function printAll(
+  client: FtpClient,
+  command: string,
+  shown: (line: string) => string | undefined,
+): Promise<void> {
+  await client.transfer(command, async ({ bytes }) => {
+    for await (const line of bytes.framed(lines({ encoding: 'latin1' }))) {
+      const text = shown(textOf(line));
+      if (text === undefined) continue;
+      await new Promise<void>((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
+    }
+  });
+}
+// #endregion
+
+/** `type=file;size=1234;modify=20261129005102; name` as `file  1234  2026-11-29 00:51:02  name`. */
+function fromFacts(line: string): string | undefined {
+  const space = line.indexOf(' ');
+  const facts = new Map(
+    line
+      .slice(0, space)
+      .toLowerCase()
+      .split(';')
+      .map((fact) => fact.split('=') as [string, string]),
+  );
+  const type = facts.get('type') ?? '';
+  if (type === 'cdir' || type === 'pdir') return undefined;
+  const modified = (facts.get('modify') ?? '').replace(
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d).*$/,
+    '$1-$2-$3 $4:$5:$6',
+  );
+  return `${type.padEnd(4)} ${(facts.get('size') ?? '').padStart(12)}  ${modified.padEnd(19)}  ${line.slice(space + 1)}`;
+}
+
+function policyOf(value: string | undefined): TlsPolicy {
+  if (value === undefined || value === '' || value === 'auto') return 'auto';
+  if (value === 'required' || value === 'off') return value;
+  throw new UsageError(`FTP_TLS is auto, required or off, not ${value}`);
+}
+
+/** Adds what to do about it to what went wrong on the network. */
+function explained(error: unknown, address: string): unknown {
+  if (error instanceof TimeoutError) return new Error('The server does not reply: try again later.');
+  if (!(error instanceof SocketError)) return error;
+  switch (error.code) {
+    case 'ERR_TLS':
+      return new Error(
+        `${error.message}\nTrust the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE, or, ` +
+          'where passwords may be read on the way, switch TLS off with FTP_TLS=off.',
+      );
+    case 'ECONNREFUSED':
+      return new Error(`${error.message}\nIs an FTP server running at ${address}?`);
+    default:
+      return new Error(`${error.message}\nThe connection was lost: try again.`);
+  }
+}

@@ -1,0 +1,185 @@
+/** A client's side of FTP: the login, the replies, and the data connections. */
+import { firstValueFrom, timeout } from 'rxjs';
+import { type Address, connect, type Connection, requests, type RequestsInOrder, SocketError } from 'rxjs-sockets';
+import { replies, type Reply } from './replies.js';
+
+type TcpAddress = Extract<Address, { transport: 'tcp' }>;
+
+const replyTimeout = 30_000; // ms
+const stallTimeout = 60_000; // ms
+
+/**
+ * Whether to encrypt: `auto` where the server can, `required` in any case, `off` never. A certificate that cannot be verified
+ * is refused with the first two.
+ */
+export type TlsPolicy = 'auto' | 'required' | 'off';
+
+/** Is thrown where the server refuses what it was asked for. */
+export class FtpError extends Error {
+  override readonly name = 'FtpError';
+  readonly code: number;
+
+  constructor(command: string, { code, lines }: Reply) {
+    super(`The server refuses ${command.split(' ')[0]!}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
+    this.code = code;
+  }
+}
+
+export class FtpClient {
+  private readonly control: Connection<Reply, string>;
+  /** The name or the address that the certificate has to be for. */
+  private readonly host: string;
+  private readonly calls: RequestsInOrder<Reply, string>;
+  private readonly features = new Set<string>();
+
+  private constructor(control: Connection<Reply, string>, host: string) {
+    this.control = control;
+    this.host = host;
+    this.calls = requests(control.data, { timeout: replyTimeout });
+  }
+
+  // #region login
+  /** Connects and logs in. With `tls://` the connection is encrypted from the start, else from AUTH TLS on. */
+  static async open(address: TcpAddress, user: string, password: string, policy: TlsPolicy): Promise<FtpClient> {
+    const control = await connect(address, { codec: replies }).open();
+    const client = new FtpClient(control, address.host);
+    try {
+      await client.finalReply('the connection');
+      await client.encrypt(policy);
+      if (control.tls === undefined && !isAnonymous(user))
+        console.error('There is no TLS: the password goes in the clear.');
+      const { code } = await client.ask(`USER ${user}`, 230, 331);
+      if (code === 331) await client.ask(`PASS ${password}`, 230, 202);
+      if (control.tls !== undefined) {
+        await client.ask('PBSZ 0', 200);
+        await client.ask('PROT P', 200);
+      }
+      await client.learn();
+      return client;
+    } catch (error) {
+      control.destroy();
+      throw error;
+    }
+  }
+
+  private async encrypt(policy: TlsPolicy): Promise<void> {
+    if (policy === 'off' || this.control.tls !== undefined) return;
+    const { code } = await this.calls.ask('AUTH TLS');
+    if (code === 234) {
+      await this.control.startTls({ servername: this.host });
+    } else if (policy === 'required') {
+      throw new Error('The server has no TLS, and FTP_TLS=required forbids to go on without.');
+    }
+  }
+  // #endregion
+
+  /** Asks what the server can do; one that does not know the question can do nothing but RFC 959. */
+  private async learn(): Promise<void> {
+    const { code, lines } = await this.calls.ask('FEAT');
+    if (code !== 211) return;
+    for (const line of lines) this.features.add(line.trim().split(' ')[0]!.toUpperCase());
+    if (this.features.has('UTF8')) await this.calls.ask('OPTS UTF8 ON');
+  }
+
+  has(feature: string): boolean {
+    return this.features.has(feature);
+  }
+
+  // #region ask
+  /** Sends a command, and gives the reply if it has one of these codes. */
+  async ask(command: string, ...codes: readonly number[]): Promise<Reply> {
+    const reply = await this.calls.ask(command);
+    if (!codes.includes(reply.code)) throw new FtpError(command, reply);
+    return reply;
+  }
+
+  /** Waits for a reply that answers no command: the greeting, and the one after a transfer. */
+  private async finalReply(command: string, patience = replyTimeout): Promise<void> {
+    for (;;) {
+      const reply = await firstValueFrom(this.calls.events.pipe(timeout({ first: patience })));
+      if (reply.code >= 400) throw new FtpError(command, reply);
+      if (reply.code >= 200) return;
+    }
+  }
+  // #endregion
+
+  // #region transfer
+  /** Opens a data connection, sends the command that uses it, and waits until the server says that it has gone well. */
+  async transfer(command: string, use: (data: Connection) => Promise<void>): Promise<void> {
+    const data = await this.openData();
+    try {
+      await this.ask(command, 125, 150);
+      const { tls } = this.control;
+      // Servers take the session of the control connection for a proof that this is the same client.
+      if (tls !== undefined) await data.startTls({ servername: this.host, session: tls.session });
+      await use(data);
+    } catch (error) {
+      data.destroy();
+      // Where the server has ended it, its reply tells why.
+      if (error instanceof SocketError) await this.finalReply(command, 2_000).catch(rethrowRefusal);
+      throw error;
+    }
+    void data.close();
+    await this.finalReply(command);
+  }
+
+  /** Dials the port that the server names, at the address that it was dialled at: another one is never believed. */
+  private async openData(): Promise<Connection> {
+    const { remote } = this.control;
+    if (remote.transport !== 'tcp') throw new Error('not a TCP connection');
+    const extended = await this.calls.ask('EPSV');
+    const old = extended.code === 229 ? undefined : await this.ask('PASV', 227);
+    const match =
+      old === undefined
+        ? /\(([!-~])\1\1(\d{1,5})\1\)/.exec(extended.lines[0]!)
+        : /\d+,\d+,\d+,\d+,(\d{1,3}),(\d{1,3})/.exec(old.lines[0]!);
+    const port = old === undefined ? Number(match?.[2]) : Number(match?.[1]) * 256 + Number(match?.[2]);
+    if (!(port > 0 && port < 65_536)) throw new Error('The server names no port for the data.');
+    return connect({ host: remote.host, port }, { halfOpen: true, idleTimeout: stallTimeout }).open();
+  }
+  // #endregion
+
+  /** How many bytes RETR will send; undefined where the server does not say. */
+  async size(path: string): Promise<number | undefined> {
+    const { code, lines } = await this.calls.ask(`SIZE ${path}`);
+    return code === 213 && /^\d+$/.test(lines[0]!) ? Number(lines[0]) : undefined;
+  }
+
+  /** Says goodbye. */
+  async close(): Promise<void> {
+    await this.calls.ask('QUIT').catch(() => undefined);
+    await this.control.close();
+  }
+}
+
+function isAnonymous(user: string): boolean {
+  return user === 'anonymous' || user === 'ftp';
+}
+
+function rethrowRefusal(error: unknown): void {
+  if (error instanceof FtpError) throw error;
+}
+
+/** What to do about a refusal. */
+function adviceFor(code: number): string {
+  switch (code) {
+    case 421:
+      return 'It is too busy, or stopping: try again later.';
+    case 425:
+    case 426:
+      return 'The data connection has failed: is a firewall between here and the server?';
+    case 452:
+    case 552:
+      return 'It has no space left for you: remove something there.';
+    case 331:
+    case 332:
+    case 430:
+    case 530:
+      return 'Check USER and PASSWORD. Where it asks for TLS, FTP_TLS must not be off.';
+    case 550:
+    case 553:
+      return 'Check the path, and whether you may do that there: `list` shows what is there.';
+    default:
+      return 'It may not be able to do that.';
+  }
+}
