@@ -45,6 +45,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const served = server.pipe(serve((connection) => new Session(connection, settings).run()));
   await serveUntilStopped(server, served);
   // #endregion
+  await settings.folder.close();
 });
 
 /** An address of TLS is for clients that begin with it, without AUTH TLS. */

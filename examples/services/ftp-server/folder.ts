@@ -65,6 +65,10 @@ export class Folder {
     return folder;
   }
 
+  close(): Promise<void> {
+    return this.root.close();
+  }
+
   /** Opens a file or a folder, and makes sure of where it is before anything is done with it. */
   private async reach(path: string, flags: number): Promise<FileHandle> {
     const handle = await open(posix.join(opened(this.root), path), flags | O_NONBLOCK);

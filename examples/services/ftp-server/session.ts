@@ -418,13 +418,17 @@ export class Session {
   private async receive(path: string, upload: Upload): Promise<void> {
     try {
       await this.transfer(`FILE: ${posix.basename(path)}`, async ({ bytes }) => {
-        for await (const chunk of this.type === 'A' ? fromWire(bytes) : bytes) await upload.write(chunk);
-        // The kernel ends both connections of a client that was killed: the end of this one is not that of the file.
-        await setImmediate();
-        if (this.commands.hasEnded && !this.settings.stopping.aborted) {
-          throw new Refusal(426, 'You have gone, so the file is not whole.');
+        try {
+          for await (const chunk of this.type === 'A' ? fromWire(bytes) : bytes) await upload.write(chunk);
+          // The kernel ends both connections of a client that was killed: the end of this one is not that of the file.
+          await setImmediate();
+          if (this.commands.hasEnded && !this.settings.stopping.aborted) {
+            throw new Refusal(426, 'You have gone, so the file is not whole.');
+          }
+          await upload.finish();
+        } finally {
+          await upload.discard(); // before the client is told
         }
-        await upload.finish();
       });
     } finally {
       await upload.discard();

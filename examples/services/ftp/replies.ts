@@ -1,6 +1,6 @@
 /** The control connection as a client sees it: it sends lines, and gets replies of one line or of several. */
 import { SocketError } from 'rxjs-sockets';
-import { type ByteQueue, type Codec, type Decoder, lines } from 'rxjs-sockets/codecs';
+import { type ByteQueue, type Codec, lines } from 'rxjs-sockets/codecs';
 
 /** A reply such as `226 Transfer complete`. */
 export interface Reply {
@@ -9,46 +9,44 @@ export interface Reply {
   readonly lines: readonly string[];
 }
 
-const longest = 65_536; // characters of one reply
+const longest = 65_536; // bytes of one reply
+const newline = 0x0a;
 
 // #region codec
 /** Decodes replies, and encodes commands. */
 export const replies: Codec<Reply, string> = {
-  decoder: () => new ReplyDecoder(),
+  decoder: () => ({ decode: takeReply }),
   encoder: () => lines({ delimiter: '\r\n' }).encoder(),
 };
 
-/** Joins the lines of a reply: `211-First`, any others, and `211 Last`. */
-class ReplyDecoder implements Decoder<Reply> {
-  private readonly lines = lines({ encoding: 'latin1', maxLength: longest }).decoder();
-  private unfinished: string[] = [];
-  private length = 0;
-
-  decode(bytes: ByteQueue): Reply | undefined {
-    for (let line = this.lines.decode(bytes); line !== undefined; line = this.lines.decode(bytes)) {
-      this.unfinished.push(textOf(line));
-      const code = /^\d{3}(?=[ -]|$)/.exec(this.unfinished[0]!)?.[0];
-      if (code === undefined) throw new SocketError('ERR_FRAME_INVALID', 'what comes is no reply of an FTP server');
-      this.length += line.length;
-      if (this.length > longest) throw new SocketError('ERR_FRAME_TOO_LONG', 'a reply of the server is too long');
-      const isFirst = this.unfinished.length === 1;
-      if (isFirst ? line[3] === '-' : !line.startsWith(`${code} `)) continue;
-      const reply = { code: Number(code), lines: this.unfinished.map((text) => withoutCode(text, code)) };
-      this.unfinished = [];
-      this.length = 0;
-      return reply;
-    }
-    return undefined;
+/** Takes `226 Done`, or all of `211-First`, any other lines, and `211 Last`. */
+function takeReply(bytes: ByteQueue): Reply | undefined {
+  const end = endOfReply(bytes);
+  if ((end === -1 ? bytes.length : end) > longest) {
+    throw new SocketError('ERR_FRAME_TOO_LONG', `a reply of the server is longer than ${longest} bytes`);
   }
+  if (end === -1) return undefined;
+  const text = bytes.take(end + 1).toString('latin1');
+  const code = text.slice(0, 3);
+  const all = text.split('\n').slice(0, -1);
+  return { code: Number(code), lines: all.map((line) => textOf(line.replace(/\r$/, ''))).map(withoutCode(code)) };
+}
 
-  end(): undefined {
-    if (this.unfinished.length > 0) throw new SocketError('ERR_FRAME_TRUNCATED', 'the stream ends inside a reply');
-  }
+/** Where the last LF of a reply is; -1 where it has not come yet. */
+function endOfReply(bytes: ByteQueue): number {
+  const first = bytes.indexOf(newline);
+  if (first === -1) return -1;
+  const [, code, isLong] =
+    /^(\d{3})(?:(-)|[ \r\n])/.exec(bytes.peek(Math.min(4, bytes.length)).toString('latin1')) ?? [];
+  if (code === undefined) throw new SocketError('ERR_FRAME_INVALID', 'what comes is no reply of an FTP server');
+  if (isLong === undefined) return first;
+  const last = bytes.indexOf(Buffer.from(`\n${code} `), first);
+  return last === -1 ? -1 : bytes.indexOf(newline, last + 1);
 }
 // #endregion
 
-function withoutCode(line: string, code: string): string {
-  return line.startsWith(code) ? line.slice(4) : line.trim();
+function withoutCode(code: string): (line: string) => string {
+  return (line) => (line.startsWith(`${code} `) || line.startsWith(`${code}-`) ? line.slice(4) : line.trim());
 }
 
 // eslint-disable-next-line no-control-regex -- these are what a terminal obeys
