@@ -404,6 +404,7 @@ describe('ABOR at the FTP server', () => {
     ['by itself', 'ABOR\r\n'],
     ['without the LF, which was urgent', 'ABOR\r'],
     ['behind what is left of Telnet where DM was urgent', '\xff\xf4\xffABOR\r\n'],
+    ['behind what is left of Telnet where the second IAC was urgent', '\xff\xf4\xf2ABOR\r\n'],
     ['behind what is left of Telnet where the first IAC was urgent', '\xf4\xff\xf2ABOR\r\n'],
     ['behind all of Telnet', '\xff\xf4\xff\xf2ABOR\r\n'],
   ])('ends a transfer, %s', async (_, bytes) => {

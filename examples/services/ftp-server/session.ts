@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { firstValueFrom, from, lastValueFrom, type ObservableInput, timeout } from 'rxjs';
+import { firstValueFrom, from, lastValueFrom, type ObservableInput, race, timeout, timer } from 'rxjs';
 import { type Connection, SocketError } from 'rxjs-sockets';
 import { fromWire, toWire } from './ascii.js';
 import { type Command, Commands, Refusal, replyLines } from './control.js';
@@ -420,11 +420,7 @@ export class Session {
       await this.transfer(`FILE: ${posix.basename(path)}`, async ({ bytes }) => {
         try {
           for await (const chunk of this.type === 'A' ? fromWire(bytes) : bytes) await upload.write(chunk);
-          // The kernel ends both connections of a client that was killed: the end of this one is not that of the file.
-          await setImmediate();
-          if (this.commands.hasEnded && !this.settings.stopping.aborted) {
-            throw new Refusal(426, 'You have gone, so the file is not whole.');
-          }
+          if (!(await this.isClientThere())) throw new Refusal(426, 'You have gone, so the file is not whole.');
           await upload.finish();
         } finally {
           await upload.discard(); // before the client is told
@@ -435,6 +431,18 @@ export class Session {
     }
   }
   // #endregion
+
+  /**
+   * Whether the client waits for a reply. When a client is killed, the kernel ends both of its connections, and the end of a
+   * data connection looks like that of a file. That of the control connection may come a little later.
+   */
+  private async isClientThere(): Promise<boolean> {
+    const { limits, stopping } = this.settings;
+    const next = this.commands.peek().catch(() => undefined);
+    await firstValueFrom(race(from(next), timer(limits.farewell)));
+    await setImmediate(); // where this process was slow, the end may be there unseen
+    return !this.commands.hasEnded || stopping.aborted;
+  }
 
   private async isFile(path: string): Promise<boolean> {
     return this.settings.folder.stats(path).then(

@@ -25,6 +25,8 @@ export interface Limits {
   readonly open: number;
   /** How long a transfer may stand still, in ms. */
   readonly stall: number;
+  /** How long the end of a control connection may come after that of its upload, in ms: so long each upload waits. */
+  readonly farewell: number;
 }
 
-export const usualLimits: Limits = { login: 60_000, idle: 300_000, open: 20_000, stall: 60_000 };
+export const usualLimits: Limits = { login: 60_000, idle: 300_000, open: 20_000, stall: 60_000, farewell: 100 };
