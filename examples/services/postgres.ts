@@ -1,0 +1,125 @@
+/**
+ * A client of PostgreSQL: `pg`, the driver that most programs use, on a socket of this library. Each row of the result is a
+ * line of JSON. A result of any size takes little memory: while nobody takes the lines, the server waits.
+ *
+ *     npm run -s example -- postgres.ts unix:/var/run/postgresql/.s.PGSQL.5432 "$USER" postgres 'SELECT now()'
+ *     PGPASSWORD=secret npm run -s example -- postgres.ts tcp://localhost:5432 ann shop 'SELECT * FROM orders' | head
+ *
+ * The rest comes from the environment, as with psql: PGPASSWORD, PGSSLMODE, PGSSLROOTCERT and PGCONNECT_TIMEOUT.
+ */
+import type { ConnectionOptions } from 'node:tls';
+import pg from 'pg';
+import { type Address, connect, parseAddress } from 'rxjs-sockets';
+import { toNodeStream } from 'rxjs-sockets/interop';
+import { explained, isRefusal } from './postgres/errors.js';
+import { jsonLine, types } from './postgres/json-line.js';
+import { tlsAttempts } from './postgres/ssl-mode.js';
+import { program, UsageError } from './program.js';
+
+/** How long dialling, TLS and the login may take together, in ms; 0 means for ever. */
+const loginTimeout = Number(process.env['PGCONNECT_TIMEOUT'] ?? 10) * 1_000;
+
+/** Who wants to be connected to which database. */
+interface Login {
+  readonly address: Address;
+  readonly user: string;
+  readonly database: string;
+  /** The options of TLS to try, or false for none, one after the other. */
+  readonly attempts: readonly (false | ConnectionOptions)[];
+}
+
+await program('ADDRESS USER DATABASE SQL', [4, 4], async (where, user, database, sql) => {
+  const address = parseAddress(where);
+  if ((address.transport !== 'tcp' && address.transport !== 'unix') || 'tls' in address) {
+    throw new UsageError(`${where} is not of the form tcp://HOST:PORT or unix:PATH; for TLS, set PGSSLMODE`);
+  }
+  const login = { address, user, database, attempts: tlsAttempts(address) };
+  try {
+    const driver = await logIn(login);
+    try {
+      await print(driver, sql, login);
+    } finally {
+      await driver.end();
+    }
+  } catch (error) {
+    throw new Error(explained(error, sql), { cause: error });
+  }
+});
+
+async function logIn(login: Login, [ssl = false, ...others] = login.attempts): Promise<pg.Client> {
+  const driver = driverFor(login, ssl);
+  try {
+    await driver.connect();
+    return driver;
+  } catch (error) {
+    await driver.end();
+    if (others.length === 0 || !isRefusal(error)) throw error;
+    return logIn(login, others);
+  }
+}
+
+// #region driver
+/** The driver on a socket of ours. It speaks TLS by itself, because PostgreSQL begins with a question in the clear. */
+function driverFor({ address, user, database }: Login, ssl: false | ConnectionOptions): pg.Client {
+  const driver = new pg.Client({
+    // It waits for the socket to close at the server's end, as `net.Socket` does by itself.
+    stream: () => toNodeStream(connect(address, { connectTimeout: loginTimeout, halfOpen: false })),
+    host: address.transport === 'tcp' ? address.host : 'localhost', // dials nothing: the certificate has to be for it
+    user,
+    database,
+    password: () => process.env['PGPASSWORD'] ?? '',
+    ssl,
+    connectionTimeoutMillis: loginTimeout,
+  });
+  driver.on('error', () => undefined); // the login or the query fails with it, too
+  driver.on('notice', ({ severity, message }) => console.error(`${severity}: ${message}`));
+  return driver;
+}
+// #endregion
+
+/** Runs the statements and writes their rows to stdout, until the result ends, Ctrl-C, or nobody reads the rows. */
+async function print(driver: pg.Client, sql: string, login: Login): Promise<void> {
+  const { stdout } = process;
+  const { pid } = (await driver.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
+  let stopped: 'by Ctrl-C' | 'by the reader' | undefined;
+
+  // #region rows
+  const query = driver.query(new pg.Query({ text: sql, types }));
+  const { stream } = driver.connection; // ours, or the TLS socket on top of it
+  query.on('row', (row) => {
+    if (stopped === undefined && !stdout.write(jsonLine(row))) stream.pause();
+  });
+  stdout.on('drain', () => stream.resume());
+  // #endregion
+
+  const stop = (reason: typeof stopped): void => {
+    stopped ??= reason;
+    stream.resume();
+    cancel(pid, login).catch((error: unknown) => stream.destroy(error as Error));
+  };
+  process.once('SIGINT', () => stop('by Ctrl-C')); // a second one ends the program at once
+  stdout.once('error', () => stop('by the reader')); // `head` has all that it wants
+
+  await new Promise<void>((resolve, reject) => {
+    query.on('end', (results) => {
+      for (const { command, rowCount, fields } of [results].flat()) {
+        if (fields.length === 0) console.error([command, rowCount].filter((word) => word !== null).join(' '));
+      }
+      resolve();
+    });
+    query.on('error', (error) => {
+      if (stopped === 'by the reader') resolve();
+      else reject(error);
+    });
+    driver.connection.once('copyOutResponse', () => {
+      reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
+    });
+  });
+}
+
+/** Asks the server to give up what `pid` is doing, on another connection, as PostgreSQL wants it. */
+async function cancel(pid: number, login: Login): Promise<void> {
+  const driver = await logIn(login);
+  await driver.query('SELECT pg_cancel_backend($1)', [pid]);
+  await driver.end();
+}

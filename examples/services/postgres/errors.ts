@@ -1,0 +1,73 @@
+/** What a client of PostgreSQL says when something goes wrong, and what to do about it. */
+import pg from 'pg';
+import { SocketError } from 'rxjs-sockets';
+
+/** Advice for what a server refuses. See https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const advice: Readonly<Record<string, string>> = {
+  '28000':
+    'pg_hba.conf of the server has to allow this user, database and address; perhaps only with PGSSLMODE=require.',
+  '28P01': 'Set PGPASSWORD to the password of this user.',
+  '3D000': 'To list them: SELECT datname FROM pg_database, in the database postgres.',
+  '42601': 'Correct the statement there.',
+  '53300': 'Try again later.',
+  '57P01': 'The rows so far are not the whole result. Try again later.',
+  '57P02': 'The rows so far are not the whole result. Try again later.',
+  '57P03': 'Try again in a moment.',
+};
+
+/** Advice for when there is no server to talk to. */
+const unreachable: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'Start PostgreSQL, or correct the address: see listen_addresses and port in postgresql.conf.',
+  ENOENT: 'Start PostgreSQL, or correct the path: it is called .s.PGSQL.PORT, and lies in unix_socket_directories.',
+  EACCES: 'Ask for write permission on the socket: see unix_socket_permissions in postgresql.conf.',
+  ENOTFOUND: 'Correct the host name.',
+};
+
+const noTls = 'The server does not support SSL connections';
+const lost = 'The connection has ended before the result was complete. Try again.';
+
+/** Whether the server has refused a login with TLS, or one without it; the driver has no code for the first. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof Error && (error.message === noTls || ('code' in error && error.code === '28000'));
+}
+
+/** The message of `error`, where in the statements it is, and what to do. */
+export function explained(error: unknown, sql: string): string {
+  if (error instanceof pg.DatabaseError) {
+    const { severity, message, detail, hint, position, code } = error;
+    const lines = [`${severity}: ${message}`, detail, marked(sql, Number(position)), hint ?? advice[code ?? '']];
+    return lines.filter((line) => line !== undefined).join('\n');
+  }
+  if (!(error instanceof Error)) return String(error);
+  return [error.message, adviceFor(error)].filter((line) => line !== undefined).join('\n');
+}
+
+function adviceFor(error: Error): string | undefined {
+  const { message } = error;
+  const code = 'code' in error ? String(error.code) : '';
+  if (message === noTls) return 'Set ssl = on in postgresql.conf, or PGSSLMODE=disable here.';
+  if (message === 'timeout expired')
+    return 'The server is too slow, or it is not PostgreSQL. Correct the address, or try again.';
+  if (message.includes('password must be')) return 'The server asks for a password: set PGPASSWORD.';
+  if (/CERT|ISSUER|SIGNATURE|ALTNAME/.test(code)) {
+    return 'Set PGSSLROOTCERT to the certificate of an authority that you trust, or dial the name in the certificate.';
+  }
+  if (code === 'ECONNRESET' || message.startsWith('Connection terminated')) return lost;
+  return error instanceof SocketError ? unreachable[error.code] : undefined;
+}
+
+/** The line with the character at `position`, which counts from 1, and a mark below it. */
+function marked(sql: string, position: number): string | undefined {
+  if (!(position > 0)) return undefined;
+  const characters = [...sql]; // PostgreSQL counts characters, JavaScript counts halves of some
+  const before = characters
+    .slice(0, position - 1)
+    .join('')
+    .split('\n');
+  const after = characters
+    .slice(position - 1)
+    .join('')
+    .split('\n', 1);
+  const start = before.at(-1) ?? '';
+  return `LINE ${before.length}: ${start}${after.join('')}\n${' '.repeat(`LINE ${before.length}: ${start}`.length)}^`;
+}

@@ -1,0 +1,29 @@
+/** Rows of PostgreSQL as lines of JSON. */
+import pg from 'pg';
+
+const { BYTEA, CIRCLE, DATE, INTERVAL, TEXT, TIMESTAMP, TIMESTAMPTZ } = pg.types.builtins;
+const point = 600;
+const textArray = 1009;
+
+/** What stays as PostgreSQL writes it. The driver would make objects of them that lose microseconds, zones and days. */
+const asText = new Map<number, number>([
+  ...[BYTEA, CIRCLE, DATE, INTERVAL, TIMESTAMP, TIMESTAMPTZ, point].map((type) => [type, TEXT] as const),
+  // Arrays of bytea, point, timestamp, date, timestamptz and interval.
+  ...[1001, 1017, 1115, 1182, 1185, 1187].map((type) => [type, textArray] as const),
+]);
+
+/**
+ * How the driver reads values: what JSON knows becomes that, and everything else stays text. So do int8 and numeric, since
+ * not all readers of JSON keep all their digits.
+ */
+export const types: pg.CustomTypesConfig = {
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the driver's list of types has no arrays
+  getTypeParser: (type, format) => pg.types.getTypeParser(asText.get(type) ?? type, format) as unknown,
+};
+
+/** A row as a line. */
+export function jsonLine(row: unknown): string {
+  return `${JSON.stringify(row, (_name, value: unknown) =>
+    typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+  )}\n`;
+}

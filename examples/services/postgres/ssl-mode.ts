@@ -1,0 +1,36 @@
+/** What PGSSLMODE and PGSSLROOTCERT mean to a client of PostgreSQL, as for libpq. */
+import { readFileSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
+import type { Address } from 'rxjs-sockets';
+import { UsageError } from '../program.js';
+
+/**
+ * How to try to log in, one way after the other: without TLS, or with these options of it.
+ *
+ * Only `verify-full` keeps off an attacker on the way. `prefer`, the default, as for libpq, keeps off those who listen.
+ *
+ * @see https://www.postgresql.org/docs/current/libpq-ssl.html
+ */
+export function tlsAttempts(address: Address): readonly (false | ConnectionOptions)[] {
+  if (address.transport === 'unix') return [false]; // nobody is on the way
+  const { PGSSLMODE: mode = 'prefer', PGSSLROOTCERT: authority } = process.env;
+  const unverified = { rejectUnauthorized: false };
+  const full = authority === undefined ? {} : { ca: readFileSync(authority) };
+  const anyName = { ...full, checkServerIdentity: () => undefined };
+  switch (mode) {
+    case 'disable':
+      return [false];
+    case 'allow':
+      return [false, unverified];
+    case 'prefer':
+      return [unverified, false];
+    case 'require':
+      return [authority === undefined ? unverified : anyName];
+    case 'verify-ca':
+      return [anyName];
+    case 'verify-full':
+      return [full];
+    default:
+      throw new UsageError(`PGSSLMODE is ${mode}: set disable, allow, prefer, require, verify-ca or verify-full`);
+  }
+}

@@ -1,0 +1,31 @@
+/** What servers of other projects need that refuse to run as root: another user, and a port that is free. */
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import net from 'node:net';
+
+/** The ids of a user, as `spawn` takes them. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The ids of the user `name`, or of nobody where there is none; of this process where it may not change them. */
+export async function unprivileged(name: string): Promise<Account> {
+  const uid = process.getuid?.() ?? 0;
+  if (uid !== 0) return { uid, gid: process.getgid?.() ?? 0 };
+  const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
+  const user = users.find(([user]) => user === name) ?? users.find(([user]) => user === 'nobody');
+  if (user === undefined) throw new Error(`neither ${name} nor nobody is a user of this machine`);
+  return { uid: Number(user[2]), gid: Number(user[3]) };
+}
+
+/** A port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

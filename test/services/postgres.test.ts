@@ -1,0 +1,278 @@
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { text as textOf } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatAddress } from 'rxjs-sockets';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { type Program, program } from '../examples/program.js';
+import { file } from '../support/openssl.js';
+import { rawServer, tcp } from '../support/places.js';
+import { describeWith } from './peers.js';
+import { password, PostgresServer, programs } from './postgres-server.js';
+
+const mebibyte = 1_048_576;
+/** A hundred thousand rows of a thousand characters, made while they are sent. */
+const hundredMegabytes = `SELECT generate_series(1, 100000) AS number, repeat('x', 1000) AS text`;
+const endless = `SELECT generate_series(1, 1000000000) AS number, repeat('x', 1000) AS text`;
+/** What a session of the programs of the tests does. */
+const sessions = `FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`;
+
+describeWith('the postgres service', programs, (paths) => {
+  vi.setConfig({ testTimeout: 60_000 }); // each of several processes compiles the library first
+
+  let server: PostgresServer;
+
+  beforeAll(async () => {
+    server = await PostgresServer.create(paths);
+  });
+
+  afterAll(async () => server.remove());
+
+  /** Starts the program, and runs statements as the user `trusting`. */
+  function ask(sql: string, environment: NodeJS.ProcessEnv = {}, address = server.tcp, user = 'trusting'): Program {
+    return program(['examples/services/postgres.ts', address, user, 'test', sql], environment);
+  }
+
+  /** Waits until a query of another client has a result that is not empty. */
+  async function observed(query: string): Promise<string> {
+    for (;;) {
+      const result = await server.psql(query);
+      if (result !== '') return result;
+      await delay(50);
+    }
+  }
+
+  /** Waits until no other client has a session. */
+  const quiet = (): Promise<string> => observed(`SELECT 'none' WHERE NOT EXISTS (SELECT ${sessions})`);
+
+  test('prints each row as a line of JSON, over TCP and a unix socket', async () => {
+    const sql = `SELECT * FROM (VALUES (1, 'one'), (2, E'"two"\\n'), (3, NULL)) AS numbers (number, name)`;
+    const asked = [server.tcp, server.unix].map((address) => ask(sql, {}, address));
+    for (const { ended, lines, errors } of await Promise.all(asked.map(finished))) {
+      expect({ ended, errors }).toEqual({ ended: 0, errors: '' });
+      expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+        { number: 1, name: 'one' },
+        { number: 2, name: '"two"\n' },
+        { number: 3, name: null },
+      ]);
+    }
+  });
+
+  test('keeps every digit and every microsecond', async () => {
+    const { ended, lines, errors } = await finished(
+      ask(`
+        SET timezone = 'UTC';
+        SELECT true AS boolean, 7::int2 AS short, 2147483647 AS long, 9007199254740993 AS longer,
+          12345678901234567890.50::numeric AS exact, 0.1::float8 AS double, 'NaN'::float8 AS nothing, 'x'::bpchar AS fixed,
+          date '2024-02-29' AS day, timestamp '2024-02-29 01:02:03.456789' AS local,
+          timestamptz '2024-02-29 01:02:03.456789+00' AS instant, interval '1 day 2 hours' AS span,
+          '{"deep": [1, {"er": null}]}'::json AS json, '[1]'::jsonb AS binary, '\\xdeadbeef'::bytea AS bytes,
+          ARRAY[1, NULL] AS numbers, ARRAY['a', 'b,c'] AS texts, ARRAY[date '2024-02-29'] AS days, point(1, 2) AS point,
+          '{}'::int[] AS none, '2b7d3a4e-0000-4000-8000-000000000000'::uuid AS id`),
+    );
+    expect({ ended, errors }).toEqual({ ended: 0, errors: 'SET\n' });
+    expect(JSON.parse(lines[0] ?? '')).toEqual({
+      boolean: true,
+      short: 7,
+      long: 2_147_483_647,
+      longer: '9007199254740993',
+      exact: '12345678901234567890.50',
+      double: 0.1,
+      nothing: 'NaN',
+      fixed: 'x',
+      day: '2024-02-29',
+      local: '2024-02-29 01:02:03.456789',
+      instant: '2024-02-29 01:02:03.456789+00',
+      span: '1 day 02:00:00',
+      json: { deep: [1, { er: null }] },
+      binary: [1],
+      bytes: '\\xdeadbeef',
+      numbers: [1, null],
+      texts: ['a', 'b,c'],
+      days: ['2024-02-29'],
+      point: '(1,2)',
+      none: [],
+      id: '2b7d3a4e-0000-4000-8000-000000000000',
+    });
+  });
+
+  test('reports on stderr what gives no rows', async () => {
+    const { ended, lines, errors } = await finished(
+      ask(`
+        CREATE TABLE fruits (name text);
+        INSERT INTO fruits VALUES ('apple'), ('pear'), ('fig') RETURNING upper(name) AS name;
+        UPDATE fruits SET name = 'plum' WHERE name = 'fig';
+        DO $$ BEGIN RAISE NOTICE 'half time'; END $$;
+        SELECT count(*)::int FROM fruits WHERE name = 'nothing';
+        DROP TABLE fruits`),
+    );
+    expect({ ended, lines }).toEqual({
+      ended: 0,
+      lines: ['{"name":"APPLE"}', '{"name":"PEAR"}', '{"name":"FIG"}', '{"count":0}'],
+    });
+    expect(errors).toBe('NOTICE: half time\nCREATE\nUPDATE 1\nDO\nDROP\n');
+  });
+
+  test('speaks TLS as PGSSLMODE says', async () => {
+    const sql = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
+    const byName = server.tcp.replace('127.0.0.1', 'localhost');
+    const trust = { PGSSLMODE: 'verify-full', PGSSLROOTCERT: file('authority.pem') };
+    const asked = [
+      ask(sql, { PGPASSWORD: password }, server.tcp, 'secret'),
+      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'disable' }, server.tcp, 'secret'),
+      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // only with TLS
+      ask(sql, { PGPASSWORD: password, ...trust }, byName, 'private'),
+    ];
+    const answers = await Promise.all(asked.map(finished));
+    expect(answers.map(({ errors }) => errors)).toEqual(['', '', '', '']);
+    expect(answers.map(({ lines }) => lines)).toEqual([
+      ['{"ssl":true}'],
+      ['{"ssl":false}'],
+      ['{"ssl":true}'],
+      ['{"ssl":true}'],
+    ]);
+  });
+
+  test('logs in without TLS where the server has none, unless PGSSLMODE insists', async () => {
+    await server.psql('ALTER SYSTEM SET ssl = off', 'SELECT pg_reload_conf()');
+    onTestFinished(async () => {
+      await server.psql('ALTER SYSTEM RESET ssl', 'SELECT pg_reload_conf()');
+      await observed(`SELECT 'on' WHERE current_setting('ssl') = 'on'`);
+    });
+    await observed(`SELECT 'off' WHERE current_setting('ssl') = 'off'`);
+    const asked = [ask('SELECT 1 AS one'), ask('SELECT 1 AS one', { PGSSLMODE: 'require' })];
+    const [preferring, insisting] = await Promise.all(asked.map(finished));
+    expect(preferring).toEqual({ ended: 0, lines: ['{"one":1}'], errors: '' });
+    expect(insisting).toMatchObject({ ended: 1, lines: [] });
+    expect(insisting?.errors).toMatch(/does not support SSL[^]*PGSSLMODE=disable/);
+  });
+
+  test('says what to do when something is wrong', async () => {
+    const silent = formatAddress(await rawServer(tcp, () => undefined));
+    const failures: readonly (readonly [Program, RegExp])[] = [
+      [ask('SELECT 1', {}, 'tcp://127.0.0.1:1'), /ECONNREFUSED[^]*Start PostgreSQL/],
+      [ask('SELECT 1', {}, 'unix:/nowhere/.s.PGSQL.5432'), /ENOENT[^]*correct the path/],
+      [ask('SELECT 1', { PGCONNECT_TIMEOUT: '3' }, silent), /timeout[^]*too slow/],
+      [ask('SELECT 1', { PGPASSWORD: 'no' }, server.tcp, 'secret'), /password authentication failed[^]*PGPASSWORD/],
+      [ask('SELECT 1', { PGPASSWORD: '' }, server.tcp, 'secret'), /asks for a password: set PGPASSWORD/],
+      [ask('SELECT 1', { PGSSLMODE: 'disable' }, server.tcp, 'private'), /no encryption[^]*pg_hba\.conf/],
+      [ask('SELECT 1', { PGSSLMODE: 'verify-full' }), /certificate[^]*PGSSLROOTCERT/],
+      [ask('SELECT 1;\nSELECT \u{1f600} 1'), /^ERROR: [^]*\nLINE 2: SELECT \u{1f600} 1\n {17}\^$/mu],
+      [ask('COPY (SELECT 1) TO STDOUT'), /write a SELECT instead/],
+    ];
+    for (const [asked, message] of failures) {
+      const { ended, lines, errors } = await finished(asked);
+      expect(errors).toMatch(message);
+      expect(errors).not.toMatch(/^ +at /m);
+      expect({ ended, lines }).toEqual({ ended: 1, lines: [] });
+    }
+  });
+
+  test('prints the usage for a bad argument', async () => {
+    const asked = [
+      program(['examples/services/postgres.ts', server.tcp, 'trusting', 'test']),
+      ask('SELECT 1', {}, 'tls://127.0.0.1:5432'),
+      ask('SELECT 1', { PGSSLMODE: 'perhaps' }),
+    ];
+    for (const { ended, errors } of await Promise.all(asked.map(finished))) {
+      expect(errors).toMatch(/^usage: npm run example -- postgres\.ts ADDRESS USER DATABASE SQL$/m);
+      expect(ended).toBe(2);
+    }
+  });
+
+  test.each(['disable', 'require'])('has the server wait while nobody reads 100 MB (PGSSLMODE=%s)', async (mode) => {
+    const child = unread(hundredMegabytes, mode);
+    await observed(`SELECT pid ${sessions} AND wait_event = 'ClientWrite'`);
+    const before = await residentPeak(child);
+
+    const hash = createHash('sha256');
+    let peak = before;
+    let size = 0;
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      // Now and then the reader takes its time, and the pipe fills up.
+      if (Math.floor(size / mebibyte) !== Math.floor((size += chunk.length) / mebibyte))
+        peak = Math.max(peak, await residentPeak(child));
+    }
+    expect(hash.digest('hex')).toBe(expectedHash());
+    expect(child.exitCode ?? (await once(child, 'exit'))[0]).toBe(0);
+    expect(peak - before).toBeLessThan(64 * mebibyte);
+  });
+
+  test('ends quietly when its reader has enough, and the statement with it', async () => {
+    const child = unread(endless);
+    const errors = textOf(child.stderr);
+    const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
+    expect(String(chunk)).toMatch(/^\{"number":1,/);
+    child.stdout.destroy();
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(await errors).toBe('');
+    await quiet();
+  });
+
+  test('cancels the statement at Ctrl-C, also one whose rows nobody reads', async () => {
+    const sleeping = ask('SELECT pg_sleep(1000)');
+    await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
+    expect(await sleeping.interrupt()).toBe(1);
+    expect(sleeping.errors).toBe('ERROR: canceling statement due to user request\n');
+    await quiet();
+
+    const child = unread(endless);
+    await observed(`SELECT pid ${sessions} AND wait_event = 'ClientWrite'`);
+    child.kill('SIGINT');
+    await quiet();
+    child.stdout.resume();
+    expect(await once(child, 'exit')).toEqual([1, null]);
+  });
+
+  test('says that the result is not whole when the session is ended, or its process killed', async () => {
+    const sleeping = ask('SELECT pg_sleep(1000)');
+    await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
+    await server.psql(`SELECT pg_terminate_backend(pid) ${sessions}`);
+    expect(await sleeping.ended).toBe(1);
+    expect(sleeping.errors).toMatch(/terminating connection[^]*not the whole result/);
+
+    const child = unread(endless);
+    const errors = textOf(child.stderr);
+    const pid = await observed(`SELECT pid ${sessions} AND wait_event = 'ClientWrite'`);
+    process.kill(Number(pid), 'SIGKILL');
+    child.stdout.resume();
+    expect(await once(child, 'close')).toEqual([1, null]);
+    expect(await errors).toMatch(/has ended before the result was complete/);
+    await server.recovered();
+  });
+
+  /** Starts the program with nobody who reads its rows yet. */
+  function unread(sql: string, mode = 'disable'): ChildProcessByStdio<null, Readable, Readable> {
+    const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/postgres.ts'];
+    const child = spawn(process.execPath, [...args, server.tcp, 'trusting', 'test', sql], {
+      env: { ...process.env, PGSSLMODE: mode },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    return child;
+  }
+});
+
+/** A program that has ended. */
+async function finished(asked: Program): Promise<{ ended: number | string; lines: string[]; errors: string }> {
+  const ended = await asked.ended;
+  return { ended, lines: asked.lines, errors: asked.errors };
+}
+
+/** The most memory that a process has had so far, in bytes. */
+async function residentPeak({ pid }: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
+}
+
+/** The hash of the lines of {@link hundredMegabytes}. */
+function expectedHash(): string {
+  const hash = createHash('sha256');
+  const text = 'x'.repeat(1_000);
+  for (let number = 1; number <= 100_000; number++) hash.update(`{"number":${number},"text":"${text}"}\n`);
+  return hash.digest('hex');
+}
