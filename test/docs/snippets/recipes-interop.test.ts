@@ -56,7 +56,7 @@ describe('compression, in the recipes', () => {
 
 describe('streams of others, in the recipes', () => {
   it('a child process, and the web', async () => {
-    const { connection, peer } = await pair();
+    const { connection: peer, peer: connection } = await pair();
     peer.bytes.next('pear\nfig\n');
     peer.data.complete();
 
