@@ -10,15 +10,21 @@ export function example(name: string, ...args: string[]): Program {
   return program([`examples/${name}.ts`, ...args]);
 }
 
-/** Starts Node, with this package as `rxjs-sockets`. */
+/** Starts Node, with this package as `rxjs-sockets`; it is killed at the end of the test if it has not ended. */
 export function program(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
+  const started = programOfMany(args, environment);
+  onTestFinished(async () => {
+    await started.interrupt('SIGKILL');
+  });
+  return started;
+}
+
+/** Starts Node in the same way for several tests; whoever starts it ends it. */
+export function programOfMany(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const child = spawn(process.execPath, [...fromSource, ...args], {
     cwd: root,
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  onTestFinished(() => {
-    child.kill('SIGKILL');
   });
   return new Program(child);
 }

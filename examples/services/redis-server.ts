@@ -1,0 +1,69 @@
+/**
+ * A small Redis: keys with values in memory, and channels that messages are published in. redis-cli, redis-benchmark and the
+ * drivers talk to it.
+ *
+ *     npm run example -- redis-server.ts tcp://localhost:6379
+ *     redis-cli SET greeting hello EX 60
+ *
+ * A protocol of one's own has the same parts: a codec (redis-server/resp.ts, requests.ts), what a message does
+ * (redis-server/commands.ts), and the lines below, which join them.
+ */
+import { catchError, finalize, takeWhile } from 'rxjs';
+import { concatMapPaced, type Connection, type Flow, listen, serve, SocketError } from 'rxjs-sockets';
+import { program, serveUntilStopped } from './program.js';
+import { Client, type Service } from './redis-server/client.js';
+import { Database } from './redis-server/database.js';
+import { type Request, requests } from './redis-server/requests.js';
+import { ErrorReply, type Value } from './redis-server/resp.js';
+import { Topics } from './redis-server/topics.js';
+
+const mebibyte = 1_048_576;
+
+// #region limits
+const codec = requests({ maxLength: 16 * mebibyte, maxValues: 65_536 });
+const options = {
+  codec,
+  maxConnections: 1_000,
+  maxBuffered: 8 * mebibyte, // a subscriber for whom more than this waits is cut off
+  idleTimeout: 3_600_000,
+};
+const maxMemory = 256 * mebibyte;
+// #endregion
+
+await program('ADDRESS', [1, 1], async (address) => {
+  const server = listen<Request, Value>(address, options);
+  const service: Service = {
+    database: new Database(maxMemory),
+    topics: new Topics(codec),
+    started: performance.now(),
+    clients: () => server.connections.size,
+    answered: 0,
+  };
+  const sweeping = setInterval(() => service.database.sweep(10_000), 100);
+  const served = server.pipe(serve((connection) => answers(service, connection)));
+  await serveUntilStopped(server, served).finally(() => clearInterval(sweeping));
+});
+
+// #region answers
+/**
+ * Answers the requests of a connection in their order. A client that does not read its answers is asked nothing more: the
+ * Flow is held, and its further requests wait with it.
+ */
+function answers(service: Service, connection: Connection<Request, Value>): Flow<Value> {
+  const client = new Client(service, connection);
+  return connection.data.pipe(
+    takeWhile(([name]) => name?.toString('latin1').toLowerCase() !== 'quit', true), // the last request
+    concatMapPaced((request) => client.answer(request)),
+    catchError(refusal),
+    finalize(() => client.reset()),
+  );
+}
+
+/** Nobody can say where the next request begins after one that is wrong: the client is told why, and that is the end. */
+function refusal(error: unknown): Value[] {
+  if (error instanceof SocketError && /^ERR_FRAME_(INVALID|TOO_LONG)$/.test(error.code)) {
+    return [new ErrorReply(`ERR Protocol error: ${error.message}`)];
+  }
+  throw error;
+}
+// #endregion

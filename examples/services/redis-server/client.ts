@@ -1,0 +1,116 @@
+/** One client: what it has subscribed to, and how its requests are answered. */
+import type { Subscription } from 'rxjs';
+import type { Connection } from 'rxjs-sockets';
+import { commands } from './commands.js';
+import type { Database } from './database.js';
+import type { Request } from './requests.js';
+import { ErrorReply, type Value } from './resp.js';
+import type { Topics } from './topics.js';
+
+/** What all clients share. */
+export interface Service {
+  readonly database: Database;
+  readonly topics: Topics;
+  /** Of the start, on the clock of `performance.now()`. */
+  readonly started: number;
+  /** How many clients there are. */
+  readonly clients: () => number;
+  /** How many commands were answered. */
+  answered: number;
+}
+
+const maxSubscriptions = 1_000;
+const maxTopicName = 1_024; // bytes
+const whileSubscribed = new Set(['subscribe', 'unsubscribe', 'ping', 'quit', 'reset']);
+
+export class Client {
+  name = Buffer.alloc(0);
+  readonly service: Service;
+  private readonly connection: Connection<Request, Value>;
+  private readonly subscriptions = new Map<string, Subscription>();
+
+  constructor(service: Service, connection: Connection<Request, Value>) {
+    this.service = service;
+    this.connection = connection;
+  }
+
+  get isSubscribed(): boolean {
+    return this.subscriptions.size > 0;
+  }
+
+  // #region answer
+  /** Answers a request: with one value, but for an empty line, and for a command that speaks of several channels. */
+  answer([word, ...words]: Request): Iterable<Value> {
+    if (word === undefined) return [];
+    this.service.answered++;
+    const name = word.toString('latin1').toLowerCase();
+    const command = commands.get(name);
+    try {
+      if (command === undefined) throw unknown(word, words);
+      const [least, most] = command.words;
+      if (words.length < least || words.length > most) {
+        throw new ErrorReply(`ERR wrong number of arguments for '${name}' command`);
+      }
+      if (this.isSubscribed && !whileSubscribed.has(name)) throw unfit(name);
+      return 'values' in command ? command.values(this, ...words) : [command.value(this, ...words)];
+    } catch (error) {
+      if (error instanceof ErrorReply) return [error];
+      throw error;
+    }
+  }
+  // #endregion
+
+  // #region subscribe
+  /** Subscribes to channels; each is confirmed, and the next one is not looked at before the peer has room for that. */
+  *subscribe(names: readonly Buffer[]): Generator<Value> {
+    for (const name of names) {
+      const key = name.toString('latin1');
+      if (!this.subscriptions.has(key)) {
+        if (this.subscriptions.size === maxSubscriptions || name.length > maxTopicName) {
+          yield new ErrorReply(`ERR at most ${maxSubscriptions} channels, with names of at most ${maxTopicName} bytes`);
+          return;
+        }
+        this.subscriptions.set(key, this.service.topics.join(name, this.connection));
+      }
+      yield [Buffer.from('subscribe'), name, this.subscriptions.size];
+    }
+  }
+
+  /** Unsubscribes from channels, or from all where none is named. */
+  *unsubscribe(names: readonly Buffer[]): Generator<Value> {
+    const all = [...this.subscriptions.keys()].map((key) => Buffer.from(key, 'latin1'));
+    const chosen: readonly (Buffer | null)[] = names.length > 0 ? names : all.length > 0 ? all : [null];
+    for (const name of chosen) {
+      if (name !== null) this.leave(name.toString('latin1'));
+      yield [Buffer.from('unsubscribe'), name, this.subscriptions.size];
+    }
+  }
+
+  /** Forgets whatever the client has told about itself. */
+  reset(): void {
+    for (const key of this.subscriptions.keys()) this.leave(key);
+    this.name = Buffer.alloc(0);
+  }
+
+  private leave(key: string): void {
+    this.subscriptions.get(key)?.unsubscribe();
+    this.subscriptions.delete(key);
+  }
+  // #endregion
+}
+
+function unknown(word: Buffer, words: readonly Buffer[]): ErrorReply {
+  let beginning = '';
+  for (const argument of words) if (beginning.length < 128) beginning += `'${shown(argument)}' `;
+  return new ErrorReply(`ERR unknown command '${shown(word)}', with args beginning with: ${beginning}`);
+}
+
+function unfit(name: string): ErrorReply {
+  const allowed = '(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET';
+  return new ErrorReply(`ERR Can't execute '${name}': only ${allowed} are allowed in this context`);
+}
+
+/** The beginning of a word, as it may stand in the one line of an error. */
+function shown(word: Buffer): string {
+  return word.toString('utf8', 0, 128).replace(/\p{Cc}/gu, ' ');
+}

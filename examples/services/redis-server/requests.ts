@@ -1,0 +1,83 @@
+/**
+ * What a client of a Redis server sends: words. Programs send them as an array of bulk strings, people as a line.
+ *
+ *     *2\r\n$3\r\nGET\r\n$4\r\nname\r\n
+ *     GET name\r\n
+ */
+import type { ByteQueue, Codec, Decoder } from 'rxjs-sockets/codecs';
+import { encodeValue, invalid, type Limits, tooLong, type Value, ValueDecoder } from './resp.js';
+
+/** The name of a command and its arguments; none at all for an empty line. */
+export type Request = readonly Buffer[];
+
+const maxLine = 65_536; // bytes
+const array = 0x2a; // '*'
+const newline = 0x0a;
+
+/** The server's end of the protocol: requests come in, values go out. What it answers has no limit: it has it already. */
+export function requests(limits: Omit<Limits, 'maxDepth'>): Codec<Request, Value> {
+  const unlimited = { maxLength: Infinity, maxValues: Infinity, maxDepth: Infinity };
+  return {
+    decoder: () => new RequestDecoder({ ...limits, maxDepth: 1 }),
+    encoder: () => ({ encode: (value, into) => encodeValue(value, into, unlimited) }),
+  };
+}
+
+class RequestDecoder implements Decoder<Request> {
+  private readonly arrays: ValueDecoder;
+  /** Where in the stream the end of a line is looked for next. */
+  private searched = 0;
+
+  constructor(limits: Limits) {
+    this.arrays = new ValueDecoder(limits, true);
+  }
+
+  decode(bytes: ByteQueue): Request | undefined {
+    if (bytes.length === 0) return undefined;
+    if (bytes.at(0) !== array) return this.decodeLine(bytes);
+    const words = this.arrays.decode(bytes);
+    return words === null ? [] : (words as Request | undefined);
+  }
+
+  private decodeLine(bytes: ByteQueue): Request | undefined {
+    const end = bytes.indexOf(newline, Math.max(0, this.searched - bytes.position));
+    if (end > maxLine || (end === -1 && bytes.length > maxLine)) throw tooLong('too big inline request');
+    this.searched = bytes.position + bytes.length;
+    if (end === -1) return undefined;
+    this.searched = bytes.position + end + 1;
+    const line = bytes
+      .take(end + 1)
+      .toString('latin1', 0, end)
+      .replace(/\r$/, '');
+    const words = wordsOf(line);
+    // A web page can have a browser post whatever it likes to a port of this machine.
+    if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is no web server');
+    return words;
+  }
+}
+
+/** A word is bare, or in quotes: `"a\n\x00"` with escapes, `'a'` as it is. */
+const word = /[ \t]*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^ \t"'][^ \t]*))(?=[ \t]|$)/sy;
+const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
+
+function wordsOf(line: string): Request {
+  const words: Buffer[] = [];
+  const text = line.replace(/[ \t]+$/, '');
+  for (word.lastIndex = 0; word.lastIndex < text.length;) {
+    const match = word.exec(text);
+    if (match === null) throw invalid('unbalanced quotes in request');
+    const [, double, single, bare = ''] = match;
+    words.push(
+      Buffer.from(double !== undefined ? unescaped(double) : (single?.replaceAll("\\'", "'") ?? bare), 'latin1'),
+    );
+  }
+  return words;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\(?:x([0-9a-f]{2})|(.))/gis, (_, hex: string | undefined, character = '') =>
+    hex === undefined
+      ? (escapes[character as string] ?? (character as string))
+      : String.fromCharCode(parseInt(hex, 16)),
+  );
+}

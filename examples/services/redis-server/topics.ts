@@ -1,0 +1,40 @@
+/** Publish and subscribe: each channel of Redis is a Broadcast to the connections that have subscribed to it. */
+import type { Subscription } from 'rxjs';
+import { Broadcast, type Connection } from 'rxjs-sockets';
+import type { Codec } from 'rxjs-sockets/codecs';
+import type { Value } from './resp.js';
+
+export class Topics {
+  private readonly codec: Codec<unknown, Value>;
+  private readonly topics = new Map<string, Broadcast<Value>>();
+
+  constructor(codec: Codec<unknown, Value>) {
+    this.codec = codec;
+  }
+
+  /** How many channels have a subscriber. */
+  get size(): number {
+    return this.topics.size;
+  }
+
+  // #region publish
+  /** Sends a message to those who have subscribed, and gives their number. One that is too slow is cut off by its `maxBuffered`. */
+  publish(name: Buffer, message: Buffer): number {
+    const topic = this.topics.get(name.toString('latin1'));
+    topic?.next([Buffer.from('message'), name, message]);
+    return topic?.size ?? 0;
+  }
+
+  /** Subscribes a connection, until what this gives is unsubscribed. */
+  join(name: Buffer, connection: Connection<any, any>): Subscription {
+    const key = name.toString('latin1');
+    const topic = this.topics.get(key) ?? new Broadcast(this.codec);
+    this.topics.set(key, topic);
+    const membership = topic.join(connection);
+    membership.add(() => {
+      if (topic.size === 0 && this.topics.get(key) === topic) this.topics.delete(key);
+    });
+    return membership;
+  }
+  // #endregion
+}
