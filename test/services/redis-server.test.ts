@@ -44,7 +44,7 @@ async function run(program: string, args: readonly string[], input: string | Buf
 }
 
 /** A driver that is connected to the server, and disconnected at the end of the test. */
-function driver(options: RedisOptions = { host: '127.0.0.1', port }): Redis {
+function driver(options: RedisOptions & { replyMapping?: 'legacy' } = { host: '127.0.0.1', port }): Redis {
   const redis = new Redis(options);
   redis.on('error', () => undefined);
   onTestFinished(() => {
@@ -267,13 +267,16 @@ describe('ioredis at redis-server.ts', () => {
     expect(await redis.incr('count')).toBe(1);
     let isOver = false;
     const outcomes: Promise<unknown>[] = [];
-    const asking = (async () => {
-      for (; !isOver; await delay(1)) outcomes.push(redis.incr('count').catch(String));
-    })();
+    const ask = async (): Promise<void> => {
+      while (!isOver) {
+        outcomes.push(redis.incr('count').catch(String));
+        await delay(1);
+      }
+    };
+    const asking = ask();
     expect(await first.interrupt('SIGTERM')).toBe(0);
     await example('services/redis-server', place).until(/^unix:/m);
-    const settled = outcomes.length;
-    await Promise.all(outcomes.slice(0, settled));
+    await Promise.all(outcomes);
     expect(await redis.set('after', 'b')).toBe('OK');
     isOver = true;
     await asking;
@@ -333,18 +336,18 @@ describe('redis-server.ts', () => {
 
   it('refuses more channels than it keeps for one client, and names that are too long', async () => {
     const socket = await raw();
-    socket.write(request('SUBSCRIBE', ...Array.from({ length: 1_001 }, (_, index) => `channel ${index}`)));
+    socket.write(request('SUBSCRIBE', ...Array.from({ length: 251 }, (_, index) => `channel ${index}`)));
     socket.end(request('SUBSCRIBE', 'x'.repeat(1_025)));
     const answers = (await readAll(socket)).toString();
-    expect(answers.match(/:\d+\r\n/g)).toHaveLength(1_000);
-    expect(answers.match(/-ERR at most 1000 channels, with names of at most 1024 bytes\r\n/g)).toHaveLength(2);
+    expect(answers.match(/:\d+\r\n/g)).toHaveLength(250);
+    expect(answers.match(/-ERR at most 250 channels, with names of at most 1024 bytes\r\n/g)).toHaveLength(2);
   });
 
   it('holds a client that does not read its answers, and gives it all of them later', async () => {
     const redis = driver();
     await redis.set('large', Buffer.alloc(1_048_576, 'x'));
     const before = memory();
-    const socket = await raw();
+    const socket = (await raw()).setMaxListeners(0);
     socket.pause();
     for (let index = 0; index < 200; index++) {
       socket.write(request('GET', 'large'));

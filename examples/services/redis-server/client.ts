@@ -19,7 +19,7 @@ export interface Service {
   answered: number;
 }
 
-const maxSubscriptions = 1_000;
+const maxSubscriptions = 250;
 const maxTopicName = 1_024; // bytes
 const whileSubscribed = new Set(['subscribe', 'unsubscribe', 'ping', 'quit', 'reset']);
 

@@ -8,7 +8,7 @@ interface Entry {
 }
 
 /** What an entry takes besides the bytes of its key and value, in bytes; about. */
-const overhead = 200;
+const overhead = 400;
 
 export class Database {
   /** How many bytes it takes. */

@@ -1,0 +1,55 @@
+/**
+ * Asks a Redis server one thing, with ioredis over a socket of this library, and prints the reply as a line of JSON.
+ *
+ *     npm run -s example -- redis.ts tcp://localhost:6379 SET greeting hello EX 60
+ *     npm run -s example -- redis.ts unix:/run/redis/redis-server.sock GET greeting
+ *
+ * A server that wants a password is given the one in REDISCLI_AUTH, as by redis-cli. Text is a string, what is no UTF-8 is
+ * `{ "base64": … }`, and an integer that is too large for a number of JavaScript is a string.
+ */
+import { isUtf8 } from 'node:buffer';
+import { Redis } from 'ioredis';
+import { SocketError } from 'rxjs-sockets';
+import { program } from './program.js';
+import { connectorTo } from './redis/connector.js';
+
+await program('ADDRESS COMMAND [ARG...]', [2, Infinity], async (address = '', command = '', ...words) => {
+  let failure: unknown;
+  // #region ask
+  const redis = new Redis({
+    Connector: connectorTo(address, { receiveTimeout: 60_000 }),
+    password: process.env['REDISCLI_AUTH'] ?? '',
+    retryStrategy: null, // one attempt, and then the error
+    enableReadyCheck: false,
+    stringNumbers: true,
+    protocol: 2,
+  });
+  redis.on('error', (error) => (failure ??= error));
+  try {
+    const reply = await redis.callBuffer(command.toLowerCase(), words);
+    console.log(JSON.stringify(plain(reply)));
+  } catch (error) {
+    throw explained(failure ?? error); // the command itself knows only that the connection is closed
+  } finally {
+    redis.disconnect();
+  }
+  // #endregion
+});
+
+/** What went wrong, and what to do about it. */
+function explained(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  if (/^(NOAUTH|WRONGPASS)/.test(error.message))
+    return new Error(`${error.message} Set REDISCLI_AUTH to the password.`);
+  if (!(error instanceof SocketError) || error.code === 'ERR_ADDRESS_INVALID') return error;
+  return new Error(`${error.message}; start a Redis server there, or give the address of one`, { cause: error });
+}
+
+/** A reply as JSON can carry it: with Buffers for strings, every string is an integer. */
+function plain(reply: unknown): unknown {
+  if (Buffer.isBuffer(reply)) return isUtf8(reply) ? reply.toString() : { base64: reply.toString('base64') };
+  if (typeof reply === 'string') return Number.isSafeInteger(Number(reply)) ? Number(reply) : reply;
+  if (Array.isArray(reply)) return reply.map(plain);
+  if (reply instanceof Error) return { error: reply.message };
+  return reply;
+}
