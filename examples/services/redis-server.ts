@@ -11,6 +11,7 @@
 import { catchError, finalize, takeWhile } from 'rxjs';
 import { concatMapPaced, type Connection, type Flow, listen, serve, SocketError } from 'rxjs-sockets';
 import { program, serveUntilStopped } from './program.js';
+import { answer } from './redis-server/answer.js';
 import { Client, type Service } from './redis-server/client.js';
 import { Database } from './redis-server/database.js';
 import { type Request, requests } from './redis-server/requests.js';
@@ -53,7 +54,7 @@ function answers(service: Service, connection: Connection<Request, Value>): Flow
   const client = new Client(service, connection);
   return connection.data.pipe(
     takeWhile(([name]) => name?.toString('latin1').toLowerCase() !== 'quit', true), // the last request
-    concatMapPaced((request) => client.answer(request)),
+    concatMapPaced((request) => answer(client, request)),
     catchError(refusal),
     finalize(() => client.reset()),
   );

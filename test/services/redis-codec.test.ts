@@ -157,6 +157,16 @@ describe('the codec of a Redis server', () => {
     });
   }
 
+  it('takes a line in linear time, whatever is in it', () => {
+    const start = performance.now();
+    for (const part of [' ', '" "', '\\"', '"" ', 'a', "'"]) {
+      for (const [first, last] of ['""', 'ab', '"a'] as const) {
+        read(`${first}${part.repeat(60_000 / part.length)}${last}\n`);
+      }
+    }
+    expect(performance.now() - start).toBeLessThan(1_000);
+  });
+
   it('takes any bytes without another error than its own', () => {
     const piece = fc.oneof(
       fc.constantFrom('*', '$', ':', '\r\n', '\n', '"', "'", '\\', '-1', '0', '3', '99999999999', ' ', 'GET'),

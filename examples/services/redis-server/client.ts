@@ -1,7 +1,6 @@
-/** One client: what it has subscribed to, and how its requests are answered. */
+/** One client: what it has told about itself, and what it has subscribed to. */
 import type { Subscription } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
-import { commands } from './commands.js';
 import type { Database } from './database.js';
 import type { Request } from './requests.js';
 import { ErrorReply, type Value } from './resp.js';
@@ -21,7 +20,6 @@ export interface Service {
 
 const maxSubscriptions = 250;
 const maxTopicName = 1_024; // bytes
-const whileSubscribed = new Set(['subscribe', 'unsubscribe', 'ping', 'quit', 'reset']);
 
 export class Client {
   name = Buffer.alloc(0);
@@ -37,28 +35,6 @@ export class Client {
   get isSubscribed(): boolean {
     return this.subscriptions.size > 0;
   }
-
-  // #region answer
-  /** Answers a request: with one value, but for an empty line, and for a command that speaks of several channels. */
-  answer([word, ...words]: Request): Iterable<Value> {
-    if (word === undefined) return [];
-    this.service.answered++;
-    const name = word.toString('latin1').toLowerCase();
-    const command = commands.get(name);
-    try {
-      if (command === undefined) throw unknown(word, words);
-      const [least, most] = command.words;
-      if (words.length < least || words.length > most) {
-        throw new ErrorReply(`ERR wrong number of arguments for '${name}' command`);
-      }
-      if (this.isSubscribed && !whileSubscribed.has(name)) throw unfit(name);
-      return 'values' in command ? command.values(this, ...words) : [command.value(this, ...words)];
-    } catch (error) {
-      if (error instanceof ErrorReply) return [error];
-      throw error;
-    }
-  }
-  // #endregion
 
   // #region subscribe
   /** Subscribes to channels; each is confirmed, and the next one is not looked at before the peer has room for that. */
@@ -97,20 +73,4 @@ export class Client {
     this.subscriptions.delete(key);
   }
   // #endregion
-}
-
-function unknown(word: Buffer, words: readonly Buffer[]): ErrorReply {
-  let beginning = '';
-  for (const argument of words) if (beginning.length < 128) beginning += `'${shown(argument)}' `;
-  return new ErrorReply(`ERR unknown command '${shown(word)}', with args beginning with: ${beginning}`);
-}
-
-function unfit(name: string): ErrorReply {
-  const allowed = '(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET';
-  return new ErrorReply(`ERR Can't execute '${name}': only ${allowed} are allowed in this context`);
-}
-
-/** The beginning of a word, as it may stand in the one line of an error. */
-function shown(word: Buffer): string {
-  return word.toString('utf8', 0, 128).replace(/\p{Cc}/gu, ' ');
 }

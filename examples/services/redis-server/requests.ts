@@ -56,20 +56,19 @@ class RequestDecoder implements Decoder<Request> {
   }
 }
 
-/** A word is bare, or in quotes: `"a\n\x00"` with escapes, `'a'` as it is. */
-const word = /[ \t]*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^ \t"'][^ \t]*))(?=[ \t]|$)/sy;
+/** A word is bare, or in quotes: `"a\n\x00"` with escapes, `'a'` as it is; with the blanks behind it. */
+const word = /(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^ \t"'][^ \t]*))(?:[ \t]+|$)/sy;
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
 
 function wordsOf(line: string): Request {
   const words: Buffer[] = [];
-  const text = line.replace(/[ \t]+$/, '');
-  for (word.lastIndex = 0; word.lastIndex < text.length;) {
-    const match = word.exec(text);
+  for (let at = line.search(/[^ \t]|$/); at < line.length; at = word.lastIndex) {
+    word.lastIndex = at;
+    const match = word.exec(line);
     if (match === null) throw invalid('unbalanced quotes in request');
     const [, double, single, bare = ''] = match;
-    words.push(
-      Buffer.from(double !== undefined ? unescaped(double) : (single?.replaceAll("\\'", "'") ?? bare), 'latin1'),
-    );
+    const text = double !== undefined ? unescaped(double) : (single?.replaceAll("\\'", "'") ?? bare);
+    words.push(Buffer.from(text, 'latin1'));
   }
   return words;
 }
