@@ -5,7 +5,8 @@ import https from 'node:https';
 import net from 'node:net';
 import { Readable } from 'node:stream';
 import tls from 'node:tls';
-import { type Address, connect, type Server } from 'rxjs-sockets';
+import { firstValueFrom } from 'rxjs';
+import { type Address, connect, listen, serve, type Server } from 'rxjs-sockets';
 import { toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { authority, server as identity } from '../support/certificates.js';
@@ -21,6 +22,7 @@ import {
   tcp,
 } from '../support/places.js';
 import { endingOf, readAll } from '../support/raw.js';
+import { record } from '../support/recording.js';
 import { until } from '../support/turns.js';
 
 /** A server of `node:http` that is given the connections of a server of the library. */
@@ -70,6 +72,28 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     const large = 'x'.repeat(3_000_000);
     const answer = await request(place, address, '/b', Readable.from([large, large]));
     expect(answer.body.length).toBe(6_000_000);
+    await until(() => server.connections.size === 0);
+  });
+
+  it('S6: serve tells how each connection has ended, and ends those that are left', async () => {
+    const web = http.createServer(echo);
+    const server = listen(await place.address(), place.options);
+    const bound = firstValueFrom(server.listening);
+    const ended = record(
+      server.pipe(
+        serve((connection) => {
+          web.emit('connection', toNodeStream(connection));
+        }),
+      ),
+    );
+    const address = await bound;
+    expect((await request(place, address, '/a', 'hello')).body).toBe('hello');
+    expect((await ended.count(1))[0]?.reason).toBe('finished');
+    const idle = toNodeStream(connect(address, { ...place.options, halfOpen: false }));
+    await once(idle, 'connect');
+    await until(() => server.connections.size === 1);
+    ended.subscription.unsubscribe();
+    await once(idle.resume(), 'close');
     await until(() => server.connections.size === 0);
   });
 

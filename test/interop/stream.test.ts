@@ -452,6 +452,24 @@ describe('a stream over a client', () => {
     }
   });
 
+  it('I2: writing after the end of the peer has ended the stream is EPIPE', async () => {
+    const address = await rawServer(tcp, (socket) => {
+      socket.resume().end('bye');
+    });
+    const stream = toNodeStream(connect(address));
+    // As the option halfOpen, for this stream alone; the connection sets it where the option is given.
+    stream.once('connect', () => {
+      stream.allowHalfOpen = false;
+      stream.resume();
+    });
+    const written: unknown[] = [];
+    const events = told(stream);
+    stream.once('finish', () => stream.write('x', (error) => written.push((error as NodeJS.ErrnoException).code)));
+    await until(() => events.includes('close true'));
+    expect(written).toEqual(['EPIPE']);
+    expect(events.filter((event) => event.startsWith('error'))).toEqual(['error EPIPE']);
+  });
+
   it('I2: a client has one stream at a time, and another one after it', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
