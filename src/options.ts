@@ -366,8 +366,8 @@ export interface ConnectionSettings<In, Out> {
   readonly idleTimeout: number;
   readonly receiveTimeout: number;
   readonly halfOpen: boolean;
-  /** As `halfOpen` for what stands in for a `net.Socket`: true unless it is given as false (I2). */
-  readonly halfOpenStream: boolean;
+  /** Whether `halfOpen` is given as false: then a stream ends itself after the peer's FIN, too (I2). */
+  readonly endsStreams: true | undefined;
   readonly halfOpenTimeout: number;
   readonly closeTimeout: number;
   readonly claimTimeout: number;
@@ -492,7 +492,7 @@ function connectionSettings<In, Out>(
     idleTimeout: duration('idleTimeout', options.idleTimeout, 0),
     receiveTimeout: duration('receiveTimeout', options.receiveTimeout, 0),
     halfOpen: flag('halfOpen', options.halfOpen, halfOpen),
-    halfOpenStream: options.halfOpen ?? true,
+    endsStreams: options.halfOpen === false ? true : undefined,
     halfOpenTimeout: duration('halfOpenTimeout', options.halfOpenTimeout, 60_000),
     closeTimeout: duration('closeTimeout', options.closeTimeout, 5_000),
     claimTimeout: duration('claimTimeout', options.claimTimeout, 30_000),

@@ -162,7 +162,7 @@ export class SocketConnection<In, Out>
   /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
   handToStream(): boolean {
     this.outlastsPeer = true;
-    return this.settings.halfOpenStream;
+    return this.settings.endsStreams !== true;
   }
 
   get isUpgrading(): boolean {

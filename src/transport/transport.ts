@@ -522,11 +522,7 @@ export interface TransportSocket {
   readonly controls?: SocketControls | undefined;
 }
 
-/**
- * Sets what only Node's sockets have, for a stream that stands in for one (I2). A `net.Socket` is one.
- *
- * @internal
- */
+/** Sets what only Node's sockets have, for a stream that stands in for one (I2). A `net.Socket` is one. */
 export interface SocketControls {
   /** Lets the process run for as long as the socket is open, as it does by default. */
   ref(): void;
