@@ -81,7 +81,7 @@ function driverFor({ address, user, database }: Login, ssl: false | ConnectionOp
 async function print(driver: pg.Client, sql: string, login: Login): Promise<void> {
   const { stdout } = process;
   const { pid } = (await driver.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
-  let stopped: 'by Ctrl-C' | 'by the reader' | undefined;
+  let stopped: 'by Ctrl-C' | 'by the reader' | Error | undefined;
 
   // #region rows
   const query = driver.query(new pg.Query({ text: sql, types }));
@@ -98,18 +98,21 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
     cancel(pid, login).catch((error: unknown) => stream.destroy(error as Error));
   };
   process.once('SIGINT', () => stop('by Ctrl-C')); // a second one ends the program at once
-  stdout.once('error', () => stop('by the reader')); // `head` has all that it wants
+  stdout.once('error', (error: NodeJS.ErrnoException) => {
+    stop(error.code === 'EPIPE' ? 'by the reader' : error); // `head` has all that it wants; a full disk is a failure
+  });
 
   await new Promise<void>((resolve, reject) => {
     query.on('end', (results) => {
       for (const { command, rowCount, fields } of [results].flat()) {
         if (fields.length === 0) console.error([command, rowCount].filter((word) => word !== null).join(' '));
       }
-      resolve();
+      if (stopped instanceof Error) reject(stopped);
+      else resolve();
     });
     query.on('error', (error) => {
       if (stopped === 'by the reader') resolve();
-      else reject(error);
+      else reject(stopped instanceof Error ? stopped : error);
     });
     driver.connection.once('copyOutResponse', () => {
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));

@@ -1,7 +1,7 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -160,7 +160,7 @@ describeWith('the postgres service', programs, (paths) => {
       [ask('SELECT 1', { PGPASSWORD: '' }, server.tcp, 'secret'), /asks for a password: set PGPASSWORD/],
       [ask('SELECT 1', { PGSSLMODE: 'disable' }, server.tcp, 'private'), /no encryption[^]*pg_hba\.conf/],
       [ask('SELECT 1', { PGSSLMODE: 'verify-full' }), /certificate[^]*PGSSLROOTCERT/],
-      [ask('SELECT 1;\nSELECT \u{1f600} 1'), /^ERROR: [^]*\nLINE 2: SELECT \u{1f600} 1\n {17}\^$/mu],
+      [ask('SELECT 1;\nSELECT \u{1f600} 1'), /^ERROR: [^]*\nLINE 2: SELECT \u{1f600} 1\n {18}\^$/mu],
       [ask('COPY (SELECT 1) TO STDOUT'), /write a SELECT instead/],
     ];
     for (const [asked, message] of failures) {
@@ -213,6 +213,16 @@ describeWith('the postgres service', programs, (paths) => {
     await quiet();
   });
 
+  test('fails when its rows cannot be written', async () => {
+    const full = await open('/dev/full', 'w');
+    onTestFinished(() => full.close());
+    const child = unread(endless, 'disable', full.fd);
+    const errors = textOf(child.stderr);
+    expect(await once(child, 'exit')).toEqual([1, null]);
+    expect(await errors).toMatch(/ENOSPC/);
+    await quiet();
+  });
+
   test('cancels the statement at Ctrl-C, also one whose rows nobody reads', async () => {
     const sleeping = ask('SELECT pg_sleep(1000)');
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
@@ -245,17 +255,20 @@ describeWith('the postgres service', programs, (paths) => {
     await server.recovered();
   });
 
-  /** Starts the program with nobody who reads its rows yet. */
-  function unread(sql: string, mode = 'disable'): ChildProcessByStdio<null, Readable, Readable> {
+  /** Starts the program with nobody who reads its rows yet, or with a file for them. */
+  function unread(sql: string, mode = 'disable', stdout: 'pipe' | number = 'pipe'): UnreadProgram {
     const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/postgres.ts'];
     const child = spawn(process.execPath, [...args, server.tcp, 'trusting', 'test', sql], {
       env: { ...process.env, PGSSLMODE: mode },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', stdout, 'pipe'],
     });
     onTestFinished(() => void child.kill('SIGKILL'));
-    return child;
+    return child as UnreadProgram;
   }
 });
+
+/** A program whose output waits in a pipe. */
+type UnreadProgram = ChildProcessByStdio<null, Readable, Readable>;
 
 /** A program that has ended. */
 async function finished(asked: Program): Promise<{ ended: number | string; lines: string[]; errors: string }> {
