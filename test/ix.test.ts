@@ -330,11 +330,14 @@ describe('the import of ix', () => {
   const dataUrl = (code: string): string => `data:text/javascript,${encodeURIComponent(code)}`;
   const isOfIx = (url: string): boolean => url.includes('/node_modules/ix/');
 
-  it.each(['rxjs-sockets', 'rxjs-sockets/codecs', 'rxjs-sockets/interop', 'rxjs-sockets/testing'])('%s does not load it', async (entry) => {
-    const loaded = await loadedBy(`import '${entry}';`);
-    expect(loaded.some((url) => url.includes('/src/'))).toBe(true);
-    expect(loaded.filter(isOfIx)).toEqual([]);
-  });
+  it.each(['rxjs-sockets', 'rxjs-sockets/codecs', 'rxjs-sockets/interop', 'rxjs-sockets/testing'])(
+    '%s does not load it',
+    async (entry) => {
+      const loaded = await loadedBy(`import '${entry}';`);
+      expect(loaded.some((url) => url.includes('/src/'))).toBe(true);
+      expect(loaded.filter(isOfIx)).toEqual([]);
+    },
+  );
 
   it('rxjs-sockets/ix does', async () => {
     const loaded = await loadedBy("import 'rxjs-sockets/ix';");
