@@ -16,6 +16,7 @@ import { StandIn } from './stand-in.js';
  * Everything is carried over:
  * - The peer's FIN is `'end'`. Writing goes on after it until `end()`, unless the option `halfOpen` is false; then, or
  *   with `stream.allowHalfOpen = false`, the stream ends itself.
+ *   An `http.Agent` needs that: it keeps idle connections, and forgets one when it closes.
  * - A failure of the connection is `'error'`, with its `SocketError`, after what was received before. Nobody has to listen
  *   to it where a server reports it (S19).
  * - `end()` is the FIN, after what was written. What is written in one turn goes out in one write, and a write calls back when
