@@ -50,7 +50,8 @@ function imports(code: string): string[] {
 }
 
 // Whatever is in one of these is compiled, linted and run by a test.
-const programs = [...filesIn('test/docs/snippets', '.test.ts'), ...filesIn('examples', '.ts')]
+const programs = ['test/docs/snippets', 'test/interop', 'examples']
+  .flatMap((folder) => filesIn(folder, '.ts'))
   .map((file) => read(file))
   .map((code) => ({ code: bare(code), imports: imports(code) }));
 

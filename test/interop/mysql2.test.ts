@@ -70,6 +70,17 @@ describeWith('mysql2', programs, (paths) => {
     await driver.end();
   });
 
+  test('answers as in the recipes', async () => {
+    const { createPool } = promised;
+    const [address, user] = [server.tcp, 'root'];
+
+    const pool = createPool({ user, stream: () => toNodeStream(connect(address, { halfOpen: false })) });
+    const [rows] = await pool.query('SELECT 6 * 7 AS answer');
+
+    expect(rows).toEqual([{ answer: 42 }]);
+    await pool.end();
+  });
+
   test('speaks TLS of its own on the stream, and verifies the server', async () => {
     const login = { user: 'secret', password };
     const driver = await loggedIn({ ...login, host: 'localhost', ssl: { ca: authority, verifyIdentity: true } });

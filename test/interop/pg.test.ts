@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { Writable } from 'node:stream';
+import { type Duplex, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate } from 'node:timers/promises';
 import pg from 'pg';
@@ -79,6 +79,18 @@ describeWith('pg', programs, (paths) => {
 
     await expect(driver.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
     expect((await driver.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
+  });
+
+  test('answers as in the recipes', async () => {
+    const [address, user, name] = [server.tcp, 'trusting', 'test'];
+
+    const stream = (): Duplex => toNodeStream(connect(address, { halfOpen: false }));
+    const database = new pg.Client({ user, database: name, stream });
+    await database.connect();
+    const { rows } = await database.query('SELECT 6 * 7 AS answer');
+
+    expect(rows).toEqual([{ answer: 42 }]);
+    await database.end();
   });
 
   test('sends queries behind each other without waiting for answers', async () => {

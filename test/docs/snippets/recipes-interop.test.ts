@@ -76,6 +76,7 @@ describe('web servers and clients, in the recipes', () => {
 
     const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
     Object.assign(web, { httpAllowHalfOpen: true }); // a client that has finished still gets its responses
+    web.emit('listening'); // starts the timers for slow clients, though it does not listen itself
     const server = listen('unix:/tmp/web.sock');
     server
       .pipe(serve((connection) => void web.emit('connection', toNodeStream(connection))))
@@ -164,6 +165,7 @@ describe('web servers and clients, in the recipes', () => {
     await app.init();
     const web = app.getHttpServer() as Server;
     Object.assign(web, { httpAllowHalfOpen: true });
+    web.emit('listening'); // starts the timers for slow clients, though it does not listen itself
     const server = listen('unix:/tmp/nest.sock');
     server
       .pipe(serve((connection) => void web.emit('connection', toNodeStream(connection))))
