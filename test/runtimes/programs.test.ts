@@ -41,7 +41,7 @@ describe(`the packed package on Node ${process.versions.node}`, () => {
   });
 
   it('is loaded by CommonJS', async () => {
-    expect(await output('required.cjs', [])).toBe('function function function\none copy\n');
+    expect(await output('required.cjs', [])).toBe('function function function function\none copy\n');
   });
 });
 

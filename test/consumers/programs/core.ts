@@ -1,9 +1,11 @@
 // What users write, for strict compilers of every version that is supported. Nothing of it is run.
+import type { Duplex } from 'node:stream';
 import { map, type Observable, retry } from 'rxjs';
 import {
   type Address,
   backoff,
   Broadcast,
+  type Channel,
   type Client,
   type Closed,
   concatMapPaced,
@@ -23,6 +25,7 @@ import {
   type SocketErrorCode,
 } from 'rxjs-sockets';
 import { type Codec, jsonLines, lengthPrefixed, lines, mapCodec } from 'rxjs-sockets/codecs';
+import { fromNodeStream, fromWebStreams, toNodeStream, toWebStreams } from 'rxjs-sockets/interop';
 import { faulty, memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 
 interface Request {
@@ -75,7 +78,13 @@ const inMemory: Client = connect('memory:test', { transport: memoryTransport() }
 const frame = ({ bytes }: Connection<Buffer, string>): Flow<Buffer> =>
   bytes.framed(lengthPrefixed({ maxLength: 1_000 }));
 
+const asNode: Duplex = toNodeStream(inMemory);
+const fromNode: Channel<Buffer, Uint8Array | string> = fromNodeStream(asNode);
+const { readable, writable } = toWebStreams(fromNode);
+const fromWeb: Channel<Buffer, Uint8Array | string> = fromWebStreams({ readable, writable });
+
 export const used = [
+  fromWeb,
   lengths,
   ended,
   echoes,

@@ -1,7 +1,8 @@
 // Loads every module of the package that needs nothing besides RxJS, as CommonJS does.
 const { listen } = require('rxjs-sockets');
 const { lines } = require('rxjs-sockets/codecs');
+const { toNodeStream } = require('rxjs-sockets/interop');
 const { memoryTransport } = require('rxjs-sockets/testing');
 
-console.log(typeof listen, typeof lines, typeof memoryTransport);
+console.log(typeof listen, typeof lines, typeof toNodeStream, typeof memoryTransport);
 import('rxjs-sockets').then((module) => console.log(module.listen === listen ? 'one copy' : 'two copies'));
