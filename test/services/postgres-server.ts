@@ -115,17 +115,13 @@ export class PostgresServer {
     child.stderr.resume();
   }
 
-  /**
-   * Stops it.
-   *
-   * @param signal - `SIGINT` ends the clients' sessions in order, `SIGQUIT` cuts them off
-   */
-  async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+  /** Stops it, and ends the sessions of its clients in order. */
+  async stop(): Promise<void> {
     const { child } = this;
     this.child = undefined;
     if (child === undefined) return;
     const exit = once(child, 'exit');
-    child.kill(signal);
+    child.kill('SIGINT');
     await exit;
   }
 
@@ -140,7 +136,7 @@ export class PostgresServer {
 
   /** Stops it and removes its folder. */
   async remove(): Promise<void> {
-    await this.stop('SIGQUIT');
+    await this.stop();
     process.off('exit', this.killed);
     await rm(this.folder, { recursive: true });
   }
