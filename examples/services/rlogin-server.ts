@@ -1,0 +1,136 @@
+/**
+ * A remote login server (RFC 1282): each client gets a terminal, with a shell behind it.
+ *
+ *     npm run example -- rlogin-server.ts tcp://127.0.0.1:5130
+ *     npm run example -- rlogin-server.ts unix:/tmp/rlogin.sock
+ *
+ * and then `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
+ *
+ * RFC 1282 lets the client say who its user is, and believes that if it comes from a port under 1024. This server believes
+ * neither. Everybody has to give a password, except a program that could start the same shell without the server: one of
+ * the server's own user, on the same machine. The connection is not encrypted, and neither is the password.
+ */
+import { homedir, userInfo } from 'node:os';
+import { setImmediate as flushed } from 'node:timers/promises';
+import { firstValueFrom, lastValueFrom, of, startWith, take, timeout, TimeoutError, toArray } from 'rxjs';
+import { concatMapPaced, type Connection, formatAddress, listen, serve, SocketError } from 'rxjs-sockets';
+import { program, serveUntilStopped } from './program.js';
+import { isOwnUser } from './rlogin/peer.js';
+import { accepted, fields, keysAndSizes, refused, sizeWanted, type WindowSize } from './rlogin/protocol.js';
+import { type Command, Terminal } from './rlogin/terminal.js';
+import { sendUrgent } from './rlogin/urgent.js';
+
+const sessions = 100;
+const handshakeTime = 10_000; // ms
+const sizeTime = 500; // ms that a client has to tell its window size before its program starts
+const idleTime = 3_600_000; // ms with nothing typed and nothing printed
+const usualSize: WindowSize = { rows: 24, columns: 80 };
+
+/** Is thrown for a handshake that the server refuses. */
+class Refusal extends Error {}
+
+await program('ADDRESS', [1, 1], async (address) => {
+  const server = listen(address, { maxConnections: sessions, idleTimeout: idleTime });
+  await serveUntilStopped(server, server.pipe(serve(session)));
+});
+
+// #region session
+async function session(connection: Connection): Promise<void> {
+  const login = await handshake(connection);
+  if (login === undefined) return;
+  const first = await firstMessage(connection);
+  const size = first === undefined || Buffer.isBuffer(first) ? usualSize : first;
+  const terminal = new Terminal(await command(connection, login), size);
+
+  const typed = connection.bytes.framed(keysAndSizes).pipe(
+    startWith(first ?? size),
+    concatMapPaced(async (message) => {
+      if (Buffer.isBuffer(message)) await terminal.write(message);
+      else terminal.resize(message);
+    }),
+  );
+  // Its end means that the client has hung up or is lost, or that the server is being stopped.
+  const typing = typed.subscribe({ complete: () => void terminal.hangUp(), error: () => void terminal.hangUp() });
+  try {
+    await lastValueFrom(connection.bytes.sendFrom(terminal.output()), { defaultValue: undefined });
+  } finally {
+    typing.unsubscribe();
+    await terminal.hangUp();
+  }
+}
+// #endregion
+
+// #region handshake
+interface Login {
+  readonly user: string;
+  readonly terminal: string;
+}
+
+/** Reads the four fields, and accepts them. A client that breaks the rules is sent the reason. */
+async function handshake({ bytes }: Connection): Promise<Login | undefined> {
+  try {
+    const received = bytes.framed(fields).pipe(take(4), toArray(), timeout({ first: handshakeTime }));
+    const [empty, localUser, user, terminal] = (await firstValueFrom(received)).map((field) =>
+      field.toString('latin1'),
+    );
+    if (empty !== '' || terminal === undefined) throw new Refusal('this is no rlogin');
+    if (!/^[\x21-\x7e]{0,32}$/.test(localUser ?? '')) throw new Refusal('the name of the local user is not valid');
+    // It must not begin with '-': the program that is given it would take it for an option.
+    if (user === undefined || !/^[a-z_][a-z0-9_.-]{0,31}$/i.test(user))
+      throw new Refusal('the name of the user is not valid');
+    const type = terminal.replace(/\/\d{0,9}$/, ''); // a pseudo terminal has no speed
+    if (!/^([a-z0-9][a-z0-9_.+-]{0,40})?$/i.test(type)) throw new Refusal('the type of the terminal is not valid');
+    bytes.next(Buffer.of(accepted));
+    return { user, terminal: type === '' ? 'dumb' : type };
+  } catch (error) {
+    await bytes.send(`${String.fromCharCode(refused)}rlogin-server: ${reasonOf(error)}\r\n`);
+    return undefined;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Refusal) return error.message;
+  if (error instanceof TimeoutError) return 'the handshake took too long';
+  if (error instanceof SocketError && error.code === 'ERR_FRAME_TOO_LONG') return 'this is no rlogin';
+  throw error;
+}
+// #endregion
+
+// #region size
+/**
+ * Asks for the window size, and gives the first thing that the client sends then: mostly the answer. A program that is started
+ * after it has the right size from the beginning. Our own client does not wait for the question where it can't be sent.
+ */
+async function firstMessage(connection: Connection): Promise<Buffer | WindowSize | undefined> {
+  await flushed(); // the urgent byte belongs behind the byte that accepts
+  await sendUrgent(connection, sizeWanted);
+  const messages = connection.bytes.framed(keysAndSizes);
+  const first = messages.pipe(timeout({ first: sizeTime, with: () => of(undefined) }));
+  return await firstValueFrom(first, { defaultValue: undefined });
+}
+// #endregion
+
+// #region program
+/**
+ * Chooses the program: a shell for those who need no password, and otherwise one that asks for it.
+ *
+ * The server's own user may have a shell of its own user, and root of every user; `su` knows that. Only root can run `login`.
+ */
+async function command(connection: Connection, { user, terminal }: Login): Promise<Command> {
+  const { remote } = connection;
+  const { username, shell, uid } = userInfo();
+  const isOwn = await isOwnUser(connection);
+  const host = remote.transport === 'tcp' ? remote.host : 'localhost';
+  const [file, ...args] =
+    isOwn && user === username
+      ? [shell ?? '/bin/sh', '-l']
+      : isOwn || uid !== 0
+        ? ['su', '-l', '--', user]
+        : ['login', '-h', host, '--', user];
+  console.error(`${formatAddress(remote)} wants to be ${user}: ${file}`);
+  // Nothing else of the server's own environment is the client's business.
+  const { PATH = '/usr/local/bin:/usr/bin:/bin', LANG = 'C.UTF-8' } = process.env;
+  const environment = { TERM: terminal, PATH, LANG, HOME: homedir(), USER: username, LOGNAME: username };
+  return { file, args, environment, folder: isOwn ? homedir() : '/' };
+}
+// #endregion

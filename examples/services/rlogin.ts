@@ -1,0 +1,181 @@
+/**
+ * A remote login client (RFC 1282) at the terminal that it is started from.
+ *
+ *     npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER
+ *     sudo npm run example -- rlogin.ts tcp://old-machine:513 ann
+ *
+ * The second form uses a local port under 1024, as most servers demand. `~.` at the beginning of a line ends the session.
+ * Without a terminal it types what it is given: `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. Then the session has
+ * to end at the server's side, as with `exit` here: a client that ends it would lose what is still to be printed.
+ * The connection is not encrypted, and neither is a password that is typed.
+ */
+import { execFileSync } from 'node:child_process';
+import { constants, userInfo } from 'node:os';
+import {
+  filter,
+  firstValueFrom,
+  fromEvent,
+  lastValueFrom,
+  map,
+  NEVER,
+  type Observable,
+  of,
+  startWith,
+  switchMap,
+  timeout,
+} from 'rxjs';
+import { concatMapPaced, connect, type Connection, formatAddress, parseAddress, SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { program, UsageError } from './program.js';
+import { accepted, fields, sizeWanted, windowSize } from './rlogin/protocol.js';
+import { watchUrgent } from './rlogin/urgent.js';
+
+const { stdin, stdout } = process;
+const handshakeTime = 15_000; // ms
+
+await program('ADDRESS USER', [2, 2], async (address, user) => {
+  if (!/^[\x21-\x7e]{1,32}$/.test(user)) throw new UsageError('USER is no name of a user');
+  const connection = await dial(address);
+  const urgent = await watchUrgent(connection);
+  await logIn(connection, user);
+  const restore = makeRaw();
+  try {
+    await session(connection, urgent);
+  } finally {
+    restore();
+    stdin.destroy();
+    connection.destroy();
+  }
+});
+
+// #region dial
+/** Dials from a port under 1024 where the process may: only root can have one, so many servers believe who comes from there. */
+async function dial(address: string): Promise<Connection> {
+  const isTcp = parseAddress(address).transport === 'tcp';
+  for (let localPort = 1023; isTcp && localPort >= 512; localPort--) {
+    try {
+      return await connect(address, { localPort }).open();
+    } catch (error) {
+      const code = error instanceof SocketError ? error.code : undefined;
+      if (code === 'EACCES') break; // this user may have none of them
+      if (code !== 'EADDRINUSE' && code !== 'EADDRNOTAVAIL') throw error;
+    }
+  }
+  return await connect(address).open();
+}
+// #endregion
+
+// #region login
+/** Sends the four fields, and waits until the server accepts them. */
+async function logIn({ bytes, local, remote }: Connection, user: string): Promise<void> {
+  const sent = bytes.framed(fields);
+  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // a window has no speed, and servers expect one
+  for (const field of ['', userInfo().username, user, terminal]) sent.next(field);
+  try {
+    const [answer] = await firstValueFrom(bytes.body(1).pipe(timeout({ first: handshakeTime })));
+    if (answer === accepted) return;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const isOrdinary = local.transport === 'tcp' && local.port >= 1024;
+    const advice = isOrdinary ? '. It may accept privileged ports only, those under 1024: try as root' : '';
+    throw new Error(`${formatAddress(remote)} has not begun a session: ${reason}${advice}`, { cause: error });
+  }
+  const refusal = bytes.framed(lines({ maxLength: 1_000, encoding: 'latin1' })).pipe(timeout({ first: handshakeTime }));
+  const reason = await firstValueFrom(refusal, { defaultValue: 'it does not say why' });
+  throw new Error(`${formatAddress(remote)} has refused: ${reason.replace(/[^\x20-\x7e]/g, '')}`);
+}
+// #endregion
+
+// #region session
+async function session(connection: Connection, urgent: Observable<number> | undefined): Promise<void> {
+  const { bytes } = connection;
+  const sizes = sizesFor(connection, urgent).subscribe((message) => bytes.next(message));
+  const typing = bytes.sendFrom(stdin.isTTY ? keys() : (stdin as AsyncIterable<Buffer>)).subscribe({
+    complete: () => {
+      // Without a terminal, what the input has started may still print.
+      if (stdin.isTTY) void connection.close();
+    },
+    error: () => undefined, // the output fails with it, too
+  });
+  stdout.on('error', () => undefined); // `print` fails with it
+  try {
+    await lastValueFrom(bytes.pipe(map(withoutWish), concatMapPaced(print)), { defaultValue: undefined });
+  } finally {
+    sizes.unsubscribe();
+    typing.unsubscribe();
+  }
+}
+
+/** Some servers send the urgent byte twice, and the kernel makes the first of two an ordinary one; no text begins with it. */
+function withoutWish(chunk: Buffer, index: number): Buffer {
+  return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
+}
+
+function print(chunk: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+  });
+}
+// #endregion
+
+// #region sizes
+/** The messages with the window size: one when the server asks for it, and one for each change after that. */
+function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined): Observable<Buffer> {
+  if (!stdout.isTTY) return NEVER;
+  // Only TCP has urgent data, with which to ask. At a unix socket there are only servers that understand the message.
+  const wishes = urgent ?? (remote.transport === 'unix' ? of(sizeWanted) : NEVER);
+  return wishes.pipe(
+    filter((byte) => byte === sizeWanted),
+    switchMap(() => fromEvent(stdout, 'resize').pipe(startWith(undefined))),
+    map(() => windowSize(stdout)),
+  );
+}
+// #endregion
+
+// #region keys
+/** What is typed, until the terminal is closed or `~.` is typed at the beginning of a line; `~~` there is one `~`. */
+async function* keys(): AsyncGenerator<Buffer> {
+  let place: 'beginning' | 'tilde' | 'line' = 'beginning';
+  for await (const chunk of stdin as AsyncIterable<Buffer>) {
+    const send: number[] = [];
+    for (const key of chunk) {
+      if (place === 'beginning' && key === 0x7e) {
+        place = 'tilde';
+        continue;
+      }
+      if (place === 'tilde') {
+        if (key === 0x2e) return;
+        if (key !== 0x7e) send.push(0x7e);
+      }
+      send.push(key);
+      place = key === 0x0d || key === 0x0a ? 'beginning' : 'line';
+    }
+    if (send.length > 0) yield Buffer.from(send);
+  }
+}
+// #endregion
+
+// #region raw
+/**
+ * Has the terminal pass on every key, Ctrl-C too, and show what comes as it is.
+ *
+ * `setRawMode` of Node will not do: it lets the terminal turn each LF into CR LF, which spoils full-screen programs.
+ *
+ * @returns what makes the terminal as it was, which also happens when the process ends by an exception or a signal
+ */
+function makeRaw(): () => void {
+  if (!stdin.isTTY) return () => undefined;
+  const before = stty('-g');
+  const restore = (): void => void stty(before);
+  process.once('exit', restore);
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => process.exit(128 + constants.signals[signal]));
+  }
+  stty('raw', '-echo');
+  return restore;
+}
+
+function stty(...args: string[]): string {
+  return execFileSync('stty', args, { stdio: ['inherit', 'pipe', 'pipe'], encoding: 'latin1' }).trim();
+}
+// #endregion

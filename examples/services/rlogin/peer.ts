@@ -1,0 +1,55 @@
+/** Who is at the other end of a connection, as far as the kernel knows it. */
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import type { Connection } from 'rxjs-sockets';
+import { inodeOf } from './socket-table.js';
+
+/**
+ * Tells whether the peer is a program of the server's own user on this machine: one that could start itself whatever the
+ * server would start for it.
+ *
+ * The address alone says nothing: every user of a machine may connect to its loopback address, and the rlogin of most
+ * systems runs as root, whoever starts it.
+ */
+export async function isOwnUser({ local, remote }: Connection): Promise<boolean> {
+  if (local.transport === 'unix') return isOwnFile(local.path);
+  const inode = inodeOf(remote, local); // the peer's socket is in the table only if it is on this machine
+  if (inode === undefined) return false;
+  const holders = await holdersOf(`socket:[${inode}]`);
+  return holders.length > 0 && (await Promise.all(holders.map(isOwnProcess))).every(Boolean);
+}
+
+/** Whether nobody but the server's own user may connect to a socket file; an abstract name is no file. */
+async function isOwnFile(path: string): Promise<boolean> {
+  try {
+    const { uid, mode } = await stat(path);
+    return uid === process.getuid?.() && (mode & 0o077) === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** The processes that have a socket open, of those that the server may look into. */
+async function holdersOf(socket: string): Promise<string[]> {
+  const holders: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const open = await readdir(`/proc/${pid}/fd`).catch(() => []);
+    const links = await Promise.all(open.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')));
+    if (links.includes(socket)) holders.push(pid);
+  }
+  return holders;
+}
+
+/** Whether a process runs as the server's user, in all respects, and sees the same files: no container does. */
+async function isOwnProcess(pid: string): Promise<boolean> {
+  try {
+    const [status, files, ownFiles] = await Promise.all([
+      readFile(`/proc/${pid}/status`, 'latin1'),
+      readlink(`/proc/${pid}/ns/mnt`),
+      readlink('/proc/self/ns/mnt'),
+    ]);
+    const [, ...users] = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$/m.exec(status) ?? [];
+    return files === ownFiles && users.length === 4 && users.every((user) => Number(user) === process.getuid?.());
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * TCP urgent data, which Node can neither send nor see: it skips the urgent byte in what it reads.
+ *
+ * A short Python program is given a copy of the connection's descriptor. All other bytes stay with Node, so nothing becomes
+ * slower. Without Linux or without `python3` there is no urgent data, and these functions say so.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Observable } from 'rxjs';
+import type { Connection } from 'rxjs-sockets';
+import { descriptorOf } from './socket-table.js';
+
+/** Ignores the environment and the working folder, so that nobody can plant a module. */
+const python = ['-I', '-S', '-c'];
+
+const sender = `
+import socket, sys
+socket.socket(fileno=3).send(bytes([int(sys.argv[1])]), socket.MSG_OOB)
+`;
+
+const watcher = `
+import os, select, socket
+connection = socket.socket(fileno=3)
+poll = select.poll()
+poll.register(connection, select.POLLPRI)
+poll.register(0, 0)  # reports the end of the program that started this one
+os.write(1, b"\\0")  # from now on no byte is missed
+while True:
+    for descriptor, event in poll.poll():
+        if descriptor == 0 or not event & select.POLLPRI:
+            raise SystemExit
+        os.write(1, connection.recv(1, socket.MSG_OOB))
+`;
+
+/**
+ * Sends one byte as urgent data, behind what the kernel has already taken.
+ *
+ * @returns whether it was sent
+ */
+export async function sendUrgent(connection: Connection, byte: number): Promise<boolean> {
+  const fd = descriptorOf(connection);
+  if (fd === undefined) return false;
+  // Not as descriptor 0, 1 or 2: Node makes these blocking in the child, and with them its own end of the connection.
+  const child = spawn('python3', [...python, sender, String(byte)], { stdio: ['ignore', 'ignore', 'ignore', fd] });
+  const [status] = (await once(child, 'close').catch(() => [-1])) as [number | null];
+  return status === 0;
+}
+
+/**
+ * Watches a connection for the urgent bytes that its peer sends.
+ *
+ * A byte is missed where Node has read beyond it before the watcher was running, which takes less than a millisecond.
+ *
+ * @returns the urgent bytes until the connection ends, for one subscriber, once nothing is missed any more; undefined where they
+ * can't be seen
+ */
+export async function watchUrgent(connection: Connection): Promise<Observable<number> | undefined> {
+  const fd = descriptorOf(connection);
+  if (fd === undefined) return undefined;
+  const { stdin, stdout } = spawn('python3', [...python, watcher], { stdio: ['pipe', 'pipe', 'ignore', fd] }).on(
+    'error',
+    () => stdout?.destroy(), // there is no python3
+  );
+  if (stdin === null || stdout === null) return undefined;
+  const isWatching = await new Promise<boolean>((resolve) => {
+    stdout.once('readable', () => resolve(stdout.read(1) !== null)).once('close', () => resolve(false));
+  });
+  if (!isWatching) return undefined;
+  connection.closed.subscribe(() => {
+    stdin.destroy();
+    stdout.destroy();
+  });
+  return new Observable((observer) => {
+    stdout.on('data', (bytes: Buffer) => {
+      for (const byte of bytes) observer.next(byte);
+    });
+    stdout.on('close', () => observer.complete());
+  });
+}
