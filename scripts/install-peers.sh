@@ -24,6 +24,7 @@ peers=(
 beside=(
   usr/bin/lpr:lprng:libkrb5-3
   usr/lib/cups/backend-available/lpd:cups:libcups2
+  usr/sbin/in.rlogind:rsh-redone-server:libpam0g
   usr/sbin/pure-ftpd:pure-ftpd:libsodium23,libcap2
 )
 
