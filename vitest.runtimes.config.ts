@@ -10,6 +10,8 @@ export default defineConfig({
     // It repeats the rules where Node is built otherwise, which needs one version only.
     exclude: ['test/transport/without-direct-read.test.ts'],
     globalSetup: 'test/support/installed.ts',
+    // Three times this suite is the longest part of CI, and none of it measures time.
+    maxWorkers: 2,
     // Types don't depend on the version of Node.
     typecheck: { enabled: false },
   },

@@ -19,7 +19,7 @@ function isProgram(path: string): boolean {
 }
 
 /** The path of a program, or undefined where it is not installed; `lprng/usr/bin/lpr` is one that was unpacked. */
-function peer(program: string): string | undefined {
+export function peer(program: string): string | undefined {
   const places = program.includes('/') ? [join(root, '.cache/peers')] : folders;
   return places.map((folder) => join(folder, program)).find(isProgram);
 }
