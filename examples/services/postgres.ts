@@ -16,9 +16,6 @@ import { jsonLine, types } from './postgres/json-line.js';
 import { tlsAttempts } from './postgres/ssl-mode.js';
 import { program, UsageError } from './program.js';
 
-/** How long dialling, TLS and the login may take together, in ms; 0 means for ever. */
-const loginTimeout = Number(process.env['PGCONNECT_TIMEOUT'] ?? 10) * 1_000;
-
 /** Who wants to be connected to which database. */
 interface Login {
   readonly address: Address;
@@ -26,6 +23,8 @@ interface Login {
   readonly database: string;
   /** The options of TLS to try, or false for none, one after the other. */
   readonly attempts: readonly (false | ConnectionOptions)[];
+  /** How long dialling, TLS and the login may take together, in ms; 0 means for ever. */
+  readonly timeout: number;
 }
 
 await program('ADDRESS USER DATABASE SQL', [4, 4], async (where, user, database, sql) => {
@@ -33,7 +32,7 @@ await program('ADDRESS USER DATABASE SQL', [4, 4], async (where, user, database,
   if ((address.transport !== 'tcp' && address.transport !== 'unix') || 'tls' in address) {
     throw new UsageError(`${where} is not of the form tcp://HOST:PORT or unix:PATH; for TLS, set PGSSLMODE`);
   }
-  const login = { address, user, database, attempts: tlsAttempts(address) };
+  const login = { address, user, database, attempts: tlsAttempts(address), timeout: loginTimeout() };
   try {
     const driver = await logIn(login);
     try {
@@ -45,6 +44,12 @@ await program('ADDRESS USER DATABASE SQL', [4, 4], async (where, user, database,
     throw new Error(explained(error, sql), { cause: error });
   }
 });
+
+function loginTimeout(): number {
+  const seconds = process.env['PGCONNECT_TIMEOUT'] ?? '10';
+  if (!/^\d{1,6}$/.test(seconds)) throw new UsageError(`PGCONNECT_TIMEOUT is ${seconds}: set a number of seconds`);
+  return Number(seconds) * 1_000;
+}
 
 async function logIn(login: Login, [ssl = false, ...others] = login.attempts): Promise<pg.Client> {
   const driver = driverFor(login, ssl);
@@ -60,16 +65,16 @@ async function logIn(login: Login, [ssl = false, ...others] = login.attempts): P
 
 // #region driver
 /** The driver on a socket of ours. It speaks TLS by itself, because PostgreSQL begins with a question in the clear. */
-function driverFor({ address, user, database }: Login, ssl: false | ConnectionOptions): pg.Client {
+function driverFor({ address, user, database, timeout }: Login, ssl: false | ConnectionOptions): pg.Client {
   const driver = new pg.Client({
     // It waits for the socket to close at the server's end, as `net.Socket` does by itself.
-    stream: () => toNodeStream(connect(address, { connectTimeout: loginTimeout, halfOpen: false })),
+    stream: () => toNodeStream(connect(address, { connectTimeout: timeout, halfOpen: false })),
     host: address.transport === 'tcp' ? address.host : 'localhost', // dials nothing: the certificate has to be for it
     user,
     database,
     password: () => process.env['PGPASSWORD'] ?? '',
     ssl,
-    connectionTimeoutMillis: loginTimeout,
+    connectionTimeoutMillis: timeout,
   });
   driver.on('error', () => undefined); // the login or the query fails with it, too
   driver.on('notice', ({ severity, message }) => console.error(`${severity}: ${message}`));
@@ -92,23 +97,26 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
   stdout.on('drain', () => stream.resume());
   // #endregion
 
+  let isComplete = false;
   const stop = (reason: typeof stopped): void => {
-    stopped ??= reason;
+    if (stopped !== undefined) return;
+    stopped = reason;
+    if (isComplete) return;
     stream.resume();
     cancel(pid, login).catch((error: unknown) => stream.destroy(error as Error));
   };
   process.once('SIGINT', () => stop('by Ctrl-C')); // a second one ends the program at once
-  stdout.once('error', (error: NodeJS.ErrnoException) => {
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
     stop(error.code === 'EPIPE' ? 'by the reader' : error); // `head` has all that it wants; a full disk is a failure
   });
 
   await new Promise<void>((resolve, reject) => {
     query.on('end', (results) => {
+      isComplete = true;
       for (const { command, rowCount, fields } of [results].flat()) {
         if (fields.length === 0) console.error([command, rowCount].filter((word) => word !== null).join(' '));
       }
-      if (stopped instanceof Error) reject(stopped);
-      else resolve();
+      resolve();
     });
     query.on('error', (error) => {
       if (stopped === 'by the reader') resolve();
@@ -118,6 +126,8 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
     });
   });
+  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last rows can fail, too
+  if (stopped instanceof Error) throw stopped;
 }
 
 /** Asks the server to give up what `pid` is doing, on another connection, as PostgreSQL wants it. */

@@ -176,9 +176,13 @@ describeWith('the postgres service', programs, (paths) => {
       program(['examples/services/postgres.ts', server.tcp, 'trusting', 'test']),
       ask('SELECT 1', {}, 'tls://127.0.0.1:5432'),
       ask('SELECT 1', { PGSSLMODE: 'perhaps' }),
+      ask('SELECT 1', { PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/nowhere/root.crt' }),
+      ask('SELECT 1', { PGCONNECT_TIMEOUT: 'soon' }),
     ];
     for (const { ended, errors } of await Promise.all(asked.map(finished))) {
-      expect(errors).toMatch(/^usage: npm run example -- postgres\.ts ADDRESS USER DATABASE SQL$/m);
+      expect(errors).toMatch(
+        /^(3 arguments|tls:|PG[A-Z_]+ ).*\nusage: npm run example -- postgres\.ts ADDRESS USER DATABASE SQL$/m,
+      );
       expect(ended).toBe(2);
     }
   });
@@ -213,13 +217,17 @@ describeWith('the postgres service', programs, (paths) => {
     await quiet();
   });
 
-  test('fails when its rows cannot be written', async () => {
+  test.each([
+    ['of an endless result', endless],
+    ['of a result that is there at once', 'SELECT 1'],
+  ])('fails when the rows %s cannot be written', async (_, sql) => {
     const full = await open('/dev/full', 'w');
     onTestFinished(() => full.close());
-    const child = unread(endless, 'disable', full.fd);
+    const child = unread(sql, 'disable', full.fd);
     const errors = textOf(child.stderr);
     expect(await once(child, 'exit')).toEqual([1, null]);
     expect(await errors).toMatch(/ENOSPC/);
+    expect(await errors).not.toMatch(/WARNING/);
     await quiet();
   });
 
@@ -253,6 +261,16 @@ describeWith('the postgres service', programs, (paths) => {
     expect(await once(child, 'close')).toEqual([1, null]);
     expect(await errors).toMatch(/has ended before the result was complete/);
     await server.recovered();
+  });
+
+  test.each(['disable', 'prefer'])('says so when the server crashes (PGSSLMODE=%s)', async (mode) => {
+    const sleeping = ask('SELECT pg_sleep(1000)', { PGSSLMODE: mode });
+    await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
+    await server.stop('SIGQUIT');
+    expect(await sleeping.ended).toBe(1);
+    expect(sleeping.errors).toMatch(/has ended before the result was complete/);
+    expect(sleeping.errors).not.toMatch(/halfOpen/);
+    await server.start();
   });
 
   /** Starts the program with nobody who reads its rows yet, or with a file for them. */

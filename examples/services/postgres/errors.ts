@@ -39,6 +39,8 @@ export function explained(error: unknown, sql: string): string {
     return lines.filter((line) => line !== undefined).join('\n');
   }
   if (!(error instanceof Error)) return String(error);
+  // TLS has something to say about the end, and nobody is there to hear it.
+  if ('code' in error && error.code === 'EPIPE') return lost;
   return [error.message, adviceFor(error)].filter((line) => line !== undefined).join('\n');
 }
 

@@ -15,7 +15,7 @@ export function tlsAttempts(address: Address): readonly (false | ConnectionOptio
   if (address.transport === 'unix') return [false]; // nobody is on the way
   const { PGSSLMODE: mode = 'prefer', PGSSLROOTCERT: authority } = process.env;
   const unverified = { rejectUnauthorized: false };
-  const full = authority === undefined ? {} : { ca: readFileSync(authority) };
+  const full = authority === undefined ? {} : { ca: certificates(authority) };
   const anyName = { ...full, checkServerIdentity: () => undefined };
   switch (mode) {
     case 'disable':
@@ -32,5 +32,13 @@ export function tlsAttempts(address: Address): readonly (false | ConnectionOptio
       return [full];
     default:
       throw new UsageError(`PGSSLMODE is ${mode}: set disable, allow, prefer, require, verify-ca or verify-full`);
+  }
+}
+
+function certificates(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`PGSSLROOTCERT cannot be read: ${(error as Error).message}`);
   }
 }
