@@ -234,7 +234,12 @@ describe('redis.ts', () => {
       const place = await rawServer(tcp, (socket) => socket.once('data', () => socket.end()));
       const left = await ask(`tcp://127.0.0.1:${'port' in place ? place.port : 0}`, 'PING');
       expect(left.status).toBe(1);
-      expect(left.errors).not.toBe('');
+      expect(left.errors).toMatch(/^The server closed the connection before it answered; .* try again\.\n$/);
+
+      const web = await rawServer(tcp, (socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request')));
+      const stranger = await ask(`tcp://127.0.0.1:${'port' in web ? web.port : 0}`, 'PING');
+      expect(stranger.status).toBe(1);
+      expect(stranger.errors).toMatch(/^This is no Redis server; .*\n$/);
 
       for (const args of [['tcp://127.0.0.1:1'], ['nonsense', 'PING']]) {
         const { status, errors } = await ask(...args);
