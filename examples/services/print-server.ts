@@ -20,7 +20,7 @@ import { listing, matching, printable } from './print-server/listing.js';
 import { type Job, type PartialDocument, type Queue, Refusal, Spool } from './print-server/spool.js';
 import { program, serveUntilStopped } from './program.js';
 
-const concurrent = 100; // connections; further clients wait in the kernel
+const concurrent = 1_000; // connections, of which most may be idle; further clients wait in the kernel
 const idleTimeout = 60_000; // ms
 const maxControlFile = 65_536; // bytes
 const maxDocuments = 52; // of one job: dfA to dfZ, dfa to dfz

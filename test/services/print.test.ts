@@ -393,6 +393,13 @@ describe('the print server', () => {
     expect(await queue.files()).toEqual([]);
   });
 
+  test('serves a client while two hundred others say nothing', async () => {
+    const silent = Array.from({ length: 200 }, dial);
+    await Promise.all(silent.map((client) => client.ask('', 0)));
+    expect(await answerTo(`\x03${newQueue().name}\n`)).toBe('no entries\n');
+    for (const client of silent) client.socket.destroy();
+  });
+
   test('gives up on a command that does not end', async () => {
     const client = dial();
     client.socket.write(`\x02${'x'.repeat(5_000)}`);
