@@ -602,6 +602,23 @@ describe('TLS at the FTP server', () => {
     expect(await readdir(files)).toContain('hello.txt');
   });
 
+  it('keeps no client from its data port by strangers who are slow', async () => {
+    const { files } = await planted();
+    const client = await RawClient.open(await serveFolder(files, { tls: sessionTls }));
+    await client.ask('AUTH TLS');
+    await client.startTls();
+    for (const command of ['USER a', 'PASS b', 'PBSZ 0', 'PROT P']) await client.ask(command);
+    const port = await client.listen();
+    const strangers = await Promise.all(Array.from({ length: 20 }, () => dial(port, '127.0.0.2')));
+    const raw = await dial(port);
+    expect(await client.ask('RETR hello.txt')).toMatch(/^150 /);
+    const secure = tls.connect({ socket: raw, rejectUnauthorized: false }).on('error', () => undefined);
+    expect(await readAll(secure)).toBe('hello\r\nworld\r\n');
+    secure.end();
+    expect(await client.reply()).toMatch(/^226 /);
+    for (const stranger of strangers) expect(await readAll(stranger)).toBe('');
+  });
+
   it('takes an upload that ends without a close_notify for one that was cut off', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files, { tls: sessionTls }));

@@ -1,5 +1,5 @@
 /** Data connections: one for each file and each listing, from the client's own address, in either direction. */
-import { EmptyError, filter, firstValueFrom, from, map, merge, Subject, take, takeUntil, timeout } from 'rxjs';
+import { concatMap, EmptyError, filter, firstValueFrom, from, Subject, take, takeUntil, timeout } from 'rxjs';
 import { type Address, connect, type Connection, listen, type ServerTlsOptions, SocketError } from 'rxjs-sockets';
 import { Refusal } from './control.js';
 
@@ -40,25 +40,25 @@ export async function passive(
     const port = first + ((start - first + attempt) % (last - first + 1));
     const server = listen(
       { host: control.local.host, port },
-      { tls, handshakeTimeout: openTimeout, idleTimeout: stallTimeout, maxConnections: 16 },
+      { handshakeTimeout: openTimeout, idleTimeout: stallTimeout, maxConnections: 16 },
     );
-    const isFromClient = (address: Address | undefined): boolean => isSameHost(address, control.remote);
     const cancelled = new Subject<void>();
-    const failed = server.incidents.pipe(
-      filter(({ address }) => isFromClient(address)),
-      map((error): never => {
-        throw error;
-      }),
-    );
+    let accepted: Connection | undefined;
     const arrived = server.pipe(
       filter((connection) => {
-        const isWelcome = isFromClient(connection.remote);
+        const isWelcome = isSameHost(connection.remote, control.remote);
         if (!isWelcome) connection.destroy(new Error('a stranger at a data port'));
         return isWelcome;
       }),
+      take(1), // which ends the subscription, and with it the listener
+      concatMap(async (connection) => {
+        accepted = connection;
+        // Only now, so that strangers who are slow at their handshakes keep nobody out.
+        if (tls !== undefined) await connection.startTls(tls);
+        return connection;
+      }),
     );
-    // The first one ends the subscription, and with it the listener.
-    const connection = firstValueFrom(merge(failed, arrived).pipe(take(1), takeUntil(cancelled)));
+    const connection = firstValueFrom(arrived.pipe(takeUntil(cancelled)));
     try {
       // Without this, a failure before anybody waits would be an unhandled rejection.
       connection.catch(() => undefined);
@@ -70,10 +70,7 @@ export async function passive(
         open: () => firstValueFrom(from(connection).pipe(timeout({ first: openTimeout }))),
         cancel: () => {
           cancelled.next();
-          connection.then(
-            (opened) => opened.destroy(),
-            () => undefined,
-          );
+          accepted?.destroy();
         },
       };
     } catch (error) {
