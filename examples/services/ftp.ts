@@ -9,7 +9,7 @@
  * be verified ends it; NODE_EXTRA_CA_CERTS=FILE names a private authority to trust. With tls://HOST:990 TLS comes first.
  */
 import { open, rename, rm } from 'node:fs/promises';
-import { lastValueFrom, TimeoutError } from 'rxjs';
+import { EmptyError, lastValueFrom, TimeoutError } from 'rxjs';
 import { parseAddress, SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { FtpClient, FtpError, type TlsPolicy } from './ftp/client.js';
@@ -159,19 +159,45 @@ function policyOf(value: string | undefined): TlsPolicy {
   throw new UsageError(`FTP_TLS is auto, required or off, not ${value}`);
 }
 
-/** Adds what to do about it to what went wrong on the network. */
+/** Adds what to do about it to what went wrong on the network, or with the file. */
 function explained(error: unknown, address: string): unknown {
   if (error instanceof TimeoutError) return new Error('The server does not reply: try again later.');
-  if (!(error instanceof SocketError)) return error;
-  switch (error.code) {
+  if (error instanceof EmptyError) return new Error('The server has ended the connection: try again.');
+  if (error instanceof SocketError) return new Error(`${error.message}\n${networkAdvice(error, address)}`);
+  if (error instanceof Error && 'syscall' in error) return new Error(`${error.message}\n${fileAdvice(error)}`);
+  return error;
+}
+
+function networkAdvice({ code, cause }: SocketError, address: string): string {
+  switch (code) {
     case 'ERR_TLS':
-      return new Error(
-        `${error.message}\nTrust the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE, or, ` +
-          'where passwords may be read on the way, switch TLS off with FTP_TLS=off.',
-      );
+      return codeOf(cause).startsWith('ERR_SSL_')
+        ? 'Does the server begin with TLS there? For one that waits for AUTH TLS, ADDRESS is tcp://HOST:21.'
+        : 'Trust the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE, or, ' +
+            'where passwords may be read on the way, switch TLS off with FTP_TLS=off.';
     case 'ECONNREFUSED':
-      return new Error(`${error.message}\nIs an FTP server running at ${address}?`);
+      return `Is an FTP server running at ${address}?`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'Check the name of the host.';
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'ERR_TIMEOUT_CONNECT':
+      return 'Check the address, and the network.';
+    case 'ERR_FRAME_INVALID':
+    case 'ERR_FRAME_TOO_LONG':
+      return `Is it an FTP server that runs at ${address}?`;
     default:
-      return new Error(`${error.message}\nThe connection was lost: try again.`);
+      return 'The connection was lost: try again.';
   }
+}
+
+function fileAdvice(error: Error): string {
+  return codeOf(error) === 'ENOSPC'
+    ? 'The disk of LOCAL is full: remove something from it.'
+    : 'Check the path of LOCAL, and whether you may use it.';
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
 }

@@ -1,5 +1,6 @@
 /** The FTP client with servers that people run, with ours, and with some that do not mean well. */
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -15,7 +16,16 @@ import { server as identity } from '../support/certificates.js';
 import { file } from '../support/openssl.js';
 import { freshFolder } from '../support/places.js';
 import { until } from '../support/turns.js';
-import { ftpProgram, hashOf, randomFile, sessionTls, serveFolder, start, type TcpAddress } from './ftp.js';
+import {
+  ftpProgram,
+  hashOf,
+  randomFile,
+  sessionTls,
+  serveFolder,
+  start,
+  startServer,
+  type TcpAddress,
+} from './ftp.js';
 import { describeWith } from './peers.js';
 
 const large = 100_000_000; // bytes
@@ -103,6 +113,45 @@ describe('the FTP client at our server', () => {
     expect(errors[6]).toMatch(/has no TLS/);
     expect(await readdir(own)).toEqual([]);
     expect((await readdir(files)).sort()).toEqual(['hello.txt', 'sub']);
+  });
+
+  it('says what to do where the network fails, or the other end, or a file', patient, async () => {
+    const own = await freshFolder();
+    const greeting = async (words: string): Promise<Program> => {
+      const server = net.createServer((socket) => socket.on('error', () => undefined).end(words));
+      onTestFinished(() => void server.close());
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      return ftp((server.address() as net.AddressInfo).port, ['list']);
+    };
+    const files = await folder();
+    const { port } = (await serveFolder(files)) as TcpAddress;
+    const nowhere = await ftpProgram('ftp', ['tcp://nowhere.invalid:21', 'anonymous', 'me@', 'list']);
+    const early = await ftpProgram('ftp', [`tls://localhost:${port}`, 'anonymous', 'me@', 'list']);
+    const cases: [Program, RegExp][] = [
+      [await greeting(''), /^The server has ended the connection: try again\.\n$/],
+      [await greeting('421 Full.\r\n'), /^The server refuses the connection: 421 Full\.\n[^]*try again later/],
+      [await greeting('HTTP/1.1 400 Bad Request\r\n'), /no reply of an FTP server\nIs it an FTP server/],
+      [nowhere, /\nCheck the name of the host\.\n$/],
+      [early, /\nDoes the server begin with TLS there\?/],
+      [await ftp(port, ['get', 'hello.txt', join(own, 'no', 'down')]), /no such file[^]*\nCheck the path of LOCAL/],
+      [await ftp(port, ['put', join(own, 'nothing'), 'new']), /no such file[^]*\nCheck the path of LOCAL/],
+    ];
+    for (const [client, errors] of cases) {
+      expect(await client.ended).toBe(1);
+      expect(client.errors).toMatch(errors);
+    }
+  });
+
+  it('says so where the server is killed in the middle of a file, and keeps no part of it', patient, async () => {
+    const [files, own] = [await folder(), await freshFolder()];
+    await writeFile(join(files, 'large'), Buffer.alloc(large));
+    const { server, port } = await startServer('tcp://127.0.0.1:0', files);
+    const client = await ftpProgram('ftp', [`tcp://127.0.0.1:${port}`, 'a', 'b', 'get', 'large', join(own, 'down')]);
+    await until(() => readdirSync(own).length > 0);
+    await server.interrupt('SIGKILL');
+    expect(await client.ended).toBe(1);
+    expect(client.errors).toMatch(/: try again\.\n$/);
+    expect(await readdir(own)).toEqual([]);
   });
 
   it('explains bad arguments, with status 2, and sends no line end', async () => {

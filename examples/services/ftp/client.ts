@@ -19,8 +19,9 @@ export class FtpError extends Error {
   override readonly name = 'FtpError';
   readonly code: number;
 
-  constructor(command: string, { code, lines }: Reply) {
-    super(`The server refuses ${command.split(' ')[0]!}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
+  /** @param refused - what it refuses: a command by its verb alone, since a password may follow */
+  constructor(refused: string, { code, lines }: Reply) {
+    super(`The server refuses ${refused}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
     this.code = code;
   }
 }
@@ -89,15 +90,15 @@ export class FtpClient {
   /** Sends a command, and gives the reply if it has one of these codes. */
   async ask(command: string, ...codes: readonly number[]): Promise<Reply> {
     const reply = await this.calls.ask(command);
-    if (!codes.includes(reply.code)) throw new FtpError(command, reply);
+    if (!codes.includes(reply.code)) throw new FtpError(verbOf(command), reply);
     return reply;
   }
 
   /** Waits for a reply that answers no command: the greeting, and the one after a transfer. */
-  private async finalReply(command: string, patience = replyTimeout): Promise<void> {
+  private async finalReply(refused: string, patience = replyTimeout): Promise<void> {
     for (;;) {
       const reply = await firstValueFrom(this.calls.events.pipe(timeout({ first: patience })));
-      if (reply.code >= 400) throw new FtpError(command, reply);
+      if (reply.code >= 400) throw new FtpError(refused, reply);
       if (reply.code >= 200) return;
     }
   }
@@ -116,11 +117,11 @@ export class FtpClient {
     } catch (error) {
       data.destroy();
       // Where the server has ended it, its reply tells why.
-      if (error instanceof SocketError) await this.finalReply(command, 2_000).catch(rethrowRefusal);
+      if (error instanceof SocketError) await this.finalReply(verbOf(command), 2_000).catch(rethrowRefusal);
       throw error;
     }
     void data.close();
-    await this.finalReply(command);
+    await this.finalReply(verbOf(command));
   }
 
   /** Dials the port that the server names, at the address that it was dialled at: another one is never believed. */
@@ -150,6 +151,10 @@ export class FtpClient {
     await this.calls.ask('QUIT').catch(() => undefined);
     await this.control.close();
   }
+}
+
+function verbOf(command: string): string {
+  return command.split(' ')[0]!;
 }
 
 function isAnonymous(user: string): boolean {
