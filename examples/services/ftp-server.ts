@@ -14,6 +14,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import { listen, serve } from 'rxjs-sockets';
 import { type Command, control } from './ftp-server/control.js';
 import { Folder } from './ftp-server/folder.js';
@@ -25,7 +26,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const stopping = new AbortController();
   const settings: Settings = {
     folder: await Folder.open(path).catch((error: unknown) => {
-      throw new UsageError(`FOLDER cannot be served: ${String(error)}`);
+      throw new UsageError(`FOLDER cannot be served: ${messageOf(error)}`);
     }),
     login: loginOf(process.env),
     tls: await tlsOf(more),
@@ -60,13 +61,14 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
   try {
     // With the ticket keys in common, a data connection can resume the session of its control connection.
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
+    createSecureContext(tls); // throws now what each client would run into
     return {
       // Clients that are closed send a FIN alone. That cuts off no command, but it might cut off a file.
       control: { ...tls, allowHalfClosed: true },
       data: { ...tls, isServer: true },
     };
   } catch (error) {
-    throw new UsageError(`--tls: ${String(error)}`);
+    throw new UsageError(`--tls: KEY and CERT have to be PEM files that belong together: ${messageOf(error)}`);
   }
 }
 
@@ -81,4 +83,8 @@ function portsOf(range = '0-0'): Settings['ports'] {
   const ports = [Number(first), Number(last)] as const;
   if (ports[0] <= ports[1] && ports[1] <= 65_535) return ports;
   throw new UsageError(`FTP_PASSIVE_PORTS has to be a range such as 50000-50099, not ${range}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -62,6 +62,7 @@ class Session {
       if (error instanceof SocketError) throw error; // the connection is at fault, and gone
       if (error instanceof Refusal) return `\x01${error.message}\n`;
       console.error(String(error));
+      if (isOutOfSpace(error)) return '\x01there is no space left for the document\n';
       return '\x01the print server cannot use its spool folder\n';
     }
   }
@@ -194,6 +195,10 @@ class Session {
     return origin === this.origin && (agent === 'root' || agent === user);
   }
   // #endregion
+}
+
+function isOutOfSpace(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code));
 }
 
 /**

@@ -16,16 +16,7 @@ import { server as identity } from '../support/certificates.js';
 import { file } from '../support/openssl.js';
 import { freshFolder } from '../support/places.js';
 import { until } from '../support/turns.js';
-import {
-  ftpProgram,
-  hashOf,
-  randomFile,
-  sessionTls,
-  serveFolder,
-  start,
-  startServer,
-  type TcpAddress,
-} from './ftp.js';
+import { ftpProgram, hashOf, randomFile, sessionTls, serveFolder, start, startServer, type TcpAddress } from './ftp.js';
 import { describeWith } from './peers.js';
 
 const large = 100_000_000; // bytes

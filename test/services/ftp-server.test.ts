@@ -9,6 +9,7 @@ import { verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import { control } from '../../examples/services/ftp-server/control.js';
 import { example } from '../examples/program.js';
+import { file } from '../support/openssl.js';
 import { freshFolder } from '../support/places.js';
 import { dial, ftpProgram, RawClient, readAll, run, serveFolder, sessionTls, startServer, withTls } from './ftp.js';
 
@@ -680,6 +681,8 @@ describe('the program', () => {
       ['tcp://127.0.0.1:0', join(files, 'hello.txt')],
       ['tcp://127.0.0.1:0', files, '--tls', withTls[1]!],
       ['tls://127.0.0.1:0', files],
+      ['tcp://127.0.0.1:0', files, '--tls', join(files, 'hello.txt'), withTls[2]!],
+      ['tcp://127.0.0.1:0', files, '--tls', file('client.key'), withTls[2]!],
     ].map((args) => ftpProgram('ftp-server', args));
     for (const bad of await Promise.all(wrong)) {
       expect(await bad.ended).toBe(2);

@@ -445,7 +445,7 @@ describe('the print server', () => {
     const { port } = await ownServer(spool, 'prlimit', '--fsize=1000000');
     const large = jobBytes({ queue: 'lp', documents: [randomBytes(3_000_000)] });
     const client = new PlainClient({ host: '127.0.0.1', port });
-    expect(await client.finish(large)).toBe(`${ok.repeat(4)}\x01the print server cannot use its spool folder\n`);
+    expect(await client.finish(large)).toBe(`${ok.repeat(4)}\x01there is no space left for the document\n`);
     expect(await readdir(join(spool, 'lp'))).toEqual([]);
     const stream = new PlainClient({ host: '127.0.0.1', port });
     const endless = jobBytes({ queue: 'lp', documents: [randomBytes(3_000_000)], announced: 0 });
