@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import { verifyCodec } from 'rxjs-sockets/testing';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { control } from '../../examples/services/ftp-server/control.js';
+import { Folder } from '../../examples/services/ftp-server/folder.js';
 import { example } from '../examples/program.js';
 import { file } from '../support/openssl.js';
 import { freshFolder } from '../support/places.js';
@@ -130,6 +131,20 @@ describe('a session of the FTP server', () => {
     await client.openData();
     expect(await client.ask('MLSD hello.txt')).toMatch(/^501 /);
     expect(await client.ask('LIST nothing')).toMatch(/^550 /);
+  });
+
+  it('refuses to list a folder that it may not open, before the transfer begins', async () => {
+    const { files } = await planted();
+    const folder = await Folder.open(files);
+    onTestFinished(() => folder.close());
+    // The tests may run as root, who may open any folder.
+    const denied = Object.assign(new Error('permission denied'), { code: 'EACCES' });
+    vi.spyOn(folder, 'assertListable').mockRejectedValue(denied);
+    const client = await RawClient.logIn(await serveFolder(files, { folder }));
+    for (const command of ['LIST sub', 'NLST sub', 'LIST sub/*', 'MLSD sub', 'STAT sub']) {
+      await client.listen();
+      expect(await client.ask(command)).toBe('550 The server may not do that.');
+    }
   });
 
   it('renames and removes', async () => {

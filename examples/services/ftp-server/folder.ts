@@ -118,6 +118,11 @@ export class Folder {
     }
   }
 
+  /** Rejects where `list` would: a folder that cannot be opened. */
+  async assertListable(path: string): Promise<void> {
+    await (await this.reach(path, O_RDONLY | O_DIRECTORY)).close();
+  }
+
   /** Gives the entries of a folder one by one, as the system has them; those that a client could not name are left out. */
   async *list(path: string): AsyncGenerator<Entry> {
     const folder = await this.reach(path, O_RDONLY | O_DIRECTORY);

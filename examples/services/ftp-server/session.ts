@@ -520,12 +520,13 @@ export class Session {
       if (!/[*?]/.test(pattern)) throw error;
     });
     if (stats?.isDirectory() === true) {
+      await folder.assertListable(path);
       const prefix = name === '' ? '' : name.replace(/\/*$/, '/');
       return linesOf(folder.list(path), how, prefix);
     }
     const prefix = name.slice(0, name.lastIndexOf('/') + 1);
     if (stats !== undefined) return linesOf([{ name: posix.basename(path), stats }], how, prefix);
-    await folder.stats(posix.dirname(path));
+    await folder.assertListable(posix.dirname(path));
     return linesOf(folder.list(posix.dirname(path)), how, prefix, pattern);
   }
 
@@ -534,6 +535,7 @@ export class Session {
     const { folder } = this.settings;
     const stats = await folder.stats(path);
     if (!stats.isDirectory()) throw new Refusal(501, 'That is not a folder.');
+    await folder.assertListable(path);
     async function* lines(): AsyncGenerator<string> {
       yield `${factLine({ name: '.', stats }, facts, 'cdir')}\r\n`;
       for await (const entry of folder.list(path)) yield `${factLine(entry, facts)}\r\n`;
