@@ -39,7 +39,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const options = {
     codec: control,
     tls: isEncrypted(address) ? settings.tls?.control : undefined,
-    maxConnections: 1_000, // of which most may be idle; further clients wait in the kernel
+    maxConnections: 1_000, // of which most may be idle; one more is reset
   };
   const server = listen<Command, string>(address, options);
   server.listening.subscribe({ complete: () => stopping.abort() });
