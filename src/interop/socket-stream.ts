@@ -67,7 +67,7 @@ export interface SocketStream extends Duplex {
    */
   connect(...args: readonly unknown[]): this;
   /**
-   * Has `'timeout'` emitted when nothing was received or sent for so long. It ends nothing.
+   * Has `'timeout'` emitted when nothing was received or sent for so long. It ends nothing, and the process does not wait for it.
    *
    * @param timeout - ms, 0 and more; 0 switches it off
    * @param listener - called at the next `'timeout'`

@@ -190,10 +190,12 @@ export class StandIn extends Duplex implements SocketStream {
       return this;
     }
     if (listener !== undefined) this.once('timeout', listener);
-    this.#silence = new Silence(Math.min(timeout, longestTimeout), () => this.emit('timeout'), {
+    const signs = {
       count: () => this.bytesRead + (this.#port?.lane.outbound.written ?? 0),
       isListening: () => true,
-    });
+    };
+    // As of a `net.Socket`: the process does not wait for it, so that an idle connection of an http.Agent can be let go.
+    this.#silence = new Silence(Math.min(timeout, longestTimeout), () => this.emit('timeout'), signs, false);
     this.#silence.start();
     return this;
   }

@@ -17,6 +17,7 @@ export class Silence {
   private readonly limit: number;
   private readonly expired: () => void;
   private readonly signs: Signs;
+  private readonly keepsProcess: boolean;
   private counted = 0;
   private timer: Timer | undefined;
   private last = 0;
@@ -25,11 +26,13 @@ export class Silence {
    * @param limit - how long, in ms; 0 means never
    * @param expired - called once, when it was silent for so long
    * @param signs - what is looked at before it expires
+   * @param keepsProcess - whether the process waits for its timer
    */
-  constructor(limit: number, expired: () => void, signs: Signs) {
+  constructor(limit: number, expired: () => void, signs: Signs, keepsProcess = true) {
     this.limit = limit;
     this.expired = expired;
     this.signs = signs;
+    this.keepsProcess = keepsProcess;
   }
 
   /** Begins to wait. */
@@ -55,7 +58,7 @@ export class Silence {
   }
 
   private wait(delay: number): void {
-    this.timer = new Timer(delay, () => {
+    const check = (): void => {
       if (!this.signs.isListening() || this.signs.count() !== this.counted) this.note();
       const left = this.last + this.limit - asyncScheduler.now();
       if (left > 0) {
@@ -64,6 +67,7 @@ export class Silence {
       }
       this.timer = undefined;
       this.expired();
-    });
+    };
+    this.timer = new Timer(delay, check, this.keepsProcess);
   }
 }

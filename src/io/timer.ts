@@ -17,14 +17,17 @@ export class Timer implements Unsubscribable {
   private stopped = false;
   private readonly delay: number;
   private readonly work: () => void;
+  private readonly keepsProcess: boolean;
 
   /**
    * @param delay - the time, in ms
    * @param work - what is to be done
+   * @param keepsProcess - whether the process waits for it
    */
-  constructor(delay: number, work: () => void) {
+  constructor(delay: number, work: () => void, keepsProcess = true) {
     this.delay = delay;
     this.work = work;
+    this.keepsProcess = keepsProcess;
     this.wait(delay);
   }
 
@@ -41,5 +44,12 @@ export class Timer implements Unsubscribable {
       if (lateness > (hasWaited ? late : 0)) this.wait(Math.min(lateness, this.delay), true);
       else this.work();
     }, delay);
+    if (!this.keepsProcess) unref(this.subscription);
   }
+}
+
+/** RxJS keeps Node's timer in `id`, which RxJS's types hide. In virtual time there is no such timer. */
+function unref(action: object): void {
+  const { id } = action as { readonly id?: { unref?(): void } };
+  id?.unref?.();
 }

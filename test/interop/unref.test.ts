@@ -31,7 +31,8 @@ describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls
       });
       stream.resume();
     });
-    const leaving = idleProcess(formatAddress(address), isSecure(address), '.unref()');
+    // As an http.Agent does with an idle connection. A timeout does not keep the process either.
+    const leaving = idleProcess(formatAddress(address), isSecure(address), '.setTimeout(600_000).unref()');
     const staying = idleProcess(formatAddress(address), isSecure(address), '.unref().ref()');
     expect([await leaving.ended, leaving.errors, leaving.output]).toEqual([0, '', '']);
     expect([await staying.ended, staying.errors, staying.output]).toEqual([0, '', 'ended in order\n']);
