@@ -168,6 +168,13 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
 
   start(controller: WritableStreamDefaultController): void {
     const { lane, source } = this;
+    // Node's types leave it out.
+    const { signal } = controller as WritableStreamDefaultController & { readonly signal: AbortSignal };
+    // The stream calls `abort` only once the write under way has settled, which waits for a peer that may never read. Within
+    // the event it is not erroring yet, and would take on the error of the connection in place of the reason.
+    signal.addEventListener('abort', () => {
+      queueMicrotask(() => this.abort(signal.reason));
+    });
     lane.watermark.watch({
       changed: () => undefined,
       ended: () => {

@@ -171,6 +171,26 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
       expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
   });
 
+  it('I1: abort(reason) destroys the connection of a peer that does not read, while a write or close() waits for it', async () => {
+    for (const isClosing of [false, true]) {
+      const { near, far } = await pair();
+      const hold = far.bytes.hold();
+      const { readable, writable } = toWebStreams(near.bytes);
+      const reading = settling(readable.getReader().read());
+      const writer = writable.getWriter();
+      const written = settling(writer.write(Buffer.alloc(16 << 20)));
+      await turns();
+      if (isClosing) void settling(writer.close());
+      const reason = new Error('enough');
+      await writer.abort(reason);
+      expect(await reading).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
+      expect(await written).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
+      expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'destroyed', error: { cause: reason } });
+      hold.release();
+      far.destroy();
+    }
+  });
+
   it('I1: cancel() takes nothing from what is being written, and the close that follows ends the connection', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const { readable, writable } = toWebStreams(near.bytes);
