@@ -24,7 +24,7 @@ export async function program(
 ): Promise<void> {
   const args = process.argv.slice(2);
   try {
-    if (args.length < count[0] || args.length > count[1]) throw new UsageError(`${args.length} arguments were given`);
+    if (args.length < count[0] || args.length > count[1]) throw new UsageError('the number of arguments is wrong');
     await main(...args);
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
