@@ -115,13 +115,17 @@ export class PostgresServer {
     child.stderr.resume();
   }
 
-  /** Stops it, and ends the sessions of its clients in order. */
-  async stop(): Promise<void> {
+  /**
+   * Stops it.
+   *
+   * @param signal - `SIGINT` ends the clients' sessions in order, `SIGQUIT` cuts them off
+   */
+  async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
     const { child } = this;
     this.child = undefined;
     if (child === undefined) return;
     const exit = once(child, 'exit');
-    child.kill('SIGINT');
+    child.kill(signal);
     await exit;
   }
 
