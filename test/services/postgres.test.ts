@@ -181,7 +181,7 @@ describeWith('the postgres service', programs, (paths) => {
     ];
     for (const { ended, errors } of await Promise.all(asked.map(finished))) {
       expect(errors).toMatch(
-        /^(3 arguments|tls:|PG[A-Z_]+ ).*\nusage: npm run example -- postgres\.ts ADDRESS USER DATABASE SQL$/m,
+        /^(the number of arguments|tls:|PG[A-Z_]+ ).*\nusage: npm run example -- postgres\.ts ADDRESS USER DATABASE SQL$/m,
       );
       expect(ended).toBe(2);
     }
