@@ -42,6 +42,8 @@ import { StandIn } from './stand-in.js';
  * const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
  * // Without it, node:http sends no more responses once the client, or a shutdown, has ended the requests.
  * Object.assign(web, { httpAllowHalfOpen: true });
+ * // Starts Node's timeouts for slow requests, which begin when a server listens itself.
+ * web.emit('listening');
  * listen('unix:/run/web.sock').subscribe((connection) => web.emit('connection', toNodeStream(connection)));
  * ```
  * @see rules I1 to I3

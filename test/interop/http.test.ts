@@ -16,6 +16,7 @@ import {
   memory,
   type Place,
   rawClient,
+  rawServer,
   realPlaces,
   securePlaces,
   serverAt,
@@ -191,6 +192,33 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await once(raw, 'data');
     raw.end('and more');
     expect((await readAll(raw)).toString()).toContain('and more');
+  });
+
+  it('I2: a client that does not complete its headers gets 408 once the server has been told that it listens', async () => {
+    const web = http.createServer({ headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 }, echo);
+    Object.assign(web, { httpAllowHalfOpen: true }).emit('listening');
+    onTestFinished(() => void web.close());
+    const { address } = await serverAt(place, (connection) => web.emit('connection', toNodeStream(connection)));
+    const raw = await rawClient(address);
+    raw.write('GET / HT');
+    expect((await readAll(raw)).toString()).toMatch(/^HTTP\/1\.1 408 /);
+    raw.end();
+  });
+
+  it('I2: an agent drops an idle connection that the server has ended', async () => {
+    const address = await rawServer(place, (socket) => {
+      socket.once('data', () => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+        setImmediate(() => socket.end());
+      });
+    });
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    agent.createConnection = () => toNodeStream(connect(address, { halfOpen: false }));
+    onTestFinished(() => agent.destroy());
+    for (let count = 0; count < 3; count++) {
+      expect((await request(place, address, '/', undefined, agent)).body).toBe('ok');
+      await until(() => Object.keys(agent.freeSockets).length === 0);
+    }
   });
 
   it('I2: close() ends idle connections once the server has been told that it listens', async () => {

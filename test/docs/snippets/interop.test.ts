@@ -10,6 +10,8 @@ it('the example of a server of node:http', async () => {
   const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
   // Without it, node:http sends no more responses once the client, or a shutdown, has ended the requests.
   Object.assign(web, { httpAllowHalfOpen: true });
+  // Starts Node's timeouts for slow requests, which begin when a server listens itself.
+  web.emit('listening');
   listen('unix:/run/web.sock').subscribe((connection) => web.emit('connection', toNodeStream(connection)));
   const client = toNodeStream(connect('unix:/run/web.sock'));
   const asking = get({ path: '/this', createConnection: () => client });

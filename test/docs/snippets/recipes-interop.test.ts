@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { spawn } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { createServer, get, type Server } from 'node:http';
+import { Agent, createServer, get, type Server } from 'node:http';
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
 import { get as getSecurely } from 'node:https';
 import { join } from 'node:path';
@@ -76,7 +76,7 @@ describe('web servers and clients, in the recipes', () => {
 
     const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
     Object.assign(web, { httpAllowHalfOpen: true }); // a client that has finished still gets its responses
-    web.emit('listening'); // starts the timers for slow clients, though it does not listen itself
+    web.emit('listening'); // starts Node's timeouts for slow requests: this server never listens itself
     const server = listen('unix:/tmp/web.sock');
     server
       .pipe(serve((connection) => void web.emit('connection', toNodeStream(connection))))
@@ -91,6 +91,13 @@ describe('web servers and clients, in the recipes', () => {
       },
     );
     expect(await first).toBe('you want /news\n');
+
+    const agent = new Agent({ keepAlive: true });
+    agent.createConnection = () => toNodeStream(connect('unix:/tmp/web.sock', { halfOpen: false }));
+    const kept = shown();
+    get('http://localhost/kept', { agent }, (response) => response.setEncoding('utf8').on('data', kept.show));
+    expect(await kept.first).toBe('you want /kept\n');
+    agent.destroy();
 
     const sockets = new WebSocketServer({ server: web });
     sockets.on('connection', (socket) => socket.on('message', (text) => socket.send(text)));
@@ -165,7 +172,7 @@ describe('web servers and clients, in the recipes', () => {
     await app.init();
     const web = app.getHttpServer() as Server;
     Object.assign(web, { httpAllowHalfOpen: true });
-    web.emit('listening'); // starts the timers for slow clients, though it does not listen itself
+    web.emit('listening');
     const server = listen('unix:/tmp/nest.sock');
     server
       .pipe(serve((connection) => void web.emit('connection', toNodeStream(connection))))
