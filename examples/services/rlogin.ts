@@ -36,10 +36,11 @@ const handshakeTime = 15_000; // ms
 await program('ADDRESS USER', [2, 2], async (address, user) => {
   if (!/^[\x21-\x7e]{1,32}$/.test(user)) throw new UsageError('USER is no name of a user');
   const connection = await dial(address);
-  const urgent = await watchUrgent(connection);
-  await logIn(connection, user);
-  const restore = makeRaw();
+  let restore = (): void => undefined;
   try {
+    const urgent = await watchUrgent(connection);
+    await logIn(connection, user);
+    restore = makeRaw();
     await session(connection, urgent);
   } finally {
     restore();
@@ -168,7 +169,7 @@ function makeRaw(): () => void {
   const before = stty('-g');
   const restore = (): void => void stty(before);
   process.once('exit', restore);
-  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const) {
     process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
   stty('raw', '-echo');
