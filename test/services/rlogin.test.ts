@@ -429,6 +429,29 @@ describe('rlogin-server.ts', () => {
       await screen.until(/password:/i);
     });
 
+    it.runIf(canAsk)('where another user has handed its socket to a program of root', async () => {
+      const script = `
+import os, socket, sys
+ours, theirs = socket.socketpair()
+if os.fork() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    connection = socket.socket()
+    connection.connect(("127.0.0.1", int(sys.argv[1])))
+    socket.send_fds(theirs, [b"x"], [connection.fileno()])
+    os._exit(0)
+os.wait()
+_, [descriptor], _, _ = socket.recv_fds(ours, 1, 1)
+connection = socket.socket(fileno=descriptor)
+connection.send(b"\\0ann\\0" + sys.argv[2].encode() + b"\\0dumb/9600\\0")
+while chunk := connection.recv(4096):
+    os.write(1, chunk)
+`;
+      const screen = new Screen(['python3', '-c', script, String(port), me]);
+      await screen.until(/password:/i);
+    });
+
     it('where the server is not root, and its client is', async () => {
       const { address } = await ownServer('tcp://127.0.0.1:0', nobody);
       const screen = new Screen([...client, address, 'daemon']);
@@ -540,6 +563,15 @@ describe('rlogin.ts', () => {
       expect(program.errors).toMatch(/usage: .* ADDRESS USER/);
     },
   );
+
+  it('ends when it is refused, though the server keeps the connection open', async () => {
+    const refusing = net.createServer((socket) => void socket.resume().write('\x01Permission denied.\r\n'));
+    const port = await listening(refusing);
+    const { program, child } = start([...client, `tcp://127.0.0.1:${port}`, me]);
+    onTestFinished(() => void child.kill('SIGKILL'));
+    expect(await program.ended).toBe(1);
+    expect(program.errors).toMatch(/has refused: Permission denied/);
+  });
 
   it('fails where nobody listens', async () => {
     const { program } = start([...client, 'tcp://127.0.0.1:1', 'ann']);

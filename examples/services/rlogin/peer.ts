@@ -1,20 +1,22 @@
 /** Who is at the other end of a connection, as far as the kernel knows it. */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Connection } from 'rxjs-sockets';
-import { inodeOf } from './socket-table.js';
+import { socketOf } from './socket-table.js';
 
 /**
  * Tells whether the peer is a program of the server's own user on this machine: one that could start itself whatever the
  * server would start for it.
  *
- * The address alone says nothing: every user of a machine may connect to its loopback address, and the rlogin of most
- * systems runs as root, whoever starts it.
+ * The address alone says nothing: every user of a machine may connect to its loopback address. Neither does the user that made
+ * the socket: the rlogin of most systems makes it as root, whoever starts it. Nor do the processes that hold it: another user's
+ * program can hand its socket to a program of root, and keep a copy that is in no process, in a message that nobody has read.
+ * So both have to be the server's own user.
  */
 export async function isOwnUser({ local, remote }: Connection): Promise<boolean> {
   if (local.transport === 'unix') return isOwnFile(local.path);
-  const inode = inodeOf(remote, local); // the peer's socket is in the table only if it is on this machine
-  if (inode === undefined) return false;
-  const holders = await holdersOf(`socket:[${inode}]`);
+  const socket = socketOf(remote, local); // the peer's socket is in the table only if it is on this machine
+  if (socket === undefined || socket.uid !== process.getuid?.()) return false;
+  const holders = await holdersOf(`socket:[${socket.inode}]`);
   return holders.length > 0 && (await Promise.all(holders.map(isOwnProcess))).every(Boolean);
 }
 

@@ -4,17 +4,26 @@ import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
 import type { Address } from 'rxjs-sockets';
 
+/** A socket of this machine. */
+export interface Socket {
+  /** A number that no other socket has. */
+  readonly inode: string;
+  /** The user that made it, whoever holds it now. */
+  readonly uid: number;
+}
+
 /**
  * Finds the TCP socket of this machine that has these two ends.
  *
- * @returns its inode, a number that no other socket has; undefined where there is no such socket, or no Linux
+ * @returns undefined where there is no such socket, or no Linux
  */
-export function inodeOf(local: Address, remote: Address): string | undefined {
+export function socketOf(local: Address, remote: Address): Socket | undefined {
   if (local.transport !== 'tcp' || remote.transport !== 'tcp') return undefined;
   const ends = `${rowName(local.host, local.port)} ${rowName(remote.host, remote.port)}`;
   for (const row of rows()) {
-    const [, from = '', to = '', , , , , , , inode] = row.trim().split(/\s+/);
-    if (inode !== '0' && `${asIPv6(from)} ${asIPv6(to)}` === ends) return inode;
+    const [, from = '', to = '', , , , , uid, , inode] = row.trim().split(/\s+/);
+    if (inode === undefined || inode === '0' || `${asIPv6(from)} ${asIPv6(to)}` !== ends) continue;
+    return { inode, uid: Number(uid) };
   }
   return undefined;
 }
@@ -27,7 +36,7 @@ export function descriptorOf({
   readonly local: Address;
   readonly remote: Address;
 }): number | undefined {
-  const inode = inodeOf(local, remote);
+  const inode = socketOf(local, remote)?.inode;
   if (inode === undefined) return undefined;
   const found = readdirSync('/proc/self/fd').find((fd) => linkOf(`/proc/self/fd/${fd}`) === `socket:[${inode}]`);
   return found === undefined ? undefined : Number(found);
