@@ -1,5 +1,5 @@
 /** Who is at the other end of a connection, as far as the kernel knows it. */
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import type { Connection } from 'rxjs-sockets';
 import { socketOf } from './socket-table.js';
 
@@ -20,11 +20,15 @@ export async function isOwnUser({ local, remote }: Connection): Promise<boolean>
   return holders.length > 0 && (await Promise.all(holders.map(isOwnProcess))).every(Boolean);
 }
 
-/** Whether nobody but the server's own user may connect to a socket file; an abstract name is no file. */
+/**
+ * Whether nobody but the server's own user may connect to a socket file; an abstract name is no file.
+ *
+ * In a folder of theirs other users can put a link to another file in its place, so the file has to be a socket.
+ */
 async function isOwnFile(path: string): Promise<boolean> {
   try {
-    const { uid, mode } = await stat(path);
-    return uid === process.getuid?.() && (mode & 0o077) === 0;
+    const file = await lstat(path);
+    return file.isSocket() && file.uid === process.getuid?.() && (file.mode & 0o077) === 0;
   } catch {
     return false;
   }
