@@ -12,7 +12,17 @@
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';
-import { firstValueFrom, lastValueFrom, of, startWith, take, timeout, TimeoutError, toArray } from 'rxjs';
+import {
+  firstValueFrom,
+  lastValueFrom,
+  of,
+  ReplaySubject,
+  startWith,
+  take,
+  timeout,
+  TimeoutError,
+  toArray,
+} from 'rxjs';
 import { concatMapPaced, type Connection, formatAddress, listen, serve, SocketError } from 'rxjs-sockets';
 import { program, serveUntilStopped } from './program.js';
 import { isOwnUser } from './rlogin/peer.js';
@@ -20,7 +30,8 @@ import { accepted, fields, keysAndSizes, refused, sizeWanted, type WindowSize } 
 import { type Command, Terminal } from './rlogin/terminal.js';
 import { sendUrgent } from './rlogin/urgent.js';
 
-const sessions = 100;
+const mostSessions = 100;
+const mostConnections = 1_000; // those that say nothing keep nobody from a session
 const handshakeTime = 10_000; // ms
 const sizeTime = 500; // ms that a client has to tell its window size before its program starts
 const idleTime = 3_600_000; // ms with nothing typed and nothing printed
@@ -29,15 +40,29 @@ const usualSize: WindowSize = { rows: 24, columns: 80 };
 /** Is thrown for a handshake that the server refuses. */
 class Refusal extends Error {}
 
+/** Is notified when the server is being stopped. */
+const stopping = new ReplaySubject<void>(1);
+let sessions = 0;
+
 await program('ADDRESS', [1, 1], async (address) => {
-  const server = listen(address, { maxConnections: sessions, idleTimeout: idleTime });
-  await serveUntilStopped(server, server.pipe(serve(session)));
+  const server = listen(address, { maxConnections: mostConnections, idleTimeout: idleTime });
+  stopping.subscribe(() => void server.shutdown());
+  await serveUntilStopped(server, server.pipe(serve(logIn)), stopping);
 });
 
-// #region session
-async function session(connection: Connection): Promise<void> {
+async function logIn(connection: Connection): Promise<void> {
   const login = await handshake(connection);
   if (login === undefined) return;
+  sessions++;
+  try {
+    await session(connection, login);
+  } finally {
+    sessions--;
+  }
+}
+
+// #region session
+async function session(connection: Connection, login: Login): Promise<void> {
   const first = await firstMessage(connection);
   const size = first === undefined || Buffer.isBuffer(first) ? usualSize : first;
   const terminal = new Terminal(await command(connection, login), size);
@@ -49,8 +74,10 @@ async function session(connection: Connection): Promise<void> {
       else terminal.resize(message);
     }),
   );
-  // Its end means that the client has hung up or is lost, or that the server is being stopped.
-  const typing = typed.subscribe({ complete: () => void terminal.hangUp(), error: () => void terminal.hangUp() });
+  const hangUp = (): void => void terminal.hangUp();
+  // Its end means that the client has hung up or is lost.
+  const typing = typed.subscribe({ complete: hangUp, error: hangUp });
+  typing.add(stopping.subscribe(hangUp)); // the end of what is typed is not seen while the program takes nothing of it
   try {
     await lastValueFrom(connection.bytes.sendFrom(terminal.output()), { defaultValue: undefined });
   } finally {
@@ -80,6 +107,7 @@ async function handshake({ bytes }: Connection): Promise<Login | undefined> {
       throw new Refusal('the name of the user is not valid');
     const type = terminal.replace(/\/\d{0,9}$/, ''); // a pseudo terminal has no speed
     if (!/^([a-z0-9][a-z0-9_.+-]{0,40})?$/i.test(type)) throw new Refusal('the type of the terminal is not valid');
+    if (sessions >= mostSessions) throw new Refusal('there are too many sessions');
     bytes.next(Buffer.of(accepted));
     return { user, terminal: type === '' ? 'dumb' : type };
   } catch (error) {

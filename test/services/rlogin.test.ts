@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { symlink, writeFile } from 'node:fs/promises';
+import { chmod, rename, symlink, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -402,6 +402,27 @@ describe('rlogin-server.ts', () => {
     await slow.received.until(/^.rlogin-server: the handshake took too long/);
   });
 
+  it('serves others while a hundred clients say nothing', async () => {
+    const { port } = await ownServer();
+    const silent = Array.from({ length: 100 }, () => Raw.connect(port));
+    await Promise.all(silent.map((raw) => once(raw.socket, 'connect')));
+    await Raw.logIn(port);
+  });
+
+  it('hangs up a program at SIGTERM that takes nothing of what is typed, and does not mind', async () => {
+    const { port, program } = await ownServer();
+    const raw = await Raw.logIn(port);
+    const [, pid] = await raw.type(
+      `stty raw -echo; exec sh -c 'trap "" HUP; echo pid $$; while :; do sleep 1; done'\r`,
+      /pid (\d+)\r?\n/,
+    );
+    raw.socket.write(Buffer.alloc(16 * megabyte, 'x'));
+    const started = Date.now();
+    expect(await program.interrupt('SIGTERM')).toBe(0);
+    expect(Date.now() - started).toBeLessThan(10_000);
+    expect(isRunning(Number(pid))).toBe(false);
+  });
+
   it('hangs up its sessions at SIGTERM, and ends with 0 within ten seconds', async () => {
     const { port, program } = await ownServer();
     const [polite, stubborn] = await Promise.all([Raw.logIn(port), Raw.logIn(port)]);
@@ -426,6 +447,22 @@ describe('rlogin-server.ts', () => {
 
     it.each([me, 'daemon'])('where another user of the machine wants to be %s', async (user) => {
       const screen = new Screen([...nobody, ...client, address, user]);
+      await screen.until(/password:/i);
+    });
+
+    it('where a link to a private file is in the place of a unix socket that everybody may use', async () => {
+      const folder = await freshFolder();
+      const [path, moved, secret] = ['socket', 'moved', 'secret'].map((name) => join(folder, name)) as [
+        string,
+        string,
+        string,
+      ];
+      await ownServer(`unix:${path}`);
+      await chmod(path, 0o666);
+      await writeFile(secret, '', { mode: 0o600 });
+      await rename(path, moved);
+      await symlink(secret, path);
+      const screen = new Screen([...client, `unix:${moved}`, me]);
       await screen.until(/password:/i);
     });
 
