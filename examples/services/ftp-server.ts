@@ -5,7 +5,7 @@
  *     npm run example -- ftp-server.ts tcp://127.0.0.1:2121 /srv/files
  *     curl ftp://127.0.0.1:2121/ --upload-file notes.txt
  *
- * Whoever reaches the address may read and change the folder, with any user and any password. An address without a host, or
+ * Anybody who can connect may read and change the folder, with any user and any password. An address without a host, or
  * with that of loopback, is reached from this machine only. For all others set FTP_USER and FTP_PASSWORD: then only this
  * user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports
  * for a firewall to open.

@@ -4,7 +4,7 @@
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ list
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ get notes.txt /tmp/notes.txt
  *
- * It asks the server for TLS (AUTH TLS) and goes on in the clear where there is none, with a note. Whoever controls the
+ * It asks the server for TLS (AUTH TLS) and goes on in the clear where there is none, with a note. An attacker on the
  * network can make it seem so: FTP_TLS=required insists on TLS, and FTP_TLS=off does not ask for it. A certificate that cannot
  * be verified ends it; NODE_EXTRA_CA_CERTS=FILE names a private authority to trust. With tls://HOST:990 TLS comes first.
  */

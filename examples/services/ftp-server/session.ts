@@ -195,7 +195,7 @@ export class Session {
   }
 
   private unknownCommand(verb: string): Refusal {
-    // Browsers can be made to send a request to any port, and whoever wrote the page chooses what its body says.
+    // A web page can make a browser send a request to any port, and the page chooses the body.
     if (++this.unknown >= mostUnknown) this.isOver = true;
     return elsewhere.has(verb)
       ? new Refusal(502, `${verb} is not done here.`)
@@ -423,7 +423,7 @@ export class Session {
           if (!(await this.isClientThere())) throw new Refusal(426, 'You have gone, so the file is not whole.');
           await upload.finish();
         } finally {
-          await upload.discard(); // before the client is told
+          await upload.discard(); // before the client gets the reply
         }
       });
     } finally {
@@ -663,7 +663,7 @@ const sentences: Readonly<Record<string, Reply>> = {
   ENFILE: [451, 'Too many files are open here; try again later.'],
 };
 
-/** What the client is told of an error; undefined for one that is none of its own. */
+/** The reply to an error; undefined for an error that the client did not cause. */
 function replyTo(error: unknown): Reply | undefined {
   if (error instanceof Refusal) return [error.code, error.message];
   if (error instanceof SocketError) return undefined;

@@ -7,7 +7,7 @@ import { UsageError } from '../program.js';
 /**
  * How to try to log in, one way after the other: without TLS, or with these options of it.
  *
- * Only `verify-full` keeps off an attacker on the way. `prefer`, the default, as for libpq, keeps off those who listen.
+ * Only `verify-full` protects against an attacker on the network. `prefer`, the default of libpq too, only against listeners.
  *
  * @see https://www.postgresql.org/docs/current/libpq-ssl.html
  */

@@ -152,7 +152,7 @@ export class Queue {
     return [...jobs.values()];
   }
 
-  /** The file names of what was published, in the order of arrival. Other files, links and folders are left alone. */
+  /** Lists the published files in the order of arrival. Other files, links and folders are left alone. */
   private async names(): Promise<string[]> {
     const entries = (await readdir(this.folder, { withFileTypes: true }).catch(unless('ENOENT'))) ?? [];
     const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
@@ -201,7 +201,7 @@ function escapedDocument(name: string): string {
   return escaped(characters.join(''));
 }
 
-/** What was made or renamed in a folder survives a power failure only once the folder is on the disk. */
+/** Flushes a folder to the disk: a new or renamed file survives a power failure only after that. */
 async function flush(folder: string): Promise<void> {
   await using handle = await open(folder);
   await handle.sync();
