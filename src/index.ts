@@ -3,23 +3,33 @@
  *
  * @module rxjs-sockets
  */
-export { type Address, type AddressInput, formatAddress, parseAddress } from './address.js';
-export { backoff, type Backoff, type BackoffOptions } from './backoff.js';
-export { Broadcast } from './broadcast.js';
-export { Channel } from './channel.js';
-export { Client, connect } from './client.js';
-export type { ConnectionState } from './client-state.js';
-export type { Closed, Connection, ConnectionStats } from './connection.js';
-export { type LibraryErrorCode, SocketError, type SocketErrorCode, type SystemErrorCode } from './errors.js';
-export { Flow } from './flow.js';
-export type { Hold } from './hold.js';
-export { Turn } from './io/turn.js';
-export { concatMapPaced } from './operators/concat-map-paced.js';
-export { mergeMapPaced } from './operators/merge-map-paced.js';
-export { relay } from './operators/relay.js';
-export { sendTo } from './operators/send-to.js';
-export { serve, type ServeOptions } from './operators/serve.js';
-export type { ConnectionOptions, ConnectOptions, ListenOptions, ShutdownOptions } from './options.js';
+export { parseAddress } from './address-parsing/parse-address.js';
+export { formatAddress } from './address/format-address.js';
+export type { Address, AddressInput } from './address/address.js';
+export { backoff, type Backoff, type BackoffOptions } from './reconnect/backoff.js';
+export { Broadcast } from './server/broadcast.js';
+export { Channel } from './channel/channel.js';
+export { Client, connect } from './client/connect.js';
+export type { ConnectionState } from './client/connection-state.js';
+export type { Closed, Connection, ConnectionStats } from './connection/connection.js';
+export {
+  type LibraryErrorCode,
+  SocketError,
+  type SocketErrorCode,
+  type SystemErrorCode,
+} from './errors/socket-error.js';
+export { Flow } from './flow/flow.js';
+export type { Hold } from './flow/hold.js';
+export { FlushScheduler } from './scheduling/flush-scheduler.js';
+export { concatMapPaced } from './flow/concat-map-paced.js';
+export { mergeMapPaced } from './flow/merge-map-paced.js';
+export { relay } from './channel/relay.js';
+export { sendTo } from './channel/send-to.js';
+export { serve, type ServeOptions } from './server/serve.js';
+export type { ShutdownOptions } from './options/shutdown-options.js';
+export type { ConnectionOptions } from './options/connection-options.js';
+export type { ConnectOptions } from './options/connect-options.js';
+export type { ListenOptions } from './options/listen-options.js';
 export {
   requests,
   type Requests,
@@ -28,7 +38,7 @@ export {
   type RequestsInOrder,
   type RequestsOptions,
 } from './requests/requests.js';
-export { listen, Server } from './server.js';
+export { listen, Server } from './server/listen.js';
 export type { ClientTls, ServerTls, ServerTlsOptions, StartTlsOptions, TlsInfo } from './transport/tls.js';
 export type {
   Dial,

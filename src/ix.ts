@@ -4,9 +4,9 @@
  * @module rxjs-sockets/ix
  */
 import { AsyncIterableX } from 'ix/asynciterable';
-import type { Flow } from './flow.js';
-import { FlowBatches } from './flow-batches.js';
-import { batchSize } from './options.js';
+import type { Flow } from './flow/flow.js';
+import { FlowBatches } from './flow/batches.js';
+import { batchSize } from './options/settings.js';
 
 /**
  * Sets how a Flow is pulled.

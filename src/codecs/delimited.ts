@@ -1,10 +1,12 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
-import { copying } from '../io/loan.js';
-import { messageSize } from './message.js';
-import { codecOptions, invalidOption, maxLengthOption } from './options.js';
-import { isWellFormed } from '../well-formed.js';
-import { decodeUtf8 } from './utf8.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { copying } from '../bytes/shared-read-block.js';
+import { messageSize } from './message-size.js';
+import { codecOptions, invalidOption, maxLengthOption } from './codec-options.js';
+import { isWellFormed } from '../bytes/well-formed.js';
+import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
  * Sets how long {@link delimited} messages may be.

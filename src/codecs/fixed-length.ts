@@ -1,9 +1,11 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
-import { copying } from '../io/loan.js';
-import { awaitFrame } from '../io/byte-queue.js';
-import { messageSize } from './message.js';
-import { lengthOption } from './options.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { copying } from '../bytes/shared-read-block.js';
+import { awaitFrame } from '../bytes/chunk-queue.js';
+import { messageSize } from './message-size.js';
+import { lengthOption } from './codec-options.js';
 
 /**
  * Frames binary messages by nothing but their length, which is the same for all.

@@ -3,7 +3,9 @@
  *
  * @module rxjs-sockets/codecs
  */
-export type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
+export type { Codec, Decoder, Encoder } from './codec.js';
+export type { ByteSink } from '../bytes/byte-sink.js';
+export type { ByteQueue } from '../bytes/byte-queue.js';
 export { delimited, type DelimitedOptions } from './delimited.js';
 export { fixedLength } from './fixed-length.js';
 export { jsonLines, type JsonLinesOptions } from './json-lines.js';

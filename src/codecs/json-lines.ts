@@ -1,8 +1,11 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { reasonOf, SocketError, shown } from '../errors.js';
-import { copying } from '../io/loan.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { reasonOf, shown } from '../errors/describe-value.js';
+import { copying } from '../bytes/shared-read-block.js';
 import { lines } from './lines.js';
-import { codecOptions, maxLengthOption } from './options.js';
+import { codecOptions, maxLengthOption } from './codec-options.js';
 
 /**
  * Sets how long {@link jsonLines} may be.

@@ -1,9 +1,11 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
-import { copying } from '../io/loan.js';
-import { awaitFrame } from '../io/byte-queue.js';
-import { messageSize } from './message.js';
-import { choiceOption, codecOptions, maxLengthOption } from './options.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { copying } from '../bytes/shared-read-block.js';
+import { awaitFrame } from '../bytes/chunk-queue.js';
+import { messageSize } from './message-size.js';
+import { choiceOption, codecOptions, maxLengthOption } from './codec-options.js';
 
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.

@@ -1,9 +1,12 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError, shown } from '../errors.js';
-import { copying, isOver, loanOf } from '../io/loan.js';
-import { textFault } from './message.js';
-import { choiceOption, codecOptions, maxLengthOption } from './options.js';
-import { decodeUtf8 } from './utf8.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import { copying, isOver, loanOf } from '../bytes/shared-read-block.js';
+import { textFault } from './message-size.js';
+import { choiceOption, codecOptions, maxLengthOption } from './codec-options.js';
+import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
  * Sets how {@link lines} are written and how long they may be.

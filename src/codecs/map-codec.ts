@@ -1,7 +1,10 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { reasonOf, SocketError } from '../errors.js';
-import { copying, isCopying } from '../io/loan.js';
-import { functionOption, invalidOption } from './options.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { reasonOf } from '../errors/describe-value.js';
+import { copying, isCopying } from '../bytes/shared-read-block.js';
+import { functionOption, invalidOption } from './codec-options.js';
 
 /**
  * Makes a codec of values out of a codec of bytes or text, by a function for each direction.

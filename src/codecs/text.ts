@@ -1,10 +1,12 @@
 import { isUtf8 } from 'node:buffer';
-import type { ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { SocketError, shown } from '../errors.js';
-import { marked } from '../io/loan.js';
-import { textFault } from './message.js';
-import { choiceOption } from './options.js';
-import { decodeUtf8 } from './utf8.js';
+import type { Codec, Decoder, Encoder } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import { marked } from '../bytes/shared-read-block.js';
+import { textFault } from './message-size.js';
+import { choiceOption } from './codec-options.js';
+import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
  * Makes text of bytes without frames: a message is what has arrived, and a character is never split.

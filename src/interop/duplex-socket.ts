@@ -1,8 +1,9 @@
 import { type Duplex, finished } from 'node:stream';
-import type { Address } from '../address.js';
-import { SocketError, systemError } from '../errors.js';
-import type { Turn } from '../io/turn.js';
-import { flushAtExit, nodeTurn } from '../transport/node-turn.js';
+import type { Address } from '../address/address.js';
+import { SocketError } from '../errors/socket-error.js';
+import { systemError } from '../errors/node-errors.js';
+import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
+import { flushAtExit, processFlushScheduler } from '../scheduling/process-flush-scheduler.js';
 import type { SocketEvents } from '../transport/transport.js';
 import { reasonFor, type StreamSocket } from './stream-connection.js';
 
@@ -20,7 +21,7 @@ function ignore(): void {
 export class DuplexSocket implements StreamSocket {
   readonly local: Address = nodeStream;
   readonly remote: Address = nodeStream;
-  readonly turn: Turn = nodeTurn;
+  readonly scheduler: FlushScheduler = processFlushScheduler;
   readonly tls = undefined;
 
   private readonly stream: Duplex;
@@ -110,13 +111,13 @@ export class DuplexSocket implements StreamSocket {
   }
 
   private readonly onData = (chunk: Buffer): void => {
-    this.events?.received(chunk);
+    this.events?.onData(chunk);
   };
 
   private readonly onEnd = (): void => {
     if (this.deaf || this.hasEnded) return;
     this.hasEnded = true;
-    this.events?.finished();
+    this.events?.onEnd();
   };
 
   private readonly onWritten = (error?: Error | null): void => {
@@ -125,7 +126,7 @@ export class DuplexSocket implements StreamSocket {
     if (--this.pending > 0) return;
     // Told within the callback, a source that is as fast as the stream would keep the event loop from going round.
     setImmediate(() => {
-      if (!this.closed && !this.deaf) this.events?.taken();
+      if (!this.closed && !this.deaf) this.events?.onDrain();
     });
   };
 
@@ -141,12 +142,12 @@ export class DuplexSocket implements StreamSocket {
     else stream.once('close', () => stream.off('error', ignore));
     if (!this.deaf) this.reportRest(events);
     if (failure === undefined) this.onEnd();
-    events.gone(failure === undefined ? undefined : errorOf(failure));
+    events.onClose(failure === undefined ? undefined : errorOf(failure));
   }
 
   /** What a stream has read and not given, since it was paused, is there even after it was destroyed. */
   private reportRest(events: SocketEvents): void {
-    for (let rest = this.readMore(); rest !== null; rest = this.readMore()) events.received(rest);
+    for (let rest = this.readMore(); rest !== null; rest = this.readMore()) events.onData(rest);
   }
 
   private readMore(): Buffer | null {

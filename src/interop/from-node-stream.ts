@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
-import { bytes } from '../bytes.js';
-import type { Channel } from '../channel.js';
-import { shown, SocketError } from '../errors.js';
+import { bytes } from '../codecs/raw-bytes.js';
+import type { Channel } from '../channel/channel.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
 import { DuplexSocket } from './duplex-socket.js';
 import { connectionOver } from './stream-connection.js';
 

@@ -1,5 +1,6 @@
-import type { Channel } from '../channel.js';
-import { shown, SocketError } from '../errors.js';
+import type { Channel } from '../channel/channel.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
 import { connectionOver } from './stream-connection.js';
 import { ValueCodec } from './value-codec.js';
 import { WebStreamsSocket } from './web-streams-socket.js';

@@ -1,16 +1,17 @@
 import { Duplex } from 'node:stream';
 import { Observable, Subscription } from 'rxjs';
-import type { Address } from '../address.js';
-import { type Channel, host, ofConnection, type Port } from '../channel.js';
-import type { ConnectionState } from '../client-state.js';
-import type { Connection } from '../connection.js';
-import { SocketError } from '../errors.js';
-import type { Grip } from '../hold.js';
-import { Silence } from '../io/silence.js';
-import type { Flushable } from '../io/turn.js';
-import { isReported } from '../origin.js';
-import { Session } from '../session.js';
-import { SocketConnection } from '../socket-connection.js';
+import type { Address } from '../address/address.js';
+import type { Channel } from '../channel/channel.js';
+import { host, ofConnection, type ChannelHost } from '../channel/channel-host.js';
+import type { ConnectionState } from '../client/connection-state.js';
+import type { Connection } from '../connection/connection.js';
+import { SocketError } from '../errors/socket-error.js';
+import type { ReacquirableHold } from '../flow/hold.js';
+import { IdleTimer } from '../scheduling/idle-timer.js';
+import type { Flushable } from '../scheduling/flush-scheduler.js';
+import { isReported } from '../errors/error-origin.js';
+import { Session } from '../client/session.js';
+import { SocketConnection } from '../connection/socket-connection.js';
 import type { TlsInfo } from '../transport/tls.js';
 import type { SocketControls } from '../transport/transport.js';
 import type { SocketStream } from './socket-stream.js';
@@ -58,7 +59,7 @@ export class StandIn extends Duplex implements SocketStream {
   readonly #client: Session<any, any> | undefined;
   readonly #dialling = new Subscription();
   readonly #subscriptions = new Subscription();
-  #grip: Grip | undefined;
+  #grip: ReacquirableHold | undefined;
   /** Whether the receiving side has given its end. */
   #hasHeardAll = false;
   /** Whether a shutdown waits for this (S7). */
@@ -72,7 +73,7 @@ export class StandIn extends Duplex implements SocketStream {
   #settings: Setting[] = [];
   /** How many bytes the writes that are done had. */
   #done = 0;
-  #silence: Silence | undefined;
+  #silence: IdleTimer | undefined;
   /** Whether writes wait for the end of the turn, so that they go out together (C3). */
   #isGathering = false;
   /** The run of the last write. */
@@ -195,7 +196,7 @@ export class StandIn extends Duplex implements SocketStream {
       isListening: () => true,
     };
     // As of a `net.Socket`: the process does not wait for it, so that an idle connection of an http.Agent can be let go.
-    this.#silence = new Silence(Math.min(timeout, longestTimeout), () => this.emit('timeout'), signs, false);
+    this.#silence = new IdleTimer(Math.min(timeout, longestTimeout), () => this.emit('timeout'), signs, false);
     this.#silence.start();
     return this;
   }
@@ -300,7 +301,7 @@ export class StandIn extends Duplex implements SocketStream {
     else port.lane.whenFlushed(close, close);
   }
 
-  get #port(): Port | undefined {
+  get #port(): ChannelHost | undefined {
     return this.#channel?.[host];
   }
 
@@ -340,7 +341,7 @@ export class StandIn extends Duplex implements SocketStream {
     port.lane.begin();
     if (port instanceof SocketConnection) this.allowHalfOpen = port.handToStream();
     if (ends.tls !== undefined) Object.assign(this, membersOf(ends.tls));
-    this.#grip = channel.hold() as Grip;
+    this.#grip = channel.hold() as ReacquirableHold;
     this.#subscriptions.add(
       channel.subscribe({
         next: (chunk: Buffer) => {

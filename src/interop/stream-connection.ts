@@ -1,7 +1,7 @@
-import type { Codec } from '../codec.js';
-import type { SocketError } from '../errors.js';
-import { listenSettings } from '../options.js';
-import { type ConnectionKeeper, SocketConnection } from '../socket-connection.js';
+import type { Codec } from '../codecs/codec.js';
+import type { SocketError } from '../errors/socket-error.js';
+import { listenSettings } from '../options/settings.js';
+import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
 import type { TransportSocket } from '../transport/transport.js';
 
 /** A stream of somebody else's, as a socket. */
@@ -22,7 +22,7 @@ export function connectionOver<In, Out>(
   halfOpen: boolean,
 ): SocketConnection<In, Out> {
   const settings = listenSettings<In, Out>({ codec, halfOpen, halfOpenTimeout: 0, claimTimeout: 0 });
-  const keeper: ConnectionKeeper<In, Out> = {
+  const keeper: ConnectionOwner<In, Out> = {
     reports: false,
     finishing: (_connection, error) => {
       if (error !== undefined) socket.failing(error);

@@ -1,4 +1,5 @@
-import { type Channel, host, offer } from '../channel.js';
+import type { Channel } from '../channel/channel.js';
+import { host, offer } from '../channel/channel-host.js';
 import { closedError } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
 import type { Watcher } from '../io/watermark.js';

@@ -1,7 +1,7 @@
-import { Channel } from '../channel.js';
-import type { Client } from '../client.js';
-import type { Connection } from '../connection.js';
-import { SocketError } from '../errors.js';
+import { Channel } from '../channel/channel.js';
+import type { Client } from '../client/connect.js';
+import type { Connection } from '../connection/connection.js';
+import { SocketError } from '../errors/socket-error.js';
 import type { SocketStream } from './socket-stream.js';
 import { StandIn } from './stand-in.js';
 

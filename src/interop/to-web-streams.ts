@@ -1,8 +1,10 @@
 import type { UnderlyingSource, UnderlyingSink } from 'node:stream/web';
 import { filter, firstValueFrom, type Observer, type Subscription } from 'rxjs';
-import { Channel, host, type Port } from '../channel.js';
-import { shown, SocketError } from '../errors.js';
-import type { Grip } from '../hold.js';
+import { Channel } from '../channel/channel.js';
+import { host, type ChannelHost } from '../channel/channel-host.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import type { ReacquirableHold } from '../flow/hold.js';
 import { closedError } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
 import type { WebStreams } from './from-web-streams.js';
@@ -83,7 +85,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   /** What the Channel has failed with. */
   failure: unknown;
   private readonly channel: Channel<In, any>;
-  private readonly grip: Grip;
+  private readonly grip: ReacquirableHold;
   private controller: ReadableStreamDefaultController<In> | undefined;
   private subscription: Subscription | undefined;
   private state: 'open' | 'cancelled' | 'ended' = 'open';
@@ -92,7 +94,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   constructor(channel: Channel<In, any>) {
     this.channel = channel;
-    this.grip = channel.hold() as Grip;
+    this.grip = channel.hold() as ReacquirableHold;
   }
 
   start(controller: ReadableStreamDefaultController<In>): void {
@@ -153,7 +155,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 /** What the writable stream writes to. */
 class ChannelSink<Out> implements UnderlyingSink<Out> {
   private readonly channel: Channel<any, Out>;
-  private readonly port: Port;
+  private readonly port: ChannelHost;
   private readonly source: ChannelSource<any>;
   /** What it sends on: a client that has ended and begins anew has another one (K8). */
   private readonly lane: SendLane;

@@ -1,5 +1,7 @@
-import type { ByteQueue, ByteSink, Codec, Decoder, Encoder } from '../codec.js';
-import { Fifo } from '../fifo.js';
+import type { Codec, Decoder, Encoder } from '../codecs/codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { Fifo } from '../collections/fifo.js';
 
 /** What a value counts as that has no length in bytes. */
 const fixedWeight = 1_024;

@@ -1,7 +1,8 @@
-import type { Address } from '../address.js';
-import { SocketError, systemError } from '../errors.js';
-import type { Turn } from '../io/turn.js';
-import { nodeTurn } from '../transport/node-turn.js';
+import type { Address } from '../address/address.js';
+import { SocketError } from '../errors/socket-error.js';
+import { systemError } from '../errors/node-errors.js';
+import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
+import { processFlushScheduler } from '../scheduling/process-flush-scheduler.js';
 import type { SocketEvents } from '../transport/transport.js';
 import { reasonFor, type StreamSocket } from './stream-connection.js';
 import type { ValueCodec } from './value-codec.js';
@@ -20,7 +21,7 @@ function ignore(): void {
 export class WebStreamsSocket<In, Out> implements StreamSocket {
   readonly local: Address = webStreams;
   readonly remote: Address = webStreams;
-  readonly turn: Turn = nodeTurn;
+  readonly scheduler: FlushScheduler = processFlushScheduler;
   readonly tls = undefined;
 
   private readonly reader: ReadableStreamDefaultReader<In>;
@@ -109,7 +110,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
     if (!this.hasWritten) this.writer.abort(reason).catch(ignore);
     if (!this.hasRead) this.reader.cancel(reason).catch(ignore);
     this.release();
-    setImmediate(() => this.events?.gone(undefined));
+    setImmediate(() => this.events?.onClose(undefined));
   }
 
   /** Reads the next value, unless one is being read. */
@@ -134,7 +135,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
       return;
     }
     this.readAtOnce += this.codec.receive(value, (chunk) => {
-      if (!this.deaf) this.events?.received(chunk);
+      if (!this.deaf) this.events?.onData(chunk);
     });
     if (this.readAtOnce < mostAtOnce) {
       this.isReading = false;
@@ -150,7 +151,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
 
   private finishReading(): void {
     this.hasRead = true;
-    this.events?.finished();
+    this.events?.onEnd();
     this.finishIfOver();
   }
 
@@ -163,7 +164,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
         this.waiting = 0;
         // Told at once, a source that is as fast as the stream would keep the event loop from going round.
         setImmediate(() => {
-          if (!this.deaf) this.events?.taken();
+          if (!this.deaf) this.events?.onDrain();
         });
       },
       (error: unknown) => {
@@ -194,12 +195,12 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
     if (this.deaf || !this.hasRead || !this.hasWritten) return;
     this.release();
     setImmediate(() => {
-      if (!this.deaf) this.events?.gone(undefined);
+      if (!this.deaf) this.events?.onClose(undefined);
     });
   }
 
   private fail(cause: unknown): void {
-    if (!this.deaf) this.events?.gone(systemError(cause, 'a stream failed', webStreams));
+    if (!this.deaf) this.events?.onClose(systemError(cause, 'a stream failed', webStreams));
   }
 
   private release(): void {

@@ -1,7 +1,7 @@
-import type { SocketError } from '../errors.js';
+import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
-import { ChunkQueue } from './byte-queue.js';
-import { beginLoan, endLoan, isLent } from './loan.js';
+import { ChunkQueue } from '../bytes/chunk-queue.js';
+import { beginLoan, endLoan, isLent } from '../bytes/shared-read-block.js';
 
 /** Up to here bytes are read that nobody has asked for, so that the peer's end is noticed (F1, F3). */
 export const readAhead = 65_536;
@@ -119,7 +119,7 @@ export class Inbound {
 
   /** Has the reader emit what waits, once the running code has ended. */
   wakeSoon(): void {
-    this.socket.turn.defer(() => {
+    this.socket.scheduler.defer(() => {
       this.current?.drain();
     });
   }
@@ -184,7 +184,7 @@ export class Inbound {
   }
 
   private deliver(): void {
-    const turn = this.socket.turn;
+    const turn = this.socket.scheduler;
     turn.enter();
     try {
       this.current?.drain();

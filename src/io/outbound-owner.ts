@@ -1,6 +1,6 @@
-import type { SocketError } from '../errors.js';
+import type { SocketError } from '../errors/socket-error.js';
 import type { Outbound } from './outbound.js';
-import type { Flushable } from './turn.js';
+import type { Flushable } from '../scheduling/flush-scheduler.js';
 
 /** The options that bound what waits to be sent, all in bytes. */
 export interface OutboundLimits {

@@ -1,11 +1,11 @@
-import type { Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
-import { originate } from '../origin.js';
+import type { Encoder } from '../codecs/codec.js';
+import { SocketError } from '../errors/socket-error.js';
+import { originate } from '../errors/error-origin.js';
 import type { TransportSocket } from '../transport/transport.js';
 import type { OutboundLimits, OutboundOwner, Pace, Publisher, Refusal } from './outbound-owner.js';
-import { noParts, Parts } from './parts.js';
-import { ownBuffer, spendBuffer, unusedBuffer } from './buffer-pool.js';
-import type { Flushable, Turn } from './turn.js';
+import { noParts, WriteBatches } from './write-batches.js';
+import { ownBuffer, spendBuffer, unusedBuffer } from './write-buffer-pool.js';
+import type { Flushable, FlushScheduler } from '../scheduling/flush-scheduler.js';
 import { SendLane } from './send-lane.js';
 
 /** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
@@ -144,7 +144,7 @@ export class Outbound implements Flushable {
     if (buffer.atMost > this.ceiling && !this.fits(lane, pace)) return 'overflow';
     if (!this.queued && this.writing === 0 && this.socket !== undefined && this.buffer === buffer) {
       this.queued = true;
-      this.socket.turn.add(this);
+      this.socket.scheduler.add(this);
     }
     return undefined;
   }
@@ -161,8 +161,8 @@ export class Outbound implements Flushable {
   }
 
   /** Whose turns its writes belong to. */
-  get turn(): Turn | undefined {
-    return this.socket?.turn;
+  get turn(): FlushScheduler | undefined {
+    return this.socket?.scheduler;
   }
 
   /** `publisher` gives what it has, or has none any more. */
@@ -193,7 +193,7 @@ export class Outbound implements Flushable {
     this.drained = taken;
     if (this.socket !== undefined && !this.queued) {
       this.queued = true;
-      this.socket.turn.add(this);
+      this.socket.scheduler.add(this);
     }
   }
 
@@ -217,7 +217,7 @@ export class Outbound implements Flushable {
     this.guest?.watermark.close();
     if (this.socket !== undefined && !this.queued) {
       this.queued = true;
-      this.socket.turn.add(this);
+      this.socket.scheduler.add(this);
     }
   }
 
@@ -251,7 +251,7 @@ export class Outbound implements Flushable {
     const handed = this.done + this.writing;
     const whole = this.buffer.adding ? undefined : this.seal();
     const split = this.parts.splitWhole(lane);
-    heir.parts = new Parts(split.taken);
+    heir.parts = new WriteBatches(split.taken);
     if (whole === undefined && this.writer === lane) {
       heir.buffer = this.buffer;
       this.buffer = unusedBuffer;
@@ -293,7 +293,7 @@ export class Outbound implements Flushable {
     if (!isAwaited) return;
     // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
     this.resting = true;
-    this.socket.turn.rest(() => {
+    this.socket.scheduler.rest(() => {
       this.resting = false;
       this.wakeUp();
     });
@@ -374,7 +374,7 @@ export class Outbound implements Flushable {
   private fits(lane: SendLane, pace: Pace): boolean {
     const { maxBuffered, overflow } = this.limits;
     const { queued, socket } = this;
-    const limit = socket?.turn.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
+    const limit = socket?.scheduler.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
     this.ceiling = 0;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
     const mayWrite = socket !== undefined && this.writing === 0 && !this.suspended;
@@ -432,14 +432,14 @@ export class Outbound implements Flushable {
   }
 
   /** Makes parts of all that waits. */
-  private seal(): Parts {
+  private seal(): WriteBatches {
     if (this.buffer !== unusedBuffer && this.buffer.atMost > 0) {
       this.parts = this.parts.with(this.takeParts(), this.writer);
     }
     return this.parts;
   }
 
-  private takeParts(): Parts {
+  private takeParts(): WriteBatches {
     return this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
   }
 

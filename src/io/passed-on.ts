@@ -1,8 +1,8 @@
-import { borrow, type Borrower, isLent } from './loan.js';
-import { copied, Pieces } from './pieces.js';
+import { borrow, type Borrower, isLent } from '../bytes/shared-read-block.js';
+import { copied, BufferList } from './buffer-list.js';
 
 /** What is ready, and behind it a part of somebody else's memory that is passed on as it lies there. */
-export class PassedOn extends Pieces implements Borrower {
+export class PassedOn extends BufferList implements Borrower {
   protected foreign: ArrayBufferLike | undefined = undefined;
   protected foreignStart = 0;
   protected foreignEnd = 0;

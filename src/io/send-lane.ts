@@ -1,5 +1,5 @@
-import type { Encoder } from '../codec.js';
-import type { SocketError } from '../errors.js';
+import type { Encoder } from '../codecs/codec.js';
+import type { SocketError } from '../errors/socket-error.js';
 import type { Outbound } from './outbound.js';
 import type { Pace, Refusal } from './outbound-owner.js';
 import { noWaiters, type Waiters } from './waiters.js';

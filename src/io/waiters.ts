@@ -1,4 +1,4 @@
-import type { SocketError } from '../errors.js';
+import type { SocketError } from '../errors/socket-error.js';
 
 /** Somebody who waits for the kernel to have taken everything up to `offset`. */
 interface Waiter {

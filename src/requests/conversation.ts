@@ -1,14 +1,16 @@
 import { asyncScheduler, Subscription } from 'rxjs';
-import { type Carrier, type Channel, type Port, host, track } from '../channel.js';
-import { handlerError, SocketError } from '../errors.js';
-import { Feed } from '../feed.js';
-import type { Flow } from '../flow.js';
-import type { Grip } from '../hold.js';
+import type { Channel } from '../channel/channel.js';
+import { type Carrier, type ChannelHost, host, track } from '../channel/channel-host.js';
+import { SocketError } from '../errors/socket-error.js';
+import { handlerError } from '../errors/node-errors.js';
+import { InternalSubscriber } from '../flow/internal-subscriber.js';
+import type { Flow } from '../flow/flow.js';
+import type { ReacquirableHold } from '../flow/hold.js';
 import type { Inbound } from '../io/inbound.js';
 import { handled } from '../io/send-lane.js';
-import { Timer } from '../io/timer.js';
-import type { RequestSettings } from '../options.js';
-import { originate } from '../origin.js';
+import { Timer } from '../scheduling/timer.js';
+import type { RequestSettings } from './request-settings.js';
+import { originate } from '../errors/error-origin.js';
 import { Events } from './events.js';
 import { IdMatcher } from './id-matcher.js';
 import type { Matcher } from './matcher.js';
@@ -21,13 +23,13 @@ import { PendingRequest } from './pending-request.js';
  */
 export class Conversation<In, Out, Id> {
   private readonly channel: Channel<In, Out>;
-  private readonly port: Port;
+  private readonly port: ChannelHost;
   private readonly settings: RequestSettings<In, Id>;
   private readonly matcher: Matcher<In, Id>;
   private readonly inbox: Events<In>;
   /** The subscription to the channel. */
-  private feed: Feed<In> | undefined;
-  private grip: Grip | undefined;
+  private feed: InternalSubscriber<In> | undefined;
+  private grip: ReacquirableHold | undefined;
   private timer: Timer | undefined;
   /** The connections with requests that were sent on them. */
   private readonly watched = new Map<Carrier, Subscription>();
@@ -174,13 +176,13 @@ export class Conversation<In, Out, Id> {
     this.regulate();
   }
 
-  private newFeed(): Feed<In> {
+  private newFeed(): InternalSubscriber<In> {
     const observer = {
       next: (message: In) => this.receive(message),
       error: (error: unknown) => this.end(error),
       complete: () => this.end(undefined),
     };
-    return new Feed(observer, false);
+    return new InternalSubscriber(observer, false);
   }
 
   /** Holds the channel where the events are held, but for an answer that is awaited; then as many as may wait do. */
@@ -188,7 +190,7 @@ export class Conversation<In, Out, Id> {
     const { inbox } = this;
     const holds = this.feed !== undefined && inbox.areHeld && inbox.areWanted && (this.pending === 0 || inbox.areFull);
     if (!holds) this.grip?.release();
-    else if (this.grip === undefined) this.grip = this.channel.hold() as Grip;
+    else if (this.grip === undefined) this.grip = this.channel.hold() as ReacquirableHold;
     else this.grip.take();
   }
 

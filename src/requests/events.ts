@@ -1,9 +1,9 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
-import { SocketError } from '../errors.js';
-import { Fifo } from '../fifo.js';
-import { Flow } from '../flow.js';
-import type { Hold } from '../hold.js';
-import { type FlowSource, Multicast } from '../multicast.js';
+import { SocketError } from '../errors/socket-error.js';
+import { Fifo } from '../collections/fifo.js';
+import { Flow } from '../flow/flow.js';
+import type { Hold } from '../flow/hold.js';
+import { type FlowSource, Multicast } from '../flow/multicast.js';
 
 /** So many events may wait, and so many bytes of them, before nothing more is read. */
 const mostEvents = 1_024;

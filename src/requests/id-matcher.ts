@@ -1,5 +1,6 @@
-import type { Carrier } from '../channel.js';
-import { shown, SocketError } from '../errors.js';
+import type { Carrier } from '../channel/channel-host.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
 import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 

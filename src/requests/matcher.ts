@@ -1,5 +1,5 @@
-import type { Carrier } from '../channel.js';
-import type { SocketError } from '../errors.js';
+import type { Carrier } from '../channel/channel-host.js';
+import type { SocketError } from '../errors/socket-error.js';
 import type { PendingRequest } from './pending-request.js';
 
 /** Finds the request that a message answers: by an id, or by the order in which the requests were sent. */

@@ -1,6 +1,7 @@
-import type { Carrier } from '../channel.js';
-import { shown, SocketError } from '../errors.js';
-import { Fifo } from '../fifo.js';
+import type { Carrier } from '../channel/channel-host.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import { Fifo } from '../collections/fifo.js';
 import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 

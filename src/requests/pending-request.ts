@@ -1,5 +1,5 @@
-import type { Carrier } from '../channel.js';
-import type { SocketError } from '../errors.js';
+import type { Carrier } from '../channel/channel-host.js';
+import type { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
 import { handled, type SendLane } from '../io/send-lane.js';
 

@@ -1,7 +1,8 @@
-import { Channel } from '../channel.js';
-import { shown, SocketError } from '../errors.js';
-import type { Flow } from '../flow.js';
-import { requestSettings } from '../options.js';
+import { Channel } from '../channel/channel.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import type { Flow } from '../flow/flow.js';
+import { requestSettings } from './request-settings.js';
 import { Conversation } from './conversation.js';
 
 /**

@@ -1,4 +1,5 @@
-import type { ByteSink, Codec, Encoder } from '../codec.js';
+import type { Codec, Encoder } from '../codecs/codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
 
 /** Collects what an encoder writes, as simply as can be. */
 class ByteCollector implements ByteSink {

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
-import type { Codec, Decoder } from '../codec.js';
-import { SocketError } from '../errors.js';
+import type { Codec, Decoder } from '../codecs/codec.js';
+import { SocketError } from '../errors/socket-error.js';
 import { encodeWith } from './byte-collector.js';
 import { CountingQueue } from './counting-queue.js';
 

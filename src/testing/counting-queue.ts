@@ -1,4 +1,4 @@
-import { ChunkQueue } from '../io/byte-queue.js';
+import { ChunkQueue } from '../bytes/chunk-queue.js';
 
 /** A queue that counts the bytes which were looked at, copied or searched: the work of a decoder, without a clock. */
 export class CountingQueue extends ChunkQueue {

@@ -1,4 +1,5 @@
-import { SocketError, shown } from '../errors.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
 import { seededRandom } from './seeded-random.js';
 
 /**
@@ -63,7 +64,7 @@ export type FaultDirection = 'up' | 'down';
  * ```ts
  * const kind: FaultKind = 'blackHole';
  * ```
- * @see {@link Strike}
+ * @see {@link InjectedFault}
  */
 export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'lateFin' | 'reset' | 'cut';
 

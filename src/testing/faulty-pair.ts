@@ -1,8 +1,8 @@
 import type { Subscription } from 'rxjs';
-import type { Client } from '../client.js';
-import type { Connection } from '../connection.js';
+import type { Client } from '../client/connect.js';
+import type { Connection } from '../connection/connection.js';
 import { type CutCounter, FaultDice, type FaultDirection, type FaultKind, type Faults } from './faults.js';
-import { type NextTurn, Passage } from './passage.js';
+import { type NextTurn, FaultyLink } from './faulty-link.js';
 
 /** What a pair needs to know of its proxy, and tells it. */
 export interface FaultyPairOwner {
@@ -28,7 +28,7 @@ export class FaultyPair {
   private readonly client: Client;
   private far: Connection | undefined;
   private dialling: Subscription | undefined;
-  private passages: readonly Passage[] = [];
+  private passages: readonly FaultyLink[] = [];
   private left = 1;
 
   /** @param client - what dials the target */
@@ -74,10 +74,10 @@ export class FaultyPair {
     for (const passage of this.passages) passage.start();
   }
 
-  private passage(direction: FaultDirection, from: Connection, to: Connection): Passage {
+  private passage(direction: FaultDirection, from: Connection, to: Connection): FaultyLink {
     const { owner, number } = this;
     const dice = new FaultDice(owner.seed, number, direction === 'up' ? 0 : 1);
-    return new Passage(from.bytes, to.bytes, owner.faults[direction], dice, owner.cuts[direction], owner.nextTurn, {
+    return new FaultyLink(from.bytes, to.bytes, owner.faults[direction], dice, owner.cuts[direction], owner.nextTurn, {
       struck: (fault, at) => {
         owner.struck({ fault, connection: number, direction, at });
       },

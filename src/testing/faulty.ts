@@ -1,8 +1,10 @@
 import { asapScheduler, type Observable, ReplaySubject, type Subscription, type Unsubscribable } from 'rxjs';
-import { type Address, type AddressInput, formatAddress, parseAddress } from '../address.js';
-import { type Client, connect } from '../client.js';
-import type { SocketError } from '../errors.js';
-import { listen, type Server } from '../server.js';
+import { parseAddress } from '../address-parsing/parse-address.js';
+import { formatAddress } from '../address/format-address.js';
+import type { Address, AddressInput } from '../address/address.js';
+import { type Client, connect } from '../client/connect.js';
+import type { SocketError } from '../errors/socket-error.js';
+import { listen, type Server } from '../server/listen.js';
 import type { Transport } from '../transport/transport.js';
 import { FaultyPair, type FaultyPairOwner } from './faulty-pair.js';
 import {
@@ -15,7 +17,7 @@ import {
   type FaultKind,
   type Faults,
 } from './faults.js';
-import type { NextTurn } from './passage.js';
+import type { NextTurn } from './faulty-link.js';
 
 /** How many strikes are remembered; of more the latest. */
 const mostStrikes = 10_000;
@@ -49,11 +51,11 @@ export interface FaultyOptions {
  *
  * @example
  * ```ts
- * const strike: Strike = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
+ * const strike: InjectedFault = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
  * ```
  * @see {@link Faulty.strikes}
  */
-export interface Strike {
+export interface InjectedFault {
   /** Which one; those that befall every byte are told once for a connection and direction. */
   readonly fault: FaultKind;
   /** The number of the connection, from 1, in the order in which they were accepted. */
@@ -80,7 +82,7 @@ export interface Faulty {
   /** The address to dial, replayed; fails where it could not be bound (S3), and completes at `shutdown`. */
   readonly listening: Observable<Address>;
   /** What has struck so far, oldest first; at most the last 10,000. */
-  readonly strikes: readonly Strike[];
+  readonly strikes: readonly InjectedFault[];
   /**
    * Stops listening and destroys every connection at once.
    *
@@ -141,7 +143,7 @@ export function faulty(target: AddressInput, options: FaultyOptions = {}): Fault
 
 class FaultyProxy implements Faulty, FaultyPairOwner {
   readonly listening: Observable<Address>;
-  readonly strikes: Strike[] = [];
+  readonly strikes: InjectedFault[] = [];
   readonly seed: number;
   readonly faults: Readonly<Record<FaultDirection, Faults>>;
   readonly cuts: Readonly<Record<FaultDirection, CutCounter>>;
@@ -191,7 +193,7 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
     this.serving.add(naming);
   }
 
-  struck(strike: Strike): void {
+  struck(strike: InjectedFault): void {
     this.strikes.push(strike);
     if (this.strikes.length > mostStrikes) this.strikes.shift();
   }

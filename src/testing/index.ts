@@ -4,6 +4,6 @@
  * @module rxjs-sockets/testing
  */
 export type { FaultDirection, FaultKind, FaultRange, Faults } from './faults.js';
-export { faulty, type Faulty, type FaultyOptions, type Strike } from './faulty.js';
+export { faulty, type Faulty, type FaultyOptions, type InjectedFault } from './faulty.js';
 export { memoryTransport } from './memory-transport.js';
 export { verifyCodec, type VerifyCodecOptions } from './verify-codec.js';

@@ -1,4 +1,4 @@
-import { MemoryTransport } from '../transport/memory.js';
+import { MemoryTransport } from '../transport/memory/memory-transport.js';
 import type { Transport } from '../transport/transport.js';
 
 /**

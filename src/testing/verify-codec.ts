@@ -1,5 +1,5 @@
-import type { Codec, Encoder } from '../codec.js';
-import { SocketError } from '../errors.js';
+import type { Codec, Encoder } from '../codecs/codec.js';
+import { SocketError } from '../errors/socket-error.js';
 import { encodeWith } from './byte-collector.js';
 import { breach, SampleReader, type Sample, sampleOf, shownValue } from './codec-sample.js';
 import { sameMessage } from './same-message.js';

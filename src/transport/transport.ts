@@ -1,6 +1,6 @@
-import type { Address } from '../address.js';
-import type { SocketError } from '../errors.js';
-import type { Turn } from '../io/turn.js';
+import type { Address } from '../address/address.js';
+import type { SocketError } from '../errors/socket-error.js';
+import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
 
 /**
@@ -59,7 +59,7 @@ export interface Transport {
    * @param options - of the listener and of its sockets
    * @param events - whom to tell
    * @returns the listener
-   * @emits `listening`, then each `connection`; or `failed`
+   * @emits `onListening`, then `onConnection` for each client; or `onError` alone
    * @backpressure see {@link Listener.hold}
    * @teardown {@link Listener.close}
    * @example
@@ -76,7 +76,7 @@ export interface Transport {
    * @param options - of the socket
    * @param events - whom to tell
    * @returns the dialling under way
-   * @emits `connected` or `failed`
+   * @emits `onConnect` or `onError`
    * @teardown {@link Dial.abort}
    * @example
    * ```ts
@@ -189,7 +189,7 @@ export interface Listener {
    */
   readonly stoppable?: boolean;
   /**
-   * Stops accepting: clients wait in the kernel's queue. Where that can't be had, `connection` is called all the same.
+   * Stops accepting: clients wait in the kernel's queue. Where that can't be had, `onConnection` is called all the same.
    *
    * @backpressure up to `backlog` clients wait
    * @example
@@ -202,7 +202,7 @@ export interface Listener {
   /**
    * Accepts again, in the order in which the clients came.
    *
-   * @emits the `connection` of each client that waits, in a later turn
+   * @emits the `onConnection` of each client that waits, in a later turn
    * @example
    * ```ts
    * listener.release();
@@ -226,17 +226,17 @@ export interface Listener {
 }
 
 /**
- * Is told what a listener does: `listening` and then any number of connections and incidents, or `failed` alone.
+ * Receives the events of a listener: `onListening` and then any number of connections and incidents, or `onError` alone.
  *
  * @backpressure see {@link Listener.hold}
  * @teardown nothing is told after {@link Listener.close}
  * @example
  * ```ts
  * const events: ListenerEvents = {
- *   listening: (address) => console.log(`at ${formatAddress(address)}`),
- *   connection: (socket) => socket.reset(),
- *   failed: (error) => console.log(error.code),
- *   incident: (error) => console.log(error.code),
+ *   onListening: (address) => console.log(`at ${formatAddress(address)}`),
+ *   onConnection: (socket) => socket.reset(),
+ *   onError: (error) => console.log(error.code),
+ *   onIncident: (error) => console.log(error.code),
  * };
  * ```
  * @see rules S1 to S3
@@ -248,11 +248,11 @@ export interface ListenerEvents {
    * @param address - the one that it got, with the port that was taken
    * @example
    * ```ts
-   * events.listening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
+   * events.onListening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
    * ```
    * @see rule S1
    */
-  listening(address: Address): void;
+  onListening(address: Address): void;
   /**
    * Tells that a client was accepted; nothing is read from it before {@link TransportSocket.open}.
    *
@@ -260,33 +260,33 @@ export interface ListenerEvents {
    * @backpressure who is called keeps it, or resets it
    * @example
    * ```ts
-   * events.connection(socket);
+   * events.onConnection(socket);
    * ```
    * @see rule S2
    */
-  connection(socket: TransportSocket): void;
+  onConnection(socket: TransportSocket): void;
   /**
    * Tells that it could not be bound: the last event.
    *
    * @param error - why, with errno's name in `code`, and the address
    * @example
    * ```ts
-   * events.failed(new SocketError('EADDRINUSE', 'somebody listens there'));
+   * events.onError(new SocketError('EADDRINUSE', 'somebody listens there'));
    * ```
    * @see rule S3
    */
-  failed(error: SocketError): void;
+  onError(error: SocketError): void;
   /**
    * Tells that one client could not be accepted; the listener goes on.
    *
    * @param error - why
    * @example
    * ```ts
-   * events.incident(new SocketError('ECONNABORTED', 'the client has left'));
+   * events.onIncident(new SocketError('ECONNABORTED', 'the client has left'));
    * ```
    * @see the property `incidents` of {@link Server}
    */
-  incident(error: SocketError): void;
+  onIncident(error: SocketError): void;
 }
 
 /**
@@ -321,8 +321,8 @@ export interface Dial {
  * @example
  * ```ts
  * const events: DialEvents = {
- *   connected: (socket) => socket.reset(),
- *   failed: (error) => console.log(error.code),
+ *   onConnect: (socket) => socket.reset(),
+ *   onError: (error) => console.log(error.code),
  * };
  * ```
  * @see rules K3 and K7
@@ -334,22 +334,22 @@ export interface DialEvents {
    * @param socket - its socket
    * @example
    * ```ts
-   * events.connected(socket);
+   * events.onConnect(socket);
    * ```
    * @see rule K2
    */
-  connected(socket: TransportSocket): void;
+  onConnect(socket: TransportSocket): void;
   /**
    * Tells that it failed.
    *
    * @param error - why, with errno's name in `code`, and the address
    * @example
    * ```ts
-   * events.failed(new SocketError('ECONNREFUSED', 'nobody listens there'));
+   * events.onError(new SocketError('ECONNREFUSED', 'nobody listens there'));
    * ```
    * @see rule K3
    */
-  failed(error: SocketError): void;
+  onError(error: SocketError): void;
 }
 
 /**
@@ -357,15 +357,15 @@ export interface DialEvents {
  * never within a call of one of its own methods.
  *
  * @emits none; see {@link SocketEvents}
- * @throws none: what goes wrong is told by `gone`
- * @backpressure sending: `write` gives false, and isn't called again before `taken`. Receiving: `pause` and `resume`
- * @teardown `end` and the peer's FIN, or `reset`; then `gone` is told
+ * @throws none: what goes wrong is reported by `onClose`
+ * @backpressure sending: `write` gives false, and isn't called again before `onDrain`. Receiving: `pause` and `resume`
+ * @teardown `end` and the peer's FIN, or `reset`; then `onClose`
  * @example
  * ```ts
  * class EchoSocket implements TransportSocket {
  *   readonly local: Address = { transport: 'memory', name: 'echo' };
  *   readonly remote: Address = this.local;
- *   readonly turn = turn;
+ *   readonly scheduler = scheduler;
  *   readonly tls = undefined;
  *   readonly unsent = 0;
  *   private events: SocketEvents | undefined;
@@ -375,18 +375,18 @@ export interface DialEvents {
  *   }
  *   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
  *     const echo = typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data);
- *     queueMicrotask(() => this.events?.received(echo));
+ *     queueMicrotask(() => this.events?.onData(echo));
  *     return true;
  *   }
  *   writeAll(pieces: readonly Uint8Array[]): boolean {
  *     return this.write(Buffer.concat(pieces), 'latin1');
  *   }
  *   end(): void {
- *     queueMicrotask(() => this.events?.finished());
+ *     queueMicrotask(() => this.events?.onEnd());
  *     this.reset();
  *   }
  *   reset(): void {
- *     queueMicrotask(() => this.events?.gone(undefined));
+ *     queueMicrotask(() => this.events?.onClose(undefined));
  *   }
  *   pause(): void {} // it has no peer that could be made to wait
  *   resume(): void {}
@@ -400,7 +400,7 @@ export interface TransportSocket {
   /** The address of the other end. */
   readonly remote: Address;
   /** What collects the messages of one turn; all sockets of a transport share one (C3). */
-  readonly turn: Turn;
+  readonly scheduler: FlushScheduler;
   /** What TLS knows of the peer, where it is spoken; else undefined, also before `startTls` has called back. */
   readonly tls: TlsInfo | undefined;
   /** How many bytes of the write under way the kernel has not taken, 0 and more (C4). */
@@ -439,11 +439,11 @@ export interface TransportSocket {
    */
   resume(): void;
   /**
-   * Writes. Not called again before `taken`, where it gave false.
+   * Writes. Not called again before `onDrain`, where it gave false.
    *
    * @param data - bytes that are not changed before they are taken, or text
    * @param encoding - how the characters of a text become bytes
-   * @returns true where the kernel has taken all of it; else `taken` is told later
+   * @returns true where the kernel has taken all of it; else `onDrain` follows
    * @backpressure what was not taken waits in the socket, counted by `unsent`
    * @example
    * ```ts
@@ -479,7 +479,7 @@ export interface TransportSocket {
   /**
    * Ends both sides now, with a reset where the transport has one, also after `end`.
    *
-   * @emits `gone`, in a later turn
+   * @emits `onClose`, in a later turn
    * @teardown everything of this socket ends
    * @example
    * ```ts
@@ -503,7 +503,7 @@ export interface TransportSocket {
    *
    * @param options - those of a server where the socket was accepted or they say `isServer`, else those of a client
    * @returns a function that starts the handshake. It is called at most once, when the kernel has taken every write, and
-   * nothing is written until it has called `secured`. `gone` reports a handshake that fails, and bytes that the socket had
+   * nothing is written until it has called `secured`. `onClose` reports a handshake that fails, and bytes that the socket had
    * read and not reported
    * @throws `ERR_OPTION_INVALID`, at once
    * @example
@@ -538,14 +538,14 @@ export interface SocketControls {
  * Is told what a socket does.
  *
  * @backpressure see {@link TransportSocket}
- * @teardown nothing is told after `gone`
+ * @teardown nothing is told after `onClose`
  * @example
  * ```ts
  * const events: SocketEvents = {
- *   received: (chunk) => console.log(chunk.toString()),
- *   finished: () => socket.end(),
- *   taken: () => console.log('more can be written'),
- *   gone: (error) => console.log(error?.code ?? 'in order'),
+ *   onData: (chunk) => console.log(chunk.toString()),
+ *   onEnd: () => socket.end(),
+ *   onDrain: () => console.log('more can be written'),
+ *   onClose: (error) => console.log(error?.code ?? 'in order'),
  * };
  * socket.open(events);
  * ```
@@ -559,11 +559,11 @@ export interface SocketEvents {
    * @backpressure {@link TransportSocket.pause} may be called within it
    * @example
    * ```ts
-   * events.received(Buffer.from('hello\n'));
+   * events.onData(Buffer.from('hello\n'));
    * ```
    * @see rule C1
    */
-  received(chunk: Buffer): void;
+  onData(chunk: Buffer): void;
   /**
    * Tells that the peer has ended its sending side, after all that it sent.
    *
@@ -571,32 +571,32 @@ export interface SocketEvents {
    * @param allowed - whether such an end counts as one in order, unless it cuts through a frame; false by default
    * @example
    * ```ts
-   * events.finished();
+   * events.onEnd();
    * ```
    * @see rules C7, T5 and T11
    */
-  finished(truncated?: SocketError, allowed?: boolean): void;
+  onEnd(truncated?: SocketError, allowed?: boolean): void;
   /**
    * Tells that the kernel has taken all of the last write, where that gave false.
    *
    * @example
    * ```ts
-   * events.taken();
+   * events.onDrain();
    * ```
    * @see rule C4
    */
-  taken(): void;
+  onDrain(): void;
   /**
    * Tells that the socket is gone: the last event.
    *
    * @param error - what ended it; undefined where nothing went wrong
    * @example
    * ```ts
-   * events.gone(undefined);
+   * events.onClose(undefined);
    * ```
    * @see rules C8 and C12
    */
-  gone(error: SocketError | undefined): void;
+  onClose(error: SocketError | undefined): void;
 }
 
 /**

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { delimited, type DelimitedOptions } from '../../src/codecs/delimited.js';
-import { isWellFormed } from '../../src/well-formed.js';
-import type { SocketErrorCode } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
+import { isWellFormed } from '../../src/bytes/well-formed.js';
+import type { SocketErrorCode } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';

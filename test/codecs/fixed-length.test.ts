@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fixedLength } from '../../src/codecs/fixed-length.js';
-import type { SocketErrorCode } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
+import type { SocketErrorCode } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';

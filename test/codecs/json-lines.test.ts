@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { jsonLines, type JsonLinesOptions } from '../../src/codecs/json-lines.js';
-import type { SocketErrorCode } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
-import { SendBuffer } from '../../src/io/send-buffer.js';
+import type { SocketErrorCode } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
+import { WriteBuffer } from '../../src/io/write-buffer.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
@@ -261,7 +261,7 @@ describe('the limits of lines of JSON', () => {
   });
 
   it('D5: a refusal leaves what was sent before and what comes after whole', () => {
-    const buffer = new SendBuffer();
+    const buffer = new WriteBuffer();
     const encoder = jsonLines({ maxLength: 100 }).encoder();
     for (const value of [1, cycle(), [2], undefined, 'x'.repeat(101), poisoned(), { three: 3 }]) {
       buffer.add(encoder, value);

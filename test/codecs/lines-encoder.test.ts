@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ByteSink } from '../../src/codec.js';
+import type { ByteSink } from '../../src/bytes/byte-sink.js';
 import { type LinesOptions, lines } from '../../src/codecs/lines.js';
-import type { SocketErrorCode } from '../../src/errors.js';
+import type { SocketErrorCode } from '../../src/errors/socket-error.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
 import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';

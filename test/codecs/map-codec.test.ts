@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Codec } from '../../src/codec.js';
+import type { Codec } from '../../src/codecs/codec.js';
 import { fixedLength } from '../../src/codecs/fixed-length.js';
 import { lengthPrefixed } from '../../src/codecs/length-prefixed.js';
 import { lines } from '../../src/codecs/lines.js';
 import { mapCodec } from '../../src/codecs/map-codec.js';
-import { SocketError } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
-import { SendBuffer } from '../../src/io/send-buffer.js';
+import { SocketError } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
+import { WriteBuffer } from '../../src/io/write-buffer.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
 import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
@@ -160,7 +160,7 @@ describe('a codec made of another', () => {
     expect(refusal(() => encoder.encode('a\nb', { bytes: never, text: never, uint: never })).code).toBe(
       'ERR_FRAME_INVALID',
     );
-    const buffer = new SendBuffer();
+    const buffer = new WriteBuffer();
     for (const value of ['a', 'bad', 'b\nc', 'd']) {
       buffer.add(encoder, value);
     }

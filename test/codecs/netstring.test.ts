@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ByteQueue } from '../../src/codec.js';
+import type { ByteQueue } from '../../src/bytes/byte-queue.js';
 import { netstring, type NetstringOptions } from '../../src/codecs/netstring.js';
-import { SocketError, type SocketErrorCode } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
+import { SocketError, type SocketErrorCode } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';

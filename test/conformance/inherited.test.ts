@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
 import { type Address, formatAddress, listen, parseAddress } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { AcceptGate } from '../../src/transport/accept-gate.js';
+import { AcceptGate } from '../../src/transport/node/internals/accept-gate.js';
 import { Program } from '../examples/program.js';
 import '../support/leaks.js';
 import { freshFolder, type Place, rawClient, realPlaces } from '../support/places.js';

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { connectSettings, listenSettings } from '../../src/options.js';
+import { connectSettings, listenSettings } from '../../src/options/settings.js';
 
-const file = new URL('../../src/options.ts', import.meta.url);
-const source = ts.createSourceFile('options.ts', readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
+const statements = ['connection', 'listen', 'connect'].flatMap((kind) => {
+  const file = new URL(`../../src/options/${kind}-options.ts`, import.meta.url);
+  return ts.createSourceFile(file.pathname, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true).statements;
+});
 const listening: Readonly<Record<string, unknown>> = { ...listenSettings({}) };
 const connecting: Readonly<Record<string, unknown>> = { ...connectSettings({}) };
 
@@ -16,7 +18,7 @@ interface Documented {
 
 /** What the comments of an interface say about the default of each option. */
 function documented(name: string): Documented[] {
-  const found = source.statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name);
+  const found = statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name);
   if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`no interface ${name}`);
   return found.members.flatMap((member) => {
     const tagged = (tag: string): string | undefined => {

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { AcceptGate } from '../../src/transport/accept-gate.js';
+import { AcceptGate } from '../../src/transport/node/internals/accept-gate.js';
 import { freshFolder } from '../support/places.js';
 import { Caller } from './caller.js';
 import { Program } from './program.js';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Encoder } from '../../src/codec.js';
-import { SocketError } from '../../src/errors.js';
+import type { Encoder } from '../../src/codecs/codec.js';
+import { SocketError } from '../../src/errors/socket-error.js';
 import { Outbound } from '../../src/io/outbound.js';
 import type { OutboundLimits, OutboundOwner } from '../../src/io/outbound-owner.js';
 import type { SendLane } from '../../src/io/send-lane.js';
@@ -118,12 +118,12 @@ class Model {
     this.sockets.push(socket);
     const outbound = (this.outbound = new Outbound(limits, owner));
     socket.open({
-      received: () => undefined,
-      finished: () => undefined,
-      taken: () => {
+      onData: () => undefined,
+      onEnd: () => undefined,
+      onDrain: () => {
         outbound.taken();
       },
-      gone: () => undefined,
+      onClose: () => undefined,
     });
     outbound.attach(socket);
   }

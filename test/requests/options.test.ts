@@ -3,7 +3,7 @@ import { type Channel, connect, requests } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
-import { requestSettings } from '../../src/options.js';
+import { requestSettings } from '../../src/requests/request-settings.js';
 import '../support/leaks.js';
 import { refusal } from '../support/refusal.js';
 

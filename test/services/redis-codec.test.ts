@@ -5,7 +5,7 @@ import { verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import { requests } from '../../examples/services/redis-server/requests.js';
 import { ErrorReply, resp, type Value } from '../../examples/services/redis-server/resp.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 
 const limits = { maxLength: 1_048_576, maxValues: 1_024, maxDepth: 8 };
 

@@ -7,9 +7,9 @@ import {
   type ConnectOptions,
   formatAddress,
 } from 'rxjs-sockets';
-import { host } from '../../src/channel.js';
+import { host } from '../../src/channel/channel-host.js';
 import type { SendLane } from '../../src/io/send-lane.js';
-import type { SocketConnection } from '../../src/socket-connection.js';
+import type { SocketConnection } from '../../src/connection/socket-connection.js';
 import { Arrivals } from './arrivals.js';
 import { codec, decodeMessage, type Draft, type Message, shownMessage } from './message.js';
 import { Outgoing } from './outgoing.js';

@@ -36,7 +36,7 @@ export function witnessed(inner: Transport, findings: Findings, ends: Ends, list
     listen: (address, options, events) =>
       inner.listen(address, options, {
         ...events,
-        connection: (socket) => {
+        onConnection: (socket) => {
           const name = formatAddress(socket.remote);
           const far: WitnessedSocket = new WitnessedSocket(
             socket,
@@ -47,13 +47,13 @@ export function witnessed(inner: Transport, findings: Findings, ends: Ends, list
           );
           enter(far);
           ends.far.set(name, far);
-          events.connection(far.facade);
+          events.onConnection(far.facade);
         },
       }),
     connect: (address, options, events) =>
       inner.connect(address, options, {
         ...events,
-        connected: (socket) => {
+        onConnect: (socket) => {
           const name = formatAddress(socket.local);
           const near: WitnessedSocket = new WitnessedSocket(
             socket,
@@ -65,7 +65,7 @@ export function witnessed(inner: Transport, findings: Findings, ends: Ends, list
           enter(near);
           ends.near.set(name, near);
           listening.dialled?.(near);
-          events.connected(near.facade);
+          events.onConnect(near.facade);
         },
       }),
   });
@@ -141,30 +141,30 @@ export class WitnessedSocket {
     if (this.phase !== 'fresh' && this.phase !== 'reset') this.wrong('opened twice');
     if (this.phase === 'fresh') this.phase = 'open';
     this.inner.open({
-      received: (chunk) => {
+      onData: (chunk) => {
         if (this.phase !== 'open' || this.finished) this.wrong('reported bytes after its end');
         this.compare(chunk);
         if (this.listening !== nobody) this.restIn = messagesIn(this.restIn, [chunk], this.arrived);
-        events.received(chunk);
+        events.onData(chunk);
       },
-      finished: () => {
+      onEnd: () => {
         if (this.phase !== 'open' || this.finished) this.wrong('reported a FIN after its end');
         this.finished = true;
         const peer = this.peer();
         if (peer?.ended !== true || peer.underway.length > 0) this.wrong('reported a FIN before its time');
-        events.finished();
+        events.onEnd();
       },
-      taken: () => {
+      onDrain: () => {
         if (!this.awaited) this.wrong('reported a write that nobody waits for');
         this.awaited = false;
-        events.taken();
+        events.onDrain();
       },
-      gone: (error: SocketError | undefined) => {
+      onClose: (error: SocketError | undefined) => {
         if (this.phase === 'gone') this.wrong('was gone twice');
         this.phase = 'gone';
         this.left();
         this.findings.note(() => `${this.name} is gone${error === undefined ? '' : `: ${error.code}`}`);
-        events.gone(error);
+        events.onClose(error);
       },
     });
   }

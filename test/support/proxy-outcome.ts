@@ -1,7 +1,7 @@
-import { SocketError, type SocketErrorCode } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
-import { parseProxyHeader } from '../../src/proxy/header.js';
-import type { ProxyHeader } from '../../src/proxy/outcome.js';
+import { SocketError, type SocketErrorCode } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
+import { parseProxyHeader } from '../../src/proxy-protocol/header.js';
+import type { ProxyHeader } from '../../src/proxy-protocol/outcome.js';
 
 /** A header; that more bytes are needed; or the code that it is refused with. */
 export type Outcome = ProxyHeader | 'more' | SocketErrorCode;

@@ -1,6 +1,7 @@
-import type { ByteQueue, Codec, Decoder } from '../../src/codec.js';
-import { SocketError, type SocketErrorCode } from '../../src/errors.js';
-import { ChunkQueue } from '../../src/io/byte-queue.js';
+import type { Codec, Decoder } from '../../src/codecs/codec.js';
+import type { ByteQueue } from '../../src/bytes/byte-queue.js';
+import { SocketError, type SocketErrorCode } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 
 /** What a stream gave: its messages in order, the code of the error that ended it, and how many bytes were not taken. */
 export interface Received<T> {

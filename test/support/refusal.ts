@@ -1,4 +1,4 @@
-import { SocketError } from '../../src/errors.js';
+import { SocketError } from '../../src/errors/socket-error.js';
 
 /** The SocketError that `act` throws; an Error of another kind where it throws none. */
 export function refusal(act: () => unknown): SocketError {

@@ -1,8 +1,8 @@
 import { firstValueFrom } from 'rxjs';
 import { connect, type Connection, type ConnectOptions, SocketError, type Transport } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
-import type { Address } from '../../src/address.js';
-import { Turn } from '../../src/io/turn.js';
+import type { Address } from '../../src/address/address.js';
+import { FlushScheduler } from '../../src/scheduling/flush-scheduler.js';
 import type { SocketEvents, TransportSocket } from '../../src/transport/transport.js';
 
 const here: Address = { transport: 'memory', name: 'here' };
@@ -13,7 +13,7 @@ export class ScriptedSocket implements TransportSocket {
   readonly local = here;
   readonly remote = there;
   readonly tls = undefined;
-  readonly turn = new Turn(
+  readonly scheduler = new FlushScheduler(
     (work) => process.nextTick(work),
     (work) => setImmediate(work),
   );
@@ -64,22 +64,22 @@ export class ScriptedSocket implements TransportSocket {
   /** The kernel takes `count` more bytes of the write under way; all of them by default. */
   take(count = this.unsent): void {
     this.unsent -= count;
-    if (this.unsent === 0) this.events?.taken();
+    if (this.unsent === 0) this.events?.onDrain();
   }
 
   receive(bytes: string): void {
-    this.events?.received(Buffer.from(bytes));
+    this.events?.onData(Buffer.from(bytes));
   }
 
   finish(): void {
-    this.events?.finished();
+    this.events?.onEnd();
   }
 
   /** It is gone: in order, or with `error`. */
   close(error?: SocketError): void {
     if (this.gone) return;
     this.gone = true;
-    this.events?.gone(error);
+    this.events?.onClose(error);
   }
 }
 
@@ -99,7 +99,7 @@ export function scriptedTransport(setUp: (socket: ScriptedSocket) => void = () =
       const socket = new ScriptedSocket();
       setUp(socket);
       sockets.push(socket);
-      queueMicrotask(() => events.connected(socket));
+      queueMicrotask(() => events.onConnect(socket));
       return { abort: () => undefined };
     },
   };

@@ -1,6 +1,6 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
 import { Flow, type Hold } from 'rxjs-sockets';
-import { type FlowSource, Multicast } from '../../src/multicast.js';
+import { type FlowSource, Multicast } from '../../src/flow/multicast.js';
 
 /** A hot Flow that the test feeds: values wait in it while it is held or nobody is subscribed. */
 export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {

@@ -1,6 +1,6 @@
 import net from 'node:net';
 import { onTestFinished } from 'vitest';
-import { MemorySocket } from '../../src/transport/memory-socket.js';
+import { MemorySocket } from '../../src/transport/memory/memory-socket.js';
 
 type Method = (...args: never[]) => unknown;
 

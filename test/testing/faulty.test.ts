@@ -8,7 +8,7 @@ import {
   type Faulty,
   type FaultyOptions,
   memoryTransport,
-  type Strike,
+  type InjectedFault,
 } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { clientAt, freshFolder, type Place, places, serverAt } from '../support/places.js';
@@ -53,7 +53,7 @@ async function sentThrough(
   faults: Faults,
   sent: Buffer,
   seed = 1,
-): Promise<{ data: Buffer; end: string; chunks: number[]; strikes: readonly Strike[] }> {
+): Promise<{ data: Buffer; end: string; chunks: number[]; strikes: readonly InjectedFault[] }> {
   let accepted: (connection: Connection) => void = () => undefined;
   const far = new Promise<Connection>((resolve) => {
     accepted = resolve;
@@ -214,9 +214,9 @@ function message(number: number): Buffer {
 
 describe('faulty, replayed', () => {
   /** What is struck, and what arrives when, for a seed: on virtual time. */
-  function run(seed: number, writes: readonly number[]): { strikes: readonly Strike[]; log: string[] } {
+  function run(seed: number, writes: readonly number[]): { strikes: readonly InjectedFault[]; log: string[] } {
     const log: string[] = [];
-    let strikes: readonly Strike[] = [];
+    let strikes: readonly InjectedFault[] = [];
     new TestScheduler(() => undefined).run(({ flush }) => {
       const transport = memoryTransport();
       const server = listen('memory:target', { transport });

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { ByteQueue, ByteSink, Codec } from '../../src/codec.js';
+import type { Codec } from '../../src/codecs/codec.js';
+import type { ByteSink } from '../../src/bytes/byte-sink.js';
+import type { ByteQueue } from '../../src/bytes/byte-queue.js';
 import { jsonLines } from '../../src/codecs/json-lines.js';
 import { lengthPrefixed } from '../../src/codecs/length-prefixed.js';
 import { lines } from '../../src/codecs/lines.js';
 import { mapCodec } from '../../src/codecs/map-codec.js';
-import { SocketError } from '../../src/errors.js';
+import { SocketError } from '../../src/errors/socket-error.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
 

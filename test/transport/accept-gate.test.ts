@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { AcceptGate } from '../../src/transport/accept-gate.js';
+import { AcceptGate } from '../../src/transport/node/internals/accept-gate.js';
 import '../support/leaks.js';
 import { type Peer, peerAt, settled } from '../support/peer.js';
 import { freshFolder, type Place, realPlaces, tcp, unix } from '../support/places.js';

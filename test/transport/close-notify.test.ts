@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
-import { watchEnd } from '../../src/transport/close-notify.js';
+import { watchEnd } from '../../src/transport/node/internals/close-notify.js';
 
 /** What libuv answers to a start where it reads already. */
 const already = -114;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { readInto, readOn } from '../../src/transport/direct-read.js';
+import { readInto, readOn } from '../../src/transport/node/internals/direct-read.js';
 import '../support/leaks.js';
 
 /** A socket that was accepted, paused, and its plain peer. */

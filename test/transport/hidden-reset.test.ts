@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import type net from 'node:net';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { hiddenReset } from '../../src/transport/hidden-reset.js';
+import { hiddenReset } from '../../src/transport/node/internals/hidden-reset.js';
 import { freshFolder } from '../support/places.js';
 
 /** What a socket looks like to `hiddenReset` whose descriptor has this number. */

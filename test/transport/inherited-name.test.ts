@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { listedName } from '../../src/transport/inherited.js';
+import { listedName } from '../../src/transport/node/unix/inherited-socket.js';
 
 const row = (inode: number | string, name?: string): string =>
   `0000000092f3c4cf: 00000002 00000000 00010000 0001 01 ${String(inode).padStart(5)}${name === undefined ? '' : ` ${name}`}\n`;

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
 import { connect, listen, type SocketError } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { tryLock, type Unlock } from '../../src/transport/abstract-lock.js';
+import { tryLock, type Unlock } from '../../src/transport/node/unix/abstract-lock.js';
 import '../support/leaks.js';
 import { freshFolder } from '../support/places.js';
 import { refusal } from '../support/refusal.js';

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import type net from 'node:net';
 import { lengthPrefixed } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { nodeTransport } from '../../src/transport/node.js';
+import { nodeTransport } from '../../src/transport/node/node-transport.js';
 import type { DialOptions, Keeper, ListenerOptions, TransportSocket } from '../../src/transport/transport.js';
-import { parseAddress } from '../../src/address.js';
+import { parseAddress } from '../../src/address-parsing/parse-address.js';
 import '../support/leaks.js';
 import { type Place, rawClient, rawServer, realPlaces } from '../support/places.js';
 import { readBytes } from '../support/raw.js';
@@ -33,10 +33,10 @@ function open(socket: TransportSocket, raw: net.Socket, keeps?: boolean): Opened
   const told: string[] = [];
   const events: Keeper = {
     ...(keeps === undefined ? {} : { keeps }),
-    received: (chunk) => told.push(String(chunk)),
-    finished: (truncated) => told.push(truncated?.code ?? 'finished'),
-    taken: () => told.push('taken'),
-    gone: (error) => told.push(error?.code ?? 'gone'),
+    onData: (chunk) => told.push(String(chunk)),
+    onEnd: (truncated) => told.push(truncated?.code ?? 'finished'),
+    onDrain: () => told.push('taken'),
+    onClose: (error) => told.push(error?.code ?? 'gone'),
   };
   socket.open(events);
   onTestFinished(() => socket.reset());
@@ -50,7 +50,7 @@ async function dialled(place: Place, keeps?: boolean): Promise<Opened> {
   });
   const address = await rawServer(place, (raw) => accept(raw));
   const socket = await new Promise<TransportSocket>((connected, failed) => {
-    nodeTransport.connect(address, dialOptions, { connected, failed });
+    nodeTransport.connect(address, dialOptions, { onConnect: connected, onError: failed });
   });
   return open(socket, await accepted, keeps);
 }
@@ -72,10 +72,10 @@ async function accepted(place: Place): Promise<Opened> {
   const arrival = await new Promise<{ socket: TransportSocket; raw: net.Socket }>((resolve, failed) => {
     const raw = new Promise<net.Socket>((found) => {
       const listener = nodeTransport.listen(where, options, {
-        listening: (address) => void rawClient(address).then(found),
-        connection: (socket) => void raw.then((client) => resolve({ socket, raw: client })),
-        failed,
-        incident: failed,
+        onListening: (address) => void rawClient(address).then(found),
+        onConnection: (socket) => void raw.then((client) => resolve({ socket, raw: client })),
+        onError: failed,
+        onIncident: failed,
       });
       onTestFinished(() => listener.close());
     });

@@ -1,7 +1,7 @@
 import '../support/without-direct-read.js';
 import net from 'node:net';
 import { expect, it } from 'vitest';
-import { readInto } from '../../src/transport/direct-read.js';
+import { readInto } from '../../src/transport/node/internals/direct-read.js';
 import { acceptedAt, realPlaces } from '../support/places.js';
 import '../conformance/across-connections.test.js';
 import '../conformance/buffering.test.js';

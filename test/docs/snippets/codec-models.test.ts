@@ -5,8 +5,8 @@ import type { Observer } from 'rxjs';
 import { SocketError } from 'rxjs-sockets';
 import { type ByteQueue, type Codec, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { ChunkQueue } from '../../../src/io/byte-queue.js';
-import { SendBuffer } from '../../../src/io/send-buffer.js';
+import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
+import { WriteBuffer } from '../../../src/io/write-buffer.js';
 import { encodeOne, encodeWith } from '../../../src/testing/byte-collector.js';
 import { chunkSizes, chunksOf as cut } from '../../support/arbitraries/chunks.js';
 import { line } from '../../support/arbitraries/line.js';
@@ -91,7 +91,7 @@ describe('the model of ByteSink', () => {
         const bytes = (value: Uint8Array) => pieces.push(value);
         const text = (value: string, encoding: 'utf8' | 'latin1') => pieces.push(Buffer.from(value, encoding));
         // at the end of the turn: socket.write(Buffer.concat(pieces))
-        const sink = new SendBuffer();
+        const sink = new WriteBuffer();
         for (const value of parts) {
           if (typeof value === 'string') {
             text(value, 'utf8');
@@ -182,8 +182,8 @@ describe('the models of the codecs', () => {
         const codec: Codec<string> = lines();
         const received: string[] = [];
         const queue = new ChunkQueue();
-        const sink = new SendBuffer();
-        const chunksOf = (sink: SendBuffer): Buffer[] => {
+        const sink = new WriteBuffer();
+        const chunksOf = (sink: WriteBuffer): Buffer[] => {
           const written: Uint8Array[] = [];
           sink.writeTo({
             write: (data, encoding) => written.push(typeof data === 'string' ? Buffer.from(data, encoding) : data) > 0,

@@ -13,7 +13,7 @@ import {
 } from 'rxjs-sockets/codecs';
 import { verifyCodec, type VerifyCodecOptions } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
-import { ChunkQueue } from '../../../src/io/byte-queue.js';
+import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
 import { network } from '../../support/network.js';
 
 function queueOf(...bytes: number[]): ByteQueue {

@@ -12,7 +12,7 @@ import {
   type Faulty,
   type FaultyOptions,
   memoryTransport,
-  type Strike,
+  type InjectedFault,
 } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { network } from '../../support/network.js';
@@ -26,7 +26,7 @@ describe('the examples of faulty', () => {
     const kind: FaultKind = 'blackHole';
     const bad: Faults = { latency: [5, 50], slices: [1, 10], resetAfter: [0, 100_000] };
     const options: FaultyOptions = { seed: 7, up: { slices: 1 }, down: { latency: [0, 20], cutEvery: 1_000 } };
-    const strike: Strike = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
+    const strike: InjectedFault = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
     expect([milliseconds, direction, kind, bad, options, strike]).toHaveLength(6);
   });
 

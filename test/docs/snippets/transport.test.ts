@@ -13,7 +13,7 @@ import {
   type SocketOptions,
   type Transport,
   type TransportSocket,
-  Turn,
+  FlushScheduler,
 } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
@@ -22,12 +22,12 @@ import { recordingConsole } from '../../support/network.js';
 import { record } from '../../support/recording.js';
 import { turns } from '../../support/turns.js';
 
-const turn = new Turn(queueMicrotask);
+const scheduler = new FlushScheduler(queueMicrotask);
 
 class EchoSocket implements TransportSocket {
   readonly local: Address = { transport: 'memory', name: 'echo' };
   readonly remote: Address = this.local;
-  readonly turn = turn;
+  readonly scheduler = scheduler;
   readonly tls = undefined;
   readonly unsent = 0;
   private events: SocketEvents | undefined;
@@ -37,18 +37,18 @@ class EchoSocket implements TransportSocket {
   }
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
     const echo = typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data);
-    queueMicrotask(() => this.events?.received(echo));
+    queueMicrotask(() => this.events?.onData(echo));
     return true;
   }
   writeAll(pieces: readonly Uint8Array[]): boolean {
     return this.write(Buffer.concat(pieces), 'latin1');
   }
   end(): void {
-    queueMicrotask(() => this.events?.finished());
+    queueMicrotask(() => this.events?.onEnd());
     this.reset();
   }
   reset(): void {
-    queueMicrotask(() => this.events?.gone(undefined));
+    queueMicrotask(() => this.events?.onClose(undefined));
   }
   pause(): void {} // it has no peer that could be made to wait
   resume(): void {}
@@ -79,11 +79,11 @@ function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; 
     sockets.push(socket);
   };
   const events = {
-    listening: () => void written.push('listening'),
-    connection: take('connection'),
-    connected: take('connected'),
-    failed: (error: SocketError) => void written.push(error.code),
-    incident: (error: SocketError) => void written.push(error.code),
+    onListening: () => void written.push('listening'),
+    onConnection: take('connection'),
+    onConnect: take('connected'),
+    onError: (error: SocketError) => void written.push(error.code),
+    onIncident: (error: SocketError) => void written.push(error.code),
   };
   return { events, written, sockets };
 }
@@ -110,11 +110,11 @@ describe('the examples of Transport', () => {
       checkListen: () => undefined,
       checkConnect: () => undefined,
       listen: (_address, _options, events) => {
-        queueMicrotask(() => events.failed(new SocketError('EACCES', 'it is for dialling only')));
+        queueMicrotask(() => events.onError(new SocketError('EACCES', 'it is for dialling only')));
         return { hold: () => undefined, release: () => undefined, close: () => undefined };
       },
       connect: (_address, _options, events) => {
-        queueMicrotask(() => events.connected(new EchoSocket()));
+        queueMicrotask(() => events.onConnect(new EchoSocket()));
         return { abort: () => undefined };
       },
     };
@@ -180,10 +180,10 @@ describe('the examples of Transport', () => {
   it('tell of a listener', () => {
     const { events, written, sockets } = recorded();
     const socket = new EchoSocket();
-    events.listening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
-    events.connection(socket);
-    events.failed(new SocketError('EADDRINUSE', 'somebody listens there'));
-    events.incident(new SocketError('ECONNABORTED', 'the client has left'));
+    events.onListening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
+    events.onConnection(socket);
+    events.onError(new SocketError('EADDRINUSE', 'somebody listens there'));
+    events.onIncident(new SocketError('ECONNABORTED', 'the client has left'));
     expect(written).toEqual(['listening', 'connection', 'EADDRINUSE', 'ECONNABORTED']);
     expect(sockets).toEqual([socket]);
   });
@@ -191,8 +191,8 @@ describe('the examples of Transport', () => {
   it('tell of a dial', () => {
     const { events, written } = recorded();
     const socket = new EchoSocket();
-    events.connected(socket);
-    events.failed(new SocketError('ECONNREFUSED', 'nobody listens there'));
+    events.onConnect(socket);
+    events.onError(new SocketError('ECONNREFUSED', 'nobody listens there'));
     expect(written).toEqual(['connected', 'ECONNREFUSED']);
   });
 
@@ -200,10 +200,10 @@ describe('the examples of Transport', () => {
     const console = recordingConsole();
     const transport = memoryTransport();
     const events: ListenerEvents = {
-      listening: (address) => console.log(`at ${formatAddress(address)}`),
-      connection: (socket) => socket.reset(),
-      failed: (error) => console.log(error.code),
-      incident: (error) => console.log(error.code),
+      onListening: (address) => console.log(`at ${formatAddress(address)}`),
+      onConnection: (socket) => socket.reset(),
+      onError: (error) => console.log(error.code),
+      onIncident: (error) => console.log(error.code),
     };
     const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
     await record(connect('memory:echo', { transport })).end();
@@ -214,8 +214,8 @@ describe('the examples of Transport', () => {
   it('be told by a dial', async () => {
     const console = recordingConsole();
     const events: DialEvents = {
-      connected: (socket) => socket.reset(),
-      failed: (error) => console.log(error.code),
+      onConnect: (socket) => socket.reset(),
+      onError: (error) => console.log(error.code),
     };
     memoryTransport().connect({ transport: 'memory', name: 'nobody' }, options, events);
     await turns(2);
@@ -260,10 +260,10 @@ describe('the examples of Transport', () => {
     const console = recordingConsole();
     const socket = new EchoSocket();
     const events: SocketEvents = {
-      received: (chunk) => console.log(chunk.toString()),
-      finished: () => socket.end(),
-      taken: () => console.log('more can be written'),
-      gone: (error) => console.log(error?.code ?? 'in order'),
+      onData: (chunk) => console.log(chunk.toString()),
+      onEnd: () => socket.end(),
+      onDrain: () => console.log('more can be written'),
+      onClose: (error) => console.log(error?.code ?? 'in order'),
     };
     socket.open(events);
     if (!socket.write('hello\n', 'utf8')) console.log('the kernel is full');
@@ -299,31 +299,31 @@ describe('the examples of Transport', () => {
     const told: string[] = [];
     const socket = new EchoSocket();
     const events: SocketEvents = {
-      received: (chunk) => told.push(chunk.toString()),
-      finished: () => told.push('finished'),
-      taken: () => told.push('taken'),
-      gone: () => told.push('gone'),
+      onData: (chunk) => told.push(chunk.toString()),
+      onEnd: () => told.push('finished'),
+      onDrain: () => told.push('taken'),
+      onClose: () => told.push('gone'),
     };
     socket.open(events);
     socket.end();
     await turns(1);
     expect(told).toEqual(['finished', 'gone']);
-    events.received(Buffer.from('hello\n'));
-    events.finished();
-    events.taken();
-    events.gone(undefined);
+    events.onData(Buffer.from('hello\n'));
+    events.onEnd();
+    events.onDrain();
+    events.onClose(undefined);
     expect(told).toEqual(['finished', 'gone', 'hello\n', 'finished', 'taken', 'gone']);
   });
 
   it('collect a turn', async () => {
-    const turns = (): Turn[] => {
-      const early = (): Turn => {
-        const turn = new Turn(queueMicrotask);
-        return turn;
+    const turns = (): FlushScheduler[] => {
+      const early = (): FlushScheduler => {
+        const scheduler = new FlushScheduler(queueMicrotask);
+        return scheduler;
       };
-      const late = (): Turn => {
-        const turn = new Turn((work) => process.nextTick(work));
-        return turn;
+      const late = (): FlushScheduler => {
+        const scheduler = new FlushScheduler((work) => process.nextTick(work));
+        return scheduler;
       };
       return [early(), late()];
     };

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Address, AddressInput } from '../../../src/address.js';
+import type { Address, AddressInput } from '../../../src/address/address.js';
 
 /** The longest unix path or abstract name, in bytes of UTF-8. */
 const longestName = 107;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Address } from '../../../src/address.js';
+import type { Address } from '../../../src/address/address.js';
 import { filePath, port } from './address.js';
 
 /** A header, and the client that it names: `undefined` where the real address stands. */

@@ -1,0 +1,209 @@
+import type { Address, AddressInput } from '../address/address.js';
+import { file } from '../address/format-address.js';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import { lookupService } from './services-file.js';
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** Node 20 binds a longer path cut off, without a word. @internal */
+export const maxPathBytes = 107;
+
+const maxPort = 65_535;
+
+const maxFd = 2 ** 31 - 1;
+
+const loopback = '127.0.0.1';
+
+/**
+ * Turns an address in any of its forms into an {@link Address}, and refuses every bad one.
+ *
+ * @param input - the address; it is not changed. Ports are integers from 0 to 65,535, unix paths and abstract names at
+ * most 107 bytes of UTF-8; the default of `host` is `127.0.0.1`. There is no other member (A6), and no default port
+ * @returns a fresh, plain object, which {@link formatAddress} turns into a string that is parsed to the same (A1)
+ * @throws `ERR_ADDRESS_INVALID`, at once, with the name of the bad part and its value (A3, A4, A5)
+ * @example
+ * ```ts
+ * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
+ * parseAddress({ port: 7000 }); // { transport: 'tcp', host: '127.0.0.1', port: 7000 }
+ * parseAddress('unix:@app'); // { transport: 'unix', path: '\0app' }
+ * ```
+ * @see https://man7.org/linux/man-pages/man5/services.5.html, rules A1 to A6
+ */
+export function parseAddress(input: AddressInput): Address {
+  if (typeof input === 'string') return fromString(input);
+  if (input instanceof URL) return fromUrl(input);
+  if (typeof input === 'object' && input !== null && !Array.isArray(input)) return fromObject(input);
+  throw invalid('address', 'must be a string, a URL or an object', input);
+}
+
+/**
+ * Refuses what can be listened on, or be somebody's address, but not be connected to.
+ *
+ * @internal
+ */
+export function assertDialable(address: Address): void {
+  if (address.transport === 'fd') throw invalid('fd', 'is for listening only', address.fd);
+  if (address.transport === 'unix' && address.path === '') {
+    throw invalid('path', 'must not be empty: nobody can connect to an unnamed socket', '');
+  }
+  if (address.transport === 'tcp' && address.port === 0) {
+    throw invalid('port', `must be an integer from 1 to ${maxPort} to connect to`, 0);
+  }
+}
+
+function fromString(text: string): Address {
+  const [, scheme = '', rest = ''] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
+  if (scheme !== 'tcp' && scheme !== 'tls') return fromOpaque(scheme, rest, text);
+  const authority = rest.replace(/^\/\/(.*?)\/?$/s, '$1');
+  if (!rest.startsWith('//') || /[/?#@]/.test(authority)) {
+    throw invalid('address', `must be ${scheme}://host:port and nothing else`, text);
+  }
+  const [, host = '', port = ''] = /^(.*?)(?::([^:\]]*))?$/s.exec(authority) ?? [];
+  return tcp(unbracketed(host), digits('port', port, text), scheme === 'tls');
+}
+
+function fromUrl(url: URL): Address {
+  const { href, protocol, host, hostname, pathname, port } = url;
+  const scheme = protocol.slice(0, -1);
+  if (url.username + url.password + url.search + url.hash !== '') {
+    throw invalid('address', 'must have no user, password, query or fragment', href);
+  }
+  if (scheme === 'tcp' || scheme === 'tls') {
+    if (pathname !== '' && pathname !== '/') throw invalid('address', 'must have no path beside a host', href);
+    return tcp(unbracketed(decoded(hostname)), digits('port', port, href), scheme === 'tls');
+  }
+  if (host !== '') throw invalid('address', 'must start with tcp:// or tls:// where it has a host', href);
+  // An encoded '@' is a character of a file's name, a plain one means an abstract socket.
+  const isFile = scheme === 'unix' && !pathname.startsWith('@');
+  return fromOpaque(scheme, isFile ? file(decoded(pathname)) : decoded(pathname), href);
+}
+
+function fromOpaque(scheme: string, rest: string, whole: string): Address {
+  switch (scheme) {
+    case 'unix':
+      return unix(rest.startsWith('@') ? `\0${rest.slice(1)}` : rest);
+    case 'memory':
+      return memory(rest);
+    case 'fd':
+      return descriptor(digits('fd', rest, whole));
+    default:
+      throw invalid('address', 'must start with tcp://, tls://, unix:, memory: or fd:', whole);
+  }
+}
+
+function fromObject(input: Members): Address {
+  if (input['transport'] !== undefined) return fromAddress(input);
+  const given = ['port', 'service', 'path', 'fd'].filter((kind) => input[kind] !== undefined);
+  switch (given.length === 1 ? given[0] : undefined) {
+    case 'port':
+      return tcp(only(input, 'port', 'host')['host'], input['port']);
+    case 'service':
+      return tcp(only(input, 'service', 'host')['host'], service(input['service']));
+    case 'path':
+      return unix(only(input, 'path')['path']);
+    case 'fd':
+      return descriptor(only(input, 'fd')['fd']);
+    default:
+      throw invalid('address', 'must have exactly one of port, service, path and fd', input);
+  }
+}
+
+function fromAddress(input: Members): Address {
+  switch (input['transport']) {
+    case 'tcp': {
+      const { host, port, tls } = only(input, 'transport', 'host', 'port', 'tls');
+      if (tls !== undefined && tls !== true) throw invalid('tls', 'must be true or absent', tls);
+      return tcp(host, port, tls);
+    }
+    case 'unix':
+      return unix(only(input, 'transport', 'path')['path']);
+    case 'memory':
+      return memory(only(input, 'transport', 'name')['name']);
+    case 'fd':
+      return descriptor(only(input, 'transport', 'fd')['fd']);
+    default:
+      throw invalid('transport', "must be 'tcp', 'unix', 'memory' or 'fd'", input['transport']);
+  }
+}
+
+function tcp(host: unknown, port: unknown, tls = false): Address {
+  const address = { transport: 'tcp', host: hostOf(host), port: integer('port', port, maxPort) } as const;
+  return tls ? { ...address, tls } : address;
+}
+
+function unix(path: unknown): Address {
+  if (typeof path !== 'string') throw invalid('path', 'must be a string', path);
+  const name = path.startsWith('\0') ? path.slice(1) : file(path);
+  if (name.trim() === '') throw invalid('path', 'must not be empty or blank', path);
+  if (name.includes('\0')) throw invalid('path', 'must be without NUL, save the first of an abstract name', path);
+  // The system would be given U+FFFD instead, so that two such paths would be one.
+  if (/\p{Surrogate}/u.test(name)) throw invalid('path', 'must be well-formed Unicode', path);
+  const bytes = Buffer.byteLength(name);
+  if (bytes > maxPathBytes) throw invalid('path', `must have at most ${maxPathBytes} bytes, not ${bytes}`, path);
+  return { transport: 'unix', path: path.startsWith('\0') ? path : name };
+}
+
+function memory(name: unknown): Address {
+  if (typeof name !== 'string' || name === '') throw invalid('name', 'must be a string that is not empty', name);
+  return { transport: 'memory', name };
+}
+
+function descriptor(fd: unknown): Address {
+  return { transport: 'fd', fd: integer('fd', fd, maxFd) };
+}
+
+function service(name: unknown): number {
+  if (typeof name !== 'string' || name === '') throw invalid('service', 'must be a string that is not empty', name);
+  return lookupService(name);
+}
+
+function hostOf(host: unknown): string {
+  if (host === undefined) return loopback;
+  if (typeof host === 'string' && (/^[^\s\p{Cc}/\\?#@:%[\]]+$/u.test(host) || isIPv6(host))) return host;
+  throw invalid('host', 'must be a name or an IP address', host);
+}
+
+function unbracketed(host: string): string | undefined {
+  if (host === '') return undefined;
+  const inside = /^\[(.*)\]$/s.exec(host)?.[1];
+  if (inside === undefined ? !host.includes(':') : isIPv6(inside)) return inside ?? host;
+  throw invalid('host', 'must have an IPv6 address in brackets, and nothing else', host);
+}
+
+/** With or without a zone. `node:net` is for the transports alone, so URL's own parser judges the address. */
+function isIPv6(host: string): boolean {
+  const address = /^([\da-f:.]+)(?:%[^\s\p{Cc}/\\?#@:%[\]]+)?$/iu.exec(host)?.[1];
+  return address !== undefined && URL.canParse(`http://[${address}]`);
+}
+
+function digits(option: string, text: string, whole: string): number {
+  if (text === '') throw invalid(option, 'is missing', whole);
+  if (!/^\d+$/.test(text)) throw invalid(option, 'must be written in digits', text);
+  return Number(text);
+}
+
+function integer(option: string, value: unknown, max: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max) return Math.abs(value); // no -0
+  throw invalid(option, `must be an integer from 0 to ${max}`, value);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid('address', 'must be percent-encoded UTF-8', text);
+  }
+}
+
+/** A member that is not understood would be ignored in silence, as the `address` of Node's AddressInfo: so it is refused. */
+function only(input: Members, ...members: string[]): Members {
+  const extra = Object.keys(input).find((key) => input[key] !== undefined && !members.includes(key));
+  if (extra !== undefined)
+    throw invalid('address', `must not have ${shown(extra)} beside ${members.join(', ')}`, input);
+  return input;
+}
+
+function invalid(option: string, requirement: string, value: unknown): SocketError {
+  return new SocketError('ERR_ADDRESS_INVALID', `${option} ${requirement}, got ${shown(value)}`);
+}

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+
+/**
+ * Finds the TCP port of a service in the text of a services(5) file: the first entry that bears the name, as its own
+ * or as an alias. Names are case-sensitive, as they are to getservbyname(3); lines that are no entries are passed over.
+ *
+ * @internal
+ */
+export function servicePort(text: string, name: string): number | undefined {
+  for (const line of text.split('\n')) {
+    const [entry, ...words] = line.replace(/#.*/s, '').trim().split(/\s+/);
+    const [target = '', ...aliases] = words;
+    if (entry !== name && !aliases.includes(name)) continue;
+    const digits = /^(\d{1,5})\/tcp$/.exec(target)?.[1];
+    if (digits !== undefined && Number(digits) <= 65_535) return Number(digits);
+  }
+  return undefined;
+}
+
+/**
+ * Looks a service up in the machine's services(5) file (A3). The file is read at each call: it is small, calls are
+ * rare, and an edit counts at once.
+ *
+ * @internal
+ */
+export function lookupService(name: string, file = '/etc/services'): number {
+  const port = servicePort(read(file, name), name);
+  if (port === undefined) {
+    throw new SocketError('ERR_ADDRESS_INVALID', `service ${shown(name)} has no TCP entry in ${file}`);
+  }
+  return port;
+}
+
+function read(file: string, name: string): string {
+  try {
+    return readFileSync(file, 'latin1');
+  } catch (cause) {
+    const message = `service ${shown(name)} can't be looked up: ${file} can't be read (${(cause as Error).message})`;
+    throw new SocketError('ERR_ADDRESS_INVALID', message, { cause });
+  }
+}

@@ -1,0 +1,33 @@
+import type { Address } from './address.js';
+
+/**
+ * Writes an address as a string that {@link parseAddress} accepts.
+ *
+ * @param address - the address; it is not changed
+ * @returns the string; `'unix:'` for an unnamed unix socket, which `parseAddress` refuses (A4)
+ * @example
+ * ```ts
+ * formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'
+ * formatAddress({ transport: 'unix', path: '\0app' }); // 'unix:@app'
+ * ```
+ * @see rule A1
+ */
+export function formatAddress(address: Address): string {
+  switch (address.transport) {
+    case 'tcp': {
+      const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+      return `${address.tls ? 'tls' : 'tcp'}://${host}:${address.port}`;
+    }
+    case 'unix':
+      return address.path.startsWith('\0') ? `unix:@${address.path.slice(1)}` : `unix:${file(address.path)}`;
+    case 'memory':
+      return `memory:${address.name}`;
+    case 'fd':
+      return `fd:${address.fd}`;
+  }
+}
+
+/** As a string, a path that starts with '@' would be an abstract name (A1). */
+export function file(path: string): string {
+  return path.startsWith('@') ? `./${path}` : path;
+}

@@ -1,0 +1,86 @@
+import { type Observable, Subscription } from 'rxjs';
+import type { Channel } from './channel.js';
+import { host } from './channel-host.js';
+import { reportElsewhere } from '../errors/error-origin.js';
+import { ReportedObservable } from '../flow/reported-errors.js';
+
+/**
+ * Sends each side's messages to the other, at the other's pace, and passes the FIN on in each direction: a proxy. Each
+ * subscription is equivalent to:
+ *
+ * ```ts
+ * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
+ *   const pass = async (from: Flow<Buffer>, to: Channel<unknown, Bytes>) => {
+ *     for await (const value of from) await to.send(value);
+ *     to.complete();
+ *   };
+ *   try {
+ *     await Promise.all([pass(a, b), pass(b, a)]);
+ *   } catch (reason) {
+ *     a.error(reason);
+ *     b.error(reason);
+ *     throw reason;
+ *   }
+ * }
+ * ```
+ *
+ * @param a - one side
+ * @param b - the other side, which sends what `a` receives and receives what `a` sends
+ * @returns a cold Observable: nothing is relayed before it is subscribed to
+ * @emits no value; completes once both directions have ended (K6). Where the sending side of one has ended in order before
+ * that, as without `halfOpen`, what the other still sends is read and dropped, and that one is closed gracefully at the end
+ * @throws none; fails with the error of the side that has failed; the connection of the other side fails with
+ * `ERR_HANDLER` (C8, K6)
+ * @backpressure each side is held while the other isn't writable: at most `highWaterMark` and one value wait on each
+ * @teardown stops both directions and leaves both channels open
+ * @example
+ * ```ts
+ * const behind = connect('unix:/run/app.sock', { halfOpen: true }); // so that its FIN ends one direction only
+ * relay(connection.bytes, behind.data).subscribe({ error: (error: unknown) => console.log(String(error)) });
+ * ```
+ * @see rule K6
+ */
+export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<never> {
+  return new ReportedObservable<never>((subscriber) => {
+    const directions = new Subscription();
+    /** The sides whose messages nobody can be given any more. */
+    const unwanted: Channel<any, any>[] = [];
+    let left = 2;
+    const done = (): void => {
+      if (--left > 0) return;
+      // Not earlier: a graceful close has only so much time, and the other direction takes as long as it takes.
+      for (const side of unwanted) void side[host].close();
+      subscriber.complete();
+    };
+    const failed = (reason: unknown): void => {
+      directions.unsubscribe();
+      for (const side of [a, b]) {
+        side[host].failedBy(reason);
+        if (side[host].reports) reportElsewhere(reason);
+      }
+      subscriber.error(reason);
+    };
+    const discard = (side: Channel<any, any>): void => {
+      unwanted.push(side);
+      directions.add(side.subscribe({ error: failed }));
+      done();
+    };
+    const pass = (from: Channel<any, any>, to: Channel<any, any>): void => {
+      const sending = to.sendFrom(from).subscribe({
+        complete: () => {
+          to.complete();
+          done();
+        },
+        error: (reason: unknown) => {
+          const { lane } = to[host];
+          if (lane.closed && lane.error === undefined) discard(from);
+          else failed(reason);
+        },
+      });
+      directions.add(sending);
+    };
+    pass(a, b);
+    if (!subscriber.closed) pass(b, a);
+    return directions;
+  });
+}

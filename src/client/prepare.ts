@@ -1,0 +1,56 @@
+import { Subscription, from } from 'rxjs';
+import type { SocketConnection } from '../connection/socket-connection.js';
+import { originOf } from '../errors/error-origin.js';
+import { handlerError } from '../errors/node-errors.js';
+import { SocketError } from '../errors/socket-error.js';
+import type { Prepare } from '../options/connect-options.js';
+
+/**
+ * Runs `prepare` on a connection that was just opened (K18).
+ *
+ * @param done - is called once: without an error when `prepare` has completed
+ * @returns what gives it up, and resets the connection
+ */
+export function prepared<In, Out>(
+  connection: SocketConnection<In, Out>,
+  prepare: Prepare<In, Out>,
+  done: (error?: SocketError) => void,
+): Subscription {
+  const running = new Subscription();
+  let isOver = false;
+  const end = (error?: SocketError): void => {
+    // A connection that is failing is not prepared, though all has been sent: `closed` will tell.
+    if (isOver || (error === undefined && connection.hasFailed)) return;
+    isOver = true;
+    running.unsubscribe();
+    if (error !== undefined) connection.destroy(error);
+    done(error);
+  };
+  const failed = (cause: unknown): void => {
+    // That the connection was lost is not the doing of `prepare`.
+    const isOwn = cause instanceof SocketError && originOf(cause) === connection;
+    end(isOwn ? cause : handlerError(cause, connection.remote, 'prepare'));
+  };
+  running.add(
+    connection.closed.subscribe({
+      next: ({ error }) => {
+        const message = 'the connection ended before `prepare` had completed';
+        end(error ?? new SocketError('ERR_CLOSED', message, { address: connection.remote }));
+      },
+      error: failed,
+    }),
+  );
+  try {
+    const work = prepare(connection);
+    if (work === undefined) end();
+    else running.add(from(work).subscribe({ error: failed, complete: () => end() }));
+  } catch (cause) {
+    failed(cause);
+  }
+  return new Subscription(() => {
+    if (isOver) return;
+    isOver = true;
+    running.unsubscribe();
+    connection.destroy();
+  });
+}

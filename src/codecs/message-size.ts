@@ -1,0 +1,26 @@
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+import { isWellFormed } from '../bytes/well-formed.js';
+
+/**
+ * Gives how many bytes a message has: bytes, or text in UTF-8.
+ *
+ * @throws `ERR_FRAME_INVALID` where it is neither, or text that UTF-8 can't carry.
+ */
+export function messageSize(value: unknown): number {
+  if (value instanceof Uint8Array) return value.length;
+  if (typeof value !== 'string') {
+    throw new SocketError('ERR_FRAME_INVALID', `a message must be a Uint8Array or a string, got ${shown(value)}`);
+  }
+  const fault = textFault(value, 'utf8');
+  if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a message ${fault}`);
+  return Buffer.byteLength(value, 'utf8');
+}
+
+/** Tells what keeps `text` from being read as it was sent in `encoding`. */
+export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | undefined {
+  if (encoding === 'latin1') return beyondLatin1.test(text) ? 'has a character that latin1 lacks' : undefined;
+  return isWellFormed(text) ? undefined : 'has a lone surrogate, which UTF-8 lacks';
+}
+
+const beyondLatin1 = /[^\0-\xff]/;

@@ -1,0 +1,29 @@
+import type { Codec } from './codec.js';
+import type { ByteSink } from '../bytes/byte-sink.js';
+import type { ByteQueue } from '../bytes/byte-queue.js';
+import { SocketError } from '../errors/socket-error.js';
+import { isWellFormed } from '../bytes/well-formed.js';
+
+/** The codec of a channel without one: chunks as they come, in either direction. */
+export const bytes: Codec<Buffer, Uint8Array | string> = {
+  decoder: () => chunks,
+  encoder: () => chunks,
+};
+
+const chunks = {
+  decode(queue: ByteQueue): Buffer | undefined {
+    const { head } = queue;
+    if (head.length === 0) return undefined;
+    // Not taken: what is lent, and only passed on, is not copied here.
+    queue.skip(head.length);
+    return head;
+  },
+  encode(value: Uint8Array | string, into: ByteSink): void {
+    if (typeof value === 'string') {
+      // Joined with what is sent next, half a character would become a whole one, or not, as the turns fall.
+      if (!isWellFormed(value)) throw new SocketError('ERR_FRAME_INVALID', 'the text has a lone surrogate');
+      into.text(value, 'utf8');
+    } else if (value instanceof Uint8Array) into.bytes(value);
+    else throw new SocketError('ERR_FRAME_INVALID', 'only bytes and strings can be sent on a channel without a codec');
+  },
+};

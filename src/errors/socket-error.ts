@@ -1,0 +1,138 @@
+import type { Address } from '../address/address.js';
+
+/**
+ * Names what the library itself finds wrong; `docs/errors.md` has one heading for each code.
+ *
+ * @example
+ * ```ts
+ * const code: LibraryErrorCode = 'ERR_CLOSED';
+ * ```
+ * @see {@link SocketErrorCode}
+ */
+export type LibraryErrorCode =
+  | 'ERR_ADDRESS_INVALID'
+  | 'ERR_OPTION_INVALID'
+  | 'ERR_CLOSED'
+  | 'ERR_OVERFLOW'
+  | 'ERR_FRAME_TOO_LONG'
+  | 'ERR_FRAME_INVALID'
+  | 'ERR_FRAME_TRUNCATED'
+  | 'ERR_NOT_A_FLOW'
+  | 'ERR_NOT_A_SOCKET'
+  | 'ERR_TIMEOUT_IDLE'
+  | 'ERR_TIMEOUT_RECEIVE'
+  | 'ERR_TIMEOUT_HALF_OPEN'
+  | 'ERR_TIMEOUT_CLAIM'
+  | 'ERR_TIMEOUT_CLOSE'
+  | 'ERR_TIMEOUT_HANDSHAKE'
+  | 'ERR_TIMEOUT_CONNECT'
+  | 'ERR_TIMEOUT_REQUEST'
+  | 'ERR_LIMIT_CONNECTIONS'
+  | 'ERR_TLS'
+  | 'ERR_PROXY_HEADER'
+  | 'ERR_HANDLER';
+
+/**
+ * Names what the system finds wrong, as Node does; `docs/errors.md` has one heading for each code. A code of the system
+ * that is not among them arrives as `EIO`, and what Node's permission model forbids as `EACCES`, with Node's error as
+ * `cause`.
+ *
+ * @example
+ * ```ts
+ * const code: SystemErrorCode = 'ECONNREFUSED';
+ * ```
+ * @see https://man7.org/linux/man-pages/man3/errno.3.html
+ */
+export type SystemErrorCode =
+  | 'EACCES'
+  | 'EADDRINUSE'
+  | 'EADDRNOTAVAIL'
+  | 'EAFNOSUPPORT'
+  | 'EAGAIN'
+  | 'EAI_AGAIN'
+  | 'EBADF'
+  | 'ECONNABORTED'
+  | 'ECONNREFUSED'
+  | 'ECONNRESET'
+  | 'EHOSTDOWN'
+  | 'EHOSTUNREACH'
+  | 'EINVAL'
+  | 'EIO'
+  | 'EISDIR'
+  | 'ELOOP'
+  | 'EMFILE'
+  | 'ENAMETOOLONG'
+  | 'ENETDOWN'
+  | 'ENETUNREACH'
+  | 'ENFILE'
+  | 'ENOBUFS'
+  | 'ENOENT'
+  | 'ENOMEM'
+  | 'ENOSPC'
+  | 'ENOTCONN'
+  | 'ENOTDIR'
+  | 'ENOTFOUND'
+  | 'ENOTSOCK'
+  | 'EPERM'
+  | 'EPIPE'
+  | 'EPROTO'
+  | 'EPROTOTYPE'
+  | 'EROFS'
+  | 'ETIMEDOUT';
+
+/**
+ * Lists every code that a {@link SocketError} can bear: a closed union, so a `switch` over it can be exhaustive.
+ *
+ * @example
+ * ```ts
+ * const isWorthARetry = (code: SocketErrorCode): boolean =>
+ *   code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
+ * ```
+ * @see `docs/errors.md`
+ */
+export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
+
+/**
+ * Tells what went wrong: the one error that this library throws, notifies and rejects with (A5, C8, S3).
+ *
+ * Match on `code`, which is stable; `message` is for people and may change.
+ *
+ * @example
+ * ```ts
+ * const explain = (error: SocketError): string =>
+ *   error.code === 'EADDRINUSE' ? 'another process listens there' : error.message;
+ * ```
+ * @see `docs/errors.md`, rules A5, C8 and S3
+ */
+export class SocketError extends Error {
+  /** Always `'SocketError'`. */
+  override readonly name = 'SocketError';
+  /** What went wrong. */
+  readonly code: SocketErrorCode;
+  /** Where it went wrong; absent where no one address is to blame. */
+  declare readonly address?: Address;
+  /** What lies behind it: Node's error, or what a handler threw; absent where the library found the fault itself. */
+  declare readonly cause?: unknown;
+
+  /**
+   * Makes an error; for a transport or a codec of one's own.
+   *
+   * @param code - what went wrong
+   * @param message - a sentence for people that names the option or the action
+   * @param details - the address and the cause, where there are any; none by default
+   * @example
+   * ```ts
+   * throw new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong');
+   * ```
+   * @see rule D3
+   */
+  constructor(
+    code: SocketErrorCode,
+    message: string,
+    details: { address?: Address | undefined; cause?: unknown } = {},
+  ) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined);
+    this.code = code;
+    if (details.address !== undefined) this.address = details.address;
+  }
+}

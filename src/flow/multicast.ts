@@ -1,0 +1,167 @@
+import type { Subscriber, TeardownLogic, Unsubscribable } from 'rxjs';
+import { CountedHold, type ReacquirableHold } from './hold.js';
+
+/** What a hot Flow draws its values from. */
+export interface FlowSource<T> {
+  /** Gives the next value, or `undefined` where there is none for now. */
+  take(): T | undefined;
+  /** The first subscriber has come. */
+  started(): void;
+  /** The last subscriber has left, and the Flow has not ended. */
+  stopped(): void;
+  /** The Flow was held, or all its Holds were released. */
+  toggled(flowing: boolean): void;
+  /** The subscribers have been told that the Flow has ended. */
+  told(): void;
+  /** Runs `work` soon, but not within this call. */
+  defer(work: () => void): void;
+}
+
+type Outcome = { readonly kind: 'complete' } | { readonly kind: 'error'; readonly error: unknown };
+
+const nobody: readonly never[] = [];
+
+/**
+ * The subscribers and Holds of one hot Flow, and the loop that gives them its values one at a time (F1, F2, F4, F8).
+ * The loop is entered once: whoever wakes it from within a subscriber's `next` only makes it go on.
+ */
+export class Multicast<T> {
+  private readonly source: FlowSource<T>;
+  private subscribers: readonly Subscriber<T>[] = nobody;
+  private holds = 0;
+  private draining = false;
+  private outcome: Outcome | undefined;
+  private delivered = false;
+  private interruption: Outcome | undefined;
+
+  constructor(source: FlowSource<T>) {
+    this.source = source;
+  }
+
+  /** Whether a value may be emitted now. */
+  get flowing(): boolean {
+    return (
+      this.holds === 0 && this.subscribers.length > 0 && this.outcome === undefined && this.interruption === undefined
+    );
+  }
+
+  /** Whether nobody but a channel gets the values, which sends them as they are. */
+  get relays(): boolean {
+    const { subscribers } = this;
+    return subscribers.length === 1 && (subscribers[0] as { readonly relays?: boolean }).relays === true;
+  }
+
+  get held(): boolean {
+    return this.holds > 0;
+  }
+
+  /** Emits what there is, for as long as it may. */
+  drain(): void {
+    if (this.draining) return;
+    this.draining = true;
+    try {
+      while (this.flowing) {
+        const value = this.source.take();
+        if (value === undefined) break;
+        const subscribers = this.subscribers;
+        if (subscribers.length === 1) subscribers[0]?.next(value);
+        else for (const subscriber of subscribers) subscriber.next(value);
+      }
+    } finally {
+      this.draining = false;
+    }
+    if (this.outcome !== undefined && !this.delivered) this.deliver(this.outcome);
+    else if (this.interruption !== undefined) this.dismiss(this.interruption);
+  }
+
+  /** Ends it for good; a terminal signal never overtakes the value that is being emitted. */
+  end(error?: unknown): void {
+    if (this.outcome !== undefined) return;
+    this.outcome = outcomeOf(error);
+    if (!this.draining) this.deliver(this.outcome);
+  }
+
+  /** Ends it for those who are subscribed now; others may subscribe again. */
+  interrupt(error?: unknown): void {
+    const outcome = outcomeOf(error);
+    if (this.draining) this.interruption = outcome;
+    else this.dismiss(outcome);
+  }
+
+  add(subscriber: Subscriber<T>): TeardownLogic {
+    if (this.outcome !== undefined && this.delivered) {
+      notify(subscriber, this.outcome);
+      return undefined;
+    }
+    // Most have one, and the list of one has no room for more in it.
+    this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
+    if (this.subscribers.length === 1) {
+      this.source.started();
+      // Not within this call: whoever subscribes next in the same turn gets the same values (F4).
+      this.source.defer(() => {
+        this.drain();
+      });
+    }
+    return new Membership(this, subscriber);
+  }
+
+  hold(): ReacquirableHold {
+    return new CountedHold(this);
+  }
+
+  take(): void {
+    if (this.holds++ === 0) this.source.toggled(false);
+  }
+
+  release(): void {
+    if (--this.holds > 0) return;
+    this.source.toggled(true);
+    this.drain();
+  }
+
+  private deliver(outcome: Outcome): void {
+    this.delivered = true;
+    this.dismiss(outcome);
+  }
+
+  private dismiss(outcome: Outcome): void {
+    this.interruption = undefined;
+    const subscribers = this.subscribers;
+    this.subscribers = nobody;
+    for (const subscriber of subscribers) notify(subscriber, outcome);
+    this.source.told();
+  }
+
+  remove(subscriber: Subscriber<T>): void {
+    // Those who were told of the end are gone already.
+    if (this.subscribers.length === 0) return;
+    const left = this.subscribers.filter((other) => other !== subscriber);
+    if (left.length === this.subscribers.length) return;
+    this.subscribers = left.length === 0 ? nobody : left;
+    if (left.length === 0 && this.outcome === undefined) this.source.stopped();
+  }
+}
+
+/** What one subscriber gives back when it leaves. */
+class Membership<T> implements Unsubscribable {
+  private readonly multicast: Multicast<T>;
+  private readonly subscriber: Subscriber<T>;
+
+  constructor(multicast: Multicast<T>, subscriber: Subscriber<T>) {
+    this.multicast = multicast;
+    this.subscriber = subscriber;
+  }
+
+  unsubscribe(): void {
+    this.multicast.remove(this.subscriber);
+  }
+}
+
+function outcomeOf(error: unknown): Outcome {
+  return error === undefined ? { kind: 'complete' } : { kind: 'error', error };
+}
+
+function notify(subscriber: Subscriber<never>, outcome: Outcome): void {
+  if (outcome.kind === 'complete') subscriber.complete();
+  else subscriber.error(outcome.error);
+}

@@ -1,0 +1,113 @@
+import { Observable, type Observer, type Operator, Subscriber, type Subscription, throwError } from 'rxjs';
+import { isReported } from '../errors/error-origin.js';
+
+export const endsServer: unique symbol = Symbol('rxjs-sockets.endsServer');
+
+/**
+ * An Observable whose subscribers need no `error` handler for what a server reports: a peer that resets its connection
+ * would otherwise raise RxJS's unhandled error, and end the process (S19).
+ */
+export class ReportedObservable<T> extends Observable<T> {
+  override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void) | null): Subscription;
+  /** @deprecated as in RxJS: pass an observer instead. */
+  override subscribe(
+    next?: ((value: T) => void) | null,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription;
+  override subscribe(
+    observer?: Partial<Observer<T>> | ((value: T) => void) | null,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription {
+    if (observer instanceof Subscriber) return super.subscribe(observer);
+    const unhandled = this[endsServer] ? raise : raiseUnreported;
+    if (typeof observer === 'object' && observer !== null) {
+      return super.subscribe(new WatchedObserver(observer, unhandled));
+    }
+    return super.subscribe(watched(observer, error ?? unhandled, complete));
+  }
+
+  /**
+   * Whether an error here ends the subscription to a server, and not only a connection: that must not pass unnoticed.
+   *
+   * @internal
+   */
+  get [endsServer](): boolean {
+    return false;
+  }
+
+  /* eslint-disable @typescript-eslint/no-deprecated -- what an operator derives is made here, as RxJS 7 has it */
+  /** @internal */
+  override lift<R>(operator?: Operator<T, R>): Observable<R> {
+    const derived = new ReportedObservable<R>();
+    derived.source = this;
+    derived.operator = operator;
+    return derived;
+  }
+  /* eslint-enable @typescript-eslint/no-deprecated */
+}
+
+/** The observer that RxJS would make of three functions. */
+function watched<T>(
+  next: ((value: T) => unknown) | null | undefined,
+  error: (error: unknown) => void,
+  complete: (() => void) | null | undefined,
+): Partial<Observer<T>> {
+  return {
+    next: (value: T) => {
+      if (next !== undefined && next !== null) watchResult(next(value));
+    },
+    error,
+    complete: complete ?? ignore,
+  };
+}
+
+/** As the observer of a user, whose methods need its own `this`. */
+class WatchedObserver<T> implements Observer<T> {
+  private readonly observer: Partial<Observer<T>>;
+  private readonly unhandled: (error: unknown) => void;
+
+  constructor(observer: Partial<Observer<T>>, unhandled: (error: unknown) => void) {
+    this.observer = observer;
+    this.unhandled = unhandled;
+  }
+
+  next(value: T): void {
+    watchResult(this.observer.next?.(value));
+  }
+
+  error(error: unknown): void {
+    if (this.observer.error === undefined) this.unhandled(error);
+    else this.observer.error(error);
+  }
+
+  complete(): void {
+    this.observer.complete?.();
+  }
+}
+
+/** An `async` function as a subscriber rejects with the error of the connection that it reads. */
+function watchResult(result: unknown): void {
+  if (typeof result !== 'object' || result === null) return;
+  const { then } = result as Partial<PromiseLike<unknown>>;
+  if (typeof then === 'function') then.call(result, undefined, rethrowUnreported);
+}
+
+function rethrowUnreported(error: unknown): void {
+  if (!isReported(error)) throw error;
+}
+
+/** What nobody handles and no server reports is raised as RxJS does it. */
+function raiseUnreported(error: unknown): void {
+  if (!isReported(error)) raise(error);
+}
+
+function raise(error: unknown): void {
+  // eslint-disable-next-line rxjs-x/throw-error -- raised as it came
+  throwError(() => error).subscribe();
+}
+
+function ignore(): void {
+  // nothing to do
+}

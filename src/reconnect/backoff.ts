@@ -1,0 +1,211 @@
+import { type Observable, type RetryConfig, throwError, timer } from 'rxjs';
+import { SocketError } from '../errors/socket-error.js';
+import { shown } from '../errors/describe-value.js';
+
+/**
+ * Tells when to dial again: what {@link backoff} makes, for `reconnect` and for RxJS's `retry`.
+ *
+ * @example
+ * ```ts
+ * const policy: Backoff = backoff({ max: 10_000 });
+ * ```
+ * @see rule K5
+ */
+export interface Backoff extends RetryConfig {
+  /** For how long a connection must have been up before the count of attempts starts again, in milliseconds (K5). */
+  readonly stableAfter: number;
+}
+
+/**
+ * Sets how long {@link backoff} waits, and how often it tries.
+ *
+ * @example
+ * ```ts
+ * const options: BackoffOptions = { initial: 500, max: 60_000, attempts: 20 };
+ * ```
+ * @see rule K5
+ */
+export interface BackoffOptions {
+  /**
+   * The first delay, and the least of all: over 0 and under 2³¹.
+   *
+   * @defaultValue `100`, or `max` if that is less
+   * @unit ms
+   */
+  readonly initial?: number | undefined;
+  /**
+   * The longest delay: from `initial` to under 2³¹.
+   *
+   * @defaultValue 30_000
+   * @unit ms
+   */
+  readonly max?: number | undefined;
+  /**
+   * How many times as long each delay is as the one before it: a finite number from 1.
+   *
+   * @defaultValue 2
+   */
+  readonly factor?: number | undefined;
+  /**
+   * The share of a delay that is random, so that many clients that were lost together don't come back together: from 0
+   * to 1.
+   *
+   * @defaultValue 0.5
+   */
+  readonly jitter?: number | undefined;
+  /**
+   * How many times it is dialled again in a row: a whole number from 0, or `Infinity`.
+   *
+   * @defaultValue Infinity
+   */
+  readonly attempts?: number | undefined;
+  /**
+   * For how long a connection must have been up before the count starts again, so that a server that closes at once is
+   * not hammered: from 0 to under 2³¹.
+   *
+   * @defaultValue 5_000
+   * @unit ms
+   */
+  readonly stableAfter?: number | undefined;
+}
+
+/** How long the connection had been up that an error ended, in ms: the standard `retry` hands on nothing but the error. */
+const uptimes = new WeakMap<object, number>();
+
+/** Remembers how long the connection had been up that `error` ended. */
+export function noteUptime(error: SocketError, uptime: number): void {
+  uptimes.set(error, uptime);
+}
+
+/**
+ * Makes a policy of when to dial again: with delays that grow, up to a limit, and that are random in part.
+ *
+ * With base = min(`max`, `initial` · `factor`^(n−1)), the n-th delay in a row is random between the larger of `initial`
+ * and base · (1 − `jitter`), and base. With the option `reconnect` the channel of the client lives on (K4); with RxJS's
+ * `retry` each attempt is a subscription of its own, after a failure only.
+ *
+ * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
+ * `stableAfter` (5,000 ms)
+ * @returns a `RetryConfig` that keeps a count of its own, since a state of a client is a value to `retry` and would
+ * start its count again. One policy may serve many clients: `reconnect` counts for each client, and each `retry` for itself
+ * @emits none by itself
+ * @throws `ERR_OPTION_INVALID`, at once (A5)
+ * @teardown none; the wait ends with the subscription that it is for
+ * @example
+ * ```ts
+ * const client = connect('tcp://localhost:7000', { codec: lines(), reconnect: backoff() });
+ * const states = connect('tcp://localhost:7000', { codec: lines() }).pipe(retry(backoff({ attempts: 5 })));
+ * ```
+ * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5 and K11
+ */
+export function backoff(options: BackoffOptions = {}): Backoff {
+  assertOptions(options);
+  const schedule = new ExponentialBackoff(options);
+  return {
+    resetOnSuccess: false,
+    stableAfter: schedule.stableAfter,
+    /** Each `retry` asks for it once, and so has a count of its own; a copy of the policy has it, too. */
+    get delay() {
+      const delay = schedule.counted();
+      schedules.set(delay, schedule);
+      return delay;
+    },
+  };
+}
+
+const schedules = new WeakMap<object, ExponentialBackoff>();
+
+/** What `backoff` has made the policy, or what it is a copy of, for. */
+export function scheduleOf({ delay }: RetryConfig): ExponentialBackoff | undefined {
+  return typeof delay === 'function' ? schedules.get(delay) : undefined;
+}
+
+/** Exponential with jitter (K5). */
+export class ExponentialBackoff {
+  readonly stableAfter: number;
+  readonly attempts: number;
+  private readonly initial: number;
+  private readonly max: number;
+  private readonly factor: number;
+  private readonly jitter: number;
+
+  constructor(options: BackoffOptions) {
+    const {
+      max = 30_000,
+      initial = Math.min(100, max),
+      factor = 2,
+      jitter = 0.5,
+      attempts = Infinity,
+      stableAfter = 5_000,
+    } = options;
+    assert('max', max, max > 0 && max < 2 ** 31, 'a number of milliseconds over 0 and under 2^31');
+    assert('initial', initial, initial > 0 && initial < 2 ** 31, 'a number of milliseconds over 0 and under 2^31');
+    assert('max', max, max >= initial, `at least initial (${initial} ms)`);
+    assert('factor', factor, factor >= 1 && factor < Infinity, 'a finite number from 1');
+    assert('jitter', jitter, jitter >= 0 && jitter <= 1, 'a number from 0 to 1');
+    assert(
+      'attempts',
+      attempts,
+      attempts === Infinity || (Number.isSafeInteger(attempts) && attempts >= 0),
+      'a whole number from 0, or Infinity',
+    );
+    assert(
+      'stableAfter',
+      stableAfter,
+      stableAfter >= 0 && stableAfter < 2 ** 31,
+      'a number of milliseconds from 0 to under 2^31',
+    );
+    this.initial = initial;
+    this.max = max;
+    this.factor = factor;
+    this.jitter = jitter;
+    this.attempts = attempts;
+    this.stableAfter = stableAfter;
+  }
+
+  /**
+   * For one `retry`, whose own count never starts again: waits, or fails with the error where it was tried often enough.
+   */
+  counted(): (error: unknown, retryCount: number) => Observable<unknown> {
+    let retries = 0;
+    return (error, retryCount) => {
+      const uptime = typeof error === 'object' && error !== null ? (uptimes.get(error) ?? -1) : -1;
+      const startsAgain = retryCount === 1 || uptime >= this.stableAfter;
+      retries = startsAgain ? 1 : retries + 1;
+      if (retries <= this.attempts) return timer(this.delayOf(retries));
+      // eslint-disable-next-line rxjs-x/throw-error -- handed on as it came
+      return throwError(() => error);
+    };
+  }
+
+  /** The n-th delay in a row, in ms: random, between a share of its base and the base. */
+  delayOf(n: number): number {
+    const base = Math.min(this.max, this.initial * this.factor ** (n - 1));
+    const least = Math.max(this.initial, base * (1 - this.jitter));
+    return least + Math.random() * (base - least);
+  }
+}
+
+const names: readonly string[] = [
+  'initial',
+  'max',
+  'factor',
+  'jitter',
+  'attempts',
+  'stableAfter',
+] satisfies readonly (keyof BackoffOptions)[];
+
+function assertOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new SocketError('ERR_OPTION_INVALID', `backoff: options must be an object, not ${shown(options)}`);
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !names.includes(name))
+      throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} is no option`);
+  }
+}
+
+function assert(name: string, value: unknown, holds: boolean, wanted: string): void {
+  if (typeof value === 'number' && holds) return;
+  throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} must be ${wanted}, not ${shown(value)}`);
+}

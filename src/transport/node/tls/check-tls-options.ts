@@ -1,0 +1,105 @@
+import type tls from 'node:tls';
+import { SocketError } from '../../../errors/socket-error.js';
+import { shown } from '../../../errors/describe-value.js';
+import { nodeCrypto, nodeTls } from '../../lazy-builtins.js';
+import type { ServerTlsOptions } from '../../tls.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+const flags = ['rejectUnauthorized', 'requestCert', 'allowHalfClosed'];
+const functions = ['checkServerIdentity', 'SNICallback', 'ALPNCallback', 'pskCallback'];
+const certificate = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;
+
+/** Throws `ERR_OPTION_INVALID` where no client could ever be served with these options (A5). */
+export function checkServerTls(options: unknown): asserts options is ServerTlsOptions {
+  const { key, cert, pfx, SNICallback, pskCallback } = checked(options);
+  const identity = (isGiven(key) && isGiven(cert)) || isGiven(pfx);
+  if (!identity && SNICallback === undefined && pskCallback === undefined) {
+    throw invalid('tls: a server needs `key` and `cert`, `pfx`, `SNICallback` or `pskCallback`');
+  }
+}
+
+/** Throws `ERR_OPTION_INVALID` where no server could ever be reached with these options (A5). */
+export function checkClientTls(options: unknown): asserts options is tls.ConnectionOptions {
+  const { servername, minDHSize, session } = checked(options);
+  if (servername !== undefined && typeof servername !== 'string') throw wrong('servername', servername, 'a text');
+  if (minDHSize !== undefined && !((minDHSize as number) > 0)) throw wrong('minDHSize', minDHSize, 'a number over 0');
+  if (session !== undefined && !ArrayBuffer.isView(session)) throw wrong('session', session, 'the bytes of a session');
+  attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
+}
+
+/** Keys and certificates that are garbage, or don't match, are found when they are put to use. */
+export function attempt<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw invalid(`tls: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+  }
+}
+
+/** Refuses what `node:tls` would pass over in silence, and so with less safety than was asked for. */
+function checked(options: unknown): Options {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid(`tls must be an object of the options of node:tls, not ${shown(options)}`);
+  }
+  const given = options as Options;
+  for (const name of flags) {
+    const value = given[name];
+    if (value !== undefined && typeof value !== 'boolean') throw wrong(name, value, 'true or false');
+  }
+  for (const name of functions) {
+    const value = given[name];
+    if (value !== undefined && typeof value !== 'function') throw wrong(name, value, 'a function');
+  }
+  checkIdentity(given);
+  checkAuthorities(given['ca']);
+  checkProtocols(given['ALPNProtocols']);
+  return given;
+}
+
+function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
+  if (isGiven(cert) && !isGiven(key) && privateKeyIdentifier === undefined) {
+    throw invalid('tls.cert: a certificate needs its `key`');
+  }
+  if (isGiven(key) && !isGiven(cert)) throw invalid('tls.key: a key needs its certificate, `cert`');
+}
+
+/** OpenSSL skips what is no certificate, and Node takes an empty text for all the authorities that it knows itself. */
+function checkAuthorities(ca: unknown): void {
+  if (ca === undefined) return;
+  for (const one of Array.isArray(ca) ? (ca as unknown[]) : [ca]) {
+    const text = typeof one === 'string' ? one : ArrayBuffer.isView(one) ? textOf(one) : '';
+    const found = text.match(certificate);
+    if (found === null) throw wrong('ca', one, 'certificates in PEM');
+    const { X509Certificate } = nodeCrypto();
+    for (const pem of found) attempt(() => new X509Certificate(pem));
+  }
+}
+
+function checkProtocols(protocols: unknown): void {
+  if (protocols === undefined || ArrayBuffer.isView(protocols)) return;
+  const isName = (name: unknown): boolean => {
+    const length = typeof name === 'string' ? Buffer.byteLength(name) : ((name as Uint8Array | null)?.byteLength ?? 0);
+    return length >= 1 && length <= 255;
+  };
+  if (!Array.isArray(protocols) || !protocols.every(isName)) {
+    throw wrong('ALPNProtocols', protocols, 'an array of names of 1 to 255 bytes');
+  }
+}
+
+function isGiven(value: unknown): boolean {
+  if (value === undefined || value === null || value === '') return false;
+  return !Array.isArray(value) || value.length > 0;
+}
+
+function textOf(bytes: ArrayBufferView): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function wrong(name: string, value: unknown, wanted: string): SocketError {
+  return invalid(`tls.${name} must be ${wanted}, not ${shown(value)}`);
+}
+
+function invalid(message: string, cause?: unknown): SocketError {
+  return new SocketError('ERR_OPTION_INVALID', message, cause === undefined ? {} : { cause });
+}

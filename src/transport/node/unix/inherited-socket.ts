@@ -1,0 +1,83 @@
+import { fstatSync, lstatSync, readFileSync, readlinkSync } from 'node:fs';
+import type net from 'node:net';
+import { maxPathBytes, parseAddress } from '../../../address-parsing/parse-address.js';
+import { formatAddress } from '../../../address/format-address.js';
+import type { Address } from '../../../address/address.js';
+import { decodeUtf8 } from '../../../bytes/utf8.js';
+import { SocketError } from '../../../errors/socket-error.js';
+import { systemError } from '../../../errors/node-errors.js';
+import type { UnixAddress } from './socket-path.js';
+
+/** Servers whose inherited socket was used, by what they were made with. */
+const used = new WeakSet<object>();
+
+/**
+ * Has `server` listen on a socket that this process was started with. It belongs to the server from then on, and is
+ * closed with it; afterwards its number may be that of something else, so it is never used twice.
+ *
+ * @param owner - what is the same for each run of one server
+ * @throws why it can't be
+ */
+export function listenInherited(server: net.Server, fd: number, backlog: number, owner: object): void {
+  const address: Address = { transport: 'fd', fd };
+  const action = `listen at ${formatAddress(address)}`;
+  if (used.has(owner)) {
+    throw new SocketError('EBADF', `${action}: EBADF (it was closed when the server stopped listening)`, { address });
+  }
+  if (!isSocket(fd, action, address)) {
+    throw new SocketError('ENOTSOCK', `${action}: ENOTSOCK (it is no socket)`, { address });
+  }
+  used.add(owner);
+  server.listen({ fd, backlog });
+}
+
+/**
+ * The name of an inherited unix socket, which Node does not tell: Linux lists it. `undefined` where it can't be found out: on
+ * another system, in another network namespace, or where the socket's file is not at that path any more.
+ */
+export function inheritedName(fd: number): UnixAddress | undefined {
+  try {
+    const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
+    const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
+    const isFile = name !== undefined && lstatSync(name, { throwIfNoEntry: false })?.isSocket() === true;
+    // A path from some working folder means nothing elsewhere. One that begins with an '@' looks like an abstract name.
+    if (name?.startsWith('@') === true) return isFile ? undefined : unixAddress(abstractName(name));
+    return isFile ? unixAddress(name) : undefined;
+  } catch {
+    // The system does not list it, or this process may not look; or what it lists is no name for us.
+    return undefined;
+  }
+}
+
+/**
+ * Finds the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. An abstract name has an `@` for
+ * each NUL.
+ */
+export function listedName(table: string, inode: string): string | undefined {
+  // A path may have a line end in it, and pretend to be a line of its own: then nobody knows which one is true.
+  const [entry, ...others] = table
+    .split(/\n(?=[\da-f]+: [\dA-F]{8} [\dA-F]{8} [\dA-F]{8} [\dA-F]{4} [\dA-F]{2} )/)
+    .map((line) => /^[\da-f]+: (?:\w+ ){5} *(\d+) (.+)$/s.exec(line.replace(/\n$/, '')))
+    .filter((found) => found?.[1] === inode);
+  if (entry === undefined || others.length > 0) return undefined;
+  return decodeUtf8(Buffer.from(entry?.[2] ?? '', 'latin1'));
+}
+
+/** Some releases of Node fill an abstract name up with NULs, to the 108 bytes that there are. */
+function abstractName(listed: string): string {
+  const name = Buffer.byteLength(listed) > maxPathBytes ? listed.replace(/@+$/, '') : listed;
+  return `\0${name.slice(1)}`;
+}
+
+function unixAddress(path: string): UnixAddress | undefined {
+  const address = parseAddress({ path });
+  return address.transport === 'unix' ? address : undefined;
+}
+
+function isSocket(fd: number, action: string, address: Address): boolean {
+  try {
+    return fstatSync(fd).isSocket();
+  } catch (cause) {
+    throw systemError(cause, action, address);
+  }
+}

@@ -1,0 +1,339 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
+
+/** What a decoder does; fractions stand for amounts, so that every history is a valid one. */
+const look = () =>
+  fc.record({
+    act: fc.constantFrom('skip', 'take', 'peek', 'at', 'uint', 'indexOf', 'find' as const),
+    part: fc.double({ min: 0, max: 1, noNaN: true }),
+    needle: fc.uint8Array({ min: 0, max: 2, minLength: 0, maxLength: 5 }),
+    endian: fc.constantFrom('big' as const, 'little' as const),
+    width: fc.constantFrom(1 as const, 2 as const, 4 as const),
+  });
+
+/** What happens while a chunk is lent, or while one is read to where it belongs. */
+const looks = () => fc.array(look(), { maxLength: 5 });
+
+/** One step of a history. */
+const step = () =>
+  fc.oneof(
+    { weight: 6, arbitrary: fc.record({ act: fc.constant('push' as const), bytes: chunk() }) },
+    { weight: 6, arbitrary: look() },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        act: fc.constant('lend' as const),
+        bytes: chunk(),
+        before: looks(),
+        early: fc.boolean(),
+        after: looks(),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant('expect' as const), more: fc.nat(400_000) }) },
+    { weight: 4, arbitrary: fc.record({ act: fc.constant('read' as const), bytes: chunk(), before: looks() }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('clear' as const) }) },
+  );
+
+/** Few different bytes, so that needles are found; sizes on both sides of what is copied and of what is kept. */
+const chunk = () =>
+  fc
+    .tuple(
+      fc.uint8Array({ min: 0, max: 2, minLength: 1, maxLength: 6 }),
+      fc.oneof(
+        { weight: 4, arbitrary: fc.integer({ min: 0, max: 6 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 300 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 1_000, max: 3_000 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 8_000, max: 20_000 }) },
+      ),
+    )
+    .map(([pattern, size]) => Buffer.alloc(size, pattern));
+
+type Step = ReturnType<typeof step> extends fc.Arbitrary<infer T> ? T : never;
+type Look = ReturnType<typeof look> extends fc.Arbitrary<infer T> ? T : never;
+
+/** The queue beside the plainest one there is. */
+class Pair {
+  readonly queue = new ChunkQueue();
+  waiting = Buffer.alloc(0);
+  position = 0;
+  private readonly given: (readonly [Buffer, Buffer])[] = [];
+  /** While something is lent, only what is taken off stays as it is. */
+  private lent = false;
+
+  take(step: Step): void {
+    const { queue } = this;
+    if (step.act === 'push') this.push(step.bytes);
+    else if (step.act === 'lend') this.lend(step.bytes, step);
+    else if (step.act === 'expect') queue.expect(queue.length + step.more);
+    else if (step.act === 'read') this.read(step.bytes, step.before);
+    else if (step.act === 'clear') {
+      queue.clear();
+      this.drop(this.waiting.length);
+    } else this.look(step);
+    this.compare();
+  }
+
+  private push(bytes: Buffer, lent?: boolean): void {
+    this.queue.push(bytes, lent);
+    this.waiting = Buffer.concat([this.waiting, bytes]);
+  }
+
+  /** What lies in `bytes` is gone afterwards. */
+  private lend(bytes: Buffer, how: { before: Look[]; early: boolean; after: Look[] }): void {
+    const block = Buffer.from(bytes);
+    this.lent = true;
+    this.push(block, true);
+    for (const look of how.before) this.look(look);
+    if (how.early) {
+      this.queue.own();
+      this.lent = false;
+    }
+    for (const look of how.after) this.look(look);
+    this.queue.own();
+    this.lent = false;
+    block.fill(3);
+  }
+
+  /** The bytes are read to where they belong, while the decoder goes on. */
+  private read(bytes: Buffer, before: Look[]): void {
+    const { room } = this.queue;
+    for (const look of before) this.look(look);
+    if (room === undefined) return;
+    expect(room.length).toBeGreaterThan(0);
+    expect(room.length).toBeLessThanOrEqual(262_144);
+    this.push(room.subarray(0, bytes.copy(room)));
+  }
+
+  private look(step: Look): void {
+    const { queue, waiting } = this;
+    const count = Math.round(step.part * waiting.length);
+    const { needle, endian, width } = step;
+    if (step.act === 'skip') {
+      queue.skip(count);
+      this.drop(count);
+    } else if (step.act === 'take') {
+      this.same(queue.take(count), waiting.subarray(0, count), true);
+      this.drop(count);
+    } else if (step.act === 'peek') this.same(queue.peek(count), waiting.subarray(0, count));
+    else if (step.act === 'at') expect(count < waiting.length ? queue.at(count) : undefined).toBe(waiting[count]);
+    else if (step.act === 'indexOf') expect(queue.indexOf(needle, count)).toBe(waiting.indexOf(needle, count));
+    else if (step.act === 'find') expect(queue.indexOf(2, count)).toBe(waiting.indexOf(2, count));
+    else if (count + width <= waiting.length) {
+      const read = endian === 'big' ? 'readUIntBE' : 'readUIntLE';
+      expect(queue.uint(count, width, endian)).toBe(waiting[read](count, width));
+    }
+    this.compare();
+  }
+
+  /** What was given out stays as it was, whatever came after it. */
+  finish(): void {
+    for (const [view, copy] of this.given) expect(view.equals(copy)).toBe(true);
+  }
+
+  private compare(): void {
+    const { queue, waiting } = this;
+    expect(queue.length).toBe(waiting.length);
+    expect(queue.position).toBe(this.position);
+    expect(queue.head.length > 0).toBe(waiting.length > 0);
+    this.same(queue.head, waiting.subarray(0, queue.head.length));
+  }
+
+  private same(view: Buffer, expected: Buffer, stays = !this.lent): void {
+    expect(view.equals(expected)).toBe(true);
+    if (stays) this.given.push([view, Buffer.from(view)]);
+  }
+
+  private drop(count: number): void {
+    this.waiting = this.waiting.subarray(count);
+    this.position += count;
+  }
+}
+
+/** How many bytes are copied from one place to another while `act` runs, those of `push` aside. */
+function copiedIn(act: () => void): number {
+  const prototype = Buffer.prototype as Buffer;
+  const { copy } = prototype;
+  let copied = 0;
+  prototype.copy = function (this: Buffer, ...rest: Parameters<Buffer['copy']>) {
+    const count = copy.apply(this, rest);
+    copied += count;
+    return count;
+  };
+  try {
+    act();
+  } finally {
+    prototype.copy = copy;
+  }
+  return copied;
+}
+
+const mebibyte = 1_048_576;
+
+describe('the queue of received bytes', () => {
+  it('D1: is one sequence of bytes, however they are pushed', () => {
+    fc.assert(
+      fc.property(fc.array(step(), { maxLength: 60, size: 'max' }), (steps) => {
+        const pair = new Pair();
+        for (const one of steps) pair.take(one);
+        pair.finish();
+      }),
+    );
+  });
+
+  it('D1: the rest of a large frame is read to where it belongs, and is copied there at most once', () => {
+    const frame = Buffer.alloc(mebibyte, 'x');
+    const queue = new ChunkQueue();
+    let read = 0;
+    queue.push(frame.subarray(0, 5_000));
+    const copied = copiedIn(() => {
+      while (queue.length < mebibyte) {
+        queue.expect(mebibyte);
+        const { room } = queue;
+        const chunk = room?.fill('x') ?? frame.subarray(queue.length, queue.length + 65_536);
+        queue.push(chunk);
+        read++;
+      }
+    });
+    expect(copied).toBeLessThan(mebibyte / 8);
+    expect(read).toBeLessThan(12);
+    expect(queue.peek(mebibyte).equals(frame)).toBe(true);
+  });
+
+  it('F3: a frame that was only announced gets memory as its bytes come', () => {
+    const queue = new ChunkQueue();
+    for (const size of [4, 4_000]) {
+      queue.push(Buffer.alloc(size));
+      queue.expect(16 * mebibyte);
+      expect(queue.room).toBe(undefined);
+    }
+    queue.push(Buffer.alloc(1_000));
+    expect(queue.room?.buffer.byteLength).toBeLessThanOrEqual(16 * queue.length);
+  });
+
+  it('D1: finds a needle that lies across any number of chunks', () => {
+    const needle = Buffer.from('aabaaab');
+    for (const size of [1_024, 1_025, 2_000]) {
+      for (let at = size - needle.length; at <= size; at++) {
+        const queue = new ChunkQueue();
+        const stream = Buffer.alloc(3 * size, 'a');
+        needle.copy(stream, at);
+        for (let start = 0; start < stream.length; start += size) queue.push(stream.subarray(start, start + size));
+        expect(queue.indexOf(needle)).toBe(stream.indexOf(needle));
+        expect(queue.indexOf(needle, stream.indexOf(needle) + 1)).toBe(-1);
+      }
+    }
+  });
+
+  it('D1: gives a view, without a copy, of what lies in one chunk', () => {
+    const queue = new ChunkQueue();
+    const chunk = Buffer.alloc(4_096, 'x');
+    queue.push(chunk);
+    const copied = copiedIn(() => {
+      expect(queue.head).toBe(chunk);
+      expect(queue.peek(10).buffer).toBe(chunk.buffer);
+      expect(queue.take(10).buffer).toBe(chunk.buffer);
+      expect(queue.head.byteOffset).toBe(chunk.byteOffset + 10);
+    });
+    expect(copied).toBe(0);
+  });
+
+  it('D1: copies in linear time, one byte at a time and for a reader that looks at more and more', () => {
+    const stream = Buffer.alloc(mebibyte, 'x');
+    for (const size of [1, 100, 1_000, 1_024, 65_536]) {
+      const queue = new ChunkQueue();
+      const copied = copiedIn(() => {
+        for (let at = 0; at < stream.length; at += size) {
+          queue.push(stream.subarray(at, at + size));
+          queue.peek(queue.length);
+        }
+      });
+      expect(copied, `chunks of ${size}`).toBeLessThan(4 * mebibyte);
+      expect(queue.peek(mebibyte).equals(stream)).toBe(true);
+    }
+  });
+
+  it('D1: small and large chunks in turn are copied once or twice', () => {
+    const queue = new ChunkQueue();
+    const copied = copiedIn(() => {
+      for (let round = 0; round < 500; round++) {
+        queue.push(Buffer.alloc(1_024, 'x'));
+        queue.push(Buffer.of(1));
+      }
+    });
+    expect(copied).toBeLessThan(2 * queue.length);
+  });
+
+  it('D1: copies in linear time where the first bytes of many are looked at, more of them each time', () => {
+    const queue = new ChunkQueue();
+    for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(16_384));
+    const copied = copiedIn(() => {
+      for (let count = 1_000; count < mebibyte; count += 1_000) queue.peek(count);
+    });
+    expect(copied).toBeLessThan(4 * mebibyte);
+  });
+
+  it('D1: copies nothing of a large chunk when small ones follow it', () => {
+    const queue = new ChunkQueue();
+    queue.push(Buffer.alloc(65_536));
+    const copied = copiedIn(() => {
+      for (let round = 0; round < 100; round++) queue.push(Buffer.of(1));
+    });
+    expect(copied).toBeLessThan(100);
+  });
+
+  it('F3: a peer that sends single bytes costs about twice the bytes in memory', () => {
+    const stream = Buffer.alloc(mebibyte, 'x');
+    const { gc } = globalThis;
+    if (gc === undefined) return expect.unreachable('run with --expose-gc');
+    gc();
+    const before = process.memoryUsage();
+    const queue = new ChunkQueue();
+    for (let at = 0; at < stream.length; at++) queue.push(stream.subarray(at, at + 1));
+    gc();
+    const after = process.memoryUsage();
+    const grown = after.arrayBuffers - before.arrayBuffers + after.heapUsed - before.heapUsed;
+    expect(grown).toBeLessThan(2.5 * mebibyte);
+    expect(queue.length).toBe(mebibyte);
+  });
+
+  it('F3: lets go of the memory of what was taken off', async () => {
+    const { gc } = globalThis;
+    if (gc === undefined) return expect.unreachable('run with --expose-gc');
+    gc();
+    const before = process.memoryUsage().arrayBuffers;
+    const queue = new ChunkQueue();
+    for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(65_536));
+    expect(queue.indexOf(1, 32 * 65_536)).toBe(-1);
+    queue.skip(queue.length - 1);
+    // The memory is given back by another thread, some time after the collection.
+    const kept = (): number => {
+      gc();
+      return process.memoryUsage().arrayBuffers - before;
+    };
+    await expect.poll(kept).toBeLessThan(3 * 65_536);
+    queue.clear();
+    expect(queue.head.length).toBe(0);
+    expect(queue.length).toBe(0);
+  });
+
+  it.each([
+    ['at', (queue: ChunkQueue) => queue.at(3)],
+    ['at', (queue: ChunkQueue) => queue.at(-1)],
+    ['at', (queue: ChunkQueue) => queue.at(Number.NaN)],
+    ['uint', (queue: ChunkQueue) => queue.uint(2, 2, 'big')],
+    ['uint', (queue: ChunkQueue) => queue.uint(-1, 2, 'big')],
+    ['peek', (queue: ChunkQueue) => queue.peek(4)],
+    ['peek', (queue: ChunkQueue) => queue.peek(-1)],
+    ['take', (queue: ChunkQueue) => queue.take(4)],
+    ['take', (queue: ChunkQueue) => queue.take(Number.NaN)],
+    ['skip', (queue: ChunkQueue) => queue.skip(4)],
+    ['skip', (queue: ChunkQueue) => queue.skip(-1)],
+  ])('%s refuses what is not there, and takes nothing off', (_, act) => {
+    const queue = new ChunkQueue();
+    queue.push(Buffer.from('abc'));
+    expect(() => act(queue)).toThrow(RangeError);
+    expect(queue.length).toBe(3);
+    expect(queue.position).toBe(0);
+  });
+});

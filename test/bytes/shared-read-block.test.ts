@@ -1,0 +1,133 @@
+import fc from 'fast-check';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Encoder } from '../../src/codecs/codec.js';
+import { SocketError } from '../../src/errors/socket-error.js';
+import { beginLoan, endLoan, readBlock } from '../../src/bytes/shared-read-block.js';
+import { WriteBuffer } from '../../src/io/write-buffer.js';
+
+/** What an encoder does with a part of the block, or with memory of its own. */
+interface Step {
+  readonly kind: 'bytes' | 'part' | 'goesOn' | 'text' | 'own';
+  readonly start: number;
+  readonly length: number;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constantFrom('bytes', 'part', 'goesOn', 'text', 'own'),
+  start: fc.nat(30_000),
+  length: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 9_000 })),
+});
+
+const value = fc.record({
+  steps: fc.array(step, { minLength: 1, maxLength: 3 }),
+  fate: fc.constantFrom('stays', 'stays', 'fails', 'dropped'),
+});
+
+/** A delivery: what is sent within it, and whether it is written before its end, after it, or later. */
+const delivery = fc.record({
+  seed: fc.nat(250),
+  values: fc.array(value, { maxLength: 5 }),
+  write: fc.constantFrom('within', 'after', 'later'),
+  takesAll: fc.boolean(),
+  way: fc.constantFrom('write', 'all', 'parts'),
+});
+
+/** Keeps what it is given until the test looks at it: a kernel that has taken a part only. */
+class Peer {
+  readonly done: Buffer[] = [];
+  private kept: (Uint8Array | string)[] = [];
+  takes = true;
+
+  write = (data: Uint8Array | string): boolean => this.writeAll([data]);
+
+  writeAll = (pieces: readonly (Uint8Array | string)[]): boolean => {
+    this.kept.push(...pieces);
+    if (this.takes) this.flush();
+    return this.takes;
+  };
+
+  flush(): void {
+    for (const piece of this.kept) this.done.push(Buffer.from(piece as string));
+    this.kept = [];
+  }
+}
+
+describe('what is sent out of memory that is only lent', () => {
+  it('C1: is what the block held when it was sent, though that is overwritten before it is written', () => {
+    fc.assert(
+      fc.property(fc.array(delivery, { maxLength: 8 }), (deliveries) => {
+        const buffer = new WriteBuffer();
+        const peer = new Peer();
+        const expected: Buffer[] = [];
+        let end = 0;
+        const encoder: Encoder<{ steps: readonly Step[]; fails: boolean; copy: Buffer[] }> = {
+          encode({ steps, fails, copy }, into) {
+            for (const { kind, start: at, length } of steps) {
+              const start = kind === 'goesOn' ? end : at;
+              const bytes = readBlock.subarray(start, start + length);
+              end = start + length > 50_000 ? 0 : start + length;
+              copy.push(Buffer.from(bytes));
+              if (kind === 'own') into.bytes(Buffer.from(bytes));
+              else if (kind === 'text') into.text(bytes.toString('latin1'), 'utf8');
+              else if (kind === 'bytes' || into.part?.(bytes.buffer, start, start + length) !== true) into.bytes(bytes);
+            }
+            if (fails) throw new SocketError('ERR_FRAME_INVALID', 'as the test says');
+          },
+        };
+        const write = (way: string): void => {
+          // A second write has to wait until the first is taken.
+          peer.flush();
+          if (way === 'write') buffer.writeTo(peer);
+          else if (way === 'all') peer.writeAll([buffer.takeAll()]);
+          else {
+            const parts = buffer.takeParts(16_384);
+            for (let part = parts.shift(); part !== undefined; part = parts.shift()) peer.writeAll(part.pieces);
+          }
+        };
+        for (const { seed, values, write: when, takesAll, way } of deliveries) {
+          peer.takes = takesAll;
+          for (let at = 0; at < readBlock.length; at++) readBlock[at] = (at + seed) % 127;
+          beginLoan();
+          for (const { steps, fate } of values) {
+            const copy: Buffer[] = [];
+            const before = buffer.size;
+            buffer.add(encoder, { steps, fails: fate === 'fails', copy });
+            if (fate === 'dropped') buffer.rollback();
+            if (fate === 'stays') expected.push(...copy);
+            else expect(buffer.size).toBe(before);
+          }
+          if (when === 'within') write(way);
+          endLoan();
+          readBlock.fill(0xff);
+          if (when === 'after') write(way);
+        }
+        write('write');
+        peer.flush();
+        expect(Buffer.concat(peer.done).equals(Buffer.concat(expected))).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('C14: values that are dropped while the peer takes nothing leave no memory behind', () => {
+    const buffer = new WriteBuffer();
+    const encoder: Encoder<Buffer> = {
+      encode(bytes, into) {
+        into.uint(bytes.length, 4, 'big');
+        into.bytes(bytes);
+      },
+    };
+    for (let count = 0; count < 8; count++) buffer.add(encoder, Buffer.alloc(4_000));
+    const allocated = vi.spyOn(Buffer, 'allocUnsafeSlow');
+    onTestFinished(() => {
+      allocated.mockRestore();
+    });
+    const dropped = Buffer.alloc(2_000);
+    for (let count = 0; count < 1_000; count++) {
+      buffer.add(encoder, dropped);
+      buffer.rollback();
+    }
+    expect(allocated.mock.calls.length).toBeLessThan(5);
+    expect(buffer.size).toBe(8 * 4_004);
+  });
+});

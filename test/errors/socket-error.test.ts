@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import type { Address } from '../../src/address/address.js';
+import { SocketError, type SocketErrorCode } from '../../src/errors/socket-error.js';
+import { systemError } from '../../src/errors/node-errors.js';
+import { reasonOf, shown } from '../../src/errors/describe-value.js';
+
+const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
+const address: Address = { transport: 'tcp', host: 'h', port: 7 };
+const nodeError = (code: string, message = `connect ${code} 127.0.0.1:7`): Error =>
+  Object.assign(new Error(message), { code });
+
+// The closed union, as the source has it.
+const source = read('../../src/errors/socket-error.ts');
+const codesOf = (type: string): string[] => {
+  const from = source.indexOf(`export type ${type} =`);
+  return [...source.slice(from, source.indexOf(';', from)).matchAll(/'(E[A-Z_]+)'/g)].map(([, code]) => code ?? '');
+};
+const library = codesOf('LibraryErrorCode');
+const system = codesOf('SystemErrorCode');
+
+describe('SocketError', () => {
+  it('carries its code, its address and its cause', () => {
+    const cause = new Error('why');
+    const error = new SocketError('ERR_CLOSED', 'it is over', { address, cause });
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({ name: 'SocketError', code: 'ERR_CLOSED', message: 'it is over', address, cause });
+    expect(error.stack).toContain('SocketError: it is over');
+  });
+
+  it('has no address and no cause where there is none, but a cause of undefined where somebody threw that', () => {
+    const plain = new SocketError('ERR_CLOSED', 'it is over', { address: undefined });
+    expect('address' in plain).toBe(false);
+    expect('cause' in plain).toBe(false);
+    expect('cause' in new SocketError('ERR_HANDLER', 'it threw', { cause: undefined })).toBe(true);
+  });
+
+  it('is told apart by its code', () => {
+    const explain = (error: SocketError): string =>
+      error.code === 'EADDRINUSE' ? 'another process listens there' : error.message;
+    const isWorthARetry = (code: SocketErrorCode): boolean => code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
+    expect(explain(new SocketError('EADDRINUSE', ''))).toBe('another process listens there');
+    expect(explain(new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong'))).toBe('the checksum is wrong');
+    expect(isWorthARetry('ECONNREFUSED')).toBe(true);
+    expect(isWorthARetry('ERR_ADDRESS_INVALID')).toBe(false);
+  });
+});
+
+describe('systemError', () => {
+  it("S3: keeps errno's name, the address, and Node's error as the cause", () => {
+    const cause = nodeError('EADDRINUSE', 'listen EADDRINUSE');
+    const error = systemError(cause, "can't listen", address);
+    expect(error).toMatchObject({ code: 'EADDRINUSE', address, cause });
+    expect(error.message).toBe("can't listen: EADDRINUSE (listen EADDRINUSE)");
+  });
+
+  it.each(system)('S3: keeps %s', (code) => {
+    expect(systemError(nodeError(code), "can't listen").code).toBe(code);
+  });
+
+  it('leaves a SocketError as it is', () => {
+    const error = new SocketError('ERR_TLS', 'untrusted');
+    expect(systemError(error, "can't connect", address)).toBe(error);
+  });
+
+  it('tells every failure of an AggregateError, whose own message is empty, under the code of the first', () => {
+    const cause = new AggregateError([
+      nodeError('ECONNREFUSED', 'refused by ::1'),
+      nodeError('ETIMEDOUT', 'no answer'),
+    ]);
+    const error = systemError(cause, "can't connect");
+    expect(error).toMatchObject({ code: 'ECONNREFUSED', cause });
+    expect(error.message).toBe("can't connect: ECONNREFUSED (refused by ::1; no answer)");
+    expect('address' in error).toBe(false);
+  });
+
+  it('looks into an AggregateError within an AggregateError', () => {
+    const inner = new AggregateError([nodeError('EHOSTUNREACH', 'no route')]);
+    const error = systemError(new AggregateError([inner]), "can't connect");
+    expect(error).toMatchObject({ code: 'EHOSTUNREACH', message: "can't connect: EHOSTUNREACH (no route)" });
+  });
+
+  it.each<[string, unknown, SocketErrorCode]>([
+    ["what Node's permission model forbids", nodeError('ERR_ACCESS_DENIED', 'use --allow-net'), 'EACCES'],
+    ['an unknown code', nodeError('EWHATEVER'), 'EIO'],
+    ["a code of the library's that Node can't give", nodeError('ERR_CLOSED'), 'EIO'],
+    ['an error without a code', new Error('odd'), 'EIO'],
+    ['a code that is no string', Object.assign(new Error('odd'), { code: 7 }), 'EIO'],
+    ['an empty AggregateError', new AggregateError([]), 'EIO'],
+    ['no error at all', undefined, 'EIO'],
+    ['null', null, 'EIO'],
+    ['an object without a prototype', Object.create(null), 'EIO'],
+    ['a known code on an object that is no Error', { code: 'EPIPE' }, 'EPIPE'],
+    ['a message that names another code', nodeError('EPIPE', 'ECONNRESET'), 'EPIPE'],
+  ])('gives one of the codes for %s', (_, cause, code) => {
+    const error = systemError(cause, "can't write");
+    expect(error.code).toBe(code);
+    expect(error.cause).toBe(cause);
+    expect(error.message).toContain(`can't write: ${code}`);
+  });
+});
+
+describe('shown', () => {
+  it.each<[unknown, string]>([
+    ['a"b\n\0', '"a\\"b\\n\\u0000"'],
+    [NaN, 'NaN'],
+    [null, 'null'],
+    [{ port: 1, nested: { a: { b: 1 } } }, '{ port: 1, nested: [Object] }'],
+    ['a'.repeat(101), `"${'a'.repeat(100)}"…`],
+  ])('writes %o', (value, text) => {
+    expect(shown(value)).toBe(text);
+  });
+
+  it('is bounded, whatever it is given', () => {
+    const large = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`member${index}`, index]));
+    expect(shown(large).length).toBeLessThan(110);
+  });
+});
+
+/** An error whose members are replaced. */
+const odd = (members: Record<string, PropertyDescriptor>): Error => Object.defineProperties(new Error('odd'), members);
+const throwing = {
+  get: () => {
+    throw new TypeError('no');
+  },
+};
+
+describe('reasonOf', () => {
+  it.each<[string, unknown, string]>([
+    ['an error', new RangeError('no date: x'), 'RangeError: no date: x'],
+    ['an error without a message', new TypeError(''), 'TypeError'],
+    ['a SocketError', new SocketError('ERR_CLOSED', 'over'), 'SocketError: over'],
+    ['an error of another realm', runInNewContext("new RangeError('far')"), 'RangeError: far'],
+    ['an error with its own way to be text', odd({ toString: { value: () => '' } }), 'Error: odd'],
+    ['an error that is not inspected', odd({ [inspect.custom]: { value: () => throwing.get() } }), 'Error: odd'],
+    ['an error with an empty name', odd({ name: { value: '' } }), 'Error: odd'],
+    ['a name that is no text', odd({ name: { value: Symbol('n') } }), 'Symbol(n): odd'],
+    ['a message that is no text', odd({ message: { value: { a: 1 } } }), 'Error: { a: 1 }'],
+    ['a message that is undefined', odd({ message: { value: undefined } }), 'Error'],
+    ['a message that throws', odd({ name: { value: 'OddError' }, message: throwing }), 'OddError'],
+    ['members that throw', odd({ name: throwing, message: throwing }), 'Error'],
+    ['several errors in one', new AggregateError([new Error('a'), 'b']), 'AggregateError: a; "b"'],
+    ['several errors with a message', new AggregateError([new Error('a')], 'both'), 'AggregateError: both'],
+    ['a text', 'no', '"no"'],
+    ['nothing', undefined, 'undefined'],
+    ['an object', { reason: 7 }, '{ reason: 7 }'],
+    ['an object without a prototype', Object.create(null), '[Object: null prototype] {}'],
+    ['a symbol', Symbol('s'), 'Symbol(s)'],
+    ['what can not be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
+  ])('names %s', (_, cause, text) => {
+    expect(reasonOf(cause)).toBe(text);
+  });
+
+  it('is bounded, and longer than a line where the message is', () => {
+    expect(reasonOf(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
+    expect(reasonOf(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
+    expect(reasonOf(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);
+  });
+});
+
+describe('docs/errors.md', () => {
+  const entries = read('../../docs/errors.md').split(/^## /m).slice(1);
+
+  it('has one heading for each code, the library’s first, and none besides', () => {
+    expect(library).toHaveLength(21);
+    expect(system).toContain('ECONNREFUSED');
+    expect(entries.map((entry) => entry.split('\n')[0])).toEqual([...library, ...system]);
+  });
+
+  it('says of each code when it arises, where it arrives and what to do', () => {
+    for (const entry of entries) {
+      expect(entry).toMatch(/^\w+\n\n- When: [^]+\n- Where: [^]+\n- What to do: [^]+\.\n/);
+    }
+  });
+});

@@ -1,0 +1,202 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Encoder } from '../../src/codecs/codec.js';
+import type { ByteSink } from '../../src/bytes/byte-sink.js';
+import { lines } from '../../src/codecs/lines.js';
+import { SocketError } from '../../src/errors/socket-error.js';
+import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
+import { WriteBuffer } from '../../src/io/write-buffer.js';
+import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+
+/** One step of what a value's encoder does. */
+type Step =
+  | { readonly kind: 'bytes'; readonly length: number }
+  | { readonly kind: 'text'; readonly text: string; readonly encoding: 'utf8' | 'latin1' }
+  | { readonly kind: 'uint'; readonly value: number; readonly endian: 'big' | 'little' }
+  | { readonly kind: 'part'; readonly start: number; readonly length: number };
+
+const memory = Buffer.alloc(50_000, 'abcdefghijklmnopqrstuvwxyz0123456789').buffer;
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ kind: fc.constant('bytes' as const), length: fc.oneof(fc.nat(20), fc.nat(9_000)) }),
+  fc.record({
+    kind: fc.constant('text' as const),
+    text: fc.oneof(
+      fc.constantFrom('', 'a\n', 'ééé', '😀\n'),
+      fc.nat(9_000).map((count) => 'é'.repeat(count)),
+    ),
+    encoding: fc.constantFrom('utf8' as const, 'latin1' as const),
+  }),
+  fc.record({ kind: fc.constant('uint' as const), value: fc.nat(65_535), endian: fc.constantFrom('big', 'little') }),
+  fc.record({ kind: fc.constant('part' as const), start: fc.nat(9_000), length: fc.integer({ min: 1, max: 40_000 }) }),
+);
+
+/** A value: its steps, and whether its encoder fails after them. Some go on where the part before them has ended. */
+const value = fc.record({
+  steps: fc.array(step, { maxLength: 4 }),
+  fails: fc.boolean(),
+  goesOn: fc.boolean(),
+});
+
+function bytesOf(steps: readonly Step[]): Buffer {
+  const parts = steps.map((each) => {
+    switch (each.kind) {
+      case 'bytes':
+        return Buffer.alloc(each.length, 7);
+      case 'text':
+        return Buffer.from(each.text, each.encoding);
+      case 'uint': {
+        const bytes = Buffer.alloc(2);
+        if (each.endian === 'big') bytes.writeUInt16BE(each.value);
+        else bytes.writeUInt16LE(each.value);
+        return bytes;
+      }
+      case 'part':
+        return Buffer.from(memory, each.start, each.length);
+    }
+  });
+  return Buffer.concat(parts);
+}
+
+const encoder: Encoder<{ readonly steps: readonly Step[]; readonly fails: boolean }> = {
+  encode({ steps, fails }, into: ByteSink) {
+    for (const each of steps) {
+      if (each.kind === 'bytes') into.bytes(Buffer.alloc(each.length, 7));
+      else if (each.kind === 'text') into.text(each.text, each.encoding);
+      else if (each.kind === 'uint') into.uint(each.value, 2, each.endian);
+      else if (into.part?.(memory, each.start, each.start + each.length) !== true) into.bytes(bytesOf([each]));
+    }
+    if (fails) throw new SocketError('ERR_FRAME_INVALID', 'as the test says');
+  },
+};
+
+/** Gives what the buffer writes, a copy made at once. */
+function written(buffer: WriteBuffer): Buffer {
+  const pieces: Buffer[] = [];
+  buffer.writeTo({
+    write(data, encoding) {
+      pieces.push(typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data));
+      return true;
+    },
+    writeAll(all) {
+      for (const piece of all) pieces.push(Buffer.from(piece));
+      return true;
+    },
+  });
+  return Buffer.concat(pieces);
+}
+
+describe('what waits to be written', () => {
+  it('D5: is what was encoded, in order, without those values that fail or are taken out again', () => {
+    fc.assert(
+      fc.property(
+        fc.array(value, { maxLength: 12 }),
+        fc.array(fc.boolean(), { maxLength: 12 }),
+        fc.constantFrom('write', 'all', 'parts'),
+        (values, looks, way) => {
+          const buffer = new WriteBuffer();
+          let expected = Buffer.alloc(0);
+          let end = 0;
+          values.forEach(({ steps: given, fails, goesOn }, index) => {
+            const steps = given.map((each) => (each.kind === 'part' && goesOn ? { ...each, start: end } : each));
+            const last = steps.at(-1);
+            end = last?.kind === 'part' && last.start + last.length <= 9_000 ? last.start + last.length : 0;
+            const before = buffer.size;
+            const error = buffer.add(encoder, { steps, fails });
+            expect(error !== undefined).toBe(fails);
+            if (!fails && index % 5 === 4) buffer.rollback();
+            else if (!fails) expected = Buffer.concat([expected, bytesOf(steps)]);
+            if (fails) expect(buffer.size).toBe(before);
+            expect(buffer.atMost).toBeGreaterThanOrEqual(expected.length);
+            if (looks[index] === true) expect(buffer.size).toBe(expected.length);
+          });
+          const all = buffer.atMost;
+          if (way === 'write') expect(written(buffer).equals(expected)).toBe(true);
+          else if (way === 'all') expect(Buffer.from(buffer.takeAll()).equals(expected)).toBe(true);
+          else {
+            const parts = buffer.takeParts(16_384);
+            expect(parts.size).toBe(expected.length);
+            const pieces: Uint8Array[] = [];
+            for (let part = parts.shift(); part !== undefined; part = parts.shift()) pieces.push(...part.pieces);
+            expect(Buffer.concat(pieces).equals(expected)).toBe(true);
+          }
+          expect(all).toBeGreaterThanOrEqual(expected.length);
+          expect(buffer.size + buffer.atMost).toBe(0);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('C1: lines that are passed on, changed or not, are what a model writes', () => {
+    const content = fc.oneof(
+      fc.constantFrom('', 'a', 'é😀', 'x\r', 'y'.repeat(100)),
+      fc.nat(3_000).map((count) => 'z'.repeat(count)),
+    );
+    const options = fc.record({
+      delimiter: fc.constantFrom('\n' as const, '\r\n' as const),
+      encoding: fc.constantFrom('utf8' as const, 'latin1' as const),
+      maxLength: fc.constantFrom(200, 65_536),
+    });
+    const line = fc.record({ text: content, ending: fc.constantFrom('\n', '\r\n'), changed: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 60 }), chunkSizes(), options, options, (all, sizes, from, to) => {
+        const decoder = lines({ ...from, maxLength: 65_536 }).decoder();
+        const lineEncoder = lines(to).encoder();
+        const buffer = new WriteBuffer();
+        const queue = new ChunkQueue();
+        let expected = Buffer.alloc(0);
+        let index = 0;
+        const stream = Buffer.from(all.map(({ text, ending }) => text + ending).join(''), from.encoding);
+        for (const chunk of chunksOf(stream, sizes)) {
+          queue.push(chunk);
+          for (let text = decoder.decode(queue); text !== undefined; text = decoder.decode(queue)) {
+            const sent = all[index++]?.changed === true ? `${text}!` : text;
+            const error = buffer.add(lineEncoder, sent);
+            const tooLong = Buffer.byteLength(sent, to.encoding) > to.maxLength;
+            const invalid =
+              (to.delimiter === '\n' && sent.endsWith('\r')) || (to.encoding === 'latin1' && /[^\0-\xff]/.test(sent));
+            expect(error?.code).toBe(invalid ? 'ERR_FRAME_INVALID' : tooLong ? 'ERR_FRAME_TOO_LONG' : undefined);
+            if (error === undefined)
+              expected = Buffer.concat([expected, Buffer.from(sent + to.delimiter, to.encoding)]);
+          }
+        }
+        expect(index).toBe(all.length);
+        expect(written(buffer).equals(expected)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('C3: a line that is passed on unchanged is written as it lies in memory', () => {
+    const decoder = lines().decoder();
+    const lineEncoder = lines().encoder();
+    const queue = new ChunkQueue();
+    const chunk = Buffer.alloc(6_400, `${'x'.repeat(63)}\n`);
+    queue.push(chunk);
+    const buffer = new WriteBuffer();
+    for (let text = decoder.decode(queue); text !== undefined; text = decoder.decode(queue))
+      buffer.add(lineEncoder, text);
+    let data: Uint8Array | string = '';
+    buffer.writeTo({ write: (given) => ((data = given), true), writeAll: () => true });
+    expect((data as unknown as Buffer).buffer).toBe(chunk.buffer);
+    expect(data).toHaveLength(6_400);
+  });
+
+  it('C14: a short part of a large memory is not what keeps that memory', () => {
+    const buffer = new WriteBuffer();
+    const part = (start: number, length: number) => ({
+      steps: [{ kind: 'part', start, length } as const],
+      fails: false,
+    });
+    buffer.add(encoder, part(0, 5_000));
+    buffer.add(encoder, part(20_000, 5_000));
+    const pieces: Uint8Array[] = [];
+    buffer.writeTo({
+      write: () => true,
+      writeAll: (all) => (pieces.push(...all), true),
+    });
+    expect(pieces).toHaveLength(2);
+    for (const piece of pieces) expect(piece.buffer).not.toBe(memory);
+  });
+});
