@@ -9,8 +9,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
   test: {
     include: ['test/**/*.test.ts'],
-    // These have configurations of their own, since they need the packed package, and what scripts/install-runtimes.js installs.
-    exclude: ['test/{consumers,runtimes}/**'],
+    // These have configurations of their own: the first two need the packed package, the last take minutes.
+    exclude: ['test/{consumers,runtimes}/**', 'test/**/*.long.test.ts'],
     typecheck: {
       enabled: true,
       include: ['test/types/**/*.test-d.ts'],

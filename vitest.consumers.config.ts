@@ -8,7 +8,7 @@ export default defineConfig({
     ...base.test,
     include: ['test/consumers/**/*.test.ts'],
     exclude: [],
-    globalSetup: 'test/support/installed.ts',
+    globalSetup: 'test/support/package/install-package.ts',
     typecheck: { enabled: false },
   },
 });

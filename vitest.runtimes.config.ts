@@ -6,10 +6,10 @@ export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    include: ['test/{conformance,faults,memory,model,runtimes,transport}/**/*.test.ts'],
+    include: ['test/{conformance,faults,model,runtimes,transport}/**/*.test.ts', 'test/flow/hold-memory.long.test.ts'],
     // It repeats the rules where Node is built otherwise, which needs one version only.
     exclude: ['test/transport/without-direct-read.test.ts'],
-    globalSetup: 'test/support/installed.ts',
+    globalSetup: 'test/support/package/install-package.ts',
     // Three times this suite is the longest part of CI, and none of it measures time.
     maxWorkers: 2,
     // Types don't depend on the version of Node.

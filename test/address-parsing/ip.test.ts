@@ -2,7 +2,7 @@ import net from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ipBytes, ipText, isIPv4, isIPv6, unmapped } from '../../src/address-parsing/ip.js';
-import { canonicalHost, ipV6Groups, ipV6Text } from '../support/arbitraries/proxy-header.js';
+import { canonicalHost, ipV6Groups, ipV6Text } from '../support/proxy-protocol/arbitrary-header.js';
 
 const nearlyIP = (): fc.Arbitrary<string> =>
   fc.oneof(

@@ -6,7 +6,7 @@ import { assertDialable, parseAddress } from '../../src/address-parsing/parse-ad
 import { formatAddress } from '../../src/address/format-address.js';
 import type { Address, AddressInput } from '../../src/address/address.js';
 import { SocketError } from '../../src/errors/socket-error.js';
-import * as arbitrary from '../support/arbitraries/address.js';
+import * as arbitrary from '../support/address/arbitrary-address.js';
 
 const parse = (input: unknown): Address => parseAddress(input as AddressInput);
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Allocated, CountingServer, slope, type Work } from '../../bench/allocated.js';
 import { buildWorkshop, type Workshop } from '../../bench/library.js';
 import '../support/leaks.js';
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 
 let workshop: Workshop;
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 import '../support/leaks.js';
 
 const run = promisify(execFile);

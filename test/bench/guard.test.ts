@@ -7,7 +7,7 @@ import { ServerProcess } from '../../bench/programs.js';
 import { pullTimes } from '../../bench/pulled.js';
 import { spread } from '../../bench/statistics.js';
 import '../support/leaks.js';
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 
 // Ratios of processor time within one run, far from what is measured on a quiet machine (docs/performance.md): they fail
 // where something has become several times as expensive, and not where the machine is busy.

@@ -15,21 +15,12 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import {
-  clientAt,
-  pairAt,
-  type Place,
-  places,
-  rawClient,
-  rawServer,
-  realPlaces,
-  serverAt,
-  tcp,
-  unix,
-} from '../support/places.js';
-import { readAll, readBytes } from '../support/raw.js';
-import { Recording } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, places, realPlaces, tcp, unix } from '../support/transport/places.js';
+import { clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll, readBytes } from '../support/sockets/read-socket.js';
+import { Recording } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 interface Proxy {
   /** The plain client, and the plain server's end. */

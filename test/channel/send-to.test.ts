@@ -14,10 +14,11 @@ import { type Connection, Flow, sendTo } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { pairAt, places } from '../support/places.js';
-import { Recording } from '../support/recording.js';
-import { SourceFlow } from '../support/source-flow.js';
-import { turns, until } from '../support/turns.js';
+import { places } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
+import { Recording } from '../support/recording/record.js';
+import { SourceFlow } from '../support/flow/source-flow.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const everywhere = places.map((place) => [place.name, place] as const);
 

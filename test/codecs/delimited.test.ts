@@ -7,10 +7,10 @@ import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { allocatedIn } from '../support/allocated.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { type Received, receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { allocatedIn } from '../support/bytes/allocated-bytes.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { type Received, receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 /** What a whole stream gives, read in the plainest way. */
 function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[], SocketErrorCode | undefined] {

@@ -6,10 +6,10 @@ import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { allocatedIn } from '../support/allocated.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { allocatedIn } from '../support/bytes/allocated-bytes.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 describe('messages of a fixed length', () => {
   it.each<[number, (string | Uint8Array)[]]>([

@@ -5,9 +5,9 @@ import type { Codec, Decoder } from '../../src/codecs/index.js';
 import { SocketError } from '../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
-import { allocatedIn } from '../support/allocated.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { receive } from '../support/receive.js';
+import { allocatedIn } from '../support/bytes/allocated-bytes.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { receive } from '../support/codecs/decode-stream.js';
 
 const { delimited, fixedLength, jsonLines, lengthPrefixed, lines, mapCodec, netstring, text } = codecs;
 

@@ -7,9 +7,9 @@ import { WriteBuffer } from '../../src/io/write-buffer.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { type Received, receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { type Received, receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const read = (text: string, options?: JsonLinesOptions): Received<unknown> =>
   receive(jsonLines(options), [Buffer.from(text)]);

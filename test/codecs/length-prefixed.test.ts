@@ -6,10 +6,10 @@ import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { message } from '../support/arbitraries/message.js';
-import { receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { message } from '../support/codecs/arbitrary-message.js';
+import { receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const layouts = [1, 2, 4].flatMap((bytes) =>
   (['big', 'little'] as const).map((endian) => ({ bytes: bytes as 1 | 2 | 4, endian })),

@@ -5,10 +5,10 @@ import { type LinesOptions, lines } from '../../src/codecs/lines.js';
 import type { SocketErrorCode } from '../../src/errors/socket-error.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { latin1Line, line } from '../support/arbitraries/line.js';
-import { receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { latin1Line, line } from '../support/codecs/arbitrary-line.js';
+import { receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 describe('writing lines', () => {
   const values = ['', 'a', 'é', '€\r😀', '\ufeffx', 'b\rc', ' \t', 'x'.repeat(1_500), 'ж'.repeat(700), '\u2028'];

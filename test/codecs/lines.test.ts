@@ -5,10 +5,10 @@ import { lines } from '../../src/codecs/lines.js';
 import type { SocketErrorCode } from '../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { line, lineBytes } from '../support/arbitraries/line.js';
-import { type Received, receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { line, lineBytes } from '../support/codecs/arbitrary-line.js';
+import { type Received, receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 /** What a whole stream of lines gives, read in the plainest way. */
 function model(stream: Buffer, maxLength: number, encoding: 'utf8' | 'latin1'): Received<string> {

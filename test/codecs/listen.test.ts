@@ -14,9 +14,11 @@ import {
 } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { type Place, rawClient, serverAt, tcp, unix } from '../support/places.js';
-import { record, type Recording } from '../support/recording.js';
-import { turns } from '../support/turns.js';
+import { type Place, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { record, type Recording } from '../support/recording/record.js';
+import { turns } from '../support/scheduling/event-loop.js';
 
 type Any = Codec<unknown, never>;
 

@@ -10,9 +10,9 @@ import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 /** Decimal numbers, a line each. */
 const numbers = mapCodec(

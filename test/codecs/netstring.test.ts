@@ -7,11 +7,11 @@ import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
-import { allocatedIn } from '../support/allocated.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { message } from '../support/arbitraries/message.js';
-import { type Received, receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { allocatedIn } from '../support/bytes/allocated-bytes.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { message } from '../support/codecs/arbitrary-message.js';
+import { type Received, receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const bufferOf = (value: Uint8Array | string): Buffer => Buffer.from(value as string);
 

@@ -6,9 +6,9 @@ import type { SocketErrorCode } from '../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { receive } from '../support/receive.js';
-import { refusal } from '../support/refusal.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { receive } from '../support/codecs/decode-stream.js';
+import { refusal } from '../support/errors/refusal.js';
 
 /** What has arrived as one text, and how it ended. */
 function read(chunks: readonly Buffer[], encoding?: 'utf8' | 'latin1'): [string, SocketErrorCode | undefined] {

@@ -9,12 +9,15 @@ import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Puppet } from '../faults/puppets.js';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { places, rawClient, realPlaces, serverAt, tcp } from '../support/places.js';
-import { abort } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
-import { ungated } from '../support/ungated.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { places, realPlaces, tcp } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { abort } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
 
 const real = realPlaces.map((place) => [place.name, place] as const);
 
@@ -202,7 +205,7 @@ describe.each(real)('many clients on %s', (_name, place) => {
 
 /** Plain clients in a process of their own. */
 function dial(address: Address, count: number): ChildProcess {
-  const program = fileURLToPath(new URL('../support/callers.mjs', import.meta.url));
+  const program = fileURLToPath(new URL('../support/processes/queued-clients.mjs', import.meta.url));
   const where = address.transport === 'tcp' ? String(address.port) : (address as { path: string }).path;
   const child = fork(program, [where, String(count)], { execArgv: [] });
   onTestFinished(async () => {

@@ -11,11 +11,12 @@ import {
 import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { abort, readAll, readBytes } from '../support/raw.js';
-import { type Place, rawServer, realPlaces } from '../support/places.js';
-import { record, type Recording } from '../support/recording.js';
-import { scriptedTransport } from '../support/scripted.js';
-import { turns, until } from '../support/turns.js';
+import { abort, readAll, readBytes } from '../support/sockets/read-socket.js';
+import { type Place, realPlaces } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record, type Recording } from '../support/recording/record.js';
+import { scriptedTransport } from '../support/transport/scripted-transport.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const soon = backoff({ initial: 5, max: 20 });
 

@@ -14,11 +14,13 @@ import {
 import { jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { allPlaces, type Place, rawClient, realPlaces } from '../support/places.js';
-import { endingOf, readAll } from '../support/raw.js';
-import { type Recording, record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { allPlaces, type Place, realPlaces } from '../support/transport/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { endingOf, readAll } from '../support/sockets/read-socket.js';
+import { type Recording, record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 interface Question {
   readonly id: number;

@@ -3,12 +3,14 @@ import { type Connection, serve, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { acceptedAt, allPlaces, dialledAt, realPlaces, serverAt, tcp } from '../support/places.js';
-import { abort } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { until } from '../support/turns.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { allPlaces, realPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, serverAt } from '../support/connection/connected-pairs.js';
+import { abort } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 type Lines = Connection<string, string>;
 

@@ -4,23 +4,13 @@ import { type Address, Broadcast, connect, type Connection, type ListenOptions }
 import { type Codec, jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { type Peer, peerAt } from '../support/peer.js';
-import {
-  acceptedAt,
-  clientAt,
-  memory,
-  pairAt,
-  type Place,
-  places,
-  rawClient,
-  realPlaces,
-  serverAt,
-  tcp,
-  unix,
-} from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { turns, until } from '../support/turns.js';
-import { countWrites } from '../support/writes.js';
+import { type Peer, peerAt } from '../support/sockets/peer.js';
+import { memory, type Place, places, realPlaces, tcp, unix } from '../support/transport/places.js';
+import { acceptedAt, clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
+import { countWrites } from '../support/transport/count-writes.js';
 
 /** Connections that a server has accepted, and the plain sockets at their other ends. */
 async function members(place: Place, count: number, options: ListenOptions<any, any> = {}) {

@@ -3,11 +3,12 @@ import { connect, type Channel } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { dialledAt, pairAt, places, realPlaces, serverAt } from '../support/places.js';
-import { readBytes } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { scripted } from '../support/scripted.js';
-import { turns, until } from '../support/turns.js';
+import { places, realPlaces } from '../support/transport/places.js';
+import { dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { scripted } from '../support/transport/scripted-transport.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 /** Ends the turn, so that what was sent is handed to the kernel. */
 const flushed = (): Promise<void> => turns(2);

@@ -29,11 +29,13 @@ import { type Codec, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import '../support/leaks.js';
-import { settled } from '../support/peer.js';
-import { memory, type Place, places, rawServer, realPlaces, serverAt, tcp, unix } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { Recording } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { memory, type Place, places, realPlaces, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { Recording } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const named = (some: readonly Place[]): (readonly [string, Place])[] => some.map((place) => [place.name, place]);
 

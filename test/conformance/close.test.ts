@@ -5,10 +5,11 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, ends, realPlaces } from '../support/places.js';
-import { abort, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, ends } from '../support/connection/connected-pairs.js';
+import { abort, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 const reply = Buffer.alloc(4 << 20, 'r');

@@ -3,19 +3,12 @@ import { type Closed, connect, type Connection, type SocketError } from 'rxjs-so
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import {
-  acceptedAt,
-  allPlaces as places,
-  realPlaces,
-  clientAt,
-  pairAt,
-  type Place,
-  serverAt,
-} from '../support/places.js';
-import { abort, readAll } from '../support/raw.js';
-import { record, type Recording } from '../support/recording.js';
-import { scripted, type ScriptedSocket } from '../support/scripted.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces as places, realPlaces, type Place } from '../support/transport/places.js';
+import { acceptedAt, clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { abort, readAll } from '../support/sockets/read-socket.js';
+import { record, type Recording } from '../support/recording/record.js';
+import { scripted, type ScriptedSocket } from '../support/transport/scripted-transport.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 type Pair = { near: Connection<string, string>; far: Connection<string, string> };

@@ -3,10 +3,12 @@ import { backoff, connect, type ConnectOptions, type ListenOptions, SocketError 
 import { type ByteQueue, type Codec, type Decoder, lines, mapCodec } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, allRealPlaces, dialledAt, type Place, rawServer, realPlaces } from '../support/places.js';
-import { abort, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns } from '../support/turns.js';
+import { allRealPlaces, type Place, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { abort, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<string, string> & ConnectOptions<string, string>;
 

@@ -22,10 +22,11 @@ import { concatMapPaced, Flow, mergeMapPaced } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { pairAt, places } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { shout } from '../support/shout.js';
-import { turns, until } from '../support/turns.js';
+import { places } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
+import { shout } from '../support/flow/hand-written-operator.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 

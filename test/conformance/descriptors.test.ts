@@ -4,11 +4,11 @@ import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type Address, formatAddress, parseAddress } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Order, State } from '../support/descriptor-host.js';
+import type { Order, State } from '../support/transport/node/limited-server.js';
 import '../support/leaks.js';
-import { type Place, realPlaces } from '../support/places.js';
+import { type Place, realPlaces } from '../support/transport/places.js';
 
-const program = fileURLToPath(new URL('../support/descriptor-host.ts', import.meta.url));
+const program = fileURLToPath(new URL('../support/transport/node/limited-server.ts', import.meta.url));
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const limit = 64;
 

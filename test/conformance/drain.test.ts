@@ -33,11 +33,13 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { allPlaces, type Place, places, rawClient, realPlaces, tcp } from '../support/places.js';
-import { endingOf, readAll } from '../support/raw.js';
-import { type Recording, record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { allPlaces, type Place, places, realPlaces, tcp } from '../support/transport/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { endingOf, readAll } from '../support/sockets/read-socket.js';
+import { type Recording, record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 type Handler = Parameters<typeof serve<string, string>>[0];
 type Lines = Connection<string, string>;

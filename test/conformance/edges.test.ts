@@ -6,7 +6,9 @@ import { memoryTransport } from 'rxjs-sockets/testing';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { freshFolder, memory, pairAt, places, rawClient, rawServer, realPlaces, tcp } from '../support/places.js';
+import { freshFolder, memory, places, realPlaces, tcp } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 
 describe('what is told of those who are gone', () => {
   it('S2: a TCP client that was reset before it was emitted has no unix address', async () => {

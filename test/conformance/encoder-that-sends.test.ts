@@ -1,9 +1,10 @@
 import { lines, mapCodec } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { allPlaces as places, pairAt } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { allPlaces as places } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const long = 'x'.repeat(40_000);
 

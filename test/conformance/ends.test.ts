@@ -4,12 +4,14 @@ import { type Connection, listen, relay, sendTo, serve } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { settled } from '../support/peer.js';
-import { acceptedAt, allPlaces, type Place, rawClient, realPlaces, serverAt, tcp } from '../support/places.js';
-import { abort, endingOf, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
-import { peerAt } from '../support/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { allPlaces, type Place, realPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { abort, endingOf, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { peerAt } from '../support/sockets/peer.js';
 
 type Lines = Connection<string, string>;
 

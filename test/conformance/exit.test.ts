@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import type net from 'node:net';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { allRealPlaces, isSecure, type Place, rawServer } from '../support/places.js';
+import { allRealPlaces, type Place } from '../support/transport/places.js';
+import { isSecure, rawServer } from '../support/sockets/plain-sockets.js';
 
 /** Runs `program`, whose `connected` are clients of `address`, and gives what each of them has sent. */
 async function lastWords(place: Place, clients: number, program: string): Promise<string[]> {

@@ -4,10 +4,12 @@ import { type Connection, SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, pairAt, places, rawClient, realPlaces, serverAt } from '../support/places.js';
-import { abort, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { places, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { abort, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 

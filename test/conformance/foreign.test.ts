@@ -3,10 +3,11 @@ import { type Channel, type Closed, type Connection, listen, serve } from 'rxjs-
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { allPlaces, type Place } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { allPlaces, type Place } from '../support/transport/places.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 type Lines = Connection<string, string>;
 

@@ -2,12 +2,13 @@ import { firstValueFrom } from 'rxjs';
 import { type Connection } from 'rxjs-sockets';
 import { type Codec, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { halfway, throwing } from '../support/codecs.js';
+import { halfway, throwing } from '../support/codecs/sample-codecs.js';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, pairAt, places, realPlaces } from '../support/places.js';
-import { abort, readAll } from '../support/raw.js';
-import { record, type Recording } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { places, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, pairAt } from '../support/connection/connected-pairs.js';
+import { abort, readAll } from '../support/sockets/read-socket.js';
+import { record, type Recording } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));
 

@@ -3,17 +3,11 @@ import { firstValueFrom } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import {
-  acceptedAt,
-  allPlaces as places,
-  allRealPlaces as realPlaces,
-  dialledAt,
-  ends,
-  pairAt,
-} from '../support/places.js';
-import { readAll, readBytes } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces as places, allRealPlaces as realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, ends, pairAt } from '../support/connection/connected-pairs.js';
+import { readAll, readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 const large = Buffer.alloc(4 << 20, 'x');

@@ -11,13 +11,14 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { AcceptGate } from '../../src/transport/node/internals/accept-gate.js';
 import { Program } from '../examples/program.js';
 import '../support/leaks.js';
-import { freshFolder, type Place, rawClient, realPlaces } from '../support/places.js';
-import { refusal } from '../support/refusal.js';
-import { readBytes } from '../support/raw.js';
+import { freshFolder, type Place, realPlaces } from '../support/transport/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { refusal } from '../support/errors/refusal.js';
+import { readBytes } from '../support/sockets/read-socket.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const tsx = import.meta.resolve('tsx');
-const heir = fileURLToPath(new URL('../support/heir.ts', import.meta.url));
+const heir = fileURLToPath(new URL('../support/transport/node/unix/listen-on-inherited.ts', import.meta.url));
 
 /** A process that has `fd` as its descriptor 3 and listens there. */
 function inheriting(fd: number, cwd = root): Program {

@@ -1,11 +1,11 @@
 import { firstValueFrom, map, range } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { countedSource } from '../support/counted-source.js';
+import { countedSource } from '../support/flow/counted-source.js';
 import '../support/leaks.js';
-import { record } from '../support/recording.js';
-import { scripted } from '../support/scripted.js';
-import { turns, until } from '../support/turns.js';
+import { record } from '../support/recording/record.js';
+import { scripted } from '../support/transport/scripted-transport.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const ten = 'x'.repeat(10);
 

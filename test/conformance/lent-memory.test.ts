@@ -12,9 +12,10 @@ import {
 } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, type Place, realPlaces as places } from '../support/places.js';
-import { readBytes } from '../support/raw.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, realPlaces as places } from '../support/transport/places.js';
+import { acceptedAt } from '../support/connection/connected-pairs.js';
+import { readBytes } from '../support/sockets/read-socket.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 /** Overwrites what other sockets have read: a block of all sockets is full of it afterwards. */
 async function disturb(place: Place): Promise<void> {

@@ -14,11 +14,14 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { places, rawClient, serverAt, tcp } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { until } from '../support/turns.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { places, tcp } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<string, string>;
 

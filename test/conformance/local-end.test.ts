@@ -14,11 +14,12 @@ import {
 } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { authority } from '../support/certificates.js';
+import { authority } from '../support/transport/node/tls/certificates.js';
 import '../support/leaks.js';
-import { allRealPlaces, rawServer } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { allRealPlaces } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 /** An address of this machine that nothing else in these tests uses, so that its ports are free. */
 const from = '127.0.0.77';

@@ -13,10 +13,12 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, dialledAt, type Place, rawServer, realPlaces } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<any, any> & ConnectOptions<any, any>;
 

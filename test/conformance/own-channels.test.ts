@@ -15,10 +15,11 @@ import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { nothingLeftOf } from '../faults/nothing-left.js';
-import { type Place, rawServer, realPlaces } from '../support/places.js';
-import { abort } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, realPlaces } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { abort } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 type Lines = Client<string, string>;
 type Own = Connection<string, string>;

@@ -3,12 +3,13 @@ import { concatMapPaced, mergeMapPaced, sendTo } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, pairAt, places, realPlaces } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { shout } from '../support/shout.js';
-import { turns, until } from '../support/turns.js';
+import { places, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, pairAt } from '../support/connection/connected-pairs.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { shout } from '../support/flow/hand-written-operator.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 

@@ -1,8 +1,10 @@
 import { lastValueFrom, map } from 'rxjs';
 import { type Connection, sendTo } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
-import { allPlaces as places, allRealPlaces as realPlaces, pairAt, rawClient, serverAt } from '../support/places.js';
-import { countWrites } from '../support/writes.js';
+import { allPlaces as places, allRealPlaces as realPlaces } from '../support/transport/places.js';
+import { pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { countWrites } from '../support/transport/count-writes.js';
 
 describe.each(places)('a paced sender over $name', (place) => {
   it('C5: never overflows, however small maxBuffered is, and however large its values', async () => {

@@ -11,9 +11,10 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { allRealPlaces, type Place, rawServer } from '../support/places.js';
-import { record, type Recording } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { allRealPlaces, type Place } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record, type Recording } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 type Lines = Client<string, string>;
 type Prepare = NonNullable<ConnectOptions<string, string>['prepare']>;

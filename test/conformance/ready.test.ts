@@ -14,12 +14,14 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { settled } from '../support/peer.js';
-import { acceptedAt, dialledAt, memory, pairAt, rawClient, realPlaces, tcp } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { until } from '../support/turns.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { memory, realPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, pairAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const later = (time: number) => new Promise<void>((resolve) => setTimeout(resolve, time));
 

@@ -4,7 +4,7 @@ import { backoff, connect, type ConnectionState, listen, SocketError } from 'rxj
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { memory, type Place, places, realPlaces } from '../support/places.js';
+import { memory, type Place, places, realPlaces } from '../support/transport/places.js';
 
 type State = ConnectionState<string, string>;
 

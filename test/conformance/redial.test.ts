@@ -17,7 +17,7 @@ import { backoff, connect, type ConnectionState, listen, type SocketError } from
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { record } from '../support/recording.js';
+import { record } from '../support/recording/record.js';
 
 /** In virtual time: what is on the transport and on RxJS's schedulers happens in it. */
 const virtually = (test: (scheduler: TestScheduler) => void): void => {

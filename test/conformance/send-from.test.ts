@@ -1,12 +1,13 @@
 import { concat, firstValueFrom, interval, map, NEVER, Observable, of, Subject, throwError } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { countedSource } from '../support/counted-source.js';
+import { countedSource } from '../support/flow/counted-source.js';
 import '../support/leaks.js';
-import { acceptedAt, allPlaces as places, realPlaces, dialledAt, pairAt } from '../support/places.js';
-import { abort, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces as places, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, pairAt } from '../support/connection/connected-pairs.js';
+import { abort, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 

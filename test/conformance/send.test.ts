@@ -2,9 +2,10 @@ import { connect } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { allPlaces as places, pairAt } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces as places } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 

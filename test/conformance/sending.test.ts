@@ -3,20 +3,13 @@ import { connect, type Connection } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import {
-  acceptedAt,
-  allPlaces as places,
-  realPlaces,
-  clientAt,
-  dialledAt,
-  pairAt,
-  rawServer,
-  serverAt,
-} from '../support/places.js';
-import { abort, readAll, readBytes } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
-import { countWrites } from '../support/writes.js';
+import { allPlaces as places, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, clientAt, dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { abort, readAll, readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
+import { countWrites } from '../support/transport/count-writes.js';
 
 const codec = lines();
 

@@ -14,12 +14,14 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { type Place, places, rawClient, realPlaces, tcp } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { type Recording, record } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { until } from '../support/turns.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { type Place, places, realPlaces, tcp } from '../support/transport/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { type Recording, record } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 type Handler = Parameters<typeof serve<string, string>>[0];
 

@@ -35,20 +35,13 @@ import {
 } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { type Peer, peerAt, settled } from '../support/peer.js';
-import {
-  freshFolder,
-  memory,
-  type Place,
-  places,
-  rawClient,
-  rawServer,
-  serverAt,
-  tcp,
-  unix,
-} from '../support/places.js';
-import { until } from '../support/turns.js';
-import { ungated } from '../support/ungated.js';
+import { type Peer, peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { freshFolder, memory, type Place, places, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
 
 /** How many sockets and listeners this process has. */
 const handles = (): number => process.getActiveResourcesInfo().filter((kind) => /^(TCP|Pipe)/.test(kind)).length;

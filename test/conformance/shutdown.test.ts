@@ -8,11 +8,14 @@ import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Puppet } from '../faults/puppets.js';
 import '../support/leaks.js';
-import { peerAt, settled } from '../support/peer.js';
-import { freshFolder, type Place, places, rawClient, realPlaces, serverAt, tcp, unix } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
-import { ungated } from '../support/ungated.js';
+import { peerAt } from '../support/sockets/peer.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { freshFolder, type Place, places, realPlaces, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
 
 /** A server with what it has emitted. */
 async function opened(place: Place, options = {}) {

@@ -3,9 +3,10 @@ import { NEVER, noop } from 'rxjs';
 import { type AddressInput, type Client, connect, type ConnectOptions, SocketError } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { type Place, rawServer, realPlaces } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, realPlaces } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const reason = new Error('enough');
 

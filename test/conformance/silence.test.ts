@@ -5,10 +5,10 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import '../support/leaks.js';
-import { ends } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { scripted } from '../support/scripted.js';
-import { turns } from '../support/turns.js';
+import { ends } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
+import { scripted } from '../support/transport/scripted-transport.js';
+import { turns } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 

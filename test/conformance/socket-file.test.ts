@@ -21,9 +21,16 @@ import { firstValueFrom } from 'rxjs';
 import { listen, type ListenOptions } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { freshFolder } from '../support/places.js';
-import { fingerprint, makeStale, outcome, plainServer, started, workIn } from '../support/socket-files.js';
-import { starter, starters, whoListens } from '../support/starters.js';
+import { freshFolder } from '../support/transport/places.js';
+import {
+  fingerprint,
+  makeStale,
+  outcome,
+  plainServer,
+  started,
+  workIn,
+} from '../support/transport/node/unix/socket-files.js';
+import { starter, starters, whoListens } from '../support/transport/node/unix/listener-process.js';
 
 const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
@@ -410,7 +417,9 @@ describe.skipIf(!isRoot)('a folder that others can write to', () => {
 
 /** A thread that listens there; it ends with the test. */
 function workerAt(path: string): Worker {
-  const worker = new Worker(new URL('../support/worker-starter.mjs', import.meta.url), { workerData: path });
+  const worker = new Worker(new URL('../support/transport/node/unix/listener-thread.mjs', import.meta.url), {
+    workerData: path,
+  });
   onTestFinished(async () => {
     await worker.terminate();
   });
@@ -439,7 +448,7 @@ interface Report {
 
 /** A process of another user that looks at all that is in `folder`, and tries to connect to it. */
 async function intruderAt(folder: string): Promise<{ sees(path: string): Promise<void>; report(): Promise<Report> }> {
-  const program = fileURLToPath(new URL('../support/intruder.mjs', import.meta.url));
+  const program = fileURLToPath(new URL('../support/transport/node/unix/intruder.mjs', import.meta.url));
   const child = fork(program, [folder, String(isRoot ? nobody : process.getuid?.())], { execArgv: [] });
   onTestFinished(async () => {
     const exited = once(child, 'exit');

@@ -3,13 +3,14 @@ import { listen, serve } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { settled } from '../support/peer.js';
-import { rawClient, serverAt } from '../support/places.js';
-import { readAll, readBytes } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { asServer, beginAsClient, secured, sides, startedAt } from '../support/start-tls.js';
-import { until } from '../support/turns.js';
-import { lastRecord, tapAt } from '../support/wire.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { readAll, readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { asServer, beginAsClient, secured, sides, startedAt } from '../support/connection/start-tls.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { lastRecord, tapAt } from '../support/sockets/wire-tap.js';
 
 describe.each(sides)('after TLS has started, $name', (side) => {
   it.each([

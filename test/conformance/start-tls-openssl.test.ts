@@ -4,9 +4,12 @@ import type { Address, Closed, Connection } from 'rxjs-sockets';
 import { fixedLength, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { file, openssl, run, shows } from '../support/openssl.js';
-import { realPlaces, serverAt, tcp } from '../support/places.js';
-import { asServer } from '../support/start-tls.js';
+import { openssl } from '../support/transport/node/tls/openssl.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { run, shows } from '../support/processes/run-program.js';
+import { realPlaces, tcp } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { asServer } from '../support/connection/start-tls.js';
 
 const codec = lines({ delimiter: '\r\n' });
 

@@ -3,22 +3,14 @@ import { firstValueFrom, take, toArray } from 'rxjs';
 import { backoff, Broadcast, connect, type Connection, type SocketError, type StartTlsOptions } from 'rxjs-sockets';
 import { fixedLength, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { other, server as identity, stranger } from '../support/certificates.js';
+import { other, server as identity, stranger } from '../support/transport/node/tls/certificates.js';
 import '../support/leaks.js';
-import { settled } from '../support/peer.js';
-import {
-  acceptedAt,
-  clientAt,
-  dialledAt,
-  memory,
-  pairAt,
-  rawServer,
-  realPlaces,
-  serverAt,
-  tcp,
-} from '../support/places.js';
-import { readAll, readBytes } from '../support/raw.js';
-import { record } from '../support/recording.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { memory, realPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, clientAt, dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll, readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
 import {
   asClient,
   asServer,
@@ -28,8 +20,8 @@ import {
   secured,
   sides,
   startedAt,
-} from '../support/start-tls.js';
-import { until } from '../support/turns.js';
+} from '../support/connection/start-tls.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;

@@ -2,9 +2,10 @@ import { firstValueFrom, type Observer, take } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { acceptedAt, allPlaces as places, allRealPlaces as realPlaces, pairAt } from '../support/places.js';
-import { record, type Recording } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces as places, allRealPlaces as realPlaces } from '../support/transport/places.js';
+import { acceptedAt, pairAt } from '../support/connection/connected-pairs.js';
+import { record, type Recording } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const codec = lines();
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index));

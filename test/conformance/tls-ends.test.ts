@@ -4,22 +4,15 @@ import { connect, type Connection, type ListenOptions, SocketError } from 'rxjs-
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import {
-  acceptedAt,
-  clientAt,
-  dialledAt,
-  pairAt,
-  type Place,
-  rawServer,
-  securePlaces,
-  serverAt,
-} from '../support/places.js';
-import { cutter } from '../support/cutter.js';
-import { settled } from '../support/peer.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
-import { lastRecord, tapAt } from '../support/wire.js';
+import { type Place, securePlaces } from '../support/transport/places.js';
+import { acceptedAt, clientAt, dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { cutter } from '../support/sockets/tls-client.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { lastRecord, tapAt } from '../support/sockets/wire-tap.js';
 
 /** A connection that was accepted from a {@link cutter}. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {

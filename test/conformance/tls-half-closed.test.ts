@@ -4,13 +4,16 @@ import { connect, type Connection, listen, type ListenOptions } from 'rxjs-socke
 import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { file, run } from '../support/openssl.js';
-import { acceptedAt, clientAt, type Place, rawServer, realPlaces, securePlaces, serverAt } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { asServer, beginAsClient, secured } from '../support/start-tls.js';
-import { cutter } from '../support/cutter.js';
-import { until } from '../support/turns.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { run } from '../support/processes/run-program.js';
+import { type Place, realPlaces, securePlaces } from '../support/transport/places.js';
+import { acceptedAt, clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { asServer, beginAsClient, secured } from '../support/connection/start-tls.js';
+import { cutter } from '../support/sockets/tls-client.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const tls = { ...asServer, allowHalfClosed: true };
 

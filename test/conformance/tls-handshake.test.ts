@@ -4,12 +4,14 @@ import { firstValueFrom } from 'rxjs';
 import { backoff, connect, type ConnectionState, SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { authority, client, server as identity, stranger } from '../support/certificates.js';
+import { authority, client, server as identity, stranger } from '../support/transport/node/tls/certificates.js';
 import '../support/leaks.js';
-import { clientAt, rawClient, rawServer, realPlaces, securePlaces, serverAt, tcp, unix } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { realPlaces, securePlaces, tcp, unix } from '../support/transport/places.js';
+import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 /** A whole hello, as it goes over the wire, for a server to choke on half of. */
 async function hello(): Promise<Buffer> {

@@ -4,9 +4,12 @@ import { type Address, type Connection } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { file, openssl, shows } from '../support/openssl.js';
-import { clientAt, freshFolder, securePlaces, serverAt } from '../support/places.js';
-import { record } from '../support/recording.js';
+import { openssl } from '../support/transport/node/tls/openssl.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { shows } from '../support/processes/run-program.js';
+import { freshFolder, securePlaces } from '../support/transport/places.js';
+import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
 
 describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
   const at = (address: Address): string[] =>

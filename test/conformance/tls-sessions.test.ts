@@ -3,12 +3,14 @@ import tls from 'node:tls';
 import { backoff, connect, type Connection, type ConnectOptions } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { client as clientIdentity } from '../support/certificates.js';
+import { client as clientIdentity } from '../support/transport/node/tls/certificates.js';
 import '../support/leaks.js';
-import { clientAt, pairAt, type Place, rawServer, realPlaces, securePlaces, serverAt } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { asClient, asServer, beginAsServer, secured, sides } from '../support/start-tls.js';
-import { until } from '../support/turns.js';
+import { type Place, realPlaces, securePlaces } from '../support/transport/places.js';
+import { clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { asClient, asServer, beginAsServer, secured, sides } from '../support/connection/start-tls.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const isReused = (socket: net.Socket): boolean => socket instanceof tls.TLSSocket && socket.isSessionReused();
 

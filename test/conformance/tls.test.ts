@@ -17,10 +17,12 @@ import {
 } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { authority, client, expired, other, server, stranger } from '../support/certificates.js';
+import { authority, client, expired, other, server, stranger } from '../support/transport/node/tls/certificates.js';
 import '../support/leaks.js';
-import { clientAt, type Place, rawServer, realPlaces, securePlaces, serverAt, tcp } from '../support/places.js';
-import { record } from '../support/recording.js';
+import { type Place, realPlaces, securePlaces, tcp } from '../support/transport/places.js';
+import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
 
 const refused = expect.objectContaining({
   code: 'ERR_OPTION_INVALID',
@@ -259,7 +261,7 @@ describe('TLS', () => {
 
   it('T1: no variable of the environment switches the verification off', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: stranger });
-    const dialler = fileURLToPath(new URL('../support/dialler.ts', import.meta.url));
+    const dialler = fileURLToPath(new URL('../support/transport/node/tls/dial-untrusted.ts', import.meta.url));
     const dials = async (...args: string[]): Promise<string> => {
       const { stdout } = await promisify(execFile)(process.execPath, [dialler, formatAddress(address), ...args], {
         cwd: fileURLToPath(new URL('../..', import.meta.url)),

@@ -31,11 +31,13 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { settled } from '../support/peer.js';
-import { type Place, rawClient, rawServer, realPlaces, securePlaces, serverAt, tcp } from '../support/places.js';
-import { abort } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { type Place, realPlaces, securePlaces, tcp } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { abort } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 type Lines = Connection<string, string>;
 

@@ -4,8 +4,10 @@ import { connect, type Connection, listen } from 'rxjs-sockets';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { rawClient, realPlaces, serverAt } from '../support/places.js';
-import { readAll } from '../support/raw.js';
+import { realPlaces } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
 
 const reply = Buffer.alloc(4_000_000, 'r');
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { beforeAll, expect, inject, it } from 'vitest';
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 
 const project = inject('installed');
 

@@ -15,10 +15,12 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { clientAt, pairAt, type Place, places, rawClient, serverAt, unix } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, places, unix } from '../support/transport/places.js';
+import { clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 // The rules that the library added to those it was given, and those that no other file tests.
 

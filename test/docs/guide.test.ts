@@ -8,8 +8,8 @@ import { createInterface } from 'node:readline';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { Caller } from '../examples/caller.js';
 import { program, type Program } from '../examples/program.js';
-import { stranger } from '../support/certificates.js';
-import { blocksOf, install, named, typeErrors } from './blocks.js';
+import { stranger } from '../support/transport/node/tls/certificates.js';
+import { blocksOf, install, named, typeErrors } from '../support/docs/code-blocks.js';
 
 const programs = named(await blocksOf('docs/guide.md'));
 const sockets = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));

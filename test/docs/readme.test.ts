@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
 import { program } from '../examples/program.js';
-import { linksOf } from '../support/markdown.js';
-import { blocksOf, install } from './blocks.js';
+import { linksOf } from '../support/docs/markdown.js';
+import { blocksOf, install } from '../support/docs/code-blocks.js';
 
 test('the example of the README does what it says', async () => {
   const blocks = await blocksOf('README.md');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { AcceptGate } from '../../src/transport/node/internals/accept-gate.js';
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 import { Caller } from './caller.js';
 import { Program } from './program.js';
 

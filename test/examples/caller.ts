@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type net from 'node:net';
 import { createInterface } from 'node:readline';
 import { type AddressInput, parseAddress } from 'rxjs-sockets';
-import { rawClient } from '../support/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
 
 /** Someone with a plain `node:net` socket, as `nc` would be, who hears one line at a time. */
 export class Caller {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 import { Caller } from './caller.js';
 import { example, type Program } from './program.js';
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { formatAddress } from 'rxjs-sockets';
-import { freshFolder, rawServer, tcp, unix } from '../support/places.js';
+import { freshFolder, tcp, unix } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
 import { Caller } from './caller.js';
 import { example } from './program.js';
 

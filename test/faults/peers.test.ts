@@ -3,8 +3,8 @@ import net from 'node:net';
 import { firstValueFrom } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { realPlaces, tcp, unix } from '../support/places.js';
-import { turns, until } from '../support/turns.js';
+import { realPlaces, tcp, unix } from '../support/transport/places.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 import { numbered, Puppet } from './puppets.js';
 import { onStage, receivedOn } from './stage.js';
 

@@ -3,7 +3,7 @@ import { backoff, type ConnectionState, type SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import type { Faults } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
-import { realPlaces } from '../support/places.js';
+import { realPlaces } from '../support/transport/places.js';
 import { numbered } from './puppets.js';
 import { onStage, receivedOn, type Received, type Stage } from './stage.js';
 

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { formatAddress } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { realPlaces } from '../support/places.js';
+import { realPlaces } from '../support/transport/places.js';
 import { onStage } from './stage.js';
 
 const run = promisify(execFile);

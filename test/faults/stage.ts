@@ -14,7 +14,7 @@ import {
   type SocketError,
 } from 'rxjs-sockets';
 import { type Faulty, faulty, type FaultyOptions } from 'rxjs-sockets/testing';
-import type { Place } from '../support/places.js';
+import type { Place } from '../support/transport/places.js';
 import { nothingLeftOf } from './nothing-left.js';
 
 type Mark = <T extends object>(thing: T) => T;

@@ -4,10 +4,12 @@ import { lines } from 'rxjs-sockets/codecs';
 import { faulty, type Faults } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
-import { clientAt, rawServer, realPlaces, serverAt } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { asClient, asServer, beginAsServer } from '../support/start-tls.js';
-import { until } from '../support/turns.js';
+import { realPlaces } from '../support/transport/places.js';
+import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { asClient, asServer, beginAsServer } from '../support/connection/start-tls.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 /** A server that starts TLS for each connection when it is asked, and then echoes; and how its connections ended. */
 async function upgrading(

@@ -5,8 +5,8 @@ import { firstValueFrom, take, toArray } from 'rxjs';
 import type { Address } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { authority, server as identity } from '../support/certificates.js';
-import { realPlaces } from '../support/places.js';
+import { authority, server as identity } from '../support/transport/node/tls/certificates.js';
+import { realPlaces } from '../support/transport/places.js';
 import { onStage } from './stage.js';
 
 function where(address: Address): net.NetConnectOpts {

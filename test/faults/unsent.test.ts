@@ -1,8 +1,8 @@
 import { backoff, type Connection } from 'rxjs-sockets';
 import { lengthPrefixed } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { places } from '../support/places.js';
-import { until } from '../support/turns.js';
+import { places } from '../support/transport/places.js';
+import { until } from '../support/scheduling/event-loop.js';
 import { onStage } from './stage.js';
 
 const size = 10_000;

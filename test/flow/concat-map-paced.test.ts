@@ -3,11 +3,12 @@ import { concatMap, EMPTY, finalize, firstValueFrom, from, map, NEVER, of, Subje
 import { concatMapPaced } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { pairAt, places } from '../support/places.js';
-import { Recording } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { SourceFlow } from '../support/source-flow.js';
-import { turns, until } from '../support/turns.js';
+import { places } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
+import { Recording } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { SourceFlow } from '../support/flow/source-flow.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 describe('concatMapPaced', () => {
   it('F6: on a source that is no Flow it throws ERR_NOT_A_FLOW when it is applied, and not when it is made', () => {

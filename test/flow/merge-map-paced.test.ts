@@ -21,10 +21,10 @@ import {
 import { concatMapPaced, mergeMapPaced } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { Recording } from '../support/recording.js';
-import { refusal } from '../support/refusal.js';
-import { SourceFlow } from '../support/source-flow.js';
-import { turns } from '../support/turns.js';
+import { Recording } from '../support/recording/record.js';
+import { refusal } from '../support/errors/refusal.js';
+import { SourceFlow } from '../support/flow/source-flow.js';
+import { turns } from '../support/scheduling/event-loop.js';
 
 /** Inner sources that the test ends: how many run, and the most that ever ran at once. */
 class Jobs<R = string> {

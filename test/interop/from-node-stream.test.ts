@@ -10,23 +10,15 @@ import { relay, SocketError } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { fromNodeStream } from '../../src/interop/index.js';
-import { duplexPair } from '../support/duplex-pair.js';
+import { duplexPair } from '../support/interop/duplex-pair.js';
 import '../support/leaks.js';
-import {
-  allRealPlaces,
-  dialledAt,
-  memory,
-  pairAt,
-  type Place,
-  rawClient,
-  rawServer,
-  serverAt,
-  tcp,
-} from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { allRealPlaces, memory, type Place, tcp } from '../support/transport/places.js';
+import { dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 
 /** Two Node streams that are connected to each other: where there are sockets, the ends of one. */
 async function streamsAt(place: Place): Promise<[near: Duplex, far: Duplex]> {

@@ -5,12 +5,13 @@ import { relay, SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { fromNodeStream, fromWebStreams, toWebStreams } from '../../src/interop/index.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import '../support/leaks.js';
-import { acceptedAt, allPlaces, pairAt, tcp } from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, pairAt } from '../support/connection/connected-pairs.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 type Bytes = Uint8Array | string;
 

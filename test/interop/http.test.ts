@@ -9,22 +9,14 @@ import { firstValueFrom } from 'rxjs';
 import { type Address, connect, listen, serve, type Server } from 'rxjs-sockets';
 import { toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { authority, server as identity } from '../support/certificates.js';
+import { authority, server as identity } from '../support/transport/node/tls/certificates.js';
 import '../support/leaks.js';
-import {
-  allPlaces,
-  memory,
-  type Place,
-  rawClient,
-  rawServer,
-  realPlaces,
-  securePlaces,
-  serverAt,
-  tcp,
-} from '../support/places.js';
-import { endingOf, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { until } from '../support/turns.js';
+import { allPlaces, memory, type Place, realPlaces, securePlaces, tcp } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { endingOf, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 /** A server of `node:http` that is given the connections of a server of the library. */
 async function served(

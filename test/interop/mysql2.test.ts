@@ -7,9 +7,9 @@ import promised from 'mysql2/promise';
 import { type Client, connect } from 'rxjs-sockets';
 import { toNodeStream } from 'rxjs-sockets/interop';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { describeWith } from '../services/peers.js';
-import { authority } from '../support/certificates.js';
-import { MariadbServer, password, programs } from './mariadb-server.js';
+import { describeWith } from '../support/processes/programs.js';
+import { authority } from '../support/transport/node/tls/certificates.js';
+import { MariadbServer, password, programs } from '../support/services/mariadb-server.js';
 
 describeWith('mysql2', programs, (paths) => {
   vi.setConfig({ testTimeout: 60_000 });

@@ -4,8 +4,10 @@ import { connect } from 'rxjs-sockets';
 import { toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { type Place, rawClient, rawServer, rawSocket, realPlaces, serverAt } from '../support/places.js';
-import { until } from '../support/turns.js';
+import { type Place, realPlaces } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer, rawSocket } from '../support/sockets/plain-sockets.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 /** What either end can be made to do; a number is how many bytes it writes. */
 type Act = number | 'end' | 'pause' | 'resume' | 'cork' | 'uncork' | 'destroySoon' | 'destroy' | 'fail' | 'reset';

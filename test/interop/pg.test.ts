@@ -9,9 +9,9 @@ import { defer, filter, firstValueFrom, retry, skip } from 'rxjs';
 import { backoff, type Client, connect, type ConnectOptions, SocketError } from 'rxjs-sockets';
 import { toNodeStream } from 'rxjs-sockets/interop';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { describeWith } from '../services/peers.js';
-import { password, PostgresServer, programs } from '../services/postgres-server.js';
-import { authority } from '../support/certificates.js';
+import { describeWith } from '../support/processes/programs.js';
+import { password, PostgresServer, programs } from '../support/services/postgres-server.js';
+import { authority } from '../support/transport/node/tls/certificates.js';
 
 describeWith('pg', programs, (paths) => {
   vi.setConfig({ testTimeout: 60_000 });

@@ -8,26 +8,15 @@ import { backoff, connect, SocketError } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { type SocketStream, toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, it } from 'vitest';
-import { chunkSizes, chunksOf } from '../support/arbitraries/chunks.js';
+import { chunkSizes, chunksOf } from '../support/bytes/arbitrary-chunks.js';
 import '../support/leaks.js';
-import {
-  acceptedAt,
-  allPlaces,
-  clientAt,
-  dialledAt,
-  ends,
-  memory,
-  pairAt,
-  rawServer,
-  realPlaces,
-  securePlaces,
-  serverAt,
-  tcp,
-} from '../support/places.js';
-import { readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
-import { countWrites } from '../support/writes.js';
+import { allPlaces, memory, realPlaces, securePlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, clientAt, dialledAt, ends, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
+import { countWrites } from '../support/transport/count-writes.js';
 
 /** What a stream has told so far. */
 function told(stream: Duplex): string[] {

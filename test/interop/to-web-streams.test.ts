@@ -6,13 +6,15 @@ import { connect } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { toWebStreams } from '../../src/interop/index.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import '../support/leaks.js';
-import { allPlaces, acceptedAt, dialledAt, ends, pairAt, rawServer, serverAt, tcp } from '../support/places.js';
-import { endingOf, readAll } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { scripted } from '../support/scripted.js';
-import { turns, until } from '../support/turns.js';
+import { allPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, dialledAt, ends, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { endingOf, readAll } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { scripted } from '../support/transport/scripted-transport.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 60_000 }).map((array) => Buffer.from(array));
 

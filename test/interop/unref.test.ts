@@ -3,7 +3,9 @@ import { toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, it } from 'vitest';
 import { program } from '../examples/program.js';
 import '../support/leaks.js';
-import { allRealPlaces, isSecure, serverAt } from '../support/places.js';
+import { allRealPlaces } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { isSecure } from '../support/sockets/plain-sockets.js';
 
 /** A process that connects, and then has nothing else to do; it ends its stream when the server does. */
 function idleProcess(address: string, isTls: boolean, calls: string): ReturnType<typeof program> {

@@ -11,8 +11,10 @@ import { toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
 import '../support/leaks.js';
-import { allPlaces, allRealPlaces, type Place, rawSocket, serverAt } from '../support/places.js';
-import { until } from '../support/turns.js';
+import { allPlaces, allRealPlaces, type Place } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawSocket } from '../support/sockets/plain-sockets.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 /** A server of web sockets that uses Node's HTTP parser, over connections of the library. */
 async function webServerAt(place: Place): Promise<{ server: Server; address: Address; sockets: WebSocketServer }> {

@@ -5,7 +5,7 @@ import { SocketError } from '../../src/errors/socket-error.js';
 import { Outbound } from '../../src/io/outbound.js';
 import type { OutboundLimits, OutboundOwner } from '../../src/io/outbound-owner.js';
 import type { SendLane } from '../../src/io/send-lane.js';
-import { ScriptedSocket } from '../support/scripted.js';
+import { ScriptedSocket } from '../support/transport/scripted-transport.js';
 
 const limits: OutboundLimits = { highWaterMark: 40_000, maxBuffered: 2 ** 24, overflow: 'error' };
 const owner: OutboundOwner = {

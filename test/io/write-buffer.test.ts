@@ -6,7 +6,7 @@ import { lines } from '../../src/codecs/lines.js';
 import { SocketError } from '../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 
 /** One step of what a value's encoder does. */
 type Step =

@@ -3,7 +3,9 @@ import { firstValueFrom, type Subscription } from 'rxjs';
 import { type Connection, type Hold } from 'rxjs-sockets';
 import { lengthPrefixed } from 'rxjs-sockets/codecs';
 import { describe, it } from 'vitest';
-import { pairAt, places, type Place, rawClient, realPlaces, serverAt } from '../support/places.js';
+import { places, type Place, realPlaces } from '../support/transport/places.js';
+import { pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
 
 type Bytes = Uint8Array | string;
 

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { concatMapPaced } from 'rxjs-sockets';
 import { lengthPrefixed } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { pairAt, places } from '../support/places.js';
+import { places } from '../support/transport/places.js';
+import { pairAt } from '../support/connection/connected-pairs.js';
 
 type Bytes = Uint8Array | string;
 

@@ -4,8 +4,9 @@ import { type Address, type Client, connect, type ConnectionState, type Hold, li
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { memory, type Place, serverAt, tcp, unix } from '../support/places.js';
-import { turns, until } from '../support/turns.js';
+import { memory, type Place, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const acts = [
   'watch',

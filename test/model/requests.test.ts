@@ -17,8 +17,9 @@ import { jsonLines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { VirtualTime } from '../simulation/virtual-time.js';
 import '../support/leaks.js';
-import { memory, type Place, serverAt, tcp, unix } from '../support/places.js';
-import { turns, until } from '../support/turns.js';
+import { memory, type Place, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const acts = [
   'ask',

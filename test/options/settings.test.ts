@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { connectSettings, listenSettings } from '../../src/options/settings.js';
 import type { Transport } from '../../src/transport/transport.js';
 import '../support/leaks.js';
-import { refusal } from '../support/refusal.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const durations = [
   'idleTimeout',

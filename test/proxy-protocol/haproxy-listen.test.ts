@@ -4,10 +4,11 @@ import tls from 'node:tls';
 import type { Address } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import * as certificates from '../support/certificates.js';
-import { Haproxy, hasHaproxy, type Relay } from '../support/haproxy.js';
+import * as certificates from '../support/transport/node/tls/certificates.js';
+import { Haproxy, hasHaproxy, type Relay } from '../support/proxy-protocol/haproxy.js';
 import '../support/leaks.js';
-import { type Place, serverAt, tcp, unix } from '../support/places.js';
+import { type Place, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
 
 const senders = ['send-proxy', 'send-proxy-v2', 'send-proxy-v2 proxy-v2-options crc32c'];
 const cases = [tcp, unix].flatMap((place) => senders.map((sender) => ({ place, sender, at: place.name })));

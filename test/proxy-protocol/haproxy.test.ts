@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Address } from '../../src/address/address.js';
-import { namedVersion1, namedVersion2, version2 } from '../support/arbitraries/proxy-header.js';
-import { Haproxy, hasHaproxy, hasIPv6, type Relay, type Relayed } from '../support/haproxy.js';
-import { outcomeOf, singles } from '../support/proxy-outcome.js';
+import { namedVersion1, namedVersion2, version2 } from '../support/proxy-protocol/arbitrary-header.js';
+import { Haproxy, hasHaproxy, hasIPv6, type Relay, type Relayed } from '../support/proxy-protocol/haproxy.js';
+import { outcomeOf, singles } from '../support/proxy-protocol/parse-outcome.js';
 
 const everything = 'proxy-v2-options crc32c,unique-id,ssl,cert-cn,cert-key,cert-sig,ssl-cipher';
 const senders = ['send-proxy', 'send-proxy-v2', `send-proxy-v2 ${everything}`];

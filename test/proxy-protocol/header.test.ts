@@ -4,9 +4,9 @@ import { parseAddress } from '../../src/address-parsing/parse-address.js';
 import { formatAddress } from '../../src/address/format-address.js';
 import { CountingQueue } from '../../src/testing/counting-queue.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
-import { chunksOf, chunkSizes } from '../support/arbitraries/chunks.js';
-import { proxyHeader, signature, triple, version2 } from '../support/arbitraries/proxy-header.js';
-import { type Outcome, outcomeOf, singles } from '../support/proxy-outcome.js';
+import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
+import { proxyHeader, signature, triple, version2 } from '../support/proxy-protocol/arbitrary-header.js';
+import { type Outcome, outcomeOf, singles } from '../support/proxy-protocol/parse-outcome.js';
 
 /** The longest header of all. */
 const longest = 4_096;

@@ -1,7 +1,9 @@
 import '../support/leaks.js';
 import { firstValueFrom } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { rawClient, realPlaces, serverAt } from '../support/places.js';
+import { realPlaces } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
 
 describe.each(realPlaces)('a PROXY header that is refused over $name', (place) => {
   it.each([

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/address/address.js';
 import { trustedPeers } from '../../src/proxy-protocol/trusted-peers.js';
-import { canonicalHost, ipV6Groups, ipV6Text } from '../support/arbitraries/proxy-header.js';
-import { refusal } from '../support/refusal.js';
+import { canonicalHost, ipV6Groups, ipV6Text } from '../support/proxy-protocol/arbitrary-header.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const tcp = (host: string): Address => ({ transport: 'tcp', host, port: 7 });
 

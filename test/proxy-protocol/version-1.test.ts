@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/address/address.js';
 import { parseProxyHeader } from '../../src/proxy-protocol/header.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
-import { version1Header } from '../support/arbitraries/proxy-header.js';
-import { outcomeOf, refusedAt, singles } from '../support/proxy-outcome.js';
-import { refusal } from '../support/refusal.js';
+import { version1Header } from '../support/proxy-protocol/arbitrary-header.js';
+import { outcomeOf, refusedAt, singles } from '../support/proxy-protocol/parse-outcome.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 const tcp = (host: string, port: number): Address => ({ transport: 'tcp', host, port });

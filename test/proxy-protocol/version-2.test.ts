@@ -11,8 +11,8 @@ import {
   triple,
   type Version2,
   version2,
-} from '../support/arbitraries/proxy-header.js';
-import { outcomeOf, refusedAt, singles } from '../support/proxy-outcome.js';
+} from '../support/proxy-protocol/arbitrary-header.js';
+import { outcomeOf, refusedAt, singles } from '../support/proxy-protocol/parse-outcome.js';
 
 const nothing = Buffer.alloc(0);
 const text = (value: string): Buffer => Buffer.from(value);

@@ -3,10 +3,11 @@ import { firstValueFrom } from 'rxjs';
 import { connect, type Connection, requests, type SocketError } from 'rxjs-sockets';
 import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { lineServer } from '../support/line-server.js';
-import { clientAt, pairAt, places, realPlaces, serverAt } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { lineServer } from '../support/sockets/line-server.js';
+import { places, realPlaces } from '../support/transport/places.js';
+import { clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 interface Message {
   readonly id?: number;

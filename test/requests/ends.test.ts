@@ -13,22 +13,15 @@ import {
 } from 'rxjs-sockets';
 import { jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { lineServer } from '../support/line-server.js';
-import {
-  acceptedAt,
-  clientAt,
-  pairAt,
-  type Place,
-  places,
-  rawClient,
-  realPlaces,
-  serverAt,
-} from '../support/places.js';
-import { abort, readAll, readBytes } from '../support/raw.js';
-import { record } from '../support/recording.js';
-import { scriptedTransport } from '../support/scripted.js';
-import { settled } from '../support/peer.js';
-import { turns, until } from '../support/turns.js';
+import { lineServer } from '../support/sockets/line-server.js';
+import { type Place, places, realPlaces } from '../support/transport/places.js';
+import { acceptedAt, clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { abort, readAll, readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import { scriptedTransport } from '../support/transport/scripted-transport.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 const text = { codec: lines() };
 const failing = (code: string): unknown => expect.objectContaining({ name: 'SocketError', code });

@@ -3,9 +3,10 @@ import { concatMap, filter, firstValueFrom, map, of } from 'rxjs';
 import { concatMapPaced, connect, Flow, requests } from 'rxjs-sockets';
 import { jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { pairAt, type Place, places, serverAt } from '../support/places.js';
-import { record } from '../support/recording.js';
-import { turns, until } from '../support/turns.js';
+import { type Place, places } from '../support/transport/places.js';
+import { pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { record } from '../support/recording/record.js';
+import { turns, until } from '../support/scheduling/event-loop.js';
 
 interface Message {
   readonly id?: number;

@@ -5,7 +5,7 @@ import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import { requestSettings } from '../../src/requests/request-settings.js';
 import '../support/leaks.js';
-import { refusal } from '../support/refusal.js';
+import { refusal } from '../support/errors/refusal.js';
 
 const { data } = connect('memory:nobody', { transport: memoryTransport(), codec: lines() });
 

@@ -13,9 +13,10 @@ import {
 import { jsonLines, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
-import { lineServer } from '../support/line-server.js';
-import { clientAt, realPlaces } from '../support/places.js';
-import { turns } from '../support/turns.js';
+import { lineServer } from '../support/sockets/line-server.js';
+import { realPlaces } from '../support/transport/places.js';
+import { clientAt } from '../support/connection/connected-pairs.js';
+import { turns } from '../support/scheduling/event-loop.js';
 
 interface Message {
   readonly id: number;

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, inject, it } from 'vitest';
-import { freshFolder } from '../support/places.js';
+import { freshFolder } from '../support/transport/places.js';
 
 const project = inject('installed');
-const certificates = fileURLToPath(new URL('../support/certificates', import.meta.url));
+const certificates = fileURLToPath(new URL('../support/transport/node/tls/certificates', import.meta.url));
 const identity = ['server.key', 'server.pem', 'authority.pem'].map((file) => join(certificates, file));
 
 beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project, { recursive: true }));

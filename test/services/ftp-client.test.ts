@@ -12,12 +12,21 @@ import { verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { replies } from '../../examples/services/ftp/replies.js';
 import type { Program } from '../examples/program.js';
-import { server as identity } from '../support/certificates.js';
-import { file } from '../support/openssl.js';
-import { freshFolder } from '../support/places.js';
-import { until } from '../support/turns.js';
-import { ftpProgram, hashOf, randomFile, sessionTls, serveFolder, start, startServer, type TcpAddress } from './ftp.js';
-import { describeWith } from './peers.js';
+import { server as identity } from '../support/transport/node/tls/certificates.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { freshFolder } from '../support/transport/places.js';
+import { until } from '../support/scheduling/event-loop.js';
+import {
+  ftpProgram,
+  hashOf,
+  randomFile,
+  sessionTls,
+  serveFolder,
+  start,
+  startServer,
+  type TcpAddress,
+} from '../support/services/ftp.js';
+import { describeWith } from '../support/processes/programs.js';
 
 const large = 100_000_000; // bytes
 const patient = { timeout: 60_000 }; // ms

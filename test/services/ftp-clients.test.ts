@@ -3,10 +3,10 @@ import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { file } from '../support/openssl.js';
-import { freshFolder } from '../support/places.js';
-import { hashOf, randomFile, run, start, startServer, withTls } from './ftp.js';
-import { describeWith } from './peers.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { freshFolder } from '../support/transport/places.js';
+import { hashOf, randomFile, run, start, startServer, withTls } from '../support/services/ftp.js';
+import { describeWith } from '../support/processes/programs.js';
 
 const large = 100_000_000; // bytes
 const patient = { timeout: 60_000 }; // ms

@@ -10,9 +10,19 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { control } from '../../examples/services/ftp-server/control.js';
 import { Folder } from '../../examples/services/ftp-server/folder.js';
 import { example } from '../examples/program.js';
-import { file } from '../support/openssl.js';
-import { freshFolder } from '../support/places.js';
-import { dial, ftpProgram, RawClient, readAll, run, serveFolder, sessionTls, startServer, withTls } from './ftp.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { freshFolder } from '../support/transport/places.js';
+import {
+  dial,
+  ftpProgram,
+  RawClient,
+  readAll,
+  run,
+  serveFolder,
+  sessionTls,
+  startServer,
+  withTls,
+} from '../support/services/ftp.js';
 
 /** A folder to serve, `files`, with a text in it, and beside it what nobody may see. */
 async function planted(): Promise<{ beside: string; files: string }> {

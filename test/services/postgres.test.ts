@@ -8,10 +8,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { formatAddress } from 'rxjs-sockets';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { type Program, program } from '../examples/program.js';
-import { file } from '../support/openssl.js';
-import { rawServer, tcp } from '../support/places.js';
-import { describeWith } from './peers.js';
-import { password, PostgresServer, programs } from './postgres-server.js';
+import { file } from '../support/transport/node/tls/certificates.js';
+import { tcp } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { describeWith } from '../support/processes/programs.js';
+import { password, PostgresServer, programs } from '../support/services/postgres-server.js';
 
 const mebibyte = 1_048_576;
 /** A hundred thousand rows of a thousand characters, made while they are sent. */

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { example, Program } from '../examples/program.js';
-import { freshFolder } from '../support/places.js';
-import { describeWith } from './peers.js';
+import { freshFolder } from '../support/transport/places.js';
+import { describeWith } from '../support/processes/programs.js';
 import {
   controlFile,
   hash,
@@ -21,7 +21,7 @@ import {
   PrintedQueue,
   root,
   run,
-} from './printing.js';
+} from '../support/services/printing.js';
 
 const ok = '\x00';
 

@@ -10,9 +10,10 @@ import { parseAddress } from 'rxjs-sockets';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Database } from '../../examples/services/redis-server/database.js';
 import { example, type Program, programOfMany } from '../examples/program.js';
-import { freshFolder, rawClient } from '../support/places.js';
-import { endingOf, readAll, readBytes } from '../support/raw.js';
-import { describeWith } from './peers.js';
+import { freshFolder } from '../support/transport/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { endingOf, readAll, readBytes } from '../support/sockets/read-socket.js';
+import { describeWith } from '../support/processes/programs.js';
 
 /** The server of most tests, and its address. */
 let server: Program;

@@ -10,8 +10,9 @@ import { toNodeStream } from 'rxjs-sockets/interop';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { connectorTo } from '../../examples/services/redis/connector.js';
 import { example, program } from '../examples/program.js';
-import { freshFolder, rawServer, tcp } from '../support/places.js';
-import { describeWith } from './peers.js';
+import { freshFolder, tcp } from '../support/transport/places.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { describeWith } from '../support/processes/programs.js';
 
 /** Asks with redis.ts, and gives what it prints and how it ends. */
 async function ask(...args: readonly string[]): Promise<{ status: number | string; reply: unknown; errors: string }> {

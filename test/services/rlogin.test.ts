@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Terminal } from '../../examples/services/rlogin/terminal.js';
 import { Program } from '../examples/program.js';
-import { freshFolder } from '../support/places.js';
-import { describeWith, peer } from './peers.js';
+import { freshFolder } from '../support/transport/places.js';
+import { describeWith, peer } from '../support/processes/programs.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const node = [process.execPath, '--import', 'tsx', '--conditions=rxjs-sockets-source'];

@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAddress } from 'rxjs-sockets';
 import { expect, onTestFinished, test } from 'vitest';
-import { rawClient } from '../support/places.js';
-import { everything, get, index, openFiles, site, webServer } from './web-site.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { everything, get, index, openFiles, site, webServer } from '../support/services/web-site.js';
 
 // Beside the other tests of the web server, since it only waits.
 test('web-server.ts lets no slow client stay', { timeout: 60_000 }, async () => {

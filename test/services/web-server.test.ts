@@ -9,9 +9,10 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { answer } from '../../examples/services/web/file-handler.js';
 import { Folder } from '../../examples/services/web/folder.js';
 import { program } from '../examples/program.js';
-import { freshFolder, rawClient } from '../support/places.js';
-import { Picture } from '../support/png.js';
-import { describeWith } from './peers.js';
+import { freshFolder } from '../support/transport/places.js';
+import { rawClient } from '../support/sockets/plain-sockets.js';
+import { Picture } from '../support/services/png.js';
+import { describeWith } from '../support/processes/programs.js';
 import {
   ask,
   everything,
@@ -26,7 +27,7 @@ import {
   text,
   webServer,
   writeRandom,
-} from './web-site.js';
+} from '../support/services/web-site.js';
 
 vi.setConfig({ testTimeout: 60_000 }); // each test starts a program or more
 

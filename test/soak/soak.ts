@@ -2,7 +2,7 @@
 //   npm run soak -- [SECONDS]        many idle connections, while others come and go; 60 s by default
 //   npm run soak -- idle [COUNT]     memory of idle connections against plain node:net; 10,000 by default
 //   npm run soak -- churn [COUNT]    connections that come and go; 100,000 by default
-import { compiled } from '../support/compiled.js';
+import { compiled } from '../support/package/compile-library.js';
 import { churn, idle, soak, type Verdict } from './trials.js';
 
 const print = (line: string): void => {

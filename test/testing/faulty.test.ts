@@ -11,8 +11,9 @@ import {
   type InjectedFault,
 } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { clientAt, freshFolder, type Place, places, serverAt } from '../support/places.js';
-import { refusal } from '../support/refusal.js';
+import { freshFolder, type Place, places } from '../support/transport/places.js';
+import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { refusal } from '../support/errors/refusal.js';
 
 /** A proxy in front of `target`, shut down with the test, and its address. */
 async function faultyAt(

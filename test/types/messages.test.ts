@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { typeErrors } from '../docs/blocks.js';
+import { typeErrors } from '../support/docs/code-blocks.js';
 
 const prologue = `
 import { map } from 'rxjs';

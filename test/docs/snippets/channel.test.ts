@@ -4,9 +4,10 @@ import { firstValueFrom, map } from 'rxjs';
 import { type Channel, formatAddress, sendTo } from 'rxjs-sockets';
 import { fixedLength, lines, text } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { pair, recordingConsole } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { turns } from '../../support/turns.js';
+import { pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { record } from '../../support/recording/record.js';
+import { turns } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of Channel', () => {
   it('receive, send and finish', async () => {

@@ -14,9 +14,10 @@ import {
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { network, pair, recordingConsole } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { until } from '../../support/turns.js';
+import { network, pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { record } from '../../support/recording/record.js';
+import { until } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of Client', () => {
   it('connect', async () => {

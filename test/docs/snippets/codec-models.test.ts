@@ -8,11 +8,11 @@ import { describe, expect, it } from 'vitest';
 import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
 import { WriteBuffer } from '../../../src/io/write-buffer.js';
 import { encodeOne, encodeWith } from '../../../src/testing/byte-collector.js';
-import { chunkSizes, chunksOf as cut } from '../../support/arbitraries/chunks.js';
-import { line } from '../../support/arbitraries/line.js';
-import { pair } from '../../support/network.js';
-import { receive } from '../../support/receive.js';
-import { turns } from '../../support/turns.js';
+import { chunkSizes, chunksOf as cut } from '../../support/bytes/arbitrary-chunks.js';
+import { line } from '../../support/codecs/arbitrary-line.js';
+import { pair } from '../../support/transport/memory/memory-network.js';
+import { receive } from '../../support/codecs/decode-stream.js';
+import { turns } from '../../support/scheduling/event-loop.js';
 
 const binary = (): fc.Arbitrary<Buffer> => fc.uint8Array({ maxLength: 3_000 }).map((bytes) => Buffer.from(bytes));
 const chunked = (): fc.Arbitrary<Buffer[]> =>

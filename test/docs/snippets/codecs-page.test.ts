@@ -3,7 +3,7 @@ import { type AddressInput, connect, listen, serve, type Server, SocketError, ty
 import { type Codec, jsonLines, lengthPrefixed, lines, mapCodec } from 'rxjs-sockets/codecs';
 import { memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { receive } from '../../support/receive.js';
+import { receive } from '../../support/codecs/decode-stream.js';
 
 /** The library's `listen`, in a memory of its own, so that any address is free. */
 function within(transport: Transport): { listen: (address: AddressInput) => Server } {

@@ -14,7 +14,7 @@ import {
 import { verifyCodec, type VerifyCodecOptions } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
-import { network } from '../../support/network.js';
+import { network } from '../../support/transport/memory/memory-network.js';
 
 function queueOf(...bytes: number[]): ByteQueue {
   const queue = new ChunkQueue();

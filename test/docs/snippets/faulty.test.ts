@@ -15,9 +15,9 @@ import {
   type InjectedFault,
 } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { network } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { until } from '../../support/turns.js';
+import { network } from '../../support/transport/memory/memory-network.js';
+import { record } from '../../support/recording/record.js';
+import { until } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of faulty', () => {
   it('values', () => {

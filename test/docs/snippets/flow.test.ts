@@ -1,9 +1,9 @@
 import '../../support/leaks.js';
 import { filter, map } from 'rxjs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { pair } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { turns } from '../../support/turns.js';
+import { pair } from '../../support/transport/memory/memory-network.js';
+import { record } from '../../support/recording/record.js';
+import { turns } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of Flow', () => {
   it('hold for a second', async () => {

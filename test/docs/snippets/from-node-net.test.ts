@@ -4,11 +4,13 @@ import net, { type AddressInfo, createConnection, createServer } from 'node:net'
 import { firstValueFrom } from 'rxjs';
 import { type Closed, connect, type Connection, formatAddress, listen } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { recordingConsole } from '../../support/network.js';
-import { pairAt, rawClient, rawServer, serverAt, tcp } from '../../support/places.js';
-import { readAll } from '../../support/raw.js';
-import { record } from '../../support/recording.js';
-import { until } from '../../support/turns.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { tcp } from '../../support/transport/places.js';
+import { pairAt, serverAt } from '../../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../../support/sockets/plain-sockets.js';
+import { readAll } from '../../support/sockets/read-socket.js';
+import { record } from '../../support/recording/record.js';
+import { until } from '../../support/scheduling/event-loop.js';
 
 // What a page shows as a diff is run twice, as it was with node:net and as it is now.
 

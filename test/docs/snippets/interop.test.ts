@@ -3,7 +3,8 @@ import { createServer, get, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { type SocketStream, toNodeStream } from 'rxjs-sockets/interop';
 import { expect, it } from 'vitest';
-import { network, pair, recordingConsole } from '../../support/network.js';
+import { network, pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
 
 it('the example of a server of node:http', async () => {
   const { listen, connect } = network();

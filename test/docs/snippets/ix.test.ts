@@ -2,7 +2,7 @@ import '../../support/leaks.js';
 import { map } from 'ix/asynciterable/operators';
 import { pull, type PullOptions } from 'rxjs-sockets/ix';
 import { describe, expect, it } from 'vitest';
-import { pair } from '../../support/network.js';
+import { pair } from '../../support/transport/memory/memory-network.js';
 
 describe('the examples of ix', () => {
   it('pull with ix', async () => {

@@ -19,10 +19,11 @@ import {
 } from 'rxjs-sockets';
 import { type Codec, jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import * as certificates from '../../support/certificates.js';
-import { network, pair, recordingConsole } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { until } from '../../support/turns.js';
+import * as certificates from '../../support/transport/node/tls/certificates.js';
+import { network, pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { record } from '../../support/recording/record.js';
+import { until } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of dialling again', () => {
   it('a policy', () => {

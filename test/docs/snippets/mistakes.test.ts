@@ -30,12 +30,14 @@ import { jsonLines, lines, mapCodec } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { program } from '../../examples/program.js';
-import { network, type Network, pair, recordingConsole } from '../../support/network.js';
-import { rawServer, tcp } from '../../support/places.js';
-import { readAll } from '../../support/raw.js';
-import { record } from '../../support/recording.js';
-import { turns, until } from '../../support/turns.js';
-import { install } from '../blocks.js';
+import { network, type Network, pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { tcp } from '../../support/transport/places.js';
+import { rawServer } from '../../support/sockets/plain-sockets.js';
+import { readAll } from '../../support/sockets/read-socket.js';
+import { record } from '../../support/recording/record.js';
+import { turns, until } from '../../support/scheduling/event-loop.js';
+import { install } from '../../support/docs/code-blocks.js';
 
 /** What RxJS reports as unhandled from now on. */
 function unhandled(): unknown[] {

@@ -14,11 +14,13 @@ import {
   sendTo as sendToOfTheLibrary,
 } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { pair } from '../../support/network.js';
-import { clientAt, rawClient, rawServer, serverAt, tcp } from '../../support/places.js';
-import { readAll } from '../../support/raw.js';
-import { record } from '../../support/recording.js';
-import { turns } from '../../support/turns.js';
+import { pair } from '../../support/transport/memory/memory-network.js';
+import { tcp } from '../../support/transport/places.js';
+import { clientAt, serverAt } from '../../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../../support/sockets/plain-sockets.js';
+import { readAll } from '../../support/sockets/read-socket.js';
+import { record } from '../../support/recording/record.js';
+import { turns } from '../../support/scheduling/event-loop.js';
 
 type Bytes = Uint8Array | string;
 

@@ -20,8 +20,8 @@ import {
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { encodeOne } from '../../../src/testing/byte-collector.js';
-import { chunksOf, chunkSizes } from '../../support/arbitraries/chunks.js';
-import { receive as read, type Received } from '../../support/receive.js';
+import { chunksOf, chunkSizes } from '../../support/bytes/arbitrary-chunks.js';
+import { receive as read, type Received } from '../../support/codecs/decode-stream.js';
 
 /** Bytes that are often messages. */
 const bytesOf = (...units: string[]): fc.Arbitrary<Buffer> =>

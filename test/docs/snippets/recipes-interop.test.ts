@@ -17,10 +17,11 @@ import { lines, text } from 'rxjs-sockets/codecs';
 import { fromNodeStream, toNodeStream, toWebStreams } from 'rxjs-sockets/interop';
 import { describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { authority as ca, server as identity } from '../../support/certificates.js';
-import { network, pair } from '../../support/network.js';
-import { freshFolder, serverAt, tcp } from '../../support/places.js';
-import { record } from '../../support/recording.js';
+import { authority as ca, server as identity } from '../../support/transport/node/tls/certificates.js';
+import { network, pair } from '../../support/transport/memory/memory-network.js';
+import { freshFolder, tcp } from '../../support/transport/places.js';
+import { serverAt } from '../../support/connection/connected-pairs.js';
+import { record } from '../../support/recording/record.js';
 
 const report = (error: unknown): void => expect.fail(String(error));
 const ignore = (): void => undefined;

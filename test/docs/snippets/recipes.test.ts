@@ -25,10 +25,11 @@ import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { authority as ca, server as identity } from '../../support/certificates.js';
-import { network } from '../../support/network.js';
-import { acceptedAt, freshFolder, pairAt, tcp } from '../../support/places.js';
-import { until } from '../../support/turns.js';
+import { authority as ca, server as identity } from '../../support/transport/node/tls/certificates.js';
+import { network } from '../../support/transport/memory/memory-network.js';
+import { freshFolder, tcp } from '../../support/transport/places.js';
+import { acceptedAt, pairAt } from '../../support/connection/connected-pairs.js';
+import { until } from '../../support/scheduling/event-loop.js';
 
 describe('heartbeats, in the recipes', () => {
   it('notice a server that hangs, and dial again', () => {

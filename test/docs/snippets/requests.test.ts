@@ -14,9 +14,10 @@ import {
 } from 'rxjs-sockets';
 import { jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { network, pair, recordingConsole } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { until } from '../../support/turns.js';
+import { network, pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { record } from '../../support/recording/record.js';
+import { until } from '../../support/scheduling/event-loop.js';
 
 /** Has the peer answer each line with what `answer` makes of it. */
 function answering({ data }: Connection<string, string>, answer = (line: string): string => line.toUpperCase()): void {

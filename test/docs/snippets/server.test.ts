@@ -13,9 +13,10 @@ import {
 } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
-import { network, type Network, pair, recordingConsole } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { turns, until } from '../../support/turns.js';
+import { network, type Network, pair } from '../../support/transport/memory/memory-network.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { record } from '../../support/recording/record.js';
+import { turns, until } from '../../support/scheduling/event-loop.js';
 
 /** What a server answers to one line. */
 async function answer({ connect }: Network, address: AddressInput, question: string): Promise<string> {

@@ -18,9 +18,9 @@ import {
 import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
-import { recordingConsole } from '../../support/network.js';
-import { record } from '../../support/recording.js';
-import { turns } from '../../support/turns.js';
+import { recordingConsole } from '../../support/recording/recording-console.js';
+import { record } from '../../support/recording/record.js';
+import { turns } from '../../support/scheduling/event-loop.js';
 
 const scheduler = new FlushScheduler(queueMicrotask);
 

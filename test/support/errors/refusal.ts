@@ -1,0 +1,12 @@
+import { SocketError } from '../../../src/errors/socket-error.js';
+
+/** The SocketError that `act` throws; an Error of another kind where it throws none. */
+export function refusal(act: () => unknown): SocketError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof SocketError) return error;
+    throw error;
+  }
+  throw new Error('it was not refused');
+}

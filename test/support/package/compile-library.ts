@@ -1,0 +1,19 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+/**
+ * Compiles the library, as users run it, and gives the URL of its main module. For programs that can't load TypeScript,
+ * or whose memory is measured: what compiles it on the way would be counted.
+ *
+ * @param user - names the folder; those who run at the same time need one each
+ */
+export async function compiled(user: string): Promise<string> {
+  // Inside the project, so that it finds rxjs.
+  const folder = join(root, 'node_modules/.cache', `rxjs-sockets-${user}`);
+  await promisify(execFile)(process.execPath, ['scripts/bundle.js', folder], { cwd: root });
+  return pathToFileURL(join(folder, 'index.js')).href;
+}

@@ -1,0 +1,44 @@
+/** The programs of other projects that the services are tested with; scripts/install-peers.sh installs them. */
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe } from 'vitest';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Where such programs lie: servers are not in everybody's PATH. */
+const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/lib/postgresql/15/bin'];
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The path of a program, or undefined where it is not installed; `lprng/usr/bin/lpr` is one that was unpacked. */
+export function peer(program: string): string | undefined {
+  const places = program.includes('/') ? [join(root, '.cache/peers')] : folders;
+  return places.map((folder) => join(folder, program)).find(isProgram);
+}
+
+/**
+ * Describes tests with programs of other projects: they are skipped where one is not installed, and fail there in CI.
+ *
+ * @param programs - their names; `body` is given their paths in this order
+ */
+export function describeWith<const Programs extends readonly string[]>(
+  title: string,
+  programs: Programs,
+  body: (paths: { readonly [K in keyof Programs]: string }) => void,
+): void {
+  const missing = programs.filter((program) => peer(program) === undefined);
+  if (missing.length > 0 && process.env['CI'] !== undefined) {
+    throw new Error(`not installed: ${missing.join(', ')}; run scripts/install-peers.sh`);
+  }
+  const paths = programs.map((program) => peer(program) ?? program) as { readonly [K in keyof Programs]: string };
+  const isSkipped = missing.length > 0;
+  describe.skipIf(isSkipped)(isSkipped ? `${title} (without ${missing.join(', ')})` : title, () => body(paths));
+}

@@ -1,0 +1,35 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { onTestFinished } from 'vitest';
+
+/** A program that a test talks to; it ends with the test. */
+export function run(program: string, ...args: string[]): ChildProcessWithoutNullStreams {
+  const child = spawn(program, args);
+  child.stdin.on('error', () => undefined);
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const closed = once(child, 'close');
+    child.kill('SIGKILL');
+    await closed;
+  });
+  return child;
+}
+
+/** Reads what `child` writes until all of it matches. */
+export async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
+  let text = '';
+  const read = (chunk: unknown): void => {
+    text += String(chunk);
+  };
+  child.stdout.on('data', read);
+  try {
+    for (;;) {
+      const match = pattern.exec(text);
+      if (match !== null) return match;
+      if (child.stdout.readableEnded || child.stdout.destroyed) throw new Error(`the program has ended: ${text}`);
+      await Promise.race(['data', 'end', 'close'].map((event) => once(child.stdout, event)));
+    }
+  } finally {
+    child.stdout.off('data', read);
+  }
+}

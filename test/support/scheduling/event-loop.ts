@@ -1,0 +1,33 @@
+import net from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Waits until `condition` holds, looking at it once each time round the event loop. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await nextTurn();
+}
+
+/**
+ * Lets the event loop go round, polling every socket each time: what has not happened by then, though the bytes for it
+ * are in the process or the kernel, is not going to happen. Only ever used to show that something does not.
+ */
+export async function turns(count = 25): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await nextTurn();
+}
+
+/**
+ * Resolves once whatever this process could have done by now is done: strangers have connected, and exchanged a byte
+ * in each direction, while the event loop polled every socket.
+ */
+export async function settled(): Promise<void> {
+  const server = net.createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  for (let round = 0; round < 3; round++) {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.write('.');
+    await new Promise((resolve) => socket.once('data', resolve));
+    socket.end();
+    await new Promise((resolve) => socket.once('close', resolve));
+  }
+  await new Promise((resolve) => server.close(resolve));
+}

@@ -1,0 +1,164 @@
+/** A PostgreSQL server of a test: in a fresh folder, on loopback and on a unix socket, without care for the disk. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFile, chown, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { file } from '../transport/node/tls/certificates.js';
+import { type Account, freePort, unprivileged } from './unprivileged-account.js';
+
+/** The programs that are needed, for `describeWith`. */
+export const programs = ['postgres', 'initdb', 'psql'] as const;
+
+/** Their paths. */
+type Paths = readonly [postgres: string, initdb: string, psql: string];
+
+/** The password of the user `secret`. */
+export const password = 'a b\'c"d';
+
+const run = promisify(execFile);
+
+/** Who may log in: `trusting` without a password, `secret` with one, `private` with one and over TLS alone. */
+const logins = `
+local all trusting trust
+local all all scram-sha-256
+host all trusting 127.0.0.1/32 trust
+host all secret 127.0.0.1/32 scram-sha-256
+hostssl all private 127.0.0.1/32 scram-sha-256
+`;
+
+/** What differs from the defaults. The disk may lose everything, and few clients come. */
+const settings = (folder: string, port: number): string => `
+listen_addresses = '127.0.0.1'
+port = ${port}
+unix_socket_directories = '${folder}'
+fsync = off
+shared_buffers = 16MB
+max_connections = 60
+ssl = on
+ssl_cert_file = 'server.pem'
+ssl_key_file = 'server.key'
+log_min_messages = log
+`;
+
+/** A running server, which can be stopped and started again at the same addresses. */
+export class PostgresServer {
+  /** Where it listens: on loopback, and in a folder. */
+  readonly tcp: string;
+  readonly unix: string;
+  readonly port: number;
+  private readonly paths: Paths;
+  private readonly folder: string;
+  private readonly account: Account;
+  private child: ChildProcess | undefined;
+
+  private readonly killed = (): void => void this.child?.kill('SIGQUIT');
+
+  private constructor(paths: Paths, folder: string, port: number, account: Account) {
+    this.paths = paths;
+    this.folder = folder;
+    this.port = port;
+    this.account = account;
+    this.tcp = `tcp://127.0.0.1:${port}`;
+    this.unix = `unix:${join(folder, `.s.PGSQL.${port}`)}`;
+    process.once('exit', this.killed);
+  }
+
+  /** Makes a new one with the users of {@link logins} and a database of the name `test`. */
+  static async create(paths: Paths): Promise<PostgresServer> {
+    const account = await unprivileged('postgres');
+    const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
+    await chown(folder, account.uid, account.gid);
+    const data = join(folder, 'data');
+    const init = ['--no-sync', '--locale=C', '--encoding=UTF8', '--auth=trust', '--username=trusting', '-D', data];
+    await run(paths[1], init, { ...account, cwd: folder, env: {} });
+    await writeFile(join(data, 'pg_hba.conf'), logins);
+    for (const name of ['server.key', 'server.pem']) {
+      await copyFile(file(name), join(data, name));
+      await chown(join(data, name), account.uid, account.gid);
+    }
+    await run('chmod', ['600', join(data, 'server.key')]);
+
+    const port = await freePort();
+    await appendFile(join(data, 'postgresql.conf'), settings(folder, port));
+    const server = new PostgresServer(paths, folder, port, account);
+    await server.start();
+    await server.psql(
+      `SET password_encryption = 'scram-sha-256'`,
+      `CREATE USER secret PASSWORD '${password.replaceAll("'", "''")}'`,
+      `CREATE USER private PASSWORD '${password.replaceAll("'", "''")}'`,
+      'CREATE DATABASE test',
+    );
+    return server;
+  }
+
+  /** Starts it, and waits until clients are welcome. */
+  async start(): Promise<void> {
+    const child = spawn(this.paths[0], ['-D', join(this.folder, 'data')], {
+      ...this.account,
+      cwd: this.folder,
+      env: {},
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.child = child;
+    await new Promise<void>((resolve, reject) => {
+      let log = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        log += text;
+        if (log.includes('ready to accept connections')) resolve();
+      });
+      child.once('error', reject);
+      child.once('exit', () => reject(new Error(`postgres has ended: ${log}`)));
+    });
+    child.stderr.resume();
+  }
+
+  /**
+   * Stops it.
+   *
+   * @param signal - `SIGINT` ends the clients' sessions in order, `SIGQUIT` cuts them off
+   */
+  async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    if (child === undefined) return;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+  }
+
+  /** Waits until it lets clients in again after one of its processes was killed: it ends all sessions then. */
+  async recovered(): Promise<void> {
+    for (;;) {
+      const answer = await this.psql('SELECT 1').catch(() => undefined);
+      if (answer !== undefined) return;
+      await delay(50);
+    }
+  }
+
+  /** Stops it and removes its folder. */
+  async remove(): Promise<void> {
+    await this.stop();
+    process.off('exit', this.killed);
+    await rm(this.folder, { recursive: true });
+  }
+
+  /** What PostgreSQL's own client says to some statements, one line a row, without the library. */
+  async psql(...statements: string[]): Promise<string> {
+    const commands = statements.flatMap((statement) => ['-c', statement]);
+    const where = ['-h', this.folder, '-p', String(this.port), '-U', 'trusting', '-d', 'postgres'];
+    const { stdout } = await run(this.paths[2], [
+      '-X',
+      '-q',
+      '-A',
+      '-t',
+      '-v',
+      'ON_ERROR_STOP=1',
+      ...where,
+      ...commands,
+    ]);
+    return stdout.trim();
+  }
+}

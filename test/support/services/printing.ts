@@ -1,0 +1,223 @@
+/** Print jobs, the programs that send them, and the folder that they arrive in. */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished } from 'vitest';
+
+/** How a program ended, and all that it has written. */
+export interface Outcome {
+  readonly status: number | NodeJS.Signals | null;
+  readonly output: string;
+}
+
+export interface RunOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** What it reads from its standard input; nothing by default. */
+  readonly input?: Uint8Array;
+  /** Whether it is given a fourth pipe, over which CUPS talks with its backends. */
+  readonly sideChannel?: boolean;
+}
+
+/** Runs a program to its end; it is killed at the end of the test. */
+export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const { env, input, sideChannel = false } = options;
+  const pipes = ['pipe' as const, 'pipe' as const, 'pipe' as const];
+  const child = spawn(program, args, {
+    env: { ...process.env, ...env },
+    stdio: sideChannel ? [...pipes, 'pipe', 'pipe'] : pipes,
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  child.stdin?.on('error', () => undefined).end(input);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject).on('close', (status, signal) => resolve({ status: status ?? signal, output }));
+  });
+}
+
+/**
+ * LPRng reads `/etc/lprng/lpd.conf`, which is not there, and has no option for another path. The copy that this gives has
+ * one of the same length in its place, in a folder of its own.
+ */
+export async function lprng(program: string, spool?: string): Promise<string> {
+  const compiledIn = '/etc/lprng/lpd.conf';
+  const folder = await mkdtemp('/tmp/lp-');
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  await chmod(folder, 0o755); // lpd goes on as another user
+  const settings = {
+    printcap_path: join(folder, 'printcap'),
+    lpd_printcap_path: join(folder, 'printcap'),
+    perms_path: join(folder, 'perms'),
+    lockfile: join(spool ?? folder, 'lock'),
+    unix_socket_path: join(spool ?? folder, 'socket'),
+    server_user: 'daemon',
+    lpr_send_try: '1', // by default it waits ten seconds and tries again
+  };
+  const text = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+  const path = join(folder, 'conf');
+  if (path.length !== compiledIn.length) throw new Error(`${path} is not as long as ${compiledIn}`);
+  await writeFile(path, text.join(''));
+  await writeFile(settings.printcap_path, spool === undefined ? '' : `lp:sd=${join(spool, 'lp')}:lp=/dev/null:sh\n`);
+  await writeFile(settings.perms_path, 'DEFAULT ACCEPT\n');
+  const bytes = await readFile(program);
+  const at = bytes.indexOf(compiledIn);
+  if (at === -1) throw new Error(`${program} has no ${compiledIn} in it`);
+  bytes.write(path, at);
+  const copy = join(folder, 'program');
+  await writeFile(copy, bytes, { mode: 0o755 });
+  return copy;
+}
+
+/** The queue of a spool folder, as whoever prints sees it. */
+export class PrintedQueue {
+  readonly folder: string;
+
+  constructor(spool: string, name: string) {
+    this.folder = join(spool, name);
+  }
+
+  /** The names of all files, hidden ones too. */
+  async files(): Promise<string[]> {
+    return (await readdir(this.folder).catch(() => [])).sort();
+  }
+
+  /** What the documents of the jobs are called; the names of files that are hidden, or no jobs, come as they are. */
+  async titles(): Promise<string[]> {
+    return (await this.files()).map((name) =>
+      decodeURIComponent(/^\d+-\d+_\d{3}_[^_]+_[^_]+_(.*)$/.exec(name)?.[1] ?? name),
+    );
+  }
+
+  /** The hashes of everything that looks finished. */
+  async hashes(): Promise<string[]> {
+    const names = (await this.files()).filter((name) => !name.startsWith('.'));
+    const contents = names.map(async (name) => hash(await readFile(join(this.folder, name))));
+    return (await Promise.all(contents)).sort();
+  }
+}
+
+export function hash(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The bytes of a client that prints one job: all steps, without the waiting for answers. */
+export interface JobBytes {
+  readonly queue: string;
+  readonly number?: string;
+  readonly user?: string;
+  readonly title?: string;
+  readonly documents: readonly Uint8Array[];
+  readonly order?: 'control first' | 'data first';
+  /** Announced in place of the size of each document, which then has no zero byte. */
+  readonly announced?: number;
+}
+
+export function controlFile({
+  number = '042',
+  user = 'ann',
+  title = 'title',
+  documents,
+}: Omit<JobBytes, 'queue'>): Buffer {
+  const files = documents.map((_, index) => `df${String.fromCharCode(65 + index)}${number}client`);
+  const lines = ['Hclient', `P${user}`, ...files.flatMap((file) => [`l${file}`, `U${file}`, `N${title}`]), ''];
+  return Buffer.from(lines.join('\n'));
+}
+
+export function jobBytes(job: JobBytes): Buffer {
+  const { queue, number = '042', documents, order = 'control first', announced } = job;
+  const control = controlFile(job);
+  const first = Buffer.concat([Buffer.from(`\x02${control.length} cfA${number}client\n`), control, Buffer.of(0)]);
+  const second = documents.flatMap((document, index) => [
+    Buffer.from(`\x03${announced ?? document.length} df${String.fromCharCode(65 + index)}${number}client\n`),
+    document,
+    Buffer.alloc(announced === undefined ? 1 : 0),
+  ]);
+  const steps = order === 'control first' ? [first, ...second] : [...second, first];
+  return Buffer.concat([Buffer.from(`\x02${queue}\n`), ...steps]);
+}
+
+/** A plain client: it can say anything. */
+export class PlainClient {
+  readonly socket: net.Socket;
+  /** How the connection ended, with all that was received; never rejects. */
+  readonly ended: Promise<{ readonly received: string; readonly error: string | undefined }>;
+  private received = '';
+  private readonly watchers = new Set<() => void>();
+
+  constructor(where: net.NetConnectOpts) {
+    this.socket = net.connect({ ...where, allowHalfOpen: true });
+    let error: string | undefined;
+    this.socket.setEncoding('latin1').on('data', (text: string) => {
+      this.received += text;
+      for (const look of this.watchers) look();
+    });
+    this.socket.on('error', (cause: NodeJS.ErrnoException) => {
+      error = cause.code;
+    });
+    this.socket.on('end', () => this.socket.end());
+    this.ended = new Promise((resolve) => {
+      this.socket.on('close', () => {
+        resolve({ received: this.received, error });
+        for (const look of this.watchers) look();
+      });
+    });
+    onTestFinished(() => {
+      this.socket.destroy();
+    });
+  }
+
+  /** Sends, and waits until so many bytes have come in all; gives all of them. */
+  async ask(words: Uint8Array | string, bytes: number): Promise<string> {
+    this.socket.write(words);
+    await new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (this.received.length < bytes && !this.socket.closed) return;
+        this.watchers.delete(look);
+        resolve();
+      };
+      this.watchers.add(look);
+      look();
+    });
+    return this.received;
+  }
+
+  /** Sends the last words, and waits for the end. */
+  async finish(words: Uint8Array | string = ''): Promise<string> {
+    this.socket.end(words);
+    return (await this.ended).received;
+  }
+}
+
+/** A spool folder for LPRng's lpd with a queue `lp` that is not printed. */
+export async function lprngSpool(folder: string): Promise<void> {
+  await mkdir(join(folder, 'lp'));
+  await writeFile(join(folder, 'lp/control.pr'), 'printing_disabled=0x1\n');
+}
+
+/** Ends the lpd of this spool folder, which is no child of ours: it goes on by itself. */
+export async function endDaemon(folder: string): Promise<void> {
+  const lock = (await readdir(folder)).find((name) => name.startsWith('lock'));
+  const pid = Number(await readFile(join(folder, lock ?? ''), 'utf8'));
+  process.kill(pid, 'SIGTERM');
+  await expect.poll(() => isAlive(pid)).toBe(false);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const root = fileURLToPath(new URL('../../..', import.meta.url));

@@ -1,0 +1,40 @@
+import type net from 'node:net';
+import type { Address } from 'rxjs-sockets';
+import type { Place } from '../transport/places.js';
+import { rawServer } from './plain-sockets.js';
+import { until } from '../scheduling/event-loop.js';
+
+/** A plain server that reads lines, and answers what the test says. */
+export interface LineServer {
+  readonly address: Address;
+  /** Every line, in the order in which it came, whichever connection it came on. */
+  readonly lines: string[];
+  /** The connections, in the order in which they came. */
+  readonly sockets: net.Socket[];
+  /** Waits until so many lines have come. */
+  received(count: number): Promise<void>;
+}
+
+/** Starts one. */
+export async function lineServer(
+  place: Place,
+  answer: (line: string, socket: net.Socket) => void = () => undefined,
+): Promise<LineServer> {
+  const lines: string[] = [];
+  const sockets: net.Socket[] = [];
+  const address = await rawServer(place, (socket) => {
+    sockets.push(socket);
+    let rest = '';
+    socket.on('data', (chunk) => {
+      const parts = (rest + chunk.toString()).split('\n');
+      rest = parts.pop() ?? '';
+      for (const line of parts) {
+        lines.push(line);
+        answer(line, socket);
+      }
+    });
+    // As a server of Node's does by default.
+    socket.on('end', () => socket.end());
+  });
+  return { address, lines, sockets, received: (count) => until(() => lines.length >= count) };
+}

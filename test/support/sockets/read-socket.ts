@@ -1,0 +1,77 @@
+import type net from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Connection } from 'rxjs-sockets';
+import { until } from '../scheduling/event-loop.js';
+
+/** Reads a plain socket, or another stream, to the peer's FIN; rejects if it is reset instead. */
+export async function readAll(socket: Duplex): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  await new Promise<void>((resolve, reject) => {
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('end', resolve);
+    socket.on('error', reject);
+    socket.on('close', () => {
+      reject(new Error(`closed without a FIN, after ${Buffer.concat(chunks).length} bytes`));
+    });
+    socket.resume();
+  });
+  return Buffer.concat(chunks);
+}
+
+/**
+ * Reads a plain socket to its end, whatever that is: gives `'fin'`, or the code of the error. Where a reset comes behind
+ * bytes that were not read yet, libuv tells an end in its stead: the next write shows what the kernel knows.
+ */
+export function endingOf(socket: net.Socket): Promise<string> {
+  return new Promise((resolve) => {
+    const failed = (error: NodeJS.ErrnoException): void => resolve(error.code ?? error.message);
+    socket.on('error', failed);
+    socket.on('end', () => {
+      socket.write('.', (error) => {
+        if (error === undefined || error === null) resolve('fin');
+        else failed(error);
+      });
+    });
+    socket.resume();
+  });
+}
+
+/** Reads exactly `count` bytes, and pauses the socket. */
+export async function readBytes(socket: net.Socket, count: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  await new Promise<void>((resolve, reject) => {
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size < count) return;
+      socket.pause();
+      socket.off('data', onData);
+      resolve();
+    };
+    socket.on('data', onData);
+    socket.once('end', () => {
+      reject(new Error(`the FIN came after ${size} of ${count} bytes`));
+    });
+    socket.resume();
+  });
+  const bytes = Buffer.concat(chunks);
+  if (size > count) socket.unshift(bytes.subarray(count));
+  return bytes.subarray(0, count);
+}
+
+/**
+ * Has `near` see a reset. A unix socket has none, but whoever closes it with bytes that he has not read resets it, too:
+ * there `near` has to send some, so its channel has to be one of bytes or lines.
+ */
+export async function abort(raw: net.Socket, near: Connection<any, any>): Promise<void> {
+  if (near.remote.transport === 'tcp') {
+    raw.resetAndDestroy();
+    return;
+  }
+  raw.pause();
+  // More than Node reads on its own account, and less than the kernel holds.
+  near.bytes.next(Buffer.alloc(150_000));
+  await until(() => raw.readableLength > 0);
+  raw.destroy();
+}

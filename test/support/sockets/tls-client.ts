@@ -1,0 +1,20 @@
+import net from 'node:net';
+import tls from 'node:tls';
+import type { Address } from 'rxjs-sockets';
+import { onTestFinished } from 'vitest';
+import { authority } from '../transport/node/tls/certificates.js';
+
+/** A client of `node:tls` over a socket of its own, so that it can end the one without the other. */
+export async function cutter(address: Address): Promise<{ secured: tls.TLSSocket; below: net.Socket }> {
+  const below =
+    address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);
+  const secured = tls.connect({ socket: below, ca: authority, servername: 'localhost' });
+  for (const socket of [below, secured]) socket.on('error', () => undefined);
+  onTestFinished(() => {
+    secured.destroy();
+    below.destroy();
+  });
+  secured.resume();
+  await new Promise((resolve) => secured.once('secureConnect', resolve));
+  return { secured, below };
+}

@@ -1,0 +1,28 @@
+import net from 'node:net';
+import type { Address } from 'rxjs-sockets';
+import { type Place, tcp, unix } from '../transport/places.js';
+import { rawServer } from './plain-sockets.js';
+
+/** Where to connect to in order to reach `address` through a wire that is listened to. */
+export async function tapAt(place: Place, address: Address, heard: Buffer[]): Promise<Address> {
+  const plain = place.name === 'tls' || place.name === 'tcp' ? tcp : unix;
+  return rawServer(plain, (near) => {
+    const far =
+      address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);
+    far.on('error', () => near.destroy());
+    far.on('data', (chunk) => {
+      heard.push(chunk);
+      near.write(chunk);
+    });
+    far.on('end', () => near.end());
+    near.pipe(far);
+    near.on('close', () => far.destroy());
+  });
+}
+
+/** The last record of what TLS has sent: its type and version, and in version 1.3 its length. */
+export function lastRecord(bytes: Buffer): string {
+  let at = 0;
+  for (let next = 0; next < bytes.length; next += 5 + bytes.readUInt16BE(next + 3)) at = next;
+  return bytes.toString('hex', at, at + (bytes[at] === 0x15 ? 3 : 5));
+}

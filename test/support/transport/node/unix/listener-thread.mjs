@@ -1,0 +1,17 @@
+// A thread that listens at once, and says how that went: 'ok', or the code of the error. It unsubscribes when it is told.
+import { parentPort, workerData } from 'node:worker_threads';
+import { register } from 'tsx/esm/api';
+
+register();
+const { listen } = await import('../../../../../src/index.ts');
+
+const server = listen({ path: workerData }, { mode: 0o640 });
+server.listening.subscribe(() => parentPort.postMessage('ok'));
+const serving = server.subscribe({
+  next: (connection) => connection.destroy(),
+  error: (error) => parentPort.postMessage(error.code),
+});
+parentPort.once('message', () => {
+  serving.unsubscribe();
+  parentPort.postMessage('stopped');
+});

@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AddressInput, Transport } from 'rxjs-sockets';
+import { memoryTransport } from 'rxjs-sockets/testing';
+import { onTestFinished } from 'vitest';
+import { authority, server as identity } from './node/tls/certificates.js';
+
+/** Where a test's sockets are: one of the transports, with fresh addresses, and everything stopped at its end. */
+export interface Place {
+  readonly name: 'tcp' | 'unix' | 'memory' | 'tls' | 'tls-unix';
+  /** An address that nobody listens on; for tcp with port 0. */
+  address(): Promise<AddressInput>;
+  /** What `listen` and `connect` need besides. */
+  readonly options: { readonly transport?: Transport; readonly tls?: typeof trust };
+}
+
+/** What both ends of a place with TLS have: they trust who has a certificate of the same authority. */
+const trust = { ...identity, ca: authority };
+
+export const tcp: Place = { name: 'tcp', address: () => Promise.resolve({ port: 0 }), options: {} };
+
+export const unix: Place = {
+  name: 'unix',
+  address: async () => ({ path: join(await freshFolder(), 'socket') }),
+  options: {},
+};
+
+const tlsOverTcp: Place = {
+  name: 'tls',
+  address: () => Promise.resolve('tls://localhost:0'),
+  options: { tls: trust },
+};
+
+const tlsOverUnix: Place = {
+  name: 'tls-unix',
+  address: async () => ({ path: join(await freshFolder(), 'socket.tls') }),
+  options: { tls: trust },
+};
+
+/** A network of its own for each place. */
+export function memory(): Place {
+  const transport = memoryTransport();
+  let named = 0;
+  return { name: 'memory', address: () => Promise.resolve(`memory:test-${++named}`), options: { transport } };
+}
+
+/** The places whose other end can be a plain `node:net` peer. */
+export const realPlaces: readonly Place[] = [tcp, unix];
+
+/** The places whose other end can be a plain `node:tls` peer. */
+export const securePlaces: readonly Place[] = [tlsOverTcp, tlsOverUnix];
+
+/** Every place without TLS. */
+export const places: readonly Place[] = [...realPlaces, memory()];
+
+/** Every place. */
+export const allPlaces: readonly Place[] = [...places, ...securePlaces];
+
+/** Every place with a plain peer. */
+export const allRealPlaces: readonly Place[] = [...realPlaces, ...securePlaces];
+
+/** A new folder that is removed at the end of the test. */
+export async function freshFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}

@@ -1,0 +1,23 @@
+import { closeSync, openSync } from 'node:fs';
+import type net from 'node:net';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { hiddenReset } from '../../../../src/transport/node/internals/hidden-reset.js';
+import { freshFolder } from '../../../support/transport/places.js';
+
+/** What a socket looks like to `hiddenReset` whose descriptor has this number. */
+const socketOf = (fd: number): net.Socket => ({ _handle: { fd } }) as unknown as net.Socket;
+
+it('C8: a descriptor that cannot be read hides no reset', async () => {
+  const folder = openSync('/', 'r');
+  expect(hiddenReset(socketOf(folder))).toBeUndefined();
+  closeSync(folder);
+  const writeOnly = openSync(join(await freshFolder(), 'file'), 'w');
+  expect(hiddenReset(socketOf(writeOnly))).toBeUndefined();
+  closeSync(writeOnly);
+});
+
+it('C8: a number that is not that of an open descriptor hides no reset', () => {
+  // As large as a number can be, so that no other descriptor gets it.
+  expect(hiddenReset(socketOf(2 ** 31 - 1))).toBeUndefined();
+});

@@ -1,0 +1,94 @@
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import '../../../support/leaks.js';
+import { freshFolder } from '../../../support/transport/places.js';
+import {
+  fingerprint,
+  makeStale,
+  outcome,
+  plainServer,
+  started,
+  workIn,
+} from '../../../support/transport/node/unix/socket-files.js';
+import { whoListens } from '../../../support/transport/node/unix/listener-process.js';
+
+// Neither /proc nor abstract names: no folder is kept open, there is no lock, and paths are four bytes shorter.
+vi.hoisted(() => Object.defineProperty(process, 'platform', { value: 'freebsd' }));
+
+describe('without what only Linux has', () => {
+  it('S8: a stale file is taken over, and removed at the end', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await makeStale(path);
+    const stop = await started(path, { mode: 0o640 });
+    expect(lstatSync(path).mode & 0o777).toBe(0o640);
+    expect(readdirSync(folder)).toEqual(['socket']);
+    stop();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('S8: of several that start in one process exactly one listens', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await makeStale(path);
+    const answers = await Promise.all([outcome(path), outcome(path)]);
+    expect(answers.toSorted()).toEqual(['EADDRINUSE', 'ok']);
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: a live owner and what is no socket are refused', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await plainServer(path);
+    mkdirSync(`${path}.folder`);
+    const before = [fingerprint(path), fingerprint(`${path}.folder`)];
+    expect(await outcome(path)).toBe('EADDRINUSE');
+    expect(await outcome(`${path}.folder`)).toBe('ERR_NOT_A_SOCKET');
+    expect(await outcome(`${path}.folder/`)).toBe('ERR_NOT_A_SOCKET');
+    expect([fingerprint(path), fingerprint(`${path}.folder`)]).toEqual(before);
+    expect(await whoListens(path)).toBe(process.pid);
+  });
+
+  it('S8: what has replaced its file stays', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const stop = await started(path);
+    writeFileSync(`${path}.new`, 'precious');
+    renameSync(`${path}.new`, path);
+    stop();
+    expect(readFileSync(path, 'utf8')).toBe('precious');
+  });
+
+  it('S8: a relative path means the working folder of the start', async () => {
+    const folder = await freshFolder();
+    workIn(folder);
+    const starting = started('socket');
+    process.chdir('/');
+    const stop = await starting;
+    expect(readdirSync(folder)).toEqual(['socket']);
+    stop();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('S3: a missing folder is ENOENT, and a plain file ENOTDIR', async () => {
+    const folder = await freshFolder();
+    writeFileSync(join(folder, 'file'), '');
+    expect(await outcome(join(folder, 'missing/socket'))).toBe('ENOENT');
+    expect(await outcome(join(folder, 'file/socket'))).toBe('ENOTDIR');
+  });
+
+  it('A4: a path may be as long as the system takes, unless its file has a very short name', async () => {
+    const folder = await freshFolder();
+    const long = join(folder, 'x'.repeat(103 - folder.length - 1));
+    const stop = await started(long);
+    stop();
+
+    const parent = join(folder, 'x'.repeat(103 - folder.length - 3));
+    mkdirSync(parent);
+    expect(await outcome(join(parent, 's'))).toBe('ENAMETOOLONG');
+    expect(readdirSync(parent)).toEqual([]);
+    // From within, it is short.
+    workIn(parent);
+    expect(await outcome('s')).toBe('ok');
+  });
+});

@@ -1,0 +1,193 @@
+import type * as fs from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { listen } from 'rxjs-sockets';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import '../../../support/leaks.js';
+import { freshFolder } from '../../../support/transport/places.js';
+import { makeStale, outcome, plainServer, started } from '../../../support/transport/node/unix/socket-files.js';
+import { whoListens } from '../../../support/transport/node/unix/listener-process.js';
+import { turns } from '../../../support/scheduling/event-loop.js';
+
+// What another process does between two steps of ours: each hook is called once, with the paths of that step.
+const hooks = vi.hoisted(() => ({
+  beforeRename: undefined as ((path: string) => void) | undefined,
+  beforeLink: undefined as ((path: string) => void) | undefined,
+  afterMkdir: undefined as ((path: string) => void) | undefined,
+  beforeLock: undefined as (() => void) | undefined,
+  hasProc: true,
+}));
+
+vi.mock('node:fs', async (importOriginal) => {
+  const real = await importOriginal<typeof fs>();
+  return {
+    ...real,
+    existsSync: (path: string) => (hooks.hasProc || !path.startsWith('/proc/')) && real.existsSync(path),
+    renameSync(from: string, to: string): void {
+      const hook = hooks.beforeRename;
+      hooks.beforeRename = undefined;
+      hook?.(from);
+      real.renameSync(from, to);
+    },
+    linkSync(from: string, to: string): void {
+      const hook = from.endsWith('/aside') ? hooks.beforeLink : undefined;
+      if (hook !== undefined) hooks.beforeLink = undefined;
+      hook?.(from);
+      real.linkSync(from, to);
+    },
+    // The lock is named after the folder.
+    statSync(...args: Parameters<typeof real.statSync>): unknown {
+      const hook = hooks.beforeLock;
+      hooks.beforeLock = undefined;
+      hook?.();
+      return real.statSync(...args);
+    },
+    mkdirSync(path: string, mode: number): void {
+      real.mkdirSync(path, mode);
+      const hook = hooks.afterMkdir;
+      hooks.afterMkdir = undefined;
+      hook?.(path);
+    },
+  };
+});
+
+const { renameSync: realRename, mkdirSync: realMkdir } = await vi.importActual<typeof fs>('node:fs');
+
+/** Fresh, with a stale file at `path`. */
+let folder: string;
+let path: string;
+
+beforeEach(async () => {
+  folder = await freshFolder();
+  path = join(folder, 'socket');
+  await makeStale(path);
+  onTestFinished(() => {
+    Object.assign(hooks, { beforeRename: undefined, beforeLink: undefined, afterMkdir: undefined, hasProc: true });
+    hooks.beforeLock = undefined;
+  });
+});
+
+describe('at the last moment before the stale file is taken away', () => {
+  it('S8: a plain file in its place is put back', async () => {
+    hooks.beforeRename = () => {
+      rmSync(path);
+      writeFileSync(path, 'precious');
+    };
+    expect(await outcome(path)).toBe('ERR_NOT_A_SOCKET');
+    expect(readFileSync(path, 'utf8')).toBe('precious');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: a folder in its place is put back', async () => {
+    hooks.beforeRename = () => {
+      rmSync(path);
+      realMkdir(path);
+      writeFileSync(join(path, 'file'), 'precious');
+    };
+    expect(await outcome(path)).toBe('ERR_NOT_A_SOCKET');
+    expect(readFileSync(join(path, 'file'), 'utf8')).toBe('precious');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: a symbolic link in its place is put back', async () => {
+    hooks.beforeRename = () => {
+      rmSync(path);
+      symlinkSync('nothing', path);
+    };
+    expect(await outcome(path)).toBe('ERR_NOT_A_SOCKET');
+    expect(readlinkSync(path)).toBe('nothing');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: a live socket in its place is put back', async () => {
+    const live = await liveSocket();
+    hooks.beforeRename = () => realRename(live, path);
+    expect(await outcome(path)).toBe('EADDRINUSE');
+    expect(await whoListens(path)).toBe(process.pid);
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: another stale socket in its place is put back, and then taken over', async () => {
+    await makeStale(`${path}.other`);
+    hooks.beforeRename = () => realRename(`${path}.other`, path);
+    expect(await outcome(path)).toBe('ok');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: nothing in its place is as good', async () => {
+    hooks.beforeRename = () => rmSync(path);
+    expect(await outcome(path)).toBe('ok');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('S8: what can no longer be put back is kept aside, and told', async () => {
+    const live = await liveSocket();
+    hooks.beforeRename = () => {
+      rmSync(path);
+      writeFileSync(path, 'precious');
+    };
+    hooks.beforeLink = () => realRename(live, path);
+    const error = await started(path).catch((cause: unknown) => cause as Error);
+    expect(error).toMatchObject({ code: 'EADDRINUSE' });
+    const aside = /\/\S+\/aside/.exec((error as Error).message)?.[0] ?? '';
+    expect(readFileSync(aside, 'utf8')).toBe('precious');
+    expect(await whoListens(path)).toBe(process.pid);
+  });
+});
+
+describe('where others can write to the folder', () => {
+  it('S9: nothing is bound in a folder that has been put in the place of the private one', async () => {
+    const trap = join(folder, 'trap');
+    realMkdir(trap, 0o777);
+    hooks.afterMkdir = (made) => {
+      realRename(made, `${made}.gone`);
+      realRename(trap, made);
+    };
+    expect(await outcome(path)).toBe('EPERM');
+    for (const name of readdirSync(folder)) if (name !== 'socket') expect(readdirSync(join(folder, name))).toEqual([]);
+  });
+
+  it('S9: nothing is bound behind a symbolic link in the place of the private one', async () => {
+    const trap = await freshFolder();
+    hooks.afterMkdir = (made) => {
+      realRename(made, `${made}.gone`);
+      symlinkSync(trap, made);
+    };
+    expect(await outcome(path)).toMatch(/^(ENOTDIR|ELOOP)$/);
+    expect(readdirSync(trap)).toEqual([]);
+  });
+});
+
+it('S1: who leaves when the stale file has just gone gets none', async () => {
+  const subscription = listen({ path }).subscribe();
+  const asked = new Promise<void>((resolve) => {
+    // The folder that it has made is looked at first.
+    hooks.beforeLock = () => {
+      hooks.beforeLock = () => {
+        rmSync(path);
+        subscription.unsubscribe();
+        resolve();
+      };
+    };
+  });
+  await asked;
+  await expect.poll(() => readdirSync(folder)).toEqual([]);
+  await turns();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+it('S8: without /proc a path is its own', async () => {
+  hooks.hasProc = false;
+  const stop = await started(path);
+  expect(readdirSync(folder)).toEqual(['socket']);
+  expect(await outcome(path)).toBe('EADDRINUSE');
+  stop();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+/** A socket file that this process listens on. */
+async function liveSocket(): Promise<string> {
+  const live = join(await freshFolder(), 'live');
+  await plainServer(live);
+  return live;
+}

@@ -1,0 +1,416 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { firstValueFrom } from 'rxjs';
+import { connect, listen, type SocketError } from 'rxjs-sockets';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { tryLock, type Unlock } from '../../../../src/transport/node/unix/abstract-lock.js';
+import '../../../support/leaks.js';
+import { freshFolder } from '../../../support/transport/places.js';
+import { refusal } from '../../../support/errors/refusal.js';
+import { makeStale, outcome, plainServer, started, workIn } from '../../../support/transport/node/unix/socket-files.js';
+import { starter, whoListens } from '../../../support/transport/node/unix/listener-process.js';
+
+const isRoot = process.getuid?.() === 0;
+const isLinux = process.platform === 'linux';
+
+describe('the path', () => {
+  const endings: [string, (bytes: number) => string][] = [
+    ['letters', (bytes) => 'x'.repeat(bytes)],
+    ['characters of two bytes', (bytes) => 'é'.repeat(Math.floor(bytes / 2)) + 'x'.repeat(bytes % 2)],
+    ['characters of four bytes', (bytes) => '🧦'.repeat(Math.floor(bytes / 4)) + 'x'.repeat(bytes % 4)],
+  ];
+
+  it.each(endings)('A4: it may have 107 bytes, of %s', async (_kind, ending) => {
+    const folder = await freshFolder();
+    const path = join(folder, ending(107 - Buffer.byteLength(folder) - 1));
+    expect(Buffer.byteLength(path)).toBe(107);
+    await worksAt(path);
+  });
+
+  it('A4: all of its 107 bytes may be one name', async () => {
+    const folder = await freshFolder();
+    workIn(folder);
+    const path = 'é'.repeat(53) + 'x';
+    await worksAt(path);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('A4: nearly all of its 107 bytes may be folders', async () => {
+    const folder = await freshFolder();
+    const parent = join(folder, 'x'.repeat(107 - folder.length - 1 - 2));
+    mkdirSync(parent);
+    expect(join(parent, 's')).toHaveLength(107);
+    await worksAt(join(parent, 's'));
+  });
+
+  it('A4: with one byte more nothing is made', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'x'.repeat(107 - folder.length));
+    expect(refusal(() => listen({ path })).code).toBe('ERR_ADDRESS_INVALID');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it.each(['with space', '@at', '.hidden', '-dash', '"quoted"', '%2e', 'new\nline'])(
+    'its name may be %j',
+    async (name) => {
+      const folder = await freshFolder();
+      await worksAt(join(folder, name));
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
+
+  it('it may lead through links and double slashes', async () => {
+    const folder = await freshFolder();
+    await worksAt(`${folder}/.//../${basename(folder)}/socket`);
+  });
+
+  it.each(['/', '.', '..', '/tmp/', '/tmp/.'])('%j is a folder', async (path) => {
+    expect((await failure(path)).code).toBe('ERR_NOT_A_SOCKET');
+  });
+});
+
+describe('the folder', () => {
+  it('S3: one that is missing is ENOENT, and named', async () => {
+    const folder = await freshFolder();
+    for (const path of [
+      join(folder, 'missing/socket'),
+      join(folder, 'missing/'),
+      join(folder, 'missing/deeper/socket'),
+    ]) {
+      const error = await failure(path);
+      expect(error).toMatchObject({ code: 'ENOENT', address: { transport: 'unix', path } });
+      expect(error.message).toContain(`"${path.slice(0, path.lastIndexOf('/') + 1)}"`);
+    }
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('S3: a missing one of a relative path is named as it was asked for', async () => {
+    workIn(await freshFolder());
+    expect((await failure('missing/socket')).message).toContain('"missing/"');
+  });
+
+  it('S3: a plain file is ENOTDIR', async () => {
+    const folder = await freshFolder();
+    writeFileSync(join(folder, 'file'), '');
+    expect((await failure(join(folder, 'file/socket'))).code).toBe('ENOTDIR');
+  });
+
+  it.skipIf(!isRoot)('S3: one that may not be written to, or entered, is EACCES', { timeout: 40_000 }, async () => {
+    const folder = await freshFolder();
+    const server = await starter();
+    await server.become(65_534);
+    chmodSync(folder, 0o755);
+    expect(await server.listen(join(folder, 'socket'))).toBe('EACCES');
+    chmodSync(folder, 0o700);
+    expect(await server.listen(join(folder, 'socket'))).toBe('EACCES');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it.skipIf(!isRoot)(
+    'one that may be written to and not read is enough, whatever the umask',
+    { timeout: 40_000 },
+    async () => {
+      const folder = await freshFolder();
+      chmodSync(folder, 0o733);
+      const path = join(folder, 'socket');
+      const server = await starter();
+      await server.become(65_534);
+      for (const umask of [0o022, 0o177, 0o777]) {
+        await server.umask(umask);
+        expect(await server.listen(path)).toBe('ok');
+        expect(await whoListens(path)).toBe(server.pid);
+        await server.stop();
+        expect(readdirSync(folder)).toEqual([]);
+      }
+    },
+  );
+
+  it.skipIf(!isLinux)('one that makes nothing is an error, and nothing else', async () => {
+    expect((await failure('/proc/socket')).code).toMatch(/^(ENOENT|EACCES|EPERM|EROFS)$/);
+  });
+});
+
+describe('a path where nothing is', () => {
+  it('S12: who connects in the turn in which the server was subscribed to is served', async () => {
+    const path = join(await freshFolder(), 'socket');
+    const server = listen({ path }).subscribe(({ data }) => data.subscribe(data));
+    onTestFinished(() => server.unsubscribe());
+    const client = connect({ path });
+    const answer = firstValueFrom(client.data);
+    client.data.next('hello');
+    expect((await answer).toString()).toBe('hello');
+  });
+
+  it('S12: the file is there at once, with its mode and alone', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const server = listen({ path }, { mode: 0o640 });
+    let isTold = false;
+    server.listening.subscribe(() => {
+      isTold = true;
+    });
+    const told = firstValueFrom(server.listening);
+    const subscription = server.subscribe();
+    onTestFinished(() => subscription.unsubscribe());
+    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(readdirSync(folder)).toEqual(['socket']);
+    // As on every transport, nothing is told within the call.
+    expect(isTold).toBe(false);
+    expect(await told).toEqual({ transport: 'unix', path });
+  });
+
+  it('S1: leaving in the same turn removes the file at once, and the path can be taken at once', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    for (let round = 0; round < 20; round++) {
+      const subscription = listen({ path }).subscribe();
+      expect(readdirSync(folder)).toEqual(['socket']);
+      subscription.unsubscribe();
+      expect(readdirSync(folder)).toEqual([]);
+    }
+    await worksAt(path);
+  });
+
+  it('S8: of two servers that are subscribed to in one turn the first listens', async () => {
+    const path = join(await freshFolder(), 'socket');
+    expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
+  });
+
+  it('S3: a failure is told after the subscription, not within it', async () => {
+    const path = join(await freshFolder(), 'missing/socket');
+    const codes: string[] = [];
+    const ended = new Promise<void>((resolve) => {
+      listen({ path }).subscribe({
+        error: (error: unknown) => {
+          codes.push((error as SocketError).code);
+          resolve();
+        },
+      });
+    });
+    expect(codes).toEqual([]);
+    await ended;
+    expect(codes).toEqual(['ENOENT']);
+  });
+});
+
+describe('giving up', () => {
+  it('S1: leaving in the same turn leaves nothing', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const before = await openFiles();
+    for (let round = 0; round < 20; round++) listen({ path }).subscribe().unsubscribe();
+    await expect.poll(() => readdirSync(folder)).toEqual([]);
+    await expect.poll(openFiles).toBe(before);
+  });
+
+  it('S1: leaving after any number of turns leaves nothing, and the path free', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    const before = await openFiles();
+    for (let turns = 0; turns < 30; turns++) {
+      if (turns % 2 === 1) await makeStale(path);
+      const subscription = listen({ path }).subscribe();
+      for (let turn = 0; turn < turns; turn++) await (turn % 3 === 0 ? new Promise(setImmediate) : undefined);
+      subscription.unsubscribe();
+      await expect.poll(() => readdirSync(folder).filter((name) => name !== 'socket')).toEqual([]);
+      await worksAt(path);
+    }
+    await expect.poll(openFiles).toBe(before);
+  });
+
+  it.skipIf(!isLinux)('S1: leaving while it waits for the lock leaves the stale file, and nothing else', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await makeStale(path);
+    const unlock = await lockOf(folder, 'socket');
+    const before = await openFiles();
+    const subscription = listen({ path }).subscribe();
+    // It has made its folder, and waits.
+    await expect.poll(() => readdirSync(folder)).toHaveLength(2);
+    subscription.unsubscribe();
+    await expect.poll(() => readdirSync(folder)).toEqual(['socket']);
+    await expect.poll(openFiles).toBe(before);
+    unlock();
+    await worksAt(path);
+  });
+
+  it('a failure leaves nothing', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await plainServer(path);
+    const before = await openFiles();
+    for (let round = 0; round < 5; round++) expect((await failure(path)).code).toBe('EADDRINUSE');
+    expect(readdirSync(folder)).toEqual(['socket']);
+    await expect.poll(openFiles).toBe(before);
+  });
+});
+
+describe.skipIf(!isLinux)('out of descriptors', () => {
+  it('S3: it is EMFILE and leaves nothing, however many were left; with enough it listens', async () => {
+    const folder = await freshFolder();
+    const outcomes = await outcomesWithFew(join(folder, 'socket'));
+    expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe.skipIf(!isLinux)('the lock of a stale path', () => {
+  it('S8: who waits goes on once it is free', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await makeStale(path);
+    const unlock = await lockOf(folder, 'socket');
+    const result = outcome(path);
+    await expect.poll(() => readdirSync(folder)).toHaveLength(2);
+    unlock();
+    expect(await result).toBe('ok');
+  });
+
+  it('S8: who waits gives way at once where another has taken the path over', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await makeStale(path);
+    await lockOf(folder, 'socket');
+    const result = outcome(path);
+    await expect.poll(() => readdirSync(folder)).toHaveLength(2);
+    await plainServer(`${path}.new`);
+    renameSync(`${path}.new`, path);
+    expect(await result).toBe('EADDRINUSE');
+  });
+
+  it('S8: one that is never given back delays a start, and does not prevent it', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    await makeStale(path);
+    await lockOf(folder, 'socket');
+    expect(await outcome(path)).toBe('ok');
+    expect(readdirSync(folder)).toEqual(['socket']);
+  });
+
+  it('it is one for all ways to spell a path', async () => {
+    const folder = await freshFolder();
+    await makeStale(join(folder, 'socket'));
+    const unlock = await lockOf(folder, 'socket');
+    workIn(folder);
+    const result = outcome('./socket');
+    await expect.poll(() => readdirSync(folder)).toHaveLength(2);
+    unlock();
+    expect(await result).toBe('ok');
+  });
+});
+
+describe.skipIf(!isLinux)('an abstract name', () => {
+  it('S13: needs no file, and is refused while somebody has it', async () => {
+    const address = `unix:@rxjs-sockets-test-${process.pid}`;
+    const server = listen(address);
+    const listening = firstValueFrom(server.listening);
+    const subscription = server.subscribe();
+    onTestFinished(() => subscription.unsubscribe());
+    expect(await listening).toEqual({ transport: 'unix', path: address.replace('unix:@', '\0') });
+    await expect(firstValueFrom(listen(address))).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    subscription.unsubscribe();
+    await expect.poll(() => outcome(address.replace('unix:@', '\0'))).toBe('ok');
+  });
+
+  it('S13: who connects in the turn in which the server was subscribed to is served', async () => {
+    const address = `unix:@rxjs-sockets-test-${process.pid}-turn`;
+    const server = listen(address).subscribe(({ data }) => data.subscribe(data));
+    onTestFinished(() => server.unsubscribe());
+    const client = connect(address);
+    const answer = firstValueFrom(client.data);
+    client.data.next('hello');
+    expect(String(await answer)).toBe('hello');
+  });
+
+  it('S13: has no mode', () => {
+    const error = refusal(() => listen('unix:@rxjs-sockets-test', { mode: 0o600 }));
+    expect(error.code).toBe('ERR_OPTION_INVALID');
+    expect(error.message).toContain('mode');
+  });
+
+  it.each(['x'.repeat(107), 'é'.repeat(53) + 'x'])('A4: may have 107 bytes: %s', async (name) => {
+    const path = `\0${name}`;
+    const listening = await outcome(path);
+    expect(listening).toBe('ok');
+    const socket = net.connect(path);
+    await once(socket, 'close');
+  });
+
+  it.each(['x'.repeat(108), 'é'.repeat(54)])('A4: may not have 108: %s', (name) => {
+    for (const address of [`unix:@${name}`, { path: `\0${name}` }]) {
+      expect(refusal(() => listen(address)).code).toBe('ERR_ADDRESS_INVALID');
+      expect(refusal(() => connect(address)).code).toBe('ERR_ADDRESS_INVALID');
+    }
+  });
+});
+
+describe('the options', () => {
+  it.each([-1, 0o1000, 1.5, NaN, Infinity, '600', null])('A5: mode %j is refused', (mode) => {
+    const error = refusal(() => listen({ path: '/nowhere' }, { mode: mode as number }));
+    expect(error.code).toBe('ERR_OPTION_INVALID');
+    expect(error.message).toContain('mode');
+  });
+
+  it.each(['', 'Replace', true, null])('A5: stale %j is refused', (stale) => {
+    const error = refusal(() => listen({ path: '/nowhere' }, { stale: stale as 'fail' }));
+    expect(error.code).toBe('ERR_OPTION_INVALID');
+    expect(error.message).toContain('stale');
+  });
+});
+
+/** Listens there, is reached, and is removed; also where a stale file is. */
+async function worksAt(path: string): Promise<void> {
+  for (const isStale of [false, true]) {
+    if (isStale) await makeStale(path);
+    const server = listen({ path });
+    const listening = firstValueFrom(server.listening);
+    const subscription = server.subscribe((connection) => connection.destroy());
+    onTestFinished(() => subscription.unsubscribe());
+    expect(await listening).toEqual({ transport: 'unix', path });
+    await once(net.connect(path), 'close');
+    subscription.unsubscribe();
+    expect(existsSync(path)).toBe(false);
+  }
+}
+
+async function failure(path: string): Promise<SocketError> {
+  return started(path).then(
+    () => {
+      throw new Error('it listens');
+    },
+    (error: unknown) => error as SocketError,
+  );
+}
+
+/** Takes the lock of a path, as another process does that starts there. */
+async function lockOf(folder: string, name: string): Promise<Unlock> {
+  const { dev, ino } = statSync(folder, { bigint: true });
+  const unlock = await tryLock(`${dev}:${ino}/${name}`);
+  if (unlock === undefined) throw new Error('somebody has the lock');
+  onTestFinished(unlock);
+  return unlock;
+}
+
+async function openFiles(): Promise<number> {
+  return readdirSync('/proc/self/fd').length;
+}
+
+/** How it goes to listen there in a process that has 0, 1, 2, … descriptors left. */
+async function outcomesWithFew(path: string): Promise<string[]> {
+  const program = fileURLToPath(
+    new URL('../../../support/transport/node/unix/listen-with-few-descriptors.ts', import.meta.url),
+  );
+  const command = `ulimit -n 100; exec "${process.execPath}" --import tsx --conditions=rxjs-sockets-source "${program}" "${path}"`;
+  const child = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.setEncoding('latin1').on('data', (text: string) => {
+    output += text;
+  });
+  await once(child, 'close');
+  return output.trim().split(' ');
+}
