@@ -33,23 +33,6 @@ export interface ByteSink {
    */
   bytes(value: Uint8Array): void;
   /**
-   * Appends a part of somebody's memory, where that is the cheapest: parts that follow each other are one. A sink need
-   * not have it.
-   *
-   * @param memory - kept by reference, so that the part must not be changed afterwards (C19)
-   * @param start - where the part begins in it, in bytes
-   * @param end - where it ends; over `start`
-   * @returns whether it was appended; if not, it has to be appended otherwise
-   * @backpressure it waits until the kernel has taken it (C4)
-   * @example
-   * ```ts
-   * const { buffer, byteOffset, length } = body;
-   * if (into.part?.(buffer, byteOffset, byteOffset + length) !== true) into.bytes(body);
-   * ```
-   * @see rule C19
-   */
-  part?(memory: ArrayBufferLike, start: number, end: number): boolean;
-  /**
    * Appends text; one call with a whole frame is the fastest way to write it.
    *
    * @param value - what is not well-formed, or has no byte in `encoding`, is replaced in silence: check it before

@@ -7,11 +7,6 @@ export const readBlock: Buffer = Buffer.allocUnsafeSlow(65_536);
 
 const memory: ArrayBufferLike = readBlock.buffer;
 
-/** Has taken a part of what is lent, and copies it when asked to. */
-export interface Borrower {
-  settle(): void;
-}
-
 /**
  * Marks a decoder that keeps no view of what waits, and gives none but by `take`: what it decodes may be lent. The
  * others, those of users among them, are given memory that they may keep. The mark is the decoder itself, since what
@@ -29,9 +24,7 @@ export function marked<T extends object>(decoder: T): T {
   return Object.defineProperty(decoder, copying, { value: decoder });
 }
 
-let loan = 1;
 let lending = false;
-let borrowers: Borrower[] = [];
 
 /** Whether a chunk that is lent is being delivered. */
 export function isLending(): boolean {
@@ -43,32 +36,12 @@ export function isLent(of: ArrayBufferLike): boolean {
   return of === memory;
 }
 
-/** Tells loans apart: 0 stands for memory that is not lent. */
-export function loanOf(of: ArrayBufferLike): number {
-  return of === memory ? loan : 0;
-}
-
-/** Whether the bytes of a loan are gone. */
-export function isOver(number: number): boolean {
-  return number !== loan && number !== 0;
-}
-
 /** A delivery out of `readBlock` begins. */
 export function beginLoan(): void {
   lending = true;
 }
 
-/** Has `borrower` copy what it still holds of the loan, when that ends. */
-export function borrow(borrower: Borrower): void {
-  borrowers.push(borrower);
-}
-
 /** The delivery has ended: what is in `readBlock` is about to be overwritten. */
 export function endLoan(): void {
   lending = false;
-  loan++;
-  if (borrowers.length === 0) return;
-  const list = borrowers;
-  borrowers = [];
-  for (const borrower of list) borrower.settle();
 }

@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { shown } from '../errors/describe-value.js';
-import { copying, isOver, loanOf } from '../bytes/shared-read-block.js';
+import { copying } from '../bytes/shared-read-block.js';
 import { textFault } from './message-size.js';
 import { choiceOption, codecOptions, maxLengthOption } from './codec-options.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
@@ -61,8 +61,7 @@ interface LinesRules {
  * ```
  *
  * Several lines are decoded at once and cut apart one by one, so a line of 13 characters or more that the program keeps
- * can keep up to 16 KiB, those around it, in memory. A line that is sent as it was received, on this connection or on
- * others, is not encoded again: it is written as it lies in memory.
+ * can keep up to 16 KiB, those around it, in memory.
  *
  * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
  * @returns a codec whose messages are strings
@@ -93,9 +92,6 @@ export function lines(options?: LinesOptions): Codec<string> {
 const newline = 10;
 const carriageReturn = 13;
 
-/** The decoder that gave a line last: what is passed on unchanged, from one connection to others, is not encoded again. */
-let latest: LinesDecoder | undefined;
-
 /** How many bytes of lines are decoded at once: it begins small, since another view may take over after any line. */
 const smallestBlock = 1_024;
 const largestBlock = 16_384;
@@ -106,16 +102,7 @@ const largestBlock = 16_384;
  */
 class LinesDecoder implements Decoder<string> {
   readonly [copying]: unknown = this;
-  readonly encoding: 'utf8' | 'latin1';
-  /** The line that was given last, while there may be more of its block, and where it lies in memory. */
-  line = '';
-  ending: '\n' | '\r\n' = '\n';
-  memory: ArrayBufferLike | undefined = undefined;
-  /** Which loan the block lies in. */
-  loan = 0;
-  start = 0;
-  stop = 0;
-
+  private readonly encoding: 'utf8' | 'latin1';
   private readonly maxLength: number;
   /** Whole lines, each with its ending. */
   private text = '';
@@ -123,11 +110,9 @@ class LinesDecoder implements Decoder<string> {
   private cursor = 0;
   /** Where the next line begins in the stream. */
   private position = 0;
-  /** The bytes of `text`, where a character of it can be more than one byte. */
-  private bytes: Buffer | undefined = undefined;
-  /** Where the next line begins in `bytes`. */
-  private offset = 0;
-  /** Whether `bytes` is invalid UTF-8, so that each of its lines has to be checked by itself. */
+  /** Whether each character of `text` is one byte: otherwise the end of a line is searched for in the bytes, too. */
+  private isSingleByte = true;
+  /** Whether the block is invalid UTF-8, so that each of its lines has to be checked by itself. */
   private suspect = false;
   /** How many bytes the next block may have. */
   private reach = smallestBlock;
@@ -140,25 +125,18 @@ class LinesDecoder implements Decoder<string> {
   }
 
   decode(bytes: ByteQueue): string | undefined {
-    const isDone = this.cursor === this.text.length || bytes.position !== this.position || isOver(this.loan);
+    const isDone = this.cursor === this.text.length || bytes.position !== this.position;
     if (isDone && !this.refill(bytes)) return undefined;
     const { text, cursor } = this;
     const end = text.indexOf('\n', cursor);
     const stop = text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
-    const size =
-      this.bytes === undefined ? end + 1 - cursor : this.bytes.indexOf(newline, this.offset) + 1 - this.offset;
+    const size = this.isSingleByte ? end + 1 - cursor : bytes.indexOf(newline) + 1;
     if (size - (end + 1 - stop) > this.maxLength) throw tooLong(this.maxLength);
     if (this.suspect && decodeUtf8(bytes.peek(size)) === undefined) throw malformed();
     bytes.skip(size);
     this.position += size;
-    this.offset += size;
     this.cursor = end + 1;
-    this.start = this.stop;
-    this.stop += size;
-    this.ending = stop === end ? '\n' : '\r\n';
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- for the encoders, whichever connection they belong to
-    latest = this;
-    return (this.line = text.slice(cursor, stop));
+    return text.slice(cursor, stop);
   }
 
   end(bytes: ByteQueue): string | undefined {
@@ -178,10 +156,6 @@ class LinesDecoder implements Decoder<string> {
     this.position = position;
     this.text = '';
     this.cursor = 0;
-    this.bytes = undefined;
-    this.line = '';
-    this.memory = undefined;
-    this.loan = 0;
     let scanned = Math.max(0, this.scanned - position);
     // To look at everything again is linear still, where at least as many bytes are new.
     if (bytes.length > 2 * scanned) {
@@ -209,11 +183,7 @@ class LinesDecoder implements Decoder<string> {
     // Decoding leniently changes no newline, so the lines before an invalid one are found all the same.
     this.text = text ?? block.toString('utf8');
     this.suspect = text === undefined;
-    this.bytes = this.text.length === count ? undefined : block;
-    this.offset = 0;
-    this.memory = block.buffer;
-    this.loan = loanOf(this.memory);
-    this.stop = block.byteOffset;
+    this.isSingleByte = this.text.length === count;
     return true;
   }
 
@@ -244,19 +214,11 @@ class LinesEncoder implements Encoder<string> {
   }
 
   encode(value: string, into: ByteSink): void {
-    if (latest !== undefined && isSame(value, latest.line) && this.passOn(latest, into)) return;
     const fault = this.faultOf(value);
     if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a line ${fault}`);
     const { encoding, maxLength } = this;
     if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength) throw tooLong(maxLength);
     into.text(value + this.delimiter, encoding);
-  }
-
-  /** Sends the line that was received last as it lies in memory; `false` where it would be written otherwise. */
-  private passOn({ encoding, ending, memory, loan, start, stop }: LinesDecoder, into: ByteSink): boolean {
-    if (memory === undefined || isOver(loan) || ending !== this.delimiter || encoding !== this.encoding) return false;
-    if (stop - start - ending.length > this.maxLength) return false;
-    return into.part?.(memory, start, stop) === true;
   }
 
   /** What keeps `value` from being read as it was sent. */
@@ -268,13 +230,6 @@ class LinesEncoder implements Encoder<string> {
     }
     return textFault(value, this.encoding);
   }
-}
-
-/** Looks at the ends first: to compare two texts one of which is a slice costs several times as much. */
-function isSame(value: unknown, line: string): boolean {
-  if (typeof value !== 'string' || value.length !== line.length) return false;
-  const last = line.length - 1;
-  return value.charCodeAt(last) === line.charCodeAt(last) && value === line;
 }
 
 function tooLong(maxLength: number): SocketError {

@@ -4,7 +4,7 @@ import { originate } from '../errors/error-origin.js';
 import type { TransportSocket } from '../transport/transport.js';
 import type { OutboundLimits, OutboundOwner, Pace, Publisher, Refusal } from './outbound-owner.js';
 import { noParts, WriteBatches } from './write-batches.js';
-import { ownBuffer, spendBuffer, unusedBuffer } from './write-buffer-pool.js';
+import { ownBuffer, spendBuffer, unusedBuffer } from './write-buffer.js';
 import type { Flushable, FlushScheduler } from '../scheduling/flush-scheduler.js';
 import { SendLane } from './send-lane.js';
 
@@ -47,6 +47,8 @@ export class Outbound implements Flushable {
   private state: 'open' | 'ending' | 'ended' = 'open';
   private failure: SocketError | undefined;
   private resting = false;
+  /** Whether a value is being encoded: its encoder may send, too, and nothing is to be taken from the buffer within that. */
+  adding = false;
   /** Whether only the parts that were marked may be written: what comes after them waits for `resume`. */
   private suspended = false;
   /** Called once they were taken. */
@@ -138,7 +140,10 @@ export class Outbound implements Flushable {
     if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway(lane);
     if (lane !== this.writer) this.changeWriter(lane);
     const buffer = (this.buffer = ownBuffer(this.buffer));
+    const { adding } = this;
+    this.adding = true;
     const error = buffer.add(encoder, value);
+    this.adding = adding;
     // An encoder may do anything, end the connection too.
     if (error !== undefined || this.failure !== undefined) return error ?? 'closed';
     if (buffer.atMost > this.ceiling && !this.fits(lane, pace)) return 'overflow';
@@ -203,11 +208,6 @@ export class Outbound implements Flushable {
     this.flush();
   }
 
-  /** Whether a value is being encoded. */
-  get adding(): boolean {
-    return this.buffer.adding;
-  }
-
   /** Ends the sending side after what was sent (C6). */
   complete(): void {
     if (this.awaited !== undefined) this.settleAwaited();
@@ -249,7 +249,7 @@ export class Outbound implements Flushable {
     const heir = new Outbound(this.limits, owner, lane);
     const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
     const handed = this.done + this.writing;
-    const whole = this.buffer.adding ? undefined : this.seal();
+    const whole = this.adding ? undefined : this.seal();
     const split = this.parts.splitWhole(lane);
     heir.parts = new WriteBatches(split.taken);
     if (whole === undefined && this.writer === lane) {
@@ -303,7 +303,7 @@ export class Outbound implements Flushable {
   private write(): void {
     this.queued = false;
     const socket = this.socket;
-    if (socket === undefined || this.writing > 0 || this.state === 'ended' || this.buffer.adding) return;
+    if (socket === undefined || this.writing > 0 || this.state === 'ended' || this.adding) return;
     const before = this.done;
     while (this.writing === 0 && this.writeNext(socket));
     this.setCeiling();
@@ -378,7 +378,7 @@ export class Outbound implements Flushable {
     this.ceiling = 0;
     // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
     const mayWrite = socket !== undefined && this.writing === 0 && !this.suspended;
-    if (this.level > limit && mayWrite && !this.buffer.adding) {
+    if (this.level > limit && mayWrite && !this.adding) {
       this.updateWatermarks();
       this.flush();
       // It is still in the turn's list, if it was.
@@ -424,7 +424,7 @@ export class Outbound implements Flushable {
   /** Another lane sends: what waits in the buffer keeps its own lane, and its place. */
   private changeWriter(lane: SendLane): void {
     // Within an encoder the buffer has to stay as it is.
-    if (this.buffer.adding) return;
+    if (this.adding) return;
     this.seal();
     this.writer = lane;
     // It is for what waits in the buffer, and that has become parts.

@@ -3,20 +3,18 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import { SocketError } from '../errors/socket-error.js';
 import { reasonOf } from '../errors/describe-value.js';
 import { isLending, isLent } from '../bytes/shared-read-block.js';
+import { returnSlab, slabLimit, takeSlab } from '../bytes/slab-pool.js';
 import { cutIntoParts, type WriteBatches } from './write-batches.js';
-import { PassedOn } from './passed-on.js';
-import { copied } from './buffer-list.js';
-import { slabLimit } from '../bytes/slab-pool.js';
 
 type Encoding = 'utf8' | 'latin1';
 
-/** At least every so many bytes it is noted where a value begins, and text becomes bytes: joined, it costs less than by itself. */
-const noted = 8_192;
+/** Bytes of at most this length are copied into a slab; longer ones are kept by reference. */
+const longestCopy = 4_096;
 
-/** A part of foreign memory that is left for another one has at least so many bytes. */
-const worthwhile = 512;
+/** The buffer notes where a value begins once in so many bytes. There it also turns text into bytes. */
+const noteEvery = 8_192;
 
-const nothing: never[] = [];
+const none: never[] = [];
 
 /** What a {@link WriteBuffer} writes to: a socket. */
 export interface Target {
@@ -25,171 +23,149 @@ export interface Target {
 }
 
 /**
- * What was encoded and not yet written: complete pieces, then an open slab that small values are copied into, then a
- * run of text that is joined first and copied as one. The bytes of the run are counted only when somebody needs to
- * know: until then three times its length is an upper bound.
+ * Collects encoded values until they are written. Values are appended; the value that was appended last can be taken out
+ * again, because `add` sets a checkpoint before each and `rollback` truncates to it.
+ *
+ * The contents lie, in this order, in: complete pieces; an open slab that small values are copied into; one small value
+ * that is kept by reference until a second one follows; a run of text that is joined first and encoded as one. The bytes
+ * of the run are counted only on demand: until then three times its length is an upper bound.
+ *
+ * All that a checkpoint has to remember are lengths and references: pieces and slabs only grow, and strings do not change.
  */
-export class WriteBuffer extends PassedOn implements ByteSink {
-  private readonly borrows: boolean;
-
-  /** A number of bytes that is not under the exact one, at no cost. */
+export class WriteBuffer implements ByteSink {
+  /** An upper bound of `size`, at no cost. */
   atMost = 0;
-  /** Whether a value is being encoded: its encoder may send, too, and nothing is to be taken from here within that. */
-  adding = false;
 
-  /** The only value, small and in bytes, kept by reference until a second one comes. */
+  private pieces: Uint8Array[] = none;
+  /** The bytes of the pieces. */
+  private piecesSize = 0;
+  private slab: Buffer | undefined = undefined;
+  private slabEnd = 0;
+  /** All slabs in use, to be returned to the pool. */
+  private slabs: Buffer[] = none;
   private lone: Uint8Array | undefined = undefined;
   private run = '';
   private encoding: Encoding = 'utf8';
-  /** The length of the run when its bytes were counted, and how many there were. */
-  private countedRun = 0;
+  /** The run that was counted last, by its length, and its bytes. */
+  private countedLength = 0;
   private countedSize = 0;
   /** Where some of the values begin. */
-  private starts: number[] = nothing;
-  /** From here on it is time to note where the next value begins. */
-  private noteAt = noted;
+  private starts: number[] = none;
+  /** The next value that begins here or later has its start noted. */
+  private noteAt = noteEvery;
 
-  // What there was before the value that was added last.
+  // The checkpoint: the contents before the value that was added last.
   private markedAtMost = 0;
-  private markedRun = 0;
-  private markedForeignEnd = 0;
-  /** Whether that value has put anything elsewhere than at the end of the run: only then does the rest matter. */
-  private touched = false;
-
-  /** @param borrows - whether it takes parts of somebody else's memory: for what is kept, a copy is better */
-  constructor(borrows = true) {
-    super();
-    this.borrows = borrows;
-  }
+  private markedPieces = 0;
+  private markedPiecesSize = 0;
+  private markedSlab: Buffer | undefined = undefined;
+  private markedSlabEnd = 0;
+  private markedSlabs = 0;
+  private markedLone: Uint8Array | undefined = undefined;
+  private markedRun = '';
+  private markedEncoding: Encoding = 'utf8';
 
   /** The exact number of bytes. */
   get size(): number {
-    const lone = this.lone === undefined ? 0 : this.lone.length;
-    const before = this.piecesSize + this.slabEnd + lone + this.foreignEnd - this.foreignStart;
+    const before = this.piecesSize + this.slabEnd + (this.lone === undefined ? 0 : this.lone.length);
     if (this.run === '') return before;
-    if (this.countedRun !== this.run.length) {
-      this.countedRun = this.run.length;
+    if (this.countedLength !== this.run.length) {
+      this.countedLength = this.run.length;
       this.countedSize = Buffer.byteLength(this.run, this.encoding);
       this.atMost = before + this.countedSize;
     }
     return before + this.countedSize;
   }
 
-  /** Whether nothing waited before the value that was added last. */
+  /** Whether the buffer was empty before the value that was added last. */
   get wasEmpty(): boolean {
     return this.markedAtMost === 0;
   }
 
   bytes(value: Uint8Array): void {
-    const length = value.length;
+    const { length } = value;
     if (length === 0) return;
-    this.close();
+    this.sealText();
     this.atMost += length;
-    if (length > copied) {
+    if (length > longestCopy) {
       this.sealSlab();
       if (isLent(value.buffer)) this.addCopy(value);
       else this.addPiece(value);
     } else if (this.slab === undefined && this.pieces.length === 0) {
       this.lone = isLending() ? Buffer.from(value) : value;
-    } else this.room(length).set(value, this.slabEnd - length);
-  }
-
-  part(memory: ArrayBufferLike, start: number, end: number): boolean {
-    if (!this.borrows) return false;
-    if (memory !== this.foreign || start !== this.foreignEnd) {
-      // Where text waits it is joined, and a part that is short is no better than that.
-      if (this.run !== '' || (this.foreign !== undefined && this.foreignEnd - this.foreignStart < worthwhile))
-        return false;
-      this.close();
-      this.setForeign(memory, start, end);
-    } else this.foreignEnd = end;
-    this.atMost += end - start;
-    return true;
+    } else this.reserve(length).set(value, this.slabEnd - length);
   }
 
   text(value: string, encoding: Encoding): void {
     if (value.length === 0) return;
-    if (encoding !== this.encoding || this.lone !== undefined || this.foreign !== undefined) {
-      this.close();
+    if (encoding !== this.encoding || this.lone !== undefined) {
+      this.sealText();
       this.encoding = encoding;
     }
-    const most = encoding === 'utf8' ? value.length * 3 : value.length;
+    const most = mostBytes(value, encoding);
     this.atMost += most;
-    // What comes behind bytes of the same value is followed by bytes of the next one, most likely.
-    if (this.touched && this.run === '' && most <= copied) this.copyText(value, most);
+    // Text behind bytes of the same value is most likely followed by bytes of the next one: joining it gains nothing.
+    if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
 
   uint(value: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): void {
-    this.close();
+    this.sealText();
     this.atMost += bytes;
-    const slab = this.room(bytes);
+    const slab = this.reserve(bytes);
     const at = this.slabEnd - bytes;
     if (endian === 'big') slab.writeUIntBE(value, at, bytes);
     else slab.writeUIntLE(value, at, bytes);
   }
 
-  /** Encodes `value`: all of it, or nothing and why. A `rollback` takes it out again. */
+  /** Encodes `value` and appends all of it, or nothing, and then returns why. */
   add<T>(encoder: Encoder<T>, value: T): SocketError | undefined {
     if (this.atMost >= this.noteAt) this.noteStart();
-    this.markedAtMost = this.atMost;
-    this.markedRun = this.run.length;
-    this.markedForeignEnd = this.foreignEnd;
-    this.touched = false;
-    const { adding } = this;
-    this.adding = true;
+    this.setCheckpoint();
     try {
       encoder.encode(value, this);
-      this.adding = adding;
       return undefined;
     } catch (cause) {
-      this.adding = adding;
       this.rollback();
       if (cause instanceof SocketError) return cause;
       return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${reasonOf(cause)}`, { cause });
     }
   }
 
-  /** Drops the value that was added last. */
+  /** Takes out the value that was added last. */
   rollback(): void {
     this.atMost = this.markedAtMost;
-    this.run = this.run.slice(0, this.markedRun);
-    this.countedRun = 0;
-    this.foreignEnd = this.markedForeignEnd;
-    if (!this.touched) return;
-    this.returnToMark();
-    this.lone = undefined;
-    this.leaveForeign();
+    this.pieces.length = this.markedPieces;
+    this.piecesSize = this.markedPiecesSize;
+    this.slab = this.markedSlab;
+    this.slabEnd = this.markedSlabEnd;
+    // While a peer takes nothing, many values may be dropped: none of them may leave a slab behind.
+    while (this.slabs.length > this.markedSlabs) returnSlab(this.slabs.pop()!);
+    this.lone = this.markedLone;
+    this.run = this.markedRun;
+    this.encoding = this.markedEncoding;
+    this.countedLength = 0;
   }
 
-  /** Writes all and is empty afterwards. Gives what the target's write gave. */
+  /** Writes everything and leaves the buffer empty. Returns what the target's write returned. */
   writeTo(target: Target): boolean {
-    const { lone, foreign } = this;
     let taken: boolean;
-    if (lone !== undefined) taken = target.write(lone, 'latin1');
-    else if (this.slab !== undefined || this.pieces.length > 0) taken = this.writeSealed(target);
-    else if (foreign !== undefined && isLent(foreign)) {
-      // The kernel may take a part of it only, and the rest later.
-      this.sealForeign();
-      taken = this.writeSealed(target);
-    } else if (foreign === undefined) taken = target.write(this.run, this.encoding);
-    else taken = target.write(Buffer.from(foreign, this.foreignStart, this.foreignEnd - this.foreignStart), 'latin1');
+    if (this.lone !== undefined) taken = target.write(this.lone, 'latin1');
+    else if (this.slab === undefined && this.pieces.length === 0) {
+      taken = target.write(this.run, this.encoding);
+    } else {
+      this.seal();
+      const { pieces } = this;
+      taken = pieces.length === 1 ? target.write(pieces[0] as Uint8Array, 'latin1') : target.writeAll(pieces);
+    }
     this.clear(taken);
     return taken;
   }
 
-  private writeSealed(target: Target): boolean {
-    this.seal();
-    const { pieces } = this;
-    return pieces.length === 1 ? target.write(pieces[0] as Uint8Array, 'latin1') : target.writeAll(pieces);
-  }
-
-  /** Gives all as one piece of memory of its own, or the one value that was given by reference, and is empty afterwards. */
+  /** Returns everything as one Uint8Array that no slab is part of, and leaves the buffer empty. */
   takeAll(): Uint8Array {
-    const { lone } = this;
     let all: Uint8Array;
-    if (lone !== undefined) all = lone;
-    else if (this.run !== '' && this.slab === undefined && this.pieces.length === 0) {
+    if (this.lone === undefined && this.run !== '' && this.slab === undefined && this.pieces.length === 0) {
       all = Buffer.from(this.run, this.encoding);
     } else {
       this.seal();
@@ -200,7 +176,7 @@ export class WriteBuffer extends PassedOn implements ByteSink {
     return all;
   }
 
-  /** Gives all, cut into parts of at most `limit` bytes each, and is empty afterwards. */
+  /** Returns everything in parts of at most `limit` bytes each, and leaves the buffer empty. */
   takeParts(limit: number): WriteBatches {
     this.seal();
     const parts = cutIntoParts(this.pieces, this.starts, limit);
@@ -208,89 +184,148 @@ export class WriteBuffer extends PassedOn implements ByteSink {
     return parts;
   }
 
-  /** Forgets everything; the slabs serve again only where nobody reads them any more. */
-  clear(reusable: boolean): void {
-    this.clearPieces(reusable);
-    this.starts = nothing;
-    this.noteAt = noted;
+  /** Empties the buffer. The slabs return to the pool only if nobody reads them any more. */
+  private clear(areSlabsFree: boolean): void {
+    if (areSlabsFree) for (const slab of this.slabs) returnSlab(slab);
+    this.slabs = none;
+    this.pieces = none;
+    this.piecesSize = 0;
+    this.slab = undefined;
+    this.slabEnd = 0;
     this.lone = undefined;
-    this.leaveForeign();
     this.run = '';
-    this.countedRun = 0;
+    this.countedLength = 0;
+    this.starts = none;
+    this.noteAt = noteEvery;
     this.atMost = 0;
+    // The checkpoint must keep no memory alive.
+    this.setCheckpoint();
+  }
+
+  private setCheckpoint(): void {
+    this.markedAtMost = this.atMost;
+    this.markedPieces = this.pieces.length;
+    this.markedPiecesSize = this.piecesSize;
+    this.markedSlab = this.slab;
+    this.markedSlabEnd = this.slabEnd;
+    this.markedSlabs = this.slabs.length;
+    this.markedLone = this.lone;
+    this.markedRun = this.run;
+    this.markedEncoding = this.encoding;
   }
 
   private noteStart(): void {
-    if (this.run !== '') this.sealRun();
+    this.sealText();
     const size = (this.atMost = this.size);
     if (size < this.noteAt) return;
     if (this.starts.length === 0) this.starts = [size];
     else this.starts.push(size);
-    this.noteAt = size + noted;
+    this.noteAt = size + noteEvery;
   }
 
-  private copyLone(): void {
-    const lone = this.lone as Uint8Array;
-    this.lone = undefined;
-    this.room(lone.length).set(lone, this.slabEnd - lone.length);
-  }
-
-  /** Copies `text`, of at most `most` bytes, into the slab. */
-  private copyText(text: string, most: number): void {
-    const slab = this.room(most);
-    const start = this.slabEnd - most;
-    this.slabEnd = start + slab.write(text, start, this.encoding);
-  }
-
-  /** Makes one row of pieces of everything. */
+  /** Makes a row of pieces of everything. */
   private seal(): void {
+    // Nothing lies before or behind a lone value.
     if (this.lone !== undefined) {
       this.addPiece(this.lone);
       this.lone = undefined;
     }
-    if (this.foreign !== undefined) this.sealForeign();
-    if (this.run !== '') this.sealRun();
+    this.sealText();
     this.sealSlab();
   }
 
-  /** What comes next is not to be joined with what came last: that is copied. */
-  private close(): void {
-    if (!this.touched) this.touch();
-    if (this.lone !== undefined) this.copyLone();
-    if (this.foreign !== undefined) this.sealForeign();
-    if (this.run !== '') this.sealRun();
-  }
-
-  /** Copies all that came before the value that is being added, so that a rollback can leave it as it is. */
-  private touch(): void {
-    const { run, markedRun, foreign, foreignEnd } = this;
-    if (run !== '') {
-      this.run = run.slice(0, markedRun);
-      if (markedRun > 0) this.sealRun();
-      this.run = run.slice(markedRun);
-      this.markedRun = 0;
+  /** Copies the lone value and the run into the slab: what comes next is not joined with them. */
+  private sealText(): void {
+    const { lone, run, encoding } = this;
+    if (lone !== undefined) {
+      this.lone = undefined;
+      this.reserve(lone.length).set(lone, this.slabEnd - lone.length);
     }
-    if (this.lone !== undefined) this.copyLone();
-    if (foreign !== undefined) {
-      const end = (this.foreignEnd = this.markedForeignEnd);
-      this.sealForeign();
-      if (end < foreignEnd) this.setForeign(foreign, end, foreignEnd);
-    }
-    this.touched = true;
-    this.mark();
-  }
-
-  /** Copies the run behind what came before it. */
-  private sealRun(): void {
-    const { run, encoding } = this;
-    let most = encoding === 'utf8' ? run.length * 3 : run.length;
+    if (run === '') return;
+    let most = mostBytes(run, encoding);
     if (this.slabEnd + most > slabLimit) most = Buffer.byteLength(run, encoding);
     this.run = '';
-    this.countedRun = 0;
+    this.countedLength = 0;
     if (most <= slabLimit / 2) this.copyText(run, most);
     else {
       this.sealSlab();
       this.addPiece(Buffer.from(run, encoding));
     }
   }
+
+  /** Copies `text`, of at most `most` bytes, into the slab. */
+  private copyText(text: string, most: number): void {
+    const slab = this.reserve(most);
+    const start = this.slabEnd - most;
+    this.slabEnd = start + slab.write(text, start, this.encoding);
+  }
+
+  private addPiece(piece: Uint8Array): void {
+    if (this.pieces.length === 0) this.pieces = [piece];
+    else this.pieces.push(piece);
+    this.piecesSize += piece.length;
+  }
+
+  private addSlab(slab: Buffer): void {
+    if (this.slabs.length === 0) this.slabs = [slab];
+    else this.slabs.push(slab);
+  }
+
+  /** Makes a piece of a copy of `bytes`. */
+  private addCopy(bytes: Uint8Array): void {
+    const slab = takeSlab(bytes.length);
+    slab.set(bytes);
+    this.addSlab(slab);
+    this.addPiece(slab.subarray(0, bytes.length));
+  }
+
+  /** Makes room for `length` more bytes in the open slab, counts them as used, and returns the slab. */
+  private reserve(length: number): Buffer {
+    const end = this.slabEnd + length;
+    let slab = this.slab;
+    if (slab === undefined || end > slab.length) {
+      if (slab !== undefined && end > slabLimit) {
+        this.sealSlab();
+        return this.reserve(length);
+      }
+      const larger = takeSlab(end);
+      this.addSlab(larger);
+      // The smaller slab stays as it is: a rollback may return to it.
+      if (slab !== undefined) larger.set(slab.subarray(0, this.slabEnd));
+      slab = this.slab = larger;
+    }
+    this.slabEnd = end;
+    return slab;
+  }
+
+  /** Makes a piece of the open slab. */
+  private sealSlab(): void {
+    if (this.slab === undefined) return;
+    if (this.slabEnd > 0) this.addPiece(this.slab.subarray(0, this.slabEnd));
+    this.slab = undefined;
+    this.slabEnd = 0;
+  }
+}
+
+function mostBytes(text: string, encoding: Encoding): number {
+  return encoding === 'utf8' ? text.length * 3 : text.length;
+}
+
+// Buffers pass from connection to connection like the slabs within them: an idle connection has none.
+const free: WriteBuffer[] = [];
+const mostFree = 16;
+
+/** The buffer of a connection that has nothing to write: it stays empty. */
+export const unusedBuffer: WriteBuffer = new WriteBuffer();
+
+/** Returns `buffer`, or an empty one in place of {@link unusedBuffer}. */
+export function ownBuffer(buffer: WriteBuffer): WriteBuffer {
+  return buffer === unusedBuffer ? (free.pop() ?? new WriteBuffer()) : buffer;
+}
+
+/** Writes `buffer` and returns it to the pool. Returns what the target's write returned. */
+export function spendBuffer(buffer: WriteBuffer, target: Target): boolean {
+  const taken = buffer.writeTo(target);
+  if (free.length < mostFree) free.push(buffer);
+  return taken;
 }

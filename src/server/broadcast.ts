@@ -68,7 +68,7 @@ interface Member {
  */
 export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
-  private readonly sink = new WriteBuffer(false);
+  private readonly sink = new WriteBuffer();
   private readonly members = new Map<Outbound, Member>();
   /** The turn's values, encoded, and how many there were before them. */
   private values: Uint8Array[] = [];

@@ -12,10 +12,7 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 type Step =
   | { readonly kind: 'bytes'; readonly length: number }
   | { readonly kind: 'text'; readonly text: string; readonly encoding: 'utf8' | 'latin1' }
-  | { readonly kind: 'uint'; readonly value: number; readonly endian: 'big' | 'little' }
-  | { readonly kind: 'part'; readonly start: number; readonly length: number };
-
-const memory = Buffer.alloc(50_000, 'abcdefghijklmnopqrstuvwxyz0123456789').buffer;
+  | { readonly kind: 'uint'; readonly value: number; readonly endian: 'big' | 'little' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('bytes' as const), length: fc.oneof(fc.nat(20), fc.nat(9_000)) }),
@@ -28,14 +25,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     encoding: fc.constantFrom('utf8' as const, 'latin1' as const),
   }),
   fc.record({ kind: fc.constant('uint' as const), value: fc.nat(65_535), endian: fc.constantFrom('big', 'little') }),
-  fc.record({ kind: fc.constant('part' as const), start: fc.nat(9_000), length: fc.integer({ min: 1, max: 40_000 }) }),
 );
 
-/** A value: its steps, and whether its encoder fails after them. Some go on where the part before them has ended. */
+/** A value: its steps, and whether its encoder fails after them. */
 const value = fc.record({
   steps: fc.array(step, { maxLength: 4 }),
   fails: fc.boolean(),
-  goesOn: fc.boolean(),
 });
 
 function bytesOf(steps: readonly Step[]): Buffer {
@@ -51,8 +46,6 @@ function bytesOf(steps: readonly Step[]): Buffer {
         else bytes.writeUInt16LE(each.value);
         return bytes;
       }
-      case 'part':
-        return Buffer.from(memory, each.start, each.length);
     }
   });
   return Buffer.concat(parts);
@@ -63,8 +56,7 @@ const encoder: Encoder<{ readonly steps: readonly Step[]; readonly fails: boolea
     for (const each of steps) {
       if (each.kind === 'bytes') into.bytes(Buffer.alloc(each.length, 7));
       else if (each.kind === 'text') into.text(each.text, each.encoding);
-      else if (each.kind === 'uint') into.uint(each.value, 2, each.endian);
-      else if (into.part?.(memory, each.start, each.start + each.length) !== true) into.bytes(bytesOf([each]));
+      else into.uint(each.value, 2, each.endian);
     }
     if (fails) throw new SocketError('ERR_FRAME_INVALID', 'as the test says');
   },
@@ -96,11 +88,7 @@ describe('what waits to be written', () => {
         (values, looks, way) => {
           const buffer = new WriteBuffer();
           let expected = Buffer.alloc(0);
-          let end = 0;
-          values.forEach(({ steps: given, fails, goesOn }, index) => {
-            const steps = given.map((each) => (each.kind === 'part' && goesOn ? { ...each, start: end } : each));
-            const last = steps.at(-1);
-            end = last?.kind === 'part' && last.start + last.length <= 9_000 ? last.start + last.length : 0;
+          values.forEach(({ steps, fails }, index) => {
             const before = buffer.size;
             const error = buffer.add(encoder, { steps, fails });
             expect(error !== undefined).toBe(fails);
@@ -166,37 +154,5 @@ describe('what waits to be written', () => {
       }),
       { numRuns: 500 },
     );
-  });
-
-  it('C3: a line that is passed on unchanged is written as it lies in memory', () => {
-    const decoder = lines().decoder();
-    const lineEncoder = lines().encoder();
-    const queue = new ChunkQueue();
-    const chunk = Buffer.alloc(6_400, `${'x'.repeat(63)}\n`);
-    queue.push(chunk);
-    const buffer = new WriteBuffer();
-    for (let text = decoder.decode(queue); text !== undefined; text = decoder.decode(queue))
-      buffer.add(lineEncoder, text);
-    let data: Uint8Array | string = '';
-    buffer.writeTo({ write: (given) => ((data = given), true), writeAll: () => true });
-    expect((data as unknown as Buffer).buffer).toBe(chunk.buffer);
-    expect(data).toHaveLength(6_400);
-  });
-
-  it('C14: a short part of a large memory is not what keeps that memory', () => {
-    const buffer = new WriteBuffer();
-    const part = (start: number, length: number) => ({
-      steps: [{ kind: 'part', start, length } as const],
-      fails: false,
-    });
-    buffer.add(encoder, part(0, 5_000));
-    buffer.add(encoder, part(20_000, 5_000));
-    const pieces: Uint8Array[] = [];
-    buffer.writeTo({
-      write: () => true,
-      writeAll: (all) => (pieces.push(...all), true),
-    });
-    expect(pieces).toHaveLength(2);
-    for (const piece of pieces) expect(piece.buffer).not.toBe(memory);
   });
 });

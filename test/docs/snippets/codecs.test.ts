@@ -131,21 +131,6 @@ describe('the examples of ByteSink', () => {
     });
     expect(written).toEqual(Buffer.from([0, 2, 0x48, 0x69, 0xc3, 0xa9, 10]));
   });
-
-  it('part', () => {
-    const body = Buffer.from('Hi');
-    const write = (into: ByteSink): void => {
-      const { buffer, byteOffset, length } = body;
-      if (into.part?.(buffer, byteOffset, byteOffset + length) !== true) into.bytes(body);
-    };
-    expect(collect(write)).toEqual(body);
-    const parts: Buffer[] = [];
-    write({
-      ...noSink,
-      part: (...part) => parts.push(Buffer.from(part[0] as ArrayBuffer, part[1], part[2] - part[1])) > 0,
-    });
-    expect(parts).toEqual([body]);
-  });
 });
 
 describe('the examples of the codecs', () => {
