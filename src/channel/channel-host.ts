@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
-import type { SendLane } from '../io/send-lane.js';
+import type { SendLane } from '../io/outbound.js';
 
 /**
  * What a Channel is a view of.

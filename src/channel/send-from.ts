@@ -2,8 +2,7 @@ import { type ObservableInput, type Observer, type Subscriber, Subscription, typ
 import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';
-import { closedError } from '../io/outbound.js';
-import type { SendLane } from '../io/send-lane.js';
+import { closedError, type SendLane } from '../io/outbound.js';
 import type { Watcher } from '../io/watermark.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
@@ -97,7 +96,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     if (values instanceof Flow) {
       // It is held until the channel is known to be writable: nothing comes before it is there to be stopped.
       this.grip = values.hold() as ReacquirableHold;
-      this.lane.pacedTasks++;
+      this.lane.beginPaced();
       values.subscribe(this.feed);
       this.watchChannel();
     } else {
@@ -139,7 +138,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.release();
     super.unsubscribe();
     if (state !== 'sending' && state !== 'flushing') return;
-    if (this.grip !== undefined) lane.pacedTasks--;
+    if (this.grip !== undefined) lane.finishPaced();
     lane.finish();
   }
 

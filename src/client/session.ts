@@ -9,9 +9,7 @@ import type { Closed } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError, systemError } from '../errors/node-errors.js';
 import type { Inbound, Reader } from '../io/inbound.js';
-import { Outbound } from '../io/outbound.js';
-import type { OutboundOwner } from '../io/outbound-owner.js';
-import type { SendLane } from '../io/send-lane.js';
+import { Outbound, type OutboundOwner, type SendLane } from '../io/outbound.js';
 import { abortError } from '../options/abort-signal.js';
 import type { ConnectSettings } from '../options/connect-options.js';
 import { originate, originOf } from '../errors/error-origin.js';
@@ -217,8 +215,8 @@ export class Session<In, Out> implements ChannelHost, OutboundOwner, ConnectionO
       return;
     }
     connection.outbound.retire(this, (heir) => {
-      this.lane.expecting = true;
-      heir.parking = this.settings.whileDisconnected;
+      this.lane.connecting();
+      heir.park(this.settings.whileDisconnected);
     });
   }
 
@@ -269,7 +267,7 @@ export class Session<In, Out> implements ChannelHost, OutboundOwner, ConnectionO
     if (signal?.aborted === true) this.early ??= originate(abortError(signal, this.address), this);
     this.redial = new ReconnectState(this.settings.reconnect);
     this.started = this.lane;
-    this.lane.expecting = true;
+    this.lane.connecting();
     this.dial(this.early);
   }
 
@@ -342,8 +340,8 @@ export class Session<In, Out> implements ChannelHost, OutboundOwner, ConnectionO
     const work = new Subscription();
     const phase = (this.phase = { name: 'waiting', work });
     const { outbound } = this.lane;
-    outbound.parking = this.settings.whileDisconnected;
-    if (outbound.parking === 'drop') this.lane.watermark.update(Infinity);
+    outbound.park(this.settings.whileDisconnected);
+    if (this.settings.whileDisconnected === 'drop') this.lane.watermark.update(Infinity);
     this.states.emit(disconnected);
     if (this.phase !== phase) return;
     this.succession.advanceIfRead();

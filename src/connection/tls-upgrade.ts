@@ -3,8 +3,7 @@ import type { Address } from '../address/address.js';
 import type { Closed } from './connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
-import type { Outbound } from '../io/outbound.js';
-import { handled } from '../io/send-lane.js';
+import { type Outbound, handled } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
 import { duration } from '../validation/validate.js';
 import { originate } from '../errors/error-origin.js';
@@ -54,7 +53,7 @@ export class TlsUpgrade {
     if (socket.tls !== undefined) throw invalid('this connection speaks TLS already');
     if (outbound.closed || inbound.end !== 'open') throw endedError(connection);
     if (socket.startTls === undefined) throw invalid('the transport has no TLS');
-    if (outbound.adding) throw invalid('an encoder can not start it');
+    if (outbound.isEncoding) throw invalid('an encoder can not start it');
     const { handshakeTimeout } = Object(options) as { readonly handshakeTimeout?: number };
     const most = duration('handshakeTimeout', handshakeTimeout, limit);
     const shakeHands = socket.startTls(options);

@@ -1,7 +1,6 @@
 import type { Channel } from '../channel/channel.js';
 import { host, offer } from '../channel/channel-host.js';
-import { closedError } from '../io/outbound.js';
-import type { SendLane } from '../io/send-lane.js';
+import { closedError, type SendLane } from '../io/outbound.js';
 import type { Watcher } from '../io/watermark.js';
 
 /** Called once the kernel has all of it, or with why it never will. */
@@ -87,7 +86,7 @@ export class StreamWriter implements Watcher {
       this.lost(closedError(this.lane));
       return;
     }
-    this.lane.pacedTasks++;
+    this.lane.beginPaced();
     this.isWatching = true;
     this.lane.watermark.watch(this);
   }
@@ -95,7 +94,7 @@ export class StreamWriter implements Watcher {
   private unwatch(): void {
     if (!this.isWatching) return;
     this.isWatching = false;
-    this.lane.pacedTasks--;
+    this.lane.finishPaced();
     this.lane.watermark.unwatch(this);
   }
 

@@ -5,8 +5,7 @@ import { host, type ChannelHost } from '../channel/channel-host.js';
 import { SocketError } from '../errors/socket-error.js';
 import { shown } from '../errors/describe-value.js';
 import type { ReacquirableHold } from '../flow/hold.js';
-import { closedError } from '../io/outbound.js';
-import type { SendLane } from '../io/send-lane.js';
+import { closedError, type SendLane } from '../io/outbound.js';
 import type { WebStreams } from './from-web-streams.js';
 
 /**

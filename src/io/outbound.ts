@@ -2,463 +2,591 @@ import type { Encoder } from '../codecs/codec.js';
 import { SocketError } from '../errors/socket-error.js';
 import { originate } from '../errors/error-origin.js';
 import type { TransportSocket } from '../transport/transport.js';
-import type { OutboundLimits, OutboundOwner, Pace, Publisher, Refusal } from './outbound-owner.js';
-import { noParts, WriteBatches } from './write-batches.js';
-import { ownBuffer, spendBuffer, unusedBuffer } from './write-buffer.js';
 import type { Flushable, FlushScheduler } from '../scheduling/flush-scheduler.js';
-import { SendLane } from './send-lane.js';
+import { noWaiters, type Waiters } from './waiters.js';
+import { Watermark } from './watermark.js';
+import { spendBuffer, WriteBuffer } from './write-buffer.js';
+import { type OutboundLimits, type Parking, type Retired, type Verdict, WriteState } from './write-state.js';
 
-/** What is sent in one turn goes out in one write up to here, in bytes; more goes in parts. */
-const largestWrite = 65_536;
-/** While a chunk is being delivered, so many bytes go out at once: the peer works on them meanwhile (C3). */
-const earlyWrite = 32_768;
-/** A part has half the high-water mark, so that the last but one being taken means that there is room; but not less. */
-const smallestPart = 16_384;
+/** What an {@link Outbound} reports to the connection, or the client, that it belongs to. */
+export interface OutboundOwner {
+  /** Whether a server reports what ends it, so that nobody else has to (S19). */
+  readonly reports: boolean;
+  /** A value was over `maxBuffered`, and the policy is `'error'`. */
+  overflowed(error: SocketError): void;
+  /** The kernel has taken bytes. */
+  progressed?(): void;
+  /** The FIN was sent. */
+  finishedSending?(): void;
+  /** No send from a source and no handler is in progress any more. */
+  settled?(): void;
+}
+
+/** Has values for several connections, and gives them to each before anything else is sent on it. */
+export interface Publisher extends Flushable {
+  /** Gives `outbound` the values that it lacks. */
+  settle(outbound: Outbound): void;
+}
 
 /**
- * The sending side of one connection: values are encoded at once, collected for the turn, and written together; while
- * a write is under way they wait, and the next write takes them all (C3, C4).
+ * How a source sends: freely, so that `overflow` acts; only while the channel is writable; or the rest of what it has in
+ * memory already, which has nowhere else to wait.
+ */
+export type Pace = 'free' | 'paced' | 'last';
+
+/** Why a value was not taken: the side is closed, the value is over `maxBuffered`, or it can't be encoded. */
+export type Refusal = 'closed' | 'overflow' | SocketError;
+
+/**
+ * The sending side of one connection. Values are encoded at once, collected for the turn, and written together. While a
+ * write is in progress they wait, and the next write takes all of them (C3, C4).
+ *
+ * `WriteState` decides what is written, and when; this class does it: it writes to the socket, adds itself to the scheduler,
+ * and tells its owner and its lanes.
  */
 export class Outbound implements Flushable {
-  /** What is done with values while there is no connection. */
-  parking: 'buffer' | 'drop' | 'error' = 'buffer';
-  /** Whom it tells. */
-  owner: OutboundOwner;
-  /** What its owner's channels send on. */
+  readonly owner: OutboundOwner;
+  /** What the channels of its owner send on. */
   readonly lane: SendLane;
 
-  private readonly limits: OutboundLimits;
-  /** What the client's channel sends on, where its values go to this connection. */
-  private guest: SendLane | undefined;
-  /** Its own only while something waits in it. */
-  private buffer = unusedBuffer;
-  /** The lane of what waits in the buffer. */
-  private writer: SendLane;
-  private socket: TransportSocket | undefined;
-  /** The size of the writes that are done. */
-  private done = 0;
-  /** The size of the write under way. */
-  private writing = 0;
-  private reached = 0;
-  private parts = noParts;
-  private queued = false;
-  /** Who has published values that were not yet given to this connection. */
-  private awaited: Publisher | undefined;
-  private state: 'open' | 'ending' | 'ended' = 'open';
-  private failure: SocketError | undefined;
-  private resting = false;
-  /** Whether a value is being encoded: its encoder may send, too, and nothing is to be taken from the buffer within that. */
-  adding = false;
-  /** Whether only the parts that were marked may be written: what comes after them waits for `resume`. */
-  private suspended = false;
-  /** Called once they were taken. */
-  private drained: (() => void) | undefined;
-  /** While at most so many bytes wait in the buffer, a value is taken without a closer look. */
-  private ceiling = 0;
+  private readonly state: WriteState;
+  /** What the client's channel sends on, while its values go to this connection. */
+  private clientLane: SendLane | undefined = undefined;
+  private socket: TransportSocket | undefined = undefined;
+  private failure: SocketError | undefined = undefined;
+  /** Whether the scheduler will flush it at the end of the turn. */
+  private isScheduled = false;
+  /** Whether the scheduler will wake its lanes once the event loop has gone round. */
+  private isResting = false;
+  /** A publisher that has values which it has not yet given to this connection. */
+  private publisher: Publisher | undefined = undefined;
+  /** Called when everything that was accepted before `suspend` is written. */
+  private onDrained: (() => void) | undefined = undefined;
 
-  /** @param lane - one that moves here from the Outbound of an earlier connection; by default a new one */
-  constructor(limits: OutboundLimits, owner: OutboundOwner, lane?: SendLane) {
-    this.limits = limits;
+  /**
+   * @param lane - one that moves here from the Outbound of an earlier connection; by default a new one
+   * @param state - what that lane brings along
+   */
+  constructor(limits: OutboundLimits, owner: OutboundOwner, lane?: SendLane, state?: WriteState) {
     this.owner = owner;
+    this.state = state ?? new WriteState(limits);
     this.lane = lane ?? new SendLane(this, limits.highWaterMark);
-    this.writer = this.lane;
   }
 
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
-    if (this.awaited !== undefined) this.settleAwaited();
-    return this.level;
+    if (this.publisher !== undefined) this.settlePublisher();
+    return this.state.level;
   }
 
-  /** As `bufferedBytes`, without what was published and not yet given to this connection. */
-  private get level(): number {
-    return this.buffer.size + this.parts.size + this.unsent;
-  }
-
-  /** How many bytes the transport has taken, those of the write under way among them. */
+  /** How many bytes the kernel has taken, those of the current write included. */
   get written(): number {
-    // A socket that is gone doesn't tell any more how far it had come.
-    this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
-    return this.reached;
+    return this.state.written;
+  }
+
+  /** The offset in the stream of the end of what was accepted. */
+  get accepted(): number {
+    return this.state.accepted;
   }
 
   /** Whether nothing more can be sent. */
   get closed(): boolean {
-    return this.state !== 'open';
+    return this.state.closed;
   }
 
-  /** What ended it, where it did not end in order. */
+  /** The error that ended it, unless it ended in order. */
   get error(): SocketError | undefined {
     return this.failure;
   }
 
-  /** Whether the FIN, too, was handed over. */
+  /** Whether the FIN was sent, or never will be. */
   get ended(): boolean {
-    return this.state === 'ended';
+    return this.state.ended;
+  }
+
+  /** Whether the kernel has taken everything that was accepted. */
+  get isFlushed(): boolean {
+    return this.state.isFlushed;
+  }
+
+  /** Whether a value is being encoded. */
+  get isEncoding(): boolean {
+    return this.state.isEncoding;
+  }
+
+  /** How many more bytes may wait before the policy acts. */
+  get room(): number {
+    return this.state.limits.maxBuffered - this.state.level;
+  }
+
+  /** The scheduler of its socket. */
+  get turn(): FlushScheduler | undefined {
+    return this.socket?.scheduler;
   }
 
   /** The connection is there: what waits is written first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
-    this.lane.expecting = false;
+    this.state.attach(socket);
+    this.lane.connected();
     this.flush();
   }
 
-  /** The client's channel sends here from now on; what waits on its lane comes behind what was sent here already (C2). */
+  /** Decides what becomes of values until the connection is there. */
+  park(parking: Parking): void {
+    this.state.park(parking);
+  }
+
+  /** The client's channel sends here from now on. What waits on its lane comes behind what was sent here already (C2). */
   adopt(lane: SendLane): void {
-    const { outbound } = lane;
-    const before = this.accepted;
-    if (before > 0) {
-      const shift = (offset: number): number => offset + before;
-      lane.senders = lane.senders.moved(shift);
-      lane.flushers = lane.flushers.moved(shift);
-      this.seal();
-    }
-    this.parts = this.parts.with(outbound.parts, lane);
-    this.buffer = outbound.buffer;
-    this.writer = this.guest = lane;
-    outbound.buffer = unusedBuffer;
-    outbound.parts = noParts;
-    lane.outbound = this;
-    lane.expecting = false;
-    this.ceiling = 0;
-    if (outbound.state === 'ending') this.complete();
+    const { state } = this;
+    const earlier = lane.outbound.state;
+    const before = state.accepted;
+    if (before > 0) lane.shift((offset) => offset + before);
+    state.adopt(earlier);
+    this.clientLane = lane;
+    lane.sendThrough(this);
+    if (earlier.closed) this.complete();
     this.flush();
-    // Each lane has known of its own bytes only.
-    if (this.level > this.limits.highWaterMark) this.updateWatermarks();
-    this.setCeiling();
+    // Each lane has counted its own bytes only.
+    if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
 
   /**
-   * Encodes `value` and has it written at the end of the turn, or says why not.
+   * Encodes `value` and has it written at the end of the turn, or returns why not.
    *
-   * @param pace - whether the source waits while the channel is not writable: what it gives otherwise is always taken
+   * @param pace - whether the source waits while the channel is not writable: then its values are taken even over the limit
    */
   push<T>(lane: SendLane, encoder: Encoder<T>, value: T, pace: Pace): Refusal | undefined {
-    if (this.awaited !== undefined) this.settleAwaited();
-    if (this.state !== 'open') return 'closed';
-    if (this.socket === undefined && this.parking !== 'buffer') return this.turnAway(lane);
-    if (lane !== this.writer) this.changeWriter(lane);
-    const buffer = (this.buffer = ownBuffer(this.buffer));
-    const { adding } = this;
-    this.adding = true;
-    const error = buffer.add(encoder, value);
-    this.adding = adding;
-    // An encoder may do anything, end the connection too.
-    if (error !== undefined || this.failure !== undefined) return error ?? 'closed';
-    if (buffer.atMost > this.ceiling && !this.fits(lane, pace)) return 'overflow';
-    if (!this.queued && this.writing === 0 && this.socket !== undefined && this.buffer === buffer) {
-      this.queued = true;
-      this.socket.scheduler.add(this);
-    }
+    if (this.publisher !== undefined) this.settlePublisher();
+    const { state } = this;
+    if (state.turnsAway !== undefined && !state.closed) return this.turnAway(lane);
+    const isExempt = pace !== 'free' && (pace === 'last' || lane.watermark.writable);
+    const verdict = state.push(lane === this.lane ? 'own' : 'client', encoder, value, isExempt);
+    if (verdict !== 'accepted') return this.perform(verdict, lane);
+    if (!this.isScheduled && state.isReady) this.schedule();
     return undefined;
   }
 
-  /** Tells that `publisher` has values for this connection: they are given at the end of the turn, or before what is sent first. */
+  /** `publisher` has values for this connection. It gives them at the end of the turn, or before the next value is sent. */
   await(publisher: Publisher): void {
-    if (this.awaited !== undefined && this.awaited !== publisher) this.settleAwaited();
-    this.awaited = publisher;
+    if (this.publisher !== undefined && this.publisher !== publisher) this.settlePublisher();
+    this.publisher = publisher;
   }
 
-  /** How many more bytes may wait before the policy acts. */
-  get room(): number {
-    return this.limits.maxBuffered - this.level;
-  }
-
-  /** Whose turns its writes belong to. */
-  get turn(): FlushScheduler | undefined {
-    return this.socket?.scheduler;
-  }
-
-  /** `publisher` gives what it has, or has none any more. */
+  /** `publisher` has given its values, or gives them now. */
   settled(publisher: Publisher): void {
-    if (this.awaited === publisher) this.awaited = undefined;
+    if (this.publisher === publisher) this.publisher = undefined;
   }
 
-  /** Has `publisher` give what it has for this connection now. */
+  /** Has `publisher` give its values now. */
   settle(publisher: Publisher): void {
-    if (this.awaited === publisher) this.settleAwaited();
-  }
-
-  /** Whether the kernel has taken all that was accepted. */
-  get isFlushed(): boolean {
-    return this.writing + this.parts.size + this.buffer.size === 0;
+    if (this.publisher === publisher) this.settlePublisher();
   }
 
   /**
    * Writes what was accepted so far, and keeps what comes later until `resume` (T10). Must not be called while a value is
    * being encoded.
    *
-   * @param taken - called once the transport has taken everything that was accepted before, never within this call
+   * @param onDrained - called once the kernel has taken everything that was accepted before, never within this call
    */
-  suspend(taken: () => void): void {
-    if (this.awaited !== undefined) this.settleAwaited();
-    this.seal().markAhead();
-    this.suspended = true;
-    this.drained = taken;
-    if (this.socket !== undefined && !this.queued) {
-      this.queued = true;
-      this.socket.scheduler.add(this);
-    }
+  suspend(onDrained: () => void): void {
+    if (this.publisher !== undefined) this.settlePublisher();
+    this.state.suspend();
+    this.onDrained = onDrained;
+    this.schedule();
   }
 
   /** Writes what has waited since `suspend`. */
   resume(): void {
-    this.suspended = false;
+    this.state.resume();
     this.flush();
   }
 
   /** Ends the sending side after what was sent (C6). */
   complete(): void {
-    if (this.awaited !== undefined) this.settleAwaited();
-    if (this.state !== 'open') return;
-    this.state = 'ending';
+    if (this.publisher !== undefined) this.settlePublisher();
+    if (!this.state.complete()) return;
     this.lane.watermark.close();
-    this.guest?.watermark.close();
-    if (this.socket !== undefined && !this.queued) {
-      this.queued = true;
-      this.socket.scheduler.add(this);
-    }
+    this.clientLane?.watermark.close();
+    this.schedule();
   }
 
-  /** Nothing more is written: whoever waits for bytes that were not is told why. */
+  /** Nothing more is written. Everyone who waits for bytes that were not written gets the error. */
   fail(error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;
-    this.state = 'ended';
-    this.suspended = false;
-    this.drained = undefined;
-    this.done = this.written;
-    this.writing = 0;
-    this.buffer = unusedBuffer;
-    this.parts = noParts;
-    const { lane, guest, written } = this;
+    this.state.fail();
+    this.onDrained = undefined;
+    const { lane, clientLane, written } = this;
     lane.end(written, error);
-    guest?.end(written, error);
+    clientLane?.end(written, error);
   }
 
   /**
-   * Parts with the client's channel, whose values go to the next connection: what waits on its lane goes with it,
-   * whereas the value that is being written is still this connection's (K4).
+   * Parts with the client's channel: its values go to the next connection, and so do those that wait. The value that is
+   * being written stays (K4).
    *
-   * @param succeed - is given the lane's new Outbound before anybody learns of it: a sender that may go on then reaches it
+   * @param succeed - gets the new Outbound of the lane before anybody is woken: a sender that may go on then reaches it
    */
-  retire(owner: OutboundOwner, succeed: (heir: Outbound) => void): void {
-    const lane = this.guest;
+  retire(owner: OutboundOwner, succeed: (successor: Outbound) => void): void {
+    const lane = this.clientLane;
     if (lane === undefined) return;
-    const heir = new Outbound(this.limits, owner, lane);
-    const lost = new SocketError('ERR_CLOSED', 'the connection ended while the value was being written');
-    const handed = this.done + this.writing;
-    const whole = this.adding ? undefined : this.seal();
-    const split = this.parts.splitWhole(lane);
-    heir.parts = new WriteBatches(split.taken);
-    if (whole === undefined && this.writer === lane) {
-      heir.buffer = this.buffer;
-      this.buffer = unusedBuffer;
-    }
-    this.writer = this.lane;
-    this.guest = undefined;
-    heir.state = this.state === 'open' ? 'open' : 'ending';
-    lane.outbound = heir;
-    lane.stream++;
-    const isMoved = (offset: number): boolean => offset > handed && split.has(offset - handed);
-    const movedTo = (offset: number): number => split.takenBefore(offset - handed);
-    const { senders, flushers } = lane;
-    lane.senders = senders.split(isMoved).moved(movedTo);
-    lane.flushers = flushers.split(isMoved).moved(movedTo);
-    const keptAt = (offset: number): number => offset - (offset > handed ? split.takenBefore(offset - handed) : 0);
-    this.lane.senders = this.lane.senders.moved(keptAt);
-    this.lane.flushers = this.lane.flushers.moved(keptAt);
-    succeed(heir);
-    senders.end(this.written, lost);
-    flushers.end(this.written, lost);
-    heir.wakeUp();
+    this.clientLane = undefined;
+    const retired = this.state.retire();
+    const successor = new Outbound(this.state.limits, owner, lane, retired.rest);
+    const endLost = lane.moveTo(successor, retired);
+    this.lane.shift((offset) => retired.keptAt(offset));
+    succeed(successor);
+    endLost(this.written, new SocketError('ERR_CLOSED', 'the connection ended while the value was being written'));
+    successor.wakeUp();
   }
 
   /** Why the value that was given last was not taken, and what to do instead (C4). */
   overflowError(): SocketError {
-    const isDropped = this.socket === undefined && this.parking === 'drop';
-    const message = isDropped
-      ? "the client is disconnected, and whileDisconnected is 'drop'"
-      : `more than maxBuffered (${this.limits.maxBuffered} bytes) would wait: send at the peer's pace, with sendFrom or ` +
-        'await send; the option overflow sets what happens otherwise';
+    const message =
+      this.state.turnsAway === 'drop'
+        ? "the client is disconnected, and whileDisconnected is 'drop'"
+        : `more than maxBuffered (${this.state.limits.maxBuffered} bytes) would wait: send at the peer's pace, with ` +
+          'sendFrom or await send; the option overflow sets what happens otherwise';
     return new SocketError('ERR_OVERFLOW', message);
   }
 
   /** Writes at the end of a turn. */
   flush(): void {
     this.write();
-    if (this.resting || this.socket === undefined) return;
-    const isAwaited = this.closed ? this.hasWaiters : this.lane.isAwaited || this.guest?.isAwaited === true;
+    if (this.isResting || this.socket === undefined) return;
+    const { lane, clientLane } = this;
+    const isAwaited = this.closed
+      ? lane.hasWaiters || clientLane?.hasWaiters === true
+      : lane.isAwaited || clientLane?.isAwaited === true;
     if (!isAwaited) return;
-    // Told at once, a source that is as fast as the kernel would go on and on, and the event loop never round.
-    this.resting = true;
+    // Woken at once, a source that is as fast as the kernel would never let the event loop go round.
+    this.isResting = true;
     this.socket.scheduler.rest(() => {
-      this.resting = false;
+      this.isResting = false;
       this.wakeUp();
     });
   }
 
-  /** Writes what waits, unless a write is under way; then the FIN, where it is due. */
-  private write(): void {
-    this.queued = false;
-    const socket = this.socket;
-    if (socket === undefined || this.writing > 0 || this.state === 'ended' || this.adding) return;
-    const before = this.done;
-    while (this.writing === 0 && this.writeNext(socket));
-    this.setCeiling();
-    if (this.done > before) this.owner.progressed?.();
-    if (this.suspended) {
-      if (this.writing === 0 && !this.parts.startAhead) this.drain();
-      return;
-    }
-    // Not while a write is under way: a socket that is ending can't be reset any more.
-    if (this.state === 'ending' && this.writing === 0) {
-      this.state = 'ended';
-      socket.end();
-      this.owner.finishedSending?.();
-    }
-  }
-
-  /** Writes what may go at once; gives whether there was anything. */
-  private writeNext(socket: TransportSocket): boolean {
-    if (this.suspended && !this.parts.startAhead) return false;
-    const size = this.buffer.size;
-    if (this.parts.size === 0 && size > largestWrite) {
-      this.parts = noParts.with(this.takeParts(), this.writer);
-    }
-    const part = this.parts.shift();
-    if (part === undefined && size === 0) return false;
-    this.writing = part === undefined ? size : part.size;
-    const { buffer } = this;
-    if (part === undefined) this.buffer = unusedBuffer;
-    if (part === undefined ? spendBuffer(buffer, socket) : socket.writeAll(part.pieces)) {
-      this.done += this.writing;
-      this.writing = 0;
-    }
-    return true;
-  }
-
-  /** The transport has taken the whole write. */
+  /** The kernel has taken the whole write. */
   taken(): void {
-    this.done += this.writing;
-    this.writing = 0;
+    this.state.taken();
     this.owner.progressed?.();
     this.write();
     this.wakeUp();
   }
 
-  private drain(): void {
-    const { drained } = this;
-    this.drained = undefined;
-    drained?.();
+  /** Does what is due: writes, then the report to `suspend`, or the FIN. */
+  private write(): void {
+    this.isScheduled = false;
+    const { socket, state } = this;
+    if (socket === undefined) return;
+    const before = state.completed;
+    while (state.next() === 'write') {
+      const data = state.begin();
+      if (data instanceof WriteBuffer ? spendBuffer(data, socket) : socket.writeAll(data)) state.taken();
+    }
+    if (state.completed > before) this.owner.progressed?.();
+    switch (state.next()) {
+      case 'drained': {
+        const { onDrained } = this;
+        this.onDrained = undefined;
+        state.drained();
+        onDrained?.();
+        return;
+      }
+      case 'finish':
+        // Not while a write is in progress: a socket that is ending can't be reset any more.
+        state.finish();
+        socket.end();
+        this.owner.finishedSending?.();
+        return;
+      case 'none':
+      case 'write':
+    }
   }
 
-  private get unsent(): number {
-    return this.writing === 0 ? 0 : Math.min(this.writing, this.socket?.unsent ?? 0);
+  private schedule(): void {
+    if (this.socket === undefined || this.isScheduled) return;
+    this.isScheduled = true;
+    this.socket.scheduler.add(this);
+  }
+
+  /** Does what a verdict other than `accepted` demands. */
+  private perform(verdict: Exclude<Verdict, 'accepted'>, lane: SendLane): Refusal | undefined {
+    switch (verdict) {
+      case 'over':
+        this.updateWatermarks();
+        break;
+      case 'early':
+      case 'write':
+        this.updateWatermarks();
+        if (verdict === 'write' || this.socket?.scheduler.isDelivering === true) {
+          const { isScheduled } = this;
+          this.flush();
+          // The flush has not taken it off the list of the turn.
+          this.isScheduled = isScheduled;
+        }
+        break;
+      case 'overflow':
+        if (this.state.limits.overflow === 'drop') lane.drop();
+        else this.owner.overflowed(this.overflowError());
+        return 'overflow';
+      default:
+        return verdict;
+    }
+    if (this.state.isReady) this.schedule();
+    return undefined;
   }
 
   /** There is no connection, and the value is not to wait for one. */
   private turnAway(lane: SendLane): Refusal {
-    if (this.parking === 'drop') lane.dropped++;
-    else this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
-    return this.parking === 'drop' ? 'overflow' : 'closed';
-  }
-
-  /** The offset in the stream of the end of what was accepted. */
-  get accepted(): number {
-    return this.done + this.writing + this.parts.size + this.buffer.size;
-  }
-
-  /** Judges the value that was encoded last by exact sizes: it stays, or it is taken out again and the policy acts. */
-  private fits(lane: SendLane, pace: Pace): boolean {
-    const { maxBuffered, overflow } = this.limits;
-    const { queued, socket } = this;
-    const limit = socket?.scheduler.isDelivering === true ? Math.min(earlyWrite, maxBuffered) : maxBuffered;
-    this.ceiling = 0;
-    // Where only this turn's messages wait, the kernel is asked to take them before any is refused.
-    const mayWrite = socket !== undefined && this.writing === 0 && !this.suspended;
-    if (this.level > limit && mayWrite && !this.adding) {
-      this.updateWatermarks();
-      this.flush();
-      // It is still in the turn's list, if it was.
-      this.queued = queued;
-      return true;
+    if (this.state.turnsAway === 'drop') {
+      lane.drop();
+      return 'overflow';
     }
-    const taken = pace === 'last' || (pace === 'paced' && lane.watermark.writable);
-    if (this.level > maxBuffered && !taken && (!this.buffer.wasEmpty || this.parts.size + this.unsent > 0)) {
-      this.buffer.rollback();
-      if (overflow === 'drop') lane.dropped++;
-      else this.owner.overflowed(this.overflowError());
-      return false;
-    }
-    this.updateWatermarks();
-    this.setCeiling();
-    return true;
+    this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
+    return 'closed';
   }
 
-  private updateWatermarks(): void {
-    this.lane.watermark.update(this.level);
-    this.guest?.watermark.update(this.level);
-  }
-
-  private setCeiling(): void {
-    const mark = Math.min(this.lane.watermark.mark, this.guest?.watermark.mark ?? Infinity);
-    const limit = Math.min(mark, this.limits.maxBuffered) - this.parts.size - this.writing;
-    this.ceiling = this.writing === 0 ? Math.min(earlyWrite, limit) : limit;
-  }
-
-  private settleAwaited(): void {
-    const publisher = this.awaited;
-    this.awaited = undefined;
+  private settlePublisher(): void {
+    const { publisher } = this;
+    this.publisher = undefined;
     publisher?.settle(this);
   }
 
-  private get hasWaiters(): boolean {
-    const { lane, guest } = this;
-    return (
-      lane.senders.size + lane.flushers.size + (guest === undefined ? 0 : guest.senders.size + guest.flushers.size) > 0
-    );
-  }
-
-  /** Another lane sends: what waits in the buffer keeps its own lane, and its place. */
-  private changeWriter(lane: SendLane): void {
-    // Within an encoder the buffer has to stay as it is.
-    if (this.adding) return;
-    this.seal();
-    this.writer = lane;
-    // It is for what waits in the buffer, and that has become parts.
-    this.ceiling = 0;
-  }
-
-  /** Makes parts of all that waits. */
-  private seal(): WriteBatches {
-    if (this.buffer !== unusedBuffer && this.buffer.atMost > 0) {
-      this.parts = this.parts.with(this.takeParts(), this.writer);
-    }
-    return this.parts;
-  }
-
-  private takeParts(): WriteBatches {
-    return this.buffer.takeParts(Math.max(smallestPart, this.limits.highWaterMark / 2));
+  private updateWatermarks(): void {
+    const { lane, clientLane } = this;
+    // While nobody may send, only a lower level changes anything: then the size need not be computed.
+    if (!lane.watermark.writable && clientLane?.watermark.writable !== true) return;
+    const { level } = this.state;
+    lane.watermark.update(level);
+    clientLane?.watermark.update(level);
   }
 
   private wakeUp(): void {
-    this.wakeUpOn(this.lane);
-    if (this.guest !== undefined) this.wakeUpOn(this.guest);
-    this.setCeiling();
+    this.wake(this.lane);
+    if (this.clientLane === undefined) return;
+    this.wake(this.clientLane);
+    // A sender that was woken may have filled the buffer: the other lane was writable meanwhile.
+    this.updateWatermarks();
   }
 
-  /** A sender that is woken up may send within the call: those of the other lane are told what waits then. */
-  private wakeUpOn(lane: SendLane): void {
-    this.ceiling = 0;
+  private wake(lane: SendLane): void {
+    const { state } = this;
     // Where values are dropped for want of a connection, what is paced waits for one (K13).
-    const level = this.socket === undefined && this.parking === 'drop' ? Infinity : this.level;
-    lane.wake(level, this.written, this.closed);
+    lane.wake(state.turnsAway === 'drop' ? Infinity : state.level, state.written, state.closed);
   }
 }
 
-/** Why nothing more can be sent: what ended the sending side, or that it was ended in order. */
+/**
+ * The sending side as the channels of one owner see it: those of a connection, or the one of a client, which outlives
+ * its connections. A client's connection has two lanes: what was given to the connection's own channels ends with it,
+ * and what was given to the client's goes on to the next connection (C5, K4).
+ */
+export class SendLane {
+  readonly watermark: Watermark;
+
+  private target: Outbound;
+  private connections = 0;
+  private drops = 0;
+  private isConnecting = false;
+  private running = 0;
+  private paced = 0;
+  private handlers = 0;
+  private senders: Waiters = noWaiters;
+  private flushers: Waiters = noWaiters;
+  private failure: SocketError | undefined = undefined;
+
+  constructor(outbound: Outbound, highWaterMark: number) {
+    this.target = outbound;
+    this.watermark = new Watermark(highWaterMark);
+  }
+
+  /** Where its values go now. */
+  get outbound(): Outbound {
+    return this.target;
+  }
+
+  /** Changes with each connection, because each has an encoder of its own. */
+  get stream(): number {
+    return this.connections;
+  }
+
+  /** How many values `overflow: 'drop'` has dropped. */
+  get dropped(): number {
+    return this.drops;
+  }
+
+  /** How many sends from a source, and handlers, are in progress. */
+  get tasks(): number {
+    return this.running;
+  }
+
+  /** How many sends at the pace of the peer are in progress. */
+  get pacedTasks(): number {
+    return this.paced;
+  }
+
+  /** How many handlers are in progress. */
+  get functions(): number {
+    return this.handlers;
+  }
+
+  /** Whether nothing more can be sent. */
+  get closed(): boolean {
+    return this.failure !== undefined || this.target.closed;
+  }
+
+  /** The error that ended it, unless it ended in order. */
+  get error(): SocketError | undefined {
+    return this.failure ?? this.target.error;
+  }
+
+  /** Encodes `value` and has it written at the end of the turn, or returns why not. */
+  push<T>(encoder: Encoder<T>, value: T, pace: Pace = 'free'): Refusal | undefined {
+    return this.failure === undefined ? this.target.push(this, encoder, value, pace) : 'closed';
+  }
+
+  /** Settles when the caller may send more (C5). Called after a successful push. */
+  whenWritable(): Promise<void> {
+    if (!this.isConnecting && this.watermark.writable) return Promise.resolve();
+    const written = new Promise<void>((resolve, reject) => {
+      this.senders = this.senders.with(this.target.accepted, resolve, reject);
+    });
+    return this.target.owner.reports ? handled(written) : written;
+  }
+
+  /** Calls `resolve` once the kernel has taken everything accepted so far, at once if it has. */
+  whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
+    if (this.target.isFlushed) resolve();
+    else this.flushers = this.flushers.with(this.target.accepted, resolve, reject);
+  }
+
+  /** Whether a `send` or a `whenFlushed` is waiting. */
+  get hasWaiters(): boolean {
+    return this.senders.size + this.flushers.size > 0;
+  }
+
+  /** Whether anybody waits for what the outbound does next. */
+  get isAwaited(): boolean {
+    return this.hasWaiters || !this.watermark.writable;
+  }
+
+  /** A connection is being dialled: `send` waits for it (K7). */
+  connecting(): void {
+    this.isConnecting = true;
+  }
+
+  /** The connection is there. */
+  connected(): void {
+    this.isConnecting = false;
+  }
+
+  /** A value was dropped. */
+  drop(): void {
+    this.drops++;
+  }
+
+  /** A send from a source, or a handler, begins: a shutdown waits for it (S7). */
+  begin(): void {
+    this.running++;
+  }
+
+  /** It has ended. */
+  finish(): void {
+    if (--this.running === 0) this.target.owner.settled?.();
+  }
+
+  /** A send at the pace of the peer begins. */
+  beginPaced(): void {
+    this.paced++;
+  }
+
+  /** It has ended. */
+  finishPaced(): void {
+    this.paced--;
+  }
+
+  /** A handler begins, which works on what it has taken. */
+  beginFunction(): void {
+    this.handlers++;
+    this.begin();
+  }
+
+  /** It has ended. */
+  finishFunction(): void {
+    this.handlers--;
+    this.finish();
+  }
+
+  /** Its values go through `outbound` from now on, whose connection is there. */
+  sendThrough(outbound: Outbound): void {
+    this.target = outbound;
+    this.isConnecting = false;
+  }
+
+  /**
+   * Its values wait in `successor` from now on, for the next connection.
+   *
+   * @returns settles those who wait for the values that stay with the old connection
+   */
+  moveTo(successor: Outbound, retired: Retired): (written: number, error: SocketError) => void {
+    const isMoved = (offset: number): boolean => retired.has(offset);
+    const movedTo = (offset: number): number => retired.movedTo(offset);
+    const { senders, flushers } = this;
+    this.target = successor;
+    this.connections++;
+    this.senders = senders.split(isMoved).moved(movedTo);
+    this.flushers = flushers.split(isMoved).moved(movedTo);
+    return (written, error) => {
+      senders.end(written, error);
+      flushers.end(written, error);
+    };
+  }
+
+  /** The values that waiters wait for lie elsewhere in the stream now. */
+  shift(offsetOf: (offset: number) => number): void {
+    this.senders = this.senders.moved(offsetOf);
+    this.flushers = this.flushers.moved(offsetOf);
+  }
+
+  /**
+   * The kernel has taken more.
+   *
+   * @param level - how many bytes wait
+   * @param written - the offset in the stream up to which the kernel has taken it
+   * @param isClosed - whether the sending side is ending
+   */
+  wake(level: number, written: number, isClosed: boolean): void {
+    this.watermark.update(level);
+    // Until the sending side ends, a sender waits for room, and not only for its own value to be written.
+    if (isClosed) this.senders.wake(written);
+    else if (this.watermark.writable) this.senders.wake(Infinity);
+    this.flushers.wake(written);
+  }
+
+  /** Nothing more is written. Everyone who waits for bytes that were not written gets the error. */
+  end(written: number, error: SocketError): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.watermark.close();
+    this.senders.end(written, error);
+    this.flushers.end(written, error);
+  }
+}
+
+/** Why nothing more can be sent: the error that ended the sending side, or that it has ended in order. */
 export function closedError(lane: SendLane): SocketError {
   return lane.error ?? originate(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.outbound.owner);
+}
+
+/**
+ * Keeps a rejection that nobody handles from ending the process. A server reports itself why a connection failed (S19).
+ * Callers that wait for the promise still get the error.
+ */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }

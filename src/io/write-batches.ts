@@ -1,78 +1,85 @@
-import type { SendLane } from './send-lane.js';
+/** Who has sent a value: a channel of the connection itself, or the channel of the client, which outlives the connection. */
+export type Origin = 'own' | 'client';
 
-/** A part of what is too much for one write, or of what came in on another lane than what follows it. */
-interface Part {
+/** The bytes of one write. */
+interface Batch {
   readonly pieces: Uint8Array[];
   size: number;
   /** Whether it begins with the first byte of a value. */
   readonly begins: boolean;
-  /** What it was sent on. */
-  lane: SendLane | undefined;
-  /** Whether it is written even while the Outbound is suspended. */
+  origin: Origin;
+  /** Whether it was accepted before the sending side was suspended. */
   isAhead: boolean;
 }
 
-/** What is too much for one write, in the order in which it is written: a slow peer's progress is seen part by part. */
+/**
+ * A row of writes, in order: what is too much for a single write, so that the progress of a slow peer shows batch by batch,
+ * and what has another origin than the values behind it.
+ */
 export class WriteBatches {
-  /** In bytes. */
-  size: number;
-  private list: Part[];
+  private bytes: number;
+  private list: Batch[];
 
-  constructor(list: Part[] = []) {
+  constructor(list: Batch[] = []) {
     this.list = list;
-    this.size = sizeOf(list);
+    this.bytes = sizeOf(list);
   }
 
-  /** Takes the first one out. */
-  shift(): Part | undefined {
-    const part = this.list.shift();
-    if (part !== undefined) this.size -= part.size;
-    return part;
+  /** In bytes. */
+  get size(): number {
+    return this.bytes;
   }
 
-  /** These parts, and behind them `others`, which were sent on `lane`. */
-  with(others: WriteBatches, lane: SendLane): WriteBatches {
-    for (const part of others.list) part.lane ??= lane;
+  /** Takes the first batch out. */
+  shift(): Pick<Batch, 'pieces' | 'size'> | undefined {
+    const batch = this.list.shift();
+    if (batch !== undefined) this.bytes -= batch.size;
+    return batch;
+  }
+
+  /** Returns these batches and behind them `others`, which `origin` has sent. */
+  with(others: WriteBatches, origin: Origin): WriteBatches {
+    for (const batch of others.list) batch.origin = origin;
     return others.size === 0 ? this : new WriteBatches([...this.list, ...others.list]);
   }
 
-  /** Has these parts written even while the Outbound is suspended. */
+  /** Marks these batches as accepted before the sending side was suspended. */
   markAhead(): void {
-    for (const part of this.list) part.isAhead = true;
+    for (const batch of this.list) batch.isAhead = true;
   }
 
-  /** Whether the first one is written even while the Outbound is suspended. */
+  /** Whether the first batch was accepted before the sending side was suspended. */
   get startAhead(): boolean {
     return this.list[0]?.isAhead === true;
   }
 
-  /** Takes out what was sent on `lane` and comes after the value that is cut through by what was taken out before. */
-  splitWhole(lane: SendLane): Split {
+  /** Takes out what the client has sent, from the first batch on that begins with a whole value. */
+  splitClient(): Split {
     const split = new Split();
-    let whole = false;
-    for (const part of this.list) {
-      whole ||= part.begins;
-      split.add(part, whole && part.lane === lane);
+    let isWhole = false;
+    for (const batch of this.list) {
+      isWhole ||= batch.begins;
+      split.add(batch, isWhole && batch.origin === 'client');
     }
     this.list = split.kept;
-    this.size = sizeOf(this.list);
+    this.bytes = sizeOf(this.list);
     return split;
   }
 }
 
-/** What was taken out of some Parts, and which of the bytes that were before an offset. */
+/** The batches that were taken out of a row, and where they were. */
 export class Split {
-  readonly kept: Part[] = [];
-  readonly taken: Part[] = [];
-  /** Where each of the taken parts was, from the first part on. */
+  readonly kept: Batch[] = [];
+  readonly taken: Batch[] = [];
+  /** Where each taken batch was, counted from the first byte of the row. */
   private readonly ranges: { readonly start: number; readonly end: number }[] = [];
   private size = 0;
 
-  add(part: Part, isTaken: boolean): void {
+  add(batch: Batch, isTaken: boolean): void {
     const start = this.size;
-    this.size += part.size;
+    this.size += batch.size;
     if (isTaken) this.ranges.push({ start, end: this.size });
-    (isTaken ? this.taken : this.kept).push(part);
+    (isTaken ? this.taken : this.kept).push(batch);
   }
 
   /** Whether the value that ends at `offset` was taken out. */
@@ -86,41 +93,45 @@ export class Split {
   }
 }
 
-/** Where nothing waits. */
-export const noParts: WriteBatches = new WriteBatches();
+/** The row of a connection without batches. */
+export const noBatches: WriteBatches = new WriteBatches();
 
 /**
- * Cuts into parts of at most `limit` bytes each, which end between two values where they can.
+ * Cuts `pieces` into batches of at most `limit` bytes each, between two values where possible.
  *
  * @param starts - where some of the values begin
  */
-export function cutIntoParts(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): WriteBatches {
-  const parts: Part[] = [];
+export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): WriteBatches {
+  const batches: Batch[] = [];
   let next = 0;
-  let part: Part = { pieces: [], size: 0, begins: true, lane: undefined, isAhead: false };
+  let batch = emptyBatch(true);
   let end = 0;
   let at = 0;
   for (const piece of pieces) {
     for (let start = 0; start < piece.length;) {
       if (at === end) {
-        part = { pieces: [], size: 0, begins: at === 0 || starts[next - 1] === at, lane: undefined, isAhead: false };
-        parts.push(part);
+        batch = emptyBatch(at === 0 || starts[next - 1] === at);
+        batches.push(batch);
         end = at + Math.floor(limit);
         const first = next;
-        // The rest of a value that was cut through makes a part of its own.
-        while ((starts[next] ?? Infinity) <= end && (part.begins || next === first)) next++;
+        // The rest of a value that was cut through gets a batch of its own.
+        while ((starts[next] ?? Infinity) <= end && (batch.begins || next === first)) next++;
         if (next > first) end = starts[next - 1] as number;
       }
       const slice = piece.subarray(start, start + end - at);
-      part.pieces.push(slice);
-      part.size += slice.length;
+      batch.pieces.push(slice);
+      batch.size += slice.length;
       start += slice.length;
       at += slice.length;
     }
   }
-  return new WriteBatches(parts);
+  return new WriteBatches(batches);
 }
 
-function sizeOf(list: readonly Part[]): number {
-  return list.reduce((sum, part) => sum + part.size, 0);
+function emptyBatch(begins: boolean): Batch {
+  return { pieces: [], size: 0, begins, origin: 'own', isAhead: false };
+}
+
+function sizeOf(list: readonly Batch[]): number {
+  return list.reduce((sum, batch) => sum + batch.size, 0);
 }

@@ -4,7 +4,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { reasonOf } from '../errors/describe-value.js';
 import { isLending, isLent } from '../bytes/shared-read-block.js';
 import { returnSlab, slabLimit, takeSlab } from '../bytes/slab-pool.js';
-import { cutIntoParts, type WriteBatches } from './write-batches.js';
+import { cutIntoBatches, type WriteBatches } from './write-batches.js';
 
 type Encoding = 'utf8' | 'latin1';
 
@@ -33,8 +33,8 @@ export interface Target {
  * All that a checkpoint has to remember are lengths and references: pieces and slabs only grow, and strings do not change.
  */
 export class WriteBuffer implements ByteSink {
-  /** An upper bound of `size`, at no cost. */
-  atMost = 0;
+  private most = 0;
+  private phase: 'idle' | 'encoding' = 'idle';
 
   private pieces: Uint8Array[] = none;
   /** The bytes of the pieces. */
@@ -55,7 +55,7 @@ export class WriteBuffer implements ByteSink {
   private noteAt = noteEvery;
 
   // The checkpoint: the contents before the value that was added last.
-  private markedAtMost = 0;
+  private markedMost = 0;
   private markedPieces = 0;
   private markedPiecesSize = 0;
   private markedSlab: Buffer | undefined = undefined;
@@ -65,6 +65,19 @@ export class WriteBuffer implements ByteSink {
   private markedRun = '';
   private markedEncoding: Encoding = 'utf8';
 
+  /** An upper bound of `size`, at no cost. */
+  get atMost(): number {
+    return this.most;
+  }
+
+  /**
+   * Whether an encoder is writing a value into the buffer. Nothing may be taken out meanwhile. If that encoder sends a
+   * value itself, `detachTail` and `attachTail` keep the two apart.
+   */
+  get isEncoding(): boolean {
+    return this.phase === 'encoding';
+  }
+
   /** The exact number of bytes. */
   get size(): number {
     const before = this.piecesSize + this.slabEnd + (this.lone === undefined ? 0 : this.lone.length);
@@ -72,21 +85,21 @@ export class WriteBuffer implements ByteSink {
     if (this.countedLength !== this.run.length) {
       this.countedLength = this.run.length;
       this.countedSize = Buffer.byteLength(this.run, this.encoding);
-      this.atMost = before + this.countedSize;
+      this.most = before + this.countedSize;
     }
     return before + this.countedSize;
   }
 
   /** Whether the buffer was empty before the value that was added last. */
   get wasEmpty(): boolean {
-    return this.markedAtMost === 0;
+    return this.markedMost === 0;
   }
 
   bytes(value: Uint8Array): void {
     const { length } = value;
     if (length === 0) return;
     this.sealText();
-    this.atMost += length;
+    this.most += length;
     if (length > longestCopy) {
       this.sealSlab();
       if (isLent(value.buffer)) this.addCopy(value);
@@ -103,7 +116,7 @@ export class WriteBuffer implements ByteSink {
       this.encoding = encoding;
     }
     const most = mostBytes(value, encoding);
-    this.atMost += most;
+    this.most += most;
     // Text behind bytes of the same value is most likely followed by bytes of the next one: joining it gains nothing.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
@@ -111,7 +124,7 @@ export class WriteBuffer implements ByteSink {
 
   uint(value: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): void {
     this.sealText();
-    this.atMost += bytes;
+    this.most += bytes;
     const slab = this.reserve(bytes);
     const at = this.slabEnd - bytes;
     if (endian === 'big') slab.writeUIntBE(value, at, bytes);
@@ -120,12 +133,16 @@ export class WriteBuffer implements ByteSink {
 
   /** Encodes `value` and appends all of it, or nothing, and then returns why. */
   add<T>(encoder: Encoder<T>, value: T): SocketError | undefined {
-    if (this.atMost >= this.noteAt) this.noteStart();
+    if (this.most >= this.noteAt) this.noteStart();
     this.setCheckpoint();
+    const { phase } = this;
+    this.phase = 'encoding';
     try {
       encoder.encode(value, this);
+      this.phase = phase;
       return undefined;
     } catch (cause) {
+      this.phase = phase;
       this.rollback();
       if (cause instanceof SocketError) return cause;
       return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${reasonOf(cause)}`, { cause });
@@ -134,7 +151,7 @@ export class WriteBuffer implements ByteSink {
 
   /** Takes out the value that was added last. */
   rollback(): void {
-    this.atMost = this.markedAtMost;
+    this.most = this.markedMost;
     this.pieces.length = this.markedPieces;
     this.piecesSize = this.markedPiecesSize;
     this.slab = this.markedSlab;
@@ -145,6 +162,21 @@ export class WriteBuffer implements ByteSink {
     this.run = this.markedRun;
     this.encoding = this.markedEncoding;
     this.countedLength = 0;
+  }
+
+  /** Takes out what the current encoder has written so far, so that a value that it sends comes whole before its own. */
+  detachTail(): Uint8Array | undefined {
+    if (this.most === this.markedMost) return undefined;
+    this.seal();
+    const all = Buffer.concat(this.pieces);
+    this.rollback();
+    return all.subarray(this.size);
+  }
+
+  /** Puts back what `detachTail` took out: the encoder goes on behind it. */
+  attachTail(tail: Uint8Array | undefined): void {
+    this.setCheckpoint();
+    if (tail !== undefined) this.bytes(tail);
   }
 
   /** Writes everything and leaves the buffer empty. Returns what the target's write returned. */
@@ -176,12 +208,12 @@ export class WriteBuffer implements ByteSink {
     return all;
   }
 
-  /** Returns everything in parts of at most `limit` bytes each, and leaves the buffer empty. */
-  takeParts(limit: number): WriteBatches {
+  /** Returns everything in batches of at most `limit` bytes each, and leaves the buffer empty. */
+  takeBatches(limit: number): WriteBatches {
     this.seal();
-    const parts = cutIntoParts(this.pieces, this.starts, limit);
+    const batches = cutIntoBatches(this.pieces, this.starts, limit);
     this.clear(false);
-    return parts;
+    return batches;
   }
 
   /** Empties the buffer. The slabs return to the pool only if nobody reads them any more. */
@@ -197,13 +229,13 @@ export class WriteBuffer implements ByteSink {
     this.countedLength = 0;
     this.starts = none;
     this.noteAt = noteEvery;
-    this.atMost = 0;
+    this.most = 0;
     // The checkpoint must keep no memory alive.
     this.setCheckpoint();
   }
 
   private setCheckpoint(): void {
-    this.markedAtMost = this.atMost;
+    this.markedMost = this.most;
     this.markedPieces = this.pieces.length;
     this.markedPiecesSize = this.piecesSize;
     this.markedSlab = this.slab;
@@ -216,7 +248,7 @@ export class WriteBuffer implements ByteSink {
 
   private noteStart(): void {
     this.sealText();
-    const size = (this.atMost = this.size);
+    const size = (this.most = this.size);
     if (size < this.noteAt) return;
     if (this.starts.length === 0) this.starts = [size];
     else this.starts.push(size);

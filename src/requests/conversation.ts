@@ -7,7 +7,7 @@ import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import type { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';
 import type { Inbound } from '../io/inbound.js';
-import { handled } from '../io/send-lane.js';
+import { handled } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
 import type { RequestSettings } from './request-settings.js';
 import { originate } from '../errors/error-origin.js';

@@ -1,7 +1,7 @@
 import type { Carrier } from '../channel/channel-host.js';
 import type { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
-import { handled, type SendLane } from '../io/send-lane.js';
+import { handled, type SendLane } from '../io/outbound.js';
 
 /** One request that was sent and has no answer yet. */
 export class PendingRequest<In, Id> {

@@ -4,8 +4,7 @@ import type { Codec, Encoder } from '../codecs/codec.js';
 import type { Connection } from '../connection/connection.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import { SocketError } from '../errors/socket-error.js';
-import type { Outbound } from '../io/outbound.js';
-import type { Publisher } from '../io/outbound-owner.js';
+import type { Outbound, Publisher } from '../io/outbound.js';
 import { WriteBuffer } from '../io/write-buffer.js';
 import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 

@@ -77,7 +77,7 @@ describe('what is sent out of memory that is only lent', () => {
           if (way === 'write') buffer.writeTo(peer);
           else if (way === 'all') peer.writeAll([buffer.takeAll()]);
           else {
-            const parts = buffer.takeParts(16_384);
+            const parts = buffer.takeBatches(16_384);
             for (let part = parts.shift(); part !== undefined; part = parts.shift()) peer.writeAll(part.pieces);
           }
         };

@@ -2,9 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Encoder } from '../../src/codecs/codec.js';
 import { SocketError } from '../../src/errors/socket-error.js';
-import { Outbound } from '../../src/io/outbound.js';
-import type { OutboundLimits, OutboundOwner } from '../../src/io/outbound-owner.js';
-import type { SendLane } from '../../src/io/send-lane.js';
+import { Outbound, type OutboundOwner, type SendLane } from '../../src/io/outbound.js';
+import type { OutboundLimits } from '../../src/io/write-state.js';
 import { ScriptedSocket } from '../support/transport/scripted-transport.js';
 
 const limits: OutboundLimits = { highWaterMark: 40_000, maxBuffered: 2 ** 24, overflow: 'error' };

@@ -102,7 +102,7 @@ describe('what waits to be written', () => {
           if (way === 'write') expect(written(buffer).equals(expected)).toBe(true);
           else if (way === 'all') expect(Buffer.from(buffer.takeAll()).equals(expected)).toBe(true);
           else {
-            const parts = buffer.takeParts(16_384);
+            const parts = buffer.takeBatches(16_384);
             expect(parts.size).toBe(expected.length);
             const pieces: Uint8Array[] = [];
             for (let part = parts.shift(); part !== undefined; part = parts.shift()) pieces.push(...part.pieces);

@@ -38,12 +38,6 @@ function collect(write: (into: ByteSink) => void): Buffer {
   return Buffer.concat(pieces);
 }
 
-const noSink: ByteSink = {
-  bytes: () => expect.unreachable(),
-  text: () => expect.unreachable(),
-  uint: () => expect.unreachable(),
-};
-
 describe('the examples of Codec', () => {
   const numbers: Codec<number> = {
     decoder: () => ({
