@@ -3,18 +3,18 @@ import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 import { beginLoan, endLoan, isLent } from '../bytes/shared-read-block.js';
 
-/** Up to here bytes are read that nobody has asked for, so that the peer's end is noticed (F1, F3). */
+/** So many bytes are read ahead without a reader, so that the end of the peer's stream is noticed (F1, F3). */
 export const readAhead = 65_536;
 
-/** A view of the received bytes that somebody is subscribed to. */
+/** A receiver with subscribers. */
 export interface Reader {
   /** Whether it may emit. */
   readonly flowing: boolean;
-  /** Whether it may keep views of the bytes that it reads, or give them to somebody who may. */
+  /** Whether it, or a subscriber, may keep views of the bytes that it reads. */
   readonly keeps: boolean;
   /** Decodes and emits what it can. */
   drain(): void;
-  /** Tells its subscribers how the stream has ended. */
+  /** Ends its subscribers as the stream has ended. */
   conclude(end: 'fin' | SocketError): void;
 }
 
@@ -22,21 +22,29 @@ export interface Reader {
 export type End = 'open' | 'fin' | SocketError;
 
 /**
- * The receiving side of one connection: bytes wait here undecoded. Of several views with subscribers the newest reads;
- * when it leaves, the one before it goes on at the first byte that was not decoded (C13).
+ * The receiving side of one connection. Bytes wait here undecoded. Of several readers the newest reads; when it leaves,
+ * the one before it goes on at the first byte that was not decoded (C13).
+ *
+ * | mode         | what arrives is                                                | becomes                                     |
+ * | ------------ | -------------------------------------------------------------- | ------------------------------------------- |
+ * | `reading`    | decoded for the reader, or read ahead until the socket pauses  | `lingering` by `linger`                     |
+ * | `lingering`  | decoded for the reader as long as it may emit                  | `discarding` when the reader stops emitting |
+ * | `discarding` | dropped                                                        |                                             |
+ *
+ * `abort` leads from each mode to `discarding`. `stop` ends the stream for the readers, after which all is dropped, too.
  */
 export class Inbound {
   readonly queue: ChunkQueue = new ChunkQueue();
-  /** How many bytes were received. */
+  /** The number of bytes received. */
   received = 0;
   end: End = 'open';
   /** Whether the peer has finished. */
   peerFinished = false;
-  /** Whether the peer's stream was cut off: then an unfinished frame is not whole as it stands. */
+  /** Whether the peer's stream was cut off: then an unfinished frame is no last frame. */
   truncated = false;
   /** Whether anybody has ever read. */
   claimed = false;
-  /** Whether a reader was given its end: then nothing is left for a later one. */
+  /** Whether a reader has received the end: nothing is left for a later one. */
   isRead = false;
 
   private readonly socket: TransportSocket;
@@ -44,7 +52,7 @@ export class Inbound {
   /** The last of them. */
   private current: Reader | undefined = undefined;
   private paused = false;
-  /** Whether what waits may lie in memory that is only lent. */
+  /** Whether queued bytes may lie in the shared read block, which is only lent. */
   private borrows = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
   private stopped = false;
@@ -58,7 +66,7 @@ export class Inbound {
     return this.readers.length === 0;
   }
 
-  /** Whether what comes is dropped, since nobody wants it any more. */
+  /** Whether arriving bytes are dropped. */
   get discarding(): boolean {
     return this.mode === 'discarding' || this.stopped;
   }
@@ -77,7 +85,7 @@ export class Inbound {
     return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
-  /** Whether what comes is to be kept as it is: then it should lie in memory that can be given away. */
+  /** Whether somebody may keep arriving bytes: then they should lie in memory that can be given away. */
   get keeps(): boolean {
     if (this.discarding) return false;
     return this.queue.gives || this.current === undefined || this.current.keeps;
@@ -88,7 +96,7 @@ export class Inbound {
     return this.discarding ? undefined : this.queue.room;
   }
 
-  /** Before something is decoded: a reader may have come meanwhile that keeps what it is given. */
+  /** Called before a value is decoded: copies lent bytes for a reader that keeps views and came during the loan. */
   secure(reader: Reader): void {
     if (this.borrows && reader.keeps) this.queue.own();
   }
@@ -117,7 +125,7 @@ export class Inbound {
     this.slacken();
   }
 
-  /** Has the reader emit what waits, once the running code has ended. */
+  /** Lets the reader emit what waits, once the running code has ended. */
   wakeSoon(): void {
     this.socket.scheduler.defer(() => {
       this.current?.drain();
@@ -130,12 +138,12 @@ export class Inbound {
     this.socket.pause();
   }
 
-  /** The reader may not emit any more, or has left: a connection that is closing waits for no other (C11). */
+  /** The reader has paused or left: a connection that is closing waits for no other (C11). */
   slacken(): void {
     if (this.mode === 'lingering') this.regulate(false);
   }
 
-  /** A chunk came: it is decoded and emitted as far as the reader wants it. */
+  /** A chunk arrived: it is decoded and emitted as far as the reader wants it. */
   data(chunk: Buffer): void {
     this.received += chunk.length;
     if (this.discarding) return;
@@ -147,10 +155,10 @@ export class Inbound {
     this.regulate(false);
   }
 
-  /** The peer has finished, or the connection failed: told after all that was received (C7, C8). */
+  /** The peer has finished, or the connection has failed: readers learn it after all that was received (C7, C8). */
   finish(end: 'fin' | SocketError): void {
     if (end === 'fin') this.peerFinished = true;
-    // An abort is no completion, also for a reader that has not got so far as this side's own end of the stream.
+    // An abort is not a completion, not even for a reader that has not reached this side's own end of the stream yet.
     if (this.end !== 'open' && (end === 'fin' || !this.stopped)) return;
     this.end = end;
     this.deliver();
@@ -193,7 +201,7 @@ export class Inbound {
     }
   }
 
-  /** Drops what waits and tells every reader at once. */
+  /** Drops what waits and ends every reader at once. */
   abort(error: SocketError): void {
     this.mode = 'discarding';
     this.queue.clear();
@@ -205,14 +213,14 @@ export class Inbound {
     for (const reader of readers) reader.conclude(error);
   }
 
-  /** Keeps reading to the peer's FIN, and drops what no reader wants any more (C11). */
+  /** Reads on to the peer's FIN, and drops what no reader wants any more (C11). */
   linger(): void {
     if (this.mode === 'reading') this.mode = 'lingering';
     this.regulate(false);
   }
 
   /**
-   * Reads or pauses, as what waits demands.
+   * Pauses or resumes the socket by the number of bytes that wait.
    *
    * @param starved - whether the reader has found no whole frame in what waits
    */
@@ -227,14 +235,14 @@ export class Inbound {
     } else if (!flowing && this.queue.length > readAhead && this.end === 'open') this.block();
   }
 
-  /** What is dropped is read as well: the peer's end comes after it. */
+  /** Bytes that are dropped are read as well: the end of the peer's stream comes after them. */
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;
     if (!this.peerFinished) this.socket.resume();
   }
 
-  /** For a reader that has taken a frame while the socket is paused, on the path of every message: cheap. */
+  /** Whether the socket is paused. Readers ask after each frame. */
   get isPaused(): boolean {
     return this.paused;
   }

@@ -1,13 +1,13 @@
 import type { SocketError } from '../errors/socket-error.js';
 
-/** Somebody who waits for the kernel to have taken everything up to `offset`. */
+/** Waits until the kernel has taken everything up to `offset` in the stream. */
 interface Waiter {
   readonly offset: number;
   resolve(): void;
   reject(error: SocketError): void;
 }
 
-/** Those who wait until what they have sent was written, in the order of their offsets in the stream. */
+/** Waiters for what they have sent to be written, in the order of their offsets. */
 export class Waiters {
   private list: Waiter[];
 
@@ -19,23 +19,23 @@ export class Waiters {
     return this.list.length;
   }
 
-  /** Adds one, to a list of their own where there were {@link noWaiters}. */
+  /** Adds a waiter. Returns the list, which is a new one in place of {@link noWaiters}. */
   with(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
     const waiters = this === noWaiters ? new Waiters() : this;
     waiters.list.push({ offset, resolve, reject });
     return waiters;
   }
 
-  /** Resolves those who wait for nothing beyond `written`. */
+  /** Resolves the waiters whose offset is at most `written`. */
   wake(written: number): void {
     let count = 0;
     for (; count < this.list.length && this.list[count]!.offset <= written; count++);
     if (count === 0) return;
-    // Taken off together: to shift one by one moves all the others each time, once there are many thousands.
+    // Removed in one go: each shift would move all the others, of which there can be many thousands.
     for (const waiter of this.list.splice(0, count)) waiter.resolve();
   }
 
-  /** Settles all: those whose bytes were written are not told the error. */
+  /** Settles all waiters: resolves those whose bytes were written, rejects the others. */
   end(written: number, error: SocketError): void {
     for (const waiter of this.list.splice(0)) {
       if (waiter.offset <= written) waiter.resolve();
@@ -43,13 +43,13 @@ export class Waiters {
     }
   }
 
-  /** Gives all another offset in the stream. */
+  /** Returns the same waiters with other offsets. */
   moved(offsetOf: (offset: number) => number): Waiters {
     if (this.list.length === 0) return noWaiters;
     return new Waiters(this.list.map((waiter) => ({ ...waiter, offset: offsetOf(waiter.offset) })));
   }
 
-  /** Takes out those whose offset `isTheirs` is true for. */
+  /** Takes out the waiters at the offsets that `isTheirs` accepts. */
   split(isTheirs: (offset: number) => boolean): Waiters {
     const theirs = this.list.filter(({ offset }) => isTheirs(offset));
     if (theirs.length === 0) return noWaiters;
@@ -58,5 +58,5 @@ export class Waiters {
   }
 }
 
-/** Stands for a list where nobody waits, as most of the time. */
+/** The shared list of all lanes on which nobody waits. */
 export const noWaiters: Waiters = new Waiters();

@@ -1,8 +1,8 @@
 import { distinctUntilChanged, Observable } from 'rxjs';
 
-/** Who is told whether more may be sent. */
+/** Learns whether more may be sent. */
 export interface Watcher {
-  /** It has changed, or may have. */
+  /** The value has changed, or may have. */
   changed(writable: boolean): void;
   /** Nothing more can be sent. */
   ended(): void;
@@ -11,28 +11,27 @@ export interface Watcher {
 const nobody: readonly Watcher[] = [];
 
 /**
- * Whether more may be sent: not over the mark, and again at or under half of it, so that it does not flicker.
+ * Tells whether more may be sent: until the level passes the mark, and again when it falls to half of it, so that the
+ * value does not flicker.
+ *
+ * | state      | `update(level)`                       | `close`  |
+ * | ---------- | ------------------------------------- | -------- |
+ * | `writable` | `full` where the level is over `high` | `closed` |
+ * | `full`     | `writable` at `high / 2` or less      | `closed` |
+ * | `closed`   | nothing                               | nothing  |
  */
 export class Watermark {
   private readonly high: number;
-  private readonly low: number;
-  private state = true;
-  private closed = false;
+  private state: 'writable' | 'full' | 'closed' = 'writable';
   private watchers: readonly Watcher[] = nobody;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
     this.high = high;
-    this.low = high / 2;
   }
 
   get writable(): boolean {
-    return this.state;
-  }
-
-  /** Over this level `update` would change something, or has to be asked. */
-  get mark(): number {
-    return this.state ? this.high : Infinity;
+    return this.state === 'writable';
   }
 
   /** The current value, then each change; completes when nothing more can be sent. */
@@ -49,11 +48,12 @@ export class Watermark {
     }).pipe(distinctUntilChanged());
   }
 
-  /** Tells `watcher` the current value at once. */
+  /** Gives `watcher` the current value at once, then each change. */
   watch(watcher: Watcher): void {
-    if (!this.closed) this.watchers = this.watchers.length === 0 ? [watcher] : [...this.watchers, watcher];
-    watcher.changed(this.state);
-    if (this.closed) watcher.ended();
+    const isClosed = this.state === 'closed';
+    if (!isClosed) this.watchers = this.watchers.length === 0 ? [watcher] : [...this.watchers, watcher];
+    watcher.changed(this.writable);
+    if (isClosed) watcher.ended();
   }
 
   unwatch(watcher: Watcher): void {
@@ -61,28 +61,31 @@ export class Watermark {
     this.watchers = left.length === 0 ? nobody : left;
   }
 
-  /** Tells how many bytes wait now. */
+  /** `level` bytes wait now. */
   update(level: number): void {
-    if (this.closed || (this.state ? level <= this.high : level > this.low)) return;
-    this.state = !this.state;
-    this.tell();
+    switch (this.state) {
+      case 'writable':
+        if (level <= this.high) return;
+        this.state = 'full';
+        break;
+      case 'full':
+        if (level > this.high / 2) return;
+        this.state = 'writable';
+        break;
+      case 'closed':
+        return;
+    }
+    // A watcher may fill the buffer at once: the next one gets the value that holds then.
+    for (const watcher of this.watchers) watcher.changed(this.writable);
   }
 
   /** Nothing more can be sent. */
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    const { watchers } = this;
+    if (this.state === 'closed') return;
+    const { watchers, writable } = this;
+    this.state = 'closed';
     this.watchers = nobody;
-    if (this.state) {
-      this.state = false;
-      for (const watcher of watchers) watcher.changed(false);
-    }
+    if (writable) for (const watcher of watchers) watcher.changed(false);
     for (const watcher of watchers) watcher.ended();
-  }
-
-  private tell(): void {
-    // Who is told that it is writable may fill it at once: the next one must not be told what is no longer true.
-    for (const watcher of this.watchers) watcher.changed(this.state);
   }
 }

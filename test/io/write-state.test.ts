@@ -181,7 +181,7 @@ describe('the write state', () => {
             driver.take();
             waiters.wake(state.written);
           }
-          driver.run(isEager);
+          waiters.wake(state.written);
           expect([driver.fins, state.isFlushed]).toEqual([1, true]);
           expect(rejected).toEqual([]);
         }
