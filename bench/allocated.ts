@@ -4,12 +4,12 @@ import net from 'node:net';
 import type { Workshop } from './library.js';
 
 /**
- * What a server does with each message: `receive` takes a line, `send` sends one, `lines` sends it back through `map`,
- * `broadcast` sends it to ten members; `bytes` sends a chunk back, one in flight. `idle` is a connection, not a message.
+ * The work of a server for each message: `receive` takes a line, `send` sends one, `lines` echoes it through `map`,
+ * `broadcast` sends it to ten members, `bytes` echoes a chunk, one in flight. `idle` is a connection, not a message.
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
-/** What was allocated: how many objects, how many of them not by Node, of how many bytes, and which functions made how many. */
+/** The allocated objects: their number, how many of them Node did not make, their bytes, and the number for each function. */
 export interface Allocated {
   readonly objects: number;
   readonly own: number;
@@ -19,7 +19,7 @@ export interface Allocated {
 
 const line = Buffer.from(`${'x'.repeat(63)}\n`);
 
-/** A server in a process of its own, that counts what it allocates. */
+/** A server in its own process that counts its allocations. */
 export class CountingServer {
   private readonly child: ChildProcess;
   private readonly work: Work;
@@ -28,7 +28,7 @@ export class CountingServer {
   private missing = 0;
   private arrived: (() => void) | undefined;
 
-  /** Starts `library`, one of the files `allocation-*.js`, at any port, or at `path`. */
+  /** Starts `library`, one of the files `allocation-*.js`, on any port, or at `path`. */
   static async start(
     { inside }: Workshop,
     library: 'rxjs-sockets' | 'plain',
@@ -64,25 +64,25 @@ export class CountingServer {
         this.missing -= chunk.length;
         if (this.missing === 0) this.arrived?.();
       });
-      // It is accepted, and not only in the kernel's queue, once it has been answered.
+      // An answer shows that the server has accepted the connection; before, it may wait in the kernel's queue.
       if (this.work === 'idle') await this.exchange('.', 1);
     }
   }
 
-  /** What is allocated for `count` messages. */
+  /** Counts the allocations for `count` messages. */
   async allocated(count: number): Promise<Allocated> {
     await this.ask('begin');
     await this.send(count);
     return this.ask('end');
   }
 
-  /** How many bytes of the heap are alive. */
+  /** Returns the live bytes of the heap. */
   async alive(): Promise<number> {
     const { bytes } = await this.ask<{ bytes: number }>('settle');
     return bytes;
   }
 
-  /** Has the server do its work `count` times. */
+  /** Makes the server do its work `count` times. */
   async send(count: number): Promise<void> {
     const lines = Buffer.alloc(line.length * count, line);
     switch (this.work) {
@@ -111,7 +111,7 @@ export class CountingServer {
     await once(this.child, 'exit');
   }
 
-  /** Sends `bytes` on one connection and waits until `answer` bytes have come on all. */
+  /** Sends `bytes` on one connection and waits until all connections have received `answer` bytes. */
   private exchange(bytes: Uint8Array | string, answer: number): Promise<void> {
     return new Promise((resolve) => {
       this.missing = answer;
@@ -127,7 +127,7 @@ export class CountingServer {
 
   private answer<T>(): Promise<T> {
     return new Promise((resolve, reject) => {
-      const gone = (): void => reject(new Error(`the server that does '${this.work}' has ended`));
+      const gone = (): void => reject(new Error(`the server for '${this.work}' has ended`));
       this.child.once('exit', gone);
       this.child.once('message', (message) => {
         this.child.off('exit', gone);
@@ -137,7 +137,7 @@ export class CountingServer {
   }
 }
 
-/** What each of so many more messages has led to, so that what is done once, or now and then, does not count. */
+/** The allocations per additional message. Work that is done once, or now and then, does not count. */
 export function slope(less: Allocated, more: Allocated, messages: number): Allocated {
   const names = Object.keys(more.places);
   const each = (name: string): number => ((more.places[name] ?? 0) - (less.places[name] ?? 0)) / messages;

@@ -1,6 +1,6 @@
-// Measures what is allocated for each message and for each idle connection, next to plain `node:net`, and prints a table:
+// Measures the allocations per message and per idle connection, compared with plain `node:net`, and prints a table:
 //   npm run bench:allocation
-// It takes about a minute. test/bench/allocation.test.ts counts the objects of a message in the same way, and limits them.
+// It takes about a minute. test/bench/allocation.test.ts counts the objects per message in the same way, and limits them.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,13 +8,13 @@ import { type Allocated, CountingServer, slope, type Work } from './allocated.js
 import { buildWorkshop } from './library.js';
 
 const works: readonly (readonly [Work, string, number])[] = [
-  ['receive', 'a line that is received', 4_000],
-  ['send', 'a line that is sent', 4_000],
-  ['lines', 'a line that is echoed through `map`', 4_000],
-  ['broadcast', 'a line that is sent to 10 members', 1_000],
-  ['bytes', 'a chunk that is echoed, one in flight', 1_000],
+  ['receive', 'received line', 4_000],
+  ['send', 'sent line', 4_000],
+  ['lines', 'line echoed through `map`', 4_000],
+  ['broadcast', 'line sent to 10 members', 1_000],
+  ['bytes', 'echoed chunk, one in flight', 1_000],
 ];
-/** How often each is measured before it counts, so that the compiler is done with it. */
+/** The number of warm-up runs, after which the JIT compiler has finished. */
 const warm = 10;
 const idle = 1_000;
 
@@ -38,7 +38,7 @@ async function perMessage(
   return slope(once, twice, messages);
 }
 
-/** Bytes of the heap that an idle connection keeps. */
+/** The bytes of heap that an idle connection keeps. */
 async function perConnection(library: 'rxjs-sockets' | 'plain', transport: string): Promise<number> {
   const server = await CountingServer.start(workshop, library, 'idle', place(transport));
   await server.open(idle);
@@ -65,7 +65,7 @@ try {
   for (const library of ['rxjs-sockets', 'plain'] as const) {
     for (const transport of ['tcp', 'unix']) cells.push(`${(await perConnection(library, transport)).toFixed()} B`);
   }
-  console.log(`| a connection that is idle: the heap alone | ${cells.join(' | ')} |`);
+  console.log(`| idle connection: heap | ${cells.join(' | ')} |`);
 } finally {
   await rm(workshop.folder, { recursive: true, force: true });
   await rm(folder, { recursive: true, force: true });

@@ -6,22 +6,22 @@ import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** A folder with the servers, and with the library as users install it. */
+/** A folder with the servers and with the library as users install it. */
 export interface Workshop {
   readonly folder: string;
-  /** The module of a server. */
+  /** Returns the path of a server's module. */
   server(name: string): string;
-  /** The module of a program that measures itself. */
+  /** Returns the path of the module of a program that measures itself. */
   inside(name: string): string;
 }
 
 /**
- * Builds the library, as users install it, where only the servers find it: so that what is measured is what stands in
- * src, and does not change while it is measured. Without a build, what compiles the sources would count as theirs: over
- * 8 MB of heap, V8 marks with each bulk read.
+ * Builds the library, as users install it, in a place where only the servers find it. The benchmark so measures the
+ * current src, and nothing changes it meanwhile. Without a build, the server's process would also compile the sources:
+ * beyond 8 MB of heap, V8 marks with each bulk read.
  */
 export async function buildWorkshop(): Promise<Workshop> {
-  // Inside the project, so that what else the servers import is found.
+  // Inside the project, so that the servers find their other imports.
   const cache = join(root, 'node_modules/.cache');
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, 'rxjs-sockets-bench-'));
@@ -31,7 +31,7 @@ export async function buildWorkshop(): Promise<Workshop> {
   await promisify(execFile)(process.execPath, [join(root, 'scripts/bundle.js'), join(library, 'dist')]);
   for (const part of ['servers', 'inside'])
     await cp(join(root, 'bench', part), join(folder, part), { recursive: true });
-  // The nearest package.json would be that of the library, which would find its own dist before this one.
+  // Without this, the nearest package.json would be the library's own, which leads to its dist instead of this build.
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   return {
     folder,

@@ -3,19 +3,19 @@ import type { Row, Transport } from './rows.js';
 import { type Spread, spread } from './statistics.js';
 import type { Workshop } from './library.js';
 
-/** What was measured of one server in one row over one transport. */
+/** One measurement of one server in one row over one transport. */
 interface Measured {
-  /** In the unit of the row, before it is scaled. */
+  /** In the row's unit, before scaling. */
   readonly figure: Spread;
-  /** The figure divided by that of plain in the same round. */
+  /** The figure divided by plain's in the same round. */
   readonly ratio?: Spread;
-  /** The server's processor time for each unit of work, divided by that of plain in the same round. */
+  /** The server's processor time per unit of work, divided by plain's in the same round. */
   readonly cpu?: Spread;
-  /** The figure divided by those of others in the same round, where the row has targets for that. */
+  /** The figure divided by those of other servers in the same round, if the row has targets for them. */
   readonly against?: Readonly<Record<string, Spread>>;
 }
 
-/** What a server could not do: a byte that was wrong, or nothing that came. */
+/** Why a server failed: a wrong byte, or no answer. */
 export interface Failed {
   readonly failed: string;
 }
@@ -24,13 +24,13 @@ export type Results = Readonly<Record<string, Measured | Failed>>;
 
 export interface Settings {
   readonly rounds: number;
-  /** For each server in each round. */
+  /** The time for each server in each round. */
   readonly seconds: number;
-  /** How many idle connections the memory is measured with. */
+  /** The number of idle connections for measuring memory. */
   readonly connections: number;
 }
 
-/** What is needed to measure: the programs, the servers, and a folder for socket files. */
+/** The tools for a measurement: the programs, the servers, and a folder for socket files. */
 export interface Tools {
   readonly native: Native;
   readonly workshop: Workshop;
@@ -42,10 +42,10 @@ interface Sample {
   readonly cpu?: number;
 }
 
-/** Of each server the samples of all rounds, or why there are none. */
+/** The samples of all rounds for each server, or the reason why there are none. */
 type Samples = Map<string, Sample[] | Failed>;
 
-/** Measures one row over one transport: all servers in each round, in an order that is reversed from round to round. */
+/** Measures one row over one transport: all servers in each round, in an order reversed from round to round. */
 export async function measure(
   row: Row,
   servers: readonly string[],
@@ -58,7 +58,7 @@ export async function measure(
   const awake = row.awake === true ? await Awake.start(tools.native) : undefined;
   const running = new Map<string, ServerProcess>();
   try {
-    // The first round warms up; what is started anew for each round has nothing to warm up.
+    // The first round is a warm-up. Servers that are restarted for each round do not need one.
     for (let round = row.kind === 'idle' ? 1 : 0; round <= settings.rounds; round++) {
       for (const name of round % 2 === 0 ? servers : servers.toReversed()) {
         const list = samples.get(name)!;
@@ -82,7 +82,7 @@ export async function measure(
 let started = 0;
 
 export function startServer(name: string, kind: string, transport: Transport, tools: Tools): Promise<ServerProcess> {
-  // Plain servers that are stopped leave their socket files behind.
+  // Stopped plain servers leave their socket files behind.
   const path = `${tools.sockets}/${started++}`;
   const program = name === 'limit' ? tools.native.limit : tools.workshop.server(name);
   return ServerProcess.start(program, kind, transport === 'tcp' ? 'tcp' : `unix:${path}`);
@@ -108,18 +108,18 @@ const throughput: Measure = async (row, name, start, running, { seconds }, nativ
   return { figure, cpu: ((await server.cpu()) - before) / work(row, answer) };
 };
 
-/** How much work was done, in any unit that is the same for all servers of the row. */
+/** The amount of work done, in a unit that is the same for all servers of the row. */
 function work(row: Row, answer: Answer): number {
   return row.better === 'more' ? answer[row.figure]! * answer['seconds']! : answer['bytes']!;
 }
 
-/** Resident memory of a server that was just started, for each of many idle connections. */
+/** The resident memory of a freshly started server, per idle connection. */
 const idleMemory: Measure = async (_row, name, start, running, { connections }, native) => {
   const server = await start();
   running.set(name, server);
   const clients: IdleClients[] = [];
   try {
-    // What the first connections need once counts for none.
+    // One-time costs of the first connections do not count.
     clients.push(await IdleClients.open(native, server.address, 100));
     const before = await server.memory();
     clients.push(await IdleClients.open(native, server.address, connections));
@@ -131,7 +131,7 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   }
 };
 
-/** Compares each server with plain, and ours with `others` as well. */
+/** Compares each server with plain, and ours with `others` too. */
 function compare(samples: Samples, others: readonly string[]): Results {
   const listOf = (name: string): readonly Sample[] => {
     const list = samples.get(name) ?? [];
@@ -159,7 +159,7 @@ function compare(samples: Samples, others: readonly string[]): Results {
   return results;
 }
 
-/** The ratio of one to another, round by round. */
+/** The ratio of one server to another, round by round. */
 function ratios(
   list: readonly Sample[],
   bases: readonly Sample[],

@@ -5,7 +5,7 @@ import { type Row, rows, servers, type Transport, transports } from './rows.js';
 
 interface Common {
   readonly transports: readonly Transport[];
-  /** Whether it is a run of everything, with the times that belong to it. */
+  /** Whether everything is measured, with the default times. */
   readonly whole: boolean;
   readonly out: string | undefined;
 }
@@ -25,7 +25,7 @@ const full: Settings = { rounds: 5, seconds: 1, connections: 5_000 };
 const short: Settings = { rounds: 3, seconds: 0.3, connections: 2_000 };
 const growing: GrowthSettings = { rounds: 5, share: 1, most: Infinity };
 
-/** What the arguments of the command ask for; throws at one that it does not know. */
+/** Parses the arguments of the command; throws for an unknown one. */
 export function optionsOf(args: readonly string[]): RunOptions | GrowthOptions {
   if (args[0] === 'growth') {
     const given = new Given(args.slice(1), ['rows', 'transports', 'rounds', 'share', 'most', 'out']);
@@ -97,7 +97,7 @@ class Given {
     return value;
   }
 
-  /** What `name=one,other` chooses of what there is; `usual`, which is all, where nothing is chosen. */
+  /** Returns the items that `name=one,other` selects; without a selection, `usual`, which is all by default. */
   choose<T>(name: string, all: ReadonlyMap<string, T>, usual: readonly T[] = [...all.values()]): readonly T[] {
     const chosen = this.values.get(name)?.split(',');
     if (chosen === undefined) return usual;

@@ -6,28 +6,28 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** How long a program may take to answer or to end, in ms. */
+/** The time limit for a program to answer or to end, in ms. */
 const patience = 20_000;
 
-/** The same for one that has millions of messages to exchange. */
+/** The time limit for a program that exchanges millions of messages, in ms. */
 const longPatience = 120_000;
 
-/** The programs in C, compiled. */
+/** The compiled C programs. */
 export interface Native {
   readonly load: string;
   readonly limit: string;
   readonly awake: string;
 }
 
-/** Compiles the programs in C into `folder`; undefined where they can't be compiled, which is said. */
+/** Compiles the C programs into `folder`. If they cannot be compiled, it prints why and returns undefined. */
 export async function compile(folder: string): Promise<Native | undefined> {
   const compiler = process.env['CC'] ?? 'cc';
   const native: Native = { load: `${folder}/load`, limit: `${folder}/limit`, awake: `${folder}/awake` };
   try {
     await run(compiler, ['--version']);
   } catch {
-    console.log(`Skipped: there is no C compiler (${compiler}; the variable CC can name another), and the load generator
-is in C: one in JavaScript would be slower than what it measures.`);
+    console.log(`Skipped: the load generator needs a C compiler (tried: ${compiler}; set the variable CC to use another).
+A load generator in JavaScript would be slower than the servers it measures.`);
     return undefined;
   }
   if (process.platform !== 'linux') {
@@ -40,16 +40,16 @@ is in C: one in JavaScript would be slower than what it measures.`);
   return native;
 }
 
-/** A program that answers with lines of JSON, and ends with its input. */
+/** A program that answers with lines of JSON, and ends when its input ends. */
 class Talker {
   protected readonly child: ChildProcess;
   private readonly lines: AsyncIterator<string>;
 
   constructor(command: string, args: readonly string[] = []) {
-    // What the one who measures was started with is none of the server's business.
+    // The server must not inherit the options of this process.
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // Writing to one that has ended: the answer that does not come says so.
+    // A write to an ended program needs no error here: its missing answer is reported.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
@@ -78,12 +78,12 @@ class Talker {
   }
 }
 
-/** A server in its own process, which answers what it has used. */
+/** A server in its own process, which reports its memory and processor time. */
 export class ServerProcess extends Talker {
   address = '';
   private answers = true;
 
-  /** Starts `program`, a module or a program in C, to do `kind` at `tcp` or `unix:<path>`. */
+  /** Starts `program`, a module or a C program, to do `kind` at `tcp` or `unix:<path>`. */
   static async start(program: string, kind: string, where: string): Promise<ServerProcess> {
     const server = program.endsWith('.js')
       ? new ServerProcess(process.execPath, [program, kind, where])
@@ -93,26 +93,26 @@ export class ServerProcess extends Talker {
     return server;
   }
 
-  /** Resident memory in bytes, after a collection. */
+  /** The resident memory in bytes, after a garbage collection. */
   async memory(): Promise<number> {
     return Number((await this.ask('memory'))['rss']);
   }
 
-  /** Processor time so far, in microseconds. */
+  /** The processor time so far, in microseconds. */
   async cpu(): Promise<number> {
-    // One in C, of one thread, does not answer: the system tells.
+    // The C server does not answer; it has one thread, whose time the system reports.
     if (!this.answers) return Number((await readFile(`/proc/${this.child.pid}/schedstat`, 'utf8')).split(' ')[0]) / 1e3;
     const { user, system } = await this.ask('cpu');
     return Number(user) + Number(system);
   }
 }
 
-/** For the limit, all that is sent back is the same. */
+/** The C server echoes every kind of message in the same way. */
 function limitKind(kind: string): string {
   return kind === 'sink' ? 'sink' : kind === 'fanout' || kind === 'channels' ? 'fanout' : 'echo';
 }
 
-/** Many connections, held open. */
+/** Many open connections. */
 export class IdleClients extends Talker {
   static async open(native: Native, address: string, connections: number): Promise<IdleClients> {
     const clients = new IdleClients(native.load, ['idle', address, `connections=${connections}`]);
@@ -121,7 +121,7 @@ export class IdleClients extends Talker {
   }
 }
 
-/** Connections that are open, over which a given number of messages can be exchanged, again and again. */
+/** Open connections that exchange a given number of messages, repeatedly. */
 export class Exchange extends Talker {
   static async open(native: Native, mode: string, address: string, args: readonly string[]): Promise<Exchange> {
     const exchange = new Exchange(native.load, [mode, address, ...args]);
@@ -129,7 +129,7 @@ export class Exchange extends Talker {
     return exchange;
   }
 
-  /** Has so many messages echoed on each connection, or reach all members. */
+  /** Has this many messages echoed on each connection, or sent to all members. */
   async run(messages: number): Promise<void> {
     await this.ask(String(messages));
   }
@@ -144,10 +144,10 @@ export class Awake extends Talker {
   }
 }
 
-/** What the load generator found. */
+/** The result of the load generator. */
 export type Answer = Readonly<Record<string, number>>;
 
-/** Runs the load generator once; what it found wrong is in the error. */
+/** Runs the load generator once. The error says what it found wrong. */
 export async function load(native: Native, address: string, args: readonly string[], seconds: number): Promise<Answer> {
   const [mode = '', ...options] = args;
   const timeout = patience + 2_000 * seconds;
@@ -155,7 +155,7 @@ export async function load(native: Native, address: string, args: readonly strin
   return JSON.parse(stdout) as Answer;
 }
 
-/** Runs the load generator until it has done the work that `args` ask for. */
+/** Runs the load generator until it has done the work given by `args`. */
 export async function once(native: Native, mode: string, address: string, args: readonly string[]): Promise<void> {
   await run(native.load, [mode, address, ...args], { timeout: longPatience });
 }

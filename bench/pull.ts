@@ -1,6 +1,6 @@
-// Measures what it costs to pull, in nanoseconds of processor time for each message, and prints a table:
+// Measures the cost of pulling, in nanoseconds of processor time per message, and prints a table:
 //   npm run bench:pull
-// Everything runs in one process, over a connection in memory, each way in turn, in an order that is reversed every round.
+// Everything runs in one process, over an in-memory connection, one way after the other, in an order reversed every round.
 import { rm } from 'node:fs/promises';
 import { pullTimes } from './pulled.js';
 import { buildWorkshop } from './library.js';

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Workshop } from './library.js';
 
-/** Nanoseconds of processor time for each message, one figure a round, of each way to pull. */
+/** Nanoseconds of processor time per message, one figure per round, for each way to pull. */
 export type PullTimes = Readonly<Record<string, readonly number[]>>;
 
-/** Runs bench/inside/pull.js, with those of its ways whose names have `only` in them. */
+/** Runs bench/inside/pull.js, with the ways whose names contain `only`. */
 export async function pullTimes(
   { inside }: Workshop,
   { messages, rounds, only = '' }: { messages: number; rounds: number; only?: string },

@@ -1,5 +1,5 @@
-// Makes the tables and the pictures of docs/performance.md out of what `npm run bench` has found:
-//   npm run bench:report -- [FILE] [FOLDER]     bench/results.json and docs by default
+// Makes the tables and pictures of docs/performance.md from the results of `npm run bench`:
+//   npm run bench:report -- [FILE] [FOLDER]     default: bench/results.json and docs
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,7 +28,7 @@ const [file = join(root, 'bench/results.json'), folder = join(root, 'docs')] = p
 const page = join(folder, 'performance.md');
 const titles = { tcp: 'TCP', unix: 'Unix sockets' } as const;
 
-/** A cell: the ratio to plain, or the figure of plain itself, which the others are ratios of. */
+/** Formats a cell: the ratio to plain, or for plain itself its figure. */
 function cell(found: Found, name: string): string {
   const measured = found.servers[name];
   if (measured === undefined) return '';
@@ -49,7 +49,7 @@ function againstPlain(rows: readonly Found[]): string {
   return table(['work', 'target', 'reached', ...present], body);
 }
 
-/** What is aimed at against others than plain; empty where nothing of that kind was measured. */
+/** The table of targets against servers other than plain; empty if none was measured. */
 function againstOthers(rows: readonly Found[]): string[] {
   const body = rows.flatMap((row) =>
     targetsOf(row)
@@ -69,12 +69,12 @@ function measuredOn({ date, machine }: Occasion): string {
   return `Measured on ${date.slice(0, 10)}: ${machine.cores} cores of ${machine.processor}, ${machine.system}, Node ${machine.node}`;
 }
 
-/** The section about everything, and the pictures that it shows. */
+/** Makes the section of figures and its pictures. */
 async function everything(run: Run): Promise<string> {
   const { rounds, seconds } = run.settings;
   const versions = Object.entries(run.versions).map(([name, version]) => `${name} ${version}`);
   const parts = [
-    `${measuredOn(run)}, ${versions.join(', ')}; medians of ${rounds} rounds of ${seconds} s for each server, least and greatest in brackets.`,
+    `${measuredOn(run)}, ${versions.join(', ')}; medians of ${rounds} rounds of ${seconds} s for each server, minimum and maximum in brackets.`,
   ];
   for (const transport of transports) {
     const rows = run.rows.filter((row) => row.transport === transport);
@@ -87,10 +87,10 @@ async function everything(run: Run): Promise<string> {
   return parts.join('\n\n');
 }
 
-/** The section about how cost grows, and the pictures that it shows. */
+/** Makes the section on growth and its pictures. */
 async function growth(run: GrowthRun): Promise<string> {
   const parts = [
-    `${measuredOn(run)}; medians of ${run.settings.rounds} rounds, least and greatest in brackets.`,
+    `${measuredOn(run)}; medians of ${run.settings.rounds} rounds, minimum and maximum in brackets.`,
     summary(run.series),
   ];
   for (const transport of transports) {
@@ -103,7 +103,7 @@ async function growth(run: GrowthRun): Promise<string> {
   return [...parts, ...details(run.series)].join('\n\n');
 }
 
-/** Puts `content` between the two lines that `name` has on the page. */
+/** Replaces the text between the page's two comments for `name` by `content`. */
 function fill(text: string, name: string, content: string): string {
   const start = `<!-- ${name}: written by npm run bench:report -->\n`;
   const end = `<!-- end of the ${name} -->\n`;

@@ -5,13 +5,13 @@ import type { Results, Settings } from './measure.js';
 import { type Row, rows, type Transport } from './rows.js';
 import type { Spread } from './statistics.js';
 
-/** What `bench/results.json` holds: a run of everything, and one of how cost grows. */
+/** The content of `bench/results.json`: a run of all rows, and one of how cost grows. */
 export interface Report {
   readonly run?: Run;
   readonly growth?: GrowthRun;
 }
 
-/** Where and when something was measured. */
+/** The place and time of a measurement. */
 export interface Occasion {
   readonly date: string;
   readonly machine: Machine;
@@ -35,7 +35,7 @@ interface Machine {
   readonly cores: number;
 }
 
-/** The packages that servers are written with, each with the version that ran. */
+/** The packages that the servers use, with the versions that ran. */
 type Versions = Readonly<Record<(typeof packages)[number], string>>;
 
 const packages = ['rxjs', 'split2', 'effect', 'ws'] as const;
@@ -47,7 +47,7 @@ export interface Found {
   readonly unit: string;
   readonly better: Row['better'];
   readonly target: number;
-  /** What our ratio to others than plain is to be at least. */
+  /** The minimum targets for our ratio to servers other than plain. */
   readonly against?: Readonly<Record<string, number>>;
   readonly servers: Results;
 }
@@ -84,18 +84,18 @@ export function rowOf({ id }: Found): Row {
   return row;
 }
 
-/** What our ratio to a server is to be: at least `target`, or at most where less is better. */
+/** The target for our ratio to a server: at least `target`, or at most if less is better. */
 export interface Target {
   readonly to: string;
   readonly target: number;
   readonly better: Row['better'];
-  /** What it was; undefined where the other was not measured, or failed. */
+  /** The measured ratio; undefined if the other server was not measured or failed. */
   readonly ratio: Spread | undefined;
-  /** Whether it is what is aimed at; undefined where it was not measured. */
+  /** Whether the target was reached; undefined if it was not measured. */
   readonly reached: boolean | undefined;
 }
 
-/** All that is aimed at in a row, that against plain first. */
+/** All targets of a row, the one against plain first. */
 export function targetsOf({ better, target, against = {}, servers }: Found): Target[] {
   const ours = servers['rxjs-sockets'];
   const aims = [['plain', target] as const, ...Object.entries(against)];
@@ -109,7 +109,7 @@ export function targetsOf({ better, target, against = {}, servers }: Found): Tar
   });
 }
 
-/** Three digits that matter, and no more. */
+/** Formats a number with three significant digits. */
 export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
@@ -119,7 +119,7 @@ export function range({ median, least, greatest }: Spread): string {
   return `${digits(median)} (${digits(least)} to ${digits(greatest)})`;
 }
 
-/** What is aimed at: `≥ 12`, or `≤ 1` where less is better. */
+/** Formats a target: `≥ 12`, or `≤ 1` if less is better. */
 export function aim({ better, target }: Pick<Target, 'better' | 'target'>): string {
   return `${better === 'more' ? '≥' : '≤'} ${target}`;
 }

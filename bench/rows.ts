@@ -1,26 +1,26 @@
 export const transports = ['tcp', 'unix'] as const;
 export type Transport = (typeof transports)[number];
 
-/** What is measured: each row is one kind of work, given to servers that do it in different ways. */
+/** Each row is one kind of work, which the servers do in different ways. */
 export interface Row {
   readonly id: string;
   readonly title: string;
-  /** What the server is asked to do: see `servers/command-line.js`. */
+  /** The server's task: see `servers/command-line.js`. */
   readonly kind: string;
-  /** The arguments of the load generator, besides the address and the time. */
+  /** The load generator's arguments, besides the address and the time. */
   readonly load: readonly string[];
-  /** Which number of its answer counts. */
+  /** Which number of the load generator's answer counts. */
   readonly figure: string;
   readonly unit: string;
-  /** What a figure is divided by for the tables. */
+  /** The divisor of figures in the tables. */
   readonly scale: number;
   readonly better: 'more' | 'less';
   readonly servers: readonly string[];
-  /** What our ratio to plain is to be at least, or at most where less is better. */
+  /** The target for our ratio to plain: at least, or at most if less is better. */
   readonly target: Readonly<Record<Transport, number>>;
-  /** What our ratio to other servers is to be at least. */
+  /** The minimum targets for our ratio to other servers. */
   readonly against?: Readonly<Record<string, number>>;
-  /** Whether the cores are kept awake: one that sleeps adds more to a wake-up than any server takes. */
+  /** Whether the cores are kept awake: waking a sleeping core takes longer than any server. */
   readonly awake?: boolean;
 }
 
@@ -136,7 +136,7 @@ export const rows: readonly Row[] = [
   },
   {
     id: 'idle',
-    title: 'Resident memory for each idle connection',
+    title: 'Resident memory per idle connection',
     kind: 'idle',
     load: ['idle'],
     figure: 'bytesPerConnection',

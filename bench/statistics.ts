@@ -1,4 +1,4 @@
-/** The middle of a list of numbers, which has at least one. */
+/** Returns the median of a list of at least one number. */
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -6,7 +6,7 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (sorted[middle - 1]! + upper) / 2;
 }
 
-/** Median, least and greatest. */
+/** Median, minimum and maximum. */
 export interface Spread {
   readonly median: number;
   readonly least: number;

@@ -1,19 +1,19 @@
 /**
- * A server that systemd starts when its first client comes, on a socket that systemd has opened; see docs/systemd.md.
+ * A server that systemd starts when its first client connects, on a socket opened by systemd; see docs/systemd.md.
  *
  *     systemd-socket-activate -l 7000 npx tsx --conditions=rxjs-sockets-source examples/activated.ts
  *
- * Started by hand, it listens at the address that it is given, or at tcp://localhost:7000.
+ * Started by hand, it listens at the address in its argument, or at tcp://localhost:7000.
  */
 import { map } from 'rxjs';
 import { type AddressInput, formatAddress, listen, serve } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 
 // #region activated
-/** The sockets that systemd has opened for this process, which are its descriptors from 3 on: see sd_listen_fds(3). */
+/** Returns the sockets that systemd has passed to this process, as descriptors from 3 on: see sd_listen_fds(3). */
 function activated(): AddressInput[] {
   const { LISTEN_PID, LISTEN_FDS } = process.env;
-  // They are not for the programs that this one starts.
+  // Child processes must not take the sockets for theirs.
   delete process.env['LISTEN_PID'];
   delete process.env['LISTEN_FDS'];
   delete process.env['LISTEN_FDNAMES'];

@@ -1,9 +1,9 @@
 /**
- * A chat: one room, and its members come over TCP and over a unix socket. One who does not read is shown out, and slows
- * nobody down.
+ * A chat: one room, with members over TCP and over a unix socket. A member who does not read is disconnected, and delays
+ * nobody.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/chat.ts
- *         shows it, and ends
+ *         runs a demonstration, and ends
  *     npx tsx --conditions=rxjs-sockets-source examples/chat.ts tcp://localhost:7000 unix:/tmp/chat.sock
  *         serves until Ctrl-C; join with `nc localhost 7000` and `nc -U /tmp/chat.sock`
  */
@@ -32,7 +32,7 @@ function serve(addresses: readonly AddressInput[]): Server<string, string>[] {
 }
 // #endregion
 
-/** Someone in the room, who hears one line at a time. */
+/** A member of the room, who reads one line at a time. */
 class Guest {
   readonly data: Channel<string>;
   private readonly heard: AsyncIterator<string>;
@@ -42,7 +42,7 @@ class Guest {
     this.heard = this.data[Symbol.asyncIterator]();
   }
 
-  /** Comes in, and waits until the room knows. */
+  /** Joins, and waits until the room announces it. */
   static async join(name: string, address: Address): Promise<Guest> {
     const guest = new Guest(address);
     await guest.hear();
@@ -61,7 +61,7 @@ class Guest {
   }
 }
 
-/** Tells what bob hears while others come, talk, stop to read, and go. */
+/** Prints what bob receives while others join, talk, stop reading, and leave. */
 async function show(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'chat-'));
   const servers = serve([{ port: 0 }, { path: join(folder, 'socket') }]);
@@ -90,7 +90,7 @@ async function show(): Promise<void> {
   } while (heard.startsWith(`ann: ${count} `));
   console.log(heard);
   console.log(`bob has heard each of ${count - 1} lines meanwhile`);
-  await bob.hear(); // the line that ann said while carol left
+  await bob.hear(); // the line that ann sent while carol left
 
   await ann.leave();
   console.log(await bob.hear());

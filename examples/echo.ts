@@ -1,7 +1,7 @@
 /**
- * An echo server: every line comes back, no faster than its sender reads.
+ * An echo server: it sends every line back, at the pace at which the client reads.
  *
- *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts                       shows it, and ends
+ *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts                       runs a demonstration, and ends
  *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts tcp://localhost:7000  serves until Ctrl-C
  */
 import { firstValueFrom } from 'rxjs';
@@ -30,7 +30,7 @@ if (where === undefined) {
   const client = connect(address, { codec: lines() });
   client.data.next('one');
   client.data.next('two');
-  client.data.complete(); // no more to send; what comes back is still received
+  client.data.complete(); // ends the sending side; the echo still arrives
   for await (const line of client.data) console.log(`echo: ${line}`);
   // #endregion
   await server.shutdown();

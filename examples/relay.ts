@@ -1,16 +1,16 @@
 /**
- * A proxy: what comes from one side goes to the other, at the pace of the slower one, to the end of each direction.
+ * A proxy: it passes everything from one side to the other, at the pace of the slower one, until each direction ends.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts
- *         shows it, and ends
+ *         runs a demonstration, and ends
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts tcp://localhost:7001 unix:/run/app.sock
- *         passes the first on to the second until Ctrl-C
+ *         relays the first address to the second until Ctrl-C
  */
 import { firstValueFrom, map, toArray } from 'rxjs';
 import { type AddressInput, connect, formatAddress, listen, relay, type Server } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 
-/** Passes every client of `from` on to `to`. */
+/** Relays every client of `from` to `to`. */
 function startProxy(from: AddressInput, to: AddressInput): Server {
   // #region proxy
   const proxy = listen(from);
@@ -19,7 +19,7 @@ function startProxy(from: AddressInput, to: AddressInput): Server {
   return proxy;
 }
 
-/** Either side has failed, which has cut the other off as well; the proxy goes on. */
+/** One side failed, so the relay has aborted the other; the proxy continues. */
 function report(error: unknown): void {
   console.error(String(error));
 }
@@ -37,7 +37,7 @@ if (from !== undefined && to !== undefined) {
   await show();
 }
 
-/** A service that answers only once its client has finished needs all of the half-close: no direction ends the other. */
+/** A service that answers only after its client has finished. It depends on half-close: neither direction may end the other. */
 async function show(): Promise<void> {
   const service = listen({ port: 0 }, { codec: lines() });
   service.subscribe(({ data }) => data.pipe(toArray(), map(sorted)).subscribe(data));

@@ -1,6 +1,6 @@
 /**
- * A producer that could send gigabytes a second, and a consumer that takes a millisecond for each message: the producer
- * waits, and next to nothing piles up in between.
+ * A producer that could send gigabytes a second, and a consumer that takes a millisecond for each message. The producer
+ * waits, and almost nothing is buffered in between.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/slow-consumer.ts
  */
@@ -44,7 +44,7 @@ const client = connect(await firstValueFrom(server.listening), { codec: lengthPr
 const done = client.data.pipe(concatMapPaced(consume));
 // #endregion
 
-/** Tells ten times how things stand. */
+/** Prints the progress ten times. */
 function observe(): void {
   const ahead = (produced - consumed) * size;
   furthest = Math.max(furthest, ahead);

@@ -7,9 +7,9 @@ import type { Load, Series } from './series.js';
 
 export interface GrowthSettings {
   readonly rounds: number;
-  /** How much of the usual amount of work is done: 1 is all. */
+  /** The share of the usual amount of work: 1 is all. */
   readonly share: number;
-  /** The greatest of the points that are measured. */
+  /** The largest point to measure. */
   readonly most: number;
 }
 
@@ -29,12 +29,12 @@ export interface FoundGrowth {
 
 export const ours = 'rxjs-sockets';
 
-/** What does the same with less: what grows there too is not ours. */
+/** Simpler servers for the same work: growth that they share is not ours. */
 export const beside: Readonly<Record<string, string>> = { tuned: 'node:net', limit: 'C' };
 
 /**
- * Measures all points with all servers in each round, in an order that is reversed from round to round. Each time with a
- * server of its own: how it comes to lie in memory is luck, and decides much of what a large amount of work costs.
+ * Measures all points with all servers in each round, in an order reversed from round to round. Each measurement gets a
+ * new server: its memory layout is random, and strongly affects the cost of a large amount of work.
  */
 export async function measureGrowth(
   { id, points, beside: compared, kind, load }: Series,
@@ -71,11 +71,11 @@ export async function measureGrowth(
   };
 }
 
-/** Microseconds of processor time for the task, once the server is warm; then it is stopped. */
+/** Measures the microseconds of processor time for the task in a warm server, then stops the server. */
 async function costOf(server: ServerProcess, native: Native, { mode, args, times }: Load): Promise<number> {
   let exchange: Exchange | undefined;
   try {
-    // What is open stays open: only what is said counts.
+    // Connections stay open: only the messages count.
     if (mode !== 'burst') exchange = await Exchange.open(native, mode, server.address, args);
     const work = (): Promise<void> => exchange?.run(times) ?? once(native, mode, server.address, args);
     await work();

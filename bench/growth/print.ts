@@ -14,33 +14,33 @@ function stepsOfServer(found: FoundGrowth, name: string): readonly Step[] {
   return grown === undefined || 'failed' in grown ? [] : grown.steps;
 }
 
-/** The steps of the others to the same point. */
+/** Returns the steps of the other servers to the same point. */
 export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
   return Object.entries(beside).flatMap(([name, title]) =>
     stepsOfServer(found, name).flatMap((step) => (step.to === to ? [{ title, step }] : [])),
   );
 }
 
-/** The step that decides: the steepest of those that nothing excuses, if there are any. */
+/** Returns the decisive step: the steepest one without an excuse, if there is one. */
 export function decisive(found: FoundGrowth): Step | undefined {
   const steps = stepsOfServer(found, ours);
   const guilty = steps.filter((step) => judge(step, stepsBeside(found, step)) === 'no');
   return worst(guilty.length > 0 ? guilty : steps);
 }
 
-/** A whole number with its thousands apart. */
+/** Formats an integer with thousands separators. */
 export function count(n: number): string {
   return n.toLocaleString('en');
 }
 
-/** Microseconds, in the unit that suits them. */
+/** Formats microseconds in a suitable unit. */
 export function time(microseconds: number): string {
   if (microseconds >= 1e6) return `${digits(microseconds / 1e6)} s`;
   if (microseconds >= 1e3) return `${digits(microseconds / 1e3)} ms`;
   return microseconds >= 1 ? `${digits(microseconds)} µs` : `${digits(microseconds * 1e3)} ns`;
 }
 
-/** Prints what the task costs at each point, and whether that grows linearly. */
+/** Prints the task's cost at each point, and whether it grows linearly. */
 export function printGrowth(found: FoundGrowth): void {
   const { title, task, of } = seriesOf(found);
   console.log(`\n${title}, ${found.transport}: ${task}; processor time, and its growth beyond linear`);

@@ -8,7 +8,7 @@ import { series } from './series.js';
 
 const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' };
 
-/** Which series are at most linear: the step of each that grows most. */
+/** Makes the table of each series' steepest step, with the verdict whether it is at most linear. */
 export function summary(all: readonly FoundGrowth[]): string {
   const rows = all.map((found) => {
     const head = [seriesOf(found).title, titles[found.transport]];
@@ -33,7 +33,7 @@ export function summary(all: readonly FoundGrowth[]): string {
   );
 }
 
-/** For each series a table of all its points, over each transport. */
+/** Makes a table of all points for each series, over each transport. */
 export function details(all: readonly FoundGrowth[]): string[] {
   return series.flatMap((each) => {
     const found = transports.flatMap((transport) =>
@@ -51,7 +51,7 @@ export function details(all: readonly FoundGrowth[]): string[] {
   });
 }
 
-/** What the task costs, and in brackets its growth where it is compared with another point. */
+/** Formats the task's cost, with its growth in brackets if it is compared with another point. */
 function cell({ servers }: FoundGrowth, name: string, n: number): string {
   const grown = servers[name];
   if (grown === undefined) return '';

@@ -1,28 +1,28 @@
-/** What is measured: how the cost of one kind of work grows with one number. */
+/** A measurement of how the cost of one kind of work grows with one number. */
 export interface Series {
   readonly id: string;
   readonly title: string;
   /** What the number counts. */
   readonly of: string;
-  /** What is done once for each figure, with `n` of that. */
+  /** The task, done once for each figure, with `n` of them. */
   readonly task: string;
   readonly points: readonly number[];
-  /** Whether others do the same beside it: what grows there too is not ours. */
+  /** Whether other servers do the same work: growth that they share is not ours. */
   readonly beside: boolean;
-  /** What the server is asked to do: see `servers/command-line.js`. */
+  /** The server's task: see `servers/command-line.js`. */
   readonly kind: (n: number) => string;
-  /** How the load generator does it; `share` is how much of the usual amount of work is wanted, 1 being all. */
+  /** The load generator's task; `share` is the share of the usual amount of work, 1 for all. */
   readonly load: (n: number, share: number) => Load;
 }
 
 export interface Load {
   readonly mode: 'burst' | 'steady' | 'members';
   readonly args: readonly string[];
-  /** How often the task is done for one sample. */
+  /** How often one sample does the task. */
   readonly times: number;
 }
 
-/** As often as makes up `total`, and at least once. */
+/** How often `n` makes up `total`, and at least once. */
 const often = (total: number, n: number): number => Math.max(1, Math.round(total / n));
 
 const tens = (from: number, to: number): number[] =>

@@ -1,4 +1,4 @@
-/** The same work over `node:net`, as people write it first. */
+/** The same work over `node:net`, in the first version most people write. */
 import net from 'node:net';
 
 /**

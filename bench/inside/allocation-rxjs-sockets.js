@@ -1,4 +1,4 @@
-/** The work whose objects are counted, with this library. */
+/** The work with this library, whose objects are counted. */
 import { map } from 'rxjs';
 import { Broadcast, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
@@ -10,7 +10,7 @@ import { lines } from 'rxjs-sockets/codecs';
  */
 export function serve(kind, path, listening) {
   const address = path === undefined ? { port: 0 } : { path };
-  // What is counted is not to end with an overflow where the peer is late.
+  // A late peer must not end the count with an overflow.
   const options = { maxBuffered: 2 ** 30, maxConnections: 20_000 };
   const text = () => listen(address, { ...options, codec: lines() });
   switch (kind) {

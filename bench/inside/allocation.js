@@ -1,6 +1,6 @@
 /**
- * A server that counts the objects of its heap: `<library> <kind> [path]`. The parent asks: 'begin' and 'end' for what was
- * allocated in between, 'settle' for what is alive.
+ * A server that counts the objects of its heap: `<library> <kind> [path]`. Its parent sends 'begin' and 'end' to count the
+ * allocations in between, and 'settle' to count the live bytes.
  */
 import inspector from 'node:inspector';
 
@@ -15,7 +15,7 @@ session.connect();
 process.on('message', (question) => {
   switch (question) {
     case 'begin':
-      // Every object is looked at, and remembered also after it was collected.
+      // Every object is sampled, and kept in the profile after it was collected.
       session.post('HeapProfiler.startSampling', {
         samplingInterval: 1,
         includeObjectsCollectedByMajorGC: true,
@@ -37,12 +37,11 @@ process.on('message', (question) => {
 });
 process.on('disconnect', () => process.exit(0));
 
-/** What was called by no function. */
+/** The name for allocations outside any function. */
 const engine = 'the engine';
 
 /**
- * How many objects there were, how many of them by functions that are not Node's, of how many bytes, and which functions made how
- * many.
+ * Counts the objects, those made by functions other than Node's, their bytes, and the objects for each function.
  *
  * @param {inspector.HeapProfiler.SamplingHeapProfile} profile
  */
@@ -51,7 +50,7 @@ function counted({ head, samples }) {
   const visit = (/** @type {inspector.HeapProfiler.SamplingHeapProfileNode} */ node, /** @type {string} */ caller) => {
     const { functionName, url, lineNumber } = node.callFrame;
     const file = url.startsWith('node:') ? url : String(url.split('/').at(-1));
-    // What a built-in function makes is put down to who has called it.
+    // Allocations of a built-in function count for its caller.
     const name = url === '' ? caller : `${functionName || 'a function'} (${file}:${lineNumber + 1})`;
     names.set(node.id, name);
     for (const child of node.children) visit(child, name);

@@ -1,4 +1,4 @@
-/** What it costs to pull: one process, which measures each way in turn and prints nanoseconds of CPU time for each line. */
+/** Measures the cost of pulling: one process runs each way in turn and prints nanoseconds of CPU time per line. */
 import { map as mapItems } from 'ix/asynciterable/operators';
 import { filter, firstValueFrom } from 'rxjs';
 import { connect, listen } from 'rxjs-sockets';
@@ -6,7 +6,7 @@ import { lines } from 'rxjs-sockets/codecs';
 import { pull } from 'rxjs-sockets/ix';
 import { memoryTransport } from 'rxjs-sockets/testing';
 
-/** What people write by hand: an async iterator over a queue that something else fills. @template T */
+/** The usual hand-written code: an async iterator over a queue that something else fills. @template T */
 class Queue {
   items = /** @type {T[]} */ ([]);
   head = 0;
@@ -54,7 +54,7 @@ const perBlock = 1_000;
 const transport = memoryTransport();
 
 /**
- * Messages that cost nothing to read: each byte stands for 1,000 of them, so that what is measured is what comes after.
+ * Messages that cost nothing to read: each byte stands for 1,000 of them, so that only the pulling is measured.
  *
  * @type {import('rxjs-sockets/codecs').Codec<string, never>}
  */
@@ -77,7 +77,7 @@ const free = {
 };
 
 /**
- * What one connection in memory receives: `blocks` times the same bytes, and then the end.
+ * Makes an in-memory connection that receives the same bytes `blocks` times, then the end.
  *
  * @param {import('rxjs-sockets/codecs').Codec<string, never>} codec
  * @param {Buffer} block

@@ -1,6 +1,6 @@
 /*
- * Keeps every core awake until its input ends: a core that sleeps adds some 50 microseconds to a wake-up, more than a
- * server needs to answer. It runs in the lowest class, so that it takes time from no one.
+ * Keeps every core awake until its input ends: a sleeping core adds some 50 microseconds to a wake-up, more than a
+ * server needs to answer. It runs in the lowest scheduling class, so it takes time from no other program.
  */
 #define _GNU_SOURCE
 #include <sched.h>

@@ -1,5 +1,5 @@
 /*
- * What one thread can do at best: a server over epoll. It prints its address, and ends with its input.
+ * The best that one thread can do: a server over epoll. It prints its address, and ends when its input ends.
  *
  *   limit <kind> <tcp | unix:<path>>
  *
@@ -27,7 +27,7 @@ enum { CHUNK = 1 << 16, EVENTS = 256 };
 struct peer {
   int fd;
   uint64_t received;
-  /* What the kernel has not taken yet; while there is some, nothing is read for it. */
+  /* Data that the kernel has not taken yet; until it has, the connection is not read. */
   unsigned char *rest;
   size_t length, done, room;
   int index, reads, writes;
@@ -71,7 +71,7 @@ static void keep(struct peer *peer, const unsigned char *data, size_t length) {
   peer->length += length;
 }
 
-/* Gives 0 where the connection is lost. */
+/* Returns 0 if the connection is lost. */
 static int put(struct peer *peer, const unsigned char *data, size_t length) {
   if (peer->done == peer->length) {
     ssize_t taken = send(peer->fd, data, length, MSG_NOSIGNAL);

@@ -1,31 +1,31 @@
 /*
- * The load generator of the benchmarks: one thread over epoll, blocks that were encoded beforehand, every byte that
- * comes back compared with the one that was due. It prints one line of JSON.
+ * The load generator of the benchmarks: one thread over epoll. It sends blocks encoded in advance, compares every byte
+ * that returns with the expected one, and prints one line of JSON.
  *
  *   load <mode> <address> [name=value ...]
  *
  * address   tcp:<port on 127.0.0.1>, or unix:<path>
- * mode      echo    `connections` connections, each with up to `window` messages in flight, for `seconds`: what is sent is
- *                   to come back unchanged. The stream is a cycle of `size`-byte lines.
- *           ping    as echo with one line in flight, and prints the median and the 99th percentile of the round trips
+ * mode      echo    `connections` connections, each with up to `window` messages in flight, for `seconds`; everything sent
+ *                   has to return unchanged. The stream is a cycle of `size`-byte lines.
+ *           ping    like echo with one line in flight; prints the median and the 99th percentile of the round trips
  *           sink    one connection, sends blocks of 64 KiB for `seconds`, then its FIN, and waits for the server's
  *           churn   connects, has one line echoed, closes, `connections` at a time, for `seconds`
- *           fanout  `connections` members and one that publishes lines, `window` of which may be on their way
- *           idle    opens `connections` connections, says so once they are all served, and keeps them until its input ends
+ *           fanout  `connections` members and one that publishes lines, `window` of which may be in flight
+ *           idle    opens `connections` connections, reports when all are served, and keeps them until its input ends
  *
- * and with a given amount of work, for how cost grows:
+ * and with a given amount of work, to measure how cost grows:
  *
  *           burst   `repeat` times: opens `connections` connections, has `messages` messages echoed on each, `window` of them
  *                   in flight, and ends them all in order
- *           steady  opens `connections` connections and says so; then, for each line of its input, which is a number, has as
- *                   many messages echoed on each, `window` of them in flight, and says so; until its input ends
- *           members as steady, but what one publishes, `window` lines at a time, is to reach all, itself too
+ *           steady  opens `connections` connections and reports it; then, for each number in its input, has that many messages
+ *                   echoed on each, `window` of them in flight, and reports it; until its input ends
+ *           members like steady, but one publishes, `window` lines at a time, and every line has to reach all, itself too
  *
- * With prefix=1 the messages are no lines: `size` bytes behind their length, of 4 bytes, the highest first.
+ * With prefix=1 a message is not a line, but `size` bytes after their length in 4 bytes, big-endian.
  *
- * With upper=1 the lines are to come back in capital letters.
- * With ws=1 the lines travel as WebSocket messages, after the handshake: masked with zeros on the way there, which
- * leaves them as they are, and not masked on the way back.
+ * With upper=1 the lines have to return in upper case.
+ * With ws=1 the lines travel as WebSocket messages, after the handshake: masked with zeros when sent, which leaves
+ * them unchanged, and unmasked when received.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -52,7 +52,7 @@ struct peer {
   int fd;
   /* Bytes sent and received since the connection was opened. */
   uint64_t sent, received;
-  /* How much is to be received, where the amount of work is given. */
+  /* Bytes to receive, if the amount of work is given. */
   uint64_t target;
   int wants_out;
   double began;
@@ -61,7 +61,7 @@ struct peer {
 static struct sockaddr_storage address;
 static socklen_t address_length;
 static int poller;
-/* What each stream repeats, there and back: some messages, twice in a row so that any part of them lies in one piece. */
+/* The cycle that each stream repeats, in both directions: some messages, twice in a row, so that any part is contiguous. */
 struct cycle {
   unsigned char *bytes;
   size_t length, message;
@@ -128,7 +128,7 @@ static void make_cycle(struct cycle *cycle, size_t messages, size_t size, const 
   memcpy(cycle->bytes + cycle->length, cycle->bytes, cycle->length);
 }
 
-/* Messages of `size` bytes, numbered, so that one that is lost, doubled or moved is noticed. */
+/* Numbered messages of `size` bytes, so that a lost, duplicated or moved one is noticed. */
 static void make_cycles(size_t size) {
   size_t messages = size >= BLOCK ? 2 : BLOCK / size;
   unsigned char masked[6] = {0x82, (unsigned char)(0x80 | size)}, plain[2] = {0x82, (unsigned char)size};
@@ -155,7 +155,7 @@ static void shake_hands(int fd) {
   if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0) die("send");
   char answer[1024];
   size_t length = 0;
-  /* One byte at a time: what follows is the first message. */
+  /* One byte at a time: the bytes after the header belong to the first message. */
   while (length < 4 || memcmp(answer + length - 4, "\r\n\r\n", 4) != 0)
     if (length == sizeof answer || recv(fd, answer + length++, 1, 0) != 1) fail("the handshake failed");
 }
@@ -165,7 +165,7 @@ static void open_peer(struct peer *peer) {
   peer->began = now();
   peer->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (peer->fd < 0) die("socket");
-  /* A unix server that is busy answers EAGAIN to a socket that does not block. */
+  /* A busy unix server answers EAGAIN to a non-blocking socket. */
   while (connect(peer->fd, (struct sockaddr *)&address, address_length) != 0)
     if (errno != EINTR) die("connect");
   if (is_ws) shake_hands(peer->fd);
@@ -182,7 +182,7 @@ static void close_peer(struct peer *peer) {
   peer->fd = -1;
 }
 
-/* Sends as much of the cycle as `limit` bytes in the whole stream allow. */
+/* Sends as much of the cycle as the stream's total of `limit` bytes allows. */
 static void send_up_to(struct peer *peer, uint64_t limit) {
   while (peer->sent < limit) {
     size_t length = limit - peer->sent < there.length ? (size_t)(limit - peer->sent) : there.length;
@@ -200,7 +200,7 @@ static void send_up_to(struct peer *peer, uint64_t limit) {
   peer->wants_out = 0;
 }
 
-/* Receives what is there, compares it, and gives how much it was; -1 at the end of the stream. */
+/* Receives and compares the available bytes, and returns their number; -1 at the end of the stream. */
 static ssize_t receive(struct peer *peer) {
   ssize_t got = recv(peer->fd, incoming, incoming_length, 0);
   if (got < 0) {
@@ -223,7 +223,7 @@ static int ascending(const void *one, const void *other) {
   return a < b ? -1 : a > b;
 }
 
-/* How far a stream may be sent that has come back so far: whole messages, so that the last one is never a part. */
+/* How far a stream may be sent, given how much has returned: whole messages only. */
 static uint64_t due(uint64_t received, size_t messages) {
   return (received / back.message + messages) * there.message;
 }
@@ -311,7 +311,7 @@ static void churn(size_t connections, double seconds) {
       struct peer *peer = events[i].data.ptr;
       if (receive(peer) < 0) fail("the server has ended a connection");
       if (peer->received < back.message) continue;
-      /* Both sides end in order: otherwise the ports would run out, or the server would be told of resets. */
+      /* Both sides end in order: otherwise ports would run out, or the server would see resets. */
       shutdown(peer->fd, SHUT_WR);
       fcntl(peer->fd, F_SETFL, 0);
       char rest;
@@ -335,7 +335,7 @@ static void receive_exactly(int fd, size_t length) {
   }
 }
 
-/* They are accepted in their order: once all have what the last one said, they have all joined. */
+/* Connections are accepted in order: once all have received the last one's line, all have joined. */
 static struct peer *join(size_t members) {
   struct peer *peers = calloc(members, sizeof *peers);
   for (size_t i = 0; i < members; i++) open_peer(&peers[i]);
@@ -350,7 +350,7 @@ static struct peer *join(size_t members) {
   return peers;
 }
 
-/* Each member, the one that publishes too, is to get every line. */
+/* Each member, the publisher too, has to get every line. */
 static void fanout(size_t members, size_t messages, double seconds) {
   struct peer *peers = join(members);
   struct peer *publisher = &peers[0];
@@ -381,7 +381,7 @@ static void fanout(size_t members, size_t messages, double seconds) {
 static void idle(size_t connections) {
   struct peer *peers = calloc(connections, sizeof *peers);
   for (size_t i = 0; i < connections; i++) open_peer(&peers[i]);
-  /* They are accepted in their order: what the last one said comes back once the server has them all. */
+  /* Connections are accepted in order: the last one's line returns once the server has accepted all. */
   struct peer *last = &peers[connections - 1];
   send_up_to(last, there.message);
   fcntl(last->fd, F_SETFL, 0);
@@ -392,7 +392,7 @@ static void idle(size_t connections) {
   while (read(0, &byte, 1) > 0);
 }
 
-/* Has `messages` further messages echoed on each of the connections. */
+/* Has `messages` more messages echoed on each connection. */
 static void exchange(struct peer *peers, size_t count, size_t messages, size_t window) {
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
@@ -418,7 +418,7 @@ static void exchange(struct peer *peers, size_t count, size_t messages, size_t w
   }
 }
 
-/* So few at a time that the queue of the listener holds them all. */
+/* Few enough at a time to fit into the listener's queue. */
 static void open_all(struct peer *peers, size_t count) {
   for (size_t done = 0; done < count; done += GROUP) {
     size_t group = count - done < GROUP ? count - done : GROUP;
@@ -493,7 +493,7 @@ static void publish(size_t members, size_t window) {
     printf("{\"seconds\":%.6f}\n", now() - start);
     fflush(stdout);
   }
-  /* Not ended in order: the server has no reason to end the other direction. */
+  /* Not closed in order: the server has no reason to end its direction. */
 }
 
 int main(int count, char **list) {

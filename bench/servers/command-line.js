@@ -2,8 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * What a server is asked to do: `<kind> tcp` on any port, or `<kind> unix:<path>`. `changed` is `lines`, of which each is
- * changed.
+ * Parses the server's task: `<kind> tcp` on any port, or `<kind> unix:<path>`. `changed` is `lines` with each line changed.
  *
  * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}
@@ -15,7 +14,7 @@ export function task() {
 }
 
 /**
- * Where a server of `node:net` listens; its queue is as long as those of the others.
+ * Makes the listen options of a `node:net` server, with the same queue length as the other servers.
  *
  * @param {string | undefined} path
  */
@@ -24,7 +23,7 @@ export function place(path) {
 }
 
 /**
- * Says where the server listens, answers questions about what it costs, and ends with its input.
+ * Prints where the server listens, answers questions about its cost, and ends the process when its input ends.
  *
  * @param {string | undefined} path
  * @param {number} port
@@ -45,7 +44,7 @@ export function announce(path, port) {
 }
 
 /**
- * What an application does with a line: little.
+ * The application's work for a line: very little.
  *
  * @type {(line: string) => string}
  */

@@ -1,4 +1,4 @@
-/** What people write first over `node:net`. */
+/** The first version most people write over `node:net`. */
 import net from 'node:net';
 import { announce, place, task, transform } from './command-line.js';
 

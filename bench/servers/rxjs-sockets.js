@@ -1,4 +1,4 @@
-/** This library, as it is built for users. */
+/** This library, as published. */
 import { map } from 'rxjs';
 import { Broadcast, listen } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
@@ -60,7 +60,7 @@ switch (kind) {
     break;
   }
   default: {
-    // maps0, maps10: as lines, through so many operators.
+    // maps0, maps10: like lines, through that many operators.
     const maps = Array.from({ length: Number(kind.slice('maps'.length)) }, () => map(transform));
     /** @type {import('rxjs').MonoTypeOperatorFunction<string>} */
     const through = (source) => maps.reduce((piped, each) => piped.pipe(each), source);
@@ -68,12 +68,12 @@ switch (kind) {
   }
 }
 
-/** The limits stay as they are by default; only more connections than usual are served. */
+/** All limits keep their defaults, except the number of connections. */
 function options() {
   return { maxConnections: 20_000 };
 }
 
-/** A client that has gone costs its connection, and nothing else. */
+/** A client that leaves ends its own connection only. */
 function gone() {
   // Its connection has ended.
 }

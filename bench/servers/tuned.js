@@ -1,4 +1,4 @@
-/** What somebody writes over `node:net` who knows what costs: one write for all that a chunk led to, and back-pressure. */
+/** An expert's version over `node:net`: one write for everything that a chunk causes, and backpressure. */
 import net from 'node:net';
 import { announce, place, task, transform } from './command-line.js';
 
@@ -31,7 +31,7 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
     case 'frames':
       someFrames(socket, (messages) => {
         const out = messages.flatMap((message) => [lengthOf(message), message]);
-        // Copying what is short is cheaper than writing many pieces.
+        // Copying short pieces is cheaper than writing many of them.
         if (messages.length > 1) write(Buffer.concat(out));
         else {
           socket.cork();
@@ -59,7 +59,7 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
 });
 
 /**
- * Gives whole lines, many at a time.
+ * Passes on whole lines, many at a time.
  *
  * @param {net.Socket} socket
  * @param {(text: string) => void} next
@@ -76,7 +76,7 @@ function eachBlock(socket, next) {
 }
 
 /**
- * Gives whole messages, each of which has its length ahead, and joins the chunks of a long one once.
+ * Passes on whole messages with a length prefix, and joins the chunks of a long message once.
  *
  * @param {net.Socket} socket
  * @param {(messages: readonly Buffer[]) => void} next

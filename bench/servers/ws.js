@@ -1,4 +1,4 @@
-/** WebSockets: a frame and a handshake more than the others have. */
+/** WebSockets, with their additional frame and handshake. */
 import http from 'node:http';
 import { WebSocketServer } from 'ws';
 import { announce, place, task, transform } from './command-line.js';

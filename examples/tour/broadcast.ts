@@ -7,19 +7,19 @@ import type { Screen } from './screen.js';
 
 const readers = 50;
 const messages = 2_000;
-/** How many messages are sent before the readers are waited for. */
+/** The number of messages to send before waiting for the readers. */
 const atOnce = 50;
-/** More than the kernel keeps for a client that does not read, and than `maxBuffered`. */
+/** More than `maxBuffered` and what the kernel keeps for a client that does not read. */
 const mostMessages = 100_000;
 
-/** What became of the messages. */
+/** The outcome for the messages. */
 interface News {
   readonly sent: number;
   readonly encoded: number;
-  /** How many messages each reader has received, and how many of them in their turn. */
+  /** For each reader, how many messages it received, and how many of them in order. */
   readonly received: readonly number[];
   readonly inOrder: readonly number[];
-  /** How connections ended before the news did, and how those ended that were left. */
+  /** How connections ended before the news did, and how the remaining ones ended. */
   readonly cutOff: readonly string[];
   readonly finished: readonly string[];
 }
@@ -42,7 +42,7 @@ export function newsClaims({ sent, encoded, received, inOrder, cutOff, finished 
   ];
 }
 
-/** One message for many clients, encoded once, and one client that does not read it. */
+/** Sends each message to many clients, encoded once; one client does not read. */
 export async function broadcast(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading(`4. Broadcast: one message to ${readers} clients, and to one more that does not read`);
   let encoded = 0;
@@ -96,7 +96,7 @@ export async function broadcast(screen: Screen, checks: Checks, folder: string):
   checks.that(...newsClaims({ sent, encoded, received, inOrder, cutOff, finished }));
 }
 
-/** Counts the messages, and those of them that come in their turn. */
+/** Counts the messages, and those in order. */
 class Reader {
   received = 0;
   inOrder = 0;
@@ -112,7 +112,7 @@ class Reader {
     });
   }
 
-  /** Resolves when this message or a later one was received, also where one before it was lost. */
+  /** Resolves when this message or a later one has arrived, even if an earlier one was lost. */
   async hasHeard(message: number): Promise<void> {
     while (this.latest < message) await firstValueFrom(this.heard);
   }

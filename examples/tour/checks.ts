@@ -1,11 +1,11 @@
 import type { Screen } from './screen.js';
 
-/** What the tour says, and whether it is so. */
+/** A claim of the tour, and whether it holds. */
 export type Claim = readonly [text: string, holds: boolean];
 
-/** Shows what was checked, and sums it up. */
+/** Shows each checked claim, and a summary. */
 export class Checks {
-  /** Messages that were sent, and those that were received in their turn, in all parts of the tour. */
+  /** The messages sent, and those received in order, in all parts of the tour. */
   sent = 0;
   inOrder = 0;
   private readonly screen: Screen;

@@ -14,12 +14,12 @@ import { type Checks, type Claim, number } from './checks.js';
 import type { Screen } from './screen.js';
 
 const wanted = 3_000;
-/** How often the client tries in vain before the server is back. */
+/** The number of failed attempts before the server returns. */
 const triesInVain = 3;
 
 const meanings: Readonly<Record<string, string>> = { ENOENT: 'no socket file', ECONNREFUSED: 'nobody listens' };
 
-/** What the client has been through. */
+/** The client's history. */
 interface Restart {
   readonly asked: number;
   readonly answered: number;
@@ -36,7 +36,7 @@ export function restartClaims({ asked, answered, connections, failures }: Restar
   ];
 }
 
-/** A server that stops in the middle and comes back, and a client that dials again and goes on where it was. */
+/** A server stops in the middle and returns; its client dials again and continues where it was. */
 export async function restart(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('3. Reconnect: a server stops, and its client tries to connect until it is back');
   const address = { path: join(folder, 'restart') };
@@ -66,7 +66,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   const client = connect(address, { codec: lines(), reconnect: backoff({ initial: 200, max: 800 }) });
   client.subscribe((state) => {
     follow(state);
-    if (state.status === 'connected') conversation.ask(client.data); // the connection before may have left it unanswered
+    if (state.status === 'connected') conversation.ask(client.data); // the previous connection may have left it unanswered
   });
   // #endregion
 
@@ -92,7 +92,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   checks.that(...restartClaims({ asked, answered, connections, failures }));
 }
 
-/** One question after the other, on a channel that lives on from connection to connection. */
+/** Asks one question after the other, on a channel that lives across connections. */
 class Conversation {
   asked = 0;
   answered = 0;
@@ -102,7 +102,7 @@ class Conversation {
     data.next(`question ${this.answered}`);
   }
 
-  /** Gives how many answers there are, after each. A question that was asked again may be answered twice. */
+  /** Emits the number of answers after each one. A repeated question may be answered twice. */
   over(data: Channel<string>): Observable<number> {
     return data.pipe(
       filter((answer) => answer === `question ${this.answered}`),

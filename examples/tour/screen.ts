@@ -1,16 +1,16 @@
-/** Where a Screen writes. */
+/** The output of a Screen. */
 export interface Terminal {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
 }
 
-/** How often a status is looked at again, in ms. */
+/** How often a status is refreshed, in ms. */
 const interval = 100;
 
 /**
- * Shows how the tour goes. On a terminal it is in colour, and says what is happening below the lines that are done; on
- * anything else, or where NO_COLOR is set, it writes the same lines, once they are done.
+ * Shows the progress of the tour. On a terminal it uses colours and shows a status below the finished lines. On other
+ * outputs, or if NO_COLOR is set, it writes only the finished lines.
  */
 export class Screen {
   private readonly terminal: Terminal;
@@ -27,21 +27,21 @@ export class Screen {
     this.line(this.coloured('1', text));
   }
 
-  /** Writes a line, in the place of the status if there is one. */
+  /** Writes a line, replacing the status if there is one. */
   line(text: string): void {
     clearInterval(this.ticks);
     this.terminal.write(`${this.open ? '\r\x1b[K' : ''}${text}\n`);
     this.open = false;
   }
 
-  /** Shows what is happening, until the next status or line takes its place; nothing where that can't be done. */
+  /** Shows a status until the next status or line replaces it; does nothing if the output is not a terminal. */
   status(text: string): void {
     if (!this.live) return;
     this.terminal.write(`\r\x1b[K${text.slice(0, (this.terminal.columns ?? 80) - 1)}`);
     this.open = true;
   }
 
-  /** Shows the status that `text` gives, again and again until the next line. */
+  /** Shows the status returned by `text`, refreshed until the next line. */
   follow(text: () => string): void {
     clearInterval(this.ticks);
     if (!this.live) return;
@@ -50,7 +50,7 @@ export class Screen {
     }, interval);
   }
 
-  /** As many blocks as `share`, 0 to 1, has of `width`. */
+  /** Draws a bar that fills `share` (0 to 1) of `width`. */
   bar(share: number, width: number): string {
     const full = Math.round(Math.min(1, Math.max(0, share)) * width);
     return `${'█'.repeat(full)}${'░'.repeat(width - full)}`;

@@ -6,22 +6,22 @@ import { type Checks, type Claim, kibibytes, mebibytes, number } from './checks.
 import type { Screen } from './screen.js';
 
 const size = 32_768;
-/** How many messages the consumer takes at once, twice, and how many while it is slow. */
+/** The number of messages in each fast phase, and in the slow one. */
 const many = 20_000;
 const few = 200;
 const total = many + few + many;
 const highWaterMark = 65_536;
-/** The most that may wait in a channel which `sendFrom` sends on: the high-water mark and one message with its length. */
+/** The limit for a channel that `sendFrom` sends on: the high-water mark, and one message with its length. */
 const bound = highWaterMark + size + 4;
-/** More than what two sockets and the garbage between two collections need, and a tenth of what is sent. */
+/** More than two sockets and the garbage between two collections need, and a tenth of all the data. */
 const mostMemory = 128 * 1_048_576;
 
-/** What happened while the consumer did one thing. */
+/** The measurements of one phase of the consumer. */
 interface Phase {
   readonly label: string;
   readonly taken: number;
   readonly milliseconds: number;
-  /** The most that waited in the producer's channel, and the most that was sent and not taken, in bytes. */
+  /** The maximum waiting in the producer's channel, and the maximum sent but not consumed, in bytes. */
   readonly buffered: number;
   readonly ahead: number;
 }
@@ -32,9 +32,9 @@ interface Consumption {
   readonly inOrder: number;
   readonly phases: readonly Phase[];
   readonly held: Phase;
-  /** Whether the producer was waiting when the consumer had held its channel for a while. */
+  /** Whether the producer was waiting after the consumer had held its channel for a while. */
   readonly waited: boolean;
-  /** By how much the process has grown, in bytes. */
+  /** The growth of the process, in bytes. */
   readonly growth: number;
 }
 
@@ -61,7 +61,7 @@ export function consumptionClaims(consumption: Consumption): Claim[] {
   ];
 }
 
-/** A producer that never waits by itself, and a consumer that is fast, slow, away for a while, and fast again. */
+/** Runs a producer that never waits by itself, and a consumer that is fast, slow, stopped, and fast again. */
 export async function slowConsumer(screen: Screen, checks: Checks): Promise<void> {
   screen.heading('2. Backpressure: a producer can send only as fast as its consumer takes');
   screen.line('   the consumer            taken            rate   buffered      ahead');
@@ -77,7 +77,7 @@ export async function slowConsumer(screen: Screen, checks: Checks): Promise<void
   });
   const { data } = connect(await firstValueFrom(server.listening), { codec: lengthPrefixed() });
 
-  // A phase lasts until so many messages were taken, however long that takes.
+  // A phase lasts until this many messages are consumed, however long that takes.
   meter.begin('takes each at once', many);
   const first = consumer.take(many);
   const end = lastValueFrom(data.pipe(concatMapPaced(consumer.receive)), { defaultValue: undefined });
@@ -111,26 +111,26 @@ export async function slowConsumer(screen: Screen, checks: Checks): Promise<void
   checks.that(...consumptionClaims({ sent, received, inOrder, phases, held, waited, growth }));
 }
 
-/** Has a message ready whenever it is asked for one, which happens when the channel can take it. */
+/** Always has a message ready. It is pulled only when the channel has room. */
 class Producer {
   sent = 0;
   isWaiting = false;
   private channel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly changes = new Subject<void>();
 
-  /** How many bytes wait in its channel. */
+  /** The bytes waiting in its channel. */
   get buffered(): number {
     return this.channel?.bufferedBytes ?? 0;
   }
 
-  /** Emits after each message, when it waits in the channel. */
+  /** Emits after each message has entered the channel. */
   get changed(): Observable<void> {
     return this.changes;
   }
 
   feed(channel: Channel<Buffer, Uint8Array | string>): void {
     this.channel = channel;
-    // After the message that leaves no room for another, none is asked for.
+    // No message is pulled after the one that fills the channel.
     channel.writable.subscribe((writable) => {
       this.isWaiting = !writable;
       this.changes.next();
@@ -153,7 +153,7 @@ class Producer {
   }
 }
 
-/** Takes as many messages as it is told to, and then waits until it is told more. */
+/** Takes the requested number of messages, then waits for the next request. */
 class Consumer {
   received = 0;
   inOrder = 0;
@@ -162,7 +162,7 @@ class Consumer {
   private reached: (() => void) | undefined;
   private more = new Subject<never>();
 
-  /** Resolves when `count` messages were taken, with a pause after each, in ms. */
+  /** Takes `count` messages, with a pause in ms after each, and resolves. */
   take(count: number, pause = 0): Promise<void> {
     this.left = count;
     this.pause = pause;
@@ -178,7 +178,7 @@ class Consumer {
     this.more.complete();
   }
 
-  /** Deals with a message; the next one may come when what this gives has completed. */
+  /** Processes a message; the next one may come when the returned Observable completes. */
   readonly receive = (message: Buffer): Observable<unknown> => {
     if (message.readUInt32BE() === this.received++) this.inOrder++;
     if (--this.left > 0) return this.pause === 0 ? EMPTY : timer(this.pause);
@@ -187,7 +187,7 @@ class Consumer {
   };
 }
 
-/** Measures phase by phase. What it shows and what is checked are the same figures. */
+/** Measures each phase. The figures shown are also the ones checked. */
 class Meter {
   readonly phases: Phase[] = [];
   private readonly screen: Screen;
@@ -207,7 +207,7 @@ class Meter {
     this.consumer = consumer;
   }
 
-  /** By how much the process has grown, in bytes. */
+  /** The growth of the process, in bytes. */
   get growth(): number {
     return this.peak - this.resident;
   }
@@ -230,12 +230,12 @@ class Meter {
     return phase;
   }
 
-  /** Notes how much waits. */
+  /** Records how much is waiting. */
   note(): void {
     const { sent, buffered } = this.producer;
     this.buffered = Math.max(this.buffered, buffered);
     this.ahead = Math.max(this.ahead, (sent - this.consumer.received) * size);
-    // Often enough to see what piles up, and not for each message, since it takes as long as sending one.
+    // Often enough to see growth, but not for each message, because it takes as long as sending one.
     if (sent % 64 === 0) this.measureMemory();
   }
 
