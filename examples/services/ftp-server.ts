@@ -5,12 +5,12 @@
  *     npm run example -- ftp-server.ts tcp://127.0.0.1:2121 /srv/files
  *     curl ftp://127.0.0.1:2121/ --upload-file notes.txt
  *
- * Anybody who can connect may read and change the folder, with any user and any password. An address without a host, or
- * with that of loopback, is reached from this machine only. For all others set FTP_USER and FTP_PASSWORD: then only this
- * user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports
- * for a firewall to open.
+ * By default anybody who can connect may read and change the folder, with any user and any password. Only this machine
+ * can reach an address without a host, or with loopback. For any other address set FTP_USER and FTP_PASSWORD: then only
+ * this user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the
+ * ports to open in a firewall.
  *
- * How one client is served is in ftp-server/session.ts; the other files there are its parts.
+ * ftp-server/session.ts serves one client; the other files in that folder are its parts.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -39,7 +39,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const options = {
     codec: control,
     tls: isEncrypted(address) ? settings.tls?.control : undefined,
-    maxConnections: 1_000, // of which most may be idle; one more is reset
+    maxConnections: 1_000, // most may be idle; one more is reset
   };
   const server = listen<Command, string>(address, options);
   server.listening.subscribe({ complete: () => stopping.abort() });
@@ -49,7 +49,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   await settings.folder.close();
 });
 
-/** An address of TLS is for clients that begin with it, without AUTH TLS. */
+/** A tls:// address is for clients that begin with TLS, without AUTH TLS. */
 function isEncrypted(address: string): boolean {
   return address.startsWith('tls:');
 }
@@ -59,11 +59,11 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
   const [option, key, cert] = args;
   if (option !== '--tls' || key === undefined || cert === undefined) throw new UsageError('--tls needs KEY and CERT');
   try {
-    // With the ticket keys in common, a data connection can resume the session of its control connection.
+    // With shared ticket keys, a data connection can resume the session of its control connection.
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
-    createSecureContext(tls); // throws now what each client would run into
+    createSecureContext(tls); // throws now instead of for each client
     return {
-      // Clients that are closed send a FIN alone. That cuts off no command, but it might cut off a file.
+      // Closing clients send a bare FIN. It cannot cut off a command, but it might cut off a file.
       control: { ...tls, allowHalfClosed: true },
       data: { ...tls, isServer: true },
     };

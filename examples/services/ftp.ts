@@ -4,9 +4,10 @@
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ list
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ get notes.txt /tmp/notes.txt
  *
- * It asks the server for TLS (AUTH TLS) and goes on in the clear where there is none, with a note. An attacker on the
- * network can make it seem so: FTP_TLS=required insists on TLS, and FTP_TLS=off does not ask for it. A certificate that cannot
- * be verified ends it; NODE_EXTRA_CA_CERTS=FILE names a private authority to trust. With tls://HOST:990 TLS comes first.
+ * It asks the server for TLS (AUTH TLS) and, if there is none, continues in plain text with a note. An attacker on the
+ * network can fake that answer: FTP_TLS=required insists on TLS, and FTP_TLS=off does not ask for it. The program ends if
+ * the certificate cannot be verified; NODE_EXTRA_CA_CERTS=FILE adds a private authority. With tls://HOST:990 TLS comes
+ * first.
  */
 import { open, rename, rm } from 'node:fs/promises';
 import { EmptyError, lastValueFrom, TimeoutError } from 'rxjs';
@@ -23,7 +24,7 @@ await program(usage, [4, 6], async (address = '', user = '', password = '', task
   const work = workOf(task, args.length, first, second);
   const where = parseAddress(address);
   if (where.transport !== 'tcp') throw new UsageError('ADDRESS has to be one of TCP, since files travel on it too');
-  // A line end would begin another command.
+  // A line end would start another command.
   for (const text of [user, password, ...args])
     if (/[\r\n\0]/.test(text)) throw new UsageError('no argument may have a line end in it');
   try {
@@ -51,7 +52,7 @@ function workOf(
 }
 
 // #region get
-/** Gets a file under another name, and gives it its own when it is whole. */
+/** Gets a file under a temporary name, and renames it when it is whole. */
 async function get(client: FtpClient, remote: string, local: string): Promise<void> {
   await client.ask('TYPE I', 200);
   const size = await client.size(remote);
@@ -79,7 +80,7 @@ async function get(client: FtpClient, remote: string, local: string): Promise<vo
 // #endregion
 
 // #region put
-/** Puts a file, as fast as the server takes it, and makes sure that it is there. */
+/** Puts a file, at the server's pace, and checks that all of it has arrived. */
 async function put(client: FtpClient, local: string, remote: string): Promise<void> {
   const file = await open(local, 'r');
   try {
@@ -87,7 +88,7 @@ async function put(client: FtpClient, local: string, remote: string): Promise<vo
     if (!stats.isFile()) throw new Error(`${local} is not a file: only files can be put.`);
     await client.ask('TYPE I', 200);
     await client.transfer(`STOR ${remote}`, async (data) => {
-      // Nothing comes here, but while this side reads, a server that stands still is noticed.
+      // Nothing arrives here, but the timeout for a silent server runs only while this side reads.
       data.bytes.subscribe({ error: () => undefined });
       await lastValueFrom(data.bytes.sendFrom(file.createReadStream({ autoClose: false })), {
         defaultValue: undefined,
@@ -104,7 +105,7 @@ async function put(client: FtpClient, local: string, remote: string): Promise<vo
 // #endregion
 
 // #region list
-/** Prints a folder: with MLSD, which every program can read, or else the server's own way of listing. */
+/** Prints a folder: with MLSD, which every program can read, or else in the server's own format. */
 async function list(client: FtpClient, path: string): Promise<void> {
   const name = path.startsWith('-') ? `./${path}` : path; // not an option of `ls`
   if (client.has('MLST')) {
@@ -113,7 +114,7 @@ async function list(client: FtpClient, path: string): Promise<void> {
       return;
     } catch (error) {
       if (!(error instanceof FtpError && error.code >= 500)) throw error;
-      // MLSD is for folders alone, LIST for files too.
+      // MLSD lists folders only, LIST files too.
     }
   }
   await printAll(client, `LIST ${name}`.trimEnd(), (line) => line);
@@ -159,7 +160,7 @@ function policyOf(value: string | undefined): TlsPolicy {
   throw new UsageError(`FTP_TLS is auto, required or off, not ${value}`);
 }
 
-/** Adds what to do about it to what went wrong on the network, or with the file. */
+/** Adds advice to an error of the network or the file. */
 function explained(error: unknown, address: string): unknown {
   if (error instanceof TimeoutError) return new Error('The server does not reply: try again later.');
   if (error instanceof EmptyError) return new Error('The server has ended the connection: try again.');

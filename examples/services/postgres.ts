@@ -1,11 +1,11 @@
 /**
- * A client of PostgreSQL: `pg`, the driver that most programs use, on a socket of this library. Each row of the result is a
- * line of JSON. A result of any size takes little memory: while nobody takes the lines, the server waits.
+ * A client of PostgreSQL: `pg`, the driver that most programs use, on a socket of this library. It prints each row of the
+ * result as a line of JSON. A result of any size takes little memory: while nobody reads the lines, the server waits.
  *
  *     npm run -s example -- postgres.ts unix:/var/run/postgresql/.s.PGSQL.5432 "$USER" postgres 'SELECT now()'
  *     PGPASSWORD=secret npm run -s example -- postgres.ts tcp://localhost:5432 ann shop 'SELECT * FROM orders' | head
  *
- * The rest comes from the environment, as with psql: PGPASSWORD, PGSSLMODE, PGSSLROOTCERT and PGCONNECT_TIMEOUT.
+ * Other settings come from the environment, as with psql: PGPASSWORD, PGSSLMODE, PGSSLROOTCERT and PGCONNECT_TIMEOUT.
  */
 import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
@@ -16,14 +16,14 @@ import { jsonLine, types } from './postgres/json-line.js';
 import { tlsAttempts } from './postgres/ssl-mode.js';
 import { program, UsageError } from './program.js';
 
-/** Who wants to be connected to which database. */
+/** The user, the database and how to connect. */
 interface Login {
   readonly address: Address;
   readonly user: string;
   readonly database: string;
-  /** The options of TLS to try, or false for none, one after the other. */
+  /** The TLS options to try, one after the other; false for none. */
   readonly attempts: readonly (false | ConnectionOptions)[];
-  /** How long dialling, TLS and the login may take together, in ms; 0 means for ever. */
+  /** The time limit for dialling, TLS and the login together, in ms; 0 means none. */
   readonly timeout: number;
 }
 
@@ -64,25 +64,25 @@ async function logIn(login: Login, [ssl = false, ...others] = login.attempts): P
 }
 
 // #region driver
-/** The driver on a socket of ours. It speaks TLS by itself, because PostgreSQL begins with a question in the clear. */
+/** The driver on our socket. The driver itself handles TLS, because PostgreSQL begins with a plain-text question. */
 function driverFor({ address, user, database, timeout }: Login, ssl: false | ConnectionOptions): pg.Client {
   const driver = new pg.Client({
-    // It waits for the socket to close at the server's end, as `net.Socket` does by itself.
+    // The driver expects the socket to close when the server ends, as `net.Socket` does by itself.
     stream: () => toNodeStream(connect(address, { connectTimeout: timeout, halfOpen: false })),
-    host: address.transport === 'tcp' ? address.host : 'localhost', // dials nothing: the certificate has to be for it
+    host: address.transport === 'tcp' ? address.host : 'localhost', // not dialled: the name for verifying the certificate
     user,
     database,
     password: () => process.env['PGPASSWORD'] ?? '',
     ssl,
     connectionTimeoutMillis: timeout,
   });
-  driver.on('error', () => undefined); // the login or the query fails with it, too
+  driver.on('error', () => undefined); // the login or the query fails with it too
   driver.on('notice', ({ severity, message }) => console.error(`${severity}: ${message}`));
   return driver;
 }
 // #endregion
 
-/** Runs the statements and writes their rows to stdout, until the result ends, Ctrl-C, or nobody reads the rows. */
+/** Runs the statements and writes their rows to stdout, until the result ends, at Ctrl-C, or until nobody reads the rows. */
 async function print(driver: pg.Client, sql: string, login: Login): Promise<void> {
   const { stdout } = process;
   const { pid } = (await driver.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
@@ -107,7 +107,7 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
   };
   process.once('SIGINT', () => stop('by Ctrl-C')); // a second one ends the program at once
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    stop(error.code === 'EPIPE' ? 'by the reader' : error); // `head` has all that it wants; a full disk is a failure
+    stop(error.code === 'EPIPE' ? 'by the reader' : error); // `head` has read enough; a full disk is a failure
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -126,11 +126,11 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
     });
   });
-  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last rows can fail, too
+  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last rows can fail too
   if (stopped instanceof Error) throw stopped;
 }
 
-/** Asks the server to give up what `pid` is doing, on another connection, as PostgreSQL wants it. */
+/** Asks the server to cancel the query of `pid`, on another connection, as PostgreSQL requires. */
 async function cancel(pid: number, login: Login): Promise<void> {
   const driver = await logIn(login);
   await driver.query('SELECT pg_cancel_backend($1)', [pid]);

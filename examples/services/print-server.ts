@@ -6,11 +6,11 @@
  *
  * A queue is a subfolder of the spool folder; its first job makes it. A job that has arrived is a file there, one for each
  * document, with exactly the bytes that were printed. Its name tells the rest: `1764377701123-1_042_alice_localhost_README.md`
- * has the time of arrival and the number of the document, the job number, the owner, where the job came from and what the
- * document is called. A job that is still arriving is a hidden file. Whatever prints takes the files out of the folder.
+ * has the time of arrival and the number of the document, the job number, the owner, the job's origin and the document's
+ * name. A job that is still arriving is a hidden file. The printing program takes the files out of the folder.
  *
- * The protocol has no passwords. A client says which user it speaks for, and the server believes that for jobs that came from
- * the same address. Let only those connect who may print.
+ * The protocol has no passwords. A client names its user, and the server believes that for jobs from the same address. Let
+ * only those connect who may print.
  */
 import { firstValueFrom, NEVER, type Observable, ReplaySubject, takeUntil } from 'rxjs';
 import { type Connection, listen, serve, SocketError } from 'rxjs-sockets';
@@ -20,30 +20,30 @@ import { listing, matching, printable } from './print-server/listing.js';
 import { type Job, type PartialDocument, type Queue, Refusal, Spool } from './print-server/spool.js';
 import { program, serveUntilStopped } from './program.js';
 
-const concurrent = 1_000; // connections, of which most may be idle; further clients wait in the kernel
+const concurrent = 1_000; // connections, most of them may be idle; further clients wait in the kernel
 const idleTimeout = 60_000; // ms
 const maxControlFile = 65_536; // bytes
 const maxDocuments = 52; // of one job: dfA to dfZ, dfa to dfz
 /** The size that CUPS announces with `mode=stream`: the document ends with the connection, without a zero byte. */
 const cupsStream = 999_999_999_999;
 
-/** A command, up to its line feed. With `lines()` the first half of a command that was cut off would be a command, too. */
+/** A command, up to its line feed. With `lines()`, half of a command that was cut off would be a command too. */
 const command = delimited('\n', { maxLength: 1_024 });
 const ok = '\x00';
 
-/** A job of which something has arrived. It is published once the control file and all of the documents are there. */
+/** A job that is arriving. It is published once the control file and all documents have arrived. */
 interface ArrivingJob {
   readonly number: string;
   control?: ControlFile;
   readonly documents: Map<string, PartialDocument>;
 }
 
-/** One connection: it is for one command (RFC 1179, 5). */
+/** One connection, for one command (RFC 1179, 5). */
 class Session {
   private readonly bytes: Connection['bytes'];
   private readonly spool: Spool;
   private readonly stopping: Observable<void>;
-  /** Where the client is. This machine is always `localhost`, whichever of its addresses is used. */
+  /** The client's host. This machine is always `localhost`, whichever of its addresses is used. */
   private readonly origin: string;
 
   constructor({ bytes, local, remote }: Connection, spool: Spool, stopping: Observable<void>) {
@@ -54,12 +54,12 @@ class Session {
     this.stopping = stopping;
   }
 
-  /** Obeys the command, and gives the last words. A refusal is a negative acknowledgement with a reason, and the end. */
+  /** Executes the command, and returns the final reply. A refusal is a negative acknowledgement with a reason, then the end. */
   async answer(): Promise<string | undefined> {
     try {
       return await this.obey();
     } catch (error) {
-      if (error instanceof SocketError) throw error; // the connection is at fault, and gone
+      if (error instanceof SocketError) throw error; // the connection has failed
       if (error instanceof Refusal) return `\x01${error.message}\n`;
       console.error(String(error));
       if (isOutOfSpace(error)) return '\x01there is no space left for the document\n';
@@ -130,7 +130,7 @@ class Session {
   }
 
   // #region document
-  /** Writes a document to the disk as it comes (6.3): no faster than the disk takes it, and never all of it in memory. */
+  /** Writes a document to disk as it arrives (6.3), at the pace of the disk, and never as a whole in memory. */
   private async receiveDocument(queue: Queue, { documents }: ArrivingJob, file: string, size: number): Promise<void> {
     const isStream = size === 0 || size === cupsStream;
     if (documents.has(file)) throw new Refusal(`${file} was sent before`);
@@ -145,7 +145,7 @@ class Session {
     try {
       documents.set(file, await queue.write(body));
     } catch (error) {
-      for await (const _ of body); // a client listens for the refusal when it has sent everything
+      for await (const _ of body); // a client reads the refusal only after it has sent everything
       throw error;
     }
     await this.expectZero();
@@ -159,25 +159,25 @@ class Session {
     if (byte !== 0) throw new Refusal('the file is not as long as it was announced');
   }
 
-  /** Makes the job visible if all of it is there: the control file and every document that it names, in whichever order. */
+  /** Publishes the job if the control file and every document that it names have arrived, in any order. */
   private async publish(queue: Queue, { number, control, documents }: ArrivingJob): Promise<boolean> {
     if (control?.documents.every(({ file }) => documents.has(file)) !== true) return false;
     const { user } = control;
     const printed = control.documents.map(({ file, name }) => ({ name, partial: documents.get(file)! }));
     await queue.publish({ number, user, origin: this.origin, documents: printed });
     console.log(`job ${number} of ${printable(user)} from ${this.origin}`);
-    await queue.discard(documents.values()); // what the control file does not name is not printed
+    await queue.discard(documents.values()); // documents that the control file does not name are not printed
     return true;
   }
 
-  /** Reads the next command; undefined if the client has finished, or the server stops before there is one. */
+  /** Reads the next command; undefined if the client has finished, or if the server stops first. */
   private async next(stopping: Observable<void>): Promise<string | undefined> {
     const lines = this.bytes.framed(command).pipe(takeUntil(stopping));
     return (await firstValueFrom(lines, { defaultValue: undefined }))?.toString();
   }
 
   // #region remove
-  /** Removes jobs (5.5): those of the list, or the first in the queue. */
+  /** Removes jobs (5.5): those in the list, or the first in the queue. */
   private async remove(queue: Queue, [agent = '', ...list]: string[]): Promise<string> {
     const jobs = await queue.jobs();
     const asked = list.length > 0 ? matching(jobs, list) : jobs.slice(0, 1);
@@ -189,7 +189,7 @@ class Session {
     );
   }
 
-  /** Anybody can say that they are root, so that is worth something only on the job's own machine, and on this one. */
+  /** Anybody can claim to be root, so the claim counts only from the job's own machine, and from this one. */
   private mayRemove({ user, origin }: Job, agent: string): boolean {
     if (agent === 'root' && this.origin === 'localhost') return true;
     return origin === this.origin && (agent === 'root' || agent === user);
@@ -202,8 +202,8 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /**
- * Gives a document that ends with the connection. Its client announces 0 bytes; so does one that prints an empty file, but
- * that sends the zero byte alone and waits for the answer.
+ * Reads a document that ends with the connection. Its client announces 0 bytes. A client that prints an empty file does so
+ * too, but it sends only the zero byte and waits for the answer.
  */
 async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
   const first = await firstValueFrom(bytes, { defaultValue: undefined });
@@ -221,7 +221,7 @@ await program('ADDRESS SPOOLFOLDER', [2, 2], async (address = '', folder = '') =
   const handle = (connection: Connection): Promise<string | undefined> => {
     return new Session(connection, spool, stopping).answer();
   };
-  // Stops accepting, and goes on serving: `shutdown` would cut off the documents that are arriving.
+  // Stops accepting and continues serving: `shutdown` would cut off documents that are arriving.
   const accepted = server.pipe(takeUntil(stopping));
   await serveUntilStopped(server, accepted.pipe(serve(handle, { concurrent })), stopping);
 });

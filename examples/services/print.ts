@@ -5,7 +5,7 @@
  *     npm run example -- print.ts tcp://127.0.0.1:5515 lp README.md
  *
  * It ends with status 0 when the server has acknowledged the whole job, and with a message otherwise. A server prints only
- * what has arrived as a whole, so whatever the message is, the file can be printed again.
+ * whole jobs, so after any message the file can be printed again.
  */
 import { randomInt } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -18,7 +18,7 @@ import { fixedLength, lines } from 'rxjs-sockets/codecs';
 import { program, UsageError } from './program.js';
 
 const defaultPort = 515;
-const patience = 60_000; // ms without a sign of life
+const patience = 60_000; // ms of silence
 const longestReason = 1_000; // bytes
 
 type Bytes = Connection['bytes'];
@@ -40,7 +40,7 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
   await ask(bytes, Buffer.concat([controlFile, Buffer.of(0)]), 'it does not accept the control file');
   await ask(bytes, `\x03${size} dfA${job}\n`, `it does not take ${size} bytes; it may be out of space`);
 
-  // The server may refuse the rest while the file is being sent, so its answer is waited for from the beginning.
+  // The server may refuse the file while it is being sent, so we wait for its answer from the beginning.
   const sent = lastValueFrom(bytes.sendFrom(contents(file, name, before)), { defaultValue: undefined });
   const answered = acknowledged(bytes, 'it could not save the file; it may be out of space');
   await Promise.race([sent, answered]);
@@ -48,7 +48,7 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
 }
 // #endregion
 
-/** The file and the zero byte that says that it is whole: a file that changes meanwhile does not get it. */
+/** The file, and the zero byte that marks it as whole. A file that changes meanwhile does not get that byte. */
 async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
   let rest = before.size;
   while (rest > 0) {
@@ -69,7 +69,7 @@ async function ask(bytes: Bytes, words: string | Buffer, refusal: string): Promi
   await acknowledged(bytes, refusal);
 }
 
-/** Waits for the zero byte with which the server agrees. Some servers give a reason after another byte. */
+/** Waits for the zero byte that acknowledges. After any other byte, some servers send a reason. */
 async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
   const answer = await firstValueFrom(bytes.framed(fixedLength(1)), { defaultValue: undefined });
   if (answer === undefined) throw new Error('the server ended the connection before it had the job: print it again');
@@ -80,7 +80,7 @@ async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
 }
 
 // #region dial
-/** RFC 1179 wants the port of the client to be from 721 to 731, which only root may use; most servers take any. */
+/** RFC 1179 requires a client port from 721 to 731, which only root may use; most servers accept any. */
 async function dial(address: string): Promise<Connection> {
   const where = parseAddress(
     /^t(cp|ls):\/\/([^:[\]/]+|\[[^\]]+\])$/.test(address) ? `${address}:${defaultPort}` : address,
@@ -100,7 +100,7 @@ async function dial(address: string): Promise<Connection> {
 }
 // #endregion
 
-/** Text that fits into one line of the protocol. */
+/** Makes text that fits into one line of the protocol. */
 function plain(text: string, longest: number): string {
   return text
     .replace(/[\p{C}\s]+/gu, ' ')
@@ -108,7 +108,7 @@ function plain(text: string, longest: number): string {
     .slice(0, longest);
 }
 
-/** Who prints; a number where the system has no name. */
+/** Returns the user's name, or a number if the system has no name. */
 function user(): string {
   try {
     return plain(userInfo().username, 31);
@@ -117,7 +117,7 @@ function user(): string {
   }
 }
 
-/** What the user can do about a connection that failed. */
+/** Adds advice to the error of a failed connection. */
 function advice(error: unknown, address: string): unknown {
   if (!(error instanceof SocketError)) return error;
   switch (error.code) {
@@ -145,7 +145,7 @@ function advice(error: unknown, address: string): unknown {
 
 await program('ADDRESS QUEUE FILE', [3, 3], async (address = '', queue = '', path = '') => {
   if (!/^[!-~]{1,200}$/.test(queue)) throw new UsageError('a queue has a name without spaces');
-  // Looked at first: to open a pipe is to wait for its writer.
+  // Checked first, because opening a pipe waits for its writer.
   const isFile = await stat(path)
     .then((stats) => stats.isFile())
     .catch(() => false);

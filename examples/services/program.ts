@@ -1,9 +1,9 @@
-/** What the programs of this folder share: their arguments, their first line, and how they end. */
+/** Code shared by the programs of this folder: arguments, the first line of output, and how they end. */
 import { basename } from 'node:path';
 import { lastValueFrom, type Observable, type Observer } from 'rxjs';
 import { formatAddress, type Server, SocketError } from 'rxjs-sockets';
 
-/** Is thrown for an argument that the program cannot work with. */
+/** Thrown for an invalid argument. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -11,10 +11,10 @@ export class UsageError extends Error {
 /**
  * Runs a program with its arguments.
  *
- * A bad argument ends it with status 2 and the usage, any other failure with status 1 and its message.
+ * An invalid argument ends it with status 2 and the usage, any other failure with status 1 and its message.
  *
  * @param usage - the arguments as the usage shows them, such as `ADDRESS FOLDER`
- * @param count - how many arguments there have to be, at least and at most
+ * @param count - the minimum and maximum number of arguments
  * @param main - the program
  */
 export async function program(
@@ -41,11 +41,11 @@ function isUsageError(error: unknown): boolean {
 }
 
 /**
- * Runs a server until SIGTERM or Ctrl-C: prints its address as the first line, reports what goes wrong with a single
- * connection on stderr, and lets the work in progress finish when it is stopped.
+ * Runs a server until SIGTERM or Ctrl-C. It prints the address as the first line, reports errors of single connections on
+ * stderr, and lets work in progress finish when it is stopped.
  *
- * @param server - where the clients arrive
- * @param served - what serves them: it is subscribed to
+ * @param server - the listening server
+ * @param served - the output of `serve`, to subscribe to
  * @param stopping - is notified in place of a shutdown, for a server that goes on receiving until its clients have sent all
  * of their data; connections that are left after eight seconds are reset in either case
  * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
@@ -61,7 +61,7 @@ export async function serveUntilStopped(
   };
   server.listening.subscribe({
     next: (address) => console.log(formatAddress(address)),
-    error: () => undefined, // `served` fails with it, too
+    error: () => undefined, // `served` fails with it too
   });
   server.incidents.subscribe({ next: (error) => console.error(error.message), error: () => undefined });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

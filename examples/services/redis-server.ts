@@ -1,12 +1,12 @@
 /**
- * A small Redis: keys with values in memory, and channels that messages are published in. redis-cli, redis-benchmark and the
- * drivers talk to it.
+ * A small Redis: keys with values in memory, and channels for publishing messages. It works with redis-cli, redis-benchmark
+ * and Redis drivers.
  *
  *     npm run example -- redis-server.ts tcp://localhost:6379
  *     redis-cli SET greeting hello EX 60
  *
- * A protocol of one's own has the same parts: a codec (redis-server/resp.ts, requests.ts), what a message does
- * (redis-server/commands.ts), and the lines below, which join them.
+ * Your own protocol has the same parts: a codec (redis-server/resp.ts, requests.ts), the action for each message
+ * (redis-server/commands.ts), and the lines below, which connect them.
  */
 import { catchError, finalize, takeWhile } from 'rxjs';
 import { concatMapPaced, type Connection, type Flow, listen, serve, SocketError } from 'rxjs-sockets';
@@ -25,7 +25,7 @@ const codec = requests({ maxLength: 16 * mebibyte, maxValues: 65_536 });
 const options = {
   codec,
   maxConnections: 1_000,
-  maxBuffered: 8 * mebibyte, // a subscriber for whom more than this waits is cut off
+  maxBuffered: 8 * mebibyte, // a subscriber with more than this waiting is disconnected
   idleTimeout: 3_600_000,
 };
 const maxMemory = 256 * mebibyte;
@@ -47,7 +47,7 @@ await program('ADDRESS', [1, 1], async (address) => {
 
 // #region answers
 /**
- * Answers the requests of a connection in their order. While a client does not read its answers, the Flow is held, and its
+ * Answers the requests of a connection in order. While a client does not read its answers, the Flow is held, and its
  * further requests wait.
  */
 function answers(service: Service, connection: Connection<Request, Value>): Flow<Value> {

@@ -1,11 +1,11 @@
 /**
- * Asks a Redis server one thing, with ioredis over a socket of this library, and prints the reply as a line of JSON.
+ * Sends one command to a Redis server, with ioredis over a socket of this library, and prints the reply as a line of JSON.
  *
  *     npm run -s example -- redis.ts tcp://localhost:6379 SET greeting hello EX 60
  *     npm run -s example -- redis.ts unix:/run/redis/redis-server.sock GET greeting
  *
- * A server that wants a password is given the one in REDISCLI_AUTH, as by redis-cli. Text is a string, what is no UTF-8 is
- * `{ "base64": … }`, and an integer that is too large for a number of JavaScript is a string.
+ * If the server requires a password, the program sends the one in REDISCLI_AUTH, like redis-cli. It prints text as a string,
+ * data that is not UTF-8 as `{ "base64": … }`, and an integer too large for a JavaScript number as a string.
  */
 import { isUtf8 } from 'node:buffer';
 import { Redis } from 'ioredis';
@@ -29,14 +29,14 @@ await program('ADDRESS COMMAND [ARG...]', [2, Infinity], async (address = '', co
     const reply = await redis.callBuffer(command.toLowerCase(), words);
     console.log(JSON.stringify(plain(reply)));
   } catch (error) {
-    throw explained(failure ?? error); // the command itself knows only that the connection is closed
+    throw explained(failure ?? error); // the command's own error says only that the connection is closed
   } finally {
     redis.disconnect();
   }
   // #endregion
 });
 
-/** What went wrong, and what to do about it. */
+/** Adds advice to an error. */
 function explained(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   if (/^(NOAUTH|WRONGPASS)/.test(error.message))
@@ -49,7 +49,7 @@ function explained(error: unknown): unknown {
   return new Error(`${error.message}; start a Redis server there, or give the address of one`, { cause: error });
 }
 
-/** A reply as JSON can carry it: with Buffers for strings, every string is an integer. */
+/** Makes a reply fit for JSON. Strings arrive as Buffers, so every JavaScript string is an integer. */
 function plain(reply: unknown): unknown {
   if (Buffer.isBuffer(reply)) return isUtf8(reply) ? reply.toString() : { base64: reply.toString('base64') };
   if (typeof reply === 'string') return Number.isSafeInteger(Number(reply)) ? Number(reply) : reply;

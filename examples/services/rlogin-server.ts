@@ -1,14 +1,14 @@
 /**
- * A remote login server (RFC 1282): each client gets a terminal, with a shell behind it.
+ * A remote login server (RFC 1282): each client gets a terminal with a shell.
  *
  *     npm run example -- rlogin-server.ts tcp://127.0.0.1:5130
  *     npm run example -- rlogin-server.ts unix:/tmp/rlogin.sock
  *
  * and then `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
  *
- * RFC 1282 lets the client say who its user is, and believes that if it comes from a port under 1024. This server believes
- * neither. Everybody has to give a password, except a program that could start the same shell without the server: one of
- * the server's own user, on the same machine. The connection is not encrypted, and neither is the password.
+ * RFC 1282 lets the client name its user, and trusts that name if the client's port is below 1024. This server trusts
+ * neither. Everybody has to give a password, except a program of the server's own user on the same machine, which could
+ * start the same shell without the server. The connection, and with it the password, is not encrypted.
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';
@@ -31,16 +31,16 @@ import { type Command, Terminal } from './rlogin/terminal.js';
 import { sendUrgent } from './rlogin/urgent.js';
 
 const mostSessions = 100;
-const mostConnections = 1_000; // those that say nothing keep nobody from a session
+const mostConnections = 1_000; // silent ones keep nobody from a session
 const handshakeTime = 10_000; // ms
-const sizeTime = 500; // ms that a client has to tell its window size before its program starts
-const idleTime = 3_600_000; // ms with nothing typed and nothing printed
+const sizeTime = 500; // ms for a client to send its window size before its program starts
+const idleTime = 3_600_000; // ms without input or output
 const usualSize: WindowSize = { rows: 24, columns: 80 };
 
-/** Is thrown for a handshake that the server refuses. */
+/** Thrown for a handshake that the server refuses. */
 class Refusal extends Error {}
 
-/** Is notified when the server is being stopped. */
+/** Notified when the server is being stopped. */
 const stopping = new ReplaySubject<void>(1);
 let sessions = 0;
 
@@ -75,9 +75,9 @@ async function session(connection: Connection, login: Login): Promise<void> {
     }),
   );
   const hangUp = (): void => void terminal.hangUp();
-  // Its end means that the client has hung up or is lost.
+  // The end of the input means that the client has hung up or is lost.
   const typing = typed.subscribe({ complete: hangUp, error: hangUp });
-  typing.add(stopping.subscribe(hangUp)); // the end of what is typed is not seen while the program takes nothing of it
+  typing.add(stopping.subscribe(hangUp)); // while the program takes no input, the end of the input is not seen
   try {
     await lastValueFrom(connection.bytes.sendFrom(terminal.output()), { defaultValue: undefined });
   } finally {
@@ -93,7 +93,7 @@ interface Login {
   readonly terminal: string;
 }
 
-/** Reads the four fields, and accepts them. A client that breaks the rules is sent the reason. */
+/** Reads the four fields, and accepts them. A client that breaks the rules gets the reason. */
 async function handshake({ bytes }: Connection): Promise<Login | undefined> {
   try {
     const received = bytes.framed(fields).pipe(take(4), toArray(), timeout({ first: handshakeTime }));
@@ -102,7 +102,7 @@ async function handshake({ bytes }: Connection): Promise<Login | undefined> {
     );
     if (empty !== '' || terminal === undefined) throw new Refusal('this is no rlogin');
     if (!/^[\x21-\x7e]{0,32}$/.test(localUser ?? '')) throw new Refusal('the name of the local user is not valid');
-    // It must not begin with '-': the program that is given it would take it for an option.
+    // It must not begin with '-', because the started program would take it for an option.
     if (user === undefined || !/^[a-z_][a-z0-9_.-]{0,31}$/i.test(user))
       throw new Refusal('the name of the user is not valid');
     const type = terminal.replace(/\/\d{0,9}$/, ''); // a pseudo terminal has no speed
@@ -126,11 +126,11 @@ function reasonOf(error: unknown): string {
 
 // #region size
 /**
- * Asks for the window size, and gives the first thing that the client sends then: mostly the answer. A program that is started
- * after it has the right size from the beginning. Our own client does not wait for the question where it can't be sent.
+ * Asks for the window size, and returns the client's next input, which is mostly the answer. A program started after that
+ * has the right size from the beginning. If the question cannot be sent, our own client sends its size unasked.
  */
 async function firstMessage(connection: Connection): Promise<Buffer | WindowSize | undefined> {
-  await flushed(); // the urgent byte belongs behind the byte that accepts
+  await flushed(); // the urgent byte has to follow the accepting byte
   await sendUrgent(connection, sizeWanted);
   const messages = connection.bytes.framed(keysAndSizes);
   const first = messages.pipe(timeout({ first: sizeTime, with: () => of(undefined) }));
@@ -140,9 +140,9 @@ async function firstMessage(connection: Connection): Promise<Buffer | WindowSize
 
 // #region program
 /**
- * Chooses the program: a shell for those who need no password, and otherwise one that asks for it.
+ * Chooses the program: a shell for a client that needs no password, and otherwise one that asks for it.
  *
- * The server's own user may have a shell of its own user, and root of every user; `su` knows that. Only root can run `login`.
+ * The server's own user may get a shell of that user, and root one of every user; `su` handles that. Only root can run `login`.
  */
 async function command(connection: Connection, { user, terminal }: Login): Promise<Command> {
   const { remote } = connection;
@@ -156,7 +156,7 @@ async function command(connection: Connection, { user, terminal }: Login): Promi
         ? ['su', '-l', '--', user]
         : ['login', '-h', host, '--', user];
   console.error(`${formatAddress(remote)} wants to be ${user}: ${file}`);
-  // Nothing else of the server's own environment is the client's business.
+  // The rest of the server's environment is hidden from the client.
   const { PATH = '/usr/local/bin:/usr/bin:/bin', LANG = 'C.UTF-8' } = process.env;
   const environment = { TERM: terminal, PATH, LANG, HOME: homedir(), USER: username, LOGNAME: username };
   return { file, args, environment, folder: isOwn ? homedir() : '/' };

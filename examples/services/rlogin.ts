@@ -1,13 +1,13 @@
 /**
- * A remote login client (RFC 1282) at the terminal that it is started from.
+ * A remote login client (RFC 1282) for the terminal that starts it.
  *
  *     npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER
  *     sudo npm run example -- rlogin.ts tcp://old-machine:513 ann
  *
- * The second form uses a local port under 1024, as most servers demand. `~.` at the beginning of a line ends the session.
- * Without a terminal it types what it is given: `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. Then the session has
- * to end at the server's side, as with `exit` here: a client that ends it would lose what is still to be printed.
- * The connection is not encrypted, and neither is a password that is typed.
+ * The second form uses a local port below 1024, as most servers require. `~.` at the beginning of a line ends the session.
+ * Without a terminal it types its standard input: `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. The server then
+ * has to end the session, as with `exit` here: a client that ends it would lose pending output.
+ * The connection is not encrypted, and neither is a typed password.
  */
 import { execFileSync } from 'node:child_process';
 import { constants, userInfo } from 'node:os';
@@ -50,7 +50,7 @@ await program('ADDRESS USER', [2, 2], async (address, user) => {
 });
 
 // #region dial
-/** Dials from a port under 1024 where the process may: only root can have one, so many servers believe who comes from there. */
+/** Dials from a port below 1024 if permitted. Only root can use one, so many servers trust clients from there. */
 async function dial(address: string): Promise<Connection> {
   const isTcp = parseAddress(address).transport === 'tcp';
   for (let localPort = 1023; isTcp && localPort >= 512; localPort--) {
@@ -58,7 +58,7 @@ async function dial(address: string): Promise<Connection> {
       return await connect(address, { localPort }).open();
     } catch (error) {
       const code = error instanceof SocketError ? error.code : undefined;
-      if (code === 'EACCES') break; // this user may have none of them
+      if (code === 'EACCES') break; // this user may use none of them
       if (code !== 'EADDRINUSE' && code !== 'EADDRNOTAVAIL') throw error;
     }
   }
@@ -67,10 +67,10 @@ async function dial(address: string): Promise<Connection> {
 // #endregion
 
 // #region login
-/** Sends the four fields, and waits until the server accepts them. */
+/** Sends the four fields, and waits for the server's acceptance. */
 async function logIn({ bytes, local, remote }: Connection, user: string): Promise<void> {
   const sent = bytes.framed(fields);
-  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // a window has no speed, and servers expect one
+  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // servers expect a speed, which a window does not have
   for (const field of ['', userInfo().username, user, terminal]) sent.next(field);
   try {
     const [answer] = await firstValueFrom(bytes.body(1).pipe(timeout({ first: handshakeTime })));
@@ -93,10 +93,10 @@ async function session(connection: Connection, urgent: Observable<number> | unde
   const sizes = sizesFor(connection, urgent).subscribe((message) => bytes.next(message));
   const typing = bytes.sendFrom(stdin.isTTY ? keys() : (stdin as AsyncIterable<Buffer>)).subscribe({
     complete: () => {
-      // Without a terminal, what the input has started may still print.
+      // Without a terminal, programs started by the input may still print.
       if (stdin.isTTY) void connection.close();
     },
-    error: () => undefined, // the output fails with it, too
+    error: () => undefined, // the output fails with it too
   });
   stdout.on('error', () => undefined); // `print` fails with it
   try {
@@ -107,7 +107,7 @@ async function session(connection: Connection, urgent: Observable<number> | unde
   }
 }
 
-/** Some servers send the urgent byte twice, and the kernel makes the first of two an ordinary one; no text begins with it. */
+/** Some servers send the urgent byte twice, and the kernel makes the first one ordinary. No text begins with that byte. */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
 }
@@ -123,7 +123,7 @@ function print(chunk: Buffer): Promise<void> {
 /** The messages with the window size: one when the server asks for it, and one for each change after that. */
 function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined): Observable<Buffer> {
   if (!stdout.isTTY) return NEVER;
-  // Only TCP has urgent data, with which to ask. At a unix socket there are only servers that understand the message.
+  // Only TCP has urgent data for the question. Servers at a unix socket understand the unasked message.
   const wishes = urgent ?? (remote.transport === 'unix' ? of(sizeWanted) : NEVER);
   return wishes.pipe(
     filter((byte) => byte === sizeWanted),
@@ -134,7 +134,7 @@ function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined
 // #endregion
 
 // #region keys
-/** What is typed, until the terminal is closed or `~.` is typed at the beginning of a line; `~~` there is one `~`. */
+/** The typed input, until the terminal is closed or `~.` is typed at the beginning of a line; `~~` there is one `~`. */
 async function* keys(): AsyncGenerator<Buffer> {
   let place: 'beginning' | 'tilde' | 'line' = 'beginning';
   for await (const chunk of stdin as AsyncIterable<Buffer>) {
@@ -158,11 +158,11 @@ async function* keys(): AsyncGenerator<Buffer> {
 
 // #region raw
 /**
- * Has the terminal pass on every key, Ctrl-C too, and show what comes as it is.
+ * Makes the terminal pass on every key, including Ctrl-C, and show output unchanged.
  *
- * `setRawMode` of Node will not do: it lets the terminal turn each LF into CR LF, which spoils full-screen programs.
+ * Node's `setRawMode` does not work here: it lets the terminal turn each LF into CR LF, which breaks full-screen programs.
  *
- * @returns what makes the terminal as it was, which also happens when the process ends by an exception or a signal
+ * @returns a function that restores the terminal, which also happens if the process ends by an exception or a signal
  */
 function makeRaw(): () => void {
   if (!stdin.isTTY) return () => undefined;

@@ -4,7 +4,7 @@
  *     npm run example -- web-server.ts tcp://localhost:8080 docs
  *         serves this project's documentation; try: curl -i http://localhost:8080/guide.md
  *     npm run example -- web-server.ts unix:/tmp/web.sock docs
- *         does so on a unix socket; try: curl -i --unix-socket /tmp/web.sock http://localhost/guide.md
+ *         the same on a unix socket; try: curl -i --unix-socket /tmp/web.sock http://localhost/guide.md
  */
 import { createServer } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -15,14 +15,14 @@ import { answer } from './web/file-handler.js';
 import { Folder } from './web/folder.js';
 import { RequestQueue } from './web/request-queue.js';
 
-/** How long a client may take, in ms. */
+/** The time limits for a client, in ms. */
 const patience = {
   headersTimeout: 10_000, // for the header of a request
   requestTimeout: 30_000, // for all of a request
   keepAliveTimeout: 5_000, // between two requests
-  connectionsCheckingInterval: 1_000, // how often Node looks at the two above
+  connectionsCheckingInterval: 1_000, // how often Node checks the two above
 };
-const longestStall = 15_000; // ms in which a client takes nothing of its answer; noticed within twice that
+const longestStall = 15_000; // ms in which a client reads none of its answer; noticed within twice that
 const atOnce = 1_000; // connections; further clients wait in the kernel
 
 await program('ADDRESS FOLDER', [2, 2], async (address, path) => {

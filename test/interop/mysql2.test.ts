@@ -32,7 +32,7 @@ describeWith('mysql2', programs, (paths) => {
   function config(address = server.tcp): mysql.ConnectionOptions {
     return {
       stream: () => {
-        // It waits for the socket to close at the server's end, as `net.Socket` does by itself.
+        // The driver expects the socket to close when the server ends, as `net.Socket` does by itself.
         const client = connect(address, { halfOpen: false });
         clients.push(client);
         return toNodeStream(client);

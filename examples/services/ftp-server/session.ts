@@ -234,9 +234,9 @@ export class Session {
     if (tls === undefined) throw new Refusal(502, 'This server has no certificate.');
     if (this.connection.tls !== undefined) throw new Refusal(503, 'TLS is on.');
     if (!/^(?:TLS|TLS-C|SSL|TLS-P)$/i.test(mechanism)) throw new Refusal(504, 'Say AUTH TLS.');
-    this.isIn = false; // what was said in the clear anybody may have said
+    this.isIn = false; // anybody may have sent the plain text so far
     this.user = undefined;
-    this.reply(234, 'Begin.'); // the last words in the clear
+    this.reply(234, 'Begin.'); // the last plain text
     await this.connection.startTls(tls.control);
   }
   // #endregion

@@ -105,18 +105,18 @@ export class FtpClient {
   // #endregion
 
   // #region transfer
-  /** Opens a data connection, sends the command that uses it, and waits until the server says that it has gone well. */
+  /** Opens a data connection, sends the command that uses it, and waits until the server confirms success. */
   async transfer(command: string, use: (data: Connection) => Promise<void>): Promise<void> {
     const data = await this.openData();
     try {
       await this.ask(command, 125, 150);
       const { tls } = this.control;
-      // Servers take the session of the control connection for a proof that this is the same client.
+      // Servers accept the session of the control connection as proof that this is the same client.
       if (tls !== undefined) await data.startTls({ servername: this.host, session: tls.session });
       await use(data);
     } catch (error) {
       data.destroy();
-      // Where the server has ended it, its reply tells why.
+      // If the server has ended it, its reply says why.
       if (error instanceof SocketError) await this.finalReply(verbOf(command), 2_000).catch(rethrowRefusal);
       throw error;
     }
@@ -124,7 +124,7 @@ export class FtpClient {
     await this.finalReply(verbOf(command));
   }
 
-  /** Dials the port that the server names, at the address that it was dialled at: another one is never believed. */
+  /** Dials the port that the server names, always at the server's own address: any other is never trusted. */
   private async openData(): Promise<Connection> {
     const { remote } = this.control;
     if (remote.transport !== 'tcp') throw new Error('not a TCP connection');

@@ -68,7 +68,7 @@ describe('the page about codecs', () => {
     const entries: Codec<Entry> = {
       decoder: () => ({
         decode(bytes) {
-          if (bytes.length < header) return undefined; // more bytes are needed, and nothing was taken off
+          if (bytes.length < header) return undefined; // more bytes are needed; nothing was consumed
           const size = bytes.uint(1, 2, 'big');
           if (size > longest) throw new SocketError('ERR_FRAME_TOO_LONG', `an entry of ${size} bytes`);
           if (bytes.length < header + size) return undefined;
@@ -111,11 +111,11 @@ describe('the page about codecs', () => {
     const server = listen('tcp://localhost:7000').pipe(
       serve(({ bytes }) =>
         bytes.framed(lines({ maxLength: 64 })).pipe(
-          take(1), // the name, and not a byte after it
+          take(1), // the name, and no byte after it
           concatMap((name) => {
             const messages = bytes.framed(lengthPrefixed({ bytes: 2 }));
             messages.next(`welcome, ${name}`);
-            return messages.sendFrom(messages); // from here on binary messages: an echo
+            return messages.sendFrom(messages); // from here on, binary messages: an echo
           }),
         ),
       ),

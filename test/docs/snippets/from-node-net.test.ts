@@ -218,7 +218,7 @@ describe('the end of a process', () => {
     {
       await using connection = await connect({ port }, { signal: AbortSignal.timeout(10_000) }).open();
       await connection.data.send('done\n');
-    } // closed here, and nothing keeps the process alive
+    } // closed here; nothing keeps the process alive
     expect(received).toEqual(['done\n']);
   });
 });

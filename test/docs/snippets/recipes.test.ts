@@ -50,8 +50,8 @@ describe('heartbeats, in the recipes', () => {
       const client = connect('tcp://localhost:7000', {
         codec: lines(),
         reconnect: backoff(),
-        receiveTimeout: 30_000, // three answers are missing
-        whileDisconnected: 'drop', // a ping is of no use later
+        receiveTimeout: 30_000, // three missed answers
+        whileDisconnected: 'drop', // an old ping is useless
       });
       client.data.sendFrom(interval(10_000).pipe(map(() => 'ping'))).subscribe({ error: report });
       client.data.pipe(filter((line) => line !== 'pong')).subscribe({ next: show, error: report });
@@ -99,7 +99,7 @@ describe('connections, in the recipes', () => {
       for await (const line of connection.data) {
         if (line !== 'STARTTLS') connection.data.next(answer(line));
         else {
-          connection.data.next('go ahead'); // the last words in the clear
+          connection.data.next('go ahead'); // the last plain text
           await connection.startTls({ key, cert });
         }
       }
@@ -206,7 +206,7 @@ describe('a body of a known size, in the recipes', () => {
   async function sendFile({ bytes }: Connection, path: string): Promise<void> {
     const { size } = await stat(path);
     bytes.next(`${size}\n`);
-    const content = createReadStream(path, { end: Math.max(0, size - 1) }); // it may grow meanwhile
+    const content = createReadStream(path, { end: Math.max(0, size - 1) }); // the file may grow meanwhile
     await lastValueFrom(bytes.sendFrom(content), { defaultValue: undefined });
   }
 
@@ -264,7 +264,7 @@ describe('a pool of workers, in the recipes', () => {
         try {
           results.set(job, await worker.ask(job));
         } catch (error) {
-          jobs.unshift(job); // the worker has died: the next one does it
+          jobs.unshift(job); // the worker died: the next one takes the job
           throw error;
         }
       }
@@ -305,7 +305,7 @@ describe('virtual time, in the recipes', () => {
     new TestScheduler(assert.deepEqual).run(() => {
       const options = { codec: lines(), transport: memoryTransport() };
       const device = listen('memory:device', options);
-      device.subscribe(({ data }) => data.pipe(take(2)).subscribe((line) => data.next(line))); // it hangs after two answers
+      device.subscribe(({ data }) => data.pipe(take(2)).subscribe((line) => data.next(line))); // the device hangs after two answers
       const client = connect('memory:device', { ...options, receiveTimeout: 30_000 });
       client.data.sendFrom(interval(10_000).pipe(map(() => 'ping'))).subscribe({ error: () => undefined });
       client.data.subscribe({

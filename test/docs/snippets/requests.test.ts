@@ -31,7 +31,7 @@ describe('the examples of "Requests and answers"', () => {
     answering(peer);
 
     const calls = requests(connection.data);
-    const [first, second] = await Promise.all([calls.ask('one'), calls.ask('two')]); // both on their way at once
+    const [first, second] = await Promise.all([calls.ask('one'), calls.ask('two')]); // both in flight at once
 
     expect([first, second]).toEqual(['ONE', 'TWO']);
   });
@@ -143,7 +143,7 @@ describe('the examples of "Requests and answers"', () => {
     }
 
     function pay(amount: number): Promise<string> {
-      const key = randomUUID(); // the same at each attempt
+      const key = randomUUID(); // the same for each attempt
       const asking = defer(() => calls.ask(`pay ${amount} ${key}`));
       return lastValueFrom(asking.pipe(retry({ count: 3, delay: 100 })));
     }
