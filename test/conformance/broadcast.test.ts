@@ -1,28 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { firstValueFrom, type Subscription } from 'rxjs';
-import { type Address, Broadcast, connect, type Connection, type ListenOptions } from 'rxjs-sockets';
+import { type Address, Broadcast, connect, type Connection } from 'rxjs-sockets';
 import { type Codec, jsonLines, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
-import { type Peer, peerAt } from '../support/sockets/peer.js';
-import { memory, type Place, places, realPlaces, tcp, unix } from '../support/transport/places.js';
-import { acceptedAt, clientAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { memory, type Place, places, named } from '../support/transport/places.js';
+import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient } from '../support/sockets/plain-sockets.js';
-import { readAll } from '../support/sockets/read-socket.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 import { countWrites } from '../support/transport/count-writes.js';
-
-/** Connections that a server has accepted, and the plain sockets at their other ends. */
-async function members(place: Place, count: number, options: ListenOptions<any, any> = {}) {
-  const near: Connection<any, any>[] = [];
-  const { address } = await serverAt<any, any>(place, (connection) => near.push(connection), options);
-  const peers: Peer[] = [];
-  for (let i = 0; i < count; i++) {
-    peers.push(await peerAt(place, address));
-    await until(() => near.length > i);
-  }
-  return { near, peers, address };
-}
+import { members } from '../support/server/broadcast-members.js';
 
 /** Lines; counts how often it was asked to encode. */
 function counting(): { codec: Codec<string>; count: () => number } {
@@ -42,8 +29,6 @@ function counting(): { codec: Codec<string>; count: () => number } {
   };
   return { codec, count: () => encoded };
 }
-
-const named = (some: readonly Place[]): (readonly [string, Place])[] => some.map((place) => [place.name, place]);
 
 describe.each(named(places))('a Broadcast over %s', (_name, place) => {
   it("B1: gives every member every value, encoded by its own codec, whatever the member's", async () => {
@@ -239,102 +224,6 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     slow.stop();
   });
 
-  it('B4: a connection that ends leaves by itself, however it ends', async () => {
-    const { near, peers } = await members(place, 4);
-    const news = new Broadcast();
-    const memberships = near.map((connection) => news.join(connection));
-    for (const connection of near) connection.bytes.subscribe({ error: () => undefined });
-    near[0]?.destroy();
-    near[1]?.bytes.complete();
-    peers[1]?.destroy();
-    near[2]?.bytes.complete();
-    peers[2]?.end();
-    await until(() => news.size === 1);
-    expect(memberships.map(({ closed }) => closed)).toEqual([true, true, true, false]);
-    news.next('to the one that is left');
-    await peers[3]?.receives('to the one that is left');
-  });
-
-  it('B4: `complete` completes every member, after what was sent', async () => {
-    const { near, peers } = await members(place, 2);
-    const news = new Broadcast();
-    const memberships = near.map((connection) => news.join(connection));
-    news.next('the ');
-    near[0]?.bytes.next('very ');
-    news.next('end');
-    news.complete();
-    expect(news.size).toBe(0);
-    expect(memberships.every(({ closed }) => closed)).toBe(true);
-    await peers[0]?.receives('the very end');
-    await peers[1]?.receives('the end');
-    for (const peer of peers) expect(await peer.ended).toBe('fin');
-    // The receiving side goes on (C6).
-    peers[0]?.write('still heard');
-    expect(String(await firstValueFrom(near[0]!.bytes))).toBe('still heard');
-    news.next('ignored');
-    news.error('ignored');
-    expect(near.map(({ data }) => data.closed)).toEqual([true, true]);
-  });
-
-  it('B4: `error` destroys every member, with the reason', async () => {
-    const { near } = await members(place, 2);
-    const news = new Broadcast();
-    const memberships = near.map((connection) => news.join(connection));
-    news.next('perhaps');
-    news.error('enough');
-    expect(news.size).toBe(0);
-    expect(memberships.every(({ closed }) => closed)).toBe(true);
-    for (const connection of near) {
-      expect(await firstValueFrom(connection.closed)).toMatchObject({
-        reason: 'destroyed',
-        error: { code: 'ERR_CLOSED', cause: 'enough' },
-      });
-    }
-  });
-
-  it('B5: who joins after the end is ended in the same way', async () => {
-    const { near, peers } = await members(place, 2);
-    const done = new Broadcast();
-    done.complete();
-    near[0]?.bytes.next('bye');
-    expect(done.join(near[0]!).closed).toBe(true);
-    await peers[0]?.receives('bye');
-    expect(await peers[0]?.ended).toBe('fin');
-    const failed = new Broadcast();
-    failed.error('enough');
-    expect(failed.join(near[1]!).closed).toBe(true);
-    expect(await firstValueFrom(near[1]!.closed)).toMatchObject({ reason: 'destroyed', error: { cause: 'enough' } });
-    expect(done.size + failed.size).toBe(0);
-  });
-
-  it('B5: a connection whose sending side has ended does not become a member', async () => {
-    const { near } = await members(place, 2);
-    const news = new Broadcast();
-    near[0]?.destroy();
-    near[1]?.bytes.complete();
-    for (const connection of near) expect(news.join(connection).closed).toBe(true);
-    expect(news.size).toBe(0);
-    news.next('to nobody');
-  });
-
-  it('B5: who joins twice is one member, with one membership', async () => {
-    const { near, peers } = await members(place, 1);
-    const news = new Broadcast();
-    const membership = news.join(near[0]!);
-    expect(news.join(near[0]!)).toBe(membership);
-    expect(news.size).toBe(1);
-    news.next('once');
-    await peers[0]?.receives('once');
-    membership.unsubscribe();
-    expect(news.size).toBe(0);
-    const again = news.join(near[0]!);
-    membership.unsubscribe();
-    expect(news.size).toBe(1);
-    news.next(', again');
-    await peers[0]?.receives('once, again');
-    again.unsubscribe();
-  });
-
   it('B6: a value that can not be encoded is sent to nobody and counted, and the rest goes on', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast(lines());
@@ -378,48 +267,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
   });
 });
 
-/** One more member, whose peer never reads. */
-async function slowMember(place: Place, address: Address, near: Connection<any, any>[]) {
-  const before = near.length;
-  let watching: Subscription | undefined;
-  if (place.name === 'memory') {
-    const { connection } = await clientAt(place, address, { claimTimeout: 0 });
-    watching = connection.closed.subscribe();
-  } else (await rawClient(address)).pause();
-  await until(() => near.length > before);
-  return { near: near.at(-1) as Connection<any, any>, stop: () => watching?.unsubscribe() };
-}
-
 describe('a Broadcast', () => {
-  it('B1: has members on several transports at once', async () => {
-    const own = memory();
-    const sides = await Promise.all([tcp, unix, own].map((place) => members(place, 2, { codec: lines() })));
-    const news = new Broadcast(lines());
-    for (const { near } of sides) for (const connection of near) news.join(connection);
-    expect(news.size).toBe(6);
-    const writes = countWrites();
-    news.next('to all');
-    sides[1]?.near[0]?.data.next('to one');
-    sides[2]?.near[0]?.data.next('to one');
-    news.next('again');
-    for (const [index, { peers }] of sides.entries()) {
-      await peers[0]?.receives(index === 0 ? 'to all\nagain\n' : 'to all\nto one\nagain\n');
-      await peers[1]?.receives('to all\nagain\n');
-    }
-    expect(writes.count).toBe(6);
-  });
-
-  it("B1: a client's connection can be a member, and leaves when it ends", async () => {
-    const { near, far } = await pairAt(tcp);
-    const news = new Broadcast();
-    news.join(near);
-    news.next('from the client');
-    expect(String(await firstValueFrom(far.bytes))).toBe('from the client');
-    far.destroy();
-    near.bytes.subscribe({ error: () => undefined });
-    await until(() => news.size === 0);
-  });
-
   it('B2: a thousand members get a thousand values, each in order', async () => {
     const place = memory();
     const counts: number[] = [];
@@ -444,75 +292,16 @@ describe('a Broadcast', () => {
     for (const connection of server.connections) connection.bytes.subscribe(connection.bytes);
     await until(() => news.size === 0);
   });
-
-  it.each(named(realPlaces))('B3: who has stopped reading is not waited for, on %s', async (_name, place) => {
-    const news = new Broadcast();
-    const { near: slow, raw } = await acceptedAt(place);
-    const { near: fast, raw: reader } = await acceptedAt(place);
-    raw.pause();
-    const received = readAll(reader);
-    news.join(slow);
-    news.join(fast);
-    const value = Buffer.alloc(60_000, 'x');
-    let sent = 0;
-    // Far more than the slow one's buffers take: it fails, the other gets all.
-    while (sent < 20_000_000) {
-      news.next(value);
-      sent += value.length;
-      await until(() => fast.data.bufferedBytes === 0);
-    }
-    news.complete();
-    expect((await received).length).toBe(sent);
-    expect(await firstValueFrom(slow.closed)).toMatchObject({ error: { code: 'ERR_OVERFLOW' } });
-    reader.end();
-  });
-
-  it('B4: keeps nothing of a connection that has left', async () => {
-    const news = new Broadcast();
-    const left: WeakRef<Connection>[] = [];
-    const memberships: WeakRef<Subscription>[] = [];
-    const { address, server } = await serverAt(tcp, (connection) => {
-      left.push(new WeakRef(connection));
-      const membership = news.join(connection);
-      memberships.push(new WeakRef(membership));
-      news.next('hello');
-      connection.bytes.complete();
-      connection.bytes.subscribe({ error: () => undefined });
-      if (left.length % 2 === 0) membership.unsubscribe();
-    });
-    for (let i = 0; i < 10; i++) {
-      const raw = await rawClient(address);
-      raw.end();
-      expect((await readAll(raw)).toString()).toBe('hello');
-    }
-    await until(() => server.connections.size === 0);
-    expect(news.size).toBe(0);
-    const kept = (): number => [...left, ...memberships].filter((ref) => ref.deref() !== undefined).length;
-    for (let i = 0; i < 50 && kept() > 0; i++) {
-      // What was looked at is kept until the turn is over.
-      await nextTurn();
-      globalThis.gc?.();
-    }
-    expect(left.length + memberships.length).toBe(20);
-    expect(kept()).toBe(0);
-    // It is still there itself.
-    expect(news.size).toBe(0);
-  });
-
-  it('A5: refuses what is no connection of this library', () => {
-    expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
-  });
-
-  it('B1: a late joiner of another transport in the same turn gets what follows', async () => {
-    const own = memory();
-    const a = await members(tcp, 1);
-    const b = await members(own, 1);
-    const news = new Broadcast();
-    news.join(a.near[0]!);
-    news.next('1');
-    news.join(b.near[0]!);
-    news.next('2');
-    await a.peers[0]?.receives('12');
-    await b.peers[0]?.receives('2');
-  });
 });
+
+/** One more member, whose peer never reads. */
+async function slowMember(place: Place, address: Address, near: Connection<any, any>[]) {
+  const before = near.length;
+  let watching: Subscription | undefined;
+  if (place.name === 'memory') {
+    const { connection } = await clientAt(place, address, { claimTimeout: 0 });
+    watching = connection.closed.subscribe();
+  } else (await rawClient(address)).pause();
+  await until(() => near.length > before);
+  return { near: near.at(-1) as Connection<any, any>, stop: () => watching?.unsubscribe() };
+}

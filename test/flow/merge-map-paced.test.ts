@@ -10,7 +10,6 @@ import {
   map,
   mergeMap,
   NEVER,
-  Observable,
   type ObservableInput,
   of,
   Subject,
@@ -25,57 +24,15 @@ import { Recording } from '../support/recording/record.js';
 import { refusal } from '../support/errors/refusal.js';
 import { SourceFlow } from '../support/flow/source-flow.js';
 import { turns } from '../support/scheduling/event-loop.js';
+import { Jobs, counting, numbers, endless } from '../support/flow/paced-jobs.js';
 
-/** Inner sources that the test ends: how many run, and the most that ever ran at once. */
-class Jobs<R = string> {
-  running = 0;
-  most = 0;
-  readonly started: number[] = [];
-  readonly subjects: Subject<R>[] = [];
-  readonly start = (value: number): Observable<R> =>
-    defer(() => {
-      const subject = new Subject<R>();
-      this.subjects.push(subject);
-      this.started.push(value);
-      this.most = Math.max(this.most, ++this.running);
-      return subject.pipe(finalize(() => this.running--));
-    });
-}
-
-/** An iterable of `values`, synchronous or not, that tells what was asked of it. */
-function counting<R>(values: readonly R[]) {
-  const state = {
-    asked: 0,
-    returned: 0,
-    sync: undefined as unknown as Iterable<R>,
-    async: undefined as unknown as AsyncIterable<R>,
-  };
-  const next = (): IteratorResult<R> => {
-    const index = state.asked++;
-    return index < values.length ? { done: false, value: values[index] as R } : { done: true, value: undefined };
-  };
-  state.sync = {
-    [Symbol.iterator]: () => ({
-      next,
-      return: () => {
-        state.returned++;
-        return { done: true, value: undefined };
-      },
-    }),
-  };
-  state.async = {
-    [Symbol.asyncIterator]: () => ({
-      next: async () => next(),
-      return: async () => {
-        state.returned++;
-        return { done: true, value: undefined };
-      },
-    }),
-  };
-  return state;
-}
-
-const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+const throwing: Iterable<number> = {
+  [Symbol.iterator]: () => ({
+    next: () => {
+      throw new Error('bad');
+    },
+  }),
+};
 
 describe('mergeMapPaced', () => {
   it('F6: on a source that is no Flow it throws ERR_NOT_A_FLOW when it is applied', () => {
@@ -233,30 +190,6 @@ describe('mergeMapPaced', () => {
     two.subscription.unsubscribe();
   });
 
-  it('F4: with several subscribers the origin waits for the slowest', () => {
-    const source = new SourceFlow(1, 2, 3, 4);
-    const slow = new Jobs();
-    const fast = new Jobs();
-    const subscriptions = [
-      source.pipe(mergeMapPaced(slow.start, 1)).subscribe(),
-      source.pipe(mergeMapPaced(fast.start, 1)).subscribe(),
-    ];
-    source.push();
-    expect([slow.started, fast.started]).toEqual([[1], [1]]);
-    fast.subjects[0]?.complete();
-    expect([slow.started, fast.started]).toEqual([[1], [1]]);
-    slow.subjects[0]?.complete();
-    expect([slow.started, fast.started]).toEqual([
-      [1, 2],
-      [1, 2],
-    ]);
-    subscriptions[0]?.unsubscribe();
-    fast.subjects[1]?.complete();
-    expect(fast.started).toEqual([1, 2, 3]);
-    subscriptions[1]?.unsubscribe();
-    expect(source.held).toBe(false);
-  });
-
   it.each<[string, (value: number) => ObservableInput<number>]>([
     [
       'throws',
@@ -330,107 +263,6 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F2: while it is held it takes nothing from the origin and nothing from inner Flows and iterables', async () => {
-    const source = new SourceFlow(0, 1, 2, 3);
-    const flow = new SourceFlow('f', 'g');
-    const sync = counting(['a', 'b']);
-    const async = counting(['d', 'e']);
-    const inners = [flow, sync.sync, async.async, ['z']];
-    const derived = source.pipe(mergeMapPaced((value) => inners[value] as ObservableInput<string>, 3));
-    const recording = new Recording(derived);
-    const holds = [derived.hold(), derived.hold()];
-    source.push();
-    await turns();
-    expect(source.waiting).toEqual([0, 1, 2, 3]);
-    expect(source.held).toBe(true);
-    for (const hold of holds) hold.release();
-    await turns();
-    // One ended, so the last one ran too.
-    expect(recording.values.toSorted()).toEqual(['a', 'b', 'd', 'e', 'f', 'g', 'z']);
-    const late = derived.hold();
-    flow.push('h', 'i');
-    expect(flow.waiting).toEqual(['h', 'i']);
-    expect(flow.held).toBe(true);
-    await turns();
-    expect(recording.values).toHaveLength(7);
-    late.release();
-    late.release();
-    expect(recording.values.slice(7)).toEqual(['h', 'i']);
-    recording.subscription.unsubscribe();
-    expect(flow.held).toBe(false);
-  });
-
-  it('F2: an inner source that begins while it is held waits too', async () => {
-    const source = new SourceFlow(0);
-    const inner = counting(['a', 'b']);
-    // The origin's value has been taken when it is held: from within `project`.
-    const derived = source.pipe(
-      mergeMapPaced(() => {
-        holds.push(derived.hold());
-        return inner.sync;
-      }, 1),
-    );
-    const holds: { release(): void }[] = [];
-    const recording = new Recording(derived);
-    source.push();
-    await turns();
-    expect(recording.values).toEqual([]);
-    expect(inner.asked).toBe(0);
-    holds[0]?.release();
-    expect(recording.values).toEqual(['a', 'b']);
-    recording.subscription.unsubscribe();
-  });
-
-  it.each(['sync', 'async', 'flow'] as const)(
-    'F5: iterating it emits one value for each `next()`, with several inner sources (%s) at once',
-    async (kind) => {
-      const source = SourceFlow.ending(...numbers(3));
-      const inners = numbers(3).map((index) => {
-        const values = numbers(4).map((value) => `${index}${value}`);
-        return { counts: counting(values), flow: SourceFlow.ending(...values) };
-      });
-      let emitted = 0;
-      const derived = source.pipe(
-        mergeMapPaced((index) => {
-          const inner = inners[index] as (typeof inners)[number];
-          return kind === 'flow' ? inner.flow : inner.counts[kind];
-        }, 2),
-        map((value) => {
-          emitted++;
-          return value;
-        }),
-      );
-      const got: string[] = [];
-      for await (const value of derived) {
-        got.push(value);
-        await turns(3);
-        expect(emitted).toBe(got.length);
-      }
-      expect(got.toSorted()).toEqual(numbers(12).map((n) => `${Math.floor(n / 4)}${n % 4}`));
-      expect(source.held).toBe(false);
-    },
-  );
-
-  it('F2: a Hold that is taken from within a value stops the other inner sources as well', () => {
-    const source = new SourceFlow(0, 1);
-    const flows = [new SourceFlow('a', 'b'), new SourceFlow('c', 'd')];
-    const derived = source.pipe(mergeMapPaced((index) => flows[index] as SourceFlow<string>, 2));
-    const start = derived.hold();
-    const holds: { release(): void }[] = [];
-    const recording = new Recording(derived, () => holds.push(derived.hold()));
-    start.release();
-    source.push();
-    for (const flow of flows) flow.push();
-    for (let count = 1; count <= 4; count++) {
-      expect(recording.values).toHaveLength(count);
-      holds[count - 1]?.release();
-    }
-    recording.subscription.unsubscribe();
-    for (const hold of holds) hold.release();
-    expect(flows.map((flow) => flow.held)).toEqual([false, false]);
-    expect(source.held).toBe(false);
-  });
-
   it('F6: a chain of them holds from the last to the first', async () => {
     const source = SourceFlow.ending(...numbers(20));
     const running = [0, 0];
@@ -502,15 +334,6 @@ describe('mergeMapPaced', () => {
     expect(await firstValueFrom(derived.pipe(toArray()))).toEqual([0, 1, 2]);
     expect(source.held).toBe(false);
     expect(source.waiting).toEqual(['b']);
-  });
-
-  it('F5: iterating it takes turns between inner sources that all have something', async () => {
-    const source = new SourceFlow('a', 'b', 'c');
-    const got: string[] = [];
-    for await (const value of source.pipe(mergeMapPaced((name) => endless(name), 3))) {
-      if (got.push(value) === 9) break;
-    }
-    expect(got.slice(3).toSorted()).toEqual(['a1', 'a2', 'b1', 'b2', 'c1', 'c2']);
   });
 
   it('F6: never more than `concurrent` run at once, each value is worked on once, and all is released', () => {
@@ -589,17 +412,3 @@ describe('mergeMapPaced', () => {
     );
   });
 });
-
-function endless(): Iterable<number>;
-function endless(name: string): Iterable<string>;
-function* endless(name?: string): Iterable<string | number> {
-  for (let index = 0; ; index++) yield name === undefined ? index : `${name}${index}`;
-}
-
-const throwing: Iterable<number> = {
-  [Symbol.iterator]: () => ({
-    next: () => {
-      throw new Error('bad');
-    },
-  }),
-};

@@ -24,6 +24,7 @@ import '../conformance/sending.test.js';
 import '../conformance/send.test.js';
 import '../conformance/start-tls-ends.test.js';
 import '../conformance/start-tls.test.js';
+import '../conformance/start-tls-roles.test.js';
 import '../conformance/subscribers.test.js';
 import '../conformance/unread.test.js';
 import '../conformance/waiting.test.js';

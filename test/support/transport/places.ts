@@ -60,6 +60,9 @@ export const allPlaces: readonly Place[] = [...places, ...securePlaces];
 /** Every place with a plain peer. */
 export const allRealPlaces: readonly Place[] = [...realPlaces, ...securePlaces];
 
+/** For the title of `describe.each`. */
+export const named = (some: readonly Place[]): (readonly [string, Place])[] => some.map((place) => [place.name, place]);
+
 /** A new folder that is removed at the end of the test. */
 export async function freshFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));

@@ -1,0 +1,348 @@
+import dns from 'node:dns';
+import { firstValueFrom, lastValueFrom, of, retry, timer } from 'rxjs';
+import {
+  type Address,
+  type Client,
+  connect,
+  type Connection,
+  type ConnectionState,
+  type ConnectOptions,
+  listen,
+  SocketError,
+} from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import '../support/leaks.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { type Place, places, tcp, unix, named } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { Recording } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
+
+/** An address of the place that nobody listens on. */
+async function deadAddress(place: Place): Promise<Address> {
+  const { address, subscription } = await serverAt(place, () => undefined);
+  subscription.unsubscribe();
+  return address;
+}
+
+const refused = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'ECONNREFUSED');
+
+describe.each(named(places))('a client on %s', (_name, place) => {
+  const dial = <In = Buffer, Out = Uint8Array | string>(address: Address, options: ConnectOptions<In, Out> = {}) => {
+    const client = connect<In, Out>(address, { ...place.options, ...options });
+    return client;
+  };
+
+  /** Records the states until the end of the test. */
+  const watch = <In, Out>(client: Client<In, Out>): Recording<ConnectionState<In, Out>> => {
+    const recording = new Recording<ConnectionState<In, Out>>(client);
+    onTestFinished(() => recording.subscription.unsubscribe());
+    return recording;
+  };
+
+  it('C8: what went wrong before anybody subscribed is told to the first who does, and nothing is dialled', async () => {
+    const { address, accepted } = await accepting(place, echo);
+    const client = dial(address, { codec: lines() });
+    client.data.error('enough');
+    expect(client.data.closed).toBe(true);
+    const recording = watch(client);
+    expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
+    await settled();
+    expect(accepted).toEqual([]);
+    // It is told once.
+    const line = firstValueFrom(client.data);
+    client.data.next('again');
+    expect(await line).toBe('again');
+  });
+
+  it('C8: destroying what is half-open resets it', async () => {
+    const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+    const client = dial(address, { halfOpen: true });
+    expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
+    client.data.error('enough');
+    expect(client.data.closed).toBe(true);
+    discard(accepted[0] as Connection);
+    await firstValueFrom((accepted[0] as Connection).closed);
+  });
+
+  it('K3: a failure to connect is told as a state and as an error, to all, with the address', async () => {
+    const address = await deadAddress(place);
+    const client = dial(address);
+    const recordings = [watch(client), watch(client)];
+    const data = new Recording(client.data);
+    const sent = client.data.send('in vain');
+    sent.catch(() => undefined);
+    for (const recording of recordings) {
+      const error = await recording.end();
+      expect(error).toBeInstanceOf(SocketError);
+      expect(error).toMatchObject({ code: refused(place), address });
+      expect(recording.values).toEqual([
+        { status: 'connecting', attempt: 1, address },
+        { status: 'disconnected', attempt: 1, error },
+      ]);
+    }
+    expect(await data.end()).toMatchObject({ code: refused(place), address });
+    await expect(sent).rejects.toMatchObject({ code: refused(place) });
+  });
+
+  it('K3: the clean end of the peer is told as a state and as completion, to all', async () => {
+    const { address } = await accepting(place, (connection) => {
+      connection.bytes.next('farewell');
+      connection.bytes.complete();
+      discard(connection);
+    });
+    const client = dial(address);
+    const recording = watch(client);
+    const data = new Recording(client.data);
+    expect(await recording.end()).toBe('complete');
+    expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
+    expect(recording.values[2]).toEqual({ status: 'disconnected', attempt: 1 });
+    expect(await data.end()).toBe('complete');
+    expect(Buffer.concat(data.values).toString()).toBe('farewell');
+  });
+
+  it('K3: a cut connection is told as a state and as an error, to all', async () => {
+    const { address, accepted } = await accepting(place);
+    const client = dial(address);
+    const recording = watch(client);
+    const data = new Recording(client.data);
+    await recording.count(2);
+    await until(() => accepted.length === 1);
+    (accepted[0] as Connection).bytes.next('half');
+    await data.count(1);
+    // A unix socket has no reset: that something was not read is what makes it an error there.
+    client.data.next(Buffer.alloc(1_000_000));
+    await until(() => (accepted[0] as Connection).stats.bytesRead > 0);
+    (accepted[0] as Connection).destroy();
+    const error = await recording.end();
+    expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
+    expect(error).toMatchObject({ code: 'ECONNRESET' });
+    expect(recording.values[2]).toEqual({ status: 'disconnected', attempt: 1, error });
+    expect(await data.end()).toBe(error);
+  });
+
+  it('K3: the end of a client without a connection reaches the one that has just been subscribed to its data', async () => {
+    const client = dial(await deadAddress(place));
+    for (let round = 0; round < 2; round++) {
+      await expect(firstValueFrom(client.data)).rejects.toMatchObject({ code: refused(place) });
+      await expect(lastValueFrom(client)).rejects.toMatchObject({ code: refused(place) });
+    }
+  });
+
+  it.each([
+    ['at once', {}],
+    ['in a later turn', { delay: () => timer(0) }],
+    ['after a delay', { delay: 1 }],
+  ])('K3: `client.pipe(retry(…))` dials again %s', async (_when, config) => {
+    const address = await deadAddress(place);
+    const client = dial(address);
+    const recording = new Recording(client.pipe(retry({ count: 3, ...config })));
+    expect(await recording.end()).toMatchObject({ code: refused(place) });
+    expect(statuses(recording)).toEqual(Array(4).fill(['connecting', 'disconnected']).flat());
+    expect(recording.values.every(({ attempt }) => attempt === 1)).toBe(true);
+  });
+
+  it.each([
+    ['at once', {}],
+    ['in a later turn', { delay: () => timer(0) }],
+  ])('K3: `client.data.pipe(retry(…))` dials again %s', async (_when, config) => {
+    const address = await deadAddress(place);
+    const client = dial(address);
+    const recording = new Recording(client.data.pipe(retry({ count: 3, ...config })));
+    expect(await recording.end()).toMatchObject({ code: refused(place) });
+  });
+
+  it('K3: `retry` finds the server once it is there, and `data` goes on with it', async () => {
+    const address = await deadAddress(place);
+    const client = dial<string>(address, { codec: lines() });
+    let attempts = 0;
+    const server = listen(address, place.options);
+    const startServer = (): void => {
+      const subscription = server.subscribe((connection) => {
+        discard(connection);
+        connection.bytes.next('welcome\n');
+      });
+      onTestFinished(() => {
+        subscription.unsubscribe();
+        for (const connection of server.connections) connection.destroy();
+      });
+    };
+    const retried = client.pipe(
+      retry({
+        delay: () => {
+          if (++attempts < 3) return of(0);
+          startServer();
+          return server.listening;
+        },
+      }),
+    );
+    const connected = whenConnected(retried);
+    const line = firstValueFrom(client.data.pipe(retry({ delay: () => timer(0) })));
+    await connected;
+    expect(await line).toBe('welcome');
+  });
+
+  it('C8: destroying the client by its data tells ERR_CLOSED to all, with the reason', async () => {
+    const { address } = await accepting(place);
+    const client = dial(address);
+    const recording = watch(client);
+    const data = new Recording(client.data);
+    await recording.count(2);
+    client.data.error('enough');
+    expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(await data.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
+  });
+
+  it('C8: destroying the client while it connects tells ERR_CLOSED to all, with the reason', async () => {
+    const { address, accepted } = await accepting(place);
+    const client = dial(address);
+    const recording = watch(client);
+    const data = new Recording(client.data);
+    client.data.error('enough');
+    expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(await data.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
+    await settled();
+    for (const connection of accepted) connection.destroy();
+  });
+});
+
+describe('a client on real sockets', () => {
+  it('K3: of a name with several addresses, the one that answers is taken', async () => {
+    const { address, accepted } = await rawAccepting(tcp);
+    const { port } = address as { port: number };
+    const client = connect({ host: 'localhost', port });
+    const recording = new Recording(client);
+    await recording.count(2);
+    await until(() => accepted.length === 1);
+    expect(recording.values[1]).toMatchObject({
+      status: 'connected',
+      connection: { remote: { transport: 'tcp', host: '127.0.0.1', port } },
+    });
+    recording.subscription.unsubscribe();
+    for (const socket of accepted) socket.end();
+  });
+
+  it('K3: where none of them answers, the code is that of the first, and the message tells all', async () => {
+    const { port } = (await deadAddress(tcp)) as { port: number };
+    const error = await new Recording(connect({ host: 'localhost', port })).end();
+    expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
+    expect((error as SocketError).message).toContain(`127.0.0.1:${port}`);
+  });
+
+  it('K3: a name that does not exist is an error notification', async () => {
+    const error = await new Recording(connect('tcp://no-such-host.invalid:1')).end();
+    expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
+  });
+
+  it('K3: a unix socket of which the listen queue is full is EAGAIN', async () => {
+    const { address, server } = await serverAt(unix, () => undefined, { backlog: 1 });
+    const hold = server.hold();
+    const waiting = [connect(address), connect(address)];
+    const subscriptions = waiting.map((client) => client.subscribe());
+    await settled();
+    expect(await new Recording(connect(address)).end()).toMatchObject({ code: 'EAGAIN', address });
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    hold.release();
+    await until(() => {
+      for (const connection of server.connections) echo(connection);
+      return server.connections.size === 0;
+    });
+  });
+});
+
+describe('a client of a name that has several addresses', () => {
+  /** Has `name` looked up by hand; gives what answers. */
+  function lookUp(name: string): { answer(...addresses: string[]): void; readonly asked: number } {
+    const waiting: ((addresses: { address: string; family: number }[]) => void)[] = [];
+    let asked = 0;
+    const real = dns.lookup as unknown as (...args: unknown[]) => void;
+    const spy = vi.spyOn(dns, 'lookup') as unknown as { mockImplementation(lookup: (...args: any[]) => void): void };
+    spy.mockImplementation((host: string, options: unknown, done: (error: null, addresses: unknown) => void) => {
+      if (host !== name) {
+        real(host, options, done);
+        return;
+      }
+      asked++;
+      waiting.push((addresses) => done(null, addresses));
+    });
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    return {
+      answer: (...addresses) => waiting.shift()?.(addresses.map((address) => ({ address, family: 4 }))),
+      get asked() {
+        return asked;
+      },
+    };
+  }
+
+  it('K16: tells the failure of each, under the code of the first', async () => {
+    const dead = (await deadAddress(tcp)) as Address & { transport: 'tcp' };
+    const names = lookUp('several.test');
+    const recording = new Recording(connect({ host: 'several.test', port: dead.port }));
+    await until(() => names.asked === 1);
+    names.answer('127.0.0.1', '127.0.0.2', '127.0.0.3');
+    const error = (await recording.end()) as SocketError;
+    expect(error.code).toBe('ECONNREFUSED');
+    for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) expect(error.message).toContain(`${host}:${dead.port}`);
+    expect(error.address).toEqual({ transport: 'tcp', host: 'several.test', port: dead.port });
+    expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
+  });
+
+  it('K16: connects to the first that answers', async () => {
+    const { address, accepted } = await accepting(tcp);
+    const { port } = address as Address & { transport: 'tcp' };
+    const names = lookUp('several.test');
+    const client = connect({ host: 'several.test', port });
+    const connected = whenConnected(client);
+    const watching = client.subscribe();
+    await until(() => names.asked === 1);
+    names.answer('127.0.0.2', '127.0.0.1');
+    expect((await connected).remote).toMatchObject({ host: '127.0.0.1', port });
+    await until(() => accepted.length === 1);
+    watching.unsubscribe();
+  });
+
+  it('K7: leaving while the name is looked up aborts the attempt', async () => {
+    const { address, accepted } = await accepting(tcp);
+    const { port } = address as Address & { transport: 'tcp' };
+    const names = lookUp('slow.test');
+    const client = connect({ host: 'slow.test', port });
+    const recording = new Recording(client);
+    const sending = client.data.send('never');
+    await until(() => names.asked === 1);
+    recording.subscription.unsubscribe();
+    await expect(sending).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    names.answer('127.0.0.1');
+    await settled();
+    expect(statuses(recording)).toEqual(['connecting']);
+    expect(recording.endings).toEqual([]);
+    expect(accepted).toEqual([]);
+  });
+
+  it('K7: a look-up that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
+    const names = lookUp('slow.test');
+    const recording = new Recording(connect({ host: 'slow.test', port: 1 }, { connectTimeout: 20 }));
+    expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_CONNECT' });
+    names.answer('127.0.0.1');
+    await settled();
+    expect(recording.endings).toHaveLength(1);
+  });
+
+  it('K3: a name that nobody knows fails with ENOTFOUND', async () => {
+    const spy = vi.spyOn(dns, 'lookup') as unknown as { mockImplementation(lookup: (...args: any[]) => void): void };
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    spy.mockImplementation((host: string, _options: unknown, done: (error: Error) => void) => {
+      process.nextTick(done, Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' }));
+    });
+    const recording = new Recording(connect('tcp://nobody.test:1'));
+    expect(await recording.end()).toMatchObject({ code: 'ENOTFOUND' });
+  });
+});

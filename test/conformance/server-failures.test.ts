@@ -1,0 +1,137 @@
+import { chmodSync, existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { firstValueFrom, from, lastValueFrom, retry } from 'rxjs';
+import { SocketError } from 'rxjs-sockets';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { freshFolder, tcp, unix } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { listenAt, dialling, everywhere } from '../support/server/listening-servers.js';
+
+describe.each(everywhere)('a server on %s', (_name, place) => {
+  it('S3: a name in use is an error notification with EADDRINUSE and the address', async () => {
+    const { address } = await serverAt(place, () => undefined);
+    const server = listenAt(place, address);
+    const error = await firstValueFrom(server).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(SocketError);
+    expect(error).toMatchObject({ code: 'EADDRINUSE', address });
+    // The owner is none the worse for it.
+    expect(await dialling(place, address)).toBe('connected');
+    if (address.transport === 'unix') expect(lstatSync(address.path).isSocket()).toBe(true);
+  });
+
+  it('S3: a failure reaches all subscribers, and none of them as an exception', async () => {
+    const { address } = await serverAt(place, () => undefined);
+    const server = listenAt(place, address);
+    const codes = await Promise.all(
+      [1, 2, 3].map(() => firstValueFrom(server).catch((reason: unknown) => (reason as SocketError).code)),
+    );
+    expect(codes).toEqual(['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE']);
+  });
+
+  it('S3: subscribing again tries again', async () => {
+    const owner = await serverAt(place, () => undefined);
+    const server = listenAt(place, owner.address);
+    await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    owner.subscription.unsubscribe();
+    const subscription = server.subscribe();
+    onTestFinished(() => subscription.unsubscribe());
+    expect(await firstValueFrom(server.listening)).toEqual(owner.address);
+  });
+
+  it('S3: `retry` tries again', async () => {
+    const owner = await serverAt(place, () => undefined);
+    const server = listenAt(place, owner.address);
+    const failures: string[] = [];
+    const subscription = server
+      .pipe(
+        retry({
+          count: 3,
+          delay: (error: SocketError) => {
+            failures.push(error.code);
+            if (failures.length === 3) owner.subscription.unsubscribe();
+            return from([0]);
+          },
+        }),
+      )
+      .subscribe();
+    onTestFinished(() => subscription.unsubscribe());
+    expect(await lastValueFrom(server.listening, { defaultValue: 'failed' })).toBe('failed');
+    while (failures.length < 3) await settled();
+    expect(await firstValueFrom(server.listening)).toEqual(owner.address);
+    expect(failures).toEqual(['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE']);
+  });
+});
+
+describe('a server on real sockets', () => {
+  it('S3: a missing folder is ENOENT and names the path', async () => {
+    const path = join(await freshFolder(), 'missing', 'socket');
+    const server = listenAt(tcp, { path });
+    await expect(firstValueFrom(server)).rejects.toMatchObject({
+      code: 'ENOENT',
+      address: { transport: 'unix', path },
+      message: expect.stringContaining(path),
+    });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('S3: a folder that may not be written to is EACCES', async () => {
+    const folder = await freshFolder();
+    const path = join(folder, 'socket');
+    chmodSync(folder, 0o555);
+    const isRoot = process.geteuid?.() === 0;
+    // Root may write everywhere.
+    if (isRoot) process.seteuid?.(65_534);
+    onTestFinished(() => {
+      if (isRoot) process.seteuid?.(0);
+      chmodSync(folder, 0o755);
+    });
+    const server = listenAt(tcp, { path });
+    await expect(firstValueFrom(server)).rejects.toMatchObject({
+      code: 'EACCES',
+      address: { transport: 'unix', path },
+    });
+  });
+
+  it('S3: an address that is not of this machine is EADDRNOTAVAIL', async () => {
+    const server = listenAt(tcp, 'tcp://192.0.2.1:0');
+    await expect(firstValueFrom(server)).rejects.toMatchObject({
+      code: 'EADDRNOTAVAIL',
+      address: { transport: 'tcp', host: '192.0.2.1', port: 0 },
+    });
+  });
+
+  it('S3: a name that does not exist is an error notification', async () => {
+    const server = listenAt(tcp, 'tcp://no-such-host.invalid:0');
+    const error = await firstValueFrom(server).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(SocketError);
+    expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
+  });
+
+  it('S3: another process that listens is EADDRINUSE, and keeps its socket file', async () => {
+    const address = await rawServer(unix, () => undefined);
+    const server = listenAt(tcp, address);
+    await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE', address });
+    await rawClient(address);
+  });
+
+  it.each<[string, (path: string) => void]>([
+    ['a file', (path) => writeFileSync(path, 'precious')],
+    ['a folder', (path) => mkdirSync(path)],
+    ['a symbolic link to nothing', (path) => symlinkSync('/nowhere', path)],
+    ['a symbolic link to a file', (path) => symlinkSync('/etc/hostname', path)],
+  ])('S3: %s at the path is ERR_NOT_A_SOCKET, and stays as it is', async (_what, make) => {
+    const path = join(await freshFolder(), 'socket');
+    make(path);
+    const before = lstatSync(path);
+    const server = listenAt(unix, { path });
+    await expect(firstValueFrom(server)).rejects.toMatchObject({
+      code: 'ERR_NOT_A_SOCKET',
+      address: { transport: 'unix', path },
+    });
+    expect(lstatSync(path)).toMatchObject({ ino: before.ino, mode: before.mode, mtimeMs: before.mtimeMs });
+  });
+});

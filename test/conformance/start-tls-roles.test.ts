@@ -1,0 +1,285 @@
+import type tls from 'node:tls';
+import { firstValueFrom, take, toArray } from 'rxjs';
+import { backoff, connect, type Connection, type SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it } from 'vitest';
+import { other, server as identity, stranger } from '../support/transport/node/tls/certificates.js';
+import '../support/leaks.js';
+import { memory, realPlaces, tcp } from '../support/transport/places.js';
+import { acceptedAt, clientAt, dialledAt, pairAt, serverAt } from '../support/connection/connected-pairs.js';
+import { rawServer } from '../support/sockets/plain-sockets.js';
+import { readBytes } from '../support/sockets/read-socket.js';
+import { record } from '../support/recording/record.js';
+import {
+  asClient,
+  asServer,
+  beginAsClient,
+  beginAsServer,
+  failureOf,
+  secured,
+  sides,
+} from '../support/connection/start-tls.js';
+import { until } from '../support/scheduling/event-loop.js';
+
+const invalid = (text: string): object =>
+  expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
+
+describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
+  it('T10: a dialled connection verifies its server as T1 says', async () => {
+    const refusal = async (shown: object, options: object): Promise<string | undefined> => {
+      const { near, raw } = await sides.find((one) => one.role === 'dialled' && one.place === place)!.pair();
+      const started = near.startTls(options);
+      beginAsServer(raw, shown);
+      const { error } = await failureOf(
+        started.finally(() => near.destroy()),
+        near,
+      );
+      if (error !== undefined) expect(error).toMatchObject({ code: 'ERR_TLS' });
+      return (error as SocketError | undefined)?.message.replace('the TLS handshake failed: ', '');
+    };
+    const { ca } = asClient;
+    expect(await refusal(identity, { ca })).toBeUndefined();
+    // Newer versions of Node go on with advice.
+    expect(await refusal(identity, {})).toMatch(/^unable to verify the first certificate/);
+    expect(await refusal(stranger, { ca })).toMatch(/self.signed/);
+    expect(await refusal(other, { ca, servername: 'localhost' })).toMatch(/altnames/);
+    expect(await refusal(other, { ca, servername: 'other.test' })).toBeUndefined();
+    // Its certificate is for 127.0.0.1 and not for localhost, which is the name over a unix socket.
+    expect(await refusal(other, { ca })).toEqual(
+      place === tcp ? undefined : (expect.stringMatching(/altnames/) as string),
+    );
+    expect(await refusal(stranger, { rejectUnauthorized: false })).toBeUndefined();
+  });
+
+  it('T10: the name is that of the dialled host, and is asked for', async () => {
+    const asked: (string | false | undefined)[] = [];
+    const { address } = await serverAt<string, string>(
+      place,
+      (connection) => {
+        connection.data.next('220 go ahead');
+        void connection.startTls(asServer).then(({ servername }) => asked.push(servername));
+      },
+      { codec: lines() },
+    );
+    const where = address.transport === 'tcp' ? { ...address, host: 'localhost' } : address;
+    const { connection } = await clientAt<string, string>(place, where, { codec: lines() });
+    expect(await firstValueFrom(connection.data)).toBe('220 go ahead');
+    expect(await connection.startTls({ ca: asClient.ca })).toMatchObject({ authorized: true });
+    await until(() => asked.length === 1);
+    expect(asked).toEqual(place === tcp ? ['localhost'] : [undefined]);
+  });
+
+  it('T10: with `isServer` the side that has dialled is the server, with its certificate, and ends as one', async () => {
+    const { near, raw } = await dialledAt(place, { halfOpen: true });
+    const recording = record(near.data);
+    const started = near.startTls({ ...asServer, isServer: true });
+    const peer = beginAsClient(raw);
+    const [info] = await Promise.all([started, secured(peer)]);
+    expect(info).toMatchObject({ authorized: false });
+    expect(info.session).toBeUndefined();
+    peer.write('hello');
+    expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
+    raw.end(); // without a close_notify, which a server does not take for the end (T5)
+    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
+  });
+
+  it('T10: with `isServer` it needs what a server needs', async () => {
+    const { near } = await dialledAt(place);
+    await expect(near.startTls({ ca: asClient.ca, isServer: true })).rejects.toThrow(invalid('a server needs `key`'));
+  });
+
+  it('T10: with `requestCert` an accepted connection knows its client, or fails', async () => {
+    const { near, raw } = await acceptedAt(place);
+    const started = near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
+    beginAsClient(raw, { ...identity });
+    expect(await started).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'localhost' } } });
+    const refused = await acceptedAt(place);
+    refused.raw.resume();
+    const refusing = refused.near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
+    beginAsClient(refused.raw, { ...stranger });
+    const { error } = await failureOf(refusing, refused.near);
+    expect(error).toMatchObject({
+      code: 'ERR_TLS',
+      message: expect.stringContaining('certificate is refused') as string,
+    });
+  });
+
+  it('T10: a function gives the options of each accepted connection, and a failure is told in incidents', async () => {
+    const accepted: Connection[] = [];
+    const { server, address } = await serverAt(place, (connection) => accepted.push(connection));
+    const incidents = record(server.incidents);
+    let asked = 0;
+    const options = (): typeof asServer => {
+      asked++;
+      return asServer;
+    };
+    for (let index = 0; index < 2; index++) {
+      const { connection } = await clientAt(place, address);
+      await until(() => accepted.length === index + 1);
+      const started = accepted[index]!.startTls(options);
+      await connection.startTls(asClient);
+      await started;
+    }
+    expect(asked).toBe(2);
+    const { connection } = await clientAt(place, address);
+    await until(() => accepted.length === 3);
+    const { error } = await failureOf(accepted[2]!.startTls({ ...asServer, handshakeTimeout: 1 }), accepted[2]!);
+    expect(await incidents.count(1)).toEqual([error]);
+    connection.destroy();
+  });
+
+  it('T10: a client whose data waits sends it encrypted, and what it receives goes to its data', async () => {
+    const { address } = await serverAt<string, string>(
+      place,
+      (connection) => {
+        const { data } = connection;
+        void firstValueFrom(data).then((line) => {
+          data.next(`${line}: go ahead`);
+          void connection.startTls(asServer).then(() => data.subscribe(data));
+        });
+      },
+      { codec: lines() },
+    );
+    const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
+    connection.data.next('STARTTLS');
+    const answered = firstValueFrom(connection.data);
+    expect(await answered).toBe('STARTTLS: go ahead');
+    const started = connection.startTls(asClient);
+    const heard = firstValueFrom(client.data.pipe(take(2), toArray()));
+    client.data.next('one');
+    connection.data.next('two');
+    expect(await heard).toEqual(['one', 'two']);
+    expect(connection.tls).toBe(await started);
+  });
+
+  it('T10: the addresses stay what they are', async () => {
+    const side = sides.find((one) => one.role === 'dialled' && one.place === place)!;
+    const { near, raw } = await side.pair();
+    const { local, remote } = near;
+    const started = near.startTls(side.options);
+    side.begin(raw);
+    await started;
+    expect([near.local, near.remote]).toEqual([local, remote]);
+    near.destroy();
+  });
+});
+
+describe.each(sides.filter(({ role }) => role === 'dialled'))(
+  'a client and TLS that starts later, $name',
+  ({ place }) => {
+    /** A plain server that answers each connection with TLS after a line, and what it has received in the clear and under TLS. */
+    async function upgradingServer(answers: readonly ('TLS' | 'garbage')[]) {
+      const clear: string[] = [];
+      const encrypted: string[] = [];
+      const peers: tls.TLSSocket[] = [];
+      let count = 0;
+      const address = await rawServer(place, (raw) => {
+        const answer = answers[count++] ?? 'TLS';
+        raw.once('data', (chunk) => {
+          clear.push(String(chunk));
+          raw.write('go ahead\n');
+          if (answer === 'garbage') raw.write('nothing like a handshake');
+          else {
+            const peer = beginAsServer(raw);
+            peers.push(peer);
+            peer.on('data', (bytes) => encrypted.push(String(bytes)));
+          }
+        });
+      });
+      return { address, clear, encrypted, peers };
+    }
+
+    it('K18: started in `prepare`, nothing that waits is sent in the clear, also after a handshake that failed', async () => {
+      const { address, clear, encrypted } = await upgradingServer(['garbage']);
+      const errors: unknown[] = [];
+      const client = connect<string, string>(address, {
+        codec: lines(),
+        reconnect: backoff({ initial: 1, max: 1 }),
+        prepare: async (connection) => {
+          connection.data.next('STARTTLS');
+          expect(await firstValueFrom(connection.data)).toBe('go ahead');
+          await connection.startTls(asClient);
+          connection.data.next('login');
+        },
+      });
+      client.data.next('a secret');
+      const states = record(client, (state) => {
+        if (state.status === 'disconnected') errors.push(state.error?.code);
+      });
+      await until(() => encrypted.join('') === 'login\na secret\n');
+      expect(clear).toEqual(['STARTTLS\n', 'STARTTLS\n']);
+      expect(errors).toEqual(['ERR_TLS']);
+      states.subscription.unsubscribe();
+    });
+
+    it('T10: what both of its channels have sent keeps its order, before and after the border', async () => {
+      const { address, clear, encrypted } = await upgradingServer([]);
+      const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
+      const heard = record(connection.data);
+      client.data.next('client 1');
+      connection.data.next('own 1');
+      client.data.next('client 2');
+      const answered = heard.count(1);
+      await answered;
+      const started = connection.startTls(asClient);
+      connection.data.next('own 2');
+      client.data.next('client 3');
+      connection.data.next('own 3');
+      await started;
+      client.data.next('client 4');
+      await until(() => encrypted.join('').includes('client 4'));
+      expect(clear.join('')).toBe('client 1\nown 1\nclient 2\n');
+      expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
+    });
+
+    it('C5, K4: what waits of its own ends with the connection, what waits of the client goes to the next one', async () => {
+      const { address, clear, encrypted } = await upgradingServer([]);
+      const connections: Connection<string, string>[] = [];
+      const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });
+      const states = record(client, (state) => {
+        if (state.status === 'connected') connections.push(state.connection);
+      });
+      await until(() => connections.length === 1);
+      const [first] = connections as [Connection<string, string>];
+      const started = first.startTls(asClient);
+      first.data.next('own');
+      client.data.next("the client's");
+      first.destroy();
+      await expect(started).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+      await until(() => clear.length === 1);
+      expect(clear).toEqual(["the client's\n"]);
+      expect(encrypted).toEqual([]);
+      states.subscription.unsubscribe();
+    });
+  },
+);
+
+describe('TLS on an open connection', () => {
+  it('T10: a transport without TLS refuses it, and goes on', async () => {
+    const { near, far } = await pairAt<string, string>(memory(), { codec: lines() });
+    await expect(near.startTls(asClient)).rejects.toEqual(invalid('the transport has no TLS'));
+    const heard = record(far.data);
+    near.data.next('goes on');
+    expect(await heard.count(1)).toEqual(['goes on']);
+  });
+
+  it('T10: an encoder can not start it', async () => {
+    let refused: Promise<unknown> | undefined;
+    const { near, raw } = await acceptedAt<string, string>(tcp, {
+      codec: {
+        decoder: () => lines().decoder(),
+        encoder: () => ({
+          encode: (value, sink) => {
+            refused = near.startTls(asServer);
+            refused.catch(() => undefined);
+            sink.text(value, 'utf8');
+          },
+        }),
+      },
+    });
+    near.data.next('goes on');
+    await expect(refused).rejects.toEqual(invalid('encoder'));
+    expect(String(await readBytes(raw, 7))).toBe('goes on');
+    near.destroy();
+  });
+});

@@ -1,0 +1,336 @@
+/* eslint-disable rxjs-x/no-async-subscribe, rxjs-x/prefer-observer, @typescript-eslint/no-deprecated --
+   what a beginner may write */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { config, firstValueFrom, map, Subject, Subscriber, throwError } from 'rxjs';
+import { connect, listen, sendTo, serve, type SocketError } from 'rxjs-sockets';
+import { lines } from 'rxjs-sockets/codecs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import '../support/leaks.js';
+import { settled } from '../support/scheduling/event-loop.js';
+import { tcp } from '../support/transport/places.js';
+import { serverAt } from '../support/connection/connected-pairs.js';
+import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
+import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
+import { type Lines, unhandled, reported, consume } from '../support/errors/unhandled-errors.js';
+
+describe('what is still unhandled', () => {
+  const boom = new Error('boom');
+
+  /** What nobody handles of a connection that `begin` reads, once a line has come. */
+  async function after(begin: (connection: Lines) => unknown, reset = false): Promise<unknown[]> {
+    const errors = unhandled();
+    let near: Lines | undefined;
+    const { address } = await serverAt<string, string>(
+      tcp,
+      (connection) => {
+        near = connection;
+        begin(connection);
+      },
+      { codec: lines() },
+    );
+    const raw = await rawClient(address);
+    raw.write('hello\n');
+    await until(() => near?.stats.bytesRead === 6);
+    await reported();
+    if (reset) {
+      raw.resetAndDestroy();
+      await firstValueFrom((near as Lines).closed);
+      await reported();
+    }
+    return errors;
+  }
+
+  it.each<[string, (connection: Lines) => unknown]>([
+    [
+      'an operator that throws',
+      ({ data }) =>
+        data
+          .pipe(
+            map(() => {
+              throw boom;
+            }),
+          )
+          .subscribe(() => undefined),
+    ],
+    [
+      'a subscriber that throws',
+      ({ data }) =>
+        data.subscribe(() => {
+          throw boom;
+        }),
+    ],
+    [
+      'an observer that throws',
+      ({ data }) =>
+        data.subscribe({
+          next: () => {
+            throw boom;
+          },
+        }),
+    ],
+    [
+      'an async subscriber that rejects',
+      ({ data }) =>
+        data.subscribe(async () => {
+          await settled();
+          throw boom;
+        }),
+    ],
+    ['an async observer that rejects', ({ data }) => data.subscribe({ next: () => Promise.reject(boom) })],
+    ['a source', ({ data }) => data.sendFrom(throwError(() => boom)).subscribe()],
+    [
+      'an operator before sendTo',
+      ({ data }) =>
+        data
+          .pipe(
+            map(() => {
+              throw boom;
+            }),
+            sendTo(data),
+          )
+          .subscribe(),
+    ],
+  ])('S19: the error of %s is reported, once', async (_what, begin) => {
+    expect(await after(begin)).toEqual([boom]);
+  });
+
+  it('S19: what an error handler throws is reported', async () => {
+    const begin = ({ data }: Lines): unknown =>
+      data.subscribe({
+        error: () => {
+          throw boom;
+        },
+      });
+    expect(await after(begin, true)).toEqual([boom]);
+  });
+
+  it('S19: RxJS’s own handler for unhandled errors gets what is unhandled, and nothing else', async () => {
+    const told: unknown[] = [];
+    config.onUnhandledError = (error: unknown) => void told.push(error);
+    onTestFinished(() => {
+      config.onUnhandledError = null;
+    });
+    const bad = ({ data }: Lines): unknown =>
+      data
+        .pipe(
+          map(() => {
+            throw boom;
+          }),
+        )
+        .subscribe();
+    expect(await after(bad)).toEqual([]);
+    expect(told).toEqual([boom]);
+    expect(await after(({ data }) => data.subscribe(), true)).toEqual([]);
+    expect(told).toEqual([boom]);
+  });
+
+  it('S19: what a client does not handle is unhandled, as ever', async () => {
+    const begin: [string, (client: ReturnType<typeof connect<string, string>>) => unknown][] = [
+      ['data', ({ data }) => data.subscribe(() => undefined)],
+      ['derived', ({ data }) => data.pipe(map((line) => `${line}!`)).subscribe(() => undefined)],
+      ['states', (client) => client.subscribe(() => undefined)],
+    ];
+    for (const [, start] of begin) {
+      const errors = unhandled();
+      const address = await rawServer(tcp, (socket) => {
+        socket.resume();
+        setImmediate(() => socket.resetAndDestroy());
+      });
+      const client = connect<string, string>(address, { codec: lines() });
+      start(client);
+      await until(() => errors.length > 0);
+      expect(errors).toMatchObject([{ code: 'ECONNRESET' }]);
+    }
+  });
+
+  it('S19: a client’s failed send that nobody waits for is an unhandled rejection, as ever', async () => {
+    const errors = unhandled();
+    const address = await rawServer(tcp, (socket) => {
+      socket.pause();
+      setTimeout(() => socket.resetAndDestroy(), 20);
+    });
+    const client = connect<string, string>(address, { codec: lines({ maxLength: 10_000_000 }) });
+    client.subscribe({ error: () => undefined });
+    void client.data.send('x'.repeat(9_000_000));
+    await until(() => errors.length > 0);
+    expect(errors.length).toBe(1);
+  });
+
+  it('S19: awaiting a send, and iterating, still reject', async () => {
+    const seen: unknown[] = [];
+    const errors = await after(({ data }) => {
+      void (async () => {
+        try {
+          await consume(data);
+        } catch (error) {
+          seen.push((error as SocketError).code);
+        }
+        try {
+          await data.send('more');
+        } catch (error) {
+          seen.push((error as SocketError).code);
+        }
+      })();
+    }, true);
+    expect(seen).toEqual(['ECONNRESET', 'ECONNRESET']);
+    expect(errors).toEqual([]);
+  });
+
+  it('S19: a handler’s own error in `serve` is an incident, and not unhandled', async () => {
+    const errors = unhandled();
+    const server = listen<string, string>({ port: 0 }, { codec: lines() });
+    const incidents = record(server.incidents);
+    server
+      .pipe(
+        serve(({ data }) =>
+          data.pipe(
+            map(() => {
+              throw boom;
+            }),
+          ),
+        ),
+      )
+      .subscribe();
+    const raw = await rawClient(await firstValueFrom(server.listening));
+    raw.write('hello\n');
+    expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_HANDLER', cause: boom }]);
+    await reported();
+    expect(errors).toEqual([]);
+    await server.shutdown();
+  });
+});
+
+describe('observers', () => {
+  it('S19: a partial observer has its own `this`, and gets what RxJS gives it, in that order', async () => {
+    const told: string[] = [];
+    class Watcher {
+      name = 'mine';
+      next(line: string): void {
+        told.push(`${this.name} ${line}`);
+      }
+      complete(): void {
+        told.push(`${this.name} the end`);
+      }
+    }
+    const subject = new Subject<string>();
+    subject.subscribe({ next: (line) => told.push(`subject ${line}`), complete: () => told.push('subject the end') });
+    const subscriber = new Subscriber<string>({
+      next: (line: string) => told.push(`subscriber ${line}`),
+      complete: () => told.push('subscriber the end'),
+    } as never);
+    const { address } = await serverAt<string, string>(
+      tcp,
+      ({ data }) => {
+        data.subscribe(new Watcher());
+        data.subscribe(subject);
+        data.subscribe(subscriber);
+        data.subscribe((line) => told.push(`function ${line}`));
+        data.pipe(map((line) => `mapped ${line}`)).subscribe({ next: (line) => told.push(line) });
+      },
+      { codec: lines() },
+    );
+    const raw = await rawClient(address);
+    raw.end('one\ntwo\n');
+    await until(() => told.includes('subscriber the end'));
+    const each = (line: string): string[] => [
+      `mine ${line}`,
+      `subject ${line}`,
+      `subscriber ${line}`,
+      `function ${line}`,
+      `mapped ${line}`,
+    ];
+    expect(told).toEqual([...each('one'), ...each('two'), 'mine the end', 'subject the end', 'subscriber the end']);
+  });
+
+  it('S19: an observer may unsubscribe itself within `next`, and gets nothing more', async () => {
+    const told: string[] = [];
+    const { address } = await serverAt<string, string>(
+      tcp,
+      ({ data }) => {
+        const subscription = data.subscribe((line) => {
+          told.push(line);
+          subscription.unsubscribe();
+        });
+      },
+      { codec: lines() },
+    );
+    const raw = await rawClient(address);
+    raw.write('one\ntwo\n');
+    await until(() => told.length > 0);
+    await settled();
+    expect(told).toEqual(['one']);
+  });
+
+  it('S19: an error handler is given the error', async () => {
+    const told: unknown[] = [];
+    const subject = new Subject<string>();
+    subject.subscribe({ error: (error: unknown) => told.push(error) });
+    let near: Lines | undefined;
+    const { address } = await serverAt<string, string>(
+      tcp,
+      (connection) => {
+        near = connection;
+        const { data } = connection;
+        data.subscribe({ error: (error: unknown) => told.push(error) });
+        data.subscribe(subject);
+        data.pipe(map((line) => `${line}!`)).subscribe({ error: (error: unknown) => told.push(error) });
+        data.subscribe(undefined, (error: unknown) => told.push(error));
+      },
+      { codec: lines() },
+    );
+    const raw = await rawClient(address);
+    await until(() => near !== undefined);
+    raw.resetAndDestroy();
+    await until(() => told.length === 4);
+    expect(told[0]).toMatchObject({ code: 'ECONNRESET' });
+    expect(new Set(told).size).toBe(1);
+  });
+});
+
+describe('a process of its own', () => {
+  const run = promisify(execFile);
+
+  /** Runs `program` with the library, and gives how it ended. */
+  async function outcome(program: string): Promise<{ code: number; output: string }> {
+    const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', '--input-type=module', '-e', program];
+    try {
+      const { stdout } = await run(process.execPath, args);
+      return { code: 0, output: stdout };
+    } catch (error) {
+      const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+      return { code, output: stdout + stderr };
+    }
+  }
+
+  const start = `
+    import net from 'node:net';
+    import { firstValueFrom, map } from 'rxjs';
+    import { listen } from 'rxjs-sockets';
+    import { lines } from 'rxjs-sockets/codecs';
+    const server = listen({ port: 0 }, { codec: lines() });
+    const visit = async () => {
+      const socket = net.connect((await firstValueFrom(server.listening)).port, () => socket.write('hello\\n'));
+      setTimeout(() => socket.resetAndDestroy(), 50);
+    };
+    setTimeout(() => { console.log('alive'); process.exit(0); }, 300);
+  `;
+
+  it('S19: a reset does not end the process of a beginner’s server', async () => {
+    const program = `${start}
+      server.subscribe(({ data }) => { data.subscribe((line) => data.next(line)); });
+      await visit();`;
+    expect(await outcome(program)).toEqual({ code: 0, output: 'alive\n' });
+  });
+
+  it('S19: a bug does', async () => {
+    const program = `${start}
+      server.subscribe(({ data }) => { data.pipe(map(() => { throw new Error('a bug of ours'); })).subscribe(); });
+      await visit();`;
+    const { code, output } = await outcome(program);
+    expect(code).toBe(1);
+    expect(output).toContain('a bug of ours');
+    expect(output).not.toContain('alive');
+  });
+});

@@ -1,0 +1,32 @@
+import type { Connection } from 'rxjs-sockets';
+import { onTestFinished } from 'vitest';
+import { settled } from '../scheduling/event-loop.js';
+
+export type Lines = Connection<string, string>;
+
+/** What nobody has handled by now, instead of ending the process that runs the tests. */
+export function unhandled(): unknown[] {
+  const errors: unknown[] = [];
+  const listener = (error: unknown): void => void errors.push(error);
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    const others = process.listeners(event as 'uncaughtException');
+    process.removeAllListeners(event);
+    process.on(event as 'uncaughtException', listener);
+    onTestFinished(() => {
+      process.removeListener(event, listener);
+      for (const other of others) process.on(event as 'uncaughtException', other);
+    });
+  }
+  return errors;
+}
+
+/** Resolves once whatever RxJS, or a promise, reports of what was done so far has been reported. */
+export async function reported(): Promise<void> {
+  await settled();
+  await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+export async function consume(values: AsyncIterable<unknown>): Promise<void> {
+  const heard: unknown[] = [];
+  for await (const value of values) heard.push(value);
+}

@@ -1,0 +1,65 @@
+import { filter, firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
+import {
+  type Address,
+  type AddressInput,
+  type Connection,
+  connect,
+  listen,
+  type ListenOptions,
+  type Server,
+} from 'rxjs-sockets';
+import { onTestFinished } from 'vitest';
+import { type Peer, peerAt } from '../sockets/peer.js';
+import { type Place, places } from '../transport/places.js';
+import { rawClient } from '../sockets/plain-sockets.js';
+
+export const everywhere = places.map((place) => [place.name, place] as const);
+
+/** The code of the error that somebody gets who dials `address`, or 'connected'. */
+export async function dialling(place: Place, address: Address): Promise<string> {
+  try {
+    if (place.name === 'memory') {
+      await firstValueFrom(connect(address, place.options).pipe(filter(({ status }) => status === 'connected')));
+      return 'connected';
+    }
+    (await rawClient(address)).destroy();
+    return 'connected';
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+/** What nobody listens on answers with. */
+export const nobody = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'ECONNREFUSED');
+
+/** As `listen`; what it has accepted is ended with the test. */
+export function listenAt(place: Place, address: AddressInput, options: ListenOptions = {}): Server {
+  const server = listen(address, { ...place.options, ...options });
+  onTestFinished(() => {
+    for (const connection of server.connections) connection.destroy();
+  });
+  return server;
+}
+
+/** Subscribes for the length of the test and gives what is emitted, from the first on. */
+export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Connection<In, Out>> {
+  const arrivals = new ReplaySubject<Connection<In, Out>>(Infinity);
+  const subscription = server.subscribe(arrivals);
+  onTestFinished(() => subscription.unsubscribe());
+  return arrivals;
+}
+
+/** The next `count` of them. */
+export const first = <T>(arrivals: ReplaySubject<T>, count: number): Promise<T[]> =>
+  firstValueFrom(arrivals.pipe(take(count), toArray()));
+
+/** Connects one after the other, each with its number as its first bytes. */
+export async function numberedPeers(place: Place, address: Address, count: number): Promise<Peer[]> {
+  const peers: Peer[] = [];
+  for (let number = 0; number < count; number++) {
+    const peer = await peerAt(place, address);
+    peer.write(String(number));
+    peers.push(peer);
+  }
+  return peers;
+}

@@ -1,0 +1,14 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freshFolder } from '../transport/places.js';
+
+/** A folder to serve, `files`, with a text in it, and beside it what nobody may see. */
+export async function planted(): Promise<{ beside: string; files: string }> {
+  const beside = await freshFolder();
+  const files = join(beside, 'files');
+  await mkdir(join(files, 'sub'), { recursive: true });
+  await mkdir(join(beside, 'private'));
+  await writeFile(join(beside, 'private', 'secret.txt'), 'secret');
+  await writeFile(join(files, 'hello.txt'), 'hello\nworld\n');
+  return { beside, files };
+}
