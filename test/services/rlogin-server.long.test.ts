@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { chmod, rename, symlink, writeFile } from 'node:fs/promises';
@@ -341,6 +342,29 @@ while chunk := connection.recv(4096):
       await screen.until(/password:/i);
     });
   });
+});
+
+describe.runIf(isRoot)('rlogin-server.ts at port 513', () => {
+  // netkit-rlogin has no option for the port.
+  const host = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
+  let server513: ReturnType<typeof start>;
+  beforeAll(async () => {
+    server513 = start([...server, `tcp://${host}:513`]);
+    await server513.program.until(/^.+$/m);
+  });
+  afterAll(() => server513.program.interrupt('SIGTERM'));
+
+  for (const name of ['rsh-redone-rlogin', 'netkit-rlogin'] as const) {
+    describeWith(`with ${name}`, [name, 'python3'], ([rlogin]) => {
+      it('has a real terminal', async () => {
+        const screen = new Screen([rlogin, '-l', me, host]);
+        await use(screen);
+        expect(await screen.ended).toBe(0);
+      });
+
+      it('prints ten megabytes', () => printTenMegabytes(new Screen([rlogin, '-l', me, host])));
+    });
+  }
 });
 
 describeWith('plink with rlogin-server.ts', ['plink', 'python3'], ([plink]) => {
