@@ -10,7 +10,8 @@ const layers = [
   ['transport/node/internals', 'transport/node/tls', 'transport/node/unix'],
   ['transport'],
   ['codecs', 'flow', 'proxy-protocol'],
-  ['address-parsing', 'bytes', 'collections', 'scheduling', 'validation'],
+  ['address-parsing', 'bytes', 'collections', 'scheduling'],
+  ['validation'],
   ['errors'],
   ['address'],
 ];

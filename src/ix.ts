@@ -6,7 +6,7 @@
 import { AsyncIterableX } from 'ix/asynciterable';
 import type { Flow } from './flow/flow.js';
 import { FlowBatches } from './flow/batches.js';
-import { batchSize } from './options/settings.js';
+import { checkOptions, count, refuseUnknown } from './validation/checks.js';
 
 /**
  * Sets how a Flow is pulled.
@@ -67,8 +67,11 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
   if (options === undefined) return new Pulled(() => flow[Symbol.asyncIterator]());
-  const size = batchSize(options);
-  return new Pulled(() => new FlowBatches(flow, size));
+  // `batch` is required: without it a reader would get values where arrays were asked for.
+  const checks = { batch: count };
+  const { batch } = checkOptions(checks, options);
+  refuseUnknown('pull', checks, options);
+  return new Pulled(() => new FlowBatches(flow, batch));
 }
 
 class Pulled<T> extends AsyncIterableX<T> {

@@ -1,7 +1,7 @@
 import type { Address, AddressInput } from '../address/address.js';
 import { file } from '../address/format-address.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { lookupService } from './services-file.js';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -200,10 +200,10 @@ function decoded(text: string): string {
 function only(input: Members, ...members: string[]): Members {
   const extra = Object.keys(input).find((key) => input[key] !== undefined && !members.includes(key));
   if (extra !== undefined)
-    throw invalid('address', `must not have ${shown(extra)} beside ${members.join(', ')}`, input);
+    throw invalid('address', `must not have ${describeValue(extra)} beside ${members.join(', ')}`, input);
   return input;
 }
 
 function invalid(option: string, requirement: string, value: unknown): SocketError {
-  return new SocketError('ERR_ADDRESS_INVALID', `${option} ${requirement}, got ${shown(value)}`);
+  return new SocketError('ERR_ADDRESS_INVALID', `${option} ${requirement}, got ${describeValue(value)}`);
 }

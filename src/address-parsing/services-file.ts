@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 
 /**
  * Finds the TCP port of a service in the text of a services(5) file: the first entry that bears the name, as its own
@@ -28,7 +28,7 @@ export function servicePort(text: string, name: string): number | undefined {
 export function lookupService(name: string, file = '/etc/services'): number {
   const port = servicePort(read(file, name), name);
   if (port === undefined) {
-    throw new SocketError('ERR_ADDRESS_INVALID', `service ${shown(name)} has no TCP entry in ${file}`);
+    throw new SocketError('ERR_ADDRESS_INVALID', `service ${describeValue(name)} has no TCP entry in ${file}`);
   }
   return port;
 }
@@ -37,7 +37,7 @@ function read(file: string, name: string): string {
   try {
     return readFileSync(file, 'latin1');
   } catch (cause) {
-    const message = `service ${shown(name)} can't be looked up: ${file} can't be read (${(cause as Error).message})`;
+    const message = `service ${describeValue(name)} can't be looked up: ${file} can't be read (${(cause as Error).message})`;
     throw new SocketError('ERR_ADDRESS_INVALID', message, { cause });
   }
 }

@@ -2,7 +2,7 @@ import type { Observable, ObservableInput, Observer, Subscriber, Subscription, T
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { Codec, Decoder, Encoder } from '../codecs/codec.js';
 import { bytes } from '../codecs/raw-bytes.js';
-import { shown } from '../errors/describe-value.js';
+import { integer } from '../validation/checks.js';
 import { SocketError } from '../errors/socket-error.js';
 import { Flow, paced } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
@@ -305,12 +305,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
         'body: use `bytes` of the connection, whose end is the end of the body',
       );
     }
-    if (!Number.isSafeInteger(size) || size < 0) {
-      throw new SocketError(
-        'ERR_OPTION_INVALID',
-        `body: size must be a whole number of bytes from 0, not ${shown(size)}`,
-      );
-    }
+    integer(0, Number.MAX_SAFE_INTEGER, 'a whole number of bytes')('body: size', size);
     return new Body(this.port, size);
   }
 

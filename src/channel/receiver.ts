@@ -1,7 +1,7 @@
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { isCopying } from '../bytes/shared-read-block.js';
 import type { Codec, Decoder } from '../codecs/codec.js';
-import { reasonOf } from '../errors/describe-value.js';
+import { describeError } from '../errors/describe-value.js';
 import { SocketError } from '../errors/socket-error.js';
 import { type FlowSource, Multicast } from '../flow/multicast.js';
 import type { Inbound, Reader } from '../io/inbound.js';
@@ -146,5 +146,5 @@ const mostLastValues = 1_000;
 
 function decodeError(cause: unknown): SocketError {
   if (cause instanceof SocketError) return cause;
-  return new SocketError('ERR_FRAME_INVALID', `the frame can't be decoded: ${reasonOf(cause)}`, { cause });
+  return new SocketError('ERR_FRAME_INVALID', `the frame can't be decoded: ${describeError(cause)}`, { cause });
 }

@@ -5,7 +5,7 @@ import type { Channel } from '../channel/channel.js';
 import type { ConnectionState } from './connection-state.js';
 import type { Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
-import { connectSettings, transportOf } from '../options/settings.js';
+import { connectSettings } from '../options/settings.js';
 import type { ConnectOptions } from '../options/connect-options.js';
 import { Session } from './session.js';
 import { nodeTransport } from '../transport/node/node-transport.js';
@@ -38,7 +38,7 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   assertDialable(where);
   const settings = connectSettings(options);
-  const transport = transportOf(options, nodeTransport);
+  const transport = settings.transport ?? nodeTransport;
   transport.checkConnect(where, settings);
   return new Client(new Session(where, settings, transport));
 }

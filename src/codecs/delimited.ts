@@ -3,8 +3,8 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { copying } from '../bytes/shared-read-block.js';
-import { messageSize } from './message-size.js';
-import { codecOptions, invalidOption, maxLengthOption } from './codec-options.js';
+import { checkOptions, invalidOption, withDefault } from '../validation/checks.js';
+import { messageLength, messageSize } from './message-size.js';
 import { isWellFormed } from '../bytes/well-formed.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
@@ -81,12 +81,13 @@ export function delimited(
   options?: DelimitedOptions,
 ): Codec<Buffer, Uint8Array | string> {
   const bytes = delimiterOption(delimiter);
+  const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 65_536) }, options);
   const rules: DelimitedRules = {
     delimiter: bytes,
     needle: bytes.length === 1 ? bytes[0]! : bytes,
     text: decodeUtf8(bytes),
     overlaps: overlapsItself(bytes),
-    maxLength: maxLengthOption(codecOptions('delimited', options).maxLength, 65_536),
+    maxLength,
   };
   return { decoder: () => new DelimitedDecoder(rules), encoder: () => new DelimitedEncoder(rules) };
 }
@@ -98,7 +99,7 @@ function delimiterOption(value: string | Uint8Array): Buffer {
   const isText = typeof value === 'string' && isWellFormed(value);
   const bytes = isText || value instanceof Uint8Array ? Buffer.from(value as string) : undefined;
   if (bytes !== undefined && bytes.length >= 1 && bytes.length <= longest) return bytes;
-  throw invalidOption('delimiter', `must be a string or a Uint8Array of 1 to ${longest} bytes`, value);
+  throw invalidOption('delimiter', `a string or a Uint8Array of 1 to ${longest} bytes`, value);
 }
 
 function overlapsItself(bytes: Buffer): boolean {

@@ -4,8 +4,7 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { copying } from '../bytes/shared-read-block.js';
 import { awaitFrame } from '../bytes/chunk-queue.js';
-import { messageSize } from './message-size.js';
-import { lengthOption } from './codec-options.js';
+import { messageLength, messageSize } from './message-size.js';
 
 /**
  * Frames binary messages by nothing but their length, which is the same for all.
@@ -35,7 +34,7 @@ import { lengthOption } from './codec-options.js';
  * @see rules D1 to D5
  */
 export function fixedLength(size: number): Codec<Buffer, Uint8Array | string> {
-  lengthOption('size', size);
+  messageLength('size', size);
   return { decoder: () => new FixedDecoder(size), encoder: () => new FixedEncoder(size) };
 }
 

@@ -2,10 +2,11 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { reasonOf, shown } from '../errors/describe-value.js';
+import { describeError, describeValue } from '../errors/describe-value.js';
 import { copying } from '../bytes/shared-read-block.js';
+import { checkOptions, withDefault } from '../validation/checks.js';
 import { lines } from './lines.js';
-import { codecOptions, maxLengthOption } from './codec-options.js';
+import { messageLength } from './message-size.js';
 
 /**
  * Sets how long {@link jsonLines} may be.
@@ -65,7 +66,7 @@ export interface JsonLinesOptions {
  * @see https://jsonlines.org and rules D1 to D6
  */
 export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, Out> {
-  const maxLength = maxLengthOption(codecOptions('jsonLines', options).maxLength, 65_536);
+  const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 65_536) }, options);
   const text = lines({ maxLength });
   return {
     decoder: () => new JsonDecoder<In>(text.decoder()),
@@ -111,7 +112,7 @@ function parse(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch (cause) {
-    throw new SocketError('ERR_FRAME_INVALID', `a line cannot be read as JSON: ${reasonOf(cause)}`, { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `a line cannot be read as JSON: ${describeError(cause)}`, { cause });
   }
 }
 
@@ -120,10 +121,12 @@ function stringify(value: unknown): string {
   try {
     text = JSON.stringify(value);
   } catch (cause) {
-    throw new SocketError('ERR_FRAME_INVALID', `a message cannot be written as JSON: ${reasonOf(cause)}`, { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `a message cannot be written as JSON: ${describeError(cause)}`, {
+      cause,
+    });
   }
   if (text !== undefined) return text;
-  throw new SocketError('ERR_FRAME_INVALID', `a message must be what JSON can carry, got ${shown(value)}`);
+  throw new SocketError('ERR_FRAME_INVALID', `a message must be what JSON can carry, got ${describeValue(value)}`);
 }
 
 /** Throws for JSON that is not to be sent or received, though it is valid. */

@@ -4,8 +4,8 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { copying } from '../bytes/shared-read-block.js';
 import { awaitFrame } from '../bytes/chunk-queue.js';
-import { messageSize } from './message-size.js';
-import { choiceOption, codecOptions, maxLengthOption } from './codec-options.js';
+import { checkOptions, oneOf, withDefault } from '../validation/checks.js';
+import { messageLength, messageSize } from './message-size.js';
 
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
@@ -38,6 +38,12 @@ export interface LengthPrefixedOptions {
    */
   readonly maxLength?: number | undefined;
 }
+
+const checks = {
+  bytes: withDefault(oneOf(4, 2, 1), 4),
+  endian: withDefault(oneOf('big', 'little'), 'big'),
+  maxLength: withDefault(messageLength, 1_048_576),
+};
 
 interface PrefixRules {
   readonly header: 1 | 2 | 4;
@@ -80,13 +86,8 @@ interface PrefixRules {
  * @see rules D1 to D5
  */
 export function lengthPrefixed(options?: LengthPrefixedOptions): Codec<Buffer, Uint8Array | string> {
-  const { bytes, endian, maxLength } = codecOptions('lengthPrefixed', options);
-  const header = choiceOption('bytes', bytes, [4, 2, 1]);
-  const rules: PrefixRules = {
-    header,
-    endian: choiceOption('endian', endian, ['big', 'little']),
-    maxLength: Math.min(maxLengthOption(maxLength, 1_048_576), 2 ** (8 * header) - 1),
-  };
+  const { bytes, endian, maxLength } = checkOptions(checks, options);
+  const rules: PrefixRules = { header: bytes, endian, maxLength: Math.min(maxLength, 2 ** (8 * bytes) - 1) };
   return { decoder: () => new PrefixDecoder(rules), encoder: () => new PrefixEncoder(rules) };
 }
 

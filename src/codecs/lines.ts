@@ -2,10 +2,10 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { copying } from '../bytes/shared-read-block.js';
-import { textFault } from './message-size.js';
-import { choiceOption, codecOptions, maxLengthOption } from './codec-options.js';
+import { messageLength, textFault } from './message-size.js';
+import { type Checked, checkOptions, oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
@@ -39,11 +39,13 @@ export interface LinesOptions {
   readonly maxLength?: number | undefined;
 }
 
-interface LinesRules {
-  readonly delimiter: '\n' | '\r\n';
-  readonly encoding: 'utf8' | 'latin1';
-  readonly maxLength: number;
-}
+const checks = {
+  delimiter: withDefault(oneOf('\n', '\r\n'), '\n'),
+  encoding: withDefault(oneOf('utf8', 'latin1'), 'utf8'),
+  maxLength: withDefault(messageLength, 65_536),
+};
+
+type LinesRules = Checked<typeof checks>;
 
 /**
  * Frames text by lines: a message is a line without its ending, whether that is `'\n'` or `'\r\n'`.
@@ -80,12 +82,7 @@ interface LinesRules {
  * @see https://datatracker.ietf.org/doc/html/rfc3629 and rules D1 to D5
  */
 export function lines(options?: LinesOptions): Codec<string> {
-  const { delimiter, encoding, maxLength } = codecOptions('lines', options);
-  const rules: LinesRules = {
-    delimiter: choiceOption('delimiter', delimiter, ['\n', '\r\n']),
-    encoding: choiceOption('encoding', encoding, ['utf8', 'latin1']),
-    maxLength: maxLengthOption(maxLength, 65_536),
-  };
+  const rules = checkOptions(checks, options);
   return { decoder: () => new LinesDecoder(rules), encoder: () => new LinesEncoder(rules) };
 }
 
@@ -223,7 +220,7 @@ class LinesEncoder implements Encoder<string> {
 
   /** What keeps `value` from being read as it was sent. */
   private faultOf(value: unknown): string | undefined {
-    if (typeof value !== 'string') return `must be a string, got ${shown(value)}`;
+    if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
     if (value.includes('\n')) return 'must not have a line end in it';
     if (this.delimiter === '\n' && value.charCodeAt(value.length - 1) === carriageReturn) {
       return "must not end with '\\r' where the delimiter is '\\n'";

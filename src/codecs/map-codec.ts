@@ -2,9 +2,9 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { reasonOf } from '../errors/describe-value.js';
+import { describeError } from '../errors/describe-value.js';
 import { copying, isCopying } from '../bytes/shared-read-block.js';
-import { functionOption, invalidOption } from './codec-options.js';
+import { func, withMethods } from '../validation/checks.js';
 
 /**
  * Makes a codec of values out of a codec of bytes or text, by a function for each direction.
@@ -46,12 +46,9 @@ export function mapCodec<A, B, C, D>(
   decode: (value: A) => C,
   encode: (value: D) => B,
 ): Codec<C, D> {
-  const { decoder, encoder } = (codec ?? {}) as Partial<Codec<A, B>>;
-  if (typeof decoder !== 'function' || typeof encoder !== 'function') {
-    throw invalidOption('codec', 'must have the methods decoder and encoder', codec);
-  }
-  functionOption('decode', decode);
-  functionOption('encode', encode);
+  withMethods('a codec', 'decoder', 'encoder')('codec', codec);
+  func()('decode', decode);
+  func()('encode', encode);
   return {
     decoder: () => new MappedDecoder(codec.decoder(), decode),
     encoder: () => new MappedEncoder(codec.encoder(), encode),
@@ -104,6 +101,6 @@ function attempt<T, R>(name: string, map: (value: T) => R, value: T): R {
     return map(value);
   } catch (cause) {
     if (cause instanceof SocketError && cause.code.startsWith('ERR_FRAME_')) throw cause;
-    throw new SocketError('ERR_FRAME_INVALID', `${name}, given to mapCodec, threw ${reasonOf(cause)}`, { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `${name}, given to mapCodec, threw ${describeError(cause)}`, { cause });
   }
 }

@@ -1,6 +1,9 @@
-import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
 import { isWellFormed } from '../bytes/well-formed.js';
+import { SocketError } from '../errors/socket-error.js';
+import { integer, invalid } from '../validation/checks.js';
+
+/** Checks the length of a message, in bytes. Every codec has a finite maximum (D3). */
+export const messageLength = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
  * Gives how many bytes a message has: bytes, or text in UTF-8.
@@ -10,7 +13,7 @@ import { isWellFormed } from '../bytes/well-formed.js';
 export function messageSize(value: unknown): number {
   if (value instanceof Uint8Array) return value.length;
   if (typeof value !== 'string') {
-    throw new SocketError('ERR_FRAME_INVALID', `a message must be a Uint8Array or a string, got ${shown(value)}`);
+    throw invalid('ERR_FRAME_INVALID', 'a message must be a Uint8Array or a string', value);
   }
   const fault = textFault(value, 'utf8');
   if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a message ${fault}`);

@@ -4,8 +4,8 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { copying } from '../bytes/shared-read-block.js';
 import { awaitFrame } from '../bytes/chunk-queue.js';
-import { messageSize } from './message-size.js';
-import { codecOptions, maxLengthOption } from './codec-options.js';
+import { checkOptions, withDefault } from '../validation/checks.js';
+import { messageLength, messageSize } from './message-size.js';
 
 /**
  * Sets how long {@link netstring} messages may be.
@@ -66,7 +66,7 @@ export interface NetstringOptions {
  * @see https://cr.yp.to/proto/netstrings.txt and rules D1 to D5
  */
 export function netstring(options?: NetstringOptions): Codec<Buffer, Uint8Array | string> {
-  const maxLength = maxLengthOption(codecOptions('netstring', options).maxLength, 1_048_576);
+  const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 1_048_576) }, options);
   return { decoder: () => new NetstringDecoder(maxLength), encoder: () => new NetstringEncoder(maxLength) };
 }
 

@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { marked } from '../bytes/shared-read-block.js';
 import { textFault } from './message-size.js';
-import { choiceOption } from './codec-options.js';
+import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
@@ -40,7 +40,7 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  * @see https://datatracker.ietf.org/doc/html/rfc3629 and rules D1 to D5
  */
 export function text(encoding?: 'utf8' | 'latin1'): Codec<string> {
-  const chosen = choiceOption('encoding', encoding, ['utf8', 'latin1']);
+  const chosen = withDefault(oneOf('utf8', 'latin1'), 'utf8')('encoding', encoding);
   const decoder = chosen === 'utf8' ? utf8Decoder : latin1Decoder;
   return { decoder: () => decoder, encoder: () => new StringEncoder(chosen) };
 }
@@ -75,7 +75,8 @@ class StringEncoder implements Encoder<string> {
   }
 
   encode(value: string, into: ByteSink): void {
-    const fault = typeof value === 'string' ? textFault(value, this.encoding) : `must be a string, got ${shown(value)}`;
+    const fault =
+      typeof value === 'string' ? textFault(value, this.encoding) : `must be a string, got ${describeValue(value)}`;
     if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a text ${fault}`);
     into.text(value, this.encoding);
   }

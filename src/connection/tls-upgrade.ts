@@ -5,7 +5,7 @@ import { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
 import { type Outbound, handled } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
-import { duration } from '../validation/validate.js';
+import { duration, withDefault } from '../validation/checks.js';
 import { originate } from '../errors/error-origin.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 import type { TransportSocket } from '../transport/transport.js';
@@ -55,7 +55,7 @@ export class TlsUpgrade {
     if (socket.startTls === undefined) throw invalid('the transport has no TLS');
     if (outbound.isEncoding) throw invalid('an encoder can not start it');
     const { handshakeTimeout } = Object(options) as { readonly handshakeTimeout?: number };
-    const most = duration('handshakeTimeout', handshakeTimeout, limit);
+    const most = withDefault(duration, limit)('handshakeTimeout', handshakeTimeout);
     const shakeHands = socket.startTls(options);
     const done = new Promise<TlsInfo>((resolve, reject) => {
       const watch = connection.closed.subscribe({

@@ -5,7 +5,7 @@ import { inspect, types } from 'node:util';
  *
  * @internal
  */
-export function shown(value: unknown): string {
+export function describeValue(value: unknown): string {
   const longest = 100;
   if (typeof value === 'string') {
     return value.length > longest ? `${JSON.stringify(value.slice(0, longest))}…` : JSON.stringify(value);
@@ -28,13 +28,13 @@ function cut(text: string, longest: number): string {
 
 /**
  * Writes what was thrown into the message of another error: the name and the message of an error, whatever its members
- * are, and anything else as {@link shown}.
+ * are, and anything else as {@link describeValue}.
  *
  * @internal
  */
-export function reasonOf(cause: unknown): string {
+export function describeError(cause: unknown): string {
   // An error of another realm is no instance of ours.
-  if (!(cause instanceof Error) && !types.isNativeError(cause)) return shown(cause);
+  if (!(cause instanceof Error) && !types.isNativeError(cause)) return describeValue(cause);
   const name = memberOf(cause, 'name') || 'Error';
   const message = memberOf(cause, 'message') || (cause instanceof AggregateError ? messageOf(cause) : '');
   return cut(message === '' ? name : `${name}: ${message}`, 1_000);
@@ -43,7 +43,7 @@ export function reasonOf(cause: unknown): string {
 function memberOf(error: Error, member: 'name' | 'message'): string {
   try {
     const value: unknown = error[member];
-    return typeof value === 'string' ? value : value === undefined ? '' : shown(value);
+    return typeof value === 'string' ? value : value === undefined ? '' : describeValue(value);
   } catch {
     return '';
   }
@@ -51,5 +51,5 @@ function memberOf(error: Error, member: 'name' | 'message'): string {
 
 export function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(messageOf).join('; ');
-  return cause instanceof Error ? cause.message : shown(cause);
+  return cause instanceof Error ? cause.message : describeValue(cause);
 }

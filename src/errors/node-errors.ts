@@ -1,5 +1,5 @@
 import type { Address } from '../address/address.js';
-import { messageOf, shown } from './describe-value.js';
+import { messageOf, describeValue } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
 // An object, so that the compiler compares it with the type in both directions.
@@ -55,7 +55,7 @@ export function systemError(cause: unknown, action: string, address?: Address): 
 
 /** What a user's function, or a source that is being sent, has failed with (C8, S6). */
 export function handlerError(cause: unknown, address?: Address, what = 'a handler, or a source,'): SocketError {
-  const message = `${what} failed: ${cause instanceof Error ? cause.message : shown(cause)}`;
+  const message = `${what} failed: ${cause instanceof Error ? cause.message : describeValue(cause)}`;
   return new SocketError('ERR_HANDLER', message, { address, cause });
 }
 

@@ -10,6 +10,7 @@ import {
   type Unsubscribable,
 } from 'rxjs';
 import { SocketError } from '../errors/socket-error.js';
+import { integer } from '../validation/checks.js';
 import { assertFlow, Flow } from './flow.js';
 import { CountedHold, type ReacquirableHold, type Hold } from './hold.js';
 import { isReported, originOf } from '../errors/error-origin.js';
@@ -65,12 +66,7 @@ export function mergeMapPaced<T, R>(
   project: (value: T, index: number) => ObservableInput<R>,
   concurrent: number,
 ): OperatorFunction<T, R> {
-  if (!Number.isSafeInteger(concurrent) || concurrent < 1) {
-    throw new SocketError(
-      'ERR_OPTION_INVALID',
-      `mergeMapPaced: concurrent must be a whole number from 1, not ${String(concurrent)}`,
-    );
-  }
+  integer(1, Number.MAX_SAFE_INTEGER)('mergeMapPaced: concurrent', concurrent);
   return (source) => {
     assertFlow(source, 'mergeMapPaced');
     return new PacedFlow(source as Flow<T>, project, concurrent);

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { bytes } from '../codecs/raw-bytes.js';
 import type { Channel } from '../channel/channel.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { DuplexSocket } from './duplex-socket.js';
 import { connectionOver } from './stream-connection.js';
 
@@ -72,7 +72,7 @@ export function fromNodeStream(stream: Duplex): Channel<Buffer, Uint8Array | str
 function faultOf(stream: Duplex): string | undefined {
   const isStream = typeof stream === 'object' && stream !== null;
   if (!isStream || methods.some((method) => typeof stream[method] !== 'function')) {
-    return `the stream must be a duplex stream, not ${shown(stream)}`;
+    return `stream must be a duplex stream, got ${describeValue(stream)}`;
   }
   if (stream.readableObjectMode || stream.writableObjectMode)
     return 'the stream is in object mode, and carries no bytes';

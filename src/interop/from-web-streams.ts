@@ -1,6 +1,6 @@
 import type { Channel } from '../channel/channel.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { connectionOver } from './stream-connection.js';
 import { ValueCodec } from './value-codec.js';
 import { WebStreamsSocket } from './web-streams-socket.js';
@@ -94,6 +94,6 @@ function assertFree(name: 'readable' | 'writable', stream: unknown, method: 'get
   const message =
     locked === true
       ? `${name} is locked: somebody else uses it already`
-      : `${name} must be a web stream that is ${name}, not ${shown(stream)}`;
+      : `${name} must be a web stream that is ${name}, got ${describeValue(stream)}`;
   throw new SocketError('ERR_OPTION_INVALID', `fromWebStreams: ${message}`);
 }

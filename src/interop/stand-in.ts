@@ -10,6 +10,7 @@ import type { ReacquirableHold } from '../flow/hold.js';
 import { IdleTimer } from '../scheduling/idle-timer.js';
 import type { Flushable } from '../scheduling/flush-scheduler.js';
 import { isReported } from '../errors/error-origin.js';
+import { number } from '../validation/checks.js';
 import { Session } from '../client/session.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import type { TlsInfo } from '../transport/tls.js';
@@ -180,9 +181,7 @@ export class StandIn extends Duplex implements SocketStream {
 
   setTimeout(timeout: number, listener?: () => void): this {
     if (this.destroyed) return this;
-    if (typeof timeout !== 'number' || !(timeout >= 0 && timeout < Infinity)) {
-      throw new SocketError('ERR_OPTION_INVALID', 'setTimeout: the time must be a number of milliseconds from 0');
-    }
+    number('a number of milliseconds from 0', (ms) => ms >= 0 && ms < Infinity)('setTimeout: timeout', timeout);
     this.timeout = timeout;
     this.#silence?.stop();
     this.#silence = undefined;

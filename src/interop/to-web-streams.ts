@@ -3,7 +3,7 @@ import { filter, firstValueFrom, type Observer, type Subscription } from 'rxjs';
 import { Channel } from '../channel/channel.js';
 import { host, type ChannelHost } from '../channel/channel-host.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { invalidOption } from '../validation/checks.js';
 import type { ReacquirableHold } from '../flow/hold.js';
 import { closedError, type SendLane } from '../io/outbound.js';
 import type { WebStreams } from './from-web-streams.js';
@@ -67,7 +67,7 @@ import type { WebStreams } from './from-web-streams.js';
  */
 export function toWebStreams<In, Out>(channel: Channel<In, Out>): WebStreams<In, Out> {
   if (!(channel instanceof Channel)) {
-    throw new SocketError('ERR_OPTION_INVALID', `toWebStreams: channel must be a Channel, not ${shown(channel)}`);
+    throw invalidOption('toWebStreams: channel', 'a Channel', channel);
   }
   const source = new ChannelSource(channel);
   const readable = new ReadableStream<In>(source, { highWaterMark: 0 });

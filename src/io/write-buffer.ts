@@ -1,7 +1,7 @@
 import type { Encoder } from '../codecs/codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import { SocketError } from '../errors/socket-error.js';
-import { reasonOf } from '../errors/describe-value.js';
+import { describeError } from '../errors/describe-value.js';
 import { isLending, isLent } from '../bytes/shared-read-block.js';
 import { returnSlab, slabLimit, takeSlab } from '../bytes/slab-pool.js';
 import { cutIntoBatches, type WriteBatches } from './write-batches.js';
@@ -145,7 +145,7 @@ export class WriteBuffer implements ByteSink {
       this.phase = phase;
       this.rollback();
       if (cause instanceof SocketError) return cause;
-      return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${reasonOf(cause)}`, { cause });
+      return new SocketError('ERR_FRAME_INVALID', `the value can't be encoded: ${describeError(cause)}`, { cause });
     }
   }
 

@@ -1,9 +1,8 @@
 import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
-import { invalid } from '../validation/validate.js';
 
-/** What listens to one signal for all: a runtime warns of more than ten listeners, and one signal may end many clients. */
-class Listeners {
+/** Listens to one signal for many clients: Node warns about more than ten listeners. */
+class AbortListeners {
   private readonly signal: AbortSignal;
   private readonly all = new Set<() => void>();
 
@@ -32,24 +31,17 @@ class Listeners {
   }
 }
 
-const listeners = new WeakMap<AbortSignal, Listeners>();
+const listeners = new WeakMap<AbortSignal, AbortListeners>();
 
-/** Has `listener` called when `signal` is aborted; gives what makes it stop. */
+/** Calls `listener` when `signal` is aborted; call the returned function to stop that. */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  const all = listeners.get(signal) ?? new Listeners(signal);
+  const all = listeners.get(signal) ?? new AbortListeners(signal);
   listeners.set(signal, all);
   all.add(listener);
   return () => all.delete(listener);
 }
 
-/** Nothing begins under a signal that is aborted. */
-export function signal(value: AbortSignal | undefined): AbortSignal | undefined {
-  if (value !== undefined && !(value instanceof AbortSignal)) throw invalid('signal', value, 'an AbortSignal');
-  if (value?.aborted === true) throw abortError(value);
-  return value;
-}
-
-/** What a client ends with when its signal is aborted (C29). */
+/** The error of a client whose signal was aborted (C29). */
 export function abortError(aborted: AbortSignal, address?: Address): SocketError {
-  return new SocketError('ERR_CLOSED', 'signal: it was aborted', { address, cause: aborted.reason });
+  return new SocketError('ERR_CLOSED', 'the signal was aborted', { address, cause: aborted.reason });
 }

@@ -1,8 +1,24 @@
 import type { ObservableInput, RetryConfig } from 'rxjs';
+import { ipFamily } from '../address-parsing/ip.js';
 import type { ConnectionSettings } from '../connection/connection-settings.js';
 import type { Connection } from '../connection/connection.js';
+import { attemptCount, type Backoff } from '../reconnect/backoff.js';
 import type { ClientTls } from '../transport/tls.js';
-import type { ConnectionOptions } from './connection-options.js';
+import type { Transport } from '../transport/transport.js';
+import {
+  type Check,
+  checkOptions,
+  duration,
+  flag,
+  func,
+  invalidOption,
+  object,
+  oneOf,
+  optional,
+  port,
+  withDefault,
+} from '../validation/checks.js';
+import { connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
  * Sets how a client connects, and whether it does so again, besides what holds for its connection.
@@ -92,7 +108,42 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly reconnect: RetryConfig | undefined;
   readonly whileDisconnected: 'buffer' | 'drop' | 'error';
   readonly prepare: Prepare<In, Out> | undefined;
+  readonly transport: Transport | undefined;
 }
 
 /** What the option `prepare` is. */
 export type Prepare<In, Out> = (connection: Connection<In, Out>) => ObservableInput<unknown> | void;
+
+/** The check and the default of each option. */
+export const connectChecks = {
+  ...connectionChecks,
+  connectTimeout: withDefault(duration, 10_000),
+  localAddress: optional(ipAddress),
+  localPort: withDefault(port, 0),
+  family: optional(oneOf(4, 6)),
+  // The transport checks the options of TLS.
+  tls: optional(object<ClientTls>()),
+  reconnect: optional(retryConfig),
+  whileDisconnected: withDefault(oneOf('buffer', 'drop', 'error'), 'buffer'),
+  prepare: optional(func<Prepare<any, any>>()),
+} satisfies Record<keyof ConnectOptions, Check<unknown>>;
+
+function ipAddress(option: string, value: unknown): string {
+  if (typeof value === 'string' && ipFamily(value) !== undefined) return value;
+  throw invalidOption(option, 'an IP address', value);
+}
+
+function retryConfig(option: string, value: unknown): RetryConfig & Partial<Backoff> {
+  const delay: Check<unknown> = (name, given) => (typeof given === 'function' ? given : duration(name, given));
+  checkOptions(
+    {
+      count: optional(attemptCount),
+      delay: optional(delay),
+      resetOnSuccess: optional(flag),
+      stableAfter: optional(duration),
+    },
+    value,
+    option,
+  );
+  return value as RetryConfig;
+}

@@ -1,5 +1,18 @@
 import type { Codec } from '../codecs/codec.js';
+import { bytes } from '../codecs/raw-bytes.js';
 import type { Transport } from '../transport/transport.js';
+import {
+  byteCount,
+  type Check,
+  duration,
+  flag,
+  invalidOption,
+  oneOf,
+  optional,
+  withDefault,
+  withMethods,
+} from '../validation/checks.js';
+import { abortError } from './abort-signal.js';
 
 /**
  * Sets how each connection of a server or a client goes. Durations are in ms, from 0 to under 2³¹, and 0 switches a
@@ -129,4 +142,30 @@ export interface ConnectionOptions<In, Out> {
    * @defaultValue `undefined`: Node's sockets
    */
   readonly transport?: Transport | undefined;
+}
+
+/** The check and the default of each option; that of `halfOpen` is different for `listen` and `connect`. */
+export const connectionChecks = {
+  codec: withDefault(withMethods<Codec<any, any>>('a codec', 'decoder', 'encoder'), bytes),
+  highWaterMark: withDefault(byteCount, 65_536),
+  maxBuffered: withDefault(byteCount, 1_048_576),
+  overflow: withDefault(oneOf('error', 'drop'), 'error'),
+  idleTimeout: withDefault(duration, 0),
+  receiveTimeout: withDefault(duration, 0),
+  halfOpen: optional(flag),
+  halfOpenTimeout: withDefault(duration, 60_000),
+  closeTimeout: withDefault(duration, 5_000),
+  claimTimeout: withDefault(duration, 30_000),
+  noDelay: withDefault(flag, true),
+  keepAlive: withDefault(duration, 60_000),
+  handshakeTimeout: withDefault(duration, 10_000),
+  signal: optional(signalNotAborted),
+  transport: optional(withMethods<Transport>('a transport', 'checkListen', 'checkConnect', 'listen', 'connect')),
+} satisfies Record<keyof ConnectionOptions<any, any>, Check<unknown>>;
+
+/** Nothing starts with a signal that is already aborted. */
+function signalNotAborted(option: string, value: unknown): AbortSignal {
+  if (!(value instanceof AbortSignal)) throw invalidOption(option, 'an AbortSignal', value);
+  if (value.aborted) throw abortError(value);
+  return value;
 }

@@ -1,6 +1,20 @@
 import type { ConnectionSettings } from '../connection/connection-settings.js';
+import { trustedPeers } from '../proxy-protocol/trusted-peers.js';
 import type { ServerTls } from '../transport/tls.js';
-import type { ConnectionOptions } from './connection-options.js';
+import type { Transport } from '../transport/transport.js';
+import {
+  type Check,
+  checkOptions,
+  count,
+  flag,
+  number,
+  object,
+  oneOf,
+  optional,
+  refuseUnknown,
+  withDefault,
+} from '../validation/checks.js';
+import { connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
  * Sets how a server listens, besides what holds for each of its connections.
@@ -90,4 +104,38 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly reusePort: boolean;
   readonly tls: ServerTls | undefined;
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
+  readonly transport: Transport | undefined;
+}
+
+/** The check and the default of each option. */
+export const listenChecks = {
+  ...connectionChecks,
+  backlog: withDefault(count, 4_096),
+  acceptQueue: withDefault(count, 128),
+  maxConnections: withDefault(count, 10_000),
+  mode: withDefault(
+    number('permissions from 0o000 to 0o777', (value) => Number.isInteger(value) && value >= 0 && value <= 0o777),
+    0o600,
+  ),
+  stale: withDefault(oneOf('replace', 'fail'), 'replace'),
+  reusePort: withDefault(flag, false),
+  // The transport checks the options of TLS.
+  tls: optional(serverTls),
+  proxyProtocol: optional(proxyProtocol),
+} satisfies Record<keyof ListenOptions, Check<unknown>>;
+
+function serverTls(option: string, value: unknown): ServerTls {
+  return typeof value === 'function' ? (value as ServerTls) : object<ServerTls>()(option, value);
+}
+
+function proxyProtocol(option: string, value: unknown): { readonly trusted: readonly string[] } {
+  const checks = { trusted };
+  const checked = checkOptions(checks, value, option);
+  refuseUnknown(option, checks, value as object);
+  return checked;
+}
+
+function trusted(_option: string, value: unknown): readonly string[] {
+  trustedPeers(value as string[]);
+  return [...(value as string[])];
 }

@@ -1,6 +1,6 @@
 import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { ipBytes, unmapped } from '../address-parsing/ip.js';
 
 /** The addresses whose first `bits` are those of `bytes`: 4 bytes for IPv4, 16 for IPv6. */
@@ -60,5 +60,5 @@ function covers({ bytes, bits }: Block, address: Uint8Array): boolean {
 }
 
 function invalid(wanted: string, value: unknown): SocketError {
-  return new SocketError('ERR_OPTION_INVALID', `proxyProtocol.trusted must be ${wanted}, not ${shown(value)}`);
+  return new SocketError('ERR_OPTION_INVALID', `proxyProtocol.trusted must be ${wanted}, not ${describeValue(value)}`);
 }

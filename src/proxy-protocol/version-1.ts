@@ -1,6 +1,6 @@
 import type { Address } from '../address/address.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { ipBytes, isIPv4, isIPv6 } from '../address-parsing/ip.js';
 import { malformed, type ProxyHeader, tcpRemote } from './outcome.js';
 
@@ -37,9 +37,10 @@ export function parseVersion1(bytes: ByteQueue): ProxyHeader | undefined {
   const line = isWhole ? text.slice(0, end) : text;
   const after = isWhole ? text[end + 1] : undefined;
   if (line.includes('\n') || (after !== undefined && after !== '\n')) {
-    throw malformed(`version 1 must end in CR and LF, and have neither of them alone, but is ${shown(text)}`);
+    throw malformed(`version 1 must end in CR and LF, and have neither of them alone, but is ${describeValue(text)}`);
   }
-  if (line.length > longest - 2) throw malformed(`version 1 must end within ${longest} bytes, but is ${shown(text)}`);
+  if (line.length > longest - 2)
+    throw malformed(`version 1 must end within ${longest} bytes, but is ${describeValue(text)}`);
   const remote = judge(line, isWhole);
   return after === undefined ? undefined : { remote, length: end + 2 };
 }
@@ -53,14 +54,17 @@ function judge(line: string, isWhole: boolean): Address | undefined {
   for (const [index, text] of texts.entries()) {
     const isOpen = !isWhole && index === texts.length - 1;
     const field = fields[index];
-    if (field === undefined) throw malformed(`version 1 must have ${fields.length} fields, but is ${shown(line)}`);
+    if (field === undefined)
+      throw malformed(`version 1 must have ${fields.length} fields, but is ${describeValue(line)}`);
     if (!(isOpen ? field.begins(text) : field.holds(text))) {
-      throw malformed(`version 1 must have ${field.wanted} in the place of ${shown(text)}, but is ${shown(line)}`);
+      throw malformed(
+        `version 1 must have ${field.wanted} in the place of ${describeValue(text)}, but is ${describeValue(line)}`,
+      );
     }
   }
   if (!isWhole) return undefined;
   if (texts.length < fields.length)
-    throw malformed(`version 1 must have ${fields.length} fields, but is ${shown(line)}`);
+    throw malformed(`version 1 must have ${fields.length} fields, but is ${describeValue(line)}`);
   return tcpRemote(ipBytes(texts[2]!)!, Number(texts[4]));
 }
 

@@ -1,6 +1,14 @@
 import { type Observable, type RetryConfig, throwError, timer } from 'rxjs';
-import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import type { SocketError } from '../errors/socket-error.js';
+import {
+  checkOptions,
+  duration,
+  invalidOption,
+  number,
+  optional,
+  refuseUnknown,
+  withDefault,
+} from '../validation/checks.js';
 
 /**
  * Tells when to dial again: what {@link backoff} makes, for `reconnect` and for RxJS's `retry`.
@@ -69,6 +77,32 @@ export interface BackoffOptions {
   readonly stableAfter?: number | undefined;
 }
 
+const positiveDuration = number(
+  'a number of milliseconds over 0 and under 2^31',
+  (value) => value > 0 && value < 2 ** 31,
+);
+
+/** A number of attempts. */
+export const attemptCount = number(
+  'an integer from 0, or Infinity',
+  (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
+);
+
+const checks = {
+  initial: optional(positiveDuration),
+  max: withDefault(positiveDuration, 30_000),
+  factor: withDefault(
+    number('a finite number from 1', (value) => value >= 1 && value < Infinity),
+    2,
+  ),
+  jitter: withDefault(
+    number('a number from 0 to 1', (value) => value >= 0 && value <= 1),
+    0.5,
+  ),
+  attempts: withDefault(attemptCount, Infinity),
+  stableAfter: withDefault(duration, 5_000),
+} satisfies Record<keyof BackoffOptions, unknown>;
+
 /** How long the connection had been up that an error ended, in ms: the standard `retry` hands on nothing but the error. */
 const uptimes = new WeakMap<object, number>();
 
@@ -99,8 +133,8 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5 and K11
  */
 export function backoff(options: BackoffOptions = {}): Backoff {
-  assertOptions(options);
   const schedule = new ExponentialBackoff(options);
+  refuseUnknown('backoff', checks, options);
   return {
     resetOnSuccess: false,
     stableAfter: schedule.stableAfter,
@@ -130,31 +164,9 @@ export class ExponentialBackoff {
   private readonly jitter: number;
 
   constructor(options: BackoffOptions) {
-    const {
-      max = 30_000,
-      initial = Math.min(100, max),
-      factor = 2,
-      jitter = 0.5,
-      attempts = Infinity,
-      stableAfter = 5_000,
-    } = options;
-    assert('max', max, max > 0 && max < 2 ** 31, 'a number of milliseconds over 0 and under 2^31');
-    assert('initial', initial, initial > 0 && initial < 2 ** 31, 'a number of milliseconds over 0 and under 2^31');
-    assert('max', max, max >= initial, `at least initial (${initial} ms)`);
-    assert('factor', factor, factor >= 1 && factor < Infinity, 'a finite number from 1');
-    assert('jitter', jitter, jitter >= 0 && jitter <= 1, 'a number from 0 to 1');
-    assert(
-      'attempts',
-      attempts,
-      attempts === Infinity || (Number.isSafeInteger(attempts) && attempts >= 0),
-      'a whole number from 0, or Infinity',
-    );
-    assert(
-      'stableAfter',
-      stableAfter,
-      stableAfter >= 0 && stableAfter < 2 ** 31,
-      'a number of milliseconds from 0 to under 2^31',
-    );
+    const { max, factor, jitter, attempts, stableAfter, ...given } = checkOptions(checks, options);
+    const initial = given.initial ?? Math.min(100, max);
+    if (max < initial) throw invalidOption('max', `at least initial (${initial} ms)`, max);
     this.initial = initial;
     this.max = max;
     this.factor = factor;
@@ -184,28 +196,4 @@ export class ExponentialBackoff {
     const least = Math.max(this.initial, base * (1 - this.jitter));
     return least + Math.random() * (base - least);
   }
-}
-
-const names: readonly string[] = [
-  'initial',
-  'max',
-  'factor',
-  'jitter',
-  'attempts',
-  'stableAfter',
-] satisfies readonly (keyof BackoffOptions)[];
-
-function assertOptions(options: unknown): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new SocketError('ERR_OPTION_INVALID', `backoff: options must be an object, not ${shown(options)}`);
-  }
-  for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && !names.includes(name))
-      throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} is no option`);
-  }
-}
-
-function assert(name: string, value: unknown, holds: boolean, wanted: string): void {
-  if (typeof value === 'number' && holds) return;
-  throw new SocketError('ERR_OPTION_INVALID', `backoff: ${name} must be ${wanted}, not ${shown(value)}`);
 }

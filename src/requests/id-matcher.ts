@@ -1,6 +1,6 @@
 import type { Carrier } from '../channel/channel-host.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 
@@ -36,10 +36,10 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
       return new SocketError('ERR_OPTION_INVALID', 'ask: with the option answers, a request needs an id');
     }
     if (this.requests.has(id)) {
-      return new SocketError('ERR_OPTION_INVALID', `ask: a request with the id ${shown(id)} is pending`);
+      return new SocketError('ERR_OPTION_INVALID', `ask: a request with the id ${describeValue(id)} is pending`);
     }
     if (this.abandoned.has(id)) {
-      const message = `ask: a request with the id ${shown(id)} has timed out and may still be answered; use a new id`;
+      const message = `ask: a request with the id ${describeValue(id)} has timed out and may still be answered; use a new id`;
       return new SocketError('ERR_OPTION_INVALID', message);
     }
     return undefined;

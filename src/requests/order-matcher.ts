@@ -1,6 +1,6 @@
 import type { Carrier } from '../channel/channel-host.js';
 import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { describeValue } from '../errors/describe-value.js';
 import { Fifo } from '../collections/fifo.js';
 import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
@@ -24,7 +24,7 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
 
   refusal(id: unknown): SocketError | undefined {
     if (id === undefined) return undefined;
-    const message = `ask: an id needs the option answers, which tells the id of an answer; got ${shown(id)}`;
+    const message = `ask: an id needs the option answers, which tells the id of an answer; got ${describeValue(id)}`;
     return new SocketError('ERR_OPTION_INVALID', message);
   }
 

@@ -1,7 +1,6 @@
-import { SocketError } from '../errors/socket-error.js';
-import { count, duration, invalid, object } from '../validation/validate.js';
+import { checkOptions, count, duration, func, optional, refuseUnknown, withDefault } from '../validation/checks.js';
 
-/** What `requests` goes by: checked, and with the defaults filled in. */
+/** The options of `requests`, checked and with their defaults. */
 export interface RequestSettings<In, Id> {
   readonly answers: ((message: In) => Id | undefined) | undefined;
   readonly timeout: number;
@@ -12,14 +11,12 @@ export interface RequestSettings<In, Id> {
 export function requestSettings<In, Id>(options: {
   readonly [Name in keyof RequestSettings<In, Id>]?: RequestSettings<In, Id>[Name] | undefined;
 }): RequestSettings<In, Id> {
-  const { answers, timeout, maxPending, ...others } = object('options', options) ?? {};
-  for (const [name, value] of Object.entries(others)) {
-    if (value !== undefined) throw new SocketError('ERR_OPTION_INVALID', `${name} is no option of requests`);
-  }
-  if (answers !== undefined && typeof answers !== 'function') throw invalid('answers', answers, 'a function');
-  return {
-    answers,
-    timeout: duration('timeout', timeout, 10_000),
-    maxPending: count('maxPending', maxPending, 1_024),
+  const checks = {
+    answers: optional(func<(message: In) => Id | undefined>()),
+    timeout: withDefault(duration, 10_000),
+    maxPending: withDefault(count, 1_024),
   };
+  const settings = checkOptions(checks, options);
+  refuseUnknown('requests', checks, options);
+  return settings;
 }

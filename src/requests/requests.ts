@@ -1,6 +1,5 @@
 import { Channel } from '../channel/channel.js';
-import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { invalidOption } from '../validation/checks.js';
 import type { Flow } from '../flow/flow.js';
 import { requestSettings } from './request-settings.js';
 import { Conversation } from './conversation.js';
@@ -212,8 +211,7 @@ export function requests<In, Out, Id>(
 ): RequestsById<In, Out, Id> {
   const settings = requestSettings(options);
   if (!(channel instanceof Channel)) {
-    const message = `requests: channel must be a channel, such as connection.data, not ${shown(channel)}`;
-    throw new SocketError('ERR_OPTION_INVALID', message);
+    throw invalidOption('requests: channel', 'a channel, such as connection.data', channel);
   }
   return new Conversation<In, Out, Id>(channel, settings);
 }

@@ -6,7 +6,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { type FlowSource, Multicast } from '../flow/multicast.js';
 import type { ShutdownOptions } from '../options/shutdown-options.js';
 import type { ListenSettings } from '../options/listen-options.js';
-import { duration, flag } from '../validation/validate.js';
+import { checkOptions, duration, flag, withDefault } from '../validation/checks.js';
 import { ConnectionList } from '../connection/connection-list.js';
 import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from '../transport/transport.js';
@@ -140,20 +140,20 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   /** Stops accepting, drains and closes every connection within `deadline` ms, and completes (S7). */
-  shutdown({ deadline, drain }: ShutdownOptions): Promise<void> {
-    let limit: number;
-    let drains: boolean;
+  shutdown(options: ShutdownOptions): Promise<void> {
+    let checked: { readonly deadline: number; readonly drain: boolean };
     try {
-      limit = duration('deadline', deadline, this.settings.closeTimeout);
-      drains = flag('drain', drain, true);
+      const deadline = withDefault(duration, this.settings.closeTimeout);
+      checked = checkOptions({ deadline, drain: withDefault(flag, true) }, options);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
       return Promise.reject(error);
     }
+    const { deadline, drain } = checked;
     const { stopping } = this;
-    if (stopping === undefined) return this.stop(limit, drains);
+    if (stopping === undefined) return this.stop(deadline, drain);
     // A second call may be in more of a hurry (S14).
-    this.closeAll(limit, drains);
+    this.closeAll(deadline, drain);
     return stopping;
   }
 

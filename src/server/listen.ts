@@ -6,7 +6,7 @@ import type { Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { Flow } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
-import { listenSettings, transportOf } from '../options/settings.js';
+import { listenSettings } from '../options/settings.js';
 import type { ShutdownOptions } from '../options/shutdown-options.js';
 import type { ListenOptions } from '../options/listen-options.js';
 import { endsServer } from '../flow/reported-errors.js';
@@ -38,7 +38,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
 ): Server<In, Out> {
   const where = parseAddress(address);
   const settings = listenSettings(options);
-  const transport = transportOf(options, nodeTransport);
+  const transport = settings.transport ?? nodeTransport;
   // What an abstract name has no use for is refused where it was given, not where it is the default.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });

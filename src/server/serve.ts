@@ -17,6 +17,7 @@ import type { SendLane } from '../io/outbound.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import { mergeMapPaced } from '../flow/merge-map-paced.js';
+import { checkOptions, integer, optional, refuseUnknown } from '../validation/checks.js';
 
 /**
  * Sets how {@link serve} serves.
@@ -79,10 +80,9 @@ export function serve<In, Out>(
   handler: (connection: Connection<In, Out>) => ObservableInput<Out> | PromiseLike<Out | void> | void,
   options: ServeOptions = {},
 ): OperatorFunction<Connection<In, Out>, Closed> {
-  const { concurrent, ...others } = options;
-  for (const [name, value] of Object.entries(others)) {
-    if (value !== undefined) throw new SocketError('ERR_OPTION_INVALID', `${name} is no option of serve`);
-  }
+  const checks = { concurrent: optional(integer(1, Number.MAX_SAFE_INTEGER)) };
+  const { concurrent } = checkOptions(checks, options);
+  refuseUnknown('serve', checks, options);
   const attend = (connection: Connection<In, Out>): Observable<Closed> => attended(connection, handler);
   return concurrent === undefined ? mergeMap(attend) : mergeMapPaced(attend, concurrent);
 }

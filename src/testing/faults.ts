@@ -1,5 +1,4 @@
-import { SocketError } from '../errors/socket-error.js';
-import { shown } from '../errors/describe-value.js';
+import { type Check, invalidOption, number, optional } from '../validation/checks.js';
 import { seededRandom } from './seeded-random.js';
 
 /**
@@ -68,41 +67,22 @@ export type FaultDirection = 'up' | 'down';
  */
 export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'lateFin' | 'reset' | 'cut';
 
-const longest = 2 ** 31 - 1;
+const milliseconds = rangeOf('milliseconds from 0 to under 2^31', (value) => value >= 0 && value < 2 ** 31);
+const bytesFrom = (least: number): Check<FaultRange | undefined> =>
+  rangeOf(`a whole number of bytes from ${least}`, (value) => Number.isSafeInteger(value) && value >= least);
 
-/** Checks the faults of one direction; `where` names the option in the error (A5). */
-export function checkFaults(where: string, faults: Faults): Faults {
-  checkObject(where, faults);
-  const { bandwidth } = faults;
-  if (bandwidth !== undefined && !(typeof bandwidth === 'number' && bandwidth > 0 && bandwidth < Infinity)) {
-    throw invalid(`${where}.bandwidth`, bandwidth, 'a number of bytes a second over 0');
-  }
-  for (const name of ['latency', 'blackHoleFor', 'lateFin'] as const) {
-    const holds = (value: number): boolean => value >= 0 && value <= longest;
-    checkRange(`${where}.${name}`, faults[name], holds, 'milliseconds from 0 to under 2^31');
-  }
-  for (const name of ['slices', 'cutEvery'] as const) {
-    const holds = (value: number): boolean => Number.isSafeInteger(value) && value >= 1;
-    checkRange(`${where}.${name}`, faults[name], holds, 'a whole number of bytes from 1');
-  }
-  for (const name of ['blackHoleAfter', 'resetAfter', 'cutAfter'] as const) {
-    const holds = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-    checkRange(`${where}.${name}`, faults[name], holds, 'a whole number of bytes from 0');
-  }
-  return faults;
-}
-
-/** Checks that an option is an object at all (A5). */
-export function checkObject(name: string, value: unknown): void {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
-  throw invalid(name, value, 'an object');
-}
-
-/** Checks the seed (A5). */
-export function checkSeed(seed: number): number {
-  if (!Number.isSafeInteger(seed)) throw invalid('seed', seed, 'a whole number');
-  return seed;
-}
+/** The checks of the faults of one direction (A5). */
+export const faultChecks = {
+  latency: milliseconds,
+  bandwidth: optional(number('a number of bytes a second over 0', (value) => value > 0 && value < Infinity)),
+  slices: bytesFrom(1),
+  blackHoleAfter: bytesFrom(0),
+  blackHoleFor: milliseconds,
+  lateFin: milliseconds,
+  resetAfter: bytesFrom(0),
+  cutAfter: bytesFrom(0),
+  cutEvery: bytesFrom(1),
+} satisfies { readonly [Name in keyof Faults]-?: Check<Faults[Name]> };
 
 /** Draws the numbers of one stream of faults: the same for the same seed and stream. */
 export class FaultDice {
@@ -153,14 +133,12 @@ export class CutCounter {
   }
 }
 
-function checkRange(name: string, range: unknown, holds: (value: number) => boolean, wanted: string): void {
-  if (range === undefined) return;
-  const [least, most, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];
-  const isRange = typeof least === 'number' && typeof most === 'number' && rest.length === 0;
-  if (isRange && holds(least) && holds(most) && least <= most) return;
-  throw invalid(name, range, `${wanted}, or [least, most] of such`);
-}
-
-function invalid(name: string, value: unknown, wanted: string): SocketError {
-  return new SocketError('ERR_OPTION_INVALID', `faulty: ${name} must be ${wanted}, not ${shown(value)}`);
+/** Checks a {@link FaultRange} whose numbers `accepts` is true for. */
+function rangeOf(requirement: string, accepts: (value: number) => boolean): Check<FaultRange | undefined> {
+  return optional((option, range) => {
+    const [least, most, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];
+    const isRange = typeof least === 'number' && typeof most === 'number' && rest.length === 0;
+    if (isRange && accepts(least) && accepts(most) && least <= most) return range as FaultRange;
+    throw invalidOption(option, `${requirement}, or [least, most] of such`, range);
+  });
 }

@@ -7,16 +7,8 @@ import type { SocketError } from '../errors/socket-error.js';
 import { listen, type Server } from '../server/listen.js';
 import type { Transport } from '../transport/transport.js';
 import { FaultyPair, type FaultyPairOwner } from './faulty-pair.js';
-import {
-  checkFaults,
-  checkObject,
-  checkSeed,
-  CutCounter,
-  FaultDice,
-  type FaultDirection,
-  type FaultKind,
-  type Faults,
-} from './faults.js';
+import { type Check, checkOptions, number, withDefault } from '../validation/checks.js';
+import { CutCounter, faultChecks, FaultDice, type FaultDirection, type FaultKind, type Faults } from './faults.js';
 import type { NextTurn } from './faulty-link.js';
 
 /** How many strikes are remembered; of more the latest. */
@@ -141,6 +133,17 @@ export function faulty(target: AddressInput, options: FaultyOptions = {}): Fault
   return new FaultyProxy(target, options);
 }
 
+const faults: Check<Faults> = (option, value) => checkOptions(faultChecks, value, option);
+
+const checks = {
+  seed: withDefault(
+    number('an integer', (value) => Number.isSafeInteger(value)),
+    1,
+  ),
+  up: faults,
+  down: faults,
+};
+
 class FaultyProxy implements Faulty, FaultyPairOwner {
   readonly listening: Observable<Address>;
   readonly strikes: InjectedFault[] = [];
@@ -158,12 +161,12 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
   private accepted = 0;
 
   constructor(target: AddressInput, options: FaultyOptions) {
-    checkObject('options', options);
-    const { seed = 1, up = {}, down = {}, transport } = options;
+    const { seed, up, down } = checkOptions(checks, options);
+    const { transport } = options;
     this.listening = this.bound.asObservable();
     this.target = parseAddress(target);
-    this.seed = checkSeed(seed);
-    this.faults = { up: checkFaults('up', up), down: checkFaults('down', down) };
+    this.seed = seed;
+    this.faults = { up, down };
     this.cuts = {
       up: new CutCounter(up.cutEvery, new FaultDice(seed, 0, 0)),
       down: new CutCounter(down.cutEvery, new FaultDice(seed, 0, 1)),

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/address/address.js';
 import { SocketError, type SocketErrorCode } from '../../src/errors/socket-error.js';
 import { systemError } from '../../src/errors/node-errors.js';
-import { reasonOf, shown } from '../../src/errors/describe-value.js';
+import { describeError, describeValue } from '../../src/errors/describe-value.js';
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
 const address: Address = { transport: 'tcp', host: 'h', port: 7 };
@@ -110,12 +110,12 @@ describe('shown', () => {
     [{ port: 1, nested: { a: { b: 1 } } }, '{ port: 1, nested: [Object] }'],
     ['a'.repeat(101), `"${'a'.repeat(100)}"…`],
   ])('writes %o', (value, text) => {
-    expect(shown(value)).toBe(text);
+    expect(describeValue(value)).toBe(text);
   });
 
   it('is bounded, whatever it is given', () => {
     const large = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`member${index}`, index]));
-    expect(shown(large).length).toBeLessThan(110);
+    expect(describeValue(large).length).toBeLessThan(110);
   });
 });
 
@@ -150,13 +150,13 @@ describe('reasonOf', () => {
     ['a symbol', Symbol('s'), 'Symbol(s)'],
     ['what can not be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
   ])('names %s', (_, cause, text) => {
-    expect(reasonOf(cause)).toBe(text);
+    expect(describeError(cause)).toBe(text);
   });
 
   it('is bounded, and longer than a line where the message is', () => {
-    expect(reasonOf(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
-    expect(reasonOf(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
-    expect(reasonOf(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);
+    expect(describeError(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
+    expect(describeError(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
+    expect(describeError(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);
   });
 });
 

@@ -291,13 +291,13 @@ describe('pull with batch', () => {
     for (const batch of [0, -1, 1.5, NaN, Infinity, 2 ** 31, '3', null, undefined]) {
       expect(refused({ batch }), String(batch)).toMatchObject({
         code: 'ERR_OPTION_INVALID',
-        message: expect.stringContaining('batch must be a whole number from 1'),
+        message: expect.stringContaining('batch must be an integer from 1'),
       });
     }
     expect(refused({})).toMatchObject({ code: 'ERR_OPTION_INVALID' });
     expect(refused({ batch: 2, size: 3 })).toMatchObject({
       code: 'ERR_OPTION_INVALID',
-      message: expect.stringContaining('size is no option of pull'),
+      message: expect.stringContaining('size is not an option of pull'),
     });
     for (const options of [null, 3, 'batch', [3]]) {
       expect(refused(options), String(options)).toMatchObject({ code: 'ERR_OPTION_INVALID' });

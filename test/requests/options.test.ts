@@ -36,7 +36,7 @@ describe('the options of requests', () => {
     const options = { idleTimeout: 5 };
     expect(refusal(() => requests(data, options as never))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
-      message: 'idleTimeout is no option of requests',
+      message: 'idleTimeout is not an option of requests',
     });
     expect(requests(data, { idleTimeout: undefined } as never).pending).toBe(0);
   });

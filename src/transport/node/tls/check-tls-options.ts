@@ -1,13 +1,20 @@
 import type tls from 'node:tls';
 import { SocketError } from '../../../errors/socket-error.js';
-import { shown } from '../../../errors/describe-value.js';
+import { checkOptions, flag, func, invalidOption, object, optional } from '../../../validation/checks.js';
 import { nodeCrypto, nodeTls } from '../../lazy-builtins.js';
 import type { ServerTlsOptions } from '../../tls.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
-const flags = ['rejectUnauthorized', 'requestCert', 'allowHalfClosed'];
-const functions = ['checkServerIdentity', 'SNICallback', 'ALPNCallback', 'pskCallback'];
+const checks = {
+  rejectUnauthorized: optional(flag),
+  requestCert: optional(flag),
+  allowHalfClosed: optional(flag),
+  checkServerIdentity: optional(func()),
+  SNICallback: optional(func()),
+  ALPNCallback: optional(func()),
+  pskCallback: optional(func()),
+};
 const certificate = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;
 
 /** Throws `ERR_OPTION_INVALID` where no client could ever be served with these options (A5). */
@@ -22,9 +29,15 @@ export function checkServerTls(options: unknown): asserts options is ServerTlsOp
 /** Throws `ERR_OPTION_INVALID` where no server could ever be reached with these options (A5). */
 export function checkClientTls(options: unknown): asserts options is tls.ConnectionOptions {
   const { servername, minDHSize, session } = checked(options);
-  if (servername !== undefined && typeof servername !== 'string') throw wrong('servername', servername, 'a text');
-  if (minDHSize !== undefined && !((minDHSize as number) > 0)) throw wrong('minDHSize', minDHSize, 'a number over 0');
-  if (session !== undefined && !ArrayBuffer.isView(session)) throw wrong('session', session, 'the bytes of a session');
+  if (servername !== undefined && typeof servername !== 'string') {
+    throw invalidOption('tls.servername', 'a string', servername);
+  }
+  if (minDHSize !== undefined && !((minDHSize as number) > 0)) {
+    throw invalidOption('tls.minDHSize', 'a number over 0', minDHSize);
+  }
+  if (session !== undefined && !ArrayBuffer.isView(session)) {
+    throw invalidOption('tls.session', 'the bytes of a session', session);
+  }
   attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 
@@ -39,18 +52,8 @@ export function attempt<T>(make: () => T): T {
 
 /** Refuses what `node:tls` would pass over in silence, and so with less safety than was asked for. */
 function checked(options: unknown): Options {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalid(`tls must be an object of the options of node:tls, not ${shown(options)}`);
-  }
-  const given = options as Options;
-  for (const name of flags) {
-    const value = given[name];
-    if (value !== undefined && typeof value !== 'boolean') throw wrong(name, value, 'true or false');
-  }
-  for (const name of functions) {
-    const value = given[name];
-    if (value !== undefined && typeof value !== 'function') throw wrong(name, value, 'a function');
-  }
+  const given = object<Options>()('tls', options);
+  checkOptions(checks, given, 'tls');
   checkIdentity(given);
   checkAuthorities(given['ca']);
   checkProtocols(given['ALPNProtocols']);
@@ -70,7 +73,7 @@ function checkAuthorities(ca: unknown): void {
   for (const one of Array.isArray(ca) ? (ca as unknown[]) : [ca]) {
     const text = typeof one === 'string' ? one : ArrayBuffer.isView(one) ? textOf(one) : '';
     const found = text.match(certificate);
-    if (found === null) throw wrong('ca', one, 'certificates in PEM');
+    if (found === null) throw invalidOption('tls.ca', 'certificates in PEM', one);
     const { X509Certificate } = nodeCrypto();
     for (const pem of found) attempt(() => new X509Certificate(pem));
   }
@@ -83,7 +86,7 @@ function checkProtocols(protocols: unknown): void {
     return length >= 1 && length <= 255;
   };
   if (!Array.isArray(protocols) || !protocols.every(isName)) {
-    throw wrong('ALPNProtocols', protocols, 'an array of names of 1 to 255 bytes');
+    throw invalidOption('tls.ALPNProtocols', 'an array of names of 1 to 255 bytes', protocols);
   }
 }
 
@@ -94,10 +97,6 @@ function isGiven(value: unknown): boolean {
 
 function textOf(bytes: ArrayBufferView): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-}
-
-function wrong(name: string, value: unknown, wanted: string): SocketError {
-  return invalid(`tls.${name} must be ${wanted}, not ${shown(value)}`);
 }
 
 function invalid(message: string, cause?: unknown): SocketError {

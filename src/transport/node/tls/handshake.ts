@@ -1,7 +1,7 @@
 import type net from 'node:net';
 import type tls from 'node:tls';
 import type { Address } from '../../../address/address.js';
-import { shown } from '../../../errors/describe-value.js';
+import { describeValue } from '../../../errors/describe-value.js';
 import { systemError } from '../../../errors/node-errors.js';
 import { SocketError } from '../../../errors/socket-error.js';
 import type { ClientTls, ServerTls, ServerTlsOptions, StartTlsOptions, TlsInfo } from '../../tls.js';
@@ -210,7 +210,7 @@ export function tlsInfo(socket: tls.TLSSocket, isClient: boolean): TlsInfo {
     authorized: socket.authorized,
     ...(authorizationError === undefined || authorizationError === null
       ? {}
-      : { authorizationError: shown(authorizationError) }),
+      : { authorizationError: describeValue(authorizationError) }),
     peerCertificate: socket.getPeerCertificate(),
     ...(typeof servername === 'string' ? { servername } : {}),
     ...(typeof alpnProtocol === 'string' ? { alpnProtocol } : {}),
@@ -251,7 +251,7 @@ function detailOf(cause: unknown): string {
 function refusal(cause: Error, socket: tls.TLSSocket): SocketError {
   const reason = socket.authorizationError as unknown;
   if (reason === undefined || reason === null) return handshakeError(cause);
-  return handshakeError(new Error(`the client's certificate is refused (${shown(reason)})`));
+  return handshakeError(new Error(`the client's certificate is refused (${describeValue(reason)})`));
 }
 
 function parentOf(socket: tls.TLSSocket): net.Socket | undefined {
