@@ -5,7 +5,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 import { copying } from '../bytes/shared-read-block.js';
 import { messageLength, textFault } from './message-size.js';
-import { type Checked, checkOptions, oneOf, withDefault } from '../validation/checks.js';
+import { checkOptions, type Checks, oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
@@ -39,13 +39,17 @@ export interface LinesOptions {
   readonly maxLength?: number | undefined;
 }
 
-const checks = {
+interface LinesRules {
+  readonly delimiter: '\n' | '\r\n';
+  readonly encoding: 'utf8' | 'latin1';
+  readonly maxLength: number;
+}
+
+const checks: Checks<LinesRules> = {
   delimiter: withDefault(oneOf('\n', '\r\n'), '\n'),
   encoding: withDefault(oneOf('utf8', 'latin1'), 'utf8'),
   maxLength: withDefault(messageLength, 65_536),
 };
-
-type LinesRules = Checked<typeof checks>;
 
 /**
  * Frames text by lines: a message is a line without its ending, whether that is `'\n'` or `'\r\n'`.

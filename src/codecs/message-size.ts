@@ -1,9 +1,9 @@
 import { isWellFormed } from '../bytes/well-formed.js';
 import { SocketError } from '../errors/socket-error.js';
-import { integer, invalid } from '../validation/checks.js';
+import { type Check, integer, invalid } from '../validation/checks.js';
 
 /** Checks the length of a message, in bytes. Every codec has a finite maximum (D3). */
-export const messageLength = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
+export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
  * Gives how many bytes a message has: bytes, or text in UTF-8.

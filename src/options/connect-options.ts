@@ -8,6 +8,7 @@ import type { Transport } from '../transport/transport.js';
 import {
   type Check,
   checkOptions,
+  type Checks,
   duration,
   flag,
   func,
@@ -18,7 +19,7 @@ import {
   port,
   withDefault,
 } from '../validation/checks.js';
-import { connectionChecks, type ConnectionOptions } from './connection-options.js';
+import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
  * Sets how a client connects, and whether it does so again, besides what holds for its connection.
@@ -115,7 +116,7 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
 export type Prepare<In, Out> = (connection: Connection<In, Out>) => ObservableInput<unknown> | void;
 
 /** The check and the default of each option. */
-export const connectChecks = {
+export const connectChecks: Checks<Checked<ConnectSettings<any, any>>> = {
   ...connectionChecks,
   connectTimeout: withDefault(duration, 10_000),
   localAddress: optional(ipAddress),
@@ -126,7 +127,7 @@ export const connectChecks = {
   reconnect: optional(retryConfig),
   whileDisconnected: withDefault(oneOf('buffer', 'drop', 'error'), 'buffer'),
   prepare: optional(func<Prepare<any, any>>()),
-} satisfies Record<keyof ConnectOptions, Check<unknown>>;
+};
 
 function ipAddress(option: string, value: unknown): string {
   if (typeof value === 'string' && ipFamily(value) !== undefined) return value;

@@ -1,9 +1,10 @@
 import type { Codec } from '../codecs/codec.js';
 import { bytes } from '../codecs/raw-bytes.js';
+import type { ConnectionSettings } from '../connection/connection-settings.js';
 import type { Transport } from '../transport/transport.js';
 import {
   byteCount,
-  type Check,
+  type Checks,
   duration,
   flag,
   invalidOption,
@@ -144,8 +145,11 @@ export interface ConnectionOptions<In, Out> {
   readonly transport?: Transport | undefined;
 }
 
+/** Checked options, before the settings that follow from several of them are filled in. */
+export type Checked<Settings> = Omit<Settings, 'halfOpen' | 'endsStreams'> & { readonly halfOpen: boolean | undefined };
+
 /** The check and the default of each option; that of `halfOpen` is different for `listen` and `connect`. */
-export const connectionChecks = {
+export const connectionChecks: Checks<Checked<ConnectionSettings<any, any>> & { transport: Transport | undefined }> = {
   codec: withDefault(withMethods<Codec<any, any>>('a codec', 'decoder', 'encoder'), bytes),
   highWaterMark: withDefault(byteCount, 65_536),
   maxBuffered: withDefault(byteCount, 1_048_576),
@@ -161,7 +165,7 @@ export const connectionChecks = {
   handshakeTimeout: withDefault(duration, 10_000),
   signal: optional(signalNotAborted),
   transport: optional(withMethods<Transport>('a transport', 'checkListen', 'checkConnect', 'listen', 'connect')),
-} satisfies Record<keyof ConnectionOptions<any, any>, Check<unknown>>;
+};
 
 /** Nothing starts with a signal that is already aborted. */
 function signalNotAborted(option: string, value: unknown): AbortSignal {

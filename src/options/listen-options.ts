@@ -3,8 +3,8 @@ import { trustedPeers } from '../proxy-protocol/trusted-peers.js';
 import type { ServerTls } from '../transport/tls.js';
 import type { Transport } from '../transport/transport.js';
 import {
-  type Check,
   checkOptions,
+  type Checks,
   count,
   flag,
   number,
@@ -14,7 +14,7 @@ import {
   refuseUnknown,
   withDefault,
 } from '../validation/checks.js';
-import { connectionChecks, type ConnectionOptions } from './connection-options.js';
+import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
  * Sets how a server listens, besides what holds for each of its connections.
@@ -108,7 +108,7 @@ export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
 }
 
 /** The check and the default of each option. */
-export const listenChecks = {
+export const listenChecks: Checks<Checked<ListenSettings<any, any>>> = {
   ...connectionChecks,
   backlog: withDefault(count, 4_096),
   acceptQueue: withDefault(count, 128),
@@ -122,7 +122,7 @@ export const listenChecks = {
   // The transport checks the options of TLS.
   tls: optional(serverTls),
   proxyProtocol: optional(proxyProtocol),
-} satisfies Record<keyof ListenOptions, Check<unknown>>;
+};
 
 function serverTls(option: string, value: unknown): ServerTls {
   return typeof value === 'function' ? (value as ServerTls) : object<ServerTls>()(option, value);

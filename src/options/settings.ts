@@ -1,6 +1,8 @@
 import { ipFamily } from '../address-parsing/ip.js';
+import type { ConnectionSettings } from '../connection/connection-settings.js';
 import { checkOptions, invalidOption, refuseUnknown } from '../validation/checks.js';
 import { connectChecks, type ConnectOptions, type ConnectSettings } from './connect-options.js';
+import type { Checked } from './connection-options.js';
 import { listenChecks, type ListenOptions, type ListenSettings } from './listen-options.js';
 
 /** All options: a program may keep those of `listen` and those of `connect` in one object. */
@@ -25,12 +27,11 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
 }
 
 /** The settings that follow from several options, or from whether an option is given. */
-function derived(settings: {
-  readonly highWaterMark: number;
-  readonly maxBuffered: number;
-  readonly halfOpen: boolean | undefined;
-}): { readonly highWaterMark: number; readonly endsStreams: true | undefined } {
-  const { highWaterMark, maxBuffered, halfOpen } = settings;
+function derived<In, Out>({
+  highWaterMark,
+  maxBuffered,
+  halfOpen,
+}: Checked<ConnectionSettings<In, Out>>): Pick<ConnectionSettings<In, Out>, 'highWaterMark' | 'endsStreams'> {
   return {
     // A sender that waits for `writable` must be told to wait before it reaches `maxBuffered`.
     highWaterMark: Math.min(highWaterMark, maxBuffered),

@@ -1,6 +1,7 @@
 import { type Observable, type RetryConfig, throwError, timer } from 'rxjs';
 import type { SocketError } from '../errors/socket-error.js';
 import {
+  type Check,
   checkOptions,
   duration,
   invalidOption,
@@ -83,7 +84,7 @@ const positiveDuration = number(
 );
 
 /** A number of attempts. */
-export const attemptCount = number(
+export const attemptCount: Check<number> = number(
   'an integer from 0, or Infinity',
   (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
 );

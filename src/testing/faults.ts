@@ -1,4 +1,4 @@
-import { type Check, invalidOption, number, optional } from '../validation/checks.js';
+import { type Check, type Checks, invalidOption, number, optional } from '../validation/checks.js';
 import { seededRandom } from './seeded-random.js';
 
 /**
@@ -72,7 +72,7 @@ const bytesFrom = (least: number): Check<FaultRange | undefined> =>
   rangeOf(`a whole number of bytes from ${least}`, (value) => Number.isSafeInteger(value) && value >= least);
 
 /** The checks of the faults of one direction (A5). */
-export const faultChecks = {
+export const faultChecks: Checks<Faults> = {
   latency: milliseconds,
   bandwidth: optional(number('a number of bytes a second over 0', (value) => value > 0 && value < Infinity)),
   slices: bytesFrom(1),
@@ -82,7 +82,7 @@ export const faultChecks = {
   resetAfter: bytesFrom(0),
   cutAfter: bytesFrom(0),
   cutEvery: bytesFrom(1),
-} satisfies { readonly [Name in keyof Faults]-?: Check<Faults[Name]> };
+};
 
 /** Draws the numbers of one stream of faults: the same for the same seed and stream. */
 export class FaultDice {

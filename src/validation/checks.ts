@@ -8,11 +8,8 @@ import { SocketError, type SocketErrorCode } from '../errors/socket-error.js';
  */
 export type Check<T> = (option: string, value: unknown) => T;
 
-/** A check for each option of one function. */
-export type Checks = Readonly<Record<string, Check<unknown>>>;
-
-/** The values that {@link checkOptions} returns. */
-export type Checked<T extends Checks> = { readonly [Name in keyof T]: ReturnType<T[Name]> };
+/** A check for each option. */
+export type Checks<T> = { readonly [Name in keyof T]-?: Check<T[Name]> };
 
 /** `undefined` stands for `defaultValue`. */
 export function withDefault<T>(check: Check<T>, defaultValue: T): Check<T> {
@@ -39,16 +36,16 @@ export function integer(min: number, max: number, noun = 'an integer'): Check<nu
 }
 
 /** A number of milliseconds that timers can wait: 2³¹ ms and more would fire at once. */
-export const duration = number(
+export const duration: Check<number> = number(
   'a number of milliseconds from 0 to under 2^31',
   (value) => value >= 0 && value < 2 ** 31,
 );
 
-export const byteCount = integer(1, Number.MAX_SAFE_INTEGER, 'a whole number of bytes');
+export const byteCount: Check<number> = integer(1, Number.MAX_SAFE_INTEGER, 'a whole number of bytes');
 
-export const count = integer(1, 2 ** 31 - 1);
+export const count: Check<number> = integer(1, 2 ** 31 - 1);
 
-export const port = integer(0, 65_535);
+export const port: Check<number> = integer(0, 65_535);
 
 export const flag: Check<boolean> = (option, value) => {
   if (typeof value === 'boolean') return value;
@@ -94,13 +91,13 @@ export function withMethods<T>(what: string, ...methods: readonly (keyof T & str
  * @param options - an object; `undefined` stands for one without options
  * @param within - the option that `options` is the value of, if it is one: the names in errors start with it
  */
-export function checkOptions<T extends Checks>(checks: T, options: unknown, within?: string): Checked<T> {
+export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: string): T {
   const given = options === undefined ? {} : object<Readonly<Record<string, unknown>>>()(within ?? 'options', options);
   const checked: Record<string, unknown> = {};
-  for (const [name, check] of Object.entries(checks)) {
+  for (const [name, check] of Object.entries<Check<unknown>>(checks)) {
     checked[name] = check(within === undefined ? name : `${within}.${name}`, given[name]);
   }
-  return checked as Checked<T>;
+  return checked as T;
 }
 
 /**
