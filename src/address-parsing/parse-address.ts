@@ -2,6 +2,7 @@ import type { Address, AddressInput } from '../address/address.js';
 import { file } from '../address/format-address.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
+import { ipFamily } from './ip.js';
 import { lookupService } from './services-file.js';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -160,21 +161,15 @@ function service(name: unknown): number {
 
 function hostOf(host: unknown): string {
   if (host === undefined) return loopback;
-  if (typeof host === 'string' && (/^[^\s\p{Cc}/\\?#@:%[\]]+$/u.test(host) || isIPv6(host))) return host;
+  if (typeof host === 'string' && (/^[^\s\p{Cc}/\\?#@:%[\]]+$/u.test(host) || ipFamily(host) === 6)) return host;
   throw invalid('host', 'must be a name or an IP address', host);
 }
 
 function unbracketed(host: string): string | undefined {
   if (host === '') return undefined;
   const inside = /^\[(.*)\]$/s.exec(host)?.[1];
-  if (inside === undefined ? !host.includes(':') : isIPv6(inside)) return inside ?? host;
+  if (inside === undefined ? !host.includes(':') : ipFamily(inside) === 6) return inside ?? host;
   throw invalid('host', 'must have an IPv6 address in brackets, and nothing else', host);
-}
-
-/** With or without a zone. `node:net` is for the transports alone, so URL's own parser judges the address. */
-function isIPv6(host: string): boolean {
-  const address = /^([\da-f:.]+)(?:%[^\s\p{Cc}/\\?#@:%[\]]+)?$/iu.exec(host)?.[1];
-  return address !== undefined && URL.canParse(`http://[${address}]`);
 }
 
 function digits(option: string, text: string, whole: string): number {

@@ -1,5 +1,5 @@
 import type { ByteQueue } from '../bytes/byte-queue.js';
-import { malformed, type ProxyHeader } from './outcome.js';
+import { malformed, type ProxyHeader } from './proxy-header.js';
 import { parseVersion1 } from './version-1.js';
 import { parseVersion2 } from './version-2.js';
 

@@ -1,6 +1,6 @@
 import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
-import { ipText, unmapped } from '../address-parsing/ip.js';
+import { canonicalIp } from '../address-parsing/ip.js';
 
 /** What a whole PROXY header says. */
 export interface ProxyHeader {
@@ -10,9 +10,9 @@ export interface ProxyHeader {
   readonly length: number;
 }
 
-/** Makes the `remote` of 4 or 16 bytes and a port; as in a peer's own name, an IPv4-mapped address is an IPv4 one. */
-export function tcpRemote(ip: Uint8Array, port: number): Address {
-  return { transport: 'tcp', host: ipText(unmapped(ip)), port };
+/** The address of a client with a valid IP address, written as Node writes that of a peer. */
+export function tcpRemote(ip: string, port: number): Address {
+  return { transport: 'tcp', host: canonicalIp(ip) ?? ip, port };
 }
 
 export function malformed(reason: string, cause?: unknown): SocketError {

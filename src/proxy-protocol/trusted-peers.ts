@@ -1,13 +1,7 @@
+import net from 'node:net';
 import type { Address } from '../address/address.js';
-import { SocketError } from '../errors/socket-error.js';
-import { describeValue } from '../errors/describe-value.js';
-import { ipBytes, unmapped } from '../address-parsing/ip.js';
-
-/** The addresses whose first `bits` are those of `bytes`: 4 bytes for IPv4, 16 for IPv6. */
-interface Block {
-  readonly bytes: Uint8Array;
-  readonly bits: number;
-}
+import { canonicalIp } from '../address-parsing/ip.js';
+import { invalidOption } from '../validation/checks.js';
 
 /** Every peer of such a transport, which has no address to tell one from another; `unix:` is how that is written. */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
@@ -25,40 +19,40 @@ const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
  * @throws `ERR_OPTION_INVALID`, at once.
  */
 export function trustedPeers(list: readonly string[]): (peer: Address) => boolean {
-  if (!Array.isArray(list)) throw invalid('an array', list);
-  const blocks: Block[] = [];
+  const option = 'proxyProtocol.trusted';
+  if (!Array.isArray(list)) throw invalidOption(option, 'an array', list);
+  // In one list, a block of IPv6 addresses would also match IPv4 peers, which BlockList takes for IPv4-mapped ones.
+  const blocks = { 4: new net.BlockList(), 6: new net.BlockList() };
   const words = new Set<string>();
   for (const entry of list as readonly unknown[]) {
     const block = typeof entry === 'string' ? blockOf(entry) : undefined;
-    if (block !== undefined) blocks.push(block);
+    if (block !== undefined) blocks[block.family].addSubnet(block.address, block.prefix, `ipv${block.family}`);
     else if (typeof entry === 'string' && isWord(entry)) words.add(entry.replace(':', ''));
-    else throw invalid('made of IP addresses, CIDR blocks and the word unix', entry);
+    else throw invalidOption(option, 'made of IP addresses, CIDR blocks and the word unix', entry);
   }
   return (peer) => {
     if (peer.transport !== 'tcp') return words.has(peer.transport);
-    const bytes = ipBytes(peer.host.replace(/%.*$/s, ''));
-    return bytes !== undefined && blocks.some((block) => covers(block, unmapped(bytes)));
+    const host = canonicalIp(peer.host.replace(/%.*$/s, ''));
+    if (host === undefined) return false;
+    return net.isIPv4(host) ? blocks[4].check(host, 'ipv4') : blocks[6].check(host, 'ipv6');
   };
 }
 
+interface Block {
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly prefix: number;
+}
+
 function blockOf(entry: string): Block | undefined {
-  const [, address = '', prefix] = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(entry) ?? [];
-  const bytes = ipBytes(address);
-  if (bytes === undefined) return undefined;
-  const bits = prefix === undefined ? bytes.length * 8 : Number(prefix);
-  if (bits > bytes.length * 8) return undefined;
-  const short = unmapped(bytes);
-  const less = (bytes.length - short.length) * 8;
-  return bits >= less ? { bytes: short, bits: bits - less } : { bytes, bits };
-}
-
-function covers({ bytes, bits }: Block, address: Uint8Array): boolean {
-  if (bytes.length !== address.length) return false;
-  const whole = bits >> 3;
-  for (let at = 0; at < whole; at++) if (bytes[at] !== address[at]) return false;
-  return bits % 8 === 0 || (bytes[whole]! ^ address[whole]!) >> (8 - (bits % 8)) === 0;
-}
-
-function invalid(wanted: string, value: unknown): SocketError {
-  return new SocketError('ERR_OPTION_INVALID', `proxyProtocol.trusted must be ${wanted}, not ${describeValue(value)}`);
+  const [, text = '', digits] = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(entry) ?? [];
+  const address = canonicalIp(text);
+  if (address === undefined) return undefined;
+  const bits = net.isIPv4(text) ? 32 : 128;
+  const prefix = digits === undefined ? bits : Number(digits);
+  if (prefix > bits) return undefined;
+  if (!net.isIPv4(address)) return { address, family: 6, prefix };
+  // Of an IPv4-mapped address the first 96 bits are always the same; a shorter prefix is one of IPv6 addresses.
+  const short = prefix - (bits - 32);
+  return short >= 0 ? { address, family: 4, prefix: short } : { address: text, family: 6, prefix };
 }

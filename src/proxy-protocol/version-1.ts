@@ -1,8 +1,8 @@
+import net from 'node:net';
 import type { Address } from '../address/address.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { describeValue } from '../errors/describe-value.js';
-import { ipBytes, isIPv4, isIPv6 } from '../address-parsing/ip.js';
-import { malformed, type ProxyHeader, tcpRemote } from './outcome.js';
+import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
 /** With its CRLF: the longest line that the protocol knows. */
 const longest = 107;
@@ -21,7 +21,7 @@ const keyword = word('PROXY');
 const protocol = word('TCP4', 'TCP6', 'UNKNOWN');
 const port = field('a port from 0 to 65535, without leading zeros', isPort, ['', '0']);
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
-const ipV4 = field('an IPv4 address without leading zeros', isIPv4, numbers);
+const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
 // An address that is begun lacks a group, the sequence '::', or numbers of the IPv4 address that it may end in: that is
 // how inet_ntop, and so haproxy, writes IPv4-mapped ones, though the protocol's text has groups of digits only.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
@@ -65,7 +65,7 @@ function judge(line: string, isWhole: boolean): Address | undefined {
   if (!isWhole) return undefined;
   if (texts.length < fields.length)
     throw malformed(`version 1 must have ${fields.length} fields, but is ${describeValue(line)}`);
-  return tcpRemote(ipBytes(texts[2]!)!, Number(texts[4]));
+  return tcpRemote(texts[2]!, Number(texts[4]));
 }
 
 function word(...choices: readonly string[]): Field {
@@ -79,6 +79,10 @@ function word(...choices: readonly string[]): Field {
 /** A field of which all that is begun can be completed with one of `endings`. */
 function field(wanted: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { wanted, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
+}
+
+function isIPv6(text: string): boolean {
+  return net.isIPv6(text) && !text.includes('%'); // without a zone
 }
 
 function isPort(text: string): boolean {

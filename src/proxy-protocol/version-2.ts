@@ -3,7 +3,7 @@ import type { Address } from '../address/address.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { crc32c } from './crc32c.js';
-import { malformed, type ProxyHeader, tcpRemote } from './outcome.js';
+import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
 const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 /** The signature, version and command, family and protocol, and the length of the rest. */
@@ -31,8 +31,8 @@ interface Family {
 
 /** By the byte that tells the family and the protocol. */
 const families: Readonly<Partial<Record<number, Family>>> = {
-  0x11: { size: 12, source: (addresses) => tcpRemote(addresses.subarray(0, 4), addresses.readUInt16BE(8)) },
-  0x21: { size: 36, source: (addresses) => tcpRemote(addresses.subarray(0, 16), addresses.readUInt16BE(32)) },
+  0x11: { size: 12, source: (addresses) => tcpRemote(addresses.subarray(0, 4).join('.'), addresses.readUInt16BE(8)) },
+  0x21: { size: 36, source: (addresses) => tcpRemote(ipV6(addresses.subarray(0, 16)), addresses.readUInt16BE(32)) },
   0x31: { size: 2 * pathSize, source: (addresses) => unixRemote(addresses.subarray(0, pathSize)) },
   0x12: { size: 12 },
   0x22: { size: 36 },
@@ -58,6 +58,10 @@ export function parseVersion2(bytes: ByteQueue): ProxyHeader | undefined {
   const header = bytes.peek(total);
   verify(header, fixed + (families[kind]?.size ?? 0), family !== undefined);
   return { remote: family?.source?.(header.subarray(fixed)), length: total };
+}
+
+function ipV6(bytes: Buffer): string {
+  return (bytes.toString('hex').match(/.{4}/g) ?? []).join(':');
 }
 
 function isLocalCommand(byte: number): boolean {

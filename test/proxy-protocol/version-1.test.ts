@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/address/address.js';
-import { parseProxyHeader } from '../../src/proxy-protocol/header.js';
+import { parseProxyHeader } from '../../src/proxy-protocol/parse-proxy-header.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { version1Header } from '../support/proxy-protocol/arbitrary-header.js';
 import { outcomeOf, refusedAt, singles } from '../support/proxy-protocol/parse-outcome.js';

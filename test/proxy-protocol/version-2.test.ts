@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/address/address.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
-import { parseProxyHeader } from '../../src/proxy-protocol/header.js';
+import { parseProxyHeader } from '../../src/proxy-protocol/parse-proxy-header.js';
 import {
   namedVersion2,
   signature,

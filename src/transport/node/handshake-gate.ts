@@ -3,7 +3,7 @@ import type { Address } from '../../address/address.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { ChunkQueue } from '../../bytes/chunk-queue.js';
 import { Timer } from '../../scheduling/timer.js';
-import { parseProxyHeader } from '../../proxy-protocol/header.js';
+import { parseProxyHeader } from '../../proxy-protocol/parse-proxy-header.js';
 import type { Secured, TlsAcceptor } from './tls/handshake.js';
 
 /** What accepted sockets have to go through. */

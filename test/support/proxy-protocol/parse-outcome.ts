@@ -1,7 +1,7 @@
 import { SocketError, type SocketErrorCode } from '../../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
-import { parseProxyHeader } from '../../../src/proxy-protocol/header.js';
-import type { ProxyHeader } from '../../../src/proxy-protocol/outcome.js';
+import { parseProxyHeader } from '../../../src/proxy-protocol/parse-proxy-header.js';
+import type { ProxyHeader } from '../../../src/proxy-protocol/proxy-header.js';
 
 /** A header; that more bytes are needed; or the code that it is refused with. */
 export type Outcome = ProxyHeader | 'more' | SocketErrorCode;
