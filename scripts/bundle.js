@@ -1,46 +1,48 @@
-// Makes the modules of dist, which users install: as few as there can be, without comments and blanks. A module for each
-// file of src would take three times as long to import, and what the engine keeps of a program counts against the 8 MB of
-// heap up to which V8 collects large reads cheaply. Another folder than dist can be named as the argument.
-import { readFile, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+// Makes the modules of dist, which users install: as few as possible, without comments and blanks. A module for each file
+// of src would take three times as long to import, and what V8 keeps of a program counts against the 8 MB of heap up to
+// which it collects large reads cheaply. Another folder than dist can be named as the argument.
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const options = {
-  absWorkingDir: root,
+/**
+ * Replaces an import from Node by `process.getBuiltinModule`: an import reads every export of the module, and so loads the
+ * parts of Node that it otherwise loads on first use. Here the bundler drops the exports that nothing uses.
+ */
+const builtinModules = {
+  name: 'builtin-modules',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'builtin' }));
+    onLoad({ filter: /./, namespace: 'builtin' }, ({ path }) => {
+      const names = Object.keys(process.getBuiltinModule(path)).filter((name) => name !== 'default');
+      return {
+        contents: [
+          `const builtin = /* @__PURE__ */ process.getBuiltinModule(${JSON.stringify(path)});`,
+          'const get = (name) => builtin[name];',
+          'export default builtin;',
+          ...names.map((name) => `export const ${name} = /* @__PURE__ */ get(${JSON.stringify(name)});`),
+        ].join('\n'),
+      };
+    });
+  },
+};
+
+await build({
+  absWorkingDir: fileURLToPath(new URL('..', import.meta.url)),
+  entryPoints: ['src/index.ts', 'src/codecs/index.ts', 'src/interop/index.ts', 'src/ix.ts', 'src/testing/index.ts'],
+  outdir: process.argv[2] ?? 'dist',
+  bundle: true,
+  splitting: true,
+  packages: 'external',
+  plugins: [builtinModules],
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  // Node shows the line that an error was thrown from.
+  lineLimit: 160,
+  legalComments: 'none',
   sourcemap: true,
   sourcesContent: false,
-  legalComments: 'none',
-};
-
-const { metafile } = await build({
-  ...options,
-  bundle: true,
-  packages: 'external',
-  entryPoints: ['src/index.ts', 'src/codecs/index.ts', 'src/interop/index.ts', 'src/ix.ts', 'src/testing/index.ts'],
-  outdir: process.argv[2] ?? 'dist',
-  splitting: true,
-  metafile: true,
 });
-const scripts = Object.keys(metafile.outputs).filter((path) => path.endsWith('.js'));
-
-for (const file of scripts.map((path) => resolve(root, path))) {
-  const text = await readFile(file, 'utf8');
-  await writeFile(file, withoutFacades(text));
-  // Lines of some length, since Node shows the line that an error was thrown from.
-  const minify = { minifyWhitespace: true, minifySyntax: true, lineLimit: 160 };
-  await build({ ...options, ...minify, entryPoints: [file], outfile: file, allowOverwrite: true });
-}
-
-/** An import of a part of Node makes each thing that it exports, also what Node itself loads when it is first asked for. */
-function withoutFacades(text) {
-  return text
-    .replaceAll(/^import (\{[^}]*\}) from ("node:[^"]*");$/gm, (_, taken, part) => {
-      return `const ${taken.replaceAll(' as ', ': ')} = process.getBuiltinModule(${part});`;
-    })
-    .replaceAll(/^import (?:\* as )?(\w+) from ("node:[^"]*");$/gm, 'const $1 = process.getBuiltinModule($2);');
-}
