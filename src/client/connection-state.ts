@@ -1,4 +1,3 @@
-import type { Subscriber } from 'rxjs';
 import type { Address } from '../address/address.js';
 import type { Connection } from '../connection/connection.js';
 import type { SocketError } from '../errors/socket-error.js';
@@ -29,55 +28,3 @@ export type ConnectionState<In = Buffer, Out = Uint8Array | string> =
   | { readonly status: 'connected'; readonly attempt: number; readonly connection: Connection<In, Out> }
   | { readonly status: 'disconnected'; readonly attempt: number; readonly error?: SocketError }
   | { readonly status: 'waiting'; readonly attempt: number; readonly delay: number; readonly error?: SocketError };
-
-type StateSubscriber<In, Out> = Subscriber<ConnectionState<In, Out>>;
-
-/** Those who watch the states of one client. */
-export class StateFeed<In, Out> {
-  private readonly watchers = new Set<StateSubscriber<In, Out>>();
-  private state: ConnectionState<In, Out> | undefined;
-
-  get size(): number {
-    return this.watchers.size;
-  }
-
-  /** The current state, if there is one, comes first. */
-  add(subscriber: StateSubscriber<In, Out>): void {
-    this.watchers.add(subscriber);
-    if (this.state !== undefined) subscriber.next(this.state);
-  }
-
-  /** Gives whether it was there. */
-  delete(subscriber: StateSubscriber<In, Out>): boolean {
-    return this.watchers.delete(subscriber);
-  }
-
-  emit(state: ConnectionState<In, Out>): void {
-    this.state = state;
-    for (const watcher of [...this.watchers]) watcher.next(state);
-  }
-
-  forget(): void {
-    this.state = undefined;
-  }
-
-  /** Gives all who watch, and has none any more. */
-  release(): readonly StateSubscriber<In, Out>[] {
-    const watchers = [...this.watchers];
-    this.watchers.clear();
-    return watchers;
-  }
-}
-
-/** Tells the last state to all before the first is told of the end. */
-export function endAll<In, Out>(
-  watchers: readonly StateSubscriber<In, Out>[],
-  error: SocketError | undefined,
-  last: ConnectionState<In, Out> | undefined,
-): void {
-  if (last !== undefined) for (const watcher of watchers) watcher.next(last);
-  for (const watcher of watchers) {
-    if (error === undefined) watcher.complete();
-    else watcher.error(error);
-  }
-}

@@ -11,7 +11,7 @@ import type { Prepare } from '../options/connect-options.js';
  * @param done - is called once: without an error when `prepare` has completed
  * @returns what gives it up, and resets the connection
  */
-export function prepared<In, Out>(
+export function prepareConnection<In, Out>(
   connection: SocketConnection<In, Out>,
   prepare: Prepare<In, Out>,
   done: (error?: SocketError) => void,

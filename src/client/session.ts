@@ -1,76 +1,79 @@
-import { type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
-import { onAbort } from '../options/abort-signal.js';
+import { asyncScheduler, type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 import type { Address } from '../address/address.js';
-import { DialAttempt } from './dial-attempt.js';
-import { Channel } from '../channel/channel.js';
 import type { Carrier, ChannelHost, StreamEndListener } from '../channel/channel-host.js';
-import { type ConnectionState, endAll, StateFeed } from './connection-state.js';
+import { Channel } from '../channel/channel.js';
 import type { Closed } from '../connection/connection.js';
-import { SocketError } from '../errors/socket-error.js';
+import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
+import { originate, originOf } from '../errors/error-origin.js';
 import { handlerError, systemError } from '../errors/node-errors.js';
+import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
 import { Outbound, type OutboundOwner, type SendLane } from '../io/outbound.js';
-import { abortError } from '../options/abort-signal.js';
+import { abortError, onAbort } from '../options/abort-signal.js';
 import type { ConnectSettings } from '../options/connect-options.js';
-import { originate, originOf } from '../errors/error-origin.js';
-import { prepared } from './prepare.js';
-import { isFinal, ReconnectState } from '../reconnect/reconnect-state.js';
-import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
-import { ReadHandover } from './read-handover.js';
+import { noteUptime } from '../reconnect/backoff.js';
+import { retryLimits } from '../reconnect/retry-count.js';
+import { waitForRetry } from '../reconnect/retry-wait.js';
 import type { Transport, TransportSocket } from '../transport/transport.js';
+import type { ConnectionState } from './connection-state.js';
+import { DialAttempt } from './dial-attempt.js';
+import { prepareConnection } from './prepare.js';
+import type { Unread } from './read-order.js';
+import {
+  connectionOf,
+  connectionToEnd,
+  initialState,
+  isFollowed,
+  readsOn,
+  reduce,
+  type SessionAction,
+  type SessionEvent,
+  type SessionState,
+  shownIn,
+  type Surroundings,
+} from './session-state.js';
 
-type Phase<In, Out> =
-  | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly work: Subscription }
-  | { readonly name: 'connected'; readonly connection: SocketConnection<In, Out> }
-  | { readonly name: 'waiting'; readonly work: Subscription };
-
-const idle = { name: 'idle' } as const;
+type Watcher<In, Out> = Subscriber<ConnectionState<In, Out>>;
+type Event<In, Out> = SessionEvent<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
+type Action<In, Out> = SessionAction<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
 
 /**
- * What a Client does: it dials for as long as somebody is subscribed to its states or to its data (K1), and gives its
- * one channel the connection of the day.
+ * A client behind its one channel: the driver of the state machine in `session-state.ts`. It turns what happens to its
+ * channel, its connections and its timers into events, and performs the actions that `reduce` gives.
+ *
+ * The state changes before the first action is performed. So a subscriber that is called by an action, and that
+ * subscribes, leaves or sends, acts on the new state, and its event is handled within that call.
  */
-export class Session<In, Out> implements ChannelHost, OutboundOwner, ConnectionOwner<In, Out> {
+export class Session<In, Out>
+  implements ChannelHost, OutboundOwner, ConnectionOwner<In, Out>, Surroundings<SocketConnection<In, Out>, Reader>
+{
   readonly data: Channel<In, Out>;
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly reports = false;
-  /** What its channel sends on; a new one each time the client has ended (K8). */
+  /** Where `data` sends. A new lane replaces it each time the client has ended (K8). */
   lane: SendLane;
-  /** What it has sent on since it was started last; another one than `lane` once its readers know of the end. */
-  private started: SendLane | undefined;
-  /** The connection whose end its readers were given last. */
-  private concludedWith: SocketConnection<In, Out> | undefined;
 
   private readonly address: Address;
   private readonly settings: ConnectSettings<In, Out>;
   private readonly transport: Transport;
-  private readonly states = new StateFeed<In, Out>();
-  private readonly succession = new ReadHandover<In, Out>();
-  /** The connection of the last attempt that had one. */
+  private state: SessionState<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
+  /** The attempt, or the wait for the next. */
+  private work = new Subscription();
+  private attempt: DialAttempt | undefined;
+  /** The last connection that was established, and when that was. */
   private connection: SocketConnection<In, Out> | undefined;
-  private phase: Phase<In, Out> = idle;
-  private redial: ReconnectState;
+  private since = 0;
   private ignoreSignal: (() => void) | undefined;
-  /** What went wrong before anybody had subscribed. */
-  private early: SocketError | undefined;
 
   constructor(address: Address, settings: ConnectSettings<In, Out>, transport: Transport) {
     this.address = address;
     this.settings = settings;
     this.transport = transport;
-    this.redial = new ReconnectState(settings.reconnect);
+    const { reconnect } = settings;
+    this.state = initialState(address, reconnect === undefined ? undefined : retryLimits(reconnect));
     this.lane = new Outbound(settings, this).lane;
     this.data = new Channel(this, settings.codec);
-  }
-
-  get inbound(): Inbound | undefined {
-    return this.succession.inbound;
-  }
-
-  get carrier(): Carrier | undefined {
-    return this.dialled;
   }
 
   /** Whether its connections speak TLS from the first byte. */
@@ -78,87 +81,93 @@ export class Session<In, Out> implements ChannelHost, OutboundOwner, ConnectionO
     return this.settings.tls !== undefined || (this.address.transport === 'tcp' && this.address.tls === true);
   }
 
-  /** Whether the readers go on to another connection, once what is read now has ended, however it does (K4). */
-  get continues(): boolean {
-    const { connection, isLast } = this.succession;
-    if (connection === undefined || isLast) return false;
-    return connection !== this.dialled || this.outlives(connection);
-  }
-
-  /** Somebody wants the states: the current one comes first. */
-  watch(subscriber: Subscriber<ConnectionState<In, Out>>): TeardownLogic {
-    this.states.add(subscriber);
-    if (this.phase.name === 'idle') this.start();
+  /** Adds a watcher of the states. It gets the current state first. */
+  watch(watcher: Watcher<In, Out>): TeardownLogic {
+    const shown = shownIn(this.state);
+    this.dispatch({ type: 'watch', watcher });
+    if (shown !== undefined) watcher.next(shown);
     return () => {
-      if (this.states.delete(subscriber)) this.leave();
+      if (this.state.watchers.includes(watcher)) this.dispatch({ type: 'unwatch', watcher });
     };
   }
 
-  /** What the client has ended with comes before another connection (K8). */
+  // Surroundings: what the state machine asks about.
+
+  readonly unread = ({ inbound }: SocketConnection<In, Out>): Unread => ({
+    bytes: inbound.queue.length,
+    isRead: inbound.isRead,
+    hasReaders: !inbound.unread,
+  });
+
+  isAttached(connection: SocketConnection<In, Out>, reader: Reader): boolean {
+    return connection.inbound.has(reader);
+  }
+
+  get isCompleted(): boolean {
+    return this.lane.closed;
+  }
+
+  get hasWaiting(): boolean {
+    return this.lane.outbound.bufferedBytes > 0;
+  }
+
+  get aborted(): SocketError | undefined {
+    const { signal } = this.settings;
+    return signal?.aborted === true ? originate(abortError(signal, this.address), this) : undefined;
+  }
+
+  // ChannelHost: what the channel asks and reports.
+
+  get inbound(): Inbound | undefined {
+    return this.reading?.inbound;
+  }
+
+  get carrier(): Carrier | undefined {
+    return connectionOf(this.state);
+  }
+
+  get continues(): boolean {
+    return readsOn(this.state, this);
+  }
+
   observed(reader: Reader): void {
-    this.succession.readers.add(reader);
-    const { connection } = this.succession;
-    if (this.phase.name === 'idle' && !this.succession.hasUnread) this.start();
-    // Whoever comes after the end of a connection that is still going away waits for the one that follows (K8).
-    else if (connection !== undefined && connection !== this.concludedWith) this.succession.observed(reader);
+    this.dispatch({ type: 'read', reader });
   }
 
   unobserved(reader: Reader): void {
-    this.succession.unobserved(reader);
-    this.leave();
+    this.dispatch({ type: 'unread', reader });
   }
 
-  /** The reader has emitted all that the first source had: the next one follows, if there is one, or will be (K4). */
   ended(reader: Reader, end: 'fin' | SocketError): void {
-    const { connection } = this.succession;
-    if (!this.continues) connection?.ended(reader, end);
-    else if (connection === this.dialled) {
-      this.succession.dropRest(reader);
-      this.tellStreamEnd(connection, end);
-    } else this.succession.advance();
+    this.dispatch({ type: 'streamEnded', reader, end });
   }
 
-  /** It has not left but come to the end, after which the sending side may go on (C7); whoever comes now dials anew. */
   concluded(reader: Reader): void {
-    const { connection, readers } = this.succession;
-    readers.delete(reader);
-    const isOwnEnd = connection !== undefined && connection === this.dialled;
-    this.succession.readOn();
-    if (!isOwnEnd) {
-      this.leave();
-      return;
-    }
-    this.concludedWith = connection;
-    // What waited for another connection waits in vain: nothing follows this one.
-    if (connection !== this.current) this.supersede()?.fail(connection.outbound.error ?? this.endedError());
-    else if (this.lane.closed) this.renew();
-    if (this.isDeserted) this.rest();
-  }
-
-  told(): void {
-    this.succession.connection?.told();
-  }
-
-  ready(): void {
-    this.succession.connection?.ready();
+    this.dispatch({ type: 'concluded', reader, error: this.reading?.outbound.error });
   }
 
   corrupted(error: SocketError): void {
-    const { connection } = this.succession;
-    connection?.corrupted(error);
-    if (this.continues && connection === this.dialled) this.tellStreamEnd(connection, error);
-    // One that is gone already is not told of its end again.
-    if (this.continues && connection !== this.dialled) this.succession.advance();
+    this.dispatch({ type: 'corrupted', error });
+  }
+
+  told(): void {
+    this.reading?.told();
+  }
+
+  ready(): void {
+    this.reading?.ready();
   }
 
   fail(error: SocketError): void {
-    if (this.addressee === undefined) this.giveUp(error);
-    else this.addressee.fail(error);
+    const connection = connectionToEnd(this.state);
+    if (connection === undefined) this.overflowed(error);
+    else connection.fail(error);
   }
 
   failedBy(cause: unknown): void {
-    if (this.addressee !== undefined) this.addressee.failedBy(cause);
-    else if (!this.owns(cause)) this.giveUp(handlerError(cause, this.address));
+    const connection = connectionToEnd(this.state);
+    if (connection !== undefined) connection.failedBy(cause);
+    else if (!this.owns(cause)) this.overflowed(handlerError(cause, this.address));
   }
 
   owns(error: unknown): boolean {
@@ -171,271 +180,246 @@ export class Session<In, Out> implements ChannelHost, OutboundOwner, ConnectionO
   }
 
   destroy(reason: unknown): void {
-    const { address, addressee } = this;
-    const error = new SocketError('ERR_CLOSED', 'the client was destroyed', { address, cause: reason });
-    if (addressee === undefined) {
-      this.giveUp(error);
-      return;
-    }
-    this.redial.stop();
-    // Whoever ends it finds it closed, until the connection is gone or its readers have been told.
-    this.concludedWith = undefined;
-    const { outbound } = this.lane;
-    // What waits for another connection has none to wait for.
-    if (outbound !== addressee.outbound) {
-      this.renew();
-      outbound.fail(originate(error, this));
-    }
-    addressee.destroy(reason);
+    const error = new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason });
+    this.dispatch({ type: 'destroyed', error: originate(error, this), reason });
   }
 
   close(): Promise<void> {
-    if (this.addressee !== undefined) return this.addressee.close();
+    const connection = connectionToEnd(this.state);
+    if (connection !== undefined) return connection.close();
     this.complete();
     return Promise.resolve();
   }
 
   defer(work: () => void): void {
-    const connection = this.succession.connection ?? this.connection;
+    const connection = this.reading ?? this.connection;
     if (connection === undefined) queueMicrotask(work);
     else connection.defer(work);
   }
 
-  /** No connection is there to fail: the client does. */
+  // OutboundOwner: there is no connection that could fail, so the client does.
+
   overflowed(error: SocketError): void {
-    this.giveUp(error);
+    this.dispatch({ type: 'failed', error: originate(error, this) });
   }
 
-  /** What waits is kept for the next connection, if there is to be one (K4). */
+  // ConnectionOwner: what its connections ask and report.
+
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
-    if (connection !== this.current) return;
-    if (!this.outlives(connection) || isFinal(error)) {
-      // Its readers have been given its end, and what is sent after that waits for a connection that follows (K8).
-      if (connection === this.concludedWith) this.renew();
-      return;
-    }
-    connection.outbound.retire(this, (heir) => {
-      this.lane.connecting();
-      heir.park(this.settings.whileDisconnected);
-    });
+    this.dispatch({ type: 'finishing', connection, error });
   }
 
-  /** Whether another connection will follow this one, as far as one can know while it is still there. */
   outlives(connection: SocketConnection<In, Out>): boolean {
-    if (this.dialled !== connection || this.lane !== this.started || !this.redial.willing) return false;
-    const { outbound } = this.lane;
-    return connection.outbound !== outbound || !outbound.closed || outbound.bufferedBytes > 0;
+    return isFollowed(this.state, connection, this);
   }
 
-  gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
-    const { phase } = this;
-    if (phase.name === 'connected' && phase.connection === connection) {
-      this.lost(outcome.error, this.outlives(connection) && !isFinal(outcome.error));
-    } else if (connection === this.current) this.renew();
-  }
-
-  private tellStreamEnd(connection: Carrier | undefined, end: 'fin' | SocketError): void {
-    if (connection !== undefined) for (const listener of [...this.streamEnds]) listener(connection, end);
-  }
-
-  /** The connection that the attempt under way has. */
-  private get dialled(): SocketConnection<In, Out> | undefined {
-    return this.phase.name === 'connected' ? this.phase.connection : undefined;
-  }
-
-  /** The connection that what is sent goes to, which may have ended. */
-  private get current(): SocketConnection<In, Out> | undefined {
-    return this.connection?.outbound === this.lane.outbound ? this.connection : undefined;
-  }
-
-  /** The connection that ends when this side ends the client. */
-  private get addressee(): SocketConnection<In, Out> | undefined {
-    return this.dialled ?? this.current;
-  }
-
-  private get isDeserted(): boolean {
-    return this.states.size === 0 && this.succession.readers.size === 0;
-  }
-
-  private start(): void {
-    // What is left to be sent on an earlier connection stays its own, and nobody can add to it any more.
-    void this.current?.close();
-    if (this.current !== undefined || this.lane.outbound.ended) this.renew();
-    this.succession.dropEmpty();
-    const { signal } = this.settings;
-    if (signal !== undefined) this.ignoreSignal = onAbort(signal, () => this.destroy(signal.reason));
-    if (signal?.aborted === true) this.early ??= originate(abortError(signal, this.address), this);
-    this.redial = new ReconnectState(this.settings.reconnect);
-    this.started = this.lane;
-    this.lane.connecting();
-    this.dial(this.early);
-  }
-
-  /** What went wrong beforehand is told as the end of an attempt that is not made. */
-  private dial(early?: SocketError): void {
-    this.early = undefined;
-    const work = new Subscription();
-    const phase = (this.phase = { name: 'connecting', work });
-    if (early === undefined) {
-      const attempt: DialAttempt = new DialAttempt(this.address, this.settings, this.transport, {
-        onConnect: (socket) => this.connected(socket, attempt, work),
-        onError: (error) => {
-          work.unsubscribe();
-          this.lost(error, true);
-        },
-      });
-      work.add(attempt);
+  gone(connection: SocketConnection<In, Out>, { error }: Closed): void {
+    const uptime = asyncScheduler.now() - this.since;
+    if (error !== undefined && connection === connectionOf(this.state)) {
+      originate(error, this);
+      noteUptime(error, uptime);
     }
-    this.states.emit({ status: 'connecting', attempt: this.redial.attempt, address: this.address });
-    if (early !== undefined && this.phase === phase) this.lost(early, false);
+    this.dispatch({ type: 'closed', connection, error, uptime });
   }
 
-  /** The connection is prepared, where that is asked for; until that is done, the attempt goes on (K18). */
-  private connected(socket: TransportSocket, attempt: DialAttempt, work: Subscription): void {
+  /** The connection that the readers read now. */
+  private get reading(): SocketConnection<In, Out> | undefined {
+    return this.state.order[0]?.connection;
+  }
+
+  private dispatch(event: Event<In, Out>): void {
+    const { state, actions } = reduce(this.state, event, this);
+    this.state = state;
+    /** The output that an action of this event has replaced. */
+    let replaced: Outbound | undefined;
+    for (const action of actions) {
+      switch (action.do) {
+        case 'renewOutput':
+          replaced = this.lane.outbound;
+          this.lane = new Outbound(this.settings, this).lane;
+          break;
+        case 'failReplacedOutput':
+          if (replaced?.ended === false) replaced.fail(this.endError(action.error));
+          break;
+        case 'dial':
+        case 'wait':
+        case 'publish':
+          // A subscriber that an earlier action has called may have ended what this action belongs to.
+          if (this.state.phase === state.phase && this.state.dials === state.dials) this.perform(action);
+          break;
+        default:
+          this.perform(action);
+      }
+    }
+  }
+
+  private perform(action: Exclude<Action<In, Out>, { do: 'renewOutput' | 'failReplacedOutput' }>): void {
+    switch (action.do) {
+      case 'dial':
+        this.dial();
+        break;
+      case 'abort':
+        this.work.unsubscribe();
+        break;
+      case 'endAttempt':
+        this.attempt?.established();
+        break;
+      case 'wait':
+        this.wait(action.error, action.retries);
+        break;
+      case 'watchSignal': {
+        const { signal } = this.settings;
+        if (signal !== undefined) this.ignoreSignal = onAbort(signal, () => this.destroy(signal.reason));
+        break;
+      }
+      case 'ignoreSignal':
+        this.ignoreSignal?.();
+        this.ignoreSignal = undefined;
+        break;
+      case 'publish':
+        for (const watcher of action.watchers) watcher.next(action.shown);
+        break;
+      case 'endWatchers':
+        endWatchers(action.watchers, action.error, action.last);
+        break;
+      case 'endReaders':
+        for (const reader of action.readers) reader.conclude(action.error ?? 'fin');
+        break;
+      case 'failOutput':
+        this.lane.outbound.fail(action.error);
+        break;
+      case 'expectConnection':
+        this.lane.connecting();
+        break;
+      case 'parkOutput':
+        this.lane.outbound.park(this.settings.whileDisconnected);
+        if (this.settings.whileDisconnected === 'drop') this.lane.watermark.update(Infinity);
+        break;
+      case 'adopt':
+        this.connection = action.connection;
+        this.since = asyncScheduler.now();
+        // What waits is on its way before anybody can add to it (C2). The first bytes come in a later turn.
+        action.connection.outbound.adopt(this.lane);
+        action.connection.expectClaim();
+        break;
+      case 'retire':
+        action.connection.outbound.retire(this, (next) => {
+          this.lane.connecting();
+          next.park(this.settings.whileDisconnected);
+        });
+        break;
+      case 'open':
+        action.connection.open();
+        break;
+      case 'block':
+        action.connection.inbound.block();
+        break;
+      case 'close':
+        void action.connection.close();
+        break;
+      case 'fail':
+        action.connection.fail(action.error);
+        break;
+      case 'corrupt':
+        action.connection.corrupted(action.error);
+        break;
+      case 'destroy':
+        action.connection.destroy(action.reason);
+        break;
+      case 'attach':
+        attach(action.connection, action.readers);
+        break;
+      case 'detach':
+        action.connection.unobserved(action.reader);
+        break;
+      case 'readNext':
+        for (const reader of action.readers) action.from.inbound.detach(reader);
+        if (action.to !== undefined) attach(action.to, action.readers);
+        break;
+      case 'endStream':
+        action.connection.ended(action.reader, action.end);
+        break;
+      case 'dropRest':
+        action.connection.inbound.queue.clear();
+        action.connection.unobserved(action.reader);
+        break;
+      case 'reportStreamEnd':
+        for (const listener of [...this.streamEnds]) listener(action.connection, action.end);
+        break;
+      case 'continue':
+        this.dispatch(action.event);
+    }
+  }
+
+  private dial(): void {
+    const work = (this.work = new Subscription());
+    const { dials } = this.state;
+    const attempt = new DialAttempt(this.address, this.settings, this.transport, {
+      onConnect: (socket) => work.add(this.connected(socket, dials)),
+      onError: (error) => this.attemptFailed(dials, error),
+    });
+    this.attempt = attempt;
+    work.add(attempt);
+  }
+
+  /** A new connection is prepared, where that is asked for; the attempt goes on until then (K18). */
+  private connected(socket: TransportSocket, dial: number): TeardownLogic {
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     const { prepare } = this.settings;
     if (prepare === undefined) {
-      attempt.established();
-      this.succession.limit(connection);
-      connection.open();
-      this.established(connection);
-      return;
+      this.dispatch({ type: 'ready', dial, connection });
+      return undefined;
     }
+    this.dispatch({ type: 'opened', dial });
     connection.open();
-    const preparation = prepared(connection, prepare, (error) => {
-      if (error === undefined) {
-        attempt.established();
-        this.succession.limit(connection);
-        this.established(connection);
-        return;
-      }
-      work.unsubscribe();
-      this.lost(error, true);
+    return prepareConnection(connection, prepare, (error) => {
+      if (error === undefined) this.dispatch({ type: 'ready', dial, connection });
+      else this.attemptFailed(dial, error);
     });
-    work.add(preparation);
   }
 
-  private established(connection: SocketConnection<In, Out>): void {
-    this.connection = connection;
-    this.concludedWith = undefined;
-    this.phase = { name: 'connected', connection };
-    this.redial.connected();
-    this.succession.append(connection);
-    // What waits is on its way before anybody can add to it (C2); the first bytes come in a later turn.
-    connection.outbound.adopt(this.lane);
-    connection.expectClaim();
-    this.states.emit({ status: 'connected', attempt: this.redial.attempt, connection });
+  private attemptFailed(dial: number, error: SocketError): void {
+    if (dial === this.state.dials) this.work.unsubscribe();
+    this.dispatch({ type: 'attemptFailed', dial, error: originate(error, this), isFinal: false });
   }
 
-  /** An attempt has ended: it is tried again, or the client ends. */
-  private lost(error: SocketError | undefined, redials: boolean): void {
-    const { attempt } = this.redial;
-    if (error !== undefined) originate(error, this);
-    const disconnected = { status: 'disconnected', attempt, ...(error === undefined ? {} : { error }) } as const;
-    const verdict = this.redial.judge(error, redials);
-    if (verdict.kind === 'end') {
-      this.finish(error, disconnected);
-      return;
-    }
-    const work = new Subscription();
-    const phase = (this.phase = { name: 'waiting', work });
-    const { outbound } = this.lane;
-    outbound.park(this.settings.whileDisconnected);
-    if (this.settings.whileDisconnected === 'drop') this.lane.watermark.update(Infinity);
-    this.states.emit(disconnected);
-    if (this.phase !== phase) return;
-    this.succession.advanceIfRead();
-    this.succession.dropEmpty();
-    const waits = (): void => this.states.emit({ ...disconnected, status: 'waiting', delay: verdict.delay });
+  private wait(error: SocketError | undefined, retries: number): void {
+    const { reconnect } = this.settings;
+    if (reconnect === undefined) return;
+    const work = (this.work = new Subscription());
+    const { dials: dial } = this.state;
     work.add(
-      verdict.over(waits).subscribe({
-        next: () => {
-          if (this.phase === phase) this.dial();
-        },
-        error: (cause: unknown) => this.finish(systemError(cause, 'reconnect', this.address)),
-        complete: () => {
-          if (this.phase === phase) this.finish(undefined);
-        },
+      waitForRetry(reconnect, error, retries, {
+        waits: (delay) => this.dispatch({ type: 'waits', dial, delay }),
+        due: () => this.dispatch({ type: 'due', dial }),
+        ended: () => this.dispatch({ type: 'policyEnded', dial }),
+        failed: (cause) =>
+          this.dispatch({ type: 'policyFailed', dial, error: systemError(cause, 'reconnect', this.address) }),
       }),
     );
   }
 
-  /** The attempt, or the wait for the next, is given up from this side: that ends the client. */
-  private giveUp(error: SocketError): void {
-    // What was sent after the end does not concern the connection that is going away.
-    const phase = this.lane === this.started ? this.phase : idle;
-    originate(error, this);
-    switch (phase.name) {
-      case 'connecting':
-        phase.work.unsubscribe();
-        this.lost(error, false);
-        return;
-      case 'waiting':
-        phase.work.unsubscribe();
-        this.finish(error);
-        return;
-      case 'connected':
-        this.redial.stop();
-        this.lane.outbound.fail(error);
-        phase.connection.fail(error);
-        return;
-      case 'idle':
-        if (this.lane.outbound.ended) return;
-        this.early = error;
-        this.lane.outbound.fail(error);
-    }
+  private endError(error: SocketError | 'ended' | 'left'): SocketError {
+    if (typeof error !== 'string') return error;
+    const message = error === 'ended' ? 'the client has ended' : 'the client was left';
+    return originate(new SocketError('ERR_CLOSED', message, { address: this.address }), this);
   }
+}
 
-  /** Nobody belongs to it any more when the first is told: whoever then subscribes, or sends, begins anew (K8). */
-  private finish(error: SocketError | undefined, disconnected?: ConnectionState<In, Out>): void {
-    const watchers = this.states.release();
-    const isConcluded = this.dialled !== undefined && this.dialled === this.concludedWith;
-    const readers = this.succession.end(isConcluded);
-    const outbound = this.supersede();
-    this.rest();
-    if (outbound?.ended === false) outbound.fail(error ?? this.endedError());
-    for (const reader of readers) reader.conclude(error ?? 'fin');
-    endAll(watchers, error, disconnected);
-    if (isConcluded && this.phase === idle && this.succession.readers.size > 0) this.start();
-  }
+function attach<In, Out>(connection: SocketConnection<In, Out>, readers: readonly Reader[]): void {
+  for (const reader of readers) connection.observed(reader);
+  if (readers.length > 0) connection.inbound.wakeSoon();
+}
 
-  private endedError(): SocketError {
-    return originate(new SocketError('ERR_CLOSED', 'the client has ended', { address: this.address }), this);
-  }
-
-  /** Nobody is left: an attempt is aborted (K7), a connection closed gracefully (K1). */
-  private leave(): void {
-    if (!this.isDeserted) return;
-    const { phase } = this;
-    this.rest();
-    if (phase.name === 'idle') return;
-    this.succession.leave(phase.name === 'connected' ? phase.connection : undefined);
-    const outbound = this.supersede();
-    if (phase.name === 'connected') {
-      void phase.connection.close();
-      if (phase.connection.outbound === outbound) return;
-    } else phase.work.unsubscribe();
-    outbound?.fail(originate(new SocketError('ERR_CLOSED', 'the client was left', { address: this.address }), this));
-  }
-
-  /** Nothing is under way: whoever subscribes now begins anew. */
-  private rest(): void {
-    this.ignoreSignal?.();
-    this.ignoreSignal = undefined;
-    this.phase = idle;
-    this.states.forget();
-  }
-
-  /** What is sent from now on waits for the next connection; gives what it was sent on before, unless that is so already. */
-  private supersede(): Outbound | undefined {
-    if (this.lane !== this.started) return undefined;
-    const { outbound } = this.lane;
-    this.renew();
-    return outbound;
-  }
-
-  /** What is sent from now on waits for the next connection. */
-  private renew(): void {
-    this.lane = new Outbound(this.settings, this).lane;
+/** All watchers get the last state before the first one gets the end. */
+function endWatchers<In, Out>(
+  watchers: readonly Watcher<In, Out>[],
+  error: SocketError | undefined,
+  last: ConnectionState<In, Out> | undefined,
+): void {
+  if (last !== undefined) for (const watcher of watchers) watcher.next(last);
+  for (const watcher of watchers) {
+    if (error === undefined) watcher.complete();
+    else watcher.error(error);
   }
 }
