@@ -33,7 +33,8 @@ import { ended, isBehind, type ReadOrder, type UnreadOf, waitsForReaders, withou
  * | waiting               | due                          | connecting        | dial, publish                              | K2, K5        |
  * | waiting               | policyEnded, policyFailed    | idle              | end                                        | K10, K11      |
  * | disconnected, waiting | failed, destroyed            | idle              | end, without a further state               | K10           |
- * | any but idle          | watch, read                  | the same          | attach a reader, if something is there     | K1, K14       |
+ * | any but idle          | watch                        | the same          | publish the current state to the watcher   | K1, K2        |
+ * | any but idle          | read                         | the same          | attach the reader to what is read          | K1, K8, K14   |
  * | any but idle          | the last subscriber leaves   | idle              | abort, or close gracefully                 | K1, K7        |
  * | any                   | streamEnded, all was read    | the same          | the readers go on to the next connection   | K4, K14       |
  *
@@ -214,11 +215,6 @@ export function initialState<C, R, W>(address: Address, limits: RetryLimits | un
   return { phase: 'idle', address, limits, watchers: [], readers: [], order: [], dials: 0, sending: toNextRun };
 }
 
-/** What new watchers get first. */
-export function shownIn<C, R, W>(state: SessionState<C, R, W>): Shown<C> | undefined {
-  return state.phase === 'idle' ? undefined : state.shown;
-}
-
 /** The connection of the attempt under way. */
 export function connectionOf<C, R, W>(state: SessionState<C, R, W>): C | undefined {
   return state.phase === 'connected' ? state.connection : undefined;
@@ -259,7 +255,8 @@ export function reduce<C, R, W>(
   switch (event.type) {
     case 'watch': {
       const watched = { ...state, watchers: [...state.watchers, event.watcher] };
-      return watched.phase === 'idle' ? start(watched, around) : unchanged(watched);
+      if (watched.phase === 'idle') return start(watched, around);
+      return { state: watched, actions: [{ do: 'publish', watchers: [event.watcher], shown: watched.shown }] };
     }
     case 'unwatch':
       return leave({ ...state, watchers: without(state.watchers, event.watcher) });

@@ -29,7 +29,6 @@ import {
   type SessionAction,
   type SessionEvent,
   type SessionState,
-  shownIn,
   type Surroundings,
 } from './session-state.js';
 
@@ -83,9 +82,7 @@ export class Session<In, Out>
 
   /** Adds a watcher of the states. It gets the current state first. */
   watch(watcher: Watcher<In, Out>): TeardownLogic {
-    const shown = shownIn(this.state);
     this.dispatch({ type: 'watch', watcher });
-    if (shown !== undefined) watcher.next(shown);
     return () => {
       if (this.state.watchers.includes(watcher)) this.dispatch({ type: 'unwatch', watcher });
     };

@@ -1,0 +1,509 @@
+import fc from 'fast-check';
+import { SocketError } from 'rxjs-sockets';
+import { describe, expect, it } from 'vitest';
+import {
+  connectionOf,
+  initialState,
+  readsOn,
+  reduce,
+  type SessionAction,
+  type SessionEvent,
+  type SessionState,
+  type Shown,
+} from '../../src/client/session-state.js';
+
+/** What a connection is to the reducer: something to compare, and what it holds for its readers. */
+class FakeConnection {
+  bytes = 0;
+  isRead = false;
+  readonly readers = new Set<FakeReader>();
+  isRetired = false;
+  isGone = false;
+  /** Whether its readers have left because nothing more of it can be read. */
+  isDropped = false;
+  /** Whether a reader got its end. */
+  isConcluded = false;
+  error: SocketError | undefined;
+}
+
+class FakeReader {
+  ends = 0;
+}
+
+/** A watcher, and the grammar K2 that it checks. */
+class FakeWatcher {
+  last: Shown<FakeConnection> | undefined;
+  isOver = false;
+
+  next(shown: Shown<FakeConnection>): void {
+    if (this.isOver) return;
+    const { last } = this;
+    if (last !== undefined) {
+      const step = `${last.status} ${shown.status}`;
+      expect([
+        'connecting connected',
+        'connecting disconnected',
+        'connected disconnected',
+        'disconnected waiting',
+        'waiting connecting',
+      ]).toContain(step);
+      if (step === 'waiting connecting') expect([1, last.attempt + 1]).toContain(shown.attempt);
+      else expect(shown.attempt).toBe(last.attempt);
+    }
+    this.last = shown;
+  }
+}
+
+type State = SessionState<FakeConnection, FakeReader, FakeWatcher>;
+type Event = SessionEvent<FakeConnection, FakeReader, FakeWatcher>;
+type Action = SessionAction<FakeConnection, FakeReader, FakeWatcher>;
+
+const operations = [
+  'watch',
+  'unwatch',
+  'read',
+  'unread',
+  'opened',
+  'ready',
+  'attempt fails',
+  'bytes arrive',
+  'reader comes to the end',
+  'bad frame',
+  'connection finishes',
+  'connection closes',
+  'policy waits',
+  'policy is due',
+  'policy ends',
+  'policy fails',
+  'client completes',
+  'client fails',
+  'client is destroyed',
+  'stale event',
+] as const;
+
+interface Step {
+  readonly does: (typeof operations)[number];
+  readonly index: number;
+  /** What the next subscriber does that is called. */
+  readonly within?: (typeof operations)[number] | undefined;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  does: fc.oneof(
+    { weight: 20, arbitrary: fc.constantFrom(...operations) },
+    // The way to a connection, and on to the next one.
+    {
+      weight: 25,
+      arbitrary: fc.constantFrom(
+        'watch' as const,
+        'read' as const,
+        'ready' as const,
+        'policy waits' as const,
+        'policy is due' as const,
+        'connection closes' as const,
+        'bytes arrive' as const,
+        'reader comes to the end' as const,
+      ),
+    },
+  ),
+  index: fc.nat(5),
+  within: fc.option(fc.constantFrom('watch', 'unwatch', 'read', 'unread', 'client is destroyed', 'client completes'), {
+    nil: undefined,
+    freq: 3,
+  }),
+});
+
+const address = { transport: 'tcp', host: '::1', port: 1 } as const;
+const failure = new SocketError('ECONNRESET', 'reset');
+
+/** A driver without I/O: it performs the actions on fakes, and checks that each has its place and its counterpart. */
+class World {
+  state: State;
+  within: Step['within'];
+  readonly limits: { attempts: number; stableAfter: number } | undefined;
+  readonly watchers: FakeWatcher[] = [];
+  readonly readers: FakeReader[] = [];
+  readonly connections: FakeConnection[] = [];
+  work: 'none' | 'attempt' | 'wait' | 'waiting' = 'none';
+  isCompleted = false;
+  hasWaiting = false;
+  aborted: SocketError | undefined;
+  private watchesSignal = false;
+
+  constructor(limits: World['limits']) {
+    this.limits = limits;
+    this.state = frozen(initialState(address, limits));
+  }
+
+  readonly unread = (connection: FakeConnection) => ({
+    bytes: connection.bytes,
+    isRead: connection.isRead,
+    hasReaders: connection.readers.size > 0,
+  });
+
+  isAttached(connection: FakeConnection, reader: FakeReader): boolean {
+    return connection.readers.has(reader);
+  }
+
+  take(does: Step['does'], index: number): void {
+    const { dials: dial } = this.state;
+    const connection = this.connections[this.connections.length - 1 - index];
+    const isDialling = this.state.phase === 'connecting' || this.state.phase === 'preparing';
+    switch (does) {
+      case 'watch': {
+        const watcher = new FakeWatcher();
+        this.watchers.push(watcher);
+        this.dispatch({ type: 'watch', watcher });
+        break;
+      }
+      case 'unwatch': {
+        const watcher = this.state.watchers[index];
+        if (watcher === undefined) break;
+        watcher.isOver = true;
+        this.dispatch({ type: 'unwatch', watcher });
+        break;
+      }
+      case 'read': {
+        const reader = new FakeReader();
+        this.readers.push(reader);
+        this.dispatch({ type: 'read', reader });
+        break;
+      }
+      case 'unread': {
+        const reader = this.state.readers[index];
+        if (reader !== undefined) this.dispatch({ type: 'unread', reader });
+        break;
+      }
+      case 'opened':
+        if (this.work === 'attempt' && this.state.phase === 'connecting') this.dispatch({ type: 'opened', dial });
+        break;
+      case 'ready':
+        if (this.work === 'attempt' && isDialling) this.connect(dial);
+        break;
+      case 'attempt fails':
+        if (this.work !== 'attempt' || !isDialling) break;
+        this.work = 'none';
+        this.dispatch({ type: 'attemptFailed', dial, error: failure, isFinal: false });
+        break;
+      case 'bytes arrive':
+        if (connection?.isGone === false) connection.bytes += 40_000 * (index + 1);
+        break;
+      case 'reader comes to the end': {
+        const [source] = this.state.order;
+        const reader = source === undefined ? undefined : [...source.connection.readers].at(-1);
+        if (source === undefined || reader === undefined) break;
+        source.connection.bytes = 0;
+        this.dispatch({ type: 'streamEnded', reader, end: source.connection.error ?? 'fin' });
+        break;
+      }
+      case 'bad frame':
+        if (this.state.order[0]?.connection.readers.size !== 0) this.dispatch({ type: 'corrupted', error: failure });
+        break;
+      case 'connection finishes':
+        if (connection?.isGone === false) this.dispatch({ type: 'finishing', connection });
+        break;
+      case 'connection closes':
+        if (connection?.isGone !== false) break;
+        if (index % 2 === 1) connection.error ??= failure;
+        this.dispatch({ type: 'finishing', connection, error: connection.error });
+        this.close(connection, index * 1_000);
+        break;
+      case 'policy waits':
+        if (this.work !== 'wait') break;
+        this.work = 'waiting';
+        this.dispatch({ type: 'waits', dial, delay: 1 });
+        break;
+      case 'policy is due':
+        if (this.work !== 'waiting') break;
+        this.work = 'none';
+        this.dispatch({ type: 'due', dial });
+        break;
+      case 'policy ends':
+        if (this.work !== 'wait' && this.work !== 'waiting') break;
+        this.dispatch({ type: 'policyEnded', dial });
+        break;
+      case 'policy fails':
+        if (this.work !== 'wait' && this.work !== 'waiting') break;
+        this.dispatch({ type: 'policyFailed', dial, error: failure });
+        break;
+      case 'client completes':
+        this.isCompleted = true;
+        this.hasWaiting = index % 2 === 1;
+        break;
+      case 'client fails':
+        this.dispatch({ type: 'failed', error: failure });
+        break;
+      case 'client is destroyed':
+        this.dispatch({ type: 'destroyed', error: failure, reason: 'enough' });
+        break;
+      case 'stale event':
+        this.beLate(dial - 1 - index);
+    }
+  }
+
+  /** Ends all that is under way, and checks that nothing is left. */
+  end(): void {
+    this.within = undefined;
+    for (const watcher of this.state.watchers) {
+      watcher.isOver = true;
+      this.dispatch({ type: 'unwatch', watcher });
+    }
+    while (this.state.readers.length > 0) this.take('unread', 0);
+    expect(this.state.phase).toBe('idle');
+    for (const connection of this.connections) if (!connection.isGone) this.close(connection, 0);
+    expect(this.state).toMatchObject({ watchers: [], readers: [], sending: { to: 'next run' } });
+    this.check();
+    for (const reader of this.readers) expect(reader.ends).toBeLessThan(2);
+  }
+
+  private connect(dial: number): void {
+    const connection = new FakeConnection();
+    this.connections.push(connection);
+    this.dispatch({ type: 'ready', dial, connection });
+  }
+
+  private close(connection: FakeConnection, uptime: number): void {
+    connection.isGone = true;
+    this.dispatch({ type: 'closed', connection, error: connection.error, uptime });
+  }
+
+  /** An attempt or a wait that was given up says nothing any more that counts. */
+  private beLate(dial: number): void {
+    const before = this.state;
+    const events: Event[] = [
+      { type: 'opened', dial },
+      { type: 'ready', dial, connection: new FakeConnection() },
+      { type: 'attemptFailed', dial, error: failure, isFinal: false },
+      { type: 'announced', dial },
+      { type: 'waits', dial, delay: 1 },
+      { type: 'due', dial },
+      { type: 'policyEnded', dial },
+      { type: 'policyFailed', dial, error: failure },
+    ];
+    for (const event of events) expect(reduce(before, event, this)).toEqual({ state: before, actions: [] });
+  }
+
+  private dispatch(event: Event): void {
+    const step = reduce(this.state, event, this);
+    // The same input gives the same output, and no input is changed.
+    expect(reduce(this.state, event, this)).toEqual(step);
+    const after = (this.state = frozen(step.state));
+    let isReplaced = false;
+    for (const action of step.actions) {
+      if (action.do === 'failReplacedOutput') expect(isReplaced).toBe(true);
+      isReplaced ||= action.do === 'renewOutput';
+      const isTied = action.do === 'dial' || action.do === 'wait' || action.do === 'publish';
+      if (isTied && (this.state.phase !== after.phase || this.state.dials !== after.dials)) continue;
+      this.perform(action);
+    }
+  }
+
+  private perform(action: Action): void {
+    switch (action.do) {
+      case 'dial':
+        // One attempt, one wait or one connection at a time.
+        expect(this.work).toBe('none');
+        this.work = 'attempt';
+        break;
+      case 'wait':
+        expect(this.work).toBe('none');
+        expect(this.limits).toBeDefined();
+        this.work = 'wait';
+        break;
+      case 'endAttempt':
+        expect(this.work).toBe('attempt');
+        this.work = 'none';
+        break;
+      case 'abort':
+        this.work = 'none';
+        break;
+      case 'watchSignal':
+        expect(this.watchesSignal).toBe(false);
+        this.watchesSignal = true;
+        break;
+      case 'ignoreSignal':
+        expect(this.watchesSignal).toBe(true);
+        this.watchesSignal = false;
+        break;
+      case 'publish':
+        for (const watcher of action.watchers) {
+          watcher.next(action.shown);
+          this.callSubscriber();
+        }
+        break;
+      case 'endWatchers':
+        for (const watcher of action.watchers) {
+          if (action.last !== undefined) watcher.next(action.last);
+        }
+        for (const watcher of action.watchers) {
+          if (watcher.isOver) continue;
+          expect(this.state.watchers).not.toContain(watcher);
+          watcher.isOver = true;
+          this.callSubscriber();
+        }
+        break;
+      case 'endReaders':
+        for (const reader of action.readers) this.conclude(reader);
+        break;
+      case 'renewOutput':
+        this.isCompleted = this.hasWaiting = false;
+        break;
+      case 'failReplacedOutput':
+        this.callSubscriber();
+        break;
+      case 'failOutput':
+        this.isCompleted = true;
+        this.hasWaiting = false;
+        break;
+      case 'adopt':
+        expect(connectionOf(this.state)).toBe(action.connection);
+        break;
+      case 'retire':
+        expect(this.limits).toBeDefined();
+        expect(action.connection.isRetired).toBe(false);
+        action.connection.isRetired = true;
+        break;
+      case 'close':
+        this.dispatch({ type: 'finishing', connection: action.connection });
+        break;
+      case 'fail':
+      case 'corrupt':
+        this.abort(action.connection, action.error);
+        break;
+      case 'destroy':
+        // Nothing but this connection is there to tell a new reader of the end.
+        action.connection.isConcluded = false;
+        this.abort(action.connection, failure);
+        break;
+      case 'attach':
+        this.attach(action.connection, action.readers);
+        break;
+      case 'detach':
+        action.connection.readers.delete(action.reader);
+        break;
+      case 'readNext':
+        for (const reader of action.readers) action.from.readers.delete(reader);
+        if (action.to !== undefined) this.attach(action.to, action.readers);
+        break;
+      case 'dropRest':
+        action.connection.bytes = 0;
+        action.connection.isDropped = true;
+        action.connection.readers.delete(action.reader);
+        break;
+      case 'endStream':
+        action.connection.isRead = true;
+        action.connection.readers.delete(action.reader);
+        this.conclude(action.reader, action.connection);
+        break;
+      case 'continue':
+        this.dispatch(action.event);
+        break;
+      case 'expectConnection':
+      case 'parkOutput':
+      case 'open':
+      case 'block':
+      case 'reportStreamEnd':
+    }
+  }
+
+  private attach(connection: FakeConnection, readers: readonly FakeReader[]): void {
+    for (const reader of readers) {
+      // A reader that comes after the end of a connection waits for the next one (K8).
+      expect(connection.isConcluded).toBe(false);
+      expect(connection.readers).not.toContain(reader);
+      connection.readers.add(reader);
+    }
+  }
+
+  /** A connection fails: its readers are given that at once, unless they go on. */
+  private abort(connection: FakeConnection, error: SocketError): void {
+    if (connection.isGone) return;
+    connection.error ??= error;
+    this.dispatch({ type: 'finishing', connection, error: connection.error });
+    const readers = [...connection.readers];
+    connection.readers.clear();
+    connection.bytes = 0;
+    connection.isRead = true;
+    for (const reader of readers) this.conclude(reader, connection);
+  }
+
+  private conclude(reader: FakeReader, connection?: FakeConnection): void {
+    if (readsOn(this.state, this)) return;
+    if (connection !== undefined) connection.isConcluded = true;
+    this.dispatch({ type: 'concluded', reader });
+    expect(this.state.readers).not.toContain(reader);
+    expect(++reader.ends).toBe(1);
+    this.callSubscriber();
+  }
+
+  private callSubscriber(): void {
+    const { within } = this;
+    this.within = undefined;
+    if (within !== undefined) this.take(within, 0);
+  }
+
+  /** What holds whenever nothing is being done. */
+  check(): void {
+    const { state } = this;
+    const isIdle = state.phase === 'idle';
+    expect(this.watchesSignal).toBe(!isIdle);
+    if (!isIdle) expect(state.watchers.length + state.readers.length).toBeGreaterThan(0);
+    const wanted = {
+      idle: ['none'],
+      connecting: ['attempt'],
+      preparing: ['attempt'],
+      connected: ['none'],
+      disconnected: [],
+      waiting: ['wait', 'waiting'],
+    }[state.phase];
+    expect(wanted).toContain(this.work);
+    // Those who watch have seen the current state last.
+    if (!isIdle) for (const watcher of state.watchers) expect(watcher.last).toBe(state.shown);
+    // A watcher that is not in the state has left, or has been given the end.
+    for (const watcher of this.watchers) expect(watcher.isOver).toBe(!state.watchers.includes(watcher));
+    expect(new Set(state.order.map(({ connection }) => connection)).size).toBe(state.order.length);
+    // Each reader reads the first connection, waits for the one after it, or, without a connection, for an attempt.
+    const first = state.order[0]?.connection;
+    for (const reader of state.readers) {
+      if (first === undefined) expect(isIdle).toBe(false);
+      else if (isIdle || (!first.isRead && !first.isDropped)) expect(first.readers).toContain(reader);
+    }
+    // Only the connection whose turn it is has readers.
+    for (const connection of this.connections) {
+      for (const reader of connection.readers) {
+        expect(connection).toBe(state.order[0]?.connection);
+        expect(state.readers).toContain(reader);
+      }
+    }
+  }
+}
+
+function frozen(state: State): State {
+  Object.freeze(state.watchers);
+  Object.freeze(state.readers);
+  for (const source of state.order) Object.freeze(source);
+  Object.freeze(state.order);
+  if ('sending' in state) Object.freeze(state.sending);
+  return Object.freeze(state);
+}
+
+describe.each([
+  ['without reconnect', undefined],
+  ['with three attempts', { attempts: 3, stableAfter: 2_000 }],
+  ['with attempts without end', { attempts: Infinity, stableAfter: 2_000 }],
+] as const)('the reducer of a client %s', (_name, limits) => {
+  it('K2: publishes the states in order, K1, K7: has one attempt at a time, and K8: leaves nothing behind', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const world = new World(limits);
+        for (const { does, index, within } of steps) {
+          world.within = within;
+          world.take(does, index);
+          world.check();
+        }
+        world.end();
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+});
