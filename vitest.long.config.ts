@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import base from './vitest.config.js';
 
-// Simulations, soaks, floods and measurements of memory: each takes from ten seconds to minutes.
+// Simulations, soaks, floods, measurements of memory, and services against real programs: ten seconds to minutes each.
 export default defineConfig({
   ...base,
   test: {
