@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
 import { program } from '../examples/program.js';
-import { linksOf } from '../support/docs/markdown.js';
 import { blocksOf, install } from '../support/docs/code-blocks.js';
 
 test('the example of the README does what it says', async () => {
@@ -16,25 +15,6 @@ test('the example of the README does what it says', async () => {
   const folder = await install(new Map([['readme.ts', example.replaceAll('tcp://localhost:7000', address)]]));
   const running = program([join(folder, 'readme.ts')]);
   await running.until(/^hello$/m);
-});
-
-test('the README has two commands, and they are scripts of the package', async () => {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  const commands = Array.from(readme.matchAll(/^```sh\n(.*?)\n```$/gms), ([, command]) => command);
-  expect(commands).toEqual(['npm ci && npm start', 'npm test']);
-  expect(manifest.scripts).toMatchObject({ start: expect.any(String), test: expect.any(String) });
-});
-
-test('the README says how to install the package, and how long its two commands take', async () => {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  expect(readme).toContain(`\`npm install ${manifest.name} rxjs\``);
-  expect(readme.match(/takes? about \w+ (?:seconds|minutes)[^]*?```sh/g)).toHaveLength(2);
-});
-
-test('the README links to each page once', async () => {
-  const links = linksOf(await readFile(new URL('../../README.md', import.meta.url), 'utf8'));
-  expect(links.length).toBeGreaterThan(10);
-  expect(links).toEqual([...new Set(links)]);
 });
 
 test('the README compares with the versions that are installed, and measured', async () => {
