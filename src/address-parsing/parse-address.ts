@@ -1,13 +1,14 @@
 import type { Address, AddressInput } from '../address/address.js';
 import { file } from '../address/format-address.js';
-import { SocketError } from '../errors/socket-error.js';
+import type { SocketError } from '../errors/socket-error.js';
+import { invalid } from '../validation/checks.js';
 import { describeValue } from '../errors/describe-value.js';
 import { ipFamily } from './ip.js';
 import { lookupService } from './services-file.js';
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Node 20 binds a longer path cut off, without a word. @internal */
+/** Node 20 silently cuts a longer path. @internal */
 export const maxPathBytes = 107;
 
 const maxPort = 65_535;
@@ -17,12 +18,12 @@ const maxFd = 2 ** 31 - 1;
 const loopback = '127.0.0.1';
 
 /**
- * Turns an address in any of its forms into an {@link Address}, and refuses every bad one.
+ * Converts an address in any of its forms to an {@link Address}.
  *
- * @param input - the address; it is not changed. Ports are integers from 0 to 65,535, unix paths and abstract names at
- * most 107 bytes of UTF-8; the default of `host` is `127.0.0.1`. There is no other member (A6), and no default port
- * @returns a fresh, plain object, which {@link formatAddress} turns into a string that is parsed to the same (A1)
- * @throws `ERR_ADDRESS_INVALID`, at once, with the name of the bad part and its value (A3, A4, A5)
+ * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes of
+ * UTF-8. The default host is `127.0.0.1`; there is no default port
+ * @returns a new plain object. Parsing the result of {@link formatAddress} gives the same address
+ * @throws `ERR_ADDRESS_INVALID`, with the bad part and its value; also for a member that no form of address has
  * @example
  * ```ts
  * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
@@ -35,21 +36,21 @@ export function parseAddress(input: AddressInput): Address {
   if (typeof input === 'string') return fromString(input);
   if (input instanceof URL) return fromUrl(input);
   if (typeof input === 'object' && input !== null && !Array.isArray(input)) return fromObject(input);
-  throw invalid('address', 'must be a string, a URL or an object', input);
+  throw invalidAddress('address', 'must be a string, a URL or an object', input);
 }
 
 /**
- * Refuses what can be listened on, or be somebody's address, but not be connected to.
+ * Throws for an address that is valid, but that no client can connect to.
  *
  * @internal
  */
 export function assertDialable(address: Address): void {
-  if (address.transport === 'fd') throw invalid('fd', 'is for listening only', address.fd);
+  if (address.transport === 'fd') throw invalidAddress('fd', 'must be used with listen only', address.fd);
   if (address.transport === 'unix' && address.path === '') {
-    throw invalid('path', 'must not be empty: nobody can connect to an unnamed socket', '');
+    throw invalidAddress('path', 'must not be empty: nobody can connect to an unnamed socket', '');
   }
   if (address.transport === 'tcp' && address.port === 0) {
-    throw invalid('port', `must be an integer from 1 to ${maxPort} to connect to`, 0);
+    throw invalidAddress('port', `must be an integer from 1 to ${maxPort} to connect to`, 0);
   }
 }
 
@@ -58,7 +59,7 @@ function fromString(text: string): Address {
   if (scheme !== 'tcp' && scheme !== 'tls') return fromOpaque(scheme, rest, text);
   const authority = rest.replace(/^\/\/(.*?)\/?$/s, '$1');
   if (!rest.startsWith('//') || /[/?#@]/.test(authority)) {
-    throw invalid('address', `must be ${scheme}://host:port and nothing else`, text);
+    throw invalidAddress('address', `must be ${scheme}://host:port and nothing else`, text);
   }
   const [, host = '', port = ''] = /^(.*?)(?::([^:\]]*))?$/s.exec(authority) ?? [];
   return tcp(unbracketed(host), digits('port', port, text), scheme === 'tls');
@@ -68,14 +69,14 @@ function fromUrl(url: URL): Address {
   const { href, protocol, host, hostname, pathname, port } = url;
   const scheme = protocol.slice(0, -1);
   if (url.username + url.password + url.search + url.hash !== '') {
-    throw invalid('address', 'must have no user, password, query or fragment', href);
+    throw invalidAddress('address', 'must have no user, password, query or fragment', href);
   }
   if (scheme === 'tcp' || scheme === 'tls') {
-    if (pathname !== '' && pathname !== '/') throw invalid('address', 'must have no path beside a host', href);
+    if (pathname !== '' && pathname !== '/') throw invalidAddress('address', 'must have no path beside a host', href);
     return tcp(unbracketed(decoded(hostname)), digits('port', port, href), scheme === 'tls');
   }
-  if (host !== '') throw invalid('address', 'must start with tcp:// or tls:// where it has a host', href);
-  // An encoded '@' is a character of a file's name, a plain one means an abstract socket.
+  if (host !== '') throw invalidAddress('address', 'must start with tcp:// or tls:// where it has a host', href);
+  // An encoded '@' is part of a file name; a plain one marks an abstract socket.
   const isFile = scheme === 'unix' && !pathname.startsWith('@');
   return fromOpaque(scheme, isFile ? file(decoded(pathname)) : decoded(pathname), href);
 }
@@ -89,7 +90,7 @@ function fromOpaque(scheme: string, rest: string, whole: string): Address {
     case 'fd':
       return descriptor(digits('fd', rest, whole));
     default:
-      throw invalid('address', 'must start with tcp://, tls://, unix:, memory: or fd:', whole);
+      throw invalidAddress('address', 'must start with tcp://, tls://, unix:, memory: or fd:', whole);
   }
 }
 
@@ -106,7 +107,7 @@ function fromObject(input: Members): Address {
     case 'fd':
       return descriptor(only(input, 'fd')['fd']);
     default:
-      throw invalid('address', 'must have exactly one of port, service, path and fd', input);
+      throw invalidAddress('address', 'must have exactly one of port, service, path and fd', input);
   }
 }
 
@@ -114,7 +115,7 @@ function fromAddress(input: Members): Address {
   switch (input['transport']) {
     case 'tcp': {
       const { host, port, tls } = only(input, 'transport', 'host', 'port', 'tls');
-      if (tls !== undefined && tls !== true) throw invalid('tls', 'must be true or absent', tls);
+      if (tls !== undefined && tls !== true) throw invalidAddress('tls', 'must be true or absent', tls);
       return tcp(host, port, tls);
     }
     case 'unix':
@@ -124,7 +125,7 @@ function fromAddress(input: Members): Address {
     case 'fd':
       return descriptor(only(input, 'transport', 'fd')['fd']);
     default:
-      throw invalid('transport', "must be 'tcp', 'unix', 'memory' or 'fd'", input['transport']);
+      throw invalidAddress('transport', "must be 'tcp', 'unix', 'memory' or 'fd'", input['transport']);
   }
 }
 
@@ -134,19 +135,20 @@ function tcp(host: unknown, port: unknown, tls = false): Address {
 }
 
 function unix(path: unknown): Address {
-  if (typeof path !== 'string') throw invalid('path', 'must be a string', path);
+  if (typeof path !== 'string') throw invalidAddress('path', 'must be a string', path);
   const name = path.startsWith('\0') ? path.slice(1) : file(path);
-  if (name.trim() === '') throw invalid('path', 'must not be empty or blank', path);
-  if (name.includes('\0')) throw invalid('path', 'must be without NUL, save the first of an abstract name', path);
-  // The system would be given U+FFFD instead, so that two such paths would be one.
-  if (/\p{Surrogate}/u.test(name)) throw invalid('path', 'must be well-formed Unicode', path);
+  if (name.trim() === '') throw invalidAddress('path', 'must not be empty or blank', path);
+  if (name.includes('\0'))
+    throw invalidAddress('path', 'must be without NUL, save the first of an abstract name', path);
+  // Node would replace it by U+FFFD, so that different paths would become the same.
+  if (/\p{Surrogate}/u.test(name)) throw invalidAddress('path', 'must be well-formed Unicode', path);
   const bytes = Buffer.byteLength(name);
-  if (bytes > maxPathBytes) throw invalid('path', `must have at most ${maxPathBytes} bytes, not ${bytes}`, path);
+  if (bytes > maxPathBytes) throw invalidAddress('path', `must have at most ${maxPathBytes} bytes, not ${bytes}`, path);
   return { transport: 'unix', path: path.startsWith('\0') ? path : name };
 }
 
 function memory(name: unknown): Address {
-  if (typeof name !== 'string' || name === '') throw invalid('name', 'must be a string that is not empty', name);
+  if (typeof name !== 'string' || name === '') throw invalidAddress('name', 'must be a string that is not empty', name);
   return { transport: 'memory', name };
 }
 
@@ -155,50 +157,51 @@ function descriptor(fd: unknown): Address {
 }
 
 function service(name: unknown): number {
-  if (typeof name !== 'string' || name === '') throw invalid('service', 'must be a string that is not empty', name);
+  if (typeof name !== 'string' || name === '')
+    throw invalidAddress('service', 'must be a string that is not empty', name);
   return lookupService(name);
 }
 
 function hostOf(host: unknown): string {
   if (host === undefined) return loopback;
   if (typeof host === 'string' && (/^[^\s\p{Cc}/\\?#@:%[\]]+$/u.test(host) || ipFamily(host) === 6)) return host;
-  throw invalid('host', 'must be a name or an IP address', host);
+  throw invalidAddress('host', 'must be a name or an IP address', host);
 }
 
 function unbracketed(host: string): string | undefined {
   if (host === '') return undefined;
   const inside = /^\[(.*)\]$/s.exec(host)?.[1];
   if (inside === undefined ? !host.includes(':') : ipFamily(inside) === 6) return inside ?? host;
-  throw invalid('host', 'must have an IPv6 address in brackets, and nothing else', host);
+  throw invalidAddress('host', 'must have an IPv6 address in brackets, and nothing else', host);
 }
 
 function digits(option: string, text: string, whole: string): number {
-  if (text === '') throw invalid(option, 'is missing', whole);
-  if (!/^\d+$/.test(text)) throw invalid(option, 'must be written in digits', text);
+  if (text === '') throw invalidAddress(option, 'must not be missing', whole);
+  if (!/^\d+$/.test(text)) throw invalidAddress(option, 'must be written in digits', text);
   return Number(text);
 }
 
 function integer(option: string, value: unknown, max: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max) return Math.abs(value); // no -0
-  throw invalid(option, `must be an integer from 0 to ${max}`, value);
+  throw invalidAddress(option, `must be an integer from 0 to ${max}`, value);
 }
 
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw invalid('address', 'must be percent-encoded UTF-8', text);
+    throw invalidAddress('address', 'must be percent-encoded UTF-8', text);
   }
 }
 
-/** A member that is not understood would be ignored in silence, as the `address` of Node's AddressInfo: so it is refused. */
+/** Refuses members that would be ignored, such as the `address` of Node's AddressInfo. */
 function only(input: Members, ...members: string[]): Members {
   const extra = Object.keys(input).find((key) => input[key] !== undefined && !members.includes(key));
   if (extra !== undefined)
-    throw invalid('address', `must not have ${describeValue(extra)} beside ${members.join(', ')}`, input);
+    throw invalidAddress('address', `must not have ${describeValue(extra)} beside ${members.join(', ')}`, input);
   return input;
 }
 
-function invalid(option: string, requirement: string, value: unknown): SocketError {
-  return new SocketError('ERR_ADDRESS_INVALID', `${option} ${requirement}, got ${describeValue(value)}`);
+function invalidAddress(part: string, requirement: `must ${string}`, value: unknown): SocketError {
+  return invalid('ERR_ADDRESS_INVALID', `${part} ${requirement}`, value);
 }

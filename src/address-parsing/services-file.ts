@@ -3,8 +3,8 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 
 /**
- * Finds the TCP port of a service in the text of a services(5) file: the first entry that bears the name, as its own
- * or as an alias. Names are case-sensitive, as they are to getservbyname(3); lines that are no entries are passed over.
+ * Finds the TCP port of a service in the text of a services(5) file: that of the first entry with this name or alias.
+ * Names are case-sensitive, as in getservbyname(3). Lines that are not entries are skipped.
  *
  * @internal
  */
@@ -20,8 +20,8 @@ export function servicePort(text: string, name: string): number | undefined {
 }
 
 /**
- * Looks a service up in the machine's services(5) file (A3). The file is read at each call: it is small, calls are
- * rare, and an edit counts at once.
+ * Looks up a service in the services(5) file (A3). The file is read at each call: it is small, calls are rare, and changes
+ * apply at once.
  *
  * @internal
  */

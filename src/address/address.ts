@@ -1,18 +1,18 @@
 /**
- * Says where to listen or to connect, in whichever form is at hand; {@link parseAddress} makes one {@link Address} of
- * all of them.
+ * An address to listen on or to connect to, in one of several forms. {@link parseAddress} converts each form to an
+ * {@link Address}.
  *
  * - A string: `'tcp://host:port'`, `'tls://host:port'`, `'unix:/path'`, `'unix:@abstract'`, `'memory:name'`, `'fd:3'`.
- *   An IPv6 host stands in brackets, with a zone if need be: `'tcp://[fe80::1%eth0]:80'`. What follows `unix:` and
- *   `memory:` is taken as it is, without percent-decoding.
- * - A `URL` of the same schemes, percent-decoded.
+ *   An IPv6 host is written in brackets, and may have a zone: `'tcp://[fe80::1%eth0]:80'`. The text after `unix:` and
+ *   `memory:` is not percent-decoded.
+ * - A `URL` with one of these schemes; it is percent-decoded.
  * - `{ port }` or `{ service }`, each with or without `host`; `{ path }`; `{ fd }`, an inherited listening socket
  *   (systemd), for `listen` only.
  * - An {@link Address}, for example the `remote` of a connection.
  *
- * An omitted host is `127.0.0.1` (A2). `{ path: '@name' }` is a file of that name and becomes `./@name`; an abstract
- * socket is `'unix:@name'` or `{ path: '\0name' }`. Node's sockets know all but `memory`, which is for
- * `memoryTransport()`; what a transport doesn't know, `listen` and `connect` refuse with `ERR_ADDRESS_INVALID`.
+ * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`; `{ path: '@name' }` is a
+ * file of that name and becomes `./@name`. Node's sockets support all forms but `memory`, which is for `memoryTransport()`.
+ * `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that their transport does not support.
  *
  * @example
  * ```ts
@@ -35,11 +35,11 @@ export type AddressInput =
   | Address;
 
 /**
- * Names one end of a socket: what {@link parseAddress} gives, and what a connection calls `local` and `remote`.
+ * The address of one end of a socket. {@link parseAddress} returns it; a connection has it as `local` and `remote`.
  *
- * - `tcp`: `port` is an integer from 0 to 65,535; 0 lets the system choose when listening. `tls` is set by `tls://`.
- * - `unix`: `path` is at most 107 bytes of UTF-8; `''` for an unnamed client socket, `'\0name'` for an abstract one.
- * - `memory`: an end within this process.
+ * - `tcp`: `port` is an integer from 0 to 65,535; 0 lets the system choose a port to listen on. `tls` is true for `tls://`.
+ * - `unix`: `path` has at most 107 bytes of UTF-8; it is `''` for an unnamed client socket, `'\0name'` for an abstract one.
+ * - `memory`: a name within this process.
  * - `fd`: an inherited listening socket.
  *
  * @example

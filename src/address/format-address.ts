@@ -3,8 +3,8 @@ import type { Address } from './address.js';
 /**
  * Writes an address as a string that {@link parseAddress} accepts.
  *
- * @param address - the address; it is not changed
- * @returns the string; `'unix:'` for an unnamed unix socket, which `parseAddress` refuses (A4)
+ * @param address - the address
+ * @returns the string; `'unix:'` for an unnamed unix socket, for which `parseAddress` throws
  * @example
  * ```ts
  * formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'
@@ -27,7 +27,7 @@ export function formatAddress(address: Address): string {
   }
 }
 
-/** As a string, a path that starts with '@' would be an abstract name (A1). */
+/** A path that starts with `@` would be an abstract name in a string (A1). */
 export function file(path: string): string {
   return path.startsWith('@') ? `./${path}` : path;
 }

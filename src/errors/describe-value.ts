@@ -1,10 +1,6 @@
 import { inspect, types } from 'node:util';
 
-/**
- * Writes an offending value into a message: quoted, without control characters, and never longer than a line.
- *
- * @internal
- */
+/** Describes a value in an error message: quoted, without control characters, and never longer than a line. */
 export function describeValue(value: unknown): string {
   const longest = 100;
   if (typeof value === 'string') {
@@ -13,7 +9,7 @@ export function describeValue(value: unknown): string {
   return cut(inspected(value, longest), longest);
 }
 
-/** An object may throw at whoever looks at it, and what is wrong with it is to be said all the same. */
+/** A getter or a proxy may throw when the object is inspected; the error message is written all the same. */
 function inspected(value: unknown, longest: number): string {
   try {
     return inspect(value, { depth: 0, maxArrayLength: 5, maxStringLength: longest, breakLength: Infinity });
@@ -26,14 +22,9 @@ function cut(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }
 
-/**
- * Writes what was thrown into the message of another error: the name and the message of an error, whatever its members
- * are, and anything else as {@link describeValue}.
- *
- * @internal
- */
+/** Describes a thrown value in the message of another error: by its name and message if it is an error. */
 export function describeError(cause: unknown): string {
-  // An error of another realm is no instance of ours.
+  // An error of another realm is not an instance of this realm's Error.
   if (!(cause instanceof Error) && !types.isNativeError(cause)) return describeValue(cause);
   const name = memberOf(cause, 'name') || 'Error';
   const message = memberOf(cause, 'message') || (cause instanceof AggregateError ? messageOf(cause) : '');
@@ -49,6 +40,7 @@ function memberOf(error: Error, member: 'name' | 'message'): string {
   }
 }
 
+/** The message of an error; those of an AggregateError's errors, whose own message is often empty. */
 export function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(messageOf).join('; ');
   return cause instanceof Error ? cause.message : describeValue(cause);

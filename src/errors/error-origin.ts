@@ -1,27 +1,27 @@
 import type { SocketError } from './socket-error.js';
 
-/** A connection, or a client, that an error comes from. */
+/** The connection or the client that an error comes from. */
 export interface Origin {
-  /** Whether a server reports its errors in `closed` and in `incidents`. */
+  /** Whether a server reports the errors in `closed` and in `incidents`. */
   readonly reports: boolean;
 }
 
 const origins = new WeakMap<object, Origin>();
 
-/** Remembers where `error` comes from, unless that is known. */
+/** Notes the origin of `error`, unless it has one. */
 export function originate(error: SocketError, origin: Origin): SocketError {
   if (!origins.has(error)) origins.set(error, origin);
   return error;
 }
 
-/** The connection or the client that `error` comes from, if it is the error of one. */
+/** The origin of `error`, if it has one. */
 export function originOf(error: unknown): Origin | undefined {
   return typeof error === 'object' && error !== null ? origins.get(error) : undefined;
 }
 
 const reportedElsewhere = new WeakSet<object>();
 
-/** A server reports `error`, which comes from a connection, as the cause of another one. */
+/** Notes that a server reports `error`, which comes from a connection, as the cause of another error. */
 export function reportElsewhere(error: unknown): void {
   if (originOf(error) !== undefined) reportedElsewhere.add(error as object);
 }

@@ -2,7 +2,7 @@ import type { Address } from '../address/address.js';
 import { messageOf, describeValue } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
-// An object, so that the compiler compares it with the type in both directions.
+// As an object, the compiler checks that it has exactly the members of the union.
 const known: Readonly<Record<SystemErrorCode, true>> = {
   EACCES: true,
   EADDRINUSE: true,
@@ -42,10 +42,8 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 };
 
 /**
- * The one place where an error of Node's becomes one of ours: matched on `code`, never on the message.
- * Several addresses that all failed arrive as an AggregateError with an empty message; each failure is told.
- *
- * @internal
+ * Converts an error of Node by its `code`, never by its message. If all addresses of a host have failed, Node reports an
+ * AggregateError without a message; the new message has that of each error.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
@@ -53,7 +51,7 @@ export function systemError(cause: unknown, action: string, address?: Address): 
   return new SocketError(code, `${action}: ${code}${detailOf(cause)}`, { address, cause });
 }
 
-/** What a user's function, or a source that is being sent, has failed with (C8, S6). */
+/** The error for a user's function, or a source that is being sent, that has failed (C8, S6). */
 export function handlerError(cause: unknown, address?: Address, what = 'a handler, or a source,'): SocketError {
   const message = `${what} failed: ${cause instanceof Error ? cause.message : describeValue(cause)}`;
   return new SocketError('ERR_HANDLER', message, { address, cause });
@@ -63,7 +61,7 @@ function codeOf(cause: unknown): SystemErrorCode {
   if (cause instanceof AggregateError && cause.errors.length > 0) return codeOf(cause.errors[0]);
   const code = (cause as { code?: unknown } | null | undefined)?.code;
   if (typeof code === 'string' && Object.hasOwn(known, code)) return code as SystemErrorCode;
-  // What Node's permission model forbids (`--permission`).
+  // Node's permission model (`--permission`) has its own code.
   return code === 'ERR_ACCESS_DENIED' ? 'EACCES' : 'EIO';
 }
 

@@ -1,7 +1,7 @@
 import type { Address } from '../address/address.js';
 
 /**
- * Names what the library itself finds wrong; `docs/errors.md` has one heading for each code.
+ * Lists the codes of errors that the library detects. `docs/errors.md` explains each of them.
  *
  * @example
  * ```ts
@@ -33,9 +33,8 @@ export type LibraryErrorCode =
   | 'ERR_HANDLER';
 
 /**
- * Names what the system finds wrong, as Node does; `docs/errors.md` has one heading for each code. A code of the system
- * that is not among them arrives as `EIO`, and what Node's permission model forbids as `EACCES`, with Node's error as
- * `cause`.
+ * Lists the codes of errors of the operating system, named as in Node. `docs/errors.md` explains each of them. Any other
+ * code becomes `EIO`, and a refusal by Node's permission model becomes `EACCES`; `cause` has Node's error.
  *
  * @example
  * ```ts
@@ -81,7 +80,7 @@ export type SystemErrorCode =
   | 'ETIMEDOUT';
 
 /**
- * Lists every code that a {@link SocketError} can bear: a closed union, so a `switch` over it can be exhaustive.
+ * Lists the codes of {@link SocketError}: a closed union, so a `switch` over it can be exhaustive.
  *
  * @example
  * ```ts
@@ -93,7 +92,7 @@ export type SystemErrorCode =
 export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
 
 /**
- * Tells what went wrong: the one error that this library throws, notifies and rejects with (A5, C8, S3).
+ * The only error that this library throws, emits and rejects with.
  *
  * Match on `code`, which is stable; `message` is for people and may change.
  *
@@ -109,17 +108,17 @@ export class SocketError extends Error {
   override readonly name = 'SocketError';
   /** What went wrong. */
   readonly code: SocketErrorCode;
-  /** Where it went wrong; absent where no one address is to blame. */
+  /** The address that the error is about, if it is about one. */
   declare readonly address?: Address;
-  /** What lies behind it: Node's error, or what a handler threw; absent where the library found the fault itself. */
+  /** The underlying error: Node's, or the value that a handler threw. Absent if the library detected the problem itself. */
   declare readonly cause?: unknown;
 
   /**
-   * Makes an error; for a transport or a codec of one's own.
+   * Creates an error, for your own transport or codec.
    *
    * @param code - what went wrong
    * @param message - a sentence for people that names the option or the action
-   * @param details - the address and the cause, where there are any; none by default
+   * @param details - the address and the cause, if any
    * @example
    * ```ts
    * throw new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong');

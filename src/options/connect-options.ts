@@ -22,84 +22,87 @@ import {
 import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
- * Sets how a client connects, and whether it does so again, besides what holds for its connection.
+ * Configures how a client connects and reconnects, and its connections.
  *
- * @typeParam In - what is received; `Buffer` without a codec
- * @typeParam Out - what is sent; bytes or text without one
- * @backpressure as of {@link ConnectionOptions}
+ * @typeParam In - the messages that are received; `Buffer` without a codec
+ * @typeParam Out - the messages that are sent; bytes or text without a codec
  * @example
  * ```ts
  * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
  * const client = connect({ path: '/run/app.sock' }, options);
  * ```
- * @see rules A5, K3 to K5, K11 to K17 and K20
+ * @see rules K3 to K5, K11 to K17 and K20
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * How long an attempt to connect may take before it fails with `ERR_TIMEOUT_CONNECT`; 0 means as long as the kernel
-   * tries (K3).
+   * The time that an attempt to connect may take; then it fails with `ERR_TIMEOUT_CONNECT`. 0 leaves the limit to the
+   * kernel.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly connectTimeout?: number | undefined;
   /**
-   * The IP address to connect from, on a machine that has several. TCP only: refused at any other address. It has to be of
-   * the `family`. Of a host name only the first address of that family is dialled, and not all of them (K20).
+   * The IP address to connect from, on a machine that has several. It must be of the same `family`. With it, the client
+   * dials only the first address of a host name in that family. TCP only: `connect` throws for any other address.
    *
-   * @defaultValue `undefined`: the system chooses, by the route to the peer
+   * @defaultValue `undefined`: the system chooses by the route to the peer
    */
   readonly localAddress?: string | undefined;
   /**
-   * The port to connect from, 1 to 65,535, or 0 to let the system choose. TCP only: refused at any other address. Each attempt
-   * uses it again: while it is not free the attempt fails with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` acts (K20).
+   * The port to connect from, 1 to 65,535, or 0 to let the system choose. Each attempt uses the same port; while it is in
+   * use, attempts fail with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` applies. TCP only: `connect` throws for any
+   * other address.
    *
    * @defaultValue 0
    */
   readonly localPort?: number | undefined;
   /**
-   * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: refused at any other address, and where the host
-   * is an address of the other family (K20).
+   * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: `connect` throws for any other address, and for
+   * an IP address of the other family.
    *
-   * @defaultValue `undefined`: that of `localAddress`, else both
+   * @defaultValue `undefined`: the family of `localAddress`, or both
    */
   readonly family?: 4 | 6 | undefined;
   /**
-   * What to speak TLS with: all that `node:tls` takes. The server is verified unless `rejectUnauthorized` is false, which
-   * no environment variable can replace; the name is that of the address, unless `servername` is another (T1, T3).
+   * The options of TLS: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
+   * is false; no environment variable changes that. It must be valid for `servername`, by default the host of the address.
    *
-   * @defaultValue `undefined`: plain text, but at a `tls://` address TLS with the authorities that Node knows
+   * @defaultValue `undefined`: plain text, but at a `tls://` address TLS with the authorities that Node trusts
    */
   readonly tls?: ClientTls | undefined;
   /**
-   * When to dial again after a connection, or an attempt at one, has ended: {@link backoff}, or a `RetryConfig` of your
-   * own. Its `count` starts again after a connection that was up for `stableAfter`, default 5,000 ms, or 0 with
-   * `resetOnSuccess`; without a `delay` it waits as `backoff()` does (K3 to K5, K11).
+   * When to dial again after a connection or an attempt has ended: {@link backoff}, or your own `RetryConfig`. Its `count`
+   * restarts after a connection that was up for `stableAfter`: 5,000 ms by default, or 0 with `resetOnSuccess`. Without
+   * `delay` the client waits as with `backoff()`.
    *
    * @defaultValue `undefined`: the client ends
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
-   * What happens to what is sent after a connection, or an attempt at one, has ended and before there is another:
-   * `'buffer'` keeps it for that one, up to `maxBuffered`, where `overflow` acts; `'drop'` drops it and counts it in
-   * `dropped`, and a `send` rejects with `ERR_OVERFLOW`, while what is paced waits; `'error'` ends the client with
-   * `ERR_CLOSED`. Until the first attempt has ended everything is kept in any case (C2, K4, K13).
+   * What happens to values that are sent between a connection, or an attempt, that has ended and the next one:
+   *
+   * - `'buffer'` keeps them for the next connection, up to `maxBuffered`, where `overflow` applies.
+   * - `'drop'` drops them and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources wait.
+   * - `'error'` ends the client with `ERR_CLOSED`.
+   *
+   * Until the first attempt has ended, all values are kept.
    *
    * @defaultValue 'buffer'
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error' | undefined;
   /**
-   * Prepares each new connection, with a login, say, before anything that waits in the client's `data` is sent, and before
-   * anything received is given to it: `(connection) => ObservableInput<unknown> | void`. Until what it returns completes, the state is `connecting`, and `connectTimeout` goes
-   * on. If it fails, the attempt has failed with `ERR_HANDLER` and that error as `cause`, and `reconnect` acts. What it
-   * receives and does not take goes to `data` (K18).
+   * Prepares each new connection, for example with a login: `(connection) => ObservableInput<unknown> | void`. It runs before
+   * the client's `data` sends or emits anything on this connection. Until the returned source completes, the state is
+   * `connecting` and `connectTimeout` continues. If it fails, the attempt fails with `ERR_HANDLER` and that error as `cause`,
+   * and `reconnect` applies. Messages that it does not read go to `data`.
    *
    * @defaultValue `undefined`
    */
   readonly prepare?: Prepare<In, Out> | undefined;
 }
 
-/** As {@link ConnectionSettings}, with what only a client needs. */
+/** The checked options of a client, with their defaults. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly connectTimeout: number;
   readonly localAddress: string | undefined;
@@ -112,7 +115,7 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly transport: Transport | undefined;
 }
 
-/** What the option `prepare` is. */
+/** The option `prepare`. */
 export type Prepare<In, Out> = (connection: Connection<In, Out>) => ObservableInput<unknown> | void;
 
 /** The check and the default of each option. */

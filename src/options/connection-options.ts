@@ -16,12 +16,13 @@ import {
 import { abortError } from './abort-signal.js';
 
 /**
- * Sets how each connection of a server or a client goes. Durations are in ms, from 0 to under 2³¹, and 0 switches a
- * timer off; sizes are in bytes, whole numbers from 1. What is out of its range is `ERR_OPTION_INVALID` (A5).
+ * Configures each connection of a server or a client.
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
- * @backpressure `highWaterMark`, `maxBuffered` and `overflow` bound what waits to be sent (C4)
+ * Durations are in ms, from 0 to under 2³¹; 0 switches a timer off. Sizes are whole numbers of bytes, from 1. `listen` and
+ * `connect` throw `ERR_OPTION_INVALID` for a value out of its range.
+ *
+ * @typeParam In - the messages that are received
+ * @typeParam Out - the messages that are sent
  * @example
  * ```ts
  * const options: ConnectionOptions<string, string> = { codec: lines(), idleTimeout: 60_000, overflow: 'drop' };
@@ -32,113 +33,114 @@ import { abortError } from './abort-signal.js';
  */
 export interface ConnectionOptions<In, Out> {
   /**
-   * How messages lie in the bytes (D1).
+   * How messages are encoded as bytes.
    *
-   * @defaultValue `undefined`: chunks of bytes as they come; bytes and UTF-8 text to send
+   * @defaultValue `undefined`: receives chunks of bytes as they arrive; sends bytes and UTF-8 text
    */
   readonly codec?: Codec<In, Out> | undefined;
   /**
-   * Over how many bytes that wait `writable` is false; at or under half of it, true again. From 1, and never more than
-   * `maxBuffered` (C5, C21).
+   * `writable` turns false when more bytes than this are buffered, and true again at half of it. A value over
+   * `maxBuffered` counts as `maxBuffered`.
    *
    * @defaultValue 65_536
    * @unit bytes
    */
   readonly highWaterMark?: number | undefined;
   /**
-   * How many bytes may wait to be sent before `overflow` acts, from 1. One larger value is taken where nothing waits
-   * (C4).
+   * The number of bytes that may be buffered before `overflow` applies. A single larger value is accepted while nothing is
+   * buffered.
    *
    * @defaultValue 1_048_576
    * @unit bytes
    */
   readonly maxBuffered?: number | undefined;
   /**
-   * What happens to a value over `maxBuffered`: `'error'` destroys the connection with `ERR_OVERFLOW`, `'drop'` drops
-   * the value and counts it in `dropped`; a `send` rejects with `ERR_OVERFLOW` in either case (C4).
+   * What happens to a value that exceeds `maxBuffered`: `'error'` destroys the connection with `ERR_OVERFLOW`; `'drop'`
+   * drops the value and counts it in `dropped`. In either case `send` rejects with `ERR_OVERFLOW`.
    *
    * @defaultValue 'error'
    */
   readonly overflow?: 'error' | 'drop' | undefined;
   /**
-   * After how long without anything received or written a connection fails with `ERR_TIMEOUT_IDLE`; 0 means never. Time
-   * counts only while this side is ready to read: a connection that is held, or whose consumer is busy, is not idle (C27).
+   * The time without any byte received or written after which a connection fails with `ERR_TIMEOUT_IDLE`; 0 means never.
+   * Time counts only while this side is ready to read: a connection that is held, or whose consumer is busy, is not idle.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly idleTimeout?: number | undefined;
   /**
-   * After how long without anything received a connection fails with `ERR_TIMEOUT_RECEIVE`, whatever is sent meanwhile; 0
-   * means never. Use it to notice a silent device that you keep asking. Time counts as for `idleTimeout` (C27).
+   * The time without any byte received after which a connection fails with `ERR_TIMEOUT_RECEIVE`, whatever is sent
+   * meanwhile; 0 means never. Use it to notice a silent device that you keep polling. Time counts as for `idleTimeout`.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly receiveTimeout?: number | undefined;
   /**
-   * Whether the sending side stays open after the peer's FIN (C7, C16).
+   * Whether the sending side stays open after the peer's FIN.
    *
    * @defaultValue `true` for `listen`, `false` for `connect`
    */
   readonly halfOpen?: boolean | undefined;
   /**
-   * After how long without anything written a connection whose peer has finished fails with `ERR_TIMEOUT_HALF_OPEN`; 0
-   * means never (C7).
+   * The time without any byte written after which a connection whose peer has sent its FIN fails with
+   * `ERR_TIMEOUT_HALF_OPEN`; 0 means never.
    *
    * @defaultValue 60_000
    * @unit ms
    */
   readonly halfOpenTimeout?: number | undefined;
   /**
-   * How long a graceful close may take before it is forced, with `ERR_TIMEOUT_CLOSE`; 0 means for ever (C11).
+   * The time that a graceful close may take; then the connection is aborted with `ERR_TIMEOUT_CLOSE`. 0 means no limit.
    *
    * @defaultValue 5_000
    * @unit ms
    */
   readonly closeTimeout?: number | undefined;
   /**
-   * How long a connection may go without anybody who reads it: then it fails with `ERR_TIMEOUT_CLAIM` if nobody has read
-   * it since its emission and nothing was sent on it, and is closed gracefully if its sending side has ended. 0 means for
-   * ever (F1, C22).
+   * The time that a connection may have no subscriber that reads it; 0 means no limit. Then it fails with
+   * `ERR_TIMEOUT_CLAIM` if it has had no reader since it was emitted and nothing was sent on it. It closes gracefully if
+   * its sending side has ended.
    *
    * @defaultValue 30_000
    * @unit ms
    */
   readonly claimTimeout?: number | undefined;
   /**
-   * Whether small writes go out at once (TCP_NODELAY). TCP only. What is sent in one turn goes out together anyhow (C3).
+   * Whether small writes are sent at once (TCP_NODELAY). TCP only. Values that are sent in one turn of the event loop are
+   * written together in either case.
    *
    * @defaultValue true
    */
   readonly noDelay?: boolean | undefined;
   /**
-   * After how long a silence TCP asks whether the peer is still there; 0 means never. TCP only; Linux takes whole seconds
-   * of it, from 1.
+   * The silence after which TCP probes whether the peer is still there; 0 means never. TCP only. Linux uses whole seconds,
+   * from 1.
    *
    * @defaultValue 60_000
    * @unit ms
    */
   readonly keepAlive?: number | undefined;
   /**
-   * How long a handshake may take; 0 means for ever. At a server this is a client's PROXY header and its TLS handshake
-   * together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`, and at most
-   * `maxConnections` are under way at once. At both ends it is {@link Connection.startTls}, which then fails the connection
-   * with that code. The handshake of a client with `tls` has `connectTimeout` (P5, S17, T3, T10).
+   * The time that a handshake may take; 0 means no limit. For a server it covers a client's PROXY header and TLS handshake
+   * together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`. At most
+   * `maxConnections` handshakes run at once. For {@link Connection.startTls} it limits the handshake on either side, and
+   * fails the connection with the same code. The handshake of a client with `tls` is limited by `connectTimeout` instead.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly handshakeTimeout?: number | undefined;
   /**
-   * Ends all of it when it is aborted: a server is shut down, a client ends with `ERR_CLOSED` and the signal's reason as
-   * `cause`. A signal that is aborted already is refused with `ERR_CLOSED`, at once (C29).
+   * Shuts the server down, or ends the client, when it is aborted. The client ends with `ERR_CLOSED` and the signal's reason
+   * as `cause`. `listen` and `connect` throw `ERR_CLOSED` for a signal that is already aborted.
    *
    * @defaultValue `undefined`
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * What carries the bytes; `memoryTransport()` of `rxjs-sockets/testing` needs no sockets (A5).
+   * What carries the bytes. `memoryTransport()` of `rxjs-sockets/testing` works without sockets.
    *
    * @defaultValue `undefined`: Node's sockets
    */

@@ -17,84 +17,81 @@ import {
 import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
- * Sets how a server listens, besides what holds for each of its connections.
+ * Configures how a server listens, and each of its connections.
  *
- * @typeParam In - what is received; `Buffer` without a codec
- * @typeParam Out - what is sent; bytes or text without one
- * @backpressure `backlog`, `acceptQueue` and `maxConnections` bound how many clients wait and are served (S5)
+ * @typeParam In - the messages that are received; `Buffer` without a codec
+ * @typeParam Out - the messages that are sent; bytes or text without a codec
  * @example
  * ```ts
  * const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
  * const server = listen({ service: 'http', host: '0.0.0.0' }, options);
  * ```
- * @see rules A5, S1 to S18, P1 to P5 and T1 to T9
+ * @see rules S1 to S18, P1 to P5 and T1 to T9
  */
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * How many clients may wait in the kernel's queue, which the kernel caps at `somaxconn`. A whole number from 1 to
-   * under 2³¹ (S5).
+   * The number of clients that may wait in the kernel's queue, from 1 to under 2³¹. The kernel caps it at `somaxconn`.
    *
    * @defaultValue 4_096
    * @unit clients
    */
   readonly backlog?: number | undefined;
   /**
-   * How many clients may wait in the process while the server is held, only where the listener can't be stopped; one
-   * more is reset and told in `incidents`. A whole number from 1 to under 2³¹ (S5).
+   * The number of clients that may wait in the process while the server is held, from 1 to under 2³¹. One more is reset and
+   * reported in `incidents`. It applies only where the listener cannot stop accepting.
    *
    * @defaultValue 128
    * @unit clients
    */
   readonly acceptQueue?: number | undefined;
   /**
-   * How many connections may be open at once; one more is reset and told in `incidents` as `ERR_LIMIT_CONNECTIONS`. A
-   * whole number from 1 to under 2³¹.
+   * The number of connections that may be open at once, from 1 to under 2³¹. One more is reset and reported in `incidents`
+   * as `ERR_LIMIT_CONNECTIONS`.
    *
    * @defaultValue 10_000
    * @unit connections
    */
   readonly maxConnections?: number | undefined;
   /**
-   * The permissions of the socket file, from the first instant at which it can be connected to, whatever the umask is;
-   * who may write to it may connect. Unix sockets with a path only; from 0o000 to 0o777 (S9, S13).
+   * The permissions of the socket file, from 0o000 to 0o777. A user who may write to the file may connect. The file has
+   * them from the moment when clients can connect, whatever the umask. Only for unix sockets with a path.
    *
    * @defaultValue 0o600
    */
   readonly mode?: number | undefined;
   /**
-   * What happens to a socket file at the path that nobody listens on: `'replace'` takes its place, `'fail'` leaves it and
-   * fails with `EADDRINUSE`. A file that is no socket, and one that somebody listens on, are left in either case. Unix
-   * sockets only (S8).
+   * What happens to a stale socket file at the path, on which no process listens: `'replace'` replaces it; `'fail'` leaves
+   * it and fails with `EADDRINUSE`. Other files, and sockets on which a process listens, are always left. Unix sockets only.
    *
    * @defaultValue 'replace'
    */
   readonly stale?: 'replace' | 'fail' | undefined;
   /**
-   * Whether other sockets that ask for it too, of other processes of this user, may listen on the same port: the kernel
-   * then spreads the clients over them. TCP only, with Node 22.12, 23.1 or later (A5).
+   * Whether other processes of this user that set it too may listen on the same port; the kernel then distributes the
+   * clients among them. TCP only, with Node 22.12, 23.1 or later.
    *
    * @defaultValue false
    */
   readonly reusePort?: boolean | undefined;
   /**
-   * The key and certificate to speak TLS with, and all else that `node:tls` takes; a function gives them for each new
-   * connection. Needed at a `tls://` address (A5, T1 to T9).
+   * The key and certificate for TLS, and all other server options of `node:tls`; or a function that returns them for each
+   * new connection. Required for a `tls://` address.
    *
    * @defaultValue `undefined`: plain text
    */
   readonly tls?: ServerTls | undefined;
   /**
-   * Whose PROXY header is believed, of version 1 or 2: `trusted` has IP addresses, CIDR blocks, and the word `'unix'`
-   * for whoever comes over a unix socket. Each connection must then begin with a header, and `remote` is the client that it
-   * names; one from anybody else, or without one, is dropped and told in `incidents` as `ERR_PROXY_HEADER`. Not in memory
-   * (S2, P1 to P5).
+   * The proxies whose PROXY header, of version 1 or 2, is trusted: IP addresses, CIDR blocks, and the word `'unix'` for all
+   * peers on a unix socket. Each connection must then start with a header, and `remote` is the client that the header names.
+   * A connection from another peer, or without a header, is dropped and reported in `incidents` as `ERR_PROXY_HEADER`. The
+   * memory transport does not support it.
    *
-   * @defaultValue `undefined`: no header is looked for
+   * @defaultValue `undefined`: connections have no header
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] } | undefined;
 }
 
-/** As {@link ConnectionSettings}, with what only a server needs. */
+/** The checked options of a server, with their defaults. */
 export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
   readonly backlog: number;
   readonly acceptQueue: number;

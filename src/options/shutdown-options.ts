@@ -1,5 +1,5 @@
 /**
- * Sets how {@link Server.shutdown} goes.
+ * Configures {@link Server.shutdown}.
  *
  * @example
  * ```ts
@@ -9,16 +9,16 @@
  */
 export interface ShutdownOptions {
   /**
-   * After how long what is left is aborted, from 0 to under 2³¹; 0 for never. In a second call it can
-   * only hurry.
+   * The time after which the remaining connections are aborted, from 0 to under 2³¹; 0 means never. A second call can only
+   * shorten it.
    *
    * @defaultValue the option `closeTimeout`
    * @unit ms
    */
   readonly deadline?: number | undefined;
   /**
-   * Whether handlers and sends that are in progress are waited for. Without that, connections close at once, and a paced
-   * send that is not finished is aborted, so that it does not look complete.
+   * Whether to wait for handlers and sends in progress. If false, connections close at once, and unfinished paced sends are
+   * aborted, so that they do not look complete.
    *
    * @defaultValue true
    */
