@@ -8,9 +8,8 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * Computes the CRC-32C of `bytes`. Node has the CRC-32 of zlib only, which is another polynomial.
+ * Computes the CRC-32C of `bytes`, from 0 to 4,294,967,295. Node has only the CRC-32 of zlib, which has another polynomial.
  *
- * @returns 0 to 4,294,967,295.
  * @see https://www.rfc-editor.org/rfc/rfc4960#appendix-B
  */
 export function crc32c(bytes: Uint8Array): number {

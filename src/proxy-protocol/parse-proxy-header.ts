@@ -4,16 +4,16 @@ import { parseVersion1 } from './version-1.js';
 import { parseVersion2 } from './version-2.js';
 
 /**
- * Reads the PROXY header, of version 1 or 2, with which a connection from a proxy starts. It takes nothing off and
- * remembers nothing: call it again when more bytes have come, and skip `length` bytes once it gives a header.
+ * Parses the PROXY header, of version 1 or 2, with which a connection from a proxy starts. It removes nothing from `bytes` and
+ * keeps no state: call it again when more bytes have arrived, and skip `length` bytes when it returns a header.
  *
- * It is strict, so that it never takes something else for a header: what no further bytes could make one is refused at
- * the first wrong byte (in version 2, at the end of the first wrong field). What waits for the rest of a header is at
- * most 106 bytes of version 1, and 4,095 bytes of version 2; nothing is allocated for what a length claims.
+ * It is strict, so that it never takes other data for a header. It throws at the first byte that cannot be part of a header
+ * (in version 2, at the end of the field). An incomplete header has at most 106 bytes in version 1, and 4,095 bytes in
+ * version 2. Nothing is allocated for the length that a header claims.
  *
- * @param bytes - what has come, from the first byte of the connection on
- * @returns the header, or `undefined` where more bytes are needed.
- * @throws `ERR_PROXY_HEADER`, which is final.
+ * @param bytes - the received bytes, from the start of the connection
+ * @returns the header, or `undefined` if more bytes are needed
+ * @throws `ERR_PROXY_HEADER`, which is final
  * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, rule S2
  */
 export function parseProxyHeader(bytes: ByteQueue): ProxyHeader | undefined {

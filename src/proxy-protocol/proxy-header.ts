@@ -2,11 +2,11 @@ import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
 import { canonicalIp } from '../address-parsing/ip.js';
 
-/** What a whole PROXY header says. */
+/** The content of a PROXY header. */
 export interface ProxyHeader {
-  /** The client that it names; `undefined` where it names none (`LOCAL`, `UNKNOWN`), so that the real address stands. */
+  /** The client that it names; `undefined` if it names none (`LOCAL`, `UNKNOWN`): then the real address is used. */
   readonly remote: Address | undefined;
-  /** How many bytes it has: 15 to 4,096. */
+  /** Its size in bytes: 15 to 4,096. */
   readonly length: number;
 }
 

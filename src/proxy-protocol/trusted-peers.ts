@@ -3,20 +3,19 @@ import type { Address } from '../address/address.js';
 import { canonicalIp } from '../address-parsing/ip.js';
 import { invalidOption } from '../validation/checks.js';
 
-/** Every peer of such a transport, which has no address to tell one from another; `unix:` is how that is written. */
+/** Such an entry trusts every peer of the transport, whose peers have no addresses; `unix:` is another spelling. */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
 /**
- * Checks the option `proxyProtocol.trusted` and makes what tells whose PROXY header is believed.
+ * Checks the option `proxyProtocol.trusted`, and returns a function that tells whether the PROXY header of a peer is trusted.
  *
- * IPv4 and IPv6 are apart: `::/0` trusts no IPv4 peer. An IPv4-mapped address, of a peer or in the list, is an IPv4
- * one. The zone of a link-local peer (`fe80::1%eth0`) is passed over, and the list has none. The bits of a block after
- * its prefix don't count: `10.1.2.3/8` is `10.0.0.0/8`.
+ * IPv4 and IPv6 are separate: `::/0` trusts no IPv4 peer. An IPv4-mapped address, of a peer or in the list, is an IPv4
+ * address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone. The bits of a block after its
+ * prefix are ignored: `10.1.2.3/8` is `10.0.0.0/8`.
  *
- * @param list - addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer on such a
- *   socket: there the permissions of the socket file say who may connect. It is copied; an empty one trusts nobody.
- * @returns whether a peer is trusted, by its own address.
- * @throws `ERR_OPTION_INVALID`, at once.
+ * @param list - addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer of that transport:
+ *   for a unix socket, the permissions of the socket file decide who may connect. The list is copied
+ * @throws `ERR_OPTION_INVALID`
  */
 export function trustedPeers(list: readonly string[]): (peer: Address) => boolean {
   const option = 'proxyProtocol.trusted';

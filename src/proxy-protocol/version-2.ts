@@ -7,29 +7,29 @@ import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
 const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 /** The signature, version and command, family and protocol, and the length of the rest. */
-const fixed = 16;
+const fixedSize = 16;
 /**
- * The longest header that is taken. Its length field could tell 65,551 bytes, and every connection that has not been
- * accepted yet could make the process keep as many. The protocol aims at 536, and this is what nginx takes too.
+ * The longest accepted header. Its length field could claim 65,551 bytes, which the process would buffer for every
+ * connection that is not accepted yet. The protocol aims at 536 bytes; nginx has the same limit.
  */
 const longest = 4_096;
 
-/** A unix path with its NUL, and what pads it. */
+/** A unix path with its NUL and its padding. */
 const pathSize = 108;
 const checksumType = 0x03;
 
-/** What the addresses of one family look like. */
+/** The layout of the addresses of one family. */
 interface Family {
-  /** The bytes of the source and the destination together. */
+  /** The size of the source and the destination together. */
   readonly size: number;
   /**
-   * Reads the source; the destination is where the proxy was called, which nothing is done with. There is none for
-   * datagrams: the protocol wants what is valid and not supported to be as good as an unspecified family.
+   * Parses the source. The destination, at which the client called the proxy, is not used. Datagrams have no source here: the
+   * protocol treats a family that is valid but not supported like an unspecified one.
    */
   source?(addresses: Buffer): Address;
 }
 
-/** By the byte that tells the family and the protocol. */
+/** The families by the byte for the family and the protocol. */
 const families: Readonly<Partial<Record<number, Family>>> = {
   0x11: { size: 12, source: (addresses) => tcpRemote(addresses.subarray(0, 4).join('.'), addresses.readUInt16BE(8)) },
   0x21: { size: 36, source: (addresses) => tcpRemote(ipV6(addresses.subarray(0, 16)), addresses.readUInt16BE(32)) },
@@ -39,7 +39,7 @@ const families: Readonly<Partial<Record<number, Family>>> = {
   0x32: { size: 2 * pathSize },
 };
 
-/** As `parseProxyHeader`, for the bytes that are version 2. */
+/** Parses version 2, which is binary, like `parseProxyHeader`. */
 export function parseVersion2(bytes: ByteQueue): ProxyHeader | undefined {
   const { length } = bytes;
   const wrong = signature.findIndex((byte, index) => index < length && bytes.at(index) !== byte);
@@ -49,15 +49,15 @@ export function parseVersion2(bytes: ByteQueue): ProxyHeader | undefined {
   if (length < 14) return undefined;
   const kind = bytes.at(13);
   const family = isLocal ? undefined : namedFamily(kind); // LOCAL: "discard the protocol block including the family"
-  if (length < fixed) return undefined;
-  const total = fixed + bytes.uint(14, 2, 'big');
-  const least = fixed + (family?.size ?? 0);
+  if (length < fixedSize) return undefined;
+  const total = fixedSize + bytes.uint(14, 2, 'big');
+  const least = fixedSize + (family?.size ?? 0);
   if (total < least) throw malformed(`version 2 must have at least ${least} bytes with its addresses, not ${total}`);
   if (total > longest) throw malformed(`version 2 must have at most ${longest} bytes, not ${total}`);
   if (length < total) return undefined;
   const header = bytes.peek(total);
-  verify(header, fixed + (families[kind]?.size ?? 0), family !== undefined);
-  return { remote: family?.source?.(header.subarray(fixed)), length: total };
+  verify(header, fixedSize + (families[kind]?.size ?? 0), family !== undefined);
+  return { remote: family?.source?.(header.subarray(fixedSize)), length: total };
 }
 
 function ipV6(bytes: Buffer): string {
@@ -71,21 +71,21 @@ function isLocalCommand(byte: number): boolean {
   return command === 0;
 }
 
-/** Gives the family that a source is named in, or `undefined` where it is not specified: then the real address stands. */
+/** The family of the source; `undefined` if it is not specified: then the real address is used. */
 function namedFamily(kind: number): Family | undefined {
   const family = families[kind];
   if (family === undefined && kind !== 0) {
-    const shown = `0x${kind.toString(16).padStart(2, '0')}`;
+    const text = `0x${kind.toString(16).padStart(2, '0')}`;
     throw malformed(
-      `the family and protocol of version 2 must be 0x11, 0x12, 0x21, 0x22, 0x31, 0x32 or 0, not ${shown}`,
+      `the family and protocol of version 2 must be 0x11, 0x12, 0x21, 0x22, 0x31, 0x32 or 0, not ${text}`,
     );
   }
   return family;
 }
 
 /**
- * Checks what follows the addresses, from `at` on: type-length-value triples, and the checksum where one is among them.
- * Where no source is named, the protocol leaves open what the block is made of: then what is no triples passes.
+ * Checks the bytes after the addresses, from `at`: type-length-value triples, and the checksum if there is one. If the header
+ * names no source, the protocol does not define the content of the block, so other bytes are accepted.
  */
 function verify(header: Buffer, at: number, isNamed: boolean): void {
   const checksums: number[] = [];
@@ -96,7 +96,7 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
     at = value + size;
   }
   if (at !== header.length) {
-    if (isNamed) throw malformed('a type-length-value triple of version 2 goes over the end of the header');
+    if (isNamed) throw malformed('a type-length-value triple of version 2 exceeds the header');
     return;
   }
   if (checksums.length > 1) throw malformed('version 2 must have one CRC-32C at most');
@@ -107,8 +107,8 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
 }
 
 /**
- * Reads a path up to its NUL; `''` where it begins with one. An abstract name begins with one too, but without its
- * length nothing tells it from the padding behind an unnamed socket's.
+ * Parses a path up to its NUL; `''` if it starts with NUL. An abstract name starts with NUL, too, but without its length it
+ * cannot be distinguished from the padding of an unnamed socket.
  */
 function unixRemote(bytes: Buffer): Address {
   const end = bytes.indexOf(0);
@@ -119,6 +119,6 @@ function unixRemote(bytes: Buffer): Address {
   try {
     return parseAddress({ path });
   } catch (cause) {
-    throw malformed('the unix path of version 2 is no address', cause);
+    throw malformed('the unix path of version 2 is not a valid address', cause);
   }
 }

@@ -11,48 +11,48 @@ import { handled } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
 import type { RequestSettings } from './request-settings.js';
 import { originate } from '../errors/error-origin.js';
-import { Events } from './events.js';
+import { EventQueue } from './event-queue.js';
 import { IdMatcher } from './id-matcher.js';
 import type { Matcher } from './matcher.js';
 import { OrderMatcher } from './order-matcher.js';
 import { PendingRequest } from './pending-request.js';
 
 /**
- * The requests and the events of one channel. It is subscribed to the channel while a request is pending or somebody
- * wants the events, and holds it while the events are held and no answer is awaited.
+ * The requests and the events of one channel. It is subscribed to the channel while a request is pending or the events have a
+ * subscriber. It holds the channel while the events are held and no answer is awaited.
  */
 export class Conversation<In, Out, Id> {
   private readonly channel: Channel<In, Out>;
-  private readonly port: ChannelHost;
+  private readonly host: ChannelHost;
   private readonly settings: RequestSettings<In, Id>;
   private readonly matcher: Matcher<In, Id>;
-  private readonly inbox: Events<In>;
+  private readonly eventQueue: EventQueue<In>;
   /** The subscription to the channel. */
-  private feed: InternalSubscriber<In> | undefined;
-  private grip: ReacquirableHold | undefined;
+  private subscriber: InternalSubscriber<In> | undefined;
+  private channelHold: ReacquirableHold | undefined;
   private timer: Timer | undefined;
-  /** The connections with requests that were sent on them. */
+  /** The connections on which requests were sent. */
   private readonly watched = new Map<Carrier, Subscription>();
-  /** Where the message before this one came from, and where it ended. */
+  /** The source of the previous message, and the position at which that ended. */
   private inbound: Inbound | undefined;
   private position = 0;
-  /** The connections that have nothing more to be read. */
+  /** The connections that have been read to their end. */
   private readonly finished = new WeakSet<Carrier>();
 
   constructor(channel: Channel<In, Out>, settings: RequestSettings<In, Id>) {
     const { answers, maxPending } = settings;
     this.channel = channel;
-    this.port = channel[host];
+    this.host = channel[host];
     this.settings = settings;
     this.matcher = answers === undefined ? new OrderMatcher() : new IdMatcher(answers, maxPending);
-    this.inbox = new Events({
+    this.eventQueue = new EventQueue({
       eventsChanged: () => this.update(),
-      defer: (work) => this.port.defer(work),
+      defer: (work) => this.host.defer(work),
     });
   }
 
   get events(): Flow<In> {
-    return this.inbox.flow;
+    return this.eventQueue.flow;
   }
 
   get pending(): number {
@@ -64,15 +64,15 @@ export class Conversation<In, Out, Id> {
     if (refusal !== undefined) return handled(Promise.reject(refusal));
     const request = new PendingRequest<In, Id>(id, asyncScheduler.now() + this.settings.timeout, this.current);
     this.matcher.add(request);
-    // A client that has ended begins anew before anything is sent.
+    // A client that has ended starts again before anything is sent.
     this.update();
-    // Where the channel has ended, the subscription has rejected it already.
+    // If the channel has ended, the subscription has already rejected the request.
     if (request.state === 'pending') this.send(message, request);
     return request.answer;
   }
 
   private receive(message: In): void {
-    const { inbound } = this.port;
+    const { inbound } = this.host;
     const size = this.measure(inbound);
     let match: PendingRequest<In, Id> | 'nobody' | undefined;
     try {
@@ -89,9 +89,9 @@ export class Conversation<In, Out, Id> {
     }
   }
 
-  /** The connection that takes what is sent now. */
+  /** The connection that sends values now. */
   private get current(): Carrier | undefined {
-    const { carrier, lane } = this.port;
+    const { carrier, lane } = this.host;
     return (lane.outbound.owner as unknown) === carrier ? carrier : undefined;
   }
 
@@ -99,12 +99,12 @@ export class Conversation<In, Out, Id> {
     const { maxPending } = this.settings;
     if (this.pending < maxPending) return this.matcher.refusal(id);
     return this.causedByPeer(
-      new SocketError('ERR_OVERFLOW', `ask: maxPending (${maxPending}) requests are pending already`),
+      new SocketError('ERR_OVERFLOW', `ask: maxPending (${maxPending}) requests are already pending`),
     );
   }
 
   private send(message: Out, request: PendingRequest<In, Id>): void {
-    request.lane = this.port.lane;
+    request.lane = this.host.lane;
     const refusal = this.channel[track](
       message,
       () => this.sent(request),
@@ -114,9 +114,9 @@ export class Conversation<In, Out, Id> {
   }
 
   private sent(request: PendingRequest<In, Id>): void {
-    const { carrier, lane } = this.port;
+    const { carrier, lane } = this.host;
     if (request.state === 'over' || carrier === undefined) return;
-    // A client that was left has flushed it on an earlier connection, whose answers nobody reads; or none can come any more.
+    // A client without subscribers has flushed it on an earlier connection, which is not read; or no answer can come any more.
     if (request.lane !== lane || this.finished.has(carrier)) {
       this.drop(request, this.unanswered());
       return;
@@ -125,9 +125,9 @@ export class Conversation<In, Out, Id> {
     this.watch(carrier);
   }
 
-  /** What was cut off in the middle ends with its connection, as what was sent on it does. */
+  /** A request of which a part was written ends with its connection, as one that was sent. */
   private lost(request: PendingRequest<In, Id>, error: SocketError): void {
-    if (this.port.carrier === undefined || request.lane !== this.port.lane) this.drop(request, error);
+    if (this.host.carrier === undefined || request.lane !== this.host.lane) this.drop(request, error);
     else this.sent(request);
   }
 
@@ -138,18 +138,19 @@ export class Conversation<In, Out, Id> {
   }
 
   private addEvent(message: In, size: number): void {
-    const { inbox } = this;
-    inbox.push(message, size);
-    if (!inbox.areFull || this.pending === 0) return;
-    // Nothing else would end the wait of an answer that lies behind them.
+    const { eventQueue } = this;
+    eventQueue.push(message, size);
+    if (!eventQueue.areFull || this.pending === 0) return;
+    // Nothing else would end the wait for an answer that is behind the events.
     if (this.settings.timeout === 0) {
-      const text = 'requests: too many events wait while an answer is awaited: read `events` faster, or set a timeout';
-      this.failReading(this.port.inbound, new SocketError('ERR_OVERFLOW', text));
+      const text =
+        'requests: too many events are buffered while an answer is awaited: read `events` faster, or set a timeout';
+      this.failReading(this.host.inbound, new SocketError('ERR_OVERFLOW', text));
     }
     this.update();
   }
 
-  /** How many bytes the message had that was decoded last, as far as that is known. */
+  /** The size of the last decoded message, or 0 if it is not known. */
   private measure(inbound: Inbound | undefined): number {
     const position = inbound?.queue.position ?? 0;
     const size = inbound === this.inbound ? position - this.position : 0;
@@ -158,25 +159,25 @@ export class Conversation<In, Out, Id> {
     return size;
   }
 
-  /** Subscribes, holds and waits for as long as there is a reason to. */
+  /** Brings the subscription, the hold and the timer up to date. */
   private update(): void {
-    const isWanted = this.pending > 0 || this.inbox.areWanted;
-    if (isWanted && this.feed === undefined) {
-      this.feed = this.newFeed();
-      this.port.streamEnds?.add(this.streamEnded);
-      this.channel.subscribe(this.feed);
-    } else if (!isWanted && this.feed !== undefined) {
-      const { feed } = this;
-      this.feed = undefined;
-      this.port.streamEnds?.delete(this.streamEnded);
-      feed.unsubscribe();
+    const isWanted = this.pending > 0 || this.eventQueue.areWanted;
+    if (isWanted && this.subscriber === undefined) {
+      this.subscriber = this.newSubscriber();
+      this.host.streamEnds?.add(this.streamEnded);
+      this.channel.subscribe(this.subscriber);
+    } else if (!isWanted && this.subscriber !== undefined) {
+      const { subscriber } = this;
+      this.subscriber = undefined;
+      this.host.streamEnds?.delete(this.streamEnded);
+      subscriber.unsubscribe();
     }
     this.setTimer();
     if (this.matcher.isEmpty) this.unwatch();
     this.regulate();
   }
 
-  private newFeed(): InternalSubscriber<In> {
+  private newSubscriber(): InternalSubscriber<In> {
     const observer = {
       next: (message: In) => this.receive(message),
       error: (error: unknown) => this.end(error),
@@ -185,16 +186,20 @@ export class Conversation<In, Out, Id> {
     return new InternalSubscriber(observer, false);
   }
 
-  /** Holds the channel where the events are held, but for an answer that is awaited; then as many as may wait do. */
+  /** Holds the channel while the events are held. While an answer is awaited, only if the event queue is full. */
   private regulate(): void {
-    const { inbox } = this;
-    const holds = this.feed !== undefined && inbox.areHeld && inbox.areWanted && (this.pending === 0 || inbox.areFull);
-    if (!holds) this.grip?.release();
-    else if (this.grip === undefined) this.grip = this.channel.hold() as ReacquirableHold;
-    else this.grip.take();
+    const { eventQueue } = this;
+    const holds =
+      this.subscriber !== undefined &&
+      eventQueue.areHeld &&
+      eventQueue.areWanted &&
+      (this.pending === 0 || eventQueue.areFull);
+    if (!holds) this.channelHold?.release();
+    else if (this.channelHold === undefined) this.channelHold = this.channel.hold() as ReacquirableHold;
+    else this.channelHold.take();
   }
 
-  /** One timer serves all requests, which time out in the order in which they were made. */
+  /** One timer serves all requests: they time out in the order in which they were made. */
   private setTimer(): void {
     if (this.pending === 0) {
       this.timer?.unsubscribe();
@@ -220,14 +225,14 @@ export class Conversation<In, Out, Id> {
       const connection = oldest.sentOn ?? this.current;
       matcher.abandon(oldest);
       oldest.abandon(error);
-      // Whose answer the next message is can't be known any more.
+      // Without ids, the next message can no longer be assigned to a request.
       if (settings.answers === undefined) connection?.fail(error);
       this.causedByPeer(error);
     }
   }
 
   private timeoutError(): SocketError {
-    const behind = this.inbox.areFull ? ', or lies behind the events, which are held and wait' : '';
+    const behind = this.eventQueue.areFull ? ', or is behind the buffered events, which are held' : '';
     return new SocketError('ERR_TIMEOUT_REQUEST', `no answer came within ${this.settings.timeout} ms${behind}`);
   }
 
@@ -248,19 +253,19 @@ export class Conversation<In, Out, Id> {
     this.watched.clear();
   }
 
-  /** The stream has ended: no answer can come on it any more. A client may have another one, for what still waits (K8). */
+  /** The stream has ended, so no answer can come on it. A client may start another one for requests that are not sent yet (K8). */
   private end(error: unknown): void {
-    this.feed = undefined;
-    this.port.streamEnds?.delete(this.streamEnded);
+    this.subscriber = undefined;
+    this.host.streamEnds?.delete(this.streamEnded);
     this.rejectAll(
       error,
       this.matcher.clear((request) => this.waitsForConnection(request)),
     );
-    this.inbox.end(error);
+    this.eventQueue.end(error);
     this.update();
   }
 
-  /** One connection of a client has ended, or soon will have: no answer comes on it any more. */
+  /** A connection of a client has ended or is ending: no answer comes on it any more. */
   private readonly streamEnded = (connection: Carrier, end: 'fin' | SocketError): void => {
     this.finished.add(connection);
     this.rejectAll(end === 'fin' ? undefined : end, this.matcher.endConnection(connection));
@@ -268,9 +273,9 @@ export class Conversation<In, Out, Id> {
   };
 
   private waitsForConnection({ lane, sentOn }: PendingRequest<In, Id>): boolean {
-    const { port } = this;
-    if (!port.reusable || lane !== port.lane || sentOn !== undefined) return false;
-    return !lane.closed && (lane.outbound.owner as unknown) === port;
+    const { host } = this;
+    if (!host.reusable || lane !== host.lane || sentOn !== undefined) return false;
+    return !lane.closed && (lane.outbound.owner as unknown) === host;
   }
 
   private rejectAll(error: unknown, requests: readonly PendingRequest<In, Id>[]): void {
@@ -279,19 +284,19 @@ export class Conversation<In, Out, Id> {
     for (const request of requests) request.reject(reason);
   }
 
-  /** What is left of a connection that has ended has nothing to fail. */
+  /** Fails the connection, unless it has already ended and only its remaining messages are read. */
   private failReading(inbound: Inbound | undefined, error: SocketError): void {
-    const { carrier } = this.port;
+    const { carrier } = this.host;
     if (carrier?.inbound === inbound) carrier?.fail(error);
   }
 
-  /** The connection has ended in order, which is no failure of a handler that waits for the answer. */
+  /** The error after an orderly end, which is no failure of a handler that waits for the answer. */
   private unanswered(): SocketError {
-    return originate(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.port);
+    return originate(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);
   }
 
-  /** A peer that is slow or silent must not end a server, where nobody handles the rejection (S19). */
+  /** Notes that the peer caused the error, so that an unhandled rejection does not end a server (S19). */
   private causedByPeer(error: SocketError): SocketError {
-    return originate(error, { reports: this.port.reports });
+    return originate(error, { reports: this.host.reports });
   }
 }

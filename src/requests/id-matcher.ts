@@ -4,13 +4,13 @@ import { describeValue } from '../errors/describe-value.js';
 import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 
-/** A message tells whose answer it is. */
+/** Finds the request by the id that `answers` returns for a message. */
 export class IdMatcher<In, Id> implements Matcher<In, Id> {
   private readonly answers: (message: In) => Id | undefined;
-  /** How many timed-out requests are remembered. */
+  /** The number of timed-out requests that are remembered. */
   private readonly limit: number;
   private readonly requests = new Map<Id, PendingRequest<In, Id>>();
-  /** Those that have timed out, the oldest first: a late answer would be taken for that of a new request with the id. */
+  /** The requests that have timed out, the oldest first: a late answer would be taken for that of a new request with the id. */
   private readonly abandoned = new Map<Id, PendingRequest<In, Id>>();
 
   constructor(answers: (message: In) => Id | undefined, limit: number) {
@@ -73,7 +73,7 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
 
   remove(request: PendingRequest<In, Id>): void {
     const id = request.id as Id;
-    // The id may be that of another request by now.
+    // Another request may have the id by now.
     if (this.requests.get(id) === request) this.requests.delete(id);
     if (this.abandoned.get(id) === request) this.abandoned.delete(id);
   }

@@ -11,7 +11,7 @@ import type { PendingRequest } from './pending-request.js';
  */
 export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   pending = 0;
-  /** In the order in which they were sent. */
+  /** The requests, in the order in which they are sent. */
   private readonly queue = new Fifo<PendingRequest<In, Id>>();
 
   get oldest(): PendingRequest<In, Id> | undefined {
@@ -24,7 +24,7 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
 
   refusal(id: unknown): SocketError | undefined {
     if (id === undefined) return undefined;
-    const message = `ask: an id needs the option answers, which tells the id of an answer; got ${describeValue(id)}`;
+    const message = `ask: id must be omitted without the option answers, got ${describeValue(id)}`;
     return new SocketError('ERR_OPTION_INVALID', message);
   }
 
@@ -49,7 +49,7 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
     return undefined;
   }
 
-  /** It keeps its place: where it was not sent yet, it will be, and the first answer is its own. */
+  /** The request keeps its place in the order: it has been sent, or will be, and so gets an answer. */
   abandon(request: PendingRequest<In, Id>): void {
     if (request.state === 'pending') this.pending--;
   }
@@ -67,7 +67,7 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
     return this.takeOut((request) => !isKept(request), false);
   }
 
-  /** @param isStranded - whether answers of theirs may still be read, so that they keep their places */
+  /** @param isStranded - whether their answers may still be read, so that they keep their places */
   private takeOut(
     isTheirs: (request: PendingRequest<In, Id>) => boolean,
     isStranded: boolean,

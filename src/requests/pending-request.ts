@@ -3,35 +3,35 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
 import { handled, type SendLane } from '../io/outbound.js';
 
-/** One request that was sent and has no answer yet. */
+/** One request, from `ask` until it is answered, rejected or forgotten. */
 export class PendingRequest<In, Id> {
   readonly id: Id | undefined;
-  /** When it times out. */
+  /** The time at which it times out. */
   readonly due: number;
-  /** What `ask` gives. */
+  /** The promise that `ask` returns. */
   readonly answer: Promise<In>;
-  /** `'abandoned'` is one that has timed out, and may still be answered. */
+  /** `'abandoned'` means that it has timed out, and may still be answered. */
   state: 'pending' | 'abandoned' | 'over' = 'pending';
-  /** Where it was given to the channel. */
+  /** The send lane that took it. */
   lane: SendLane | undefined;
-  /** The connection that it was sent on: its answer comes there or nowhere. */
+  /** The connection that it was sent on; only there can the answer come. */
   sentOn: Carrier | undefined;
-  /** Whether that connection has ended, and has left messages that are still to be read. */
+  /** Whether that connection has ended, but still has unread messages. */
   isStranded = false;
 
-  /** The connection that was there when it was asked. */
+  /** The connection at the time of `ask`. */
   private readonly askedOn: Carrier | undefined;
-  /** How many bytes had been received there by then. */
-  private readonly receivedBefore: number;
+  /** The number of bytes received there before. */
+  private readonly receivedBytesBefore: number;
   private settle: { resolve(message: In): void; reject(error: unknown): void } | undefined;
 
-  /** @param askedOn - the connection that takes it, if one is there already */
+  /** @param askedOn - the connection that sends it, if there is one already */
   constructor(id: Id | undefined, due: number, askedOn: Carrier | undefined) {
     this.id = id;
     this.due = due;
     this.askedOn = askedOn;
-    this.receivedBefore = askedOn?.inbound.received ?? 0;
-    // A rejection that nobody waits for must not end the process: it is the peer that decides when a connection ends.
+    this.receivedBytesBefore = askedOn?.inbound.received ?? 0;
+    // An unhandled rejection must not end the process: the peer decides when a connection ends.
     this.answer = handled(
       new Promise((resolve, reject) => {
         this.settle = { resolve, reject };
@@ -40,16 +40,16 @@ export class PendingRequest<In, Id> {
   }
 
   /**
-   * Whether the message that was decoded last can be its answer: it came on the same connection, and after the request
-   * was made. Without this a greeting, or what an earlier connection has left, would be taken for the answer.
+   * Whether the last decoded message can be its answer: it came on the same connection, and after the request was made.
+   * Otherwise a greeting, or a message left from an earlier connection, would be taken for the answer.
    *
-   * @param inbound - where the message came from
-   * @param carrier - the connection that takes what is sent now
+   * @param inbound - the source of the message
+   * @param carrier - the connection that sends values now
    */
   canBeAnswered(inbound: Inbound | undefined, carrier: Carrier | undefined): boolean {
     const connection = this.sentOn ?? carrier;
     if (inbound === undefined || connection?.inbound !== inbound) return false;
-    return connection !== this.askedOn || inbound.queue.position > this.receivedBefore;
+    return connection !== this.askedOn || inbound.queue.position > this.receivedBytesBefore;
   }
 
   resolve(message: In): void {
@@ -64,7 +64,7 @@ export class PendingRequest<In, Id> {
     this.settle = undefined;
   }
 
-  /** It has timed out. */
+  /** Rejects it because it has timed out. */
   abandon(error: SocketError): void {
     this.reject(error);
     this.state = 'abandoned';

@@ -5,7 +5,7 @@ import { requestSettings } from './request-settings.js';
 import { Conversation } from './conversation.js';
 
 /**
- * Sets how {@link requests} waits for answers that come in the order of the requests.
+ * Configures {@link requests}.
  *
  * @example
  * ```ts
@@ -15,14 +15,14 @@ import { Conversation } from './conversation.js';
  */
 export interface RequestsOptions {
   /**
-   * How long a request may take, from the call of `ask` on; then it rejects with `ERR_TIMEOUT_REQUEST`. 0 means for ever.
+   * The time from the call of `ask` after which a request rejects with `ERR_TIMEOUT_REQUEST`; 0 means no limit.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly timeout?: number | undefined;
   /**
-   * How many requests may be pending, from 1; one more rejects with `ERR_OVERFLOW` and is not sent.
+   * The number of requests that may be pending, from 1. One more rejects with `ERR_OVERFLOW` and is not sent.
    *
    * @defaultValue 1_024
    * @unit requests
@@ -43,8 +43,8 @@ export interface RequestsOptions {
  */
 export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
   /**
-   * Tells which request a message answers: its id, or `undefined` for a message that answers none. It is called with every
-   * message, of a peer that may send anything. What it throws fails the connection with `ERR_HANDLER`.
+   * Returns the id of the request that a message answers, or `undefined` for a message that answers no request. It is called
+   * with every message, and the peer may send anything. If it throws, the connection fails with `ERR_HANDLER`.
    */
   readonly answers: (message: In) => Id | undefined;
 }
@@ -61,16 +61,16 @@ export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
  */
 export interface Requests<In> {
   /**
-   * Emits the messages that answer no request, and ends as the channel does. Subscribing subscribes to the channel, so on a
-   * client's `data` it dials, and the client stays connected until the last subscriber leaves (K1).
+   * Emits the messages that answer no request, and ends as the channel does. Subscribing to it subscribes to the channel: on
+   * a client's `data` the client dials, and stays connected until the last subscriber leaves.
    *
-   * An event that comes while nobody is subscribed is dropped if a request is pending, since the answer lies behind it;
-   * otherwise it waits in the channel (F1).
+   * An event that arrives without a subscriber is dropped while a request is pending, because the answer is behind it.
+   * Otherwise it waits in the channel.
    *
-   * @backpressure While it is held, and no request is pending, the channel is held, and the peer has to wait. While one is
-   * pending, up to 1,024 events and 1,048,576 bytes of them wait here, so that the answer gets through. When more come, the
-   * channel is held all the same, and the answer waits until the events are read or the request times out. With a `timeout`
-   * of 0 the connection fails with `ERR_OVERFLOW` instead.
+   * @backpressure while it is held and no request is pending, the channel is held. While a request is pending, up to 1,024
+   * events and 1,048,576 bytes are buffered, so that the answer gets through. When more arrive, the channel is held, and the
+   * answer waits until the events are read or the request times out. With a `timeout` of 0, the connection fails with
+   * `ERR_OVERFLOW` instead
    * @example
    * ```ts
    * calls.events.subscribe({
@@ -80,7 +80,7 @@ export interface Requests<In> {
    * ```
    */
   readonly events: Flow<In>;
-  /** How many requests have neither been answered nor rejected. */
+  /** The number of requests that have neither been answered nor rejected. */
   readonly pending: number;
 }
 
@@ -97,14 +97,14 @@ export interface Requests<In> {
  */
 export interface RequestsInOrder<In, Out> extends Requests<In> {
   /**
-   * Sends a request, and gives its answer. Several may be on their way at once.
+   * Sends a request and returns its answer. Several requests may be pending at once.
    *
-   * It rejects in the cases of {@link RequestsById.ask}. A timeout also ends the connection, because nobody can tell whose
-   * answer the next message is: `closed` reports `ERR_TIMEOUT_REQUEST`, and so does the state of a client, which dials again
-   * with `reconnect`. A request that times out while there is no connection ends none.
+   * It rejects in the cases of {@link RequestsById.ask}. A timeout also fails the connection, because the next message could
+   * no longer be assigned to a request: `closed` has `ERR_TIMEOUT_REQUEST`, and so has the state of a client, which dials
+   * again with `reconnect`.
    *
-   * @param request - what the channel sends
-   * @returns a promise of the answer. A rejection that nobody handles ends nothing
+   * @param request - a message that the channel sends
+   * @returns a promise of the answer. An unhandled rejection does not end the process
    * @example
    * ```ts
    * const [first, second] = await Promise.all([calls.ask('one'), calls.ask('two')]);
@@ -129,21 +129,21 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
  */
 export interface RequestsById<In, Out, Id> extends Requests<In> {
   /**
-   * Sends a request, and gives the answer that bears its id. Several may be on their way at once.
+   * Sends a request and returns the answer that has its id. Several requests may be pending at once.
    *
-   * It rejects with the error of the connection that the request was sent on, at once when that ends (`ERR_CLOSED` after a
-   * clean end): it is not asked again, and nobody knows whether the peer has seen it. With `reconnect`, a request of which
-   * nothing was written yet goes out on the next connection, and stays pending. It rejects too
+   * If the connection ends on which the request was sent, it rejects with the error of that connection, or `ERR_CLOSED` after
+   * an orderly end. It is not sent again, and the peer may or may not have received it. With `reconnect`, a request of which
+   * nothing was written yet stays pending, and is sent on the next connection. It also rejects
    *
    * - with `ERR_TIMEOUT_REQUEST` after `timeout`; an answer that comes later is dropped,
-   * - with `ERR_OVERFLOW`, and is not sent, if `maxPending` are pending, or the channel takes no more,
-   * - with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`, and is not sent, if it can't be encoded (D5),
+   * - with `ERR_OVERFLOW`, and is not sent, if `maxPending` are pending, or the channel is full,
+   * - with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`, and is not sent, if it cannot be encoded,
    * - with `ERR_OPTION_INVALID`, and is not sent, if the id is missing, is pending, or has timed out and may still be
    *   answered on this connection.
    *
-   * @param request - what the channel sends
-   * @param id - what `answers` gives for its answer; compared as the keys of a `Map` are. Use each id once
-   * @returns a promise of the answer. A rejection that nobody handles ends nothing
+   * @param request - a message that the channel sends
+   * @param id - the id that `answers` returns for its answer; compared like the keys of a `Map`. Use each id once
+   * @returns a promise of the answer. An unhandled rejection does not end the process
    * @example
    * ```ts
    * const answer = await calls.ask({ id: 7, method: 'time' }, 7);
@@ -153,14 +153,14 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
 }
 
 /**
- * Finds the answer of each request on a channel, for protocols in which one side asks and the other answers.
+ * Matches the answers on a channel with the requests, for protocols in which one side asks and the other answers.
  *
- * With `answers` a message says which request it answers, and the answers may come in any order. Without it each message is
- * the answer to the oldest request that was sent on its connection. What answers nothing is an event.
+ * With `answers`, each message names the request that it answers, and the answers may come in any order. Without it, each
+ * message answers the oldest request that was sent on its connection. A message that answers no request is an event.
  *
- * It is subscribed to the channel while a request is pending or somebody is subscribed to the events, and at no other time.
- * A client's `data` that nobody else is subscribed to is therefore dialled by the first request, and hung up after the last
- * answer (K1). `client.open()` keeps it connected, and so does a subscription to the client or to the events.
+ * It is subscribed to the channel only while a request is pending or the events have a subscriber. So a client without other
+ * subscribers dials for the first request, and disconnects after the last answer. `client.open()` keeps it connected, and so
+ * does a subscription to the client or to the events.
  *
  * Use one `requests` for a channel, and send nothing else on it that is answered. Apart from timeouts, limits and ends, it is
  * equivalent to:

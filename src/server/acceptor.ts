@@ -11,7 +11,10 @@ import { ConnectionList } from '../connection/connection-list.js';
 import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from '../transport/transport.js';
 
-/** What a Server does: one listener for as long as there are subscribers, and the connections that it accepted. */
+/**
+ * The state behind a Server: one listener while there are subscribers, the clients that wait to be emitted, and the
+ * connections that were accepted.
+ */
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionOwner<In, Out> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly reports = true;
@@ -37,44 +40,44 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly address: Address;
   private readonly settings: ListenSettings<In, Out>;
   private readonly transport: Transport;
-  private readonly troubles = new Subject<SocketError>();
+  private readonly incidentSubject = new Subject<SocketError>();
   private readonly bindings = new Subject<Address | undefined>();
-  private readonly roster = new ConnectionList<SocketConnection<In, Out>>();
-  private readonly waiting: TransportSocket[] = [];
-  /** What was emitted last, as long as it was not looked at whether somebody reads it. */
-  private newest: SocketConnection<In, Out> | undefined;
+  private readonly accepted = new ConnectionList<SocketConnection<In, Out>>();
+  private readonly waitingSockets: TransportSocket[] = [];
+  /** The last emitted connection, until we have checked whether it has a subscriber. */
+  private lastEmitted: SocketConnection<In, Out> | undefined;
   private accepting = false;
-  private readonly ignoreSignal: (() => void) | undefined;
+  private readonly stopListeningToSignal: (() => void) | undefined;
   private listener: Listener | undefined;
   private bound: Address | undefined;
-  /** Resolves once the system has everything back that the listeners before had. */
-  private unbound: Promise<unknown> | undefined;
+  /** Resolves when earlier listeners have released their resources. */
+  private released: Promise<unknown> | undefined;
   private stopping: Promise<void> | undefined;
 
   constructor(address: Address, settings: ListenSettings<In, Out>, transport: Transport) {
-    this.incidents = this.troubles.asObservable();
+    this.incidents = this.incidentSubject.asObservable();
     this.address = address;
     this.settings = settings;
     this.transport = transport;
     const { signal } = settings;
-    if (signal !== undefined) this.ignoreSignal = onAbort(signal, () => void this.shutdown({}));
+    if (signal !== undefined) this.stopListeningToSignal = onAbort(signal, () => void this.shutdown({}));
   }
 
   get connections(): ReadonlySet<SocketConnection<In, Out>> {
-    return this.roster.set;
+    return this.accepted.set;
   }
 
-  /** Gives the client that has waited longest (S2). */
+  /** Returns a connection for the client that has waited longest (S2). */
   take(): Connection<In, Out> | undefined {
-    const socket = this.waiting.shift();
+    const socket = this.waitingSockets.shift();
     if (socket === undefined) return undefined;
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
-    this.roster.add(connection);
-    // Its first bytes come in a later turn, when whoever gets it now has subscribed.
+    this.accepted.add(connection);
+    // Its first bytes arrive in a later turn, after the subscriber to whom it is emitted now has subscribed to it.
     connection.open();
-    this.newest?.expectClaim();
-    this.newest = connection;
-    // Elsewhere nobody looks again, once it was emitted.
+    this.lastEmitted?.expectClaim();
+    this.lastEmitted = connection;
+    // Outside `accept` there is no later check.
     if (!this.accepting) this.expectClaim();
     return connection;
   }
@@ -84,7 +87,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   failedAfter(error: SocketError): void {
-    this.troubles.next(error);
+    this.incidentSubject.next(error);
   }
 
   outlives(): boolean {
@@ -92,13 +95,13 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
-    this.roster.remove(connection);
-    if (outcome.reason === 'failed' && outcome.error !== undefined) this.troubles.next(outcome.error);
+    this.accepted.remove(connection);
+    if (outcome.reason === 'failed' && outcome.error !== undefined) this.incidentSubject.next(outcome.error);
   }
 
   started(): void {
     if (this.stopping !== undefined) return;
-    // A listener that was closed may still have something to tell: it is told to nobody.
+    // A closed listener may still report events; they are ignored.
     const isCurrent = (): boolean => this.listener === listener;
     const events: ListenerEvents = {
       onListening: (address) => {
@@ -114,7 +117,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
         if (isCurrent()) this.failed(error);
       },
       onIncident: (error) => {
-        if (isCurrent()) this.troubles.next(error);
+        if (isCurrent()) this.incidentSubject.next(error);
       },
     };
     const listener = this.transport.listen(this.address, this.settings, events);
@@ -132,7 +135,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   told(): void {
-    // A server that has ended has nothing to do after that.
+    // There is nothing to do after the end of a server.
   }
 
   defer(work: () => void): void {
@@ -152,36 +155,36 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     const { deadline, drain } = checked;
     const { stopping } = this;
     if (stopping === undefined) return this.stop(deadline, drain);
-    // A second call may be in more of a hurry (S14).
+    // A second call may shorten the deadline (S14).
     this.closeAll(deadline, drain);
     return stopping;
   }
 
   private stop(limit: number, drains: boolean): Promise<void> {
-    // Who is told of the first steps may call again, and gets this promise too.
+    // A subscriber that is notified in between may call `shutdown` again, and gets the same promise.
     let stopped: () => void = () => undefined;
     const stopping = new Promise<void>((resolve) => {
       stopped = resolve;
     });
     this.stopping = stopping;
-    this.ignoreSignal?.();
+    this.stopListeningToSignal?.();
     this.unbind();
-    const { unbound } = this;
+    const { released } = this;
     this.bindings.complete();
-    const closed = this.roster.all().map((connection) => connection.closed);
+    const closed = this.accepted.all().map((connection) => connection.closed);
     this.closeAll(limit, drains);
-    // No promise on the way, so that it takes no time within `TestScheduler.run`.
+    // Without promises in between, so that it takes no time in `TestScheduler.run`.
     const over = (): void => {
       this.multicast.end();
-      this.troubles.complete();
+      this.incidentSubject.complete();
       stopped();
     };
-    merge(unbound === undefined ? EMPTY : from(unbound), ...closed).subscribe({ complete: over, error: over });
+    merge(released === undefined ? EMPTY : from(released), ...closed).subscribe({ complete: over, error: over });
     return stopping;
   }
 
   private closeAll(limit: number, drains: boolean): void {
-    for (const connection of this.roster.all()) {
+    for (const connection of this.accepted.all()) {
       if (drains) connection.drain(limit);
       else connection.closeNow(limit);
     }
@@ -189,12 +192,16 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
 
   private accept(socket: TransportSocket): void {
     const { acceptQueue, maxConnections } = this.settings;
-    if (this.roster.size + this.waiting.length >= maxConnections) {
+    if (this.accepted.size + this.waitingSockets.length >= maxConnections) {
       this.refuse(socket, `maxConnections (${maxConnections}) are open`);
-    } else if (!this.multicast.flowing && this.listener?.stoppable !== true && this.waiting.length >= acceptQueue) {
-      this.refuse(socket, `acceptQueue (${acceptQueue}) clients wait while the server is held`);
+    } else if (
+      !this.multicast.flowing &&
+      this.listener?.stoppable !== true &&
+      this.waitingSockets.length >= acceptQueue
+    ) {
+      this.refuse(socket, `acceptQueue (${acceptQueue}) clients are waiting while the server is held`);
     } else {
-      this.waiting.push(socket);
+      this.waitingSockets.push(socket);
       this.accepting = true;
       this.multicast.drain();
       this.accepting = false;
@@ -203,13 +210,13 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private expectClaim(): void {
-    this.newest?.expectClaim();
-    this.newest = undefined;
+    this.lastEmitted?.expectClaim();
+    this.lastEmitted = undefined;
   }
 
   private refuse(socket: TransportSocket, why: string): void {
     socket.reset();
-    this.troubles.next(
+    this.incidentSubject.next(
       new SocketError('ERR_LIMIT_CONNECTIONS', `a client was reset: ${why}`, { address: socket.remote }),
     );
   }
@@ -219,14 +226,14 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.multicast.interrupt(error);
   }
 
-  /** Gives the name back; who still waits is reset (S1). */
+  /** Closes the listener, and resets the clients that still wait (S1). */
   private unbind(): void {
     if (this.listener === undefined) return;
     const closed = this.listener.close();
-    if (closed !== undefined) this.unbound = Promise.all([this.unbound, closed]);
+    if (closed !== undefined) this.released = Promise.all([this.released, closed]);
     this.listener = undefined;
     this.bound = undefined;
-    for (const socket of this.waiting.splice(0)) socket.reset();
+    for (const socket of this.waitingSockets.splice(0)) socket.reset();
     this.bindings.next(undefined);
   }
 }

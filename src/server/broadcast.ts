@@ -8,29 +8,29 @@ import type { Outbound, Publisher } from '../io/outbound.js';
 import { WriteBuffer } from '../io/write-buffer.js';
 import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 
-/** What was encoded once is sent as it is. */
+/** Writes bytes that are encoded already. */
 const encoded: Encoder<Uint8Array> = {
   encode(value, into) {
     into.bytes(value);
   },
 };
 
-/** The values of a turn are given to the members when so many bytes of them wait, at the latest. */
-const mostPublished = 65_536;
+/** Values are collected until the end of the turn, or until they have more bytes than this. */
+const maxBatchBytes = 65_536;
 
 /** One membership. */
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** How many of all the values it has, or is not to get since it joined after them. */
+  /** The number of values that it has, or does not get because it joined after them. */
   given: number;
 }
 
 /**
  * Sends one message to many connections: encoded once, and written to each in one write a turn.
  *
- * A connection that ends leaves by itself. A member that is too slow costs only itself: its own `maxBuffered` and
- * `overflow` act. Apart from that, from `size` and `refused`, and from what it costs, it is equivalent to:
+ * A member is removed when its connection closes. A slow member does not delay others: its own `maxBuffered` and `overflow`
+ * apply. Apart from `size`, `refused` and its cost, it is equivalent to:
  *
  * ```ts
  * const broadcastOf = <Out>(codec: Codec<unknown, Out>) => {
@@ -49,12 +49,11 @@ interface Member {
  * };
  * ```
  *
- * @typeParam Out - what it sends
- * @emits none: it is an Observer, which any Observable can be subscribed to
- * @throws none, but for {@link Broadcast.join}
- * @backpressure none, as `next` has none: what a member has not taken waits in its own connection, up to `maxBuffered`,
- * and then that member's `overflow` acts. It keeps values until the end of the turn, at most 65,536 bytes and one value
- * @teardown members leave by unsubscribing, or when their connection ends; `complete` and `error` end it for good
+ * It is an Observer: subscribe it to any Observable. `complete` and `error` end it for good.
+ *
+ * @typeParam Out - the messages that it sends
+ * @backpressure `next` never waits. Values are kept until the end of the turn, at most 65,536 bytes and one value. Then they
+ * are buffered by each member's connection, up to `maxBuffered`
  * @example
  * ```ts
  * const news = new Broadcast(lines());
@@ -69,14 +68,14 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new WriteBuffer();
   private readonly members = new Map<Outbound, Member>();
-  /** The turn's values, encoded, and how many there were before them. */
-  private values: Uint8Array[] = [];
-  private before = 0;
-  private waiting = 0;
+  /** The encoded values of this turn, and the number of values before them. */
+  private batch: Uint8Array[] = [];
+  private batchStart = 0;
+  private batchBytes = 0;
   private flushing = false;
-  /** Members that were given what there was before the turn's end: they are to be told of what comes after it. */
-  private ahead: Outbound[] = [];
-  private refusals = 0;
+  /** Members that have all values so far, before the end of the turn; later values must be announced to them. */
+  private upToDate: Outbound[] = [];
+  private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
   private readonly publisher: Publisher = {
     flush: () => {
@@ -88,10 +87,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   };
 
   /**
-   * Makes a Broadcast without members.
+   * Creates a Broadcast without members.
    *
-   * @param codec - how a value becomes bytes, whatever the codec of a member is; none by default: bytes and UTF-8 text.
-   * All members get what one encoder writes, so each value must be a whole frame by itself
+   * @param codec - encodes the values, whatever the codec of a member is; by default, bytes and UTF-8 text. All members get
+   * the output of one encoder, so each value must be a whole frame by itself
    * @example
    * ```ts
    * const prices = new Broadcast(jsonLines<Price>());
@@ -103,9 +102,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Counts the members.
+   * The number of members.
    *
-   * @returns a number of connections, 0 and more
    * @example
    * ```ts
    * console.log(`${news.size} are listening`);
@@ -117,9 +115,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Counts the values that `next` was given and that can't be encoded, which nobody got.
+   * The number of values passed to `next` that cannot be encoded, and so were sent to no member.
    *
-   * @returns a number of values, 0 and more
    * @example
    * ```ts
    * if (news.refused > 0) console.log(`${news.refused} lines could not be sent`);
@@ -127,20 +124,19 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * @see rules B6 and D5
    */
   get refused(): number {
-    return this.refusals;
+    return this.refusedCount;
   }
 
   /**
-   * Takes a connection in: it gets every value from now on, until it leaves.
+   * Adds a connection, which gets every value from now on.
    *
-   * Who joins twice is one member, with one membership. A connection whose sending side has ended does not become one; after `complete` or
-   * `error` a connection that joins is ended in the same way.
+   * A connection that joins twice is one member, with one membership. A connection whose sending side has ended does not
+   * become a member. After `complete` or `error`, a connection that joins is ended in the same way.
    *
-   * @param connection - a connection of a server or of a client, of this library
-   * @returns the membership: unsubscribe to leave. What was given to `next` before that is still sent
-   * @throws `ERR_OPTION_INVALID`, at once, for what is no connection of this library
-   * @backpressure as of {@link Broadcast}
-   * @teardown unsubscribing leaves, and does not end the connection; a connection that ends leaves by itself (B4)
+   * @param connection - a connection of a server or a client of this library
+   * @returns the membership. Unsubscribe to leave; the connection stays open, and gets the values that were passed to `next`
+   * before
+   * @throws `ERR_OPTION_INVALID` for a connection that is not of this library
    * @example
    * ```ts
    * const membership = news.join(connection);
@@ -163,8 +159,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     const membership = new Subscription(() => {
       this.leave(outbound);
     });
-    this.members.set(outbound, { connection, membership, given: this.before + this.values.length });
-    if (this.values.length > 0) this.ahead.push(outbound);
+    this.members.set(outbound, { connection, membership, given: this.batchStart + this.batch.length });
+    if (this.batch.length > 0) this.upToDate.push(outbound);
     const leave = (): void => {
       membership.unsubscribe();
     };
@@ -173,15 +169,13 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Sends a value to all who are members now.
+   * Sends a value to all current members. It never throws, and is ignored after `complete` and `error`.
    *
-   * It comes in one order with what else is sent on a member's connection in the same turn, and the values of a turn
-   * reach each member in one write, up to 65,536 bytes. Without members nothing is encoded.
+   * On each connection the value keeps its order among the other values that are sent in the same turn. The values of a turn
+   * reach each member in one write, up to 65,536 bytes. A value that cannot be encoded is sent to no member, and counted in
+   * {@link Broadcast.refused}. Without members, nothing is encoded.
    *
-   * @param value - what to send; it must not be changed afterwards (C19)
-   * @throws none: a value that can't be encoded is sent to nobody, and counted in {@link Broadcast.refused}
-   * @backpressure none: it never waits. A member's own `overflow` acts where more than its `maxBuffered` would wait (B3)
-   * @teardown none; ignored after `complete` and `error`
+   * @param value - the value to send; it must not be changed afterwards
    * @example
    * ```ts
    * news.next('hello, everybody');
@@ -191,23 +185,23 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
     if (this.sink.add(this.encoder, value) !== undefined) {
-      // It may be one member's doing, so it must not end the others: nobody gets it, and it is counted.
-      this.refusals++;
+      // One member may have caused it, so it must not end the others.
+      this.refusedCount++;
       return;
     }
-    // What is sent from within a flush is for those who were served already, too.
-    if (this.values.length === 0 || this.flushing) this.announce(this.members.keys());
-    else if (this.ahead.length > 0) this.announce(this.ahead.splice(0));
+    // A value that is sent from within a flush is also for the members that were served already.
+    if (this.batch.length === 0 || this.flushing) this.announce(this.members.keys());
+    else if (this.upToDate.length > 0) this.announce(this.upToDate.splice(0));
     const bytes = this.sink.takeAll();
-    this.values.push(bytes);
-    this.waiting += bytes.length;
-    if (this.waiting > mostPublished) this.flush();
+    this.batch.push(bytes);
+    this.batchBytes += bytes.length;
+    if (this.batchBytes > maxBatchBytes) this.flush();
   }
 
   /**
-   * Ends the sending side of every member, after what was sent.
+   * Ends the sending side of every member, after the values that were sent, and removes all members. The sending side of a
+   * connection that joins later is ended at once.
    *
-   * @teardown it has no members any more, and takes none; whoever joins later is completed at once
    * @example
    * ```ts
    * news.complete();
@@ -219,12 +213,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Destroys the connection of every member.
+   * Destroys the connection of every member, and removes all members. Buffered values are dropped. A connection that joins
+   * later is destroyed at once.
    *
-   * @param reason - the `cause` of the `ERR_CLOSED` that each of them is told on this side
-   * @emits `ERR_CLOSED` to the subscribers of the members' channels, at once (C8)
-   * @backpressure none: what waits is dropped
-   * @teardown it has no members any more, and takes none; whoever joins later is destroyed at once
+   * @param reason - the `cause` of the `ERR_CLOSED` that subscribers of the members' channels get
    * @example
    * ```ts
    * news.error(new Error('the source of the news has failed'));
@@ -235,7 +227,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.finish({ reason });
   }
 
-  /** Has the members ask for what they lack before anything else is sent on their connections (B1). */
+  /** Makes the members ask for missing values before anything else is sent on their connections (B1). */
   private announce(outbounds: Iterable<Outbound>): void {
     let turn: FlushScheduler | undefined;
     for (const outbound of outbounds) {
@@ -248,39 +240,39 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     }
   }
 
-  /** The turn is over: its values are joined once, and each member is given the same bytes (B2). */
+  /** At the end of the turn, joins its values once and gives each member the same bytes (B2). */
   private flush(): void {
-    const { values, before } = this;
-    const count = values.length;
+    const { batch, batchStart } = this;
+    const count = batch.length;
     if (count === 0 || this.flushing) return;
     this.flushing = true;
-    const all = count === 1 ? (values[0] as Uint8Array) : Buffer.concat(values);
+    const all = count === 1 ? (batch[0] as Uint8Array) : Buffer.concat(batch);
     for (const [outbound, member] of this.members) {
       outbound.settled(this.publisher);
-      if (member.given === before && values.length === count) {
+      if (member.given === batchStart && batch.length === count) {
         member.given += count;
-        publish(outbound, all, values);
+        publish(outbound, all, batch);
       } else this.give(outbound, member);
     }
     this.flushing = false;
-    // Whoever fails because of it may be spoken of at once: that is given when the publisher's turn comes again.
-    if (values.length > count) return;
-    this.before += count;
-    this.values = [];
-    this.waiting = 0;
-    this.ahead = [];
+    // A member that fails may cause new values at once: they are sent when this publisher is flushed again.
+    if (batch.length > count) return;
+    this.batchStart += count;
+    this.batch = [];
+    this.batchBytes = 0;
+    this.upToDate = [];
   }
 
   private settle(outbound: Outbound): void {
     const member = this.members.get(outbound);
     if (member === undefined) return;
-    this.ahead.push(outbound);
+    this.upToDate.push(outbound);
     this.give(outbound, member);
   }
 
-  /** Gives a member what it lacks. */
+  /** Sends a member the values that it does not have yet. */
   private give(outbound: Outbound, member: Member): void {
-    const rest = this.values.slice(member.given - this.before);
+    const rest = this.batch.slice(member.given - this.batchStart);
     if (rest.length === 0) return;
     member.given += rest.length;
     publish(outbound, rest.length === 1 ? (rest[0] as Uint8Array) : Buffer.concat(rest), rest);

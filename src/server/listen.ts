@@ -13,24 +13,20 @@ import { endsServer } from '../flow/reported-errors.js';
 import { nodeTransport } from '../transport/node/node-transport.js';
 
 /**
- * Makes a server, which binds its address when somebody subscribes to it.
+ * Creates a server, which binds its address when it is subscribed to.
  *
- * @typeParam In - what its connections receive
- * @typeParam Out - what they send
- * @param address - where to listen; an omitted host means loopback (A2), port 0 takes a free one
- * @param options - see {@link ListenOptions}; none by default
- * @returns the server, a Flow of connections; nothing is bound yet (S1)
- * @emits none by itself
- * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, at once (A5); what depends on the world is a notification
- * (S3)
- * @backpressure as of {@link Server}
- * @teardown as of {@link Server}
+ * @typeParam In - the messages that its connections receive
+ * @typeParam Out - the messages that they send
+ * @param address - where to listen; the default host is loopback, and port 0 takes a free port
+ * @param options - see {@link ListenOptions}
+ * @returns the server, a Flow of connections; it is not bound yet
+ * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`. Errors of the system, such as `EADDRINUSE`, are emitted instead
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines() });
  * server.subscribe(({ data }) => data.subscribe(data)); // an echo server, at each client's pace
  * ```
- * @see https://man7.org/linux/man-pages/man2/listen.2.html, rules A2, A5 and S1 to S9
+ * @see https://man7.org/linux/man-pages/man2/listen.2.html, rules S1 to S9
  */
 export function listen<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
@@ -39,7 +35,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   const settings = listenSettings(options);
   const transport = settings.transport ?? nodeTransport;
-  // What an abstract name has no use for is refused where it was given, not where it is the default.
+  // For an abstract name, `mode` is refused only if it was given.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });
   }
@@ -48,9 +44,9 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
 }
 
 /**
- * Accepts connections: a Flow of them, which doesn't accept while it is held. All its subscribers share one listener.
+ * A Flow of accepted connections. All subscribers share one listener, which does not accept while the Flow is held.
  *
- * Apart from `hold`, which keeps further clients in the kernel's queue, it is equivalent to:
+ * Apart from `hold`, which leaves further clients in the kernel's queue, it is equivalent to:
  *
  * ```ts
  * const server = new Observable<Socket>((subscriber) => {
@@ -61,14 +57,14 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * }).pipe(share());
  * ```
  *
- * @typeParam In - what its connections receive; `Buffer` by default, as without a codec
- * @typeParam Out - what they send; bytes or text by default
- * @emits each accepted connection once, in order, before anything was read from it (S2); completion after {@link
- * Server.shutdown}; a `SocketError` if it can't be bound, after which it may be subscribed to again (S3)
- * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue; where the listener can't be
- * stopped, up to `acceptQueue` wait in the process, and one more is reset (S5)
- * @teardown when the last subscriber leaves, the listener is closed, the socket file removed, and whoever still waits
- * is reset; emitted connections live on (S1)
+ * It emits each connection once, in order, before anything is read from it. It completes after {@link Server.shutdown}, and
+ * fails with a `SocketError` if it cannot be bound; then it can be subscribed to again. When the last subscriber leaves, the
+ * listener is closed, the socket file is removed, and clients that still wait are reset. Emitted connections stay open.
+ *
+ * @typeParam In - the messages that its connections receive; `Buffer` by default, as without a codec
+ * @typeParam Out - the messages that they send; bytes or text by default
+ * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot stop accepting,
+ * up to `acceptQueue` clients wait in the process, and one more is reset
  * @example
  * ```ts
  * for await (const connection of server) await serveOne(connection); // one client after the other
@@ -85,12 +81,10 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Tells the bound address, with the port that was taken. Subscribing to it binds nothing.
+   * Emits the bound address, with the port that was taken. Subscribing to it does not bind the server.
    *
-   * @returns an Observable that never fails
-   * @emits the address once it is bound, at once if it is; completes when the listener is closed, for whatever reason
-   * (S10)
-   * @teardown unsubscribing ends the watch, nothing else
+   * @returns an Observable that emits the address when the server is bound, or at once if it is; it completes when the
+   * listener is closed, and never fails
    * @example
    * ```ts
    * server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
@@ -102,11 +96,9 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Gives the connections that were emitted and have not ended, also after the server itself has.
+   * The connections that were emitted and have not closed, also after the server has completed.
    *
-   * @returns the set, always the same one; it changes by itself
-   * @backpressure `maxConnections` bounds it
-   * @teardown a connection leaves it when it has ended
+   * @returns a live set, always the same object, of at most `maxConnections`
    * @example
    * ```ts
    * for (const connection of server.connections) connection.data.next('the server will be back in a minute');
@@ -118,14 +110,14 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Tells what went wrong without ending the server, for a log.
+   * Emits the errors that do not end the server, for a log:
    *
-   * @returns a hot Observable that never fails
-   * @emits why a connection failed, as its `closed` tells it; why a client was not accepted: `ERR_LIMIT_CONNECTIONS` over
-   * `maxConnections` or `acceptQueue` (S5), `ERR_TLS`, `ERR_PROXY_HEADER`, `ERR_TIMEOUT_HANDSHAKE`; `EMFILE`, at most once
-   * a second, while the process is short of file descriptors (S15). Completes after {@link Server.shutdown}
-   * @backpressure none: what nobody is subscribed to is not kept
-   * @teardown unsubscribing ends the watch, nothing else
+   * - the error of each connection that failed, as in its `closed`;
+   * - why a client was not accepted: `ERR_LIMIT_CONNECTIONS` over `maxConnections` or `acceptQueue`, `ERR_TLS`,
+   *   `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
+   * - `EMFILE`, at most once a second, while the process has too few file descriptors.
+   *
+   * @returns a hot Observable without a buffer; it completes after {@link Server.shutdown}, and never fails
    * @example
    * ```ts
    * server.incidents.subscribe((error) => console.log(error.code, error.message));
@@ -137,24 +129,26 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Ends the server for good, and drains it: what was received is still answered.
+   * Ends the server for good, after it has answered the requests that were received.
    *
-   * It stops accepting. Each connection's receiving side then completes after what was already received, as if the peer
-   * had finished; an unfinished frame is dropped. Handlers of {@link serve} and sends from a source (`sendFrom`, `sendTo`,
-   * `relay`, a Flow subscribed to a channel) run to their end, and subscribers that hold their Flow, such as `for await`
-   * and the paced operators, get what was received at their own pace. Then everything is flushed, and the connection
-   * closes gracefully. A connection with nothing in progress closes at once. At `deadline` what is left is aborted: a
-   * reset where the transport has one, and `ERR_TIMEOUT_CLOSE` in `closed`.
+   * 1. The server stops accepting, removes its socket file, and resets clients that still wait. {@link Server.listening}
+   *    completes.
+   * 2. Each connection's receiving side completes after the data that was already received, as if the peer had sent a FIN.
+   *    An unfinished frame is dropped.
+   * 3. Handlers of {@link serve} and sends from a source (`sendFrom`, `sendTo`, `relay`, a Flow subscribed to a channel) run
+   *    to their end. Subscribers that hold their Flow, such as `for await` and the paced operators, read the received data
+   *    at their own pace.
+   * 4. Everything is flushed, and the connection closes gracefully. A connection without work in progress closes at once.
+   * 5. At `deadline` the remaining connections are aborted: with a reset, where the transport has one, and
+   *    `ERR_TIMEOUT_CLOSE` in `closed`.
+   * 6. When every connection has closed, the server and {@link Server.incidents} complete.
    *
-   * A handler that never ends by itself, such as one that sends an `interval`, learns of the shutdown by the completion
+   * A handler that never ends by itself, such as one that sends an `interval`, is notified of the shutdown by the completion
    * of `connection.data`: end its source with `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
    *
-   * @param options - see {@link ShutdownOptions}; none by default
-   * @returns a promise that resolves when sockets, timers and the socket file are gone; the same one at a second call
-   * @emits completion of {@link Server.listening} at once; of the server and of {@link Server.incidents} once every
-   * connection has ended
-   * @throws `ERR_OPTION_INVALID` as a rejection, for a bad option; nothing else
-   * @teardown the listener is closed, the socket file removed; whoever still waits to be accepted is reset
+   * @param options - see {@link ShutdownOptions}
+   * @returns a promise that resolves when sockets, timers and the socket file are gone; a second call returns the same one.
+   * It rejects only with `ERR_OPTION_INVALID`, for a bad option
    * @example
    * ```ts
    * await server.shutdown({ deadline: 1_000 });
@@ -166,9 +160,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Shuts the server down at the end of an `await using` block; the same as {@link Server.shutdown}.
+   * Shuts the server down at the end of an `await using` block, as {@link Server.shutdown} does.
    *
-   * @returns the promise of `shutdown`
    * @example
    * ```ts
    * await using server = listen('tcp://localhost:7000', { codec: lines() });
@@ -180,13 +173,10 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Stops accepting: further clients wait in the kernel's queue until the Hold is released, and are then served in the
+   * Stops accepting. Further clients wait in the kernel's queue until the Hold is released, and are then accepted in the
    * order in which they came.
    *
-   * @returns the Hold (F2)
-   * @backpressure up to `backlog` clients wait in the kernel, or up to `acceptQueue` here where the listener can't be
-   * stopped
-   * @teardown releasing the Hold (F11)
+   * @returns the Hold; release it to accept again
    * @example
    * ```ts
    * const hold = server.hold();

@@ -20,9 +20,8 @@ import { mergeMapPaced } from '../flow/merge-map-paced.js';
 import { checkOptions, integer, optional, refuseUnknown } from '../validation/checks.js';
 
 /**
- * Sets how {@link serve} serves.
+ * Configures {@link serve}.
  *
- * @backpressure `concurrent` bounds how many clients are served at once
  * @example
  * ```ts
  * const options: ServeOptions = { concurrent: 100 };
@@ -31,17 +30,19 @@ import { checkOptions, integer, optional, refuseUnknown } from '../validation/ch
  */
 export interface ServeOptions {
   /**
-   * How many connections may be served at once; the server is held while so many are. A whole number from 1; default
-   * none: as many as `maxConnections` allows.
+   * The number of connections that may be served at once, from 1. While there are as many, the server is held.
+   *
+   * @defaultValue `undefined`: as many as `maxConnections` allows
+   * @unit connections
    */
   readonly concurrent?: number | undefined;
 }
 
 /**
- * Has a handler serve each connection: sends what the handler gives, closes the connection after it, and tells how each
- * ended. What goes wrong in a handler ends its own connection alone.
+ * Serves each connection with a handler: sends the values that the handler returns, then closes the connection, and emits how
+ * it ended. An error in a handler ends only its own connection.
  *
- * Apart from the handling of errors and of the input that nobody reads, it is equivalent to:
+ * Apart from the handling of errors, and of input that is not read, it is equivalent to:
  *
  * ```ts
  * function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
@@ -52,23 +53,24 @@ export interface ServeOptions {
  * }
  * ```
  *
- * @typeParam In - what the connections receive
- * @typeParam Out - what they send
- * @param handler - called with each connection within its emission. What it gives is sent; an iterable is pulled, a Flow
- * is held, while the connection isn't writable. The value of a promise is sent unless it is `undefined`, so an async
- * function may send by itself, and the connection ends after it. A handler that returns nothing at all looks after its
- * connection itself
- * @param options - see {@link ServeOptions}; none by default
- * @returns an operator; applied to a server it makes a Flow, and holding that holds the server
- * @emits how each connection ended, when it has; completes when the server has completed and every connection ended.
- * What a handler throws or fails with is no error of it: it is `ERR_HANDLER` in that connection's `closed`, and in the
- * server's `incidents` (S6)
- * @throws `ERR_OPTION_INVALID`, at once, for a bad `concurrent`; `ERR_NOT_A_FLOW`, at once, where with `concurrent` it is
- * applied to what is no Flow (F6)
- * @backpressure the handler's source waits for the peer, as with {@link Channel.sendFrom}; with `concurrent`, further
- * clients wait in the kernel's queue (S5)
- * @teardown unsubscribing stops the handlers' sources and the server, and closes the connections that were served
- * gracefully (C11)
+ * A handler is called with each connection when it is emitted, and may return:
+ *
+ * - an Observable, an iterable or another source: its values are sent.
+ * - a promise: its value is sent, unless that is `undefined`. So an async function may send by itself.
+ * - nothing: then it ends the connection itself.
+ *
+ * If a handler throws or its source fails, `closed` of that connection has `ERR_HANDLER`, and so has the server's `incidents`.
+ *
+ * @typeParam In - the messages that the connections receive
+ * @typeParam Out - the messages that they send
+ * @param handler - serves one connection
+ * @param options - see {@link ServeOptions}
+ * @returns an operator that emits how each connection ended. It completes when the server has completed and every connection
+ * has closed. Unsubscribing stops the server and the handlers' sources, and closes the connections gracefully. Applied to a
+ * server it makes a Flow; holding that Flow holds the server
+ * @throws `ERR_OPTION_INVALID` for a bad option; with `concurrent`, `ERR_NOT_A_FLOW` if it is applied to a plain Observable
+ * @backpressure while the connection is not writable, an iterable is not pulled and a Flow is held, as with
+ * {@link Channel.sendFrom}. With `concurrent`, further clients wait in the kernel's queue
  * @example
  * ```ts
  * const served = server.pipe(serve(({ data }) => data.pipe(map((line) => line.toUpperCase()))));
@@ -83,14 +85,14 @@ export function serve<In, Out>(
   const checks = { concurrent: optional(integer(1, Number.MAX_SAFE_INTEGER)) };
   const { concurrent } = checkOptions(checks, options);
   refuseUnknown('serve', checks, options);
-  const attend = (connection: Connection<In, Out>): Observable<Closed> => attended(connection, handler);
-  return concurrent === undefined ? mergeMap(attend) : mergeMapPaced(attend, concurrent);
+  const project = (connection: Connection<In, Out>): Observable<Closed> => serveOne(connection, handler);
+  return concurrent === undefined ? mergeMap(project) : mergeMapPaced(project, concurrent);
 }
 
 type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out> | PromiseLike<Out | void> | void;
 
-/** One connection with its handler: emits how it ended. */
-function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In, Out>): Observable<Closed> {
+/** Calls the handler with one connection, and emits how the connection ended. */
+function serveOne<In, Out>(connection: Connection<In, Out>, handler: Handler<In, Out>): Observable<Closed> {
   return new Observable((subscriber) => {
     let isOpen = true;
     subscriber.add(
@@ -105,7 +107,7 @@ function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In,
     );
     try {
       const replies = handler(connection);
-      if (replies !== undefined) subscriber.add(answered(connection, replies));
+      if (replies !== undefined) subscriber.add(sendReplies(connection, replies));
     } catch (cause) {
       fail(connection, cause);
     }
@@ -115,21 +117,21 @@ function attended<In, Out>(connection: Connection<In, Out>, handler: Handler<In,
   });
 }
 
-/** Sends what the handler gives, and ends the connection after it. */
-function answered<In, Out>(
+/** Sends the values that the handler returned, and then ends the connection. */
+function sendReplies<In, Out>(
   connection: Connection<In, Out>,
   replies: ObservableInput<Out> | PromiseLike<Out | void>,
 ): Subscription {
   const { data } = connection;
-  let isKnown = false;
+  let isReported = false;
   const failing = tap<Out>({
     error: (cause: unknown) => {
-      isKnown = true;
-      // That its connection ends while it sends is no failure of a handler.
+      isReported = true;
+      // If the connection ends while the handler sends, that is no failure of the handler.
       if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
     },
   });
-  // An async function is heard to its end, also where it ends the sending side itself; what gives nothing sends nothing.
+  // An async function is awaited to its end, even if it ends the sending side itself.
   const sending = isPromise(replies)
     ? task(
         data,
@@ -139,19 +141,19 @@ function answered<In, Out>(
         ),
       )
     : data.sendFrom(pacedFrom(replies).pipe(failing));
-  // An error that `failing` was not told of means that the sending side has ended before: there is no more to send.
+  // Another error than those that `failing` sees means that the sending side has ended: there is no more to send.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
-  // Nobody waits any more for an async function whose connection has ended, but a fault of its own is not to be lost.
+  // An async function whose connection has ended is not awaited any more, but its own error must not be lost.
   if (isPromise(replies)) {
     replies.then(undefined, (cause: unknown) => {
-      if (subscription.closed && !isKnown) fail(connection, cause);
+      if (subscription.closed && !isReported) fail(connection, cause);
     });
   }
   return subscription;
 }
 
-/** Has a shutdown wait for `work` (S7), and no silence count while it reads nothing (C27). */
+/** Makes a shutdown wait for `work` (S7), and pauses the idle timers while `work` reads nothing (C27). */
 function task(data: Channel<any, any>, work: Observable<never>): Observable<never> {
   return new Observable((subscriber) => {
     const lane = laneOf(data);
@@ -164,7 +166,7 @@ function task(data: Channel<any, any>, work: Observable<never>): Observable<neve
   });
 }
 
-/** Ends the sending side, and the connection once nobody reads it any more. */
+/** Ends the sending side, and the connection when it has no reader any more. */
 function finishServing(connection: Connection<any, any>): void {
   const port = portOf(connection);
   if (port !== undefined) port.finishUnread();
@@ -177,7 +179,7 @@ function fail(connection: Connection<any, any>, cause: unknown): void {
   else connection.destroy(handlerError(cause, connection.remote, 'the handler'));
 }
 
-/** What is behind the channel of a connection, which itself may be one that a user has wrapped around ours. */
+/** The connection behind `data`: a program may pass a connection of its own that wraps ours. */
 function portOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
   const port = data instanceof Channel ? data[host] : undefined;
   return port instanceof SocketConnection ? port : undefined;

@@ -5,21 +5,21 @@ import { Flow } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
 import { type FlowSource, Multicast } from '../flow/multicast.js';
 
-/** So many events may wait, and so many bytes of them, before nothing more is read. */
-const mostEvents = 1_024;
-const mostBytes = 1_048_576;
+/** When as many events or bytes wait, the channel is held. */
+const maxEvents = 1_024;
+const maxBytes = 1_048_576;
 
 interface WaitingEvent<T> {
   readonly value: T;
-  /** How many bytes it had on the wire. */
+  /** Its bytes on the wire. */
   readonly size: number;
 }
 
-/** What the events need. */
+/** The owner of the queue. */
 interface EventsHost {
-  /** Whether the events are wanted, held, or too many has changed. */
+  /** `areWanted`, `areHeld` or `areFull` may have changed. */
   eventsChanged(): void;
-  /** Runs `work` once the running code has ended. */
+  /** Runs `work` after the running code. */
   defer(work: () => void): void;
 }
 
@@ -27,7 +27,7 @@ interface EventsHost {
  * The messages that answer nothing. They wait only while they are held and an answer is awaited, which lies behind them
  * in the stream; otherwise the channel itself is held.
  */
-export class Events<T> implements FlowSource<T> {
+export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;
   private readonly host: EventsHost;
   private readonly multicast: Multicast<T>;
@@ -35,7 +35,7 @@ export class Events<T> implements FlowSource<T> {
   private bytes = 0;
   private full = false;
   private subscribed = false;
-  /** How the stream has ended, until the subscribers know. */
+  /** How the stream has ended, until the subscribers are notified. */
   private ending: { readonly error: unknown } | undefined;
 
   constructor(host: EventsHost) {
@@ -44,7 +44,7 @@ export class Events<T> implements FlowSource<T> {
     this.flow = new EventFlow(this.multicast);
   }
 
-  /** Whether somebody is subscribed who wants more of them. */
+  /** Whether there are subscribers, and the stream has not ended. */
   get areWanted(): boolean {
     return this.subscribed && this.ending === undefined;
   }
@@ -53,21 +53,21 @@ export class Events<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  /** Whether no more may wait. */
+  /** Whether the limits are reached. */
   get areFull(): boolean {
     return this.full;
   }
 
-  /** An event that nobody wants is dropped. */
+  /** Adds an event; without subscribers it is dropped. */
   push(value: T, size: number): void {
     if (!this.areWanted) return;
     this.waiting.push({ value, size });
     this.bytes += size;
-    if (this.waiting.length >= mostEvents || this.bytes >= mostBytes) this.full = true;
+    if (this.waiting.length >= maxEvents || this.bytes >= maxBytes) this.full = true;
     this.multicast.drain();
   }
 
-  /** The stream has ended: told after the events that wait, unless this side has ended it (F10). */
+  /** Ends the stream: after the waiting events, or at once if this side has closed the connection (F10). */
   end(error: unknown): void {
     if (this.ending !== undefined || (!this.subscribed && this.waiting.length === 0)) return;
     this.ending = { error };
@@ -84,7 +84,7 @@ export class Events<T> implements FlowSource<T> {
       return undefined;
     }
     this.bytes -= event.size;
-    if (this.full && this.waiting.length <= mostEvents / 2 && this.bytes <= mostBytes / 2) {
+    if (this.full && this.waiting.length <= maxEvents / 2 && this.bytes <= maxBytes / 2) {
       this.full = false;
       this.host.eventsChanged();
     }
@@ -106,7 +106,7 @@ export class Events<T> implements FlowSource<T> {
   }
 
   told(): void {
-    // A reply to an event is sent on the channel, which has its own end.
+    // Replies to events are sent on the channel, which ends by itself.
   }
 
   defer(work: () => void): void {
