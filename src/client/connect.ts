@@ -11,25 +11,21 @@ import { Session } from './session.js';
 import { nodeTransport } from '../transport/node/node-transport.js';
 
 /**
- * Makes a client, which dials its address when somebody subscribes to it or to its `data`.
+ * Creates a client, which dials its address when somebody subscribes to it or to its `data`.
  *
- * @typeParam In - what it receives
- * @typeParam Out - what it sends
- * @param address - where to connect to; an omitted host means loopback (A2); a port is from 1 to 65,535
- * @param options - see {@link ConnectOptions}; none by default
- * @returns the client, an Observable of its state; nothing is dialled yet (K1)
- * @emits none by itself
- * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, at once (A5); what depends on the world is a notification
- * (K3)
- * @backpressure as of {@link Channel}
- * @teardown as of {@link Client}
+ * @typeParam In - the values that it receives
+ * @typeParam Out - the values that it sends
+ * @param address - where to connect to. An omitted host means loopback; a port is from 1 to 65,535
+ * @param options - see {@link ConnectOptions}
+ * @returns the client, an Observable of its state. It has not dialled yet
+ * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, synchronously. All other errors are notifications
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: lines() });
  * client.data.subscribe((line) => console.log(line)); // subscribe = receive
  * client.data.next('hello'); // next = send
  * ```
- * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules A5, K1 to K5, K7 to K17 and K20
+ * @see https://man7.org/linux/man-pages/man2/connect.2.html, rule K1
  */
 export function connect<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,
@@ -44,8 +40,15 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
 }
 
 /**
- * Connects: an Observable of the state of its connection, with one channel for the data. All subscribers, of the states
- * and of the data, share one connection.
+ * Connects to a server: an Observable of the state of its connection, with one channel for the data. All subscribers, to
+ * the states and to the data, share one connection.
+ *
+ * A subscriber gets the current state, then each change. The Observable completes after a clean end by the peer, and
+ * fails with a `SocketError` after a failure. With `reconnect` the client dials again instead. It then ends only when the
+ * policy gives up, when `data` was completed and everything is sent, or when `overflow` ends it.
+ *
+ * When the last subscriber leaves, an attempt is aborted and a connection closed gracefully. A later subscriber has the
+ * client dial again.
  *
  * Without `reconnect`, and apart from `data`, whose subscribers count as well, it is equivalent to:
  *
@@ -64,14 +67,8 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  * }).pipe(share({ connector: () => new ReplaySubject(1) }));
  * ```
  *
- * @typeParam In - what it receives; `Buffer` by default, as without a codec
- * @typeParam Out - what it sends; bytes or text by default
- * @emits the current state, then each change (K2); completion after the peer's clean end, a `SocketError` after a
- * failure (K3). With `reconnect` it dials again instead, until the policy gives up, `data` was completed and all of it
- * sent, or `overflow` ends it (K4, K5)
- * @backpressure none of its own: see {@link Client.data}
- * @teardown when the last subscriber leaves, of the states and of the data, an attempt is aborted (K7) and a connection
- * closed gracefully (K1); it may be subscribed to again and dials anew (K8)
+ * @typeParam In - the values that it receives; `Buffer` without a codec
+ * @typeParam Out - the values that it sends; bytes or text without a codec
  * @example
  * ```ts
  * client.subscribe({
@@ -79,23 +76,24 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
  *   error: (error: unknown) => console.log(String(error)), // 'SocketError: connect to …: ECONNREFUSED …'
  * });
  * ```
- * @see rules K1 to K5 and K7 to K17
+ * @see rule K1
  */
 export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<ConnectionState<In, Out>> {
   /**
-   * What it receives and sends: one channel, whichever connection is there.
+   * Receives and sends, whichever connection there is.
    *
-   * @emits each message of the server, then its end (C7, C8), which with `reconnect` is that of the client: an unfinished
-   * frame of a connection that was lost is dropped (K4). Subscribing again dials anew (K8)
-   * @backpressure as of {@link Channel}; what is sent before there is a connection waits, up to `maxBuffered` (C2), and
-   * once an attempt or a connection has ended `whileDisconnected` says what becomes of it (K4)
-   * @teardown as of {@link Client}
+   * It emits each message of the server, then the end of the client. With `reconnect`, an unfinished frame of a lost
+   * connection is dropped, and the messages of the next connection follow.
+   *
+   * Values that are sent before the first connection wait, up to `maxBuffered`. After an attempt or a connection has
+   * ended, `whileDisconnected` sets what happens to them.
+   *
    * @example
    * ```ts
    * client.data.next('hello'); // waits
    * client.data.subscribe((line) => console.log(line)); // dials
    * ```
-   * @see rules C2, K1, K4, K8, K9, K12 to K15 and K17
+   * @see rule K4
    */
   readonly data: Channel<In, Out>;
 
@@ -106,14 +104,13 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   }
 
   /**
-   * Connects, and gives the connection as a promise: for a program that wants one connection, and not its states.
+   * Connects, and returns a promise of the connection: for a program that wants one connection, and not the states.
    *
-   * It subscribes to the client, and stays subscribed until that connection ends. With `reconnect` it waits for the first
-   * attempt that succeeds.
+   * The client stays subscribed to until that connection ends. With `reconnect` the promise waits for the first attempt
+   * that succeeds.
    *
-   * @returns a promise of the connection that is there, or of the next one. It rejects with the error of the client, or
-   * with `ERR_CLOSED`, if the client ends before there is one
-   * @teardown closing the connection, or its end, ends the subscription
+   * @returns a promise of the current connection, or of the next one. It rejects with the error of the client, or with
+   * `ERR_CLOSED`, if the client ends first
    * @example
    * ```ts
    * await using connection = await client.open();
@@ -134,7 +131,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
             subscription.add(state.connection.closed.subscribe({ complete: leave, error: leave }));
             resolve(state.connection);
           },
-          // After it has resolved, `closed` and the channels of the connection tell how it ended.
+          // After the promise has resolved, `closed` and the channels of the connection report how it ended.
           error: reject,
           complete: () => {
             reject(new SocketError('ERR_CLOSED', 'open: the client ended before it was connected'));
@@ -152,12 +149,10 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
     complete?: (() => void) | null,
   ): Subscription;
   /**
-   * Subscribes to the states, and dials if nobody was subscribed yet.
+   * Subscribes to the states. The first subscriber has the client dial.
    *
-   * @param observer - an observer or a function for the states; without one they are dropped, and the client dials all
-   * the same
-   * @returns the Subscription; unsubscribing the last one, of the states and of `data`, closes the connection
-   * @see rules K1 and K2
+   * @param observer - an observer of the states, or a function. Without one, the client dials and the states are dropped
+   * @returns the Subscription. When the last one ends, to the states and to `data`, the connection is closed
    */
   override subscribe(
     observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void),
@@ -167,7 +162,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
     error?: ((error: unknown) => void) | null,
     complete?: (() => void) | null,
   ): Subscription {
-    // eslint-disable-next-line rxjs-x/prefer-observer, @typescript-eslint/no-deprecated -- whatever of RxJS's forms it was called in
+    // eslint-disable-next-line rxjs-x/prefer-observer, @typescript-eslint/no-deprecated -- passes on each of RxJS's call forms
     return super.subscribe(observer as (state: ConnectionState<In, Out>) => void, error, complete);
   }
 }

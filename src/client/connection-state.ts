@@ -3,25 +3,24 @@ import type { Connection } from '../connection/connection.js';
 import type { SocketError } from '../errors/socket-error.js';
 
 /**
- * Tells how a client stands. Each attempt is `connecting`, then `connected`, unless it failed, then `disconnected`; with
- * `reconnect`, `waiting` follows, and the next attempt (K2).
+ * Describes the state of a client. Each attempt is `connecting`, then `connected` unless it fails, then `disconnected`.
+ * With `reconnect`, `waiting` and the next attempt follow.
  *
- * - `connecting`: it dials `address`.
- * - `connected`: `connection` is the connection that it has now.
- * - `disconnected`: the connection, or the attempt, is over; `error` is what ended it, absent after a clean end.
- * - `waiting`: it dials again in `delay` ms, NaN where only the policy knows; `error` is that of `disconnected`.
+ * - `connecting`: the client dials `address`.
+ * - `connected`: `connection` is its connection.
+ * - `disconnected`: the attempt or the connection has ended. `error` is the reason, and is absent after a clean end.
+ * - `waiting`: the client dials again in `delay` ms, or NaN where only the policy knows. `error` is that of `disconnected`.
  *
- * `attempt` counts how often it has dialled, from 1, and starts again after a stable connection; `waiting` has the number
- * of the attempt that ended.
+ * `attempt` counts from 1, and starts again after a stable connection. `waiting` has the number of the attempt that ended.
  *
- * @typeParam In - what its connection receives
- * @typeParam Out - what it sends
+ * @typeParam In - the values that its connection receives
+ * @typeParam Out - the values that its connection sends
  * @example
  * ```ts
  * const shown = (state: ConnectionState): string =>
  *   state.status === 'connected' ? `connected to ${formatAddress(state.connection.remote)}` : state.status;
  * ```
- * @see rules K2 to K5 and K10
+ * @see rule K2
  */
 export type ConnectionState<In = Buffer, Out = Uint8Array | string> =
   | { readonly status: 'connecting'; readonly attempt: number; readonly address: Address }

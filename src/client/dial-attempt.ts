@@ -6,8 +6,8 @@ import { Timer } from '../scheduling/timer.js';
 import type { Dial, DialEvents, Transport } from '../transport/transport.js';
 
 /**
- * One attempt to connect, for so long and no longer. It ends when it fails, which is the last event, or when
- * `established` is called: until then a connection that is being prepared is part of it (K18).
+ * One attempt to connect, within `connectTimeout`. It ends when it fails, which is its last event, or when `established`
+ * is called. Until then the preparation of the connection is part of it (K18).
  */
 export class DialAttempt implements Unsubscribable {
   private readonly dial: Dial;
@@ -38,12 +38,12 @@ export class DialAttempt implements Unsubscribable {
     });
   }
 
-  /** It has succeeded. */
+  /** The attempt has succeeded: its timeout ends. */
   established(): void {
     this.end();
   }
 
-  /** Aborts it. */
+  /** Aborts the attempt. */
   unsubscribe(): void {
     if (this.end()) this.dial.abort();
   }

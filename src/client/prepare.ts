@@ -8,8 +8,8 @@ import type { Prepare } from '../options/connect-options.js';
 /**
  * Runs `prepare` on a connection that was just opened (K18).
  *
- * @param done - is called once: without an error when `prepare` has completed
- * @returns what gives it up, and resets the connection
+ * @param done - called once: without an error when `prepare` has completed, with one when it or the connection has failed
+ * @returns a Subscription that stops it, and resets the connection
  */
 export function prepareConnection<In, Out>(
   connection: SocketConnection<In, Out>,
@@ -19,7 +19,7 @@ export function prepareConnection<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    // A connection that is failing is not prepared, though all has been sent: `closed` will tell.
+    // A connection that is failing is not prepared, although `prepare` has completed. `closed` reports its error.
     if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();
@@ -27,7 +27,7 @@ export function prepareConnection<In, Out>(
     done(error);
   };
   const failed = (cause: unknown): void => {
-    // That the connection was lost is not the doing of `prepare`.
+    // `prepare` is not to blame for the loss of its connection.
     const isOwn = cause instanceof SocketError && originOf(cause) === connection;
     end(isOwn ? cause : handlerError(cause, connection.remote, 'prepare'));
   };

@@ -64,6 +64,8 @@ export class Session<In, Out>
   private connection: SocketConnection<In, Out> | undefined;
   private since = 0;
   private ignoreSignal: (() => void) | undefined;
+  /** States that some watchers have not got yet, while others are being notified. */
+  private readonly unpublished: (readonly [Watcher<In, Out>, ConnectionState<In, Out>])[] = [];
 
   constructor(address: Address, settings: ConnectSettings<In, Out>, transport: Transport) {
     this.address = address;
@@ -274,10 +276,15 @@ export class Session<In, Out>
         this.ignoreSignal = undefined;
         break;
       case 'publish':
-        for (const watcher of action.watchers) watcher.next(action.shown);
+        this.publish(action.watchers, action.shown);
         break;
       case 'endWatchers':
-        endWatchers(action.watchers, action.error, action.last);
+        // All of them get the last state before the first one gets the end.
+        if (action.last !== undefined) this.publish(action.watchers, action.last);
+        for (const watcher of action.watchers) {
+          if (action.error === undefined) watcher.complete();
+          else watcher.error(action.error);
+        }
         break;
       case 'endReaders':
         for (const reader of action.readers) reader.conclude(action.error ?? 'fin');
@@ -348,6 +355,13 @@ export class Session<In, Out>
     }
   }
 
+  /** A watcher may cause the next state while others have not got this one yet: they get it first, so that none is missed (K2). */
+  private publish(watchers: readonly Watcher<In, Out>[], shown: ConnectionState<In, Out>): void {
+    for (const watcher of watchers) this.unpublished.push([watcher, shown]);
+    for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift())
+      next[0].next(next[1]);
+  }
+
   private dial(): void {
     const work = (this.work = new Subscription());
     const { dials } = this.state;
@@ -406,17 +420,4 @@ export class Session<In, Out>
 function attach<In, Out>(connection: SocketConnection<In, Out>, readers: readonly Reader[]): void {
   for (const reader of readers) connection.observed(reader);
   if (readers.length > 0) connection.inbound.wakeSoon();
-}
-
-/** All watchers get the last state before the first one gets the end. */
-function endWatchers<In, Out>(
-  watchers: readonly Watcher<In, Out>[],
-  error: SocketError | undefined,
-  last: ConnectionState<In, Out> | undefined,
-): void {
-  if (last !== undefined) for (const watcher of watchers) watcher.next(last);
-  for (const watcher of watchers) {
-    if (error === undefined) watcher.complete();
-    else watcher.error(error);
-  }
 }

@@ -12,7 +12,7 @@ import {
 } from '../validation/checks.js';
 
 /**
- * Tells when to dial again: what {@link backoff} makes, for `reconnect` and for RxJS's `retry`.
+ * A reconnect policy made by {@link backoff}, for the option `reconnect` and for RxJS's `retry`.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ import {
  * @see rule K5
  */
 export interface Backoff extends RetryConfig {
-  /** For how long a connection must have been up before the count of attempts starts again, in milliseconds (K5). */
+  /** How long a connection must have been up before the count of attempts starts again, in milliseconds. */
   readonly stableAfter: number;
 }
 
@@ -36,7 +36,7 @@ export interface Backoff extends RetryConfig {
  */
 export interface BackoffOptions {
   /**
-   * The first delay, and the least of all: over 0 and under 2³¹.
+   * The first delay, and the shortest: over 0 and under 2³¹.
    *
    * @defaultValue `100`, or `max` if that is less
    * @unit ms
@@ -50,27 +50,27 @@ export interface BackoffOptions {
    */
   readonly max?: number | undefined;
   /**
-   * How many times as long each delay is as the one before it: a finite number from 1.
+   * The factor by which each delay grows: a finite number from 1.
    *
    * @defaultValue 2
    */
   readonly factor?: number | undefined;
   /**
-   * The share of a delay that is random, so that many clients that were lost together don't come back together: from 0
-   * to 1.
+   * The share of a delay that is random, from 0 to 1. It keeps clients that were disconnected together from returning
+   * together.
    *
    * @defaultValue 0.5
    */
   readonly jitter?: number | undefined;
   /**
-   * How many times it is dialled again in a row: a whole number from 0, or `Infinity`.
+   * The maximum number of retries in a row: an integer from 0, or `Infinity`.
    *
    * @defaultValue Infinity
    */
   readonly attempts?: number | undefined;
   /**
-   * For how long a connection must have been up before the count starts again, so that a server that closes at once is
-   * not hammered: from 0 to under 2³¹.
+   * How long a connection must have been up before the count starts again: from 0 to under 2³¹. It slows down the
+   * retries when a server accepts and closes at once.
    *
    * @defaultValue 5_000
    * @unit ms
@@ -104,34 +104,35 @@ const checks = {
   stableAfter: withDefault(duration, 5_000),
 } satisfies Record<keyof BackoffOptions, unknown>;
 
-/** How long the connection had been up that an error ended, in ms: the standard `retry` hands on nothing but the error. */
+/** How long a connection was up before the error ended it, in ms. RxJS's `retry` passes on nothing but the error. */
 const uptimes = new WeakMap<object, number>();
 
-/** Remembers how long the connection had been up that `error` ended. */
+/** Remembers how long a connection was up before `error` ended it. */
 export function noteUptime(error: SocketError, uptime: number): void {
   uptimes.set(error, uptime);
 }
 
 /**
- * Makes a policy of when to dial again: with delays that grow, up to a limit, and that are random in part.
+ * Creates a reconnect policy whose delays grow up to a limit, and are random in part.
  *
  * With base = min(`max`, `initial` · `factor`^(n−1)), the n-th delay in a row is random between the larger of `initial`
- * and base · (1 − `jitter`), and base. With the option `reconnect` the channel of the client lives on (K4); with RxJS's
- * `retry` each attempt is a subscription of its own, after a failure only.
+ * and base · (1 − `jitter`), and base.
+ *
+ * With the option `reconnect`, the channel of the client goes on across connections. With RxJS's `retry`, each attempt is
+ * a subscription of its own, and follows a failure only. One policy may serve many clients: each client, and each `retry`,
+ * has a count of its own.
  *
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
- * @returns a `RetryConfig` that keeps a count of its own, since a state of a client is a value to `retry` and would
- * start its count again. One policy may serve many clients: `reconnect` counts for each client, and each `retry` for itself
- * @emits none by itself
- * @throws `ERR_OPTION_INVALID`, at once (A5)
- * @teardown none; the wait ends with the subscription that it is for
+ * @returns a `RetryConfig`. It counts by itself, because `retry` takes each state of a client for a success and would start
+ * its own count again
+ * @throws `ERR_OPTION_INVALID`, synchronously
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: lines(), reconnect: backoff() });
  * const states = connect('tcp://localhost:7000', { codec: lines() }).pipe(retry(backoff({ attempts: 5 })));
  * ```
- * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rules K2 to K5 and K11
+ * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rule K5
  */
 export function backoff(options: BackoffOptions = {}): Backoff {
   const schedule = new ExponentialBackoff(options);
@@ -139,7 +140,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
   return {
     resetOnSuccess: false,
     stableAfter: schedule.stableAfter,
-    /** Each `retry` asks for it once, and so has a count of its own; a copy of the policy has it, too. */
+    /** Each `retry` reads this once, and so gets a count of its own. A copy of the policy works, too. */
     get delay() {
       const delay = schedule.counted();
       schedules.set(delay, schedule);
@@ -150,12 +151,12 @@ export function backoff(options: BackoffOptions = {}): Backoff {
 
 const schedules = new WeakMap<object, ExponentialBackoff>();
 
-/** What `backoff` has made the policy, or what it is a copy of, for. */
+/** Finds the schedule of a policy that `backoff` has made, or of a copy of it. */
 export function scheduleOf({ delay }: RetryConfig): ExponentialBackoff | undefined {
   return typeof delay === 'function' ? schedules.get(delay) : undefined;
 }
 
-/** Exponential with jitter (K5). */
+/** The delays of a policy: exponential, with jitter (K5). */
 export class ExponentialBackoff {
   readonly stableAfter: number;
   readonly attempts: number;
@@ -176,9 +177,7 @@ export class ExponentialBackoff {
     this.stableAfter = stableAfter;
   }
 
-  /**
-   * For one `retry`, whose own count never starts again: waits, or fails with the error where it was tried often enough.
-   */
+  /** Makes the `delay` of one `retry`, with a count of its own. It fails with the error after the last attempt. */
   counted(): (error: unknown, retryCount: number) => Observable<unknown> {
     let retries = 0;
     return (error, retryCount) => {
@@ -186,12 +185,12 @@ export class ExponentialBackoff {
       const startsAgain = retryCount === 1 || uptime >= this.stableAfter;
       retries = startsAgain ? 1 : retries + 1;
       if (retries <= this.attempts) return timer(this.delayOf(retries));
-      // eslint-disable-next-line rxjs-x/throw-error -- handed on as it came
+      // eslint-disable-next-line rxjs-x/throw-error -- passed on unchanged
       return throwError(() => error);
     };
   }
 
-  /** The n-th delay in a row, in ms: random, between a share of its base and the base. */
+  /** Draws the n-th delay in a row, in ms. */
   delayOf(n: number): number {
     const base = Math.min(this.max, this.initial * this.factor ** (n - 1));
     const least = Math.max(this.initial, base * (1 - this.jitter));

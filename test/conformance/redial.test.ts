@@ -96,6 +96,28 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
+  it('K2: a watcher gets every state, also when another one ends the client while it is notified', () => {
+    virtually((scheduler) => {
+      const client = to('nobody').dial(backoff(steady));
+      client.subscribe({
+        next: ({ status, attempt }) => {
+          if (status === 'connecting' && attempt === 2) client.data.error('enough');
+        },
+        error: () => undefined,
+      });
+      const states = story(client, scheduler, 200);
+      scheduler.flush();
+      expect(states).toEqual([
+        '0: c1',
+        '0: d1 ECONNREFUSED',
+        '0: w1 100',
+        '100: c2',
+        '100: d2 ERR_CLOSED',
+        '100: ! ERR_CLOSED',
+      ]);
+    });
+  });
+
   it('K2: the count of the attempts starts again after a stable connection, and only then', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('brusque');

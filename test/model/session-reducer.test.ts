@@ -129,6 +129,7 @@ class World {
   hasWaiting = false;
   aborted: SocketError | undefined;
   private watchesSignal = false;
+  private readonly unpublished: (readonly [FakeWatcher, Shown<FakeConnection>])[] = [];
 
   constructor(limits: World['limits']) {
     this.limits = limits;
@@ -234,6 +235,8 @@ class World {
         this.dispatch({ type: 'failed', error: failure });
         break;
       case 'client is destroyed':
+        // A client that was destroyed is closed until its connection is gone: a new reader gets that end.
+        for (const each of this.connections) each.isConcluded &&= each.isGone;
         this.dispatch({ type: 'destroyed', error: failure, reason: 'enough' });
         break;
       case 'stale event':
@@ -326,15 +329,10 @@ class World {
         this.watchesSignal = false;
         break;
       case 'publish':
-        for (const watcher of action.watchers) {
-          watcher.next(action.shown);
-          this.callSubscriber();
-        }
+        this.publish(action.watchers, action.shown);
         break;
       case 'endWatchers':
-        for (const watcher of action.watchers) {
-          if (action.last !== undefined) watcher.next(action.last);
-        }
+        if (action.last !== undefined) this.publish(action.watchers, action.last);
         for (const watcher of action.watchers) {
           if (watcher.isOver) continue;
           expect(this.state.watchers).not.toContain(watcher);
@@ -371,8 +369,6 @@ class World {
         this.abort(action.connection, action.error);
         break;
       case 'destroy':
-        // Nothing but this connection is there to tell a new reader of the end.
-        action.connection.isConcluded = false;
         this.abort(action.connection, failure);
         break;
       case 'attach':
@@ -403,6 +399,15 @@ class World {
       case 'open':
       case 'block':
       case 'reportStreamEnd':
+    }
+  }
+
+  /** In order, though a watcher may cause the next state while others have not got this one. */
+  private publish(watchers: readonly FakeWatcher[], shown: Shown<FakeConnection>): void {
+    for (const watcher of watchers) this.unpublished.push([watcher, shown]);
+    for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift()) {
+      next[0].next(next[1]);
+      this.callSubscriber();
     }
   }
 
