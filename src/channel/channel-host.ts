@@ -48,15 +48,15 @@ export interface ChannelHost {
   /** The channel has lost its last subscriber. */
   unobserved(channel: Reader): void;
   /** All that was received has been emitted, and this is how the stream ended: to be concluded. */
-  ended(channel: Reader, end: 'fin' | SocketError): void;
+  readerDrained(reader: Reader, end: 'fin' | SocketError): void;
   /** Whether another stream follows this one, so that its end is not the channel's. */
   readonly continues: boolean;
   /** The channel is about to tell its subscribers that the stream has ended. */
-  concluded(channel: Reader): void;
+  readerEnding(reader: Reader): void;
   /** They know: whoever sends on what the channel gives has had its chance (C7). */
-  told(): void;
+  readerEnded(): void;
   /** What was received can't be decoded: nothing that follows can be understood. */
-  corrupted(error: SocketError): void;
+  badFrame(error: SocketError): void;
   /** Whether there may be another stream after this one. */
   readonly reusable: boolean;
   /** The channel may emit again. */

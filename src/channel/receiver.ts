@@ -43,11 +43,11 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     this.multicast.drain();
   }
 
-  conclude(end: 'fin' | SocketError): void {
+  end(end: 'fin' | SocketError): void {
     if (this.port.continues) return;
     const error = end === 'fin' ? undefined : end;
     // Whoever is told may subscribe again at once.
-    this.port.concluded(this);
+    this.port.readerEnding(this);
     if (this.port.reusable) this.multicast.interrupt(error);
     else this.multicast.end(error);
   }
@@ -72,11 +72,11 @@ export class Receiver<T> implements FlowSource<T>, Reader {
       if (value === undefined) value = this.takeLast(inbound);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
-        else this.port.ended(this, inbound.end);
+        else this.port.readerDrained(this, inbound.end);
       } else if (inbound.isPaused) inbound.regulate(false);
       return value;
     } catch (cause) {
-      this.port.corrupted(decodeError(cause));
+      this.port.badFrame(decodeError(cause));
       return undefined;
     }
   }
@@ -96,7 +96,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   told(): void {
-    this.port.told();
+    this.port.readerEnded();
   }
 
   defer(work: () => void): void {

@@ -137,20 +137,20 @@ export class Session<In, Out>
     this.dispatch({ type: 'unread', reader });
   }
 
-  ended(reader: Reader, end: 'fin' | SocketError): void {
+  readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     this.dispatch({ type: 'streamEnded', reader, end });
   }
 
-  concluded(reader: Reader): void {
+  readerEnding(reader: Reader): void {
     this.dispatch({ type: 'concluded', reader, error: this.reading?.outbound.error });
   }
 
-  corrupted(error: SocketError): void {
+  badFrame(error: SocketError): void {
     this.dispatch({ type: 'corrupted', error });
   }
 
-  told(): void {
-    this.reading?.told();
+  readerEnded(): void {
+    this.reading?.readerEnded();
   }
 
   ready(): void {
@@ -212,7 +212,7 @@ export class Session<In, Out>
     return isFollowed(this.state, connection, this);
   }
 
-  gone(connection: SocketConnection<In, Out>, { error }: Closed): void {
+  connectionClosed(connection: SocketConnection<In, Out>, { error }: Closed): void {
     const uptime = asyncScheduler.now() - this.since;
     if (error !== undefined && connection === connectionOf(this.state)) {
       originate(error, this);
@@ -287,7 +287,7 @@ export class Session<In, Out>
         }
         break;
       case 'endReaders':
-        for (const reader of action.readers) reader.conclude(action.error ?? 'fin');
+        for (const reader of action.readers) reader.end(action.error ?? 'fin');
         break;
       case 'failOutput':
         this.lane.outbound.fail(action.error);
@@ -325,7 +325,7 @@ export class Session<In, Out>
         action.connection.fail(action.error);
         break;
       case 'corrupt':
-        action.connection.corrupted(action.error);
+        action.connection.badFrame(action.error);
         break;
       case 'destroy':
         action.connection.destroy(action.reason);
@@ -341,7 +341,7 @@ export class Session<In, Out>
         if (action.to !== undefined) attach(action.to, action.readers);
         break;
       case 'endStream':
-        action.connection.ended(action.reader, action.end);
+        action.connection.readerDrained(action.reader, action.end);
         break;
       case 'dropRest':
         action.connection.inbound.queue.clear();

@@ -3,6 +3,7 @@ import type { Address } from '../address/address.js';
 import { bytes } from '../codecs/raw-bytes.js';
 import { Channel } from '../channel/channel.js';
 import type { ChannelHost } from '../channel/channel-host.js';
+import { type CloseAction, CloseState, type Failure } from './close-state.js';
 import type { Closed, Connection, ConnectionStats } from './connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/node-errors.js';
@@ -18,13 +19,7 @@ import type { SocketControls, SocketEvents, TransportSocket } from '../transport
 
 let lastId = 0;
 
-/** Why a connection does not end in order. */
-interface Failure {
-  readonly reason: 'destroyed' | 'failed';
-  readonly error: SocketError;
-}
-
-/** How a connection ended. The connection is no member of its own, so that it can be logged as JSON. */
+/** How a connection ended. `connection` is a getter, so that the outcome can be logged as JSON. */
 class Outcome implements Closed {
   readonly reason: Closed['reason'];
   declare readonly error?: SocketError;
@@ -32,9 +27,15 @@ class Outcome implements Closed {
   readonly bytesWritten: number;
   readonly #connection: Connection<any, any>;
 
-  constructor(connection: Connection<any, any>, failure: Failure | undefined, bytesRead: number, bytesWritten: number) {
-    this.reason = failure?.reason ?? 'finished';
-    if (failure !== undefined) this.error = failure.error;
+  constructor(
+    connection: Connection<any, any>,
+    reason: Closed['reason'],
+    error: SocketError | undefined,
+    bytesRead: number,
+    bytesWritten: number,
+  ) {
+    this.reason = reason;
+    if (error !== undefined) this.error = error;
     this.bytesRead = bytesRead;
     this.bytesWritten = bytesWritten;
     this.#connection = connection;
@@ -45,62 +46,55 @@ class Outcome implements Closed {
   }
 }
 
-/** Who keeps a connection: a server or a client. */
+/** The server or the client that a connection belongs to. */
 export interface ConnectionOwner<In, Out> {
   /** Whether it reports why its connections fail (S4). */
   readonly reports: boolean;
-  /** The sending side is about to end, because of `error` or in order, not because the user has completed it. */
+  /** The sending side is about to end: because of `error`, or in order. */
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
-  /** Whether what is sent from now on has another connection to go to. */
+  /** Whether the values that are sent from now on go to another connection. */
   outlives(connection: SocketConnection<In, Out>): boolean;
   /** A handler has failed after its connection had. */
   failedAfter?(error: SocketError): void;
-  /** It has ended; `closed` tells it afterwards. */
-  gone(connection: SocketConnection<In, Out>, outcome: Closed): void;
+  /** The connection has closed; `closed` emits afterwards. */
+  connectionClosed(connection: SocketConnection<In, Out>, outcome: Closed): void;
 }
 
-/** The one implementation of Connection: a transport's socket, its two directions, its timers and its end. */
+/**
+ * The one implementation of Connection: a transport's socket, its two directions and its timers. `CloseState` decides how
+ * it ends; `perform` does what that returns.
+ */
 export class SocketConnection<In, Out>
   implements Connection<In, Out>, ChannelHost, SocketEvents, OutboundOwner, Listed<SocketConnection<In, Out>>
 {
   readonly id: number = ++lastId;
   readonly inbound: Inbound;
   readonly outbound: Outbound;
-  readonly reusable = false;
-  readonly continues = false;
   earlier: SocketConnection<In, Out> | undefined;
   later: SocketConnection<In, Out> | undefined;
 
-  /** Who keeps it. */
   readonly owner: ConnectionOwner<In, Out>;
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;
+  private readonly state: CloseState;
   private readonly opened: number = Date.now();
   /** Made for the first timer that is needed: most connections need none. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  private finishes = false;
-  /** Whether the sending side stays open after the peer's FIN, whatever the option `halfOpen` says (I2). */
-  private outlastsPeer = false;
-  /** Whether the receiving side has ended, and the sending side ends once no work is in progress (D3, S7). */
-  private isDraining = false;
+  /** The promise of `close`. */
   private closing: Promise<void> | undefined;
-  /** What went wrong first: it stands, whatever goes wrong after it (C12). */
-  private failure: Failure | undefined;
-  /** Why the peer's stream was cut off, until it is known whether that broke off a frame (T5). */
-  private truncation: SocketError | undefined;
-  /** Whether the socket was reset. */
-  private isCut = false;
   private outcome: Closed | undefined;
+  /** Those who wait for the outcome. */
   private ending: AsyncSubject<Closed> | undefined;
   /** While the connection changes to TLS. */
   private upgrade: TlsUpgrade | undefined;
 
-  constructor(socket: TransportSocket, settings: ConnectionSettings<In, Out>, keeper: ConnectionOwner<In, Out>) {
-    this.owner = keeper;
+  constructor(socket: TransportSocket, settings: ConnectionSettings<In, Out>, owner: ConnectionOwner<In, Out>) {
+    this.owner = owner;
     this.socket = socket;
     this.settings = settings;
+    this.state = new CloseState(settings.halfOpen);
     this.inbound = new Inbound(socket);
     this.outbound = new Outbound(settings, this);
   }
@@ -111,7 +105,7 @@ export class SocketConnection<In, Out>
 
   /** Whether it does not end in order. */
   get hasFailed(): boolean {
-    return this.failure !== undefined;
+    return this.state.failure !== undefined;
   }
 
   get lane(): SendLane {
@@ -120,6 +114,15 @@ export class SocketConnection<In, Out>
 
   get carrier(): this {
     return this;
+  }
+
+  /** The channels of a connection end with it. */
+  get reusable(): boolean {
+    return false;
+  }
+
+  get continues(): boolean {
+    return false;
   }
 
   get local(): Address {
@@ -154,14 +157,14 @@ export class SocketConnection<In, Out>
     return this.ending;
   }
 
-  /** What Node can set on the socket below. */
+  /** What only Node's sockets can set. */
   get controls(): SocketControls | undefined {
     return this.socket.controls;
   }
 
   /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
   handToStream(): boolean {
-    this.outlastsPeer = true;
+    this.state.keepSendingAfterPeer();
     return this.settings.endsStreams !== true;
   }
 
@@ -177,11 +180,11 @@ export class SocketConnection<In, Out>
     return this;
   }
 
-  /** Somebody has to read it by the end of this turn, or within `claimTimeout`. Most are read by now. */
+  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one by now. */
   expectClaim(): void {
     if (!this.inbound.unread) return;
     this.defer(() => {
-      this.awaitClaim();
+      this.perform(this.state.awaitReader(this.inbound.unread));
     });
   }
 
@@ -211,11 +214,9 @@ export class SocketConnection<In, Out>
     return this.close();
   }
 
-  /** As `close`, forced after `limit` ms; 0 means never. */
-  closeWithin(limit: number): Promise<void> {
-    this.closing ??= this.startClosing();
-    this.forceWithin(limit);
-    return this.closing;
+  /** Ends the sending side, and closes the connection as soon as nobody reads it (S6). */
+  completeAndClose(): void {
+    this.perform(this.state.completeAndClose(this.inbound.unread));
   }
 
   /**
@@ -223,15 +224,7 @@ export class SocketConnection<In, Out>
    * is done; what is left after `limit` ms is aborted (S7). 0 means never.
    */
   drain(limit: number): void {
-    if (this.isOver || this.closing !== undefined) {
-      void this.closeWithin(limit);
-      return;
-    }
-    this.timers?.claimed();
-    this.forceWithin(limit);
-    this.isDraining = true;
-    this.inbound.stop();
-    this.settled();
+    this.perform(this.state.drain(), undefined, limit);
   }
 
   /** As `drain`, without waiting: a paced send that is not finished is aborted, so that it does not look complete (S7). */
@@ -242,7 +235,7 @@ export class SocketConnection<In, Out>
       else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
     };
     this.defer(() => {
-      // A generator that was told of the end of its input has ended when the event loop has gone round.
+      // A generator whose input has just ended has returned when the event loop has gone round.
       if (this.lane.pacedTasks > 0) this.socket.scheduler.rest(finish);
       else finish();
     });
@@ -251,20 +244,23 @@ export class SocketConnection<In, Out>
   complete(): void {
     // The client's channel goes on to another connection, but what it has sent so far goes before the FIN.
     if (this.owner.outlives(this)) this.outbound.flush();
-    this.finishSending();
+    this.perform(this.state.complete());
   }
 
   destroy(reason?: unknown): void {
-    if (this.isOver) return;
+    if (this.state.isOver) return;
     const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
     const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
-    this.cutOff('destroyed', error);
-    this.inbound.abort(error);
+    this.perform(this.state.destroy(error), error);
   }
 
   fail(error: SocketError): void {
-    if (this.isOver) return;
-    this.inbound.finish(this.cutOff('failed', error));
+    this.perform(this.state.fail(error));
+  }
+
+  /** Fails, and drops what was received and not emitted. */
+  abort(error: SocketError): void {
+    this.perform(this.state.failAtOnce(error));
   }
 
   failedBy(cause: unknown): void {
@@ -272,7 +268,7 @@ export class SocketConnection<In, Out>
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
     // The first failure stands in `closed`; the handler's own fault is not lost either.
-    if (this.failure === undefined && !this.isOver) this.fail(error);
+    if (!this.hasFailed && !this.state.isOver) this.fail(error);
     else this.owner.failedAfter?.(error);
   }
 
@@ -284,85 +280,40 @@ export class SocketConnection<In, Out>
     this.socket.scheduler.defer(work);
   }
 
-  observed(channel: Reader): void {
+  observed(reader: Reader): void {
     this.timers?.claimed();
     this.timers?.ready();
-    this.inbound.attach(channel);
+    this.inbound.attach(reader);
   }
 
-  /** Ends the sending side; once nobody reads any more the rest is discarded, and the connection closed (S6). */
-  finishUnread(): void {
-    this.finishes = true;
-    this.finishSending();
-    this.closeUnread();
+  unobserved(reader: Reader): void {
+    this.inbound.detach(reader);
+    this.readersChanged();
   }
 
   ready(): void {
     this.timers?.ready();
   }
 
-  unobserved(channel: Reader): void {
-    this.inbound.detach(channel);
-    this.closeUnread();
-    this.endWithPeer();
-    this.awaitClaim();
-    this.settled();
+  readerDrained(reader: Reader, end: 'fin' | SocketError): void {
+    const { inbound, state } = this;
+    const isCutOff = end === 'fin' ? !inbound.isStopped : state.isTruncated;
+    if (isCutOff && inbound.queue.length > 0) {
+      this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
+    } else inbound.endReader(reader, end);
   }
 
-  ended(channel: Reader, end: 'fin' | SocketError): void {
-    const { inbound } = this;
-    const isTruncated = end === 'fin' ? !inbound.isStopped : end === this.truncation && !this.isCut;
-    if (inbound.queue.length > 0 && isTruncated) {
-      this.corrupted(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
-      return;
-    }
-    // A frame that this side does not wait for is dropped, and not taken for a whole one.
-    if (inbound.isStopped) inbound.queue.clear();
-    inbound.isRead = true;
-    inbound.detach(channel);
-    channel.conclude(end);
+  readerEnding(): void {
+    // The channels of a connection end with it: there is nothing to prepare.
   }
 
-  told(): void {
-    this.closeUnread();
-    this.endWithPeer();
-    this.settled();
-  }
-
-  concluded(): void {
-    // A connection's channels have no second stream.
+  readerEnded(): void {
+    this.readersChanged();
   }
 
   /** Ends the receiving side; what was sent, and what is sent in reply to the error, is still flushed (D3). */
-  corrupted(error: SocketError): void {
-    const isFirst = !this.isOver && (this.failure === undefined || this.failure.error === this.truncation);
-    if (isFirst) {
-      this.failure = { reason: 'failed', error: originate(error, this) };
-      this.isDraining = true;
-      this.timers?.claimed();
-      this.forceWithin(this.settings.closeTimeout);
-      this.owner.finishing(this, error);
-    }
-    this.inbound.abort(error);
-    this.inbound.linger();
-    this.settled();
-  }
-
-  /** No paced send and no handler is in progress, or no reader is left: that may be the end of a drain. */
-  settled(): void {
-    // A function that was busy may read again.
-    this.timers?.ready();
-    if (!this.isDraining) return;
-    // A reader that was just given the end may still send something, in promises too.
-    this.socket.scheduler.rest(() => {
-      if (this.lane.tasks > 0 || !this.inbound.unread || this.isOver) return;
-      this.closing ??= this.startClosing();
-    });
-  }
-
-  /** Fails, and drops what was received and not emitted. */
-  abort(error: SocketError): void {
-    if (!this.isOver) this.inbound.abort(this.cutOff('failed', error));
+  badFrame(error: SocketError): void {
+    this.perform(this.state.badFrame(error), error);
   }
 
   overflowed(error: SocketError): void {
@@ -374,7 +325,13 @@ export class SocketConnection<In, Out>
   }
 
   finishedSending(): void {
-    this.awaitClaim();
+    this.perform(this.state.finSent(this.inbound.unread));
+  }
+
+  settled(): void {
+    // A function that was busy may read again.
+    this.timers?.ready();
+    this.perform(this.state.workEnded());
   }
 
   /** Whether what is received should lie in memory that can be given away. */
@@ -400,21 +357,14 @@ export class SocketConnection<In, Out>
       this.upgrade.peerFinished();
       return;
     }
-    const { discarding, unread } = this.inbound;
     this.timers?.heardAll();
-    // What is discarded can't be missed.
-    if (truncated !== undefined && !discarding && !allowed) {
-      this.truncation = truncated;
-      this.failure ??= { reason: 'failed', error: originate(truncated, this) };
-      this.inbound.finish(truncated);
-      if (this.failure.error === truncated) this.fail(truncated);
-      return;
+    // A stream that is discarded misses nothing.
+    if (truncated !== undefined && !allowed && !this.inbound.discarding) {
+      this.perform(this.state.peerCutOff(truncated));
+    } else {
+      if (truncated !== undefined) this.inbound.truncate();
+      this.perform(this.state.peerFinished());
     }
-    this.inbound.truncated = truncated !== undefined;
-    this.inbound.finish('fin');
-    // A client that dials again does not wait for a reader that holds what is left (K4).
-    if (unread || this.owner.outlives(this)) this.endWithPeer();
-    if (!this.outbound.ended && this.outcome === undefined) this.timeouts.awaitEnd();
   }
 
   onDrain(): void {
@@ -422,45 +372,116 @@ export class SocketConnection<In, Out>
   }
 
   onClose(error: SocketError | undefined): void {
-    if (this.outcome !== undefined) return;
     this.timers?.stop();
+    this.perform(this.state.socketClosed(error));
+  }
+
+  /** As `close`, forced after `limit` ms; 0 means never. The shortest limit holds. */
+  private closeWithin(limit: number): Promise<void> {
+    this.closing ??= lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
+    this.perform(this.state.close(), undefined, limit);
+    return this.closing;
+  }
+
+  private readersChanged(): void {
+    this.timers?.ready();
+    this.perform(this.state.readersChanged(this.inbound.unread, this.owner.outlives(this)));
+  }
+
+  /**
+   * @param error - what the readers are given where they end at once; by default what the connection has failed with
+   * @param limit - in how many ms it is forced to close; 0 means never
+   */
+  private perform(
+    actions: readonly CloseAction[],
+    error?: SocketError,
+    limit: number = this.settings.closeTimeout,
+  ): void {
+    for (const action of actions) this.performOne(action, error, limit);
+  }
+
+  private performOne(action: CloseAction, error: SocketError | undefined, limit: number): void {
+    const { inbound, outbound, owner, socket, state } = this;
+    switch (action) {
+      case 'finishSending':
+        owner.finishing(this);
+        outbound.complete();
+        return;
+      case 'announceFailure':
+        owner.finishing(this, this.failure());
+        return;
+      case 'reset':
+        this.endSending();
+        socket.reset();
+        return;
+      case 'release':
+        this.endSending();
+        if (socket.drop === undefined) socket.reset();
+        else socket.drop();
+        return;
+      case 'finishInput':
+        inbound.finish('fin');
+        return;
+      case 'stopInput':
+        inbound.stop();
+        return;
+      case 'failInput':
+        inbound.finish(this.failure());
+        return;
+      case 'abortInput':
+        inbound.abort(error ?? this.failure());
+        return;
+      case 'lingerInput':
+        inbound.linger();
+        return;
+      case 'reviewPeerEnd':
+        this.perform(state.peerEndDelivered(inbound.unread, owner.outlives(this)));
+        return;
+      case 'awaitRest':
+        socket.scheduler.rest(() => {
+          this.perform(state.rested(this.lane.tasks > 0, inbound.unread));
+        });
+        return;
+      case 'startClaimTimer':
+        this.timeouts.awaitClaim();
+        return;
+      case 'stopClaimTimer':
+        this.timers?.claimed();
+        return;
+      case 'startCloseTimer':
+        this.forceWithin(limit);
+        return;
+      case 'startHalfOpenTimer':
+        this.timeouts.awaitEnd();
+        return;
+      case 'reportOutcome':
+        this.reportOutcome();
+    }
+  }
+
+  /** What the connection has failed with, marked as its own. */
+  private failure(): SocketError {
+    return originate((this.state.failure as Failure).error, this);
+  }
+
+  /** Nothing is sent any more, not even what waits. */
+  private endSending(): void {
+    const error = this.failure();
+    this.timers?.stop();
+    this.owner.finishing(this, error);
+    this.outbound.fail(error);
+  }
+
+  private reportOutcome(): void {
     const { inbound, outbound } = this;
-    const isInOrder = inbound.peerFinished && outbound.ended && outbound.error === undefined;
-    if (!this.isCut) {
-      if (error !== undefined || !isInOrder) {
-        this.fail(error ?? new SocketError('ECONNABORTED', 'the socket was closed before both sides had ended'));
-      }
-    } else if (error !== undefined && this.failure?.reason === 'destroyed') this.failure = { reason: 'failed', error };
-    // After a bad frame the sending side has ended in order (D3): who sends still learns what ended the connection.
-    if (this.failure !== undefined) this.lane.end(outbound.written, this.failure.error);
-    this.outcome = new Outcome(this, this.failure, inbound.received, outbound.written);
-    this.owner.gone(this, this.outcome);
+    const { failure } = this.state;
+    // After a bad frame the sending side has ended in order (D3): those who wait for it still get the error.
+    if (failure !== undefined) this.lane.end(outbound.written, failure.error);
+    const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
+    this.outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);
+    this.owner.connectionClosed(this, this.outcome);
     this.ending?.next(this.outcome);
     this.ending?.complete();
-  }
-
-  private get isOver(): boolean {
-    return this.isCut || this.outcome !== undefined;
-  }
-
-  /** Nothing is sent any more, because of `error` or of what went wrong before it, which it gives. */
-  private cutOff(reason: Failure['reason'], error: SocketError): SocketError {
-    this.failure ??= { reason, error: originate(error, this) };
-    this.isCut = true;
-    this.timers?.stop();
-    this.owner.finishing(this, this.failure.error);
-    const hasEnded = this.outbound.ended;
-    this.outbound.fail(this.failure.error);
-    // A peer that is slow to read what it was sent, and how it ended, still gets it.
-    if (hasEnded && error.code === 'ERR_TIMEOUT_CLOSE' && this.socket.drop !== undefined) this.socket.drop();
-    else this.socket.reset();
-    return this.failure.error;
-  }
-
-  /** Without `halfOpen` the sending side ends once all that the peer has sent was emitted, or nobody reads it (C7). */
-  private endWithPeer(): void {
-    if (this.settings.halfOpen || this.outlastsPeer || !this.inbound.peerFinished || this.isDraining) return;
-    if (this.inbound.unread || this.owner.outlives(this)) this.finishSending();
   }
 
   private get timeouts(): Timeouts {
@@ -468,36 +489,10 @@ export class SocketConnection<In, Out>
     return this.timers;
   }
 
-  /** One that is ending has other limits. */
-  private awaitClaim(): void {
-    const { inbound, outbound } = this;
-    // Where both sides have ended, it is about to be gone.
-    if (!inbound.unread || (outbound.ended && inbound.end !== 'open')) return;
-    if (!this.isOver && this.closing === undefined && !this.isDraining) this.timeouts.awaitClaim();
-  }
-
   /** The time begins once the running code has ended: what is sent, the FIN too, leaves no earlier (C23). */
   private forceWithin(limit: number): void {
     this.defer(() => {
-      if (!this.isOver) this.timeouts.forceWithin(limit);
+      if (!this.state.isOver) this.timeouts.forceWithin(limit);
     });
-  }
-
-  private closeUnread(): void {
-    if (this.finishes && this.inbound.unread) void this.close();
-  }
-
-  private finishSending(): void {
-    this.owner.finishing(this);
-    this.outbound.complete();
-  }
-
-  private startClosing(): Promise<void> {
-    const gone = lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
-    if (this.isOver) return gone;
-    this.finishSending();
-    this.timers?.claimed();
-    this.inbound.linger();
-    return gone;
   }
 }

@@ -28,7 +28,7 @@ export function connectionOver<In, Out>(
       if (error !== undefined) socket.failing(error);
     },
     outlives: () => false,
-    gone: () => undefined,
+    connectionClosed: () => undefined,
   };
   return new SocketConnection(socket, settings, keeper).open();
 }

@@ -15,7 +15,7 @@ export interface Reader {
   /** Decodes and emits what it can. */
   drain(): void;
   /** Ends its subscribers as the stream has ended. */
-  conclude(end: 'fin' | SocketError): void;
+  end(end: 'fin' | SocketError): void;
 }
 
 /** How the receiving side has ended, once it has. */
@@ -38,8 +38,6 @@ export class Inbound {
   /** The number of bytes received. */
   received = 0;
   end: End = 'open';
-  /** Whether the peer has finished. */
-  peerFinished = false;
   /** Whether the peer's stream was cut off: then an unfinished frame is no last frame. */
   truncated = false;
   /** Whether anybody has ever read. */
@@ -56,6 +54,7 @@ export class Inbound {
   private borrows = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
   private stopped = false;
+  private peerFinished = false;
 
   constructor(socket: TransportSocket) {
     this.socket = socket;
@@ -155,6 +154,20 @@ export class Inbound {
     this.regulate(false);
   }
 
+  /** The peer's stream, whose end comes now, was cut off in a way that is allowed. */
+  truncate(): void {
+    this.truncated = true;
+  }
+
+  /** Gives `reader`, which has emitted all that it can, the end of the stream. */
+  endReader(reader: Reader, end: 'fin' | SocketError): void {
+    // A frame that this side does not wait for is dropped, and not taken for a whole one.
+    if (this.stopped) this.queue.clear();
+    this.isRead = true;
+    this.detach(reader);
+    reader.end(end);
+  }
+
   /** The peer has finished, or the connection has failed: readers learn it after all that was received (C7, C8). */
   finish(end: 'fin' | SocketError): void {
     if (end === 'fin') this.peerFinished = true;
@@ -210,7 +223,7 @@ export class Inbound {
     const readers = this.readers;
     this.readers = [];
     this.current = undefined;
-    for (const reader of readers) reader.conclude(error);
+    for (const reader of readers) reader.end(error);
   }
 
   /** Reads on to the peer's FIN, and drops what no reader wants any more (C11). */

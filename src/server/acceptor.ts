@@ -94,7 +94,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     return false;
   }
 
-  gone(connection: SocketConnection<In, Out>, outcome: Closed): void {
+  connectionClosed(connection: SocketConnection<In, Out>, outcome: Closed): void {
     this.accepted.remove(connection);
     if (outcome.reason === 'failed' && outcome.error !== undefined) this.incidentSubject.next(outcome.error);
   }

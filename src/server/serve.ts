@@ -169,7 +169,7 @@ function task(data: Channel<any, any>, work: Observable<never>): Observable<neve
 /** Ends the sending side, and the connection when it has no reader any more. */
 function finishServing(connection: Connection<any, any>): void {
   const port = portOf(connection);
-  if (port !== undefined) port.finishUnread();
+  if (port !== undefined) port.completeAndClose();
   else void connection.close();
 }
 
