@@ -1,0 +1,452 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type CloseAction, CloseState } from '../../src/connection/close-state.js';
+import { SocketError } from '../../src/errors/socket-error.js';
+
+const inputs = [
+  'complete',
+  'completeAndClose',
+  'close',
+  'drain',
+  'destroy',
+  'fail',
+  'failAtOnce',
+  'time out',
+  'bad frame',
+  'peer finishes',
+  'peer is cut off',
+  'reader comes',
+  'reader leaves',
+  'work begins',
+  'work ends',
+  'flush',
+  'go round',
+  'socket breaks',
+] as const;
+type Input = (typeof inputs)[number];
+
+/** A connection without a socket: it performs the actions, and records what came of them. */
+class Driver {
+  readonly state: CloseState;
+  readonly performed: CloseAction[] = [];
+  /** The errors in the order in which something went wrong. */
+  readonly failures: SocketError[] = [];
+  readers = 1;
+  busy = 0;
+  finsAsked = 0;
+  finsSent = 0;
+  outcomes = 0;
+  isCut = false;
+  isForcedSoon = false;
+  isClaimTimed = false;
+  isHalfOpenTimed = false;
+  isSocketClosed = false;
+  /** How the readers' stream has ended, once they may be given it. */
+  end: 'open' | 'fin' | SocketError = 'open';
+  isPeerFinished = false;
+  private rests = 0;
+  private readonly hasSuccessor: boolean;
+
+  constructor(halfOpen: boolean, hasSuccessor: boolean) {
+    this.state = new CloseState(halfOpen);
+    this.hasSuccessor = hasSuccessor;
+  }
+
+  get isUnread(): boolean {
+    return this.readers === 0;
+  }
+
+  error(code: ConstructorParameters<typeof SocketError>[0]): SocketError {
+    const error = new SocketError(code, `failure ${this.failures.length}`);
+    this.failures.push(error);
+    return error;
+  }
+
+  input(input: Input): void {
+    const { state } = this;
+    switch (input) {
+      case 'complete':
+        this.perform(state.complete());
+        return;
+      case 'completeAndClose':
+        this.perform(state.completeAndClose(this.isUnread));
+        return;
+      case 'close':
+        this.perform(state.close());
+        return;
+      case 'drain':
+        this.perform(state.drain());
+        return;
+      case 'destroy':
+        this.perform(state.destroy(this.error('ERR_CLOSED')));
+        return;
+      case 'fail':
+        this.perform(state.fail(this.error('ERR_OVERFLOW')));
+        return;
+      case 'failAtOnce':
+        this.perform(state.failAtOnce(this.error('ERR_TLS')));
+        return;
+      case 'time out':
+        if (this.isForcedSoon) this.perform(state.fail(this.error('ERR_TIMEOUT_CLOSE')));
+        return;
+      case 'bad frame':
+        // Nothing is decoded for nobody, nor after a bad frame.
+        if (this.readers > 0) this.perform(state.badFrame(this.error('ERR_FRAME_INVALID')));
+        return;
+      case 'peer finishes':
+        if (this.isPeerFinished || this.isSocketClosed) return;
+        this.isPeerFinished = true;
+        this.perform(state.peerFinished());
+        return;
+      case 'peer is cut off':
+        if (this.isPeerFinished || this.isSocketClosed || this.end !== 'open') return;
+        this.isPeerFinished = true;
+        this.perform(state.peerCutOff(this.error('ERR_TLS')));
+        return;
+      case 'reader comes':
+        this.readers++;
+        return;
+      case 'reader leaves':
+        if (this.readers === 0) return;
+        this.readers--;
+        this.perform(state.readersChanged(this.isUnread, this.hasSuccessor));
+        return;
+      case 'work begins':
+        if (!state.isOver) this.busy++;
+        return;
+      case 'work ends':
+        if (this.busy > 0 && --this.busy === 0) this.perform(state.workEnded());
+        return;
+      case 'flush':
+        if (this.isCut || this.finsAsked === this.finsSent) return;
+        this.finsSent++;
+        this.perform(state.finSent(this.isUnread));
+        return;
+      case 'go round':
+        for (; this.rests > 0; this.rests--) this.perform(state.rested(this.busy > 0, this.isUnread));
+        return;
+      case 'socket breaks':
+        this.closeSocket(this.error('ECONNRESET'));
+    }
+  }
+
+  /** The transport emits `close` once, after both FINs, a reset or a failure. */
+  closeSocket(error?: SocketError): void {
+    if (this.isSocketClosed) return;
+    this.isSocketClosed = true;
+    this.perform(this.state.socketClosed(error));
+  }
+
+  /** All that is due happens: what waits is sent, the work ends, the readers leave, the timers fire. */
+  settle(): void {
+    const steps: Input[] = ['flush', 'work ends', 'reader leaves', 'go round', 'time out'];
+    for (let round = 0; round < 20; round++) for (const step of steps) this.input(step);
+    if (this.isCut || (this.isPeerFinished && this.finsSent > 0)) this.closeSocket();
+  }
+
+  private perform(actions: readonly CloseAction[]): void {
+    for (const action of actions) this.performOne(action);
+  }
+
+  private performOne(action: CloseAction): void {
+    this.performed.push(action);
+    switch (action) {
+      case 'finishSending':
+        this.finsAsked++;
+        return;
+      case 'reset':
+        // C6, C12: a socket whose sides have both ended in order is left alone, unless something has gone wrong.
+        expect(this.state.failure).toBeDefined();
+        expect(this.isCut).toBe(false);
+        this.isCut = true;
+        return;
+      case 'release':
+        // C11: only behind a FIN.
+        expect(this.finsSent).toBe(1);
+        this.isCut = true;
+        return;
+      case 'finishInput':
+        if (this.end === 'open') this.giveEnd('fin');
+        return;
+      case 'stopInput':
+        if (this.end === 'open') this.giveEnd('fin');
+        return;
+      case 'failInput':
+        expect(this.state.failure).toBeDefined();
+        if (this.end === 'open') this.giveEnd(this.state.failure?.error ?? 'open');
+        return;
+      case 'abortInput':
+        this.giveEnd(this.failures.at(-1) ?? 'open');
+        this.readers = 0;
+        return;
+      case 'reviewPeerEnd':
+        this.perform(this.state.peerEndDelivered(this.isUnread, this.hasSuccessor));
+        return;
+      case 'awaitRest':
+        this.rests++;
+        return;
+      case 'startCloseTimer':
+        this.isForcedSoon = true;
+        return;
+      case 'startClaimTimer':
+        expect(this.isUnread).toBe(true);
+        this.isClaimTimed = true;
+        return;
+      case 'startHalfOpenTimer':
+        this.isHalfOpenTimed = true;
+        return;
+      case 'reportOutcome':
+        this.outcomes++;
+        return;
+      case 'announceFailure':
+      case 'lingerInput':
+      case 'stopClaimTimer':
+        return;
+    }
+  }
+
+  private giveEnd(end: 'open' | 'fin' | SocketError): void {
+    this.end = end;
+  }
+}
+
+const sequences = fc.array(fc.constantFrom(...inputs), { maxLength: 30 });
+
+/** Runs a sequence of inputs, with a check after each. */
+function run(steps: readonly Input[], check: (driver: Driver, step: Input) => void, settle = true): void {
+  for (const halfOpen of [false, true]) {
+    for (const hasSuccessor of [false, true]) {
+      const driver = new Driver(halfOpen, hasSuccessor);
+      for (const step of steps) {
+        driver.input(step);
+        check(driver, step);
+      }
+      if (settle) driver.settle();
+      check(driver, 'go round');
+    }
+  }
+}
+
+function always(check: (driver: Driver, step: Input) => void): void {
+  fc.assert(
+    fc.property(sequences, (steps) => {
+      run(steps, check);
+    }),
+    { numRuns: 300 },
+  );
+}
+
+function after(...steps: Input[]): Driver {
+  const driver = new Driver(false, false);
+  for (const step of steps) driver.input(step);
+  return driver;
+}
+
+describe('the close state, for every sequence of inputs', () => {
+  it('C6: asks for one FIN at most', () => {
+    always(({ finsAsked, finsSent }) => {
+      expect(finsAsked).toBeLessThanOrEqual(1);
+      expect(finsSent).toBeLessThanOrEqual(finsAsked);
+    });
+  });
+
+  it('C12: reports one outcome, when the socket is closed and not before', () => {
+    always(({ outcomes, isSocketClosed }) => {
+      expect(outcomes).toBe(isSocketClosed ? 1 : 0);
+    });
+  });
+
+  it('C12: the first failure stands, but for a better reason for the same end', () => {
+    fc.assert(
+      fc.property(sequences, (steps) => {
+        let first: { readonly kind: string; readonly error: SocketError } | undefined;
+        let driver: Driver | undefined;
+        run(steps, (current, step) => {
+          if (driver !== current) first = undefined;
+          driver = current;
+          const { failure } = current.state;
+          if (first !== undefined && failure !== first) {
+            const isFrame = first.kind === 'truncated' && step === 'bad frame';
+            const isReset = first.kind === 'destroyed' && step === 'socket breaks';
+            expect(isFrame || isReset).toBe(true);
+          }
+          first = failure;
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('C12: a connection without a failure has ended on both sides', () => {
+    always(({ state, outcomes, isPeerFinished, finsSent }) => {
+      if (outcomes === 0 || state.failure !== undefined) return;
+      expect(isPeerFinished).toBe(true);
+      expect(finsSent).toBe(1);
+    });
+  });
+
+  it('C8: the readers of a connection that was cut off are given an error, unless they had an end before', () => {
+    always(({ isCut, performed, end }) => {
+      if (!isCut) return;
+      const hadEnd = performed.includes('finishInput') || performed.includes('stopInput');
+      expect(typeof end === 'object' || hadEnd).toBe(true);
+    });
+  });
+
+  it('C11: a connection that is closed, drained or wrong is bounded in time', () => {
+    always(({ performed, isForcedSoon }) => {
+      if (performed.includes('lingerInput') || performed.includes('stopInput')) {
+        expect(isForcedSoon || performed.includes('reset') || performed.includes('release')).toBe(true);
+      }
+    });
+  });
+
+  it('C11, S7: and it ends, when its work has ended, its readers have left and the peer does nothing', () => {
+    fc.assert(
+      fc.property(
+        sequences,
+        fc.constantFrom<Input>('close', 'drain', 'completeAndClose', 'destroy', 'fail'),
+        (steps, last) => {
+          run([...steps, last], () => undefined);
+          const driver = new Driver(true, false);
+          for (const step of [...steps, last]) driver.input(step);
+          driver.settle();
+          expect(driver.outcomes).toBe(1);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('C7: halfOpenTimeout bounds a sending side that goes on after the peer, unless there is another limit', () => {
+    always(({ state, isPeerFinished, end, finsSent, isHalfOpenTimed, isForcedSoon }) => {
+      if (!isPeerFinished || end !== 'fin' || state.isOver || finsSent > 0) return;
+      expect(isHalfOpenTimed || isForcedSoon).toBe(true);
+    });
+  });
+
+  it('C20: destroy resets, also after the FIN, unless the connection is over', () => {
+    fc.assert(
+      fc.property(sequences, (steps) => {
+        const driver = after(...steps);
+        const { isOver } = driver.state;
+        const resets = driver.performed.filter((action) => action === 'reset').length;
+        driver.input('destroy');
+        const more = driver.performed.filter((action) => action === 'reset').length - resets;
+        expect(more).toBe(isOver ? 0 : 1);
+      }),
+    );
+  });
+
+  it('does nothing after the outcome but fail those who still read what was received', () => {
+    fc.assert(
+      fc.property(sequences, sequences, (steps, later) => {
+        const driver = after(...steps);
+        driver.closeSocket();
+        const count = driver.performed.length;
+        for (const step of later) driver.input(step);
+        const rest = driver.performed
+          .slice(count)
+          .filter((action) => action !== 'abortInput' && action !== 'lingerInput');
+        expect(rest).toEqual([]);
+      }),
+    );
+  });
+});
+
+describe('the close state', () => {
+  it('C16: the sending side ends with the peer, once nobody reads any more', () => {
+    const driver = after('peer finishes');
+    expect(driver.finsAsked).toBe(0);
+    driver.input('reader leaves');
+    expect(driver.finsAsked).toBe(1);
+  });
+
+  it('C7: with halfOpen it does not', () => {
+    const driver = new Driver(true, false);
+    driver.input('peer finishes');
+    driver.input('reader leaves');
+    expect(driver.finsAsked).toBe(0);
+    expect(driver.isHalfOpenTimed).toBe(true);
+  });
+
+  it('I2: nor does it where a stream ends it', () => {
+    const driver = new Driver(false, false);
+    driver.state.keepSendingAfterPeer();
+    driver.input('peer finishes');
+    driver.input('reader leaves');
+    expect(driver.finsAsked).toBe(0);
+  });
+
+  it('K4: where another connection follows, it does not wait for the reader', () => {
+    const driver = new Driver(false, true);
+    driver.input('peer finishes');
+    expect(driver.finsAsked).toBe(1);
+  });
+
+  it('S6: completeAndClose waits for the last reader', () => {
+    const driver = after('completeAndClose');
+    expect(driver.performed).toEqual(['finishSending']);
+    driver.input('reader leaves');
+    expect(driver.performed).toEqual(['finishSending', 'stopClaimTimer', 'lingerInput', 'startCloseTimer']);
+  });
+
+  it('S7: a drain waits for the work and for the readers', () => {
+    const driver = after('work begins', 'drain', 'go round');
+    expect(driver.finsAsked).toBe(0);
+    for (const step of ['work ends', 'go round'] as const) driver.input(step);
+    expect(driver.finsAsked).toBe(0);
+    for (const step of ['reader leaves', 'go round'] as const) driver.input(step);
+    expect(driver.finsAsked).toBe(1);
+  });
+
+  it('D3: after a bad frame what is sent in reply still goes out, and then the FIN', () => {
+    const driver = after('bad frame');
+    expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ERR_FRAME_INVALID' } });
+    expect(driver.isCut).toBe(false);
+    for (const step of ['go round', 'flush', 'peer finishes'] as const) driver.input(step);
+    driver.closeSocket();
+    expect(driver.performed).not.toContain('reset');
+    expect(driver.outcomes).toBe(1);
+  });
+
+  it('T5: a frame that the cut has broken off is the reason, instead of the cut', () => {
+    const state = new CloseState(false);
+    const cut = new SocketError('ERR_TLS', 'the stream was cut off');
+    const frame = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
+    state.peerCutOff(cut);
+    expect(state.isTruncated).toBe(true);
+    state.badFrame(frame);
+    expect(state.isTruncated).toBe(false);
+    expect(state.failure).toEqual({ kind: 'failed', error: frame });
+    expect(state.peerEndDelivered(true, false)).toEqual([]);
+  });
+
+  it('T5: otherwise the cut fails the connection once it was delivered', () => {
+    const driver = after('peer is cut off');
+    expect(driver.performed).toEqual(['failInput', 'reviewPeerEnd', 'reset', 'failInput']);
+  });
+
+  it('C11: at closeTimeout a peer that is slow to read keeps what was sent, if the FIN was behind it', () => {
+    expect(after('close', 'flush', 'time out').performed.at(-2)).toBe('release');
+    expect(after('close', 'time out').performed.at(-2)).toBe('reset');
+  });
+
+  it('C22: a connection whose sending side has ended has to find a reader', () => {
+    expect(after('reader leaves').isClaimTimed).toBe(true);
+    expect(
+      after('reader leaves', 'close', 'flush').performed.filter((action) => action === 'startClaimTimer'),
+    ).toHaveLength(1);
+  });
+
+  it('C12: a reset of the peer that was faster than the own destroy is the reason', () => {
+    const driver = after('destroy', 'socket breaks');
+    expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNRESET' } });
+  });
+
+  it('C12: a socket that is closed before both sides have finished has failed', () => {
+    const driver = after('close', 'flush');
+    driver.closeSocket();
+    expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNABORTED' } });
+  });
+});
