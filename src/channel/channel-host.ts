@@ -3,73 +3,73 @@ import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
 import type { SendLane } from '../io/outbound.js';
 
-/**
- * What a Channel is a view of.
- */
+/** The connection, or the client, that a Channel belongs to. */
 export const host: unique symbol = Symbol('rxjs-sockets.host');
 
-/**
- * Sends a value through a Channel, and follows it to the connection that takes it.
- */
+/** Sends a value through a Channel, and follows it to the connection that writes it. */
 export const track: unique symbol = Symbol('rxjs-sockets.track');
 
-/** Has a Channel send what a Node stream was given. */
+/** Sends what was written to a Node stream through a Channel. */
 export const offer: unique symbol = Symbol('rxjs-sockets.offer');
 
-/** Makes a Channel with the same codec for one connection of a client. */
+/** Makes a Channel with the same codec for a single connection of a client. */
 export const ofConnection: unique symbol = Symbol('rxjs-sockets.ofConnection');
 
-/** A connection, as far as a sender has to know on which one its values went out. */
+/** The connection that values were sent on, as a sender sees it. */
 export interface Carrier {
   readonly inbound: Inbound;
   readonly closed: Observable<{ readonly error?: SocketError }>;
   fail(error: SocketError): void;
 }
 
-/** Told when a connection has nothing more to be read, though its channel goes on to another one. */
+/** Called when all of a connection was read and its channel goes on to another connection. */
 export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) => void;
 
 /**
- * What a Channel is a view of: a connection, or a client with its connections.
+ * What a Channel receives from and sends on: a connection, or a client with its connections one after the other.
+ *
+ * A reader's end takes three calls. When it has emitted all that was received, it calls `readerDrained`, and the host, if
+ * no other stream follows, ends the reader. Right before the reader notifies its subscribers of the end it calls
+ * `readerEnding`, and after that `readerEnded`.
  */
 export interface ChannelHost {
-  /** Where the bytes come from, while there is a connection. */
+  /** The receiving side; undefined while a client has no connection. */
   readonly inbound: Inbound | undefined;
-  /** Where the values go. */
+  /** The sending side. */
   readonly lane: SendLane;
-  /** The connection that is there now. */
+  /** The current connection. */
   readonly carrier: Carrier | undefined;
-  /** Those who want to know of each stream that has ended and that another one may follow. */
+  /** Called at the end of each stream that another one may follow. */
   readonly streamEnds?: Set<StreamEndListener>;
-  /** Whether a server reports how it ends. */
+  /** Whether a server reports its errors. */
   readonly reports: boolean;
-  /** The channel has its first subscriber. */
-  observed(channel: Reader): void;
-  /** The channel has lost its last subscriber. */
-  unobserved(channel: Reader): void;
-  /** All that was received has been emitted, and this is how the stream ended: to be concluded. */
-  readerDrained(reader: Reader, end: 'fin' | SocketError): void;
-  /** Whether another stream follows this one, so that its end is not the channel's. */
-  readonly continues: boolean;
-  /** The channel is about to tell its subscribers that the stream has ended. */
-  readerEnding(reader: Reader): void;
-  /** They know: whoever sends on what the channel gives has had its chance (C7). */
-  readerEnded(): void;
-  /** What was received can't be decoded: nothing that follows can be understood. */
-  badFrame(error: SocketError): void;
-  /** Whether there may be another stream after this one. */
+  /** Whether its channels can be subscribed to again after the end, because another stream may come. */
   readonly reusable: boolean;
+  /** Whether another stream follows the current one, so that the end of this one does not end the channel. */
+  readonly continues: boolean;
+  /** The channel has its first subscriber. */
+  observed(reader: Reader): void;
+  /** The channel has lost its last subscriber. */
+  unobserved(reader: Reader): void;
   /** The channel may emit again. */
   ready(): void;
-  /** A value that can't be encoded ends the connection. */
+  /** The reader has emitted all that was received, and the stream has ended with `end`. */
+  readerDrained(reader: Reader, end: 'fin' | SocketError): void;
+  /** The reader is about to notify its subscribers of the end. */
+  readerEnding(reader: Reader): void;
+  /** The reader has notified its subscribers, which may have sent a last answer (C7). */
+  readerEnded(): void;
+  /** The received bytes can't be decoded, and so neither can the rest of the stream. */
+  badFrame(error: SocketError): void;
+  /** Fails the connection, because a value can't be encoded. */
   fail(error: SocketError): void;
-  /** What is being sent, or a handler, has failed with `cause`, which ends the connection unless it is its own error. */
+  /** A handler, or a source that is being sent, has failed: that fails the connection, unless `cause` is its own error. */
   failedBy(cause: unknown): void;
-  /** Whether `error` is how this has ended. */
+  /** Whether `error` is an error of this host. */
   owns(error: unknown): boolean;
   /** Ends the sending side after what was sent. */
   complete(): void;
-  /** The user ends it. */
+  /** The user destroys it. */
   destroy(reason: unknown): void;
   /** Closes gracefully. */
   close(): Promise<void>;

@@ -7,23 +7,23 @@ import { type FlowSource, Multicast } from '../flow/multicast.js';
 import type { Inbound, Reader } from '../io/inbound.js';
 import type { ChannelHost } from './channel-host.js';
 
-/** The receiving half of a Channel: it decodes when it may emit, and not before. */
+/** The receiving half of a Channel. It decodes a message only when it may emit one. */
 export class Receiver<T> implements FlowSource<T>, Reader {
   readonly multicast: Multicast<T>;
-  private readonly port: ChannelHost;
+  private readonly host: ChannelHost;
   private readonly codec: Codec<T, never>;
-  /** Whether it ends before its stream does, as a body does once it is whole. */
+  /** Whether it has ended before its stream has, as a body does once it is whole. */
   private readonly isComplete: (() => boolean) | undefined;
   private decoder: Decoder<T>;
-  /** Whether the decoder keeps nothing of what it decodes. */
+  /** Whether the decoder copies what it keeps. */
   private copies: boolean;
-  /** What the decoder is for: each connection has its own. */
+  /** The connection's receiving side that the decoder is for: each has its own decoder. */
   private inbound: Inbound | undefined;
-  /** How many values the decoder has given at the end without taking bytes off. */
+  /** How many values the decoder has returned at the end of the stream without taking bytes off. */
   private lastValues = 0;
 
-  constructor(port: ChannelHost, codec: Codec<T, never>, isComplete?: () => boolean) {
-    this.port = port;
+  constructor(host: ChannelHost, codec: Codec<T, never>, isComplete?: () => boolean) {
+    this.host = host;
     this.codec = codec;
     this.isComplete = isComplete;
     this.decoder = codec.decoder();
@@ -44,16 +44,16 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   end(end: 'fin' | SocketError): void {
-    if (this.port.continues) return;
+    if (this.host.continues) return;
     const error = end === 'fin' ? undefined : end;
-    // Whoever is told may subscribe again at once.
-    this.port.readerEnding(this);
-    if (this.port.reusable) this.multicast.interrupt(error);
+    // A subscriber may subscribe again within its last notification.
+    this.host.readerEnding(this);
+    if (this.host.reusable) this.multicast.interrupt(error);
     else this.multicast.end(error);
   }
 
   take(): T | undefined {
-    const inbound = this.port.inbound;
+    const inbound = this.host.inbound;
     if (inbound === undefined || !inbound.isReading(this)) return undefined;
     if (inbound !== this.inbound) {
       this.inbound = inbound;
@@ -72,54 +72,54 @@ export class Receiver<T> implements FlowSource<T>, Reader {
       if (value === undefined) value = this.takeLast(inbound);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
-        else this.port.readerDrained(this, inbound.end);
+        else this.host.readerDrained(this, inbound.end);
       } else if (inbound.isPaused) inbound.regulate(false);
       return value;
     } catch (cause) {
-      this.port.badFrame(decodeError(cause));
+      this.host.badFrame(decodeError(cause));
       return undefined;
     }
   }
 
   started(): void {
-    this.port.observed(this);
+    this.host.observed(this);
   }
 
   stopped(): void {
-    this.port.unobserved(this);
+    this.host.unobserved(this);
   }
 
   toggled(flowing: boolean): void {
-    // The reading stops when what waits is over its bound, and goes on when a frame is asked for.
-    if (flowing) this.port.ready();
-    else this.port.inbound?.slacken();
+    // Reading pauses when the read-ahead is full, and resumes when a frame is asked for.
+    if (flowing) this.host.ready();
+    else this.host.inbound?.slacken();
   }
 
   told(): void {
-    this.port.readerEnded();
+    this.host.readerEnded();
   }
 
   defer(work: () => void): void {
-    const { inbound } = this.port;
-    // Where nothing was received yet, nothing waits.
-    if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.port.defer(work);
+    const { inbound } = this.host;
+    // Before the first bytes there is nothing to emit.
+    if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.host.defer(work);
   }
 
-  /** What follows belongs to the next reader. */
+  /** The bytes that follow belong to the next reader. */
   private finish(): void {
-    this.port.unobserved(this);
+    this.host.unobserved(this);
     this.multicast.end();
   }
 
   /**
-   * After the peer's FIN an unfinished frame may be whole as it stands, and the decoder may have a last value in itself, or
-   * know that it is in the middle of a message, though no byte is left (D4).
+   * Asks the decoder for what it has at the end of the stream: an unfinished frame may be whole as it stands, and the
+   * decoder may hold a last value, or know that it is in the middle of a message though no byte is left (D4).
    */
   private takeLast(inbound: Inbound): T | undefined {
-    // A shutdown ends the stream where it is: what is left is no frame, but a body that lacks bytes is cut off (S7).
+    // A shutdown ends the stream at any byte: the rest is no frame, but an unfinished body has to fail (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.isComplete === undefined)) return undefined;
     const { queue } = inbound;
-    // What a cut has broken off may look whole (T11).
+    // A frame that was cut off may look whole (T11).
     if (inbound.truncated && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(queue);
@@ -135,13 +135,13 @@ export class Receiver<T> implements FlowSource<T>, Reader {
       return this.decoder.end?.(queue);
     } catch (cause) {
       // A client that goes on drops what its old connection has not finished (K4).
-      if (cause instanceof SocketError && cause.code === 'ERR_FRAME_TRUNCATED' && this.port.continues) return undefined;
+      if (cause instanceof SocketError && cause.code === 'ERR_FRAME_TRUNCATED' && this.host.continues) return undefined;
       throw cause;
     }
   }
 }
 
-/** So many values a decoder may have in itself at the end of the stream: one whose `end` never stops is found out. */
+/** How many values a decoder may hold at the end of the stream: this finds one whose `end` never stops. */
 const mostLastValues = 1_000;
 
 function decodeError(cause: unknown): SocketError {

@@ -5,8 +5,8 @@ import { reportElsewhere } from '../errors/error-origin.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
 /**
- * Sends each side's messages to the other, at the other's pace, and passes the FIN on in each direction: a proxy. Each
- * subscription is equivalent to:
+ * Sends each side's messages to the other side at that side's pace, and passes the FIN on in each direction: a proxy.
+ * Each subscription is equivalent to:
  *
  * ```ts
  * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
@@ -24,15 +24,15 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * }
  * ```
  *
+ * If the sending side of one channel has ended in order early, as it does without `halfOpen`, the messages of the other
+ * channel are read and dropped, and that channel is closed gracefully at the end.
+ *
  * @param a - one side
- * @param b - the other side, which sends what `a` receives and receives what `a` sends
- * @returns a cold Observable: nothing is relayed before it is subscribed to
- * @emits no value; completes once both directions have ended (K6). Where the sending side of one has ended in order before
- * that, as without `halfOpen`, what the other still sends is read and dropped, and that one is closed gracefully at the end
- * @throws none; fails with the error of the side that has failed; the connection of the other side fails with
- * `ERR_HANDLER` (C8, K6)
- * @backpressure each side is held while the other isn't writable: at most `highWaterMark` and one value wait on each
- * @teardown stops both directions and leaves both channels open
+ * @param b - the other side
+ * @returns a cold Observable without values: it relays nothing before it is subscribed to. It completes once both directions
+ * have ended. If one side fails, it fails with that side's error, and the other side's connection fails with `ERR_HANDLER`
+ * @backpressure each side is held while the other isn't writable: each buffers at most `highWaterMark` bytes and one value
+ * @teardown unsubscribing stops both directions and leaves both channels open
  * @example
  * ```ts
  * const behind = connect('unix:/run/app.sock', { halfOpen: true }); // so that its FIN ends one direction only
@@ -43,12 +43,12 @@ import { ReportedObservable } from '../flow/reported-errors.js';
 export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<never> {
   return new ReportedObservable<never>((subscriber) => {
     const directions = new Subscription();
-    /** The sides whose messages nobody can be given any more. */
+    /** The sides whose messages can't be passed on any more. */
     const unwanted: Channel<any, any>[] = [];
     let left = 2;
     const done = (): void => {
       if (--left > 0) return;
-      // Not earlier: a graceful close has only so much time, and the other direction takes as long as it takes.
+      // Not earlier: a graceful close is limited in time, and the other direction is not.
       for (const side of unwanted) void side[host].close();
       subscriber.complete();
     };

@@ -7,15 +7,13 @@ import type { Watcher } from '../io/watermark.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
-/**
- * Has a Channel send what comes from a source that is held while the Channel is not writable.
- */
+/** Sends a value of a source that is held while the Channel is not writable. */
 export const give: unique symbol = Symbol('rxjs-sockets.give');
 
-/** Whether a Channel sends bytes as they are: then it keeps none of those that are only lent. */
+/** Whether a Channel sends bytes as they are, so that it may be given bytes that are only lent. */
 export const unframed: unique symbol = Symbol('rxjs-sockets.unframed');
 
-/** Where the values of a source are sent: a Channel. */
+/** What a source is sent to: a Channel. */
 export interface SourceSink<T> {
   next(value: T): void;
   complete(): void;
@@ -24,65 +22,65 @@ export interface SourceSink<T> {
   readonly [unframed]: boolean;
 }
 
-/** Told how a Sending ends, unless it is unsubscribed from. */
+/** Notified of the end of a SendFromSubscription, unless that is unsubscribed from. */
 export type SendFromListener = Pick<Observer<never>, 'complete' | 'error'>;
 
-/** What a Sending has to do with a connection, or a client. */
+/** The connection, or the client, that a source is sent on. */
 export interface SendFromHost {
   readonly lane: SendLane;
   failedBy(cause: unknown): void;
 }
 
-/** A cold Observable that sends a source and gives no value. */
+/** A cold Observable that sends a source and emits nothing. */
 export class SendFrom<T> extends ReportedObservable<never> {
   private readonly channel: SourceSink<T>;
-  private readonly port: SendFromHost;
+  private readonly host: SendFromHost;
   private readonly input: ObservableInput<T>;
   private readonly fails: boolean;
 
-  /** @param fails - whether a failure of the source is one of the connection, too (C8) */
-  constructor(channel: SourceSink<T>, port: SendFromHost, input: ObservableInput<T>, fails: boolean) {
+  /** @param fails - whether an error of the source also fails the connection (C8) */
+  constructor(channel: SourceSink<T>, host: SendFromHost, input: ObservableInput<T>, fails: boolean) {
     super();
     this.channel = channel;
-    this.port = port;
+    this.host = host;
     this.input = input;
     this.fails = fails;
   }
 
   /** @internal */
   protected _subscribe(subscriber: Subscriber<never>): TeardownLogic {
-    return new SendFromSubscription(this.channel, this.port, this.input, this.fails, subscriber);
+    return new SendFromSubscription(this.channel, this.host, this.input, this.fails, subscriber);
   }
 }
 
-/** One `sendFrom` under way: the source is held, or not pulled, while the channel is not writable (C5). */
+/** One subscription of `sendFrom`: the source is held, or not pulled, while the channel is not writable (C5). */
 export class SendFromSubscription<T> extends Subscription implements Observer<T>, Watcher {
   private readonly channel: SourceSink<T>;
-  private readonly port: SendFromHost;
-  /** Where it sends: for a client, until that has ended. */
+  private readonly host: SendFromHost;
+  /** What it sends on; a client has a new one after each of its ends. */
   private readonly lane: SendLane;
   private readonly fails: boolean;
   private readonly listener: SendFromListener | undefined;
-  private grip: ReacquirableHold | undefined;
-  private readonly feed: InternalSubscriber<T> | undefined;
+  private hold: ReacquirableHold | undefined;
+  private readonly values: InternalSubscriber<T> | undefined;
   private isWatching = false;
   private state: 'idle' | 'sending' | 'flushing' | 'stopped' = 'idle';
 
   /**
-   * @param fails - whether a failure of the source is one of the connection, too
-   * @param listener - is told how it ends; without one the end of the source is passed on to the channel (F7)
+   * @param fails - whether an error of the source also fails the connection (C8)
+   * @param listener - notified of the end; without one the completion of the source completes the channel (F7)
    */
   constructor(
     channel: SourceSink<T>,
-    port: SendFromHost,
+    host: SendFromHost,
     source: ObservableInput<T>,
     fails: boolean,
     listener?: SendFromListener,
   ) {
     super();
     this.channel = channel;
-    this.port = port;
-    this.lane = port.lane;
+    this.host = host;
+    this.lane = host.lane;
     this.fails = fails;
     this.listener = listener;
     if (this.lane.closed) {
@@ -92,29 +90,29 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     const values = pacedFrom(source);
     this.state = 'sending';
     this.lane.begin();
-    this.feed = new InternalSubscriber(this, channel[unframed]);
+    this.values = new InternalSubscriber(this, channel[unframed]);
     if (values instanceof Flow) {
-      // It is held until the channel is known to be writable: nothing comes before it is there to be stopped.
-      this.grip = values.hold() as ReacquirableHold;
+      // It is held until the channel is known to be writable: no value comes before it can be stopped.
+      this.hold = values.hold() as ReacquirableHold;
       this.lane.beginPaced();
-      values.subscribe(this.feed);
+      values.subscribe(this.values);
       this.watchChannel();
     } else {
       this.watchChannel();
-      values.subscribe(this.feed);
+      values.subscribe(this.values);
     }
     if (this.stopped) this.release();
   }
 
   next(value: T): void {
-    if (this.grip === undefined) this.channel.next(value);
+    if (this.hold === undefined) this.channel.next(value);
     else this.channel[give](value);
   }
 
   error(reason: unknown): void {
     if (this.stopped) return;
     this.fail(reason);
-    if (this.fails) this.port.failedBy(reason);
+    if (this.fails) this.host.failedBy(reason);
   }
 
   complete(): void {
@@ -138,14 +136,14 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.release();
     super.unsubscribe();
     if (state !== 'sending' && state !== 'flushing') return;
-    if (this.grip !== undefined) lane.finishPaced();
+    if (this.hold !== undefined) lane.finishPaced();
     lane.finish();
   }
 
   changed(writable: boolean): void {
     if (this.stopped) return;
-    if (writable) this.grip?.release();
-    else this.grip?.take();
+    if (writable) this.hold?.release();
+    else this.hold?.take();
   }
 
   /** Nothing more can be sent. */
@@ -164,14 +162,13 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     return this.state === 'stopped';
   }
 
-  /** Lets go of the source and of the channel. */
+  /** Unsubscribes from the source, and stops watching the channel. */
   private release(): void {
     if (this.isWatching) this.lane.watermark.unwatch(this);
-    this.feed?.unsubscribe();
-    this.grip?.release();
+    this.values?.unsubscribe();
+    this.hold?.release();
   }
 
-  /** Without a listener there is nobody to tell. */
   private fail(reason: unknown): void {
     if (this.stopped) return;
     this.listener?.error(reason);

@@ -4,8 +4,9 @@ import { host } from './channel-host.js';
 import { SendFrom } from './send-from.js';
 
 /**
- * Sends what the source gives on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator. Apart from a
- * failure of the source, it is equivalent to:
+ * Sends the values of the source on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator. Unlike with
+ * `sendFrom`, an error of the source also fails the connection, with `ERR_HANDLER` and that error as `cause`. Apart from
+ * that it is equivalent to:
  *
  * ```ts
  * const sendTo =
@@ -14,15 +15,13 @@ import { SendFrom } from './send-from.js';
  *     channel.sendFrom(source);
  * ```
  *
- * @typeParam T - what the source gives and the channel sends
- * @param channel - where to send
- * @returns an operator; what it makes sends nothing before it is subscribed to
- * @emits no value; completes once the source has completed and all that was sent is with the kernel
- * @throws none; fails as {@link Channel.sendFrom}. A failure of the source is one of the connection, too: it fails with
- * `ERR_HANDLER`, with that error as `cause` (C8)
- * @backpressure a Flow is held while the channel isn't writable; of a plain Observable up to `maxBuffered` waits, then
- * `overflow` acts (F6)
- * @teardown stops the source and leaves the channel open
+ * @typeParam T - the values of the source, which the channel sends
+ * @param channel - the channel to send on
+ * @returns an operator. The Observable that it makes is cold and has no values; it completes once the source has completed
+ * and the kernel has everything, and fails as that of {@link Channel.sendFrom} does
+ * @backpressure a Flow is held while the channel isn't writable; of a plain Observable up to `maxBuffered` bytes are
+ * buffered, then the option `overflow` acts
+ * @teardown unsubscribing stops the source and leaves the channel open
  * @example
  * ```ts
  * connection.data
@@ -32,7 +31,7 @@ import { SendFrom } from './send-from.js';
  *   )
  *   .subscribe({ error: (error: unknown) => console.log(String(error)) });
  * ```
- * @see rules C5 and F6
+ * @see rule C5
  */
 export function sendTo<T>(channel: Channel<any, T>): OperatorFunction<T, never> {
   return (source) => new SendFrom(channel, channel[host], source, true);

@@ -1,13 +1,13 @@
-/** What a {@link ConnectionList} has: it is linked itself, so that nothing is allocated for it. */
+/** A member of a {@link ConnectionList}. It is linked itself, so that the list allocates nothing for it. */
 export interface Listed<T> {
   earlier: T | undefined;
   later: T | undefined;
 }
 
 /**
- * Those who are here, in the order in which they came. A Set alone would do, but for the collector of new objects: V8
- * chains each table that a Set has outgrown to the next one, so that once one of them is old, whoever has ever been in
- * the Set stays in memory until the next collection of everything. So there is a Set only where somebody wants to see it.
+ * The members, in the order in which they were added. A Set would do if it did not keep garbage: V8 links each table that
+ * a Set has outgrown to the next one, so once one of them is old, every former member stays in memory until the next full
+ * collection. So a Set is made only when `set` is read.
  */
 export class ConnectionList<T extends Listed<T>> {
   size = 0;
@@ -15,7 +15,7 @@ export class ConnectionList<T extends Listed<T>> {
   private last: T | undefined;
   private shown: Set<T> | undefined;
 
-  /** Always the same one, which changes with this. */
+  /** A live Set of the members, always the same one. */
   get set(): ReadonlySet<T> {
     this.shown ??= new Set(this.all());
     return this.shown;
@@ -27,7 +27,7 @@ export class ConnectionList<T extends Listed<T>> {
     return list;
   }
 
-  /** @param one - which is not here */
+  /** @param one - not a member yet */
   add(one: T): void {
     one.earlier = this.last;
     if (this.last === undefined) this.first = one;
@@ -37,7 +37,7 @@ export class ConnectionList<T extends Listed<T>> {
     this.shown?.add(one);
   }
 
-  /** @param one - which is here */
+  /** @param one - a member */
   remove(one: T): void {
     const { earlier, later } = one;
     if (earlier === undefined) this.first = later;

@@ -1,6 +1,6 @@
 import type { Codec } from '../codecs/codec.js';
 
-/** What every connection of one `listen` or `connect` goes by: checked, and with the defaults filled in. */
+/** The options of all connections of one `listen` or `connect`, checked and with the defaults filled in. */
 export interface ConnectionSettings<In, Out> {
   readonly codec: Codec<In, Out>;
   readonly highWaterMark: number;
@@ -9,7 +9,7 @@ export interface ConnectionSettings<In, Out> {
   readonly idleTimeout: number;
   readonly receiveTimeout: number;
   readonly halfOpen: boolean;
-  /** Whether `halfOpen` is given as false: then a stream ends itself after the peer's FIN, too (I2). */
+  /** Whether the user has set `halfOpen` to false: then a Node stream, too, ends after the peer's FIN (I2). */
   readonly endsStreams: true | undefined;
   readonly halfOpenTimeout: number;
   readonly closeTimeout: number;

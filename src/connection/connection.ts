@@ -5,7 +5,7 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 
 /**
- * Tells how a connection ended.
+ * Reports how a connection ended.
  *
  * @example
  * ```ts
@@ -15,24 +15,24 @@ import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
  */
 export interface Closed {
   /**
-   * The connection that has ended, so that what `serve` gives makes an access log. `JSON.stringify` and a spread leave it
-   * out (C28).
+   * The connection that has ended, so that the output of `serve` makes an access log. `JSON.stringify` and a spread leave
+   * it out.
    */
   readonly connection: Connection<any, any>;
   /**
-   * `'finished'`: both sides ended in order; `'destroyed'`: this side cut it off; `'failed'`: everything else (C12).
+   * `'finished'`: both sides ended in order; `'destroyed'`: this side destroyed it; `'failed'`: everything else.
    */
   readonly reason: 'finished' | 'destroyed' | 'failed';
-  /** What ended it; absent with `'finished'`, `ERR_CLOSED` with `'destroyed'` (C8). */
+  /** The error that ended it: absent with `'finished'`, `ERR_CLOSED` with `'destroyed'`. */
   readonly error?: SocketError;
-  /** How many bytes were received, those that were discarded too. */
+  /** How many bytes were received, including discarded ones. */
   readonly bytesRead: number;
-  /** How many bytes the kernel has taken; the peer may have got fewer. */
+  /** How many bytes the kernel has accepted; the peer may have received fewer. */
   readonly bytesWritten: number;
 }
 
 /**
- * Counts what went over a connection so far.
+ * Counts the bytes of a connection so far.
  *
  * @example
  * ```ts
@@ -41,23 +41,21 @@ export interface Closed {
  * @see {@link Connection.stats}
  */
 export interface ConnectionStats {
-  /** How many bytes were received, those that still wait or were discarded too. */
+  /** How many bytes were received, including those that are still buffered or were discarded. */
   readonly bytesRead: number;
-  /** How many bytes the kernel has taken, 0 and more; `bufferedBytes` of a channel are not among them. */
+  /** How many bytes the kernel has accepted; the `bufferedBytes` of a channel are not among them. */
   readonly bytesWritten: number;
-  /** When it was established: for a server, when it was emitted. */
+  /** When the connection was established, or, on a server, emitted. */
   readonly opened: Date;
 }
 
 /**
- * Is one connection: a channel with two addresses and an end. Servers emit them, and a client's state `connected` has
- * one.
+ * Is one connection: a channel with two addresses and an end. A server emits its connections, and a client has one in its
+ * state `connected`. It lives until both sides have ended, or until `close` or `destroy` is called: unsubscribing ends
+ * nothing. A connection that nobody reads is given up after `claimTimeout`.
  *
  * @typeParam In - what is received through the codec; `Buffer` without one
  * @typeParam Out - what is sent through it; bytes or text without one
- * @emits none; see its `data`, `bytes` and `closed`
- * @backpressure as of {@link Channel}; a connection that nobody reads is given up after `claimTimeout`
- * @teardown it lives until both sides have ended, or `close` or `destroy` is called; unsubscribing ends nothing
  * @example
  * ```ts
  * server.subscribe((connection) => {
@@ -65,50 +63,44 @@ export interface ConnectionStats {
  *   connection.data.subscribe(connection.data);
  * });
  * ```
- * @see rules C1 to C21
+ * @see rules C1 to C29
  */
 export interface Connection<In = Buffer, Out = Uint8Array | string> {
-  /** A number that no other connection of this process has, counted from 1. */
+  /** The number of the connection, unique in this process, counted from 1. */
   readonly id: number;
   /** The address of this end. */
   readonly local: Address;
-  /** The address of the peer; that of an unnamed unix socket has the path `''` (A4). */
+  /** The address of the peer; an unnamed unix socket has the path `''`. */
   readonly remote: Address;
   /**
-   * The messages, through the codec; without a codec the chunks of bytes as they come.
+   * Sends and receives messages through the codec; without a codec it emits chunks of bytes as they come.
    *
-   * @emits each message of the peer, then its end (C1, C7, C8)
-   * @backpressure as of {@link Channel}
-   * @teardown unsubscribing keeps what was not emitted for the next subscriber (F1)
    * @example
    * ```ts
    * connection.data.subscribe((line) => console.log(line));
    * ```
-   * @see rules C1 and C15
+   * @see {@link Channel}
    */
   readonly data: Channel<In, Out>;
   /**
-   * The same socket without the codec, for a protocol that changes its framing: see {@link Channel.framed}.
+   * Sends and receives bytes without the codec, for a protocol that changes its framing: see {@link Channel.framed}. It
+   * emits chunks from the first byte on that no other view has decoded.
    *
-   * @emits the chunks that were received and not decoded, from the first such byte on (C13)
-   * @backpressure as of {@link Channel}
-   * @teardown unsubscribing keeps what was not emitted for the next subscriber, of whichever view (F1, C13)
    * @example
    * ```ts
    * connection.bytes.subscribe((chunk) => hash.update(chunk));
    * ```
-   * @see rules C13 and C15
+   * @see rule C13
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
-  /** What TLS knows of the peer; undefined without TLS, and until {@link Connection.startTls} has resolved (T9). */
+  /** The protocol and the certificate of the peer; undefined without TLS, and until {@link Connection.startTls} resolves. */
   readonly tls: TlsInfo | undefined;
-  /** What went over it so far: a new object at each look, which doesn't change by itself. */
+  /** The bytes so far: a snapshot, new at each access. */
   readonly stats: ConnectionStats;
   /**
-   * How it ended. It never fails, and keeps no connection open.
+   * Emits once how the connection ended, to late subscribers too, and completes. It never fails, and does not keep the
+   * connection open.
    *
-   * @emits one value when the connection has ended, replayed to whoever comes later, then completion (C12)
-   * @teardown unsubscribing ends the watch, nothing else
    * @example
    * ```ts
    * const { reason } = await firstValueFrom(connection.closed); // 'finished'
@@ -119,22 +111,21 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   /**
    * Starts TLS on this connection (STARTTLS): as a server where it was accepted, as a client where it was dialled.
    *
-   * What was sent before goes out in the clear first. What is sent from then on waits, and follows the handshake. Subscribers
-   * and views stay, and `tls` tells who the peer is.
+   * Values that were sent before go out in the clear first. Values that are sent from then on are buffered until the
+   * handshake is over. Subscribers and views stay.
    *
-   * Call it in the turn in which you send the last words in the clear, or receive the peer's. Bytes that were received and
+   * Call it in the turn in which you send the last message in the clear, or receive the peer's. Bytes that were received and
    * not decoded, and bytes that arrive in the clear later, may come from an attacker on the way: they fail the connection
    * with `ERR_TLS`, and none of them is emitted.
    *
-   * @param options - what `listen` takes as `tls` where the connection was accepted, what `connect` takes where it was
-   * dialled; pass the same object for every connection, since each object is prepared once. Its `handshakeTimeout`, or
-   * else that of `listen` or `connect`, bounds the whole of it: milliseconds from the call, default 10,000
-   * @returns a promise of what `tls` tells from then on
-   * @throws none. Rejects with `ERR_OPTION_INVALID` for options that could never work, for a transport without TLS and after
-   * an earlier call; with `ERR_CLOSED`, or the error that ended the connection, where its sending or its receiving side
-   * has ended. These change nothing. A handshake that fails ends the connection with `ERR_TLS`, and one that takes too
-   * long with `ERR_TIMEOUT_HANDSHAKE`: the promise rejects with that error
-   * @backpressure what is sent during the handshake counts in `bufferedBytes`, and `overflow` acts
+   * @param options - the option `tls` of `listen` where the connection was accepted, of `connect` where it was dialled.
+   * Pass the same object for every connection, because each object is prepared once. Its `handshakeTimeout`, or else that
+   * of `listen` or `connect`, limits the time from the call to the end of the handshake: milliseconds, default 10,000
+   * @returns a promise of the new value of `tls`. It rejects with `ERR_OPTION_INVALID` for options that could never work,
+   * for a transport without TLS and after an earlier call, and with `ERR_CLOSED`, or the error that ended the connection,
+   * if one of its sides has ended; the connection stays as it is then. If the handshake fails or takes too long, the
+   * connection fails with `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error
+   * @backpressure values that are sent during the handshake count in `bufferedBytes`, and `overflow` acts
    * @example
    * ```ts
    * connection.data.next('220 go ahead');
@@ -144,23 +135,22 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   startTls(options: StartTlsOptions): Promise<TlsInfo>;
   /**
-   * Closes gracefully: flushes what was sent, sends the FIN, and reads and discards until the peer's FIN, so that
-   * nothing of the reply is lost on its way.
+   * Closes gracefully: flushes what was sent, sends the FIN, and reads until the peer's FIN, so that unread input can't
+   * turn the close into a reset that destroys the reply on its way. Subscribers that aren't held still get what the peer
+   * sends; all other input is discarded. After `closeTimeout` the connection fails with `ERR_TIMEOUT_CLOSE`.
    *
-   * @returns a promise that resolves when the connection has ended, in whatever way; the same one at a second call
-   * @emits to subscribers that aren't held what the peer still sends, then its end (C17)
-   * @throws none, and never rejects; after `closeTimeout` it is forced, which `closed` tells as `ERR_TIMEOUT_CLOSE`
-   * @backpressure none: input that nobody reads is discarded from now on (C17)
+   * @returns a promise that resolves when the connection has ended, however it did, and never rejects; each call returns
+   * the same one
    * @example
    * ```ts
    * connection.data.next('bye');
    * await connection.close();
    * ```
-   * @see rules C11 and C17
+   * @see rule C11
    */
   close(): Promise<void>;
   /**
-   * Closes gracefully at the end of an `await using` block; the same as {@link Connection.close}.
+   * Closes gracefully at the end of an `await using` block, as {@link Connection.close} does.
    *
    * @returns the promise of `close`
    * @example
@@ -171,16 +161,15 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   [Symbol.asyncDispose](): Promise<void>;
   /**
-   * Ends it now: a reset where the transport has one, a plain end on unix sockets (C20). What waits is dropped.
+   * Ends the connection now: a reset where the transport has one, a plain end on unix sockets. Everything that is buffered
+   * is dropped. Subscribers of its channels get `ERR_CLOSED` at once, and `closed` emits `destroyed`.
    *
-   * @param reason - the `cause` of the `ERR_CLOSED` that this side is told; none by default
-   * @emits `ERR_CLOSED` to the subscribers of its channels, at once (C8, F10), and `destroyed` in `closed` (C12)
-   * @teardown everything of this connection ends
+   * @param reason - the `cause` of that `ERR_CLOSED`; none by default
    * @example
    * ```ts
    * connection.destroy(new Error('not welcome'));
    * ```
-   * @see rules C8, C12 and C20
+   * @see rule C20
    */
   destroy(reason?: unknown): void;
 }

@@ -6,7 +6,7 @@ import { type Signs, IdleTimer } from '../scheduling/idle-timer.js';
 import { Timer } from '../scheduling/timer.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
-/** The connection that the timers are for. */
+/** The connection that the timers belong to. */
 interface Timed {
   readonly inbound: Inbound;
   readonly outbound: Outbound;
@@ -16,16 +16,16 @@ interface Timed {
   close(): Promise<void>;
 }
 
-/** What bounds each wait of one connection; 0 ms is no bound. */
+/** The timers that limit each wait of one connection; 0 ms means no limit. */
 export class Timeouts {
   private readonly settings: ConnectionSettings<any, any>;
   private readonly connection: Timed;
   private idle: IdleTimer | undefined;
-  private unheard: IdleTimer | undefined;
-  private peerFinished: IdleTimer | undefined;
+  private receive: IdleTimer | undefined;
+  private halfOpen: IdleTimer | undefined;
   private claim: Timer | undefined;
   private forced: Timer | undefined;
-  /** When it is forced to close. */
+  /** The time at which the connection is forced to close. */
   private forcedBy = Infinity;
 
   constructor(settings: ConnectionSettings<any, any>, connection: Timed) {
@@ -38,40 +38,43 @@ export class Timeouts {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A function that has taken a request and works on it is busy, though nobody reads and nobody holds (C27).
+    // A function that works on a request is busy, though nobody reads and nobody holds (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && !(inbound.unread && outbound.lane.functions > 0);
     if (idleTimeout > 0) {
       const message = `nothing was received or written for ${idleTimeout} ms`;
-      this.idle = this.silence(idleTimeout, 'ERR_TIMEOUT_IDLE', message, {
+      this.idle = this.startIdleTimer(idleTimeout, 'ERR_TIMEOUT_IDLE', message, {
         count: () => outbound.written,
         isListening,
       });
     }
     if (receiveTimeout > 0) {
       const message = `nothing was received for ${receiveTimeout} ms`;
-      this.unheard = this.silence(receiveTimeout, 'ERR_TIMEOUT_RECEIVE', message, { count: () => 0, isListening });
+      this.receive = this.startIdleTimer(receiveTimeout, 'ERR_TIMEOUT_RECEIVE', message, {
+        count: () => 0,
+        isListening,
+      });
     }
   }
 
   received(): void {
     this.idle?.interrupt();
-    this.unheard?.interrupt();
+    this.receive?.interrupt();
   }
 
-  /** This side is ready to read again: the time in which it was not does not count. */
+  /** This side is ready to read again: the time in which it was not ready does not count. */
   ready(): void {
     this.received();
   }
 
   written(): void {
     this.idle?.interrupt();
-    this.peerFinished?.interrupt();
+    this.halfOpen?.interrupt();
   }
 
   /** The peer has finished: nothing more can be received. */
   heardAll(): void {
-    this.unheard?.stop();
+    this.receive?.stop();
   }
 
   /** The peer has finished, and the sending side goes on. */
@@ -80,16 +83,16 @@ export class Timeouts {
     const { outbound } = this.connection;
     const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
     const signs = { count: () => outbound.written, isListening: () => true };
-    this.peerFinished = this.silence(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message, signs);
+    this.halfOpen = this.startIdleTimer(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message, signs);
   }
 
-  /** Somebody reads, or it is being closed. */
+  /** The connection has a reader, or is closing. */
   claimed(): void {
     this.claim?.unsubscribe();
     this.claim = undefined;
   }
 
-  /** Nobody reads. Where that lasts so long, it is given up: one that was never used, or whose sending side has ended (C22). */
+  /** Gives the connection up if it stays without a reader: one that was never used, or whose sending side has ended (C22). */
   awaitClaim(): void {
     const { outbound } = this.connection;
     const { claimTimeout: limit } = this.settings;
@@ -101,7 +104,7 @@ export class Timeouts {
     });
   }
 
-  /** The shortest limit holds: a server's shutdown may hurry what was closing at leisure (S7). */
+  /** Forces the connection to close. The shortest limit holds: a server's shutdown may hurry a close (S7). */
   forceWithin(limit: number): void {
     const due = asyncScheduler.now() + limit;
     if (limit === 0 || due >= this.forcedBy) return;
@@ -114,8 +117,8 @@ export class Timeouts {
 
   stop(): void {
     this.idle?.stop();
-    this.unheard?.stop();
-    this.peerFinished?.stop();
+    this.receive?.stop();
+    this.halfOpen?.stop();
     this.claim?.unsubscribe();
     this.forced?.unsubscribe();
   }
@@ -125,10 +128,10 @@ export class Timeouts {
     return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;
   }
 
-  private silence(limit: number, code: SocketErrorCode, message: string, signs: Signs): IdleTimer {
-    const silence = new IdleTimer(limit, () => this.expire(code, message), signs);
-    silence.start();
-    return silence;
+  private startIdleTimer(limit: number, code: SocketErrorCode, message: string, signs: Signs): IdleTimer {
+    const timer = new IdleTimer(limit, () => this.expire(code, message), signs);
+    timer.start();
+    return timer;
   }
 
   private expire(code: SocketErrorCode, message: string): void {

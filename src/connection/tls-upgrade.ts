@@ -25,8 +25,8 @@ interface Upgraded {
 }
 
 /**
- * Starts TLS on an open connection (T10): what was sent before goes out in the clear, then the handshake begins, and
- * what was sent meanwhile follows it.
+ * Starts TLS on an open connection (T10). Values that were sent before go out in the clear, then the handshake begins, and
+ * values that were sent meanwhile follow it.
  */
 export class TlsUpgrade {
   /** Resolves after the handshake, and rejects when the connection has ended. */
@@ -36,9 +36,9 @@ export class TlsUpgrade {
   private timer: Unsubscribable | undefined;
 
   /**
-   * Throws `ERR_OPTION_INVALID`, or the error that ended the connection, if it can't begin. Then nothing has changed.
+   * Throws `ERR_OPTION_INVALID`, or the error that ended the connection, if TLS can't be started. Nothing has changed then.
    *
-   * @param limit - how long it may take unless the options have a `handshakeTimeout`; in ms, 0 means for ever
+   * @param limit - the time limit unless the options have a `handshakeTimeout`; in ms, 0 means none
    * @param secured - called when the handshake is over
    */
   constructor(
@@ -79,19 +79,19 @@ export class TlsUpgrade {
         });
       });
     });
-    // The connection reports its failure itself: a peer must not end a process that lets go of the promise.
+    // The connection reports its failure itself: a peer must not end a process that ignores the promise.
     this.done = handled(done);
     if (most > 0) this.timer = this.expireAfter(most);
   }
 
-  /** Bytes arrived in the clear: anybody on the way can have sent them, so nobody gets them (command injection). */
+  /** Bytes arrived in the clear. They may come from an attacker on the way (command injection), so they are not emitted. */
   clearTextArrived(): void {
     const message =
       'bytes came in the clear behind the command that starts TLS, or before startTls was called in answer to it';
     this.connection.abort(this.error('ERR_TLS', message));
   }
 
-  /** The peer has finished instead of beginning the handshake. */
+  /** The peer has sent its FIN instead of a handshake. */
   peerFinished(): void {
     this.connection.fail(this.error('ERR_TLS', 'the TLS handshake failed: the peer has finished before it'));
   }
