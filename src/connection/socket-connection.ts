@@ -19,6 +19,9 @@ import type { SocketControls, SocketEvents, TransportSocket } from '../transport
 
 let lastId = 0;
 
+/** Times are kept relative to this: a small number takes no memory besides the field. */
+const loaded = Date.now();
+
 /** How a connection ended. `connection` is a getter, so that the outcome can be logged as JSON. */
 class Outcome implements Closed {
   readonly reason: Closed['reason'];
@@ -43,6 +46,22 @@ class Outcome implements Closed {
 
   get connection(): Connection<any, any> {
     return this.#connection;
+  }
+}
+
+/** Those who wait for the end of a connection. */
+class Ending extends AsyncSubject<Closed> {
+  private promise: Promise<void> | undefined;
+
+  /** Always the same one. */
+  get reached(): Promise<void> {
+    this.promise ??= lastValueFrom(this.pipe(ignoreElements()), { defaultValue: undefined });
+    return this.promise;
+  }
+
+  reach(outcome: Closed): void {
+    this.next(outcome);
+    this.complete();
   }
 }
 
@@ -77,16 +96,14 @@ export class SocketConnection<In, Out>
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;
   private readonly state: CloseState;
-  private readonly opened: number = Date.now();
+  private readonly opened: number = Date.now() - loaded;
   /** Made for the first timer that is needed: most connections need none. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  /** The promise of `close`. */
-  private closing: Promise<void> | undefined;
   private outcome: Closed | undefined;
-  /** Those who wait for the outcome. */
-  private ending: AsyncSubject<Closed> | undefined;
+  /** Made when somebody waits for the outcome. */
+  private ending: Ending | undefined;
   /** While the connection changes to TLS. */
   private upgrade: TlsUpgrade | undefined;
 
@@ -148,12 +165,16 @@ export class SocketConnection<In, Out>
   }
 
   get stats(): ConnectionStats {
-    return { bytesRead: this.inbound.received, bytesWritten: this.outbound.written, opened: new Date(this.opened) };
+    return {
+      bytesRead: this.inbound.received,
+      bytesWritten: this.outbound.written,
+      opened: new Date(loaded + this.opened),
+    };
   }
 
   get closed(): Observable<Closed> {
     if (this.outcome !== undefined) return of(this.outcome);
-    this.ending ??= new AsyncSubject<Closed>();
+    this.ending ??= new Ending();
     return this.ending;
   }
 
@@ -378,9 +399,10 @@ export class SocketConnection<In, Out>
 
   /** As `close`, forced after `limit` ms; 0 means never. The shortest limit holds. */
   private closeWithin(limit: number): Promise<void> {
-    this.closing ??= lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
+    const ending = (this.ending ??= new Ending());
+    if (this.outcome !== undefined) ending.reach(this.outcome);
     this.perform(this.state.close(), undefined, limit);
-    return this.closing;
+    return ending.reached;
   }
 
   private readersChanged(): void {
@@ -480,8 +502,7 @@ export class SocketConnection<In, Out>
     const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
     this.outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);
     this.owner.connectionClosed(this, this.outcome);
-    this.ending?.next(this.outcome);
-    this.ending?.complete();
+    this.ending?.reach(this.outcome);
   }
 
   private get timeouts(): Timeouts {
