@@ -7,7 +7,7 @@ import { type ByteQueue, type Codec, type Decoder, lines } from 'rxjs-sockets/co
 export interface Command {
   /** The word before the first space, in capitals. */
   readonly verb: string;
-  /** All that follows that space, since a name may begin and end with spaces; undefined where it is not UTF-8. */
+  /** Everything after that space, because a name may begin and end with spaces; undefined if it is not UTF-8. */
   readonly argument: string | undefined;
 }
 
@@ -27,11 +27,11 @@ export const control: Codec<Command, string> = {
 /**
  * Takes lines that end with CR LF, or with LF alone.
  *
- * Clients send ABOR as urgent data, and the urgent byte never gets here. Where that is the LF, the line would not end until
- * the next command, for which the client waits with its next command. So `ABOR` and a CR are a whole line.
+ * Clients send ABOR as urgent data, and the urgent byte never arrives. If that byte is the LF, the line would end only with
+ * the next command, which the client sends only after the reply to this one. So `ABOR` and a CR are a whole line.
  */
 class CommandDecoder implements Decoder<Command> {
-  /** Whether an LF that comes next belongs to the line before. */
+  /** Whether an LF that comes next belongs to the previous line. */
   private isAfterReturn = false;
 
   decode(bytes: ByteQueue): Command | undefined {
@@ -69,12 +69,12 @@ function parse(line: Buffer): Command {
   return { verb, argument: isUtf8(argument) ? argument.toString() : undefined };
 }
 
-/** Whatever is left of Telnet's IAC, IP and DM before it: one of their bytes was urgent, and is missing. */
+/** The rest of Telnet's IAC, IP and DM before a command: one of their bytes was urgent and is missing. */
 function isAbort(line: Buffer): boolean {
   return line.length <= 16 && /^[\xf0-\xff]*ABOR$/i.test(line.toString('latin1'));
 }
 
-/** Takes out Telnet's commands: two bytes, or three where they negotiate an option. A doubled IAC is a byte of the text. */
+/** Removes Telnet commands: two bytes, or three if they negotiate an option. A doubled IAC is one byte of text. */
 function withoutTelnet(line: Buffer): Buffer {
   if (!line.includes(interpretAsCommand)) return line;
   const text: number[] = [];
@@ -91,9 +91,9 @@ function withoutTelnet(line: Buffer): Buffer {
   return Buffer.from(text);
 }
 
-/** The commands of one client, of which the next can be looked at before it is taken. */
+/** The commands of one client. The next one can be inspected before it is taken. */
 export class Commands {
-  /** Whether the client sends no more of them, or a shutdown has stopped them. */
+  /** Whether the client sends no more commands, or a shutdown has stopped them. */
   hasEnded = false;
   private readonly source: AsyncIterator<Command, undefined>;
   private next: Promise<Command | undefined> | undefined;
@@ -102,7 +102,7 @@ export class Commands {
     this.source = data[Symbol.asyncIterator]() as AsyncIterator<Command, undefined>;
   }
 
-  /** Waits for the next command and leaves it there; undefined after the last one. */
+  /** Waits for the next command without taking it; undefined after the last one. */
   peek(): Promise<Command | undefined> {
     if (this.next === undefined) {
       this.next = this.read();
@@ -112,7 +112,7 @@ export class Commands {
     return this.next;
   }
 
-  /** Waits for the next command. No other is read before the next call, so what follows AUTH is not taken for plain text. */
+  /** Waits for the next command. It reads no other before the next call, so data after AUTH is not taken for plain text. */
   async take(): Promise<Command | undefined> {
     const command = await this.peek();
     if (!this.hasEnded) this.next = undefined;
@@ -138,7 +138,7 @@ export function replyLines(code: number, first: string, ...others: readonly stri
   return [`${code}-${first}`, ...others.slice(0, -1).map((line) => ` ${line}`), `${code} ${last}`];
 }
 
-/** Is thrown where a command cannot be obeyed; the client gets its code and its message. */
+/** Thrown if a command cannot be executed; the client gets its code and message. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly code: number;

@@ -5,28 +5,28 @@ import { Refusal } from './control.js';
 
 export type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 
-/** What the server speaks TLS with, on connections that it has accepted and on those that it has dialled. */
+/** The server's TLS options, for connections that it accepts and for those that it dials. */
 export type DataTls = ServerTlsOptions & { readonly isServer: true };
 
 export interface DataOptions {
-  /** How long it may take until there is a connection, in ms. */
+  /** The time limit for opening the connection, in ms. */
   readonly openTimeout: number;
-  /** After how long without progress a transfer is given up, in ms. */
+  /** The time without progress after which a transfer is aborted, in ms. */
   readonly stallTimeout: number;
-  /** What the connection is encrypted with; undefined for plain text. */
+  /** The TLS options of the connection; undefined for plain text. */
   readonly tls: DataTls | undefined;
 }
 
-/** How the next data connection comes about. */
+/** How the next data connection is opened. */
 export interface DataConnection {
   /** Waits for the connection. */
   open(): Promise<Connection>;
-  /** Gives up what has not been opened, and ends what has. */
+  /** Cancels a connection that is not open yet, and ends an open one. */
   cancel(): void;
 }
 
 // #region accept-once
-/** Listens on one of the ports for one connection, of the client that is at the other end of the control connection. */
+/** Listens on one of the ports for one connection from the client of the control connection. */
 export async function passive(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
   ports: readonly [first: number, last: number],
@@ -34,7 +34,7 @@ export async function passive(
 ): Promise<DataConnection & { readonly port: number }> {
   const { openTimeout, stallTimeout, tls } = options;
   const [first, last] = ports;
-  // From a random one on, so that a stranger cannot tell which port is the next.
+  // Starts at a random one, so that a stranger cannot guess the next port.
   const start = first + Math.floor(Math.random() * (last - first + 1));
   for (let attempt = 0; ; attempt++) {
     const port = first + ((start - first + attempt) % (last - first + 1));
@@ -53,7 +53,7 @@ export async function passive(
       take(1), // which ends the subscription, and with it the listener
       concatMap(async (connection) => {
         accepted = connection;
-        // Only now, so that strangers who are slow at their handshakes keep nobody out.
+        // Only now, so that strangers with slow handshakes keep nobody out.
         if (tls !== undefined) await connection.startTls(tls);
         return connection;
       }),
@@ -63,7 +63,7 @@ export async function passive(
       // Without this, a failure before anybody waits would be an unhandled rejection.
       connection.catch(() => undefined);
       const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
-      // It listens nowhere, so this fails with the reason.
+      // The server could not listen, so this fails with the reason.
       if (bound === undefined) await connection;
       return {
         port: (bound as TcpAddress).port,
@@ -81,7 +81,7 @@ export async function passive(
 }
 // #endregion
 
-/** Dials the client, where it listens: at its own address, and not at a port of the system, so that nobody is bounced. */
+/** Dials the client at its own address and at no system port, so that it cannot redirect the server at others (FTP bounce). */
 export function active(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
   target: { readonly host: string; readonly port: number },
@@ -118,7 +118,7 @@ export function active(
   };
 }
 
-/** Whether nothing has come, as opposed to something that has gone wrong with it. */
+/** Whether nothing arrived at all, as opposed to an error of a connection. */
 export function isMissing(error: unknown): boolean {
   return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
 }
@@ -132,14 +132,14 @@ function plainHost(host: string): string {
   return host.replace(/^::ffff:(?=[\d.]+$)/i, '').toLowerCase();
 }
 
-/** `PORT h1,h2,h3,h4,p1,p2`: undefined where it is none. */
+/** `PORT h1,h2,h3,h4,p1,p2`: undefined if it is malformed. */
 export function parsePort(argument: string): { host: string; port: number } | undefined {
   const numbers = /^\d{1,3}(?:,\d{1,3}){5}$/.test(argument) ? argument.split(',').map(Number) : [];
   if (numbers.length !== 6 || numbers.some((number) => number > 255)) return undefined;
   return { host: numbers.slice(0, 4).join('.'), port: numbers[4]! * 256 + numbers[5]! };
 }
 
-/** `EPRT |1|127.0.0.1|40123|`, with any delimiter: undefined where it is none. */
+/** `EPRT |1|127.0.0.1|40123|`, with any delimiter: undefined if it is malformed. */
 export function parseExtendedPort(argument: string): { family: string; host: string; port: number } | undefined {
   const match = /^([!-~])(\d+)\1([\da-f.:]+)\1(\d{1,5})\1$/i.exec(argument);
   const port = Number(match?.[4]);

@@ -1,10 +1,10 @@
 /**
- * The folder that is served, and nothing outside of it.
+ * The served folder, and nothing outside it.
  *
- * A client names a file by a path that begins at the folder, so `..` never leads out. A symbolic link may, and it may be
- * put there while a command is obeyed. So the folder that a file lies in is opened first, then the system is asked where
- * the opened one really is, and then the file is reached through it: `/proc/self/fd/7/name` is the entry `name` of the
- * folder that is open as 7, wherever its name leads by now. A file that is read or extended is asked about as well.
+ * A client's paths begin at the folder, so `..` never leads out. A symbolic link can lead out, and it can be created while a
+ * command is executed. So the server first opens the folder that contains the file, then asks the system where the opened
+ * folder really is, and then reaches the file through it: `/proc/self/fd/7/name` is the entry `name` of the folder that
+ * is open as 7, wherever its name leads by now. For a file that is read or extended it asks as well.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
@@ -33,16 +33,16 @@ export interface Entry {
   readonly stats: Stats;
 }
 
-/** Where an upload goes. One that is neither finished nor discarded leaves only a file that no client sees. */
+/** The target of an upload. An upload that is neither finished nor discarded leaves only a file that no client sees. */
 export interface Upload {
   write(chunk: Buffer): Promise<void>;
-  /** The upload is whole: it gets its name. */
+  /** Gives the whole upload its name. */
   finish(): Promise<void>;
-  /** Ends an upload that was not finished, and does nothing after one that was. */
+  /** Removes an unfinished upload, and does nothing after `finish`. */
   discard(): Promise<void>;
 }
 
-/** The path of a folder or a file that is open. */
+/** Returns the path of an open folder or file. */
 function opened(handle: FileHandle): string {
   return `/proc/self/fd/${handle.fd}`;
 }
@@ -51,7 +51,7 @@ function opened(handle: FileHandle): string {
 const unfinished = /^\.ftp-upload-[\da-f]{16}$/;
 
 // #region confined
-/** A folder by which files are named, opened and changed, and out of which no path leads. */
+/** Names, opens and changes files in a folder; no path leads out of it. */
 export class Folder {
   private readonly root: FileHandle;
 
@@ -61,7 +61,7 @@ export class Folder {
 
   static async open(path: string): Promise<Folder> {
     const folder = new Folder(await open(path, O_RDONLY | O_DIRECTORY));
-    await stat(opened(folder.root)); // fails where there is no /proc
+    await stat(opened(folder.root)); // fails without /proc
     return folder;
   }
 
@@ -69,13 +69,13 @@ export class Folder {
     return this.root.close();
   }
 
-  /** Opens a file or a folder, and makes sure of where it is before anything is done with it. */
+  /** Opens a file or a folder, and checks where it is before anything is done with it. */
   private async reach(path: string, flags: number): Promise<FileHandle> {
     const handle = await open(posix.join(opened(this.root), path), flags | O_NONBLOCK);
     try {
       const [root, place] = await Promise.all([readlink(opened(this.root)), readlink(opened(handle))]);
       if (place !== root && !place.startsWith(root === '/' ? root : `${root}/`)) {
-        throw new Refusal(550, 'That leads out of the folder that is served.');
+        throw new Refusal(550, 'That path leads out of the served folder.');
       }
       return handle;
     } catch (error) {
@@ -85,7 +85,7 @@ export class Folder {
   }
   // #endregion
 
-  /** Does something to an entry of a folder, under a path that leads to that folder in any case. */
+  /** Acts on an entry of a folder, through a path that is certain to lead to that folder. */
   private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
     const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
     try {
@@ -95,7 +95,7 @@ export class Folder {
     }
   }
 
-  /** Opens a file to be read. */
+  /** Opens a file for reading. */
   async read(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
     const file = await this.reach(visible(path), O_RDONLY);
     const stats = await file.stat();
@@ -104,7 +104,7 @@ export class Folder {
     throw new Refusal(550, 'That is not a file.');
   }
 
-  /** Tells about a file or a folder; about what a symbolic link leads to, if that is in here. */
+  /** Describes a file or a folder, or the target of a symbolic link if that is inside the folder. */
   async stats(path: string): Promise<Stats> {
     if (path !== '/') {
       const stats = await this.within(visible(path), (entry) => lstat(entry));
@@ -118,12 +118,12 @@ export class Folder {
     }
   }
 
-  /** Rejects where `list` would: a folder that cannot be opened. */
+  /** Rejects if `list` would, because the folder cannot be opened. */
   async assertListable(path: string): Promise<void> {
     await (await this.reach(path, O_RDONLY | O_DIRECTORY)).close();
   }
 
-  /** Gives the entries of a folder one by one, as the system has them; those that a client could not name are left out. */
+  /** Lists the entries of a folder one by one, in the system's order, without those that a client could not name. */
   async *list(path: string): AsyncGenerator<Entry> {
     const folder = await this.reach(path, O_RDONLY | O_DIRECTORY);
     try {
@@ -131,7 +131,7 @@ export class Folder {
         if (!isNameable(name) || unfinished.test(name)) continue;
         const stats = await lstat(`${opened(folder)}/${name}`)
           .then((found) => (found.isSymbolicLink() ? this.stats(posix.join(path, name)) : found))
-          .catch(() => undefined); // it has gone, or leads out, or nowhere
+          .catch(() => undefined); // removed meanwhile, or a link that leads out or nowhere
         if (stats !== undefined) yield { name, stats };
       }
     } finally {
@@ -139,14 +139,15 @@ export class Folder {
     }
   }
 
-  /** Begins an upload that replaces the file, if there is one, when it is whole, and not before. */
+  /** Begins an upload that replaces an existing file only once the upload is whole. */
   async replace(path: string): Promise<Upload> {
     const existing = await this.stats(path).catch(() => undefined);
-    if (existing !== undefined && !existing.isFile()) throw new Refusal(553, 'There is something else of that name.');
+    if (existing !== undefined && !existing.isFile())
+      throw new Refusal(553, 'Something that is not a file has that name.');
     return this.begin(path, rename);
   }
 
-  /** Begins an upload of a name that nothing has. */
+  /** Begins an upload under an unused name. */
   async add(path: string): Promise<Upload> {
     return this.begin(path, async (from, to) => {
       await link(from, to);
@@ -154,7 +155,7 @@ export class Folder {
     });
   }
 
-  /** Begins an upload that goes on behind the first `offset` bytes of a file, or behind all of it. */
+  /** Begins an upload that continues after the first `offset` bytes of a file, or after all of it. */
   async extend(path: string, offset?: number): Promise<Upload> {
     const file = await this.reach(visible(path), O_WRONLY | O_APPEND);
     const stats = await file.stat();
@@ -214,11 +215,11 @@ export class Folder {
 
 function entryOf(parent: FileHandle, path: string): string {
   const name = posix.basename(path);
-  if (name === '') throw new Refusal(550, 'That is the folder that is served.');
+  if (name === '') throw new Refusal(550, 'That is the served folder itself.');
   return `${opened(parent)}/${name}`;
 }
 
-/** Refuses what a client is not to know of. */
+/** Refuses names that are hidden from clients. */
 function visible(path: string): string {
   if (path.includes('\0') || path.split('/').some((name) => unfinished.test(name))) {
     throw new Refusal(553, 'That name is not allowed.');

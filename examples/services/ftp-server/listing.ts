@@ -1,4 +1,4 @@
-/** How listings look on the wire, and which names a pattern is for. */
+/** The formats of listings, and matching of names with patterns. */
 import type { Stats } from 'node:fs';
 import type { Entry } from './folder.js';
 
@@ -20,7 +20,7 @@ function modeOf(stats: Stats): string {
   return (stats.isDirectory() ? 'd' : '-') + letters.join('');
 }
 
-/** The facts that MLST and MLSD know of. */
+/** The facts that MLST and MLSD support. */
 export const allFacts = ['type', 'size', 'modify', 'perm'] as const;
 export type Fact = (typeof allFacts)[number];
 
@@ -46,7 +46,7 @@ export function timestamp(time: Date): string {
   return time.toISOString().replace(/\D/g, '').slice(0, 14);
 }
 
-/** Whether a name fits a pattern in which `*` is any text and `?` any character. It goes back to the last `*` only. */
+/** Whether a name matches a pattern in which `*` is any text and `?` any character. It backtracks to the last `*` only. */
 export function matches(name: string, pattern: string): boolean {
   let [at, star, retry] = [0, -1, 0];
   for (let next = 0; next < name.length;) {

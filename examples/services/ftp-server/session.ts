@@ -1,4 +1,4 @@
-/** One client: what it says on the control connection, and what is done about it. */
+/** One client: its commands on the control connection, and their execution. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -24,20 +24,20 @@ import { allFacts, type Fact, factLine, longLine, matches, timestamp } from './l
 import type { Settings } from './settings.js';
 
 const mostAttempts = 3; // to log in
-const mostUnknown = 10; // commands in a row: no FTP client says so many
+const mostUnknown = 10; // commands in a row: no FTP client sends that many
 const mostNoops = 100; // during one transfer
-const mostCounted = 16_777_216; // bytes, to tell the size of a text
+const mostCounted = 16_777_216; // bytes, to count the size of a text
 
 const words = (text: string): ReadonlySet<string> => new Set(text.split(' '));
 const beforeLogin = words('USER PASS AUTH PBSZ PROT FEAT OPTS SYST HELP NOOP QUIT ABOR');
 const withArgument = words(
   'USER AUTH PBSZ PROT TYPE MODE STRU PORT EPRT REST SIZE MDTM RETR STOR APPE DELE MKD RMD CWD RNFR RNTO OPTS',
 );
-const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // of RFCs, but not of this server
+const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // defined by RFCs, but not supported here
 /** The names of RFC 775, which older clients use. */
 const aliases: Readonly<Record<string, string>> = { XPWD: 'PWD', XCWD: 'CWD', XCUP: 'CDUP', XMKD: 'MKD', XRMD: 'RMD' };
 
-/** Serves one client until it leaves, or has to. */
+/** Serves one client until it leaves or is dismissed. */
 export class Session {
   private readonly connection: Connection<Command, string>;
   private readonly settings: Settings;
@@ -54,7 +54,7 @@ export class Session {
   private facts: readonly Fact[] = allFacts;
   /** Where the next transfer begins in its file. */
   private offset = 0;
-  /** What RNFR has named. */
+  /** The path given by RNFR. */
   private renamed: string | undefined;
 
   private hasBufferSize = false;
@@ -85,9 +85,9 @@ export class Session {
       }
       if (stopping.aborted) this.reply(421, 'The server is stopping.');
     } catch (error) {
-      if (isMissing(error)) this.reply(421, 'You have said nothing for too long.');
+      if (isMissing(error)) this.reply(421, 'Timeout: no command was received.');
       else {
-        if (isTooLong(error)) this.reply(500, 'That is too long for a command.');
+        if (isTooLong(error)) this.reply(500, 'The command is too long.');
         throw error;
       }
     } finally {
@@ -110,7 +110,7 @@ export class Session {
       if (reply === undefined) throw error;
       this.reply(...reply);
     }
-    // RNTO has to come right behind RNFR.
+    // RNTO has to follow RNFR directly.
     if (verb !== 'RNFR') this.renamed = undefined;
   }
   // #endregion
@@ -121,7 +121,7 @@ export class Session {
 
   // #region commands
   private readonly perform: Readonly<Record<string, (argument: string) => Promise<void> | void>> = {
-    // Who is there
+    // Login
     USER: (argument) => this.beginLogin(argument),
     PASS: (argument) => this.logIn(argument),
     QUIT: () => this.leave(),
@@ -131,19 +131,19 @@ export class Session {
     PBSZ: () => this.setBufferSize(),
     PROT: (argument) => this.protect(argument.toUpperCase()),
 
-    // What the server can do
+    // Features
     FEAT: () => this.reply(211, 'Extensions:', ...this.features(), 'End'),
     OPTS: (argument) => this.setOption(argument),
     SYST: () => this.reply(215, 'UNIX Type: L8'),
-    HELP: () => this.reply(214, 'RFC 959, 2428, 3659 and 4217 tell what to say. FEAT tells which parts are known.'),
+    HELP: () => this.reply(214, 'See RFC 959, 2428, 3659 and 4217. FEAT lists the supported features.'),
     STAT: (argument) => (argument === '' ? this.reply(211, ...this.status()) : this.tell(argument)),
     NOOP: () => this.reply(200, 'Yes.'),
-    ALLO: () => this.reply(202, 'A file takes the space that it needs.'),
+    ALLO: () => this.reply(202, 'No allocation is needed.'),
 
-    // How files travel
+    // Transfer parameters
     TYPE: (argument) => this.setType(argument.toUpperCase()),
-    MODE: (argument) => this.allow(argument, 'S', 'Files go as a stream.'),
-    STRU: (argument) => this.allow(argument, 'F', 'Files have no records.'),
+    MODE: (argument) => this.allow(argument, 'S', 'Only stream mode is supported.'),
+    STRU: (argument) => this.allow(argument, 'F', 'Only the file structure is supported.'),
     REST: (argument) => this.setOffset(argument),
 
     // Data connections (RFC 959, RFC 2428)
@@ -160,17 +160,16 @@ export class Session {
     ABOR: () => this.reply(225, 'There is nothing to abort.'),
     SIZE: (argument) => this.tellSize(this.pathOf(argument)),
     MDTM: (argument) => this.tellTime(this.pathOf(argument)),
-    DELE: (argument) => this.change(250, 'The file is gone.', this.settings.folder.removeFile(this.pathOf(argument))),
+    DELE: (argument) => this.change(250, 'File removed.', this.settings.folder.removeFile(this.pathOf(argument))),
     RNFR: (argument) => this.beginRename(this.pathOf(argument)),
     RNTO: (argument) => this.rename(this.pathOf(argument)),
 
     // Folders
-    PWD: () => this.reply(257, `${quoted(this.folderPath)} is where you are.`),
+    PWD: () => this.reply(257, `${quoted(this.folderPath)} is the current folder.`),
     CWD: (argument) => this.enter(this.pathOf(argument)),
     CDUP: () => this.enter(this.pathOf('..')),
     MKD: (argument) => this.make(this.pathOf(argument)),
-    RMD: (argument) =>
-      this.change(250, 'The folder is gone.', this.settings.folder.removeFolder(this.pathOf(argument))),
+    RMD: (argument) => this.change(250, 'Folder removed.', this.settings.folder.removeFolder(this.pathOf(argument))),
     LIST: (argument) => this.list(argument, 'long'),
     NLST: (argument) => this.list(argument, 'names'),
     MLSD: (argument) => this.listFacts(this.pathOf(argument)),
@@ -178,7 +177,7 @@ export class Session {
   };
   // #endregion
 
-  /** Where a name of the client's is: a path that begins at the folder that is served, and stays in it. */
+  /** Resolves a client's name to a path that begins at the served folder, and stays in it. */
   private pathOf(argument: string): string {
     return posix.resolve('/', this.folderPath, argument === '' ? '.' : argument);
   }
@@ -195,27 +194,25 @@ export class Session {
   }
 
   private unknownCommand(verb: string): Refusal {
-    // A web page can make a browser send a request to any port, and the page chooses the body.
+    // A web page can make a browser send a request, with a body of its choice, to any port.
     if (++this.unknown >= mostUnknown) this.isOver = true;
-    return elsewhere.has(verb)
-      ? new Refusal(502, `${verb} is not done here.`)
-      : new Refusal(500, 'That is no command.');
+    return elsewhere.has(verb) ? new Refusal(502, `${verb} is not supported.`) : new Refusal(500, 'Unknown command.');
   }
 
-  // ---- who is there
+  // ---- login
 
   private beginLogin(user: string): void {
     const { login, tls } = this.settings;
     if (login !== undefined && tls !== undefined && this.connection.tls === undefined) {
-      throw new Refusal(530, 'Say AUTH TLS first: passwords do not go in the clear.');
+      throw new Refusal(530, 'Send AUTH TLS first: passwords are not accepted in plain text.');
     }
     this.isIn = false;
     this.user = user;
-    this.reply(331, login === undefined ? 'Any password will do.' : 'The password, please.');
+    this.reply(331, login === undefined ? 'Any password is accepted.' : 'Password required.');
   }
 
   private logIn(password: string): void {
-    if (this.user === undefined) throw new Refusal(503, 'Say USER first.');
+    if (this.user === undefined) throw new Refusal(503, 'Send USER first.');
     const { login } = this.settings;
     this.isIn = login === undefined || (isSame(this.user, login.user) && isSame(password, login.password));
     this.user = undefined;
@@ -232,30 +229,30 @@ export class Session {
   private async startTls(mechanism: string): Promise<void> {
     const { tls } = this.settings;
     if (tls === undefined) throw new Refusal(502, 'This server has no certificate.');
-    if (this.connection.tls !== undefined) throw new Refusal(503, 'TLS is on.');
-    if (!/^(?:TLS|TLS-C|SSL|TLS-P)$/i.test(mechanism)) throw new Refusal(504, 'Say AUTH TLS.');
+    if (this.connection.tls !== undefined) throw new Refusal(503, 'TLS is already active.');
+    if (!/^(?:TLS|TLS-C|SSL|TLS-P)$/i.test(mechanism)) throw new Refusal(504, 'Only AUTH TLS is supported.');
     this.isIn = false; // anybody may have sent the plain text so far
     this.user = undefined;
-    this.reply(234, 'Begin.'); // the last plain text
+    this.reply(234, 'Start the TLS handshake.'); // the last plain text
     await this.connection.startTls(tls.control);
   }
   // #endregion
 
   private setBufferSize(): void {
-    if (this.connection.tls === undefined) throw new Refusal(503, 'Say AUTH TLS first.');
+    if (this.connection.tls === undefined) throw new Refusal(503, 'Send AUTH TLS first.');
     this.hasBufferSize = true;
     this.reply(200, 'PBSZ=0');
   }
 
   private protect(level: string): void {
-    if (!this.hasBufferSize) throw new Refusal(503, 'Say PBSZ 0 first.');
-    if (level !== 'C' && level !== 'P') throw new Refusal(536, 'Say PROT C or PROT P.');
+    if (!this.hasBufferSize) throw new Refusal(503, 'Send PBSZ 0 first.');
+    if (level !== 'C' && level !== 'P') throw new Refusal(536, 'Only PROT C and PROT P are supported.');
     this.isPrivate = level === 'P';
-    this.prepare(undefined); // one that was announced before has the other protection
-    this.reply(200, this.isPrivate ? 'Files go encrypted.' : 'Files go in the clear.');
+    this.prepare(undefined); // a data connection announced earlier has the old protection
+    this.reply(200, this.isPrivate ? 'Data connections are encrypted.' : 'Data connections are plain text.');
   }
 
-  // ---- what the server can do
+  // ---- features
 
   private features(): string[] {
     const facts = allFacts.map((fact) => `${fact}${this.facts.includes(fact) ? '*' : ''};`).join('');
@@ -266,13 +263,13 @@ export class Session {
   private setOption(argument: string): void {
     const [name = '', value = ''] = argument.toUpperCase().split(' ');
     if (name === 'UTF8' || name === 'UTF-8') {
-      if (value !== '' && value !== 'ON') throw new Refusal(504, 'Names are UTF-8 in any case.');
+      if (value !== '' && value !== 'ON') throw new Refusal(504, 'UTF-8 cannot be switched off.');
       this.reply(200, 'Names are UTF-8.');
     } else if (name === 'MLST') {
       const wanted = value.toLowerCase().split(';');
       this.facts = allFacts.filter((fact) => wanted.includes(fact));
       this.reply(200, `MLST OPTS ${this.facts.map((fact) => `${fact};`).join('')}`);
-    } else throw new Refusal(501, 'There are OPTS UTF8 ON and OPTS MLST.');
+    } else throw new Refusal(501, 'Only OPTS UTF8 ON and OPTS MLST are supported.');
   }
 
   private status(): [string, string, string] {
@@ -280,12 +277,12 @@ export class Session {
     return ['Status:', `${protection}, TYPE ${this.type}, in ${quoted(this.folderPath)}`, 'End'];
   }
 
-  // ---- how files travel
+  // ---- transfer parameters
 
   private setType(type: string): void {
     if (type === 'I' || type === 'L 8') this.type = 'I';
     else if (type === 'A' || type === 'A N') this.type = 'A';
-    else throw new Refusal(504, 'There are TYPE I and TYPE A.');
+    else throw new Refusal(504, 'Only TYPE I and TYPE A are supported.');
     this.reply(200, `The type is ${this.type}.`);
   }
 
@@ -313,7 +310,7 @@ export class Session {
 
   private async listenAsOfOld(): Promise<void> {
     const { local } = this.ends('PASV');
-    if (familyOf(local) !== '1') throw new Refusal(522, 'PASV is for IPv4. Say EPSV.');
+    if (familyOf(local) !== '1') throw new Refusal(522, 'PASV requires IPv4; use EPSV.');
     const port = await this.listenForData();
     this.reply(227, `Entering Passive Mode (${formatPort({ host: local.host, port })}).`);
   }
@@ -322,7 +319,7 @@ export class Session {
     const { local } = this.ends('EPSV ALL');
     if (argument === 'ALL') {
       this.isExtendedOnly = true;
-      this.reply(200, 'From now on there is EPSV only.');
+      this.reply(200, 'Only EPSV is allowed from now on.');
       return;
     }
     if (argument !== '' && argument !== familyOf(local)) {
@@ -332,7 +329,7 @@ export class Session {
   }
 
   private async listenForData(): Promise<number> {
-    this.prepare(undefined); // the port of the one before may be needed
+    this.prepare(undefined); // the previous one's port may be needed
     const data = await passive(this.ends('EPSV ALL'), this.settings.ports, this.dataOptions());
     this.prepare(data);
     return data.port;
@@ -357,16 +354,13 @@ export class Session {
     this.reply(200, 'The next data connection goes there.');
   }
 
-  /** The two ends of the control connection, which those of a data connection have to be, too. */
+  /** The two addresses of the control connection, which a data connection has to use too. */
   private ends(verb: string): { readonly local: TcpAddress; readonly remote: TcpAddress } {
     const { local, remote } = this.connection;
     if (local.transport !== 'tcp' || remote.transport !== 'tcp') {
-      throw new Refusal(
-        502,
-        'There are no data connections here: you have come over a unix socket, and they need TCP.',
-      );
+      throw new Refusal(502, 'Data connections need TCP, but this control connection is a unix socket.');
     }
-    if (this.isExtendedOnly && verb !== 'EPSV ALL') throw new Refusal(503, 'You have said EPSV ALL.');
+    if (this.isExtendedOnly && verb !== 'EPSV ALL') throw new Refusal(503, 'Only EPSV is allowed after EPSV ALL.');
     return { local, remote };
   }
 
@@ -420,7 +414,8 @@ export class Session {
       await this.transfer(`FILE: ${posix.basename(path)}`, async ({ bytes }) => {
         try {
           for await (const chunk of this.type === 'A' ? fromWire(bytes) : bytes) await upload.write(chunk);
-          if (!(await this.isClientThere())) throw new Refusal(426, 'You have gone, so the file is not whole.');
+          if (!(await this.isClientThere()))
+            throw new Refusal(426, 'The control connection has ended, so the upload is incomplete.');
           await upload.finish();
         } finally {
           await upload.discard(); // before the client gets the reply
@@ -433,14 +428,14 @@ export class Session {
   // #endregion
 
   /**
-   * Whether the client waits for a reply. When a client is killed, the kernel ends both of its connections, and the end of a
-   * data connection looks like that of a file. That of the control connection may come a little later.
+   * Whether the client still waits for a reply. When a client is killed, the kernel ends both of its connections, and the end
+   * of the data connection looks like the end of the file. The control connection's end may arrive a little later.
    */
   private async isClientThere(): Promise<boolean> {
     const { limits, stopping } = this.settings;
     const next = this.commands.peek().catch(() => undefined);
     await firstValueFrom(race(from(next), timer(limits.farewell)));
-    await setImmediate(); // where this process was slow, the end may be there unseen
+    await setImmediate(); // if this process was slow, the end may have arrived unseen
     return !this.commands.hasEnded || stopping.aborted;
   }
 
@@ -451,7 +446,7 @@ export class Session {
     );
   }
 
-  /** SIZE is what RETR would send: with TYPE A that takes counting, and a large file would take too long. */
+  /** SIZE is the number of bytes RETR would send. With TYPE A they have to be counted, which takes too long for a large file. */
   private async tellSize(path: string): Promise<void> {
     const { file, size } = await this.settings.folder.read(path);
     try {
@@ -473,12 +468,12 @@ export class Session {
   private async beginRename(path: string): Promise<void> {
     await this.settings.folder.stats(path);
     this.renamed = path;
-    this.reply(350, 'And the new name?');
+    this.reply(350, 'Ready for RNTO.');
   }
 
   private async rename(path: string): Promise<void> {
-    if (this.renamed === undefined) throw new Refusal(503, 'Say RNFR first.');
-    await this.change(250, 'It has the new name.', this.settings.folder.rename(this.renamed, path));
+    if (this.renamed === undefined) throw new Refusal(503, 'Send RNFR first.');
+    await this.change(250, 'Renamed.', this.settings.folder.rename(this.renamed, path));
   }
 
   // ---- folders
@@ -487,7 +482,7 @@ export class Session {
     const stats = await this.settings.folder.stats(path);
     if (!stats.isDirectory()) throw new Refusal(550, 'That is not a folder.');
     this.folderPath = path;
-    this.reply(250, `${quoted(path)} is where you are now.`);
+    this.reply(250, `${quoted(path)} is now the current folder.`);
   }
 
   private async make(path: string): Promise<void> {
@@ -511,7 +506,7 @@ export class Session {
     data.next('213 End');
   }
 
-  /** The lines about a folder, a file, or the files that a pattern is for. */
+  /** The lines for a folder, a file, or the files that match a pattern. */
   private async listing(name: string, how: 'long' | 'names'): Promise<AsyncIterable<string>> {
     const { folder } = this.settings;
     const path = this.pathOf(name);
@@ -551,12 +546,12 @@ export class Session {
   // ---- transfers
 
   private assertData(): DataConnection {
-    if (this.data === undefined) throw new Refusal(425, 'Say EPSV, PASV, EPRT or PORT first.');
+    if (this.data === undefined) throw new Refusal(425, 'Send EPSV, PASV, EPRT or PORT first.');
     return this.data;
   }
 
   // #region transfer
-  /** Replies that a transfer begins, opens its data connection, listens to the client meanwhile, and replies how it went. */
+  /** Announces a transfer, opens its data connection, reads commands meanwhile, and reports the outcome. */
   private async transfer(opening: string, carry: (data: Connection) => Promise<void>): Promise<void> {
     const data = this.assertData();
     this.data = undefined;
@@ -566,7 +561,7 @@ export class Session {
     const { aborts, noops } = await this.listenDuring(job, data);
     const reply = await job;
     this.reply(...(aborts > 0 && reply[0] !== 226 ? ([426, 'The transfer was aborted.'] as const) : reply));
-    for (let count = 0; count < aborts; count++) this.reply(226, 'That was aborted.');
+    for (let count = 0; count < aborts; count++) this.reply(226, 'Abort complete.');
     for (let count = 0; count < noops; count++) this.reply(200, 'Yes.');
   }
 
@@ -576,11 +571,11 @@ export class Session {
       this.carrier = await data.open();
       await work(this.carrier);
       void this.carrier.close(); // the client may want the reply before it closes its side
-      return [226, 'That is all.'];
+      return [226, 'Transfer complete.'];
     } catch (error) {
       data.cancel();
-      if (isMissing(error)) return [425, 'No data connection has come.'];
-      if (!(error instanceof SocketError)) return replyTo(error) ?? [451, 'That has failed here.'];
+      if (isMissing(error)) return [425, 'No data connection was opened.'];
+      if (!(error instanceof SocketError)) return replyTo(error) ?? [451, 'Internal error.'];
       if (this.carrier === undefined) return [425, `There is no data connection: ${error.message}`];
       return [426, `The data connection has failed: ${error.message}`];
     } finally {
@@ -589,7 +584,7 @@ export class Session {
     }
   }
 
-  /** While a file travels a client may abort it, ask how far it is, and say that it is still there. The rest waits. */
+  /** During a transfer a client may abort it, ask for its progress, and send NOOP. Other commands wait. */
   private async listenDuring(job: Promise<unknown>, data: DataConnection): Promise<{ aborts: number; noops: number }> {
     const heard = { aborts: 0, noops: 0 };
     const over = job.then(() => 'over' as const);
@@ -618,14 +613,14 @@ export class Session {
 
 type Reply = readonly [code: number, text: string];
 
-/** What is in a file; it is read as fast as it is taken. */
+/** Reads a file at the pace of the reader. */
 function chunksOf(file: FileHandle, start = 0): AsyncIterable<Buffer> {
   return file.createReadStream({ start, highWaterMark: 65_536, autoClose: false });
 }
 
-/** Sends all of it at the client's pace; resolves when the kernel has it. */
+/** Sends everything at the client's pace; resolves when the kernel has it. */
 async function sendAll(data: Connection, source: ObservableInput<Buffer | string>): Promise<void> {
-  // Nobody has to send anything here, but while this side reads, a client that stands still is noticed.
+  // The client sends nothing here, but the timeout for a stalled client runs only while this side reads.
   data.bytes.subscribe({ error: () => undefined });
   await lastValueFrom(data.bytes.sendFrom(source), { defaultValue: undefined });
 }
@@ -643,18 +638,18 @@ async function* linesOf(
 }
 
 const sentences: Readonly<Record<string, Reply>> = {
-  ENOENT: [550, 'There is nothing of that name.'],
+  ENOENT: [550, 'No such file or folder.'],
   ENOTDIR: [550, 'That is not a folder.'],
   EISDIR: [550, 'That is a folder.'],
-  EEXIST: [550, 'There is something of that name.'],
+  EEXIST: [550, 'The name is already in use.'],
   ENOTEMPTY: [550, 'The folder is not empty.'],
   EACCES: [550, 'The server may not do that.'],
   EPERM: [550, 'The server may not do that.'],
   EROFS: [550, 'The server may not do that.'],
-  ELOOP: [550, 'That link leads in a circle.'],
-  EXDEV: [550, 'That is on another disk.'],
+  ELOOP: [550, 'The links form a circle.'],
+  EXDEV: [550, 'The target is on another disk.'],
   EBUSY: [550, 'That is in use.'],
-  EINVAL: [553, 'That cannot be done with this name.'],
+  EINVAL: [553, 'The name is not valid.'],
   ENXIO: [550, 'That is not a file.'],
   ENAMETOOLONG: [553, 'That name is too long.'],
   ENOSPC: [452, 'The disk is full.'],
@@ -674,12 +669,12 @@ function isTooLong(error: unknown): boolean {
   return error instanceof SocketError && error.code === 'ERR_FRAME_TOO_LONG';
 }
 
-/** A path as PWD has it: its quotation marks are doubled. */
+/** Formats a path for PWD, with its quotation marks doubled. */
 function quoted(path: string): string {
   return `"${path.replaceAll('"', '""')}"`;
 }
 
-/** Compares without telling by the time it takes how much was right. */
+/** Compares in a time that does not depend on how much was right. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map((text) => createHash('sha256').update(text).digest());
   return timingSafeEqual(first!, second!);

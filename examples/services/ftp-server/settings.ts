@@ -1,31 +1,31 @@
-/** What a server is started with, and what its sessions may take. */
+/** The settings of a server, and the limits of its sessions. */
 import type { ServerTlsOptions } from 'rxjs-sockets';
 import type { DataTls } from './data-connection.js';
 import type { Folder } from './folder.js';
 
 export interface Settings {
   readonly folder: Folder;
-  /** Who may log in; undefined where everybody may. */
+  /** The user who may log in; undefined if everybody may. */
   readonly login: { readonly user: string; readonly password: string } | undefined;
-  /** What AUTH TLS starts, and what data connections are encrypted with. */
+  /** The TLS options for AUTH TLS and data connections. */
   readonly tls: { readonly control: ServerTlsOptions; readonly data: DataTls } | undefined;
   /** The ports of passive data connections; 0 lets the system choose. */
   readonly ports: readonly [first: number, last: number];
-  /** Is aborted when the server stops. */
+  /** Aborted when the server stops. */
   readonly stopping: AbortSignal;
   readonly limits: Limits;
 }
 
 export interface Limits {
-  /** How long a client may take to log in, in ms. */
+  /** The time limit for logging in, in ms. */
   readonly login: number;
-  /** How long it may say nothing between two commands, in ms. */
+  /** The time limit between two commands, in ms. */
   readonly idle: number;
-  /** How long a data connection may take to come about, in ms. */
+  /** The time limit for opening a data connection, in ms. */
   readonly open: number;
-  /** How long a transfer may stand still, in ms. */
+  /** The time limit for a transfer without progress, in ms. */
   readonly stall: number;
-  /** How long the end of a control connection may come after that of its upload, in ms: so long each upload waits. */
+  /** How long the control connection's end may follow the upload's end, in ms. Each upload waits this long. */
   readonly farewell: number;
 }
 

@@ -9,12 +9,12 @@ const replyTimeout = 30_000; // ms
 const stallTimeout = 60_000; // ms
 
 /**
- * Whether to encrypt: `auto` where the server can, `required` in any case, `off` never. A certificate that cannot be verified
- * is refused with the first two.
+ * Whether to encrypt: `auto` if the server can, `required` always, `off` never. The first two refuse a certificate that cannot
+ * be verified.
  */
 export type TlsPolicy = 'auto' | 'required' | 'off';
 
-/** Is thrown where the server refuses what it was asked for. */
+/** Thrown if the server refuses a request. */
 export class FtpError extends Error {
   override readonly name = 'FtpError';
   readonly code: number;
@@ -28,7 +28,7 @@ export class FtpError extends Error {
 
 export class FtpClient {
   private readonly control: Connection<Reply, string>;
-  /** The name or the address that the certificate has to be for. */
+  /** The name or address that the certificate has to match. */
   private readonly host: string;
   private readonly calls: RequestsInOrder<Reply, string>;
   private readonly features = new Set<string>();
@@ -40,7 +40,7 @@ export class FtpClient {
   }
 
   // #region login
-  /** Connects and logs in. With `tls://` the connection is encrypted from the start, else from AUTH TLS on. */
+  /** Connects and logs in. With `tls://` the connection is encrypted from the start, otherwise from AUTH TLS on. */
   static async open(address: TcpAddress, user: string, password: string, policy: TlsPolicy): Promise<FtpClient> {
     const control = await connect(address, { codec: replies }).open();
     const client = new FtpClient(control, address.host);
@@ -74,7 +74,7 @@ export class FtpClient {
   }
   // #endregion
 
-  /** Asks what the server can do; one that does not know the question can do nothing but RFC 959. */
+  /** Asks for the server's features; a server that does not know the question supports only RFC 959. */
   private async learn(): Promise<void> {
     const { code, lines } = await this.calls.ask('FEAT');
     if (code !== 211) return;
@@ -87,14 +87,14 @@ export class FtpClient {
   }
 
   // #region ask
-  /** Sends a command, and gives the reply if it has one of these codes. */
+  /** Sends a command, and returns the reply if it has one of these codes. */
   async ask(command: string, ...codes: readonly number[]): Promise<Reply> {
     const reply = await this.calls.ask(command);
     if (!codes.includes(reply.code)) throw new FtpError(verbOf(command), reply);
     return reply;
   }
 
-  /** Waits for a reply that answers no command: the greeting, and the one after a transfer. */
+  /** Waits for a reply that answers no command: the greeting, or the one after a transfer. */
   private async finalReply(refused: string, patience = replyTimeout): Promise<void> {
     for (;;) {
       const reply = await firstValueFrom(this.calls.events.pipe(timeout({ first: patience })));
@@ -140,7 +140,7 @@ export class FtpClient {
   }
   // #endregion
 
-  /** How many bytes RETR will send; undefined where the server does not say. */
+  /** Asks how many bytes RETR will send; undefined if the server does not say. */
   async size(path: string): Promise<number | undefined> {
     const { code, lines } = await this.calls.ask(`SIZE ${path}`);
     return code === 213 && /^\d+$/.test(lines[0]!) ? Number(lines[0]) : undefined;
@@ -165,7 +165,7 @@ function rethrowRefusal(error: unknown): void {
   if (error instanceof FtpError) throw error;
 }
 
-/** What to do about a refusal. */
+/** Advice for a refusal. */
 function adviceFor(code: number): string {
   switch (code) {
     case 421:

@@ -1,4 +1,4 @@
-/** The control connection as a client sees it: it sends lines, and gets replies of one line or of several. */
+/** The client's side of the control connection: it sends lines, and gets replies of one or more lines. */
 import { SocketError } from 'rxjs-sockets';
 import { type ByteQueue, type Codec, lines } from 'rxjs-sockets/codecs';
 
@@ -32,7 +32,7 @@ function takeReply(bytes: ByteQueue): Reply | undefined {
   return { code: Number(code), lines: all.map((line) => textOf(line.replace(/\r$/, ''))).map(withoutCode(code)) };
 }
 
-/** Where the last LF of a reply is; -1 where it has not come yet. */
+/** Finds the last LF of a reply; -1 if it has not arrived yet. */
 function endOfReply(bytes: ByteQueue): number {
   const first = bytes.indexOf(newline);
   if (first === -1) return -1;
@@ -49,10 +49,10 @@ function withoutCode(code: string): (line: string) => string {
   return (line) => (line.startsWith(`${code} `) || line.startsWith(`${code}-`) ? line.slice(4) : line.trim());
 }
 
-// eslint-disable-next-line no-control-regex -- these are what a terminal obeys
+// eslint-disable-next-line no-control-regex -- these control a terminal
 const controls = /[\0-\x1f\x7f-\x9f]/g;
 
-/** The text of a line that was decoded byte by byte: UTF-8 as far as it is, and nothing that a terminal obeys. */
+/** Decodes a line as UTF-8 as far as possible, without characters that control a terminal. */
 export function textOf(line: string): string {
   return Buffer.from(line, 'latin1').toString('utf8').replace(controls, '?');
 }

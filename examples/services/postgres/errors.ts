@@ -1,8 +1,8 @@
-/** What a client of PostgreSQL says when something goes wrong, and what to do about it. */
+/** The error messages of a PostgreSQL client, with advice. */
 import pg from 'pg';
 import { SocketError } from 'rxjs-sockets';
 
-/** Advice for what a server refuses. See https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/** Advice for a server's refusals. See https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const advice: Readonly<Record<string, string>> = {
   '28000':
     'pg_hba.conf of the server has to allow this user, database and address; perhaps only with PGSSLMODE=require.',
@@ -15,7 +15,7 @@ const advice: Readonly<Record<string, string>> = {
   '57P03': 'Try again in a moment.',
 };
 
-/** Advice for when there is no server to talk to. */
+/** Advice if no server can be reached. */
 const unreachable: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'Start PostgreSQL, or correct the address: see listen_addresses and port in postgresql.conf.',
   ENOENT: 'Start PostgreSQL, or correct the path: it is called .s.PGSQL.PORT, and lies in unix_socket_directories.',
@@ -26,12 +26,12 @@ const unreachable: Readonly<Record<string, string>> = {
 const noTls = 'The server does not support SSL connections';
 const lost = 'The connection has ended before the result was complete. Try again.';
 
-/** Whether the server has refused a login with TLS, or one without it; the driver has no code for the first. */
+/** Whether the server has refused a login because of TLS, or for lack of it; the driver has no code for the former. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && (error.message === noTls || ('code' in error && error.code === '28000'));
 }
 
-/** The message of `error`, where in the statements it is, and what to do. */
+/** Formats the message of `error`, its position in the statements, and advice. */
 export function explained(error: unknown, sql: string): string {
   if (error instanceof pg.DatabaseError) {
     const { severity, message, detail, hint, position, code } = error;
@@ -39,7 +39,7 @@ export function explained(error: unknown, sql: string): string {
     return lines.filter((line) => line !== undefined).join('\n');
   }
   if (!(error instanceof Error)) return String(error);
-  // TLS has something to say about the end, and nobody is there to hear it.
+  // TLS may report an error about the end, which has no listener any more.
   if ('code' in error && error.code === 'EPIPE') return lost;
   return [error.message, adviceFor(error)].filter((line) => line !== undefined).join('\n');
 }
@@ -58,10 +58,10 @@ function adviceFor(error: Error): string | undefined {
   return error instanceof SocketError ? unreachable[error.code] : undefined;
 }
 
-/** The line with the character at `position`, which counts from 1, and a mark below it. */
+/** Formats the line with the character at `position` (from 1), and a mark below it. */
 function marked(sql: string, position: number): string | undefined {
   if (!(position > 0)) return undefined;
-  const characters = [...sql]; // PostgreSQL counts characters, JavaScript counts halves of some
+  const characters = [...sql]; // PostgreSQL counts characters, JavaScript counts UTF-16 units
   const before = characters
     .slice(0, position - 1)
     .join('')

@@ -5,7 +5,7 @@ const { BYTEA, CIRCLE, DATE, INTERVAL, TEXT, TIMESTAMP, TIMESTAMPTZ } = pg.types
 const point = 600;
 const textArray = 1009;
 
-/** What stays as PostgreSQL writes it. The driver would make objects of them that lose microseconds, zones and days. */
+/** The types that stay as PostgreSQL writes them. The driver's objects would lose microseconds, zones and days. */
 const asText = new Map<number, number>([
   ...[BYTEA, CIRCLE, DATE, INTERVAL, TIMESTAMP, TIMESTAMPTZ, point].map((type) => [type, TEXT] as const),
   // Arrays of bytea, point, timestamp, date, timestamptz and interval.
@@ -13,15 +13,15 @@ const asText = new Map<number, number>([
 ]);
 
 /**
- * How the driver reads values: what JSON knows becomes that, and everything else stays text. So do int8 and numeric, since
- * not all readers of JSON keep all their digits.
+ * How the driver reads values: types that JSON has become JSON, and all others stay text. int8 and numeric stay text too,
+ * because not all JSON readers keep all their digits.
  */
 export const types: pg.CustomTypesConfig = {
   // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the driver's list of types has no arrays
   getTypeParser: (type, format) => pg.types.getTypeParser(asText.get(type) ?? type, format) as unknown,
 };
 
-/** A row as a line. */
+/** Formats a row as a line. */
 export function jsonLine(row: unknown): string {
   return `${JSON.stringify(row, (_name, value: unknown) =>
     typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,

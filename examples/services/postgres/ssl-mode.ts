@@ -1,18 +1,18 @@
-/** What PGSSLMODE and PGSSLROOTCERT mean to a client of PostgreSQL, as for libpq. */
+/** The meaning of PGSSLMODE and PGSSLROOTCERT for a PostgreSQL client, as for libpq. */
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { Address } from 'rxjs-sockets';
 import { UsageError } from '../program.js';
 
 /**
- * How to try to log in, one way after the other: without TLS, or with these options of it.
+ * Returns the ways of logging in, to be tried in turn: false for no TLS, or TLS options.
  *
- * Only `verify-full` protects against an attacker on the network. `prefer`, the default of libpq too, only against listeners.
+ * Only `verify-full` protects against an attacker on the network. `prefer`, also libpq's default, protects only against eavesdroppers.
  *
  * @see https://www.postgresql.org/docs/current/libpq-ssl.html
  */
 export function tlsAttempts(address: Address): readonly (false | ConnectionOptions)[] {
-  if (address.transport === 'unix') return [false]; // nobody is on the way
+  if (address.transport === 'unix') return [false]; // nobody is in between
   const { PGSSLMODE: mode = 'prefer', PGSSLROOTCERT: authority } = process.env;
   const unverified = { rejectUnauthorized: false };
   const full = authority === undefined ? {} : { ca: certificates(authority) };

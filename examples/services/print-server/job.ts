@@ -1,25 +1,25 @@
-/** What a client says of a job: the subcommands that bring its files (RFC 1179, 6), and the control file (7). */
+/** A client's description of a job: the subcommands for its files (RFC 1179, 6), and the control file (7). */
 import { Refusal } from './spool.js';
 
 export type Subcommand =
   | { readonly kind: 'abort' }
   | {
       readonly kind: 'control' | 'data';
-      /** How many bytes the file has. */
+      /** The file's size in bytes. */
       readonly size: number;
-      /** What the client calls the file, such as `dfA042client`. */
+      /** The client's name for the file, such as `dfA042client`. */
       readonly file: string;
       readonly number: string;
     };
 
-/** What a control file says, as far as this server is interested. */
+/** The parts of a control file that this server uses. */
 export interface ControlFile {
   readonly user: string;
-  /** The data files that are to be printed, each once, and what the user calls them. */
+  /** The data files to print, each once, with the user's names for them. */
   readonly documents: readonly { readonly file: string; readonly name: string }[];
 }
 
-/** Reads a subcommand: a code, and for a file its size and its name, which has the number of the job. */
+/** Parses a subcommand: a code, and for a file its size and its name, which contains the job number. */
 export function parseSubcommand(line: string): Subcommand {
   if (line === '\x01') return { kind: 'abort' };
   const code = line.charCodeAt(0);
@@ -30,7 +30,7 @@ export function parseSubcommand(line: string): Subcommand {
 }
 
 /**
- * Reads the control file of a job. A line is a letter and its operand: `P` is the user, `N` the name of a document, and a
+ * Parses the control file of a job. A line is a letter and its operand: `P` is the user, `N` the name of a document, and a
  * lower-case letter prints a data file, once for each copy.
  */
 export function parseControlFile(text: string, number: string): ControlFile {
@@ -43,7 +43,7 @@ export function parseControlFile(text: string, number: string): ControlFile {
   if (files.length === 0) throw new Refusal('the control file prints nothing');
   const stranger = files.find((file) => !/^df[A-Za-z]\d{3}\S*$/.test(file) || file.slice(3, 6) !== number);
   if (stranger !== undefined) throw new Refusal('the control file prints what is no data file of its job');
-  // Some clients write the name of a document before it, some after it, but all of them in the same order.
+  // Some clients write a document's name before it, some after it, but all in the same order.
   const names = operands(/^N/);
   return { user, documents: files.map((file, index) => ({ file, name: names[index] ?? '' })) };
 }

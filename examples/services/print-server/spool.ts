@@ -4,27 +4,27 @@ import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../program.js';
 
 const maxQueues = 100;
-/** Documents in one queue that nobody has taken out yet. */
+/** The maximum number of documents in one queue that have not been taken out. */
 const maxDocuments = 10_000;
-/** The most bytes of a user name and of a document name within a file name, which has at most 255. */
+/** The maximum bytes of a user name and of a document name within a file name, which has at most 255. */
 const maxUserBytes = 64;
 const maxNameBytes = 96;
 
-/** Is thrown for what the client is to be told: it becomes a negative acknowledgement. */
+/** Thrown to refuse a request: the client gets a negative acknowledgement with this message. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 }
 
-/** A document of a job that has not been published: a hidden file, removed unless it is published. */
+/** A document of an unpublished job: a hidden file, removed unless it is published. */
 export interface PartialDocument {
   readonly path: string;
 }
 
-/** What is known of a job when it is published. */
+/** The properties of a published job. */
 export interface NewJob {
   readonly number: string;
   readonly user: string;
-  /** Where the job came from: an address, or `localhost`. */
+  /** The job's origin: an address, or `localhost`. */
   readonly origin: string;
   readonly documents: readonly { readonly name: string; readonly partial: PartialDocument }[];
 }
@@ -44,7 +44,7 @@ export class Spool {
     this.folder = folder;
   }
 
-  /** Opens a spool folder, and removes what an earlier run left unfinished: only one server may use a folder. */
+  /** Opens a spool folder, and removes an earlier run's unfinished files: only one server may use a folder. */
   static async open(folder: string): Promise<Spool> {
     const stats = await lstat(await realpath(folder).catch(() => folder)).catch(() => undefined);
     if (stats?.isDirectory() !== true) throw new UsageError(`${folder} is not a folder`);
@@ -54,8 +54,8 @@ export class Spool {
   }
 
   /**
-   * The queue of that name, which need not exist yet. A name is one plain component of a path, and no symbolic link, which
-   * may lead out of the folder.
+   * Returns the queue of that name, which need not exist yet. A name is one plain component of a path, and not a symbolic
+   * link, which might lead out of the folder.
    */
   async queue(name: string): Promise<Queue> {
     const path = join(this.folder, name);
@@ -82,7 +82,7 @@ export class Queue {
     this.folder = folder;
   }
 
-  /** Makes the queue if it does not exist; refuses a job if there are too many queues, or too much in this one. */
+  /** Creates the queue if it does not exist; refuses a job if there are too many queues, or too many documents in this one. */
   async prepare(): Promise<void> {
     const existing = await this.spool.queues();
     if (existing.includes(basename(this.folder))) {
@@ -112,12 +112,12 @@ export class Queue {
     }
   }
 
-  /** Removes documents that will not be published, and leaves alone those that were. */
+  /** Removes unpublished documents, and keeps published ones. */
   async discard(documents: Iterable<PartialDocument>): Promise<void> {
     for (const { path } of documents) await rm(path, { force: true });
   }
 
-  /** Makes the documents of a job visible, each under a name that tells all that a listing shows. */
+  /** Publishes the documents of a job, each under a name with everything that a listing shows. */
   async publish({ number, user, origin, documents }: NewJob): Promise<void> {
     if (Buffer.byteLength(escaped(user)) > maxUserBytes) throw new Refusal('the user name is too long');
     const stamp = this.stamp();
@@ -143,7 +143,7 @@ export class Queue {
       const [part = '', number = '', user = '', origin = '', document = ''] = name.split('_').map(unescaped);
       const path = join(this.folder, name);
       const stats = await lstat(path).catch(unless('ENOENT'));
-      if (stats === undefined) continue; // the printer has just taken it out
+      if (stats === undefined) continue; // the printing program has just taken it out
       const stamp = part.replace(/-.*/, '');
       const job = jobs.get(stamp) ?? { number, user, origin, documents: [] };
       job.documents.push({ name: document, path, size: stats.size });
@@ -164,14 +164,14 @@ export class Queue {
     await flush(this.folder);
   }
 
-  /** Removes the hidden files of connections that are no more. */
+  /** Removes the hidden files of ended connections. */
   async clean(): Promise<void> {
     for (const name of await readdir(this.folder)) {
       if (/^\.\d+\.partial$/.test(name)) await rm(join(this.folder, name), { force: true });
     }
   }
 
-  /** The time in milliseconds, but never the same number twice. */
+  /** Returns the time in milliseconds, but never the same number twice. */
   private stamp(): number {
     return (Queue.latest = Math.max(Date.now(), Queue.latest + 1));
   }
@@ -180,7 +180,7 @@ export class Queue {
 /** Compares the numbers within names as numbers. */
 const inOrder = new Intl.Collator('en', { numeric: true }).compare;
 
-/** The text with only those characters left as they are that mean nothing in a path, nor between the parts of a file name. */
+/** Escapes every character that has a meaning in a path, or between the parts of a file name. */
 function escaped(text: string): string {
   return text.replace(/[^\p{L}\p{N}.-]/gu, (character) => {
     return Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
@@ -201,13 +201,13 @@ function escapedDocument(name: string): string {
   return escaped(characters.join(''));
 }
 
-/** Flushes a folder to the disk: a new or renamed file survives a power failure only after that. */
+/** Flushes a folder to disk: only then does a new or renamed file survive a power failure. */
 async function flush(folder: string): Promise<void> {
   await using handle = await open(folder);
   await handle.sync();
 }
 
-/** Takes errors of these codes for the lack of a value. */
+/** Makes an error handler that turns errors with these codes into undefined. */
 function unless(...codes: string[]): (error: NodeJS.ErrnoException) => undefined {
   return (error) => {
     if (codes.includes(error.code ?? '')) return undefined;

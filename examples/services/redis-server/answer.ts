@@ -1,4 +1,4 @@
-/** How a request is answered: by the command that it names. */
+/** Answers a request with the command that it names. */
 import type { Client } from './client.js';
 import { commands } from './commands.js';
 import type { Request } from './requests.js';
@@ -7,7 +7,7 @@ import { ErrorReply, type Value } from './resp.js';
 const whileSubscribed = new Set(['subscribe', 'unsubscribe', 'ping', 'quit', 'reset']);
 
 // #region answer
-/** Answers with one value, but for an empty line, and for a command that speaks of several channels. */
+/** Answers with one value, except for an empty line, and for a command about several channels. */
 export function answer(client: Client, [word, ...words]: Request): Iterable<Value> {
   if (word === undefined) return [];
   client.service.answered++;
@@ -39,7 +39,7 @@ function unfit(name: string): ErrorReply {
   return new ErrorReply(`ERR Can't execute '${name}': only ${allowed} are allowed in this context`);
 }
 
-/** The beginning of a word, as it may stand in the one line of an error. */
+/** The beginning of a word, made fit for the one line of an error. */
 function shown(word: Buffer): string {
   return word.toString('utf8', 0, 128).replace(/\p{Cc}/gu, ' ');
 }

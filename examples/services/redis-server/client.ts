@@ -1,4 +1,4 @@
-/** One client: what it has told about itself, and what it has subscribed to. */
+/** One client: its name and its subscriptions. */
 import type { Subscription } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
 import type { Database } from './database.js';
@@ -6,15 +6,15 @@ import type { Request } from './requests.js';
 import { ErrorReply, type Value } from './resp.js';
 import type { Topics } from './topics.js';
 
-/** What all clients share. */
+/** State shared by all clients. */
 export interface Service {
   readonly database: Database;
   readonly topics: Topics;
-  /** Of the start, on the clock of `performance.now()`. */
+  /** The time of the start, by `performance.now()`. */
   readonly started: number;
-  /** How many clients there are. */
+  /** The number of clients. */
   readonly clients: () => number;
-  /** How many commands were answered. */
+  /** The number of answered commands. */
   answered: number;
 }
 
@@ -37,7 +37,7 @@ export class Client {
   }
 
   // #region subscribe
-  /** Subscribes to channels; each is confirmed, and the next one is not looked at before the peer has room for that. */
+  /** Subscribes to channels, and confirms each; it continues with the next one only when the peer has room. */
   *subscribe(names: readonly Buffer[]): Generator<Value> {
     for (const name of names) {
       const key = name.toString('latin1');
@@ -52,7 +52,7 @@ export class Client {
     }
   }
 
-  /** Unsubscribes from channels, or from all where none is named. */
+  /** Unsubscribes from channels, or from all if none is named. */
   *unsubscribe(names: readonly Buffer[]): Generator<Value> {
     const all = [...this.subscriptions.keys()].map((key) => Buffer.from(key, 'latin1'));
     const chosen: readonly (Buffer | null)[] = names.length > 0 ? names : all.length > 0 ? all : [null];
@@ -62,7 +62,7 @@ export class Client {
     }
   }
 
-  /** Forgets whatever the client has told about itself. */
+  /** Ends all subscriptions, and clears the client's name. */
   reset(): void {
     for (const key of this.subscriptions.keys()) this.leave(key);
     this.name = Buffer.alloc(0);

@@ -1,8 +1,8 @@
-/** The commands: how many arguments each takes, and what it answers. */
+/** The commands: the number of arguments that each takes, and its answer. */
 import type { Client } from './client.js';
 import { ErrorReply, type Value } from './resp.js';
 
-/** The arguments are those of a request, whose number was checked: at least and at most so many. */
+/** The arguments of a request; their number, between a minimum and a maximum, has been checked. */
 type Command = { readonly words: readonly [least: number, most: number]; readonly summary: string } & (
   | { readonly value: (client: Client, ...words: Buffer[]) => Value }
   | { readonly values: (client: Client, ...words: Buffer[]) => Iterable<Value> }
@@ -25,42 +25,42 @@ const table: Readonly<Record<string, Command>> = {
   },
   del: {
     words: [1, any],
-    summary: 'Deletes keys, and tells how many there were',
+    summary: 'Deletes keys, and returns how many existed',
     value: ({ service }, ...keys) => keys.filter((key) => service.database.delete(key)).length,
   },
   exists: {
     words: [1, any],
-    summary: 'Tells how many of the keys exist',
+    summary: 'Returns how many of the keys exist',
     value: ({ service }, ...keys) => keys.filter((key) => service.database.get(key) !== undefined).length,
   },
   incr: {
     words: [1, 1],
-    summary: 'Adds one to the number that a key has',
+    summary: 'Adds one to the number at a key',
     value: (client, key) => add(client, key, 1n),
   },
   decr: {
     words: [1, 1],
-    summary: 'Takes one from the number that a key has',
+    summary: 'Subtracts one from the number at a key',
     value: (client, key) => add(client, key, -1n),
   },
   expire: {
     words: [2, 2],
-    summary: 'Has a key expire after so many seconds',
+    summary: 'Makes a key expire after that many seconds',
     value: ({ service }, key, time) => Number(service.database.expire(key, deadline(time, 1_000, 'expire'))),
   },
   pexpire: {
     words: [2, 2],
-    summary: 'Has a key expire after so many milliseconds',
+    summary: 'Makes a key expire after that many milliseconds',
     value: ({ service }, key, time) => Number(service.database.expire(key, deadline(time, 1, 'pexpire'))),
   },
   ttl: {
     words: [1, 1],
-    summary: 'Tells after how many seconds a key expires; -1 for never, -2 where there is none',
+    summary: 'Returns the seconds until a key expires; -1 for never, -2 if there is no such key',
     value: (client, key) => timeToLive(client, key, 1_000),
   },
   pttl: {
     words: [1, 1],
-    summary: 'Tells after how many milliseconds a key expires; -1 for never, -2 where there is none',
+    summary: 'Returns the milliseconds until a key expires; -1 for never, -2 if there is no such key',
     value: (client, key) => timeToLive(client, key, 1),
   },
   keys: {
@@ -80,7 +80,7 @@ const table: Readonly<Record<string, Command>> = {
   },
   publish: {
     words: [2, 2],
-    summary: 'Sends a message to a channel, and tells how many get it',
+    summary: 'Sends a message to a channel, and returns the number of receivers',
     value: ({ service }, name, message) => service.topics.publish(name, message),
   },
   subscribe: {
@@ -95,32 +95,32 @@ const table: Readonly<Record<string, Command>> = {
   },
   ping: {
     words: [0, 1],
-    summary: 'Answers, so that one knows that the server does',
+    summary: 'Checks that the server answers',
     value: ping,
   },
   echo: {
     words: [1, 1],
-    summary: 'Gives its argument back',
+    summary: 'Returns its argument',
     value: (_, message) => message,
   },
   select: {
     words: [1, 1],
-    summary: 'Chooses a database; there is one, 0',
+    summary: 'Selects a database; the only one is 0',
     value: select,
   },
   hello: {
     words: [0, any],
-    summary: 'Agrees on the version of the protocol, which is 2',
+    summary: 'Negotiates the protocol version, which is 2',
     value: hello,
   },
   client: {
     words: [1, any],
-    summary: 'Tells who the client is: CLIENT SETNAME name, GETNAME, SETINFO attribute value',
+    summary: 'Describes the client: CLIENT SETNAME name, GETNAME, SETINFO attribute value',
     value: clientCommand,
   },
   config: {
     words: [1, any],
-    summary: 'Tells how the server is set: CONFIG GET name',
+    summary: 'Returns settings of the server: CONFIG GET name',
     value: config,
   },
   command: {
@@ -130,12 +130,12 @@ const table: Readonly<Record<string, Command>> = {
   },
   info: {
     words: [0, any],
-    summary: 'Tells about the server, in sections: server, clients, memory, stats, keyspace',
+    summary: 'Describes the server, in sections: server, clients, memory, stats, keyspace',
     value: info,
   },
   reset: {
     words: [0, 0],
-    summary: 'Forgets what the client has subscribed to, and its name',
+    summary: 'Ends all subscriptions, and clears the name',
     value: (client) => {
       client.reset();
       return 'RESET';
@@ -179,15 +179,15 @@ function timeToLive({ service }: Client, key: Buffer, unit: number): number {
   return expiresAt === Infinity ? -1 : Math.round((expiresAt - performance.now()) / unit);
 }
 
-/** Looks at every key; patterns are prefixes, since to match anything else may take a stranger's time in all of them. */
+/** Scans all keys. Patterns are prefixes only, because a stranger's general pattern could take long for each key. */
 function keys({ service }: Client, pattern: Buffer): Value {
   const text = pattern.toString('latin1');
   const prefix = text.replace(/\*$/, '');
-  if (/[*?[\\]/.test(prefix)) throw new ErrorReply('ERR KEYS takes the beginning of a key, and a * behind it');
+  if (/[*?[\\]/.test(prefix)) throw new ErrorReply('ERR KEYS takes the beginning of a key, followed by *');
   if (prefix === text) return service.database.get(pattern) === undefined ? [] : [pattern];
   const found: Buffer[] = [];
   for (const key of service.database.keys(Buffer.from(prefix, 'latin1'))) {
-    if (found.push(key) > maxKeys) throw new ErrorReply(`ERR more than ${maxKeys} keys begin so`);
+    if (found.push(key) > maxKeys) throw new ErrorReply(`ERR more than ${maxKeys} keys match`);
   }
   return found;
 }
@@ -199,7 +199,7 @@ function flushAll({ service }: Client, how?: Buffer): Value {
 }
 
 function ping(client: Client, message?: Buffer): Value {
-  // To one who has subscribed every answer looks like a message.
+  // For a subscriber, every answer has the form of a message.
   if (client.isSubscribed) return [Buffer.from('pong'), message ?? Buffer.alloc(0)];
   return message ?? 'PONG';
 }
@@ -241,7 +241,7 @@ function clientCommand(client: Client, word: Buffer, ...words: Buffer[]): Value 
   }
 }
 
-/** Programs that measure a server ask whether it saves anything. */
+/** Benchmark programs ask whether the server saves data. */
 const settings: Readonly<Record<string, string>> = { save: '', appendonly: 'no' };
 
 function config(_: Client, word: Buffer, ...names: Buffer[]): Value {
@@ -253,14 +253,14 @@ function config(_: Client, word: Buffer, ...names: Buffer[]): Value {
     .flatMap((name) => [Buffer.from(name), Buffer.from(settings[name]!)]);
 }
 
-/** What redis-cli completes and explains. */
+/** The documentation that redis-cli uses for completion and hints. */
 function describe(_: Client, word?: Buffer, ...names: Buffer[]): Value {
   const all = [...commands];
   const chosen = names.length === 0 ? all : all.filter(([name]) => names.some((wanted) => lower(wanted) === name));
   switch (word && lower(word)) {
     case undefined:
     case 'info':
-      // As Redis counts: with the name, and negative for a least number. The rest is about keys in the arguments.
+      // Redis counts the name too, and a negative number is a minimum. The rest is about keys in the arguments.
       return chosen.map(([name, { words }]) => {
         const [least, most] = words;
         return [Buffer.from(name), least === most ? least + 1 : -(least + 1), [], 0, 0, 0];
@@ -302,7 +302,7 @@ function info({ service }: Client, ...sections: Buffer[]): Value {
   return Buffer.from(lines.flat().join('\r\n'));
 }
 
-/** When a time that is given in `unit` milliseconds from now is over. */
+/** Returns the time at which a duration in units of `unit` milliseconds ends. */
 function deadline(time: Buffer, unit: number, command: string, least = -any): number {
   const value = Number(integer(time)) * unit;
   if (value < least || !Number.isSafeInteger(value))

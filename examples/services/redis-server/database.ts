@@ -1,34 +1,34 @@
-/** The keys with their values, in memory, within a limit, and each until its time. */
+/** Keys with their values, in memory, with a size limit and expiry. */
 import { ErrorReply } from './resp.js';
 
 interface Entry {
   readonly value: Buffer;
-  /** On the clock of `performance.now()`, which nobody can set; `Infinity` for always. */
+  /** By `performance.now()`, a clock that nobody can set; `Infinity` for never. */
   expiresAt: number;
 }
 
-/** What an entry takes besides the bytes of its key and value, in bytes; about. */
+/** The approximate overhead of an entry besides its key and value, in bytes. */
 const overhead = 400;
 
 export class Database {
-  /** How many bytes it takes. */
+  /** The size in bytes. */
   memory = 0;
   private readonly maxMemory: number;
   private readonly entries = new Map<string, Entry>();
   private readonly expiring = new Set<string>();
-  /** Goes round and round through those that expire. */
+  /** Cycles through the keys that expire. */
   private round = this.expiring.values();
 
   constructor(maxMemory: number) {
     this.maxMemory = maxMemory;
   }
 
-  /** How many keys there are; one that has expired may be counted until it is swept. */
+  /** The number of keys; an expired one may be counted until it is swept. */
   get size(): number {
     return this.entries.size;
   }
 
-  /** How many of them expire. */
+  /** The number of keys that expire. */
   get expiringSize(): number {
     return this.expiring.size;
   }
@@ -56,7 +56,7 @@ export class Database {
     return this.live(name) !== undefined && this.remove(name);
   }
 
-  /** Has a key expire; gives false where there is none. */
+  /** Makes a key expire; returns false if there is no such key. */
   expire(key: Buffer, expiresAt: number): boolean {
     const name = nameOf(key);
     const entry = this.live(name);
@@ -66,12 +66,12 @@ export class Database {
     return true;
   }
 
-  /** When a key expires: `Infinity` for never, `undefined` where there is none. */
+  /** Returns when a key expires: `Infinity` for never, `undefined` if there is no such key. */
   expiry(key: Buffer): number | undefined {
     return this.live(nameOf(key))?.expiresAt;
   }
 
-  /** The keys that begin with `prefix`, one by one. */
+  /** Iterates over the keys that begin with `prefix`. */
   *keys(prefix: Buffer): Generator<Buffer> {
     const start = nameOf(prefix);
     for (const name of this.entries.keys()) {
@@ -86,7 +86,7 @@ export class Database {
   }
 
   // #region expiry
-  /** The entry of a key, unless its time is over: then it goes now, though nobody has swept it. */
+  /** Returns the entry of a key. An expired one that has not been swept is removed now. */
   private live(name: string): Entry | undefined {
     const entry = this.entries.get(name);
     if (entry === undefined || entry.expiresAt > performance.now()) return entry;
@@ -94,7 +94,7 @@ export class Database {
     return undefined;
   }
 
-  /** Looks at the next `most` of the keys that expire: those that nobody asks for must go as well. */
+  /** Checks the next `most` keys that expire, because keys that nobody asks for must be removed too. */
   sweep(most: number): void {
     for (let left = Math.min(most, this.expiring.size); left > 0; left--) {
       let next = this.round.next();
@@ -114,12 +114,12 @@ export class Database {
   }
 }
 
-/** A string with one character for each byte: unlike a Buffer, it is the same key as another one with the same bytes. */
+/** Makes a string with one character for each byte: unlike Buffers, equal strings are the same key of a Map. */
 function nameOf(key: Buffer): string {
   return key.toString('latin1');
 }
 
-/** What was received is a view of a whole chunk, and a Buffer from Node's pool one of a whole page: a value would keep either. */
+/** Copies a value: as a view of a received chunk or of Node's pool, it would keep all of that memory. */
 function copyOf(value: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(value.length);
   value.copy(copy);

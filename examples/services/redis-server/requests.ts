@@ -1,5 +1,5 @@
 /**
- * What a client of a Redis server sends: words. Programs send them as an array of bulk strings, people as a line.
+ * The requests of a Redis client, which are words. Programs send them as an array of bulk strings, people as a line.
  *
  *     *2\r\n$3\r\nGET\r\n$4\r\nname\r\n
  *     GET name\r\n
@@ -7,14 +7,14 @@
 import type { ByteQueue, Codec, Decoder } from 'rxjs-sockets/codecs';
 import { encodeValue, invalid, type Limits, tooLong, type Value, ValueDecoder } from './resp.js';
 
-/** The name of a command and its arguments; none at all for an empty line. */
+/** The name of a command and its arguments; nothing for an empty line. */
 export type Request = readonly Buffer[];
 
 const maxLine = 65_536; // bytes
 const array = 0x2a; // '*'
 const newline = 0x0a;
 
-/** The server's end of the protocol: requests come in, values go out. What it answers has no limit: it has it already. */
+/** The server's side: requests in, values out. Answers have no limit, because they are already in memory. */
 export function requests(limits: Omit<Limits, 'maxDepth'>): Codec<Request, Value> {
   const unlimited = { maxLength: Infinity, maxValues: Infinity, maxDepth: Infinity };
   return {
@@ -25,7 +25,7 @@ export function requests(limits: Omit<Limits, 'maxDepth'>): Codec<Request, Value
 
 class RequestDecoder implements Decoder<Request> {
   private readonly arrays: ValueDecoder;
-  /** Where in the stream the end of a line is looked for next. */
+  /** The position in the stream at which the search for a line end continues. */
   private searched = 0;
 
   constructor(limits: Limits) {
@@ -50,7 +50,7 @@ class RequestDecoder implements Decoder<Request> {
       .toString('latin1', 0, end)
       .replace(/\r$/, '');
     const words = wordsOf(line);
-    // A web page can have a browser post whatever it likes to a port of this machine.
+    // A web page can make a browser post anything to a port of this machine.
     if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is no web server');
     return words;
   }

@@ -1,10 +1,10 @@
 /**
- * RESP, version 2: how the values that a Redis server answers with lie in the bytes.
+ * RESP, version 2: the encoding of a Redis server's values.
  *
- *     +OK\r\n                          a simple string, which is a word for people
+ *     +OK\r\n                          a simple string, for people
  *     -ERR syntax error\r\n            an error
  *     :42\r\n                          an integer of 64 bits
- *     $5\r\nhello\r\n                  a bulk string: any bytes, with their number ahead of them
+ *     $5\r\nhello\r\n                  a bulk string: any bytes, after their number
  *     $-1\r\n                          nothing
  *     *2\r\n:1\r\n$2\r\nhi\r\n         an array of values
  *
@@ -17,12 +17,12 @@ import type { ByteQueue, ByteSink, Codec, Decoder } from 'rxjs-sockets/codecs';
 /** A simple string, an error, an integer, a bulk string, nothing, or an array. An integer is a bigint where a number is not exact. */
 export type Value = string | ErrorReply | number | bigint | Buffer | null | readonly Value[];
 
-/** An error as the server answers it; its message begins with its kind, which is `ERR` for most. */
+/** A server's error; its message begins with its kind, mostly `ERR`. */
 export class ErrorReply extends Error {
   override readonly name = 'ErrorReply';
 }
 
-/** What one message may make this process keep: the bytes of the whole, the values in it, and arrays within arrays. */
+/** The limits of one message: its bytes, its values, and the depth of its arrays. */
 export interface Limits {
   readonly maxLength: number;
   readonly maxValues: number;
@@ -35,7 +35,7 @@ const crlf = Buffer.from('\r\n');
 const type = { simple: 0x2b, error: 0x2d, integer: 0x3a, bulk: 0x24, array: 0x2a } as const;
 
 // #region codec
-/** Values in both directions, as a client of a Redis server needs them to read. */
+/** Values in both directions, as a Redis client needs them to read. */
 export function resp(limits: Limits): Codec<Value> {
   return {
     decoder: () => new ValueDecoder(limits),
@@ -45,7 +45,7 @@ export function resp(limits: Limits): Codec<Value> {
 // #endregion
 
 // #region encode
-/** Appends a value, or throws if the other end could not read it as what it is. */
+/** Appends a value, or throws if the other end could not read it back unchanged. */
 export function encodeValue(value: Value, into: ByteSink, limits: Limits): void {
   let values = 0;
   let length = 0;
@@ -99,11 +99,11 @@ function integerOf(value: number | bigint): string {
  */
 export class ValueDecoder implements Decoder<Value> {
   private readonly limits: Limits;
-  /** Whether arrays hold nothing but bulk strings, as requests do. */
+  /** Whether arrays contain only bulk strings, as in requests. */
   private readonly isFlat: boolean;
-  /** Where in the stream the value begins that is being looked at. */
+  /** The position in the stream at which the current value begins. */
   private start = -1;
-  /** How many of its bytes were looked at; those of a bulk string count before they are there. */
+  /** How many of its bytes have been inspected; those of a bulk string count before they arrive. */
   private seen = 0;
   /** The end of the next line is not before this one. */
   private searched = 0;
@@ -129,7 +129,7 @@ export class ValueDecoder implements Decoder<Value> {
     this.missing = [1];
   }
 
-  /** Looks at the first line of the next value, which tells how long that is; gives false where the line is not there yet. */
+  /** Inspects the first line of the next value, which gives its length; returns false if the line has not arrived yet. */
   private lookAhead(bytes: ByteQueue): boolean {
     if (bytes.length <= this.seen) return false;
     const kind = bytes.at(this.seen);
@@ -158,7 +158,7 @@ export class ValueDecoder implements Decoder<Value> {
     return true;
   }
 
-  /** A claim costs nothing: what an array holds is counted before it comes, and kept when it has. */
+  /** A claimed length costs nothing: the values of an array are counted before they arrive, and kept only afterwards. */
   private openArray(length: number, depth: number): void {
     const expected = this.missing.reduce((sum, count) => sum + count, this.values + 1 + length);
     if (expected > this.limits.maxValues) throw tooLong('invalid multibulk length');
@@ -173,7 +173,7 @@ export class ValueDecoder implements Decoder<Value> {
     }
     const last = this.seen + 1 + (isWord ? maxLine : maxNumber);
     const end = bytes.indexOf(crlf, Math.max(this.seen, this.searched));
-    // Without the line end, its first byte may be there.
+    // The first byte of the line end may have arrived without the second.
     if (end > last || (end === -1 && bytes.length > last + 1)) {
       if (isWord) throw tooLong(`a line of more than ${maxLine} bytes`);
       throw invalid(what(kind));
@@ -184,13 +184,13 @@ export class ValueDecoder implements Decoder<Value> {
   }
 }
 
-/** What is wrong with the first line of a value; these are the words of Redis. */
+/** The error in the first line of a value, in the words of Redis. */
 function what(kind: number): string {
   if (kind === type.integer) return 'invalid integer';
   return kind === type.bulk ? 'invalid bulk length' : 'invalid multibulk length';
 }
 
-/** A length of 0 or more, or -1, which stands for nothing. */
+/** Parses a length of 0 or more, or -1 for nothing. */
 function lengthIn(bytes: ByteQueue, start: number, end: number): number | undefined {
   const text = textIn(bytes, start, end);
   return /^(\d+|-1)$/.test(text) ? Number(text) : undefined;
@@ -202,7 +202,7 @@ function textIn(bytes: ByteQueue, start: number, end: number): string {
   return text;
 }
 
-/** Reads a value that is there as a whole. */
+/** Reads a value that has arrived as a whole. */
 function readValue(message: Buffer): Value {
   let at = 0;
   const line = (): Buffer => {

@@ -1,4 +1,4 @@
-/** Publish and subscribe: each channel of Redis is a Broadcast to the connections that have subscribed to it. */
+/** Publish and subscribe: each Redis channel is a Broadcast to the connections subscribed to it. */
 import type { Subscription } from 'rxjs';
 import { Broadcast, type Connection } from 'rxjs-sockets';
 import type { Codec } from 'rxjs-sockets/codecs';
@@ -12,20 +12,20 @@ export class Topics {
     this.codec = codec;
   }
 
-  /** How many channels have a subscriber. */
+  /** The number of channels with a subscriber. */
   get size(): number {
     return this.topics.size;
   }
 
   // #region publish
-  /** Sends a message to those who have subscribed, and gives their number. One that is too slow is cut off by its `maxBuffered`. */
+  /** Sends a message to the subscribers, and returns their number. A slow one is disconnected by its `maxBuffered`. */
   publish(name: Buffer, message: Buffer): number {
     const topic = this.topics.get(name.toString('latin1'));
     topic?.next([Buffer.from('message'), name, message]);
     return topic?.size ?? 0;
   }
 
-  /** Subscribes a connection, until what this gives is unsubscribed. */
+  /** Subscribes a connection, until the returned subscription is unsubscribed. */
   join(name: Buffer, connection: Connection<any, any>): Subscription {
     const key = name.toString('latin1');
     const topic = this.topics.get(key) ?? new Broadcast(this.codec);

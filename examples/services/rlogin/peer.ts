@@ -1,29 +1,29 @@
-/** Who is at the other end of a connection, as far as the kernel knows it. */
+/** Identifies the peer of a connection, as far as the kernel knows it. */
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import type { Connection } from 'rxjs-sockets';
 import { socketOf } from './socket-table.js';
 
 /**
- * Tells whether the peer is a program of the server's own user on this machine: one that could start itself whatever the
+ * Whether the peer is a program of the server's own user on this machine, which could itself start everything that the
  * server would start for it.
  *
- * The address alone says nothing: every user of a machine may connect to its loopback address. Neither does the user that made
- * the socket: the rlogin of most systems makes it as root, whoever starts it. Nor do the processes that hold it: another user's
- * program can hand its socket to a program of root, and keep a copy that is in no process, in a message that nobody has read.
- * So both have to be the server's own user.
+ * The address proves nothing: every user may connect to the loopback address. The user that created the socket proves
+ * nothing either: on most systems rlogin creates it as root, whoever starts it. Nor do the processes that hold it: another
+ * user's program can pass its socket to a program of root, and keep a copy in an unread message, in no process at all. So
+ * both the creator and the holders have to be the server's own user.
  */
 export async function isOwnUser({ local, remote }: Connection): Promise<boolean> {
   if (local.transport === 'unix') return isOwnFile(local.path);
-  const socket = socketOf(remote, local); // the peer's socket is in the table only if it is on this machine
+  const socket = socketOf(remote, local); // the table contains the peer's socket only if it is on this machine
   if (socket === undefined || socket.uid !== process.getuid?.()) return false;
   const holders = await holdersOf(`socket:[${socket.inode}]`);
   return holders.length > 0 && (await Promise.all(holders.map(isOwnProcess))).every(Boolean);
 }
 
 /**
- * Whether nobody but the server's own user may connect to a socket file; an abstract name is no file.
+ * Whether only the server's own user may connect to a socket file; an abstract name is not a file.
  *
- * In a folder of theirs other users can put a link to another file in its place, so the file has to be a socket.
+ * In their own folders, other users can replace the file by a link to another one, so the file has to be a socket.
  */
 async function isOwnFile(path: string): Promise<boolean> {
   try {
@@ -34,7 +34,7 @@ async function isOwnFile(path: string): Promise<boolean> {
   }
 }
 
-/** The processes that have a socket open, of those that the server may look into. */
+/** The processes that hold a socket, among those that the server may inspect. */
 async function holdersOf(socket: string): Promise<string[]> {
   const holders: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -45,7 +45,7 @@ async function holdersOf(socket: string): Promise<string[]> {
   return holders;
 }
 
-/** Whether a process runs as the server's user, in all respects, and sees the same files: no container does. */
+/** Whether a process runs as the server's user in all respects, and sees the same files (unlike a container). */
 async function isOwnProcess(pid: string): Promise<boolean> {
   try {
     const [status, files, ownFiles] = await Promise.all([

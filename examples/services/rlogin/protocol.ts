@@ -1,17 +1,17 @@
 /**
- * What RFC 1282 sends over the connection: four fields, one byte that accepts them, and window sizes among the keys.
+ * The protocol of RFC 1282: four fields, one byte that accepts them, and window sizes among the keys.
  *
  *     client                                             server
  *       NUL  local user NUL  user NUL  terminal/speed NUL  ->
  *       <-                                            NUL   the session begins
- *       <-                       0x80, as TCP urgent data   "tell me your window size"
+ *       <-                       0x80, as TCP urgent data   "send your window size"
  *       FF FF 's' 's'  rows columns x y  (16 bits each)    ->   now, and whenever it changes
  *       keys                                               ->
  *       <-                                         output
  */
 import { type Codec, delimited } from 'rxjs-sockets/codecs';
 
-/** The fields that a session begins with: each ends with a NUL, and the first is empty. */
+/** The fields at the beginning of a session: each ends with a NUL, and the first is empty. */
 export const fields = delimited('\0', { maxLength: 64 });
 
 /** The byte with which the server accepts the fields. */
@@ -23,30 +23,30 @@ export const refused = 1;
 /** The urgent byte with which the server asks for the window size. */
 export const sizeWanted = 0x80;
 
-/** How many rows and columns the client's window has. */
+/** The rows and columns of the client's window. */
 export interface WindowSize {
   readonly rows: number;
   readonly columns: number;
 }
 
 // #region window-size
-/** What a message with a window size begins with; it is 12 bytes long. */
+/** The beginning of a window-size message, which is 12 bytes long. */
 const magic = Buffer.from([0xff, 0xff, 0x73, 0x73]);
 
-/** The message that tells the server a window size. */
+/** Makes the message that sends a window size to the server. */
 export function windowSize({ rows, columns }: WindowSize): Buffer {
   const message = Buffer.alloc(12);
   magic.copy(message);
   message.writeUInt16BE(rows, 4);
-  message.writeUInt16BE(columns, 6); // the size in pixels, which follows, stays 0: it is not known
+  message.writeUInt16BE(columns, 6); // the size in pixels follows, and stays 0 because it is unknown
   return message;
 }
 
 /**
- * What a server receives in a session: keys as they come, and window sizes.
+ * The input of a server's session: keys as they arrive, and window sizes.
  *
- * A window size is the only thing that begins with the bytes FF FF 's' 's'. UTF-8 has no byte FF, so only a client with another
- * encoding notices that a FF waits for the byte behind it.
+ * Only a window size begins with the bytes FF FF 's' 's'. UTF-8 has no byte FF, so only a client with another encoding
+ * notices that an FF waits for the byte after it.
  */
 export const keysAndSizes: Codec<Buffer | WindowSize, never> = {
   decoder: () => ({

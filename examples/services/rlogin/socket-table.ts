@@ -1,4 +1,4 @@
-/** The kernel's table of TCP sockets, which Linux shows in /proc: it leads from two addresses to a descriptor, or to a process. */
+/** Linux's table of TCP sockets in /proc, which leads from two addresses to a descriptor or a process. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
@@ -6,16 +6,16 @@ import type { Address } from 'rxjs-sockets';
 
 /** A socket of this machine. */
 export interface Socket {
-  /** A number that no other socket has. */
+  /** The socket's unique number. */
   readonly inode: string;
-  /** The user that made it, whoever holds it now. */
+  /** The user that created it, whoever holds it now. */
   readonly uid: number;
 }
 
 /**
- * Finds the TCP socket of this machine that has these two ends.
+ * Finds the TCP socket of this machine with these two addresses.
  *
- * @returns undefined where there is no such socket, or no Linux
+ * @returns undefined if there is no such socket, or on other systems than Linux
  */
 export function socketOf(local: Address, remote: Address): Socket | undefined {
   if (local.transport !== 'tcp' || remote.transport !== 'tcp') return undefined;
@@ -28,7 +28,7 @@ export function socketOf(local: Address, remote: Address): Socket | undefined {
   return undefined;
 }
 
-/** Finds the descriptor of a connection of this process; undefined where there is none, or no Linux. */
+/** Finds the descriptor of a connection of this process; undefined if there is none, or on other systems than Linux. */
 export function descriptorOf({
   local,
   remote,
@@ -46,7 +46,7 @@ function linkOf(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {
-    return undefined; // the descriptor with which the folder was read is closed by now
+    return undefined; // the descriptor used to read the folder is closed by now
   }
 }
 
@@ -55,19 +55,19 @@ function rows(): string[] {
     try {
       return readFileSync(path, 'latin1').split('\n').slice(1, -1);
     } catch {
-      return []; // no Linux, or no IPv6
+      return []; // not Linux, or no IPv6
     }
   });
 }
 
-/** How a row shows an IPv4 address if an IPv6 socket has it. */
+/** Formats an IPv4 address as in the row of an IPv6 socket. */
 const mapped = '0000000000000000FFFF0000'.replace('FFFF0000', endianness() === 'LE' ? 'FFFF0000' : '0000FFFF');
 
 function asIPv6(end: string): string {
   return end.length === '0100007F:0201'.length ? mapped + end : end;
 }
 
-/** How a row shows an address and a port: each 32 bits of the address in the byte order of the machine, in hexadecimal. */
+/** Formats an address and a port as in a row: each 32 bits of the address in the machine's byte order, in hexadecimal. */
 function rowName(host: string, port: number): string {
   const words = isIPv4(host)
     ? Buffer.concat([Buffer.alloc(10), Buffer.from([255, 255]), bytesOfIPv4(host)])
@@ -81,7 +81,7 @@ function bytesOfIPv4(host: string): Buffer {
 }
 
 function bytesOfIPv6(host: string): Buffer {
-  // URL writes every spelling of an address in one way, such as ::ffff:7f00:1 for ::FFFF:127.0.0.1.
+  // URL normalizes every spelling of an address, such as ::FFFF:127.0.0.1 to ::ffff:7f00:1.
   const [address = ''] = host.split('%');
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const groups = [head, tail].map((part) => (part === '' ? [] : part.split(':')));

@@ -1,23 +1,23 @@
-/** A program at a pseudo terminal of its own, with backpressure in both directions. */
+/** A program on its own pseudo terminal, with backpressure in both directions. */
 import { readSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReadStream } from 'node:tty';
 import { type IPty, spawn } from '@lydell/node-pty';
 import type { WindowSize } from './protocol.js';
 
-/** How long a program may go on after its terminal was hung up. */
+/** How long a program may continue after its terminal was hung up. */
 const grace = 3_000; // ms
 
-/** After how long a write is tried again that the terminal had no room for. */
+/** When to retry a write for which the terminal had no room. */
 const retryAfter = 20; // ms
 
-/** More than the kernel keeps of what was printed and not read; a program in the background may go on printing. */
+/** More than the kernel keeps of unread output; a background program may continue printing. */
 const mostInKernel = 1_048_576; // bytes
 
 /**
- * node-pty lets a program inherit its end of every terminal that is open: with it a program could read what others type, and
- * their terminals would not be hung up while it runs. So bash closes whatever is not the program's own terminal, and becomes the
- * program. (A POSIX shell need not know descriptors over 9.)
+ * With node-pty, a program inherits its end of every open terminal. It could then read the input of others, and their
+ * terminals would not be hung up while it runs. So bash closes everything except the program's own terminal, and becomes
+ * the program. (A POSIX shell need not support descriptors over 9.)
  */
 const closeAndRun = `
 for fd in /proc/$$/fd/*; do
@@ -27,7 +27,7 @@ done
 exec "$@"
 `;
 
-/** What runs at a terminal, and how. */
+/** The program to run on a terminal, and its settings. */
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
@@ -35,7 +35,7 @@ export interface Command {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** What node-pty has and does not declare. */
+/** Members of node-pty that it does not declare. */
 interface Inside {
   /** The terminal's other end, in non-blocking mode. */
   readonly fd: number;
@@ -43,16 +43,16 @@ interface Inside {
 }
 
 export class Terminal {
-  /** Resolves with the program's exit status, after the terminal was closed. */
+  /** Resolves with the program's exit status, once the terminal is closed. */
   readonly ended: Promise<number>;
   private readonly pty: IPty;
   private readonly fd: number;
   private readonly stream: ReadStream;
   private readonly close: () => void;
-  /** The program has ended, or every program has closed the terminal. */
+  /** Whether the program has ended, or every program has closed the terminal. */
   private isOver = false;
   private isClosed = false;
-  /** Wakes whoever waits for output. */
+  /** Wakes the reader that waits for output. */
   private wake: () => void = () => undefined;
 
   constructor({ file, args, folder, environment }: Command, { rows, columns }: WindowSize) {
@@ -86,7 +86,7 @@ export class Terminal {
     });
   }
 
-  /** What the programs print, read no faster than it is taken; it ends after the last output of the program. */
+  /** The output of the programs, read at the reader's pace; it ends after the last output of the program. */
   async *output(): AsyncGenerator<Buffer> {
     try {
       while (!this.isClosed) {
@@ -101,7 +101,7 @@ export class Terminal {
     }
   }
 
-  /** What the kernel still has: Node takes a terminal that was closed for the end, whatever there is to be read before it. */
+  /** Reads the kernel's remaining output: Node treats a closed terminal as the end, even with unread output before it. */
   private rest(): Buffer[] {
     const chunks: Buffer[] = [];
     try {
@@ -113,33 +113,33 @@ export class Terminal {
         size += length;
       }
     } catch {
-      // That was all: EIO, or EAGAIN where a program in the background has the terminal open.
+      // That was all: EIO, or EAGAIN if a background program has the terminal open.
     }
     return chunks;
   }
 
-  /** Types something. Resolves when the terminal has taken it, or is closed. */
+  /** Types input. Resolves when the terminal has taken it, or is closed. */
   async write(keys: Uint8Array): Promise<void> {
-    // node-pty's own write tries again and again while the terminal has no room, and nothing else runs meanwhile.
+    // node-pty's own write retries in a loop while the terminal has no room, and blocks everything else.
     for (let rest = keys; rest.length > 0 && !this.isClosed;) {
       try {
         rest = rest.subarray(writeSync(this.fd, rest));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // nobody reads it any more
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // nobody reads the terminal any more
         await delay(retryAfter);
       }
     }
   }
 
-  /** Tells the programs that the window has another size now (SIGWINCH). */
+  /** Notifies the programs of a new window size (SIGWINCH). */
   resize({ rows, columns }: WindowSize): void {
     if (rows > 0 && columns > 0 && !this.isClosed) this.pty.resize(columns, rows);
   }
 
-  /** Closes the terminal: the kernel sends SIGHUP to its programs. What does not end within three seconds is killed. */
+  /** Closes the terminal: the kernel sends SIGHUP to its programs. After three seconds, the program is killed. */
   async hangUp(): Promise<void> {
     this.close();
-    // Whatever `ended` does not tell within this time is running, so its number still belongs to it.
+    // If `ended` has not resolved by then, the program is running, so its process id still belongs to it.
     const timer = setTimeout(() => this.pty.kill('SIGKILL'), grace);
     await this.ended;
     clearTimeout(timer);

@@ -1,8 +1,8 @@
 /**
  * TCP urgent data, which Node can neither send nor see: it skips the urgent byte in what it reads.
  *
- * A short Python program is given a copy of the connection's descriptor. All other bytes stay with Node, so nothing becomes
- * slower. Without Linux or without `python3` there is no urgent data, and these functions say so.
+ * A short Python program gets a copy of the connection's descriptor. All other bytes stay with Node, so nothing becomes
+ * slower. Without Linux or without `python3` there is no urgent data, and these functions report that.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { Observable } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
 import { descriptorOf } from './socket-table.js';
 
-/** Ignores the environment and the working folder, so that nobody can plant a module. */
+/** Makes Python ignore the environment and the working folder, so that nobody can plant a module. */
 const python = ['-I', '-S', '-c'];
 
 const sender = `
@@ -33,7 +33,7 @@ while True:
 `;
 
 /**
- * Sends one byte as urgent data, behind what the kernel has already taken.
+ * Sends one byte as urgent data, after the bytes that the kernel has already taken.
  *
  * @returns whether it was sent
  */
@@ -49,10 +49,10 @@ export async function sendUrgent(connection: Connection, byte: number): Promise<
 /**
  * Watches a connection for the urgent bytes that its peer sends.
  *
- * A byte is missed where Node has read beyond it before the watcher was running, which takes less than a millisecond.
+ * It misses a byte if Node reads beyond it before the watcher runs, which takes less than a millisecond.
  *
- * @returns the urgent bytes until the connection ends, for one subscriber, once nothing is missed any more; undefined where they
- * can't be seen
+ * @returns the urgent bytes until the connection ends, for one subscriber, once the watcher runs; undefined if they cannot
+ * be seen
  */
 export async function watchUrgent(connection: Connection): Promise<Observable<number> | undefined> {
   const fd = descriptorOf(connection);

@@ -1,10 +1,10 @@
 /** The conditions and the range of a request: RFC 9110, sections 13 and 14. */
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** One version of a file, as `ETag` and `Last-Modified` tell it. */
+/** One version of a file, as identified by `ETag` and `Last-Modified`. */
 export interface Version {
   readonly tag: string;
-  /** In whole seconds, as HTTP has no others. */
+  /** In whole seconds, the resolution of HTTP. */
   readonly modified: Date;
 }
 
@@ -37,8 +37,8 @@ export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified 
  * Reads the range of a GET.
  *
  * @param size - the size of the file
- * @returns the range, `unsatisfiable` where it begins behind the end of the file, or undefined for the whole file: without
- * a range, for several, and for a range of another version or in words that the RFC does not know
+ * @returns the range, `unsatisfiable` if it begins after the end of the file, or undefined for the whole file: if there is
+ * no range, more than one, one of another version, or one that the RFC does not define
  */
 export function requestedRange(
   headers: IncomingHttpHeaders,
@@ -57,7 +57,7 @@ export function requestedRange(
   return { start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) };
 }
 
-/** Whether a client that asks for a part has the rest of this very version. A weak tag does not prove it. */
+/** Whether a client that asks for a part has the rest of this exact version. A weak tag does not prove it. */
 function isSameVersion(condition: string | string[] | undefined, { tag, modified }: Version): boolean {
   if (condition === undefined || condition === tag) return true;
   return typeof condition === 'string' && !condition.includes('"') && seconds(condition) === modified.getTime();
@@ -67,7 +67,7 @@ function tags(header: string): readonly string[] {
   return header.match(/(?:W\/)?"[^"]*"|\*/g) ?? [];
 }
 
-/** The time of an HTTP date, which is in GMT even where it does not say so; NaN for anything else. */
+/** Parses an HTTP date, which is in GMT even if it does not say so; NaN for anything else. */
 function seconds(date: string | undefined): number {
   if (date === undefined) return NaN;
   return Date.parse(date.endsWith('GMT') ? date : `${date} GMT`);

@@ -48,7 +48,7 @@ const statusOf = new Map([
   ['ENFILE', 503],
 ]);
 
-/** Ends a request with a status and a line that names it. */
+/** Ends a request with a status and a line of text. */
 class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly status: number;
@@ -61,7 +61,7 @@ class Refusal extends Error {
   }
 }
 
-/** Answers one request, whatever it asks for. It never rejects, and the response is ended or cut off when it resolves. */
+/** Answers one request. It never rejects; when it resolves, the response has ended or was aborted. */
 export async function answer(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
     await respond(folder, request, response);
@@ -73,14 +73,14 @@ export async function answer(folder: Folder, request: IncomingMessage, response:
 }
 
 async function respond(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // A body that nobody wants is not worth waiting for, so the connection ends with this answer.
+  // Nobody reads the body, so the connection ends with this answer instead of waiting for it.
   if (!isRead(request.method)) throw new Refusal(405, { Allow: 'GET, HEAD', Connection: 'close' });
   const { names, isFolder, query } = parseTarget(request.url ?? '');
   const path = isFolder ? [...names, 'index.html'] : names;
   await using file = await folder.open(path);
   const status = await file?.stat({ bigint: true });
   if (status?.isDirectory() === true && !isFolder) {
-    // Relative links in its index begin at the folder only if its address ends with a slash.
+    // Relative links in the index resolve to the folder only if its address ends with a slash.
     throw new Refusal(301, { Location: `/${names.map((name) => `${encodeURIComponent(name)}/`).join('')}${query}` });
   }
   if (file === undefined || status?.isFile() !== true) throw new Refusal(404);
@@ -104,7 +104,7 @@ async function sendFile(
   };
   response.setHeader('ETag', version.tag);
   response.setHeader('Last-Modified', version.modified.toUTCString());
-  response.setHeader('Cache-Control', 'no-cache'); // ask again, and be told 304
+  response.setHeader('Cache-Control', 'no-cache'); // the client asks again, and gets a 304
   response.setHeader('Accept-Ranges', 'bytes');
 
   const conditional = conditionalStatus(request.headers, version);
@@ -124,19 +124,19 @@ async function sendFile(
   response.end();
 }
 
-/** Sends a part of a file, as fast as the client takes it and never more than a chunk ahead. */
+/** Sends a part of a file at the client's pace, never more than a chunk ahead. */
 async function sendBytes(file: FileHandle, start: number, end: number, response: ServerResponse): Promise<void> {
   const bytes = file.createReadStream({ start, end });
   await pipeline(bytes, response, { end: false });
   if (bytes.bytesRead <= end - start) throw new Error('the file became shorter while it was sent');
 }
 
-/** Takes a request target apart: `/a%20b/c?d`, or the same behind `http://host`. */
+/** Splits a request target: `/a%20b/c?d`, or the same after `http://host`. */
 function parseTarget(target: string): { names: string[]; isFolder: boolean; query: string } {
   const [, path = '', query = ''] = /^(?:https?:\/\/[^/?#]*)?([^?#]*)(\?[^#]*)?/i.exec(target) ?? [];
   if (path !== '' && !path.startsWith('/')) throw new Refusal(400);
   try {
-    // Decoded once, and only after it was split: an encoded slash makes a name that is never served.
+    // Decoded once, and only after splitting: an encoded slash makes a name that is never served.
     const names = path
       .split('/')
       .filter((name) => name !== '')

@@ -1,4 +1,4 @@
-/** The folder that the web server serves, and no way out of it. */
+/** The folder that the web server serves, with no way out of it. */
 import { constants, type FileHandle, open, opendir, readlink, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
@@ -12,7 +12,7 @@ export class Folder {
     this.root = root;
   }
 
-  /** Finds the folder; rejects where there is none. */
+  /** Finds the folder; rejects if there is none. */
   static async at(path: string): Promise<Folder> {
     const root = await realpath(path);
     await (await opendir(root)).close();
@@ -31,7 +31,7 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // A folder on the way may have become a link since. Linux tells where the open file really is.
+      // A folder in the path may have become a link since. Linux shows where the open file really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();
@@ -46,7 +46,7 @@ export class Folder {
   }
 }
 
-/** A name with a dot in front is `.`, `..`, or a hidden file; separators and NUL are no part of a name. */
+/** A name with a leading dot is `.`, `..`, or a hidden file; separators and NUL are not part of a name. */
 function isServed(name: string): boolean {
   return !name.startsWith('.') && !/[/\\\0]/.test(name);
 }
