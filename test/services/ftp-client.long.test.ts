@@ -104,7 +104,7 @@ describe('the FTP client at our server', () => {
     ]);
     expect(results.map(({ status }) => status)).toEqual([1, 1, 1, 1, 1, 1, 1]);
     const errors = results.map((result) => result.errors);
-    expect(errors[0]).toMatch(/550 There is nothing of that name[^]*Check the path/);
+    expect(errors[0]).toMatch(/550 No such file or folder[^]*Check the path/);
     expect(errors[1]).toMatch(/no such file/);
     expect(errors[2]).toMatch(/not a file/);
     expect(errors[3]).toMatch(/550 [^]*Check the path/);
