@@ -1,23 +1,16 @@
 import { defaultClientConditions, defaultServerConditions } from 'vite';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from 'vitest/config';
 
 /** Makes 'rxjs-sockets' this package's own source; see "exports" in package.json. */
 const source = 'rxjs-sockets-source';
 
-export default defineConfig({
+/** What all configurations have in common. */
+export const base = {
   resolve: { conditions: [source, ...defaultClientConditions] },
   ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
   test: {
-    include: ['test/**/*.test.ts'],
     // These have configurations of their own: the first two need the packed package, the last take minutes.
     exclude: ['test/{consumers,runtimes}/**', 'test/**/*.long.test.ts'],
-    typecheck: {
-      enabled: true,
-      include: ['test/types/**/*.test-d.ts'],
-      tsconfig: 'tsconfig.json',
-      // The rest of the project is checked by `npm run typecheck`.
-      ignoreSourceErrors: true,
-    },
     // One process a file: a leaked handle or a changed global of one file can't reach another.
     pool: 'forks',
     // Tests that measure memory need a collection at a known moment.
@@ -26,5 +19,42 @@ export default defineConfig({
     hookTimeout: 20_000,
     teardownTimeout: 20_000,
     coverage: { provider: 'v8', include: ['src/**'], reporter: ['text', 'html'] },
+  },
+} satisfies ViteUserConfig;
+
+/** What the project `public-api` runs: the rules on real sockets, whose transport uses Node's public API alone. */
+export const publicApi = {
+  name: 'public-api',
+  include: [
+    'test/conformance/**/*.test.ts',
+    'test/transport/node/**/{permission,socket-file,socket-file-elsewhere,start-tls}.test.ts',
+  ],
+  setupFiles: ['test/support/transport/node/public-api.ts'],
+  provide: { internals: false },
+  typecheck: { enabled: false },
+} satisfies TestProjectInlineConfiguration['test'];
+
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'internals',
+          include: ['test/**/*.test.ts'],
+          provide: { internals: true },
+          typecheck: {
+            enabled: true,
+            include: ['test/types/**/*.test-d.ts'],
+            tsconfig: 'tsconfig.json',
+            // The rest of the project is checked by `npm run typecheck`.
+            ignoreSourceErrors: true,
+          },
+        },
+      },
+      { extends: true, test: publicApi },
+    ],
   },
 });

@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import base from './vitest.config.js';
+import { base } from './vitest.config.js';
 
 // The packed package, as compilers and bundlers see it.
 export default defineConfig({
@@ -9,6 +9,5 @@ export default defineConfig({
     include: ['test/consumers/**/*.test.ts'],
     exclude: [],
     globalSetup: 'test/support/package/install-package.ts',
-    typecheck: { enabled: false },
   },
 });

@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import base from './vitest.config.js';
+import { base } from './vitest.config.js';
 
 // Simulations, soaks, floods, measurements of memory, and services against real programs: ten seconds to minutes each.
 export default defineConfig({
@@ -8,6 +8,5 @@ export default defineConfig({
     ...base.test,
     include: ['test/**/*.long.test.ts'],
     exclude: [],
-    typecheck: { enabled: false },
   },
 });

@@ -39,6 +39,7 @@ export {
   type RequestsOptions,
 } from './requests/requests.js';
 export { listen, Server } from './server/listen.js';
+export { nodeTransport, type NodeTransportOptions } from './transport/node/node-transport.js';
 export type { ClientTls, ServerTls, ServerTlsOptions, StartTlsOptions, TlsInfo } from './transport/tls.js';
 export type {
   Dial,

@@ -34,7 +34,7 @@ export function connect<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   assertDialable(where);
   const settings = connectSettings(options);
-  const transport = settings.transport ?? nodeTransport;
+  const transport = settings.transport ?? nodeTransport();
   transport.checkConnect(where, settings);
   return new Client(new Session(where, settings, transport));
 }

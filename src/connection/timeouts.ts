@@ -2,7 +2,7 @@ import { asyncScheduler } from 'rxjs';
 import { SocketError, type SocketErrorCode } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
 import type { Outbound } from '../io/outbound.js';
-import { type Signs, IdleTimer } from '../scheduling/idle-timer.js';
+import { type Activity, IdleTimer } from '../scheduling/idle-timer.js';
 import { Timer } from '../scheduling/timer.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
@@ -128,7 +128,7 @@ export class Timeouts {
     return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;
   }
 
-  private startIdleTimer(limit: number, code: SocketErrorCode, message: string, signs: Signs): IdleTimer {
+  private startIdleTimer(limit: number, code: SocketErrorCode, message: string, signs: Activity): IdleTimer {
     const timer = new IdleTimer(limit, () => this.expire(code, message), signs);
     timer.start();
     return timer;

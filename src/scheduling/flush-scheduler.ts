@@ -1,18 +1,16 @@
-/** What has something to write at the end of a turn. */
+/** Has something to write at the end of a turn. */
 export interface Flushable {
   flush(): void;
 }
 
 /**
- * Collects what is sent in one turn of the event loop, so that each connection writes once (C3): at the end of the
- * delivery of a chunk where one is under way, otherwise when the running code has ended. A transport makes one for all
- * its sockets.
+ * Has each connection write once in a turn of the event loop, however many messages it sends (C3): at the end of the
+ * delivery of a chunk, or when the running code has ended. All sockets of a transport share one.
  *
  * @example
  * ```ts
  * const scheduler = new FlushScheduler(queueMicrotask);
  * ```
- * @see rule C3
  */
 export class FlushScheduler {
   private readonly later: (work: () => void) => void;
@@ -22,23 +20,18 @@ export class FlushScheduler {
   private deliveries = 0;
   private flushing = false;
   private scheduled = false;
-  /** Whether nothing that is deferred runs any more. */
-  private isLast = false;
+  /** Whether the process exits, so that deferred work does not run any more. */
+  private isExiting = false;
   private readonly onTime = (): void => {
     this.scheduled = false;
     this.flush();
   };
 
   /**
-   * Makes one for a transport.
+   * Makes a scheduler for a transport.
    *
-   * @param later - runs a piece of work once the running code has ended, never within the call
-   * @param idle - runs a piece of work once the event loop has looked at all that it has, too; default `later`
-   * @example
-   * ```ts
-   * const scheduler = new FlushScheduler((work) => process.nextTick(work));
-   * ```
-   * @see rule C3
+   * @param later - runs a function once the running code has ended, never within the call
+   * @param idle - runs a function once the event loop has handled its other events, too; default `later`
    */
   constructor(later: (work: () => void) => void, idle: (work: () => void) => void = later) {
     this.later = later;
@@ -46,7 +39,7 @@ export class FlushScheduler {
   }
 
   /**
-   * A delivery begins.
+   * Notes that a delivery begins.
    *
    * @internal
    */
@@ -55,7 +48,7 @@ export class FlushScheduler {
   }
 
   /**
-   * A delivery ends; after the outermost one everything is written.
+   * Notes that a delivery ends. After the outermost one everything is written.
    *
    * @internal
    */
@@ -73,7 +66,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Has `sender` flushed at the end of this turn. It adds itself once until then.
+   * Flushes `sender` at the end of this turn. A sender adds itself once until then.
    *
    * @internal
    */
@@ -83,7 +76,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Has `publisher` flushed before the senders, which it adds to.
+   * Flushes `publisher` before the senders, because its flush adds senders.
    *
    * @internal
    */
@@ -101,16 +94,16 @@ export class FlushScheduler {
     this.later(work);
   }
 
-  /** A flush that makes room may lead to more being sent: that waits, or a fast peer would keep all others from being read. */
+  /** What is sent because a flush has made room waits, or a fast peer would keep all others from being read. */
   private schedule(): void {
-    if (this.isLast) this.flush();
-    if (this.isLast || this.deliveries > 0 || this.scheduled || this.flushing) return;
+    if (this.isExiting) this.flush();
+    if (this.isExiting || this.deliveries > 0 || this.scheduled || this.flushing) return;
     this.scheduled = true;
     this.later(this.onTime);
   }
 
   /**
-   * Runs `work` once the event loop has gone round: for what would otherwise keep it from doing so.
+   * Runs `work` once the event loop has handled its other events: for work that would otherwise keep it from them.
    *
    * @internal
    */
@@ -119,13 +112,12 @@ export class FlushScheduler {
   }
 
   /**
-   * Has everything flushed now, also within a delivery, and at once what is sent from now on: the process is about to
-   * exit (C24).
+   * Flushes everything now, also within a delivery, and from now on whatever is sent: the process is about to exit (C24).
    *
    * @internal
    */
   flushNow(): void {
-    this.isLast = true;
+    this.isExiting = true;
     this.flush();
   }
 

@@ -1,48 +1,47 @@
 import { asyncScheduler } from 'rxjs';
 import { Timer } from './timer.js';
 
-/** What a {@link IdleTimer} looks at before it expires. */
-export interface Signs {
-  /** Changes with what happens without a call of `interrupt`. */
+/** What an {@link IdleTimer} looks at before it expires. */
+export interface Activity {
+  /** Changes with each activity that does not call `interrupt`. */
   count(): number;
-  /** Whether time counts now. */
+  /** Whether silence counts now. */
   isListening(): boolean;
 }
 
 /**
- * Tells when nothing has happened for a given time. It costs a clock reading whenever something happens, and one timer
- * for each such period rather than for each event.
+ * Reports that nothing has happened for a given time. An event costs one reading of the clock; a timer is needed for each
+ * period only.
  */
 export class IdleTimer {
   private readonly limit: number;
   private readonly expired: () => void;
-  private readonly signs: Signs;
+  private readonly activity: Activity;
   private readonly keepsProcess: boolean;
   private counted = 0;
   private timer: Timer | undefined;
   private last = 0;
 
   /**
-   * @param limit - how long, in ms; 0 means never
-   * @param expired - called once, when it was silent for so long
-   * @param signs - what is looked at before it expires
-   * @param keepsProcess - whether the process waits for its timer
+   * @param limit - the longest silence, in ms; 0 means for ever
+   * @param expired - called once, after such a silence
+   * @param activity - is looked at before `expired` is called
+   * @param keepsProcess - whether the timer keeps the process running
    */
-  constructor(limit: number, expired: () => void, signs: Signs, keepsProcess = true) {
+  constructor(limit: number, expired: () => void, activity: Activity, keepsProcess = true) {
     this.limit = limit;
     this.expired = expired;
-    this.signs = signs;
+    this.activity = activity;
     this.keepsProcess = keepsProcess;
   }
 
-  /** Begins to wait. */
   start(): void {
     if (this.limit === 0 || this.timer !== undefined) return;
     this.note();
     this.wait(this.limit);
   }
 
-  /** Something has happened, or time begins to count again. */
+  /** Notes that something has happened, or that silence counts again. */
   interrupt(): void {
     if (this.timer !== undefined) this.note();
   }
@@ -54,12 +53,12 @@ export class IdleTimer {
 
   private note(): void {
     this.last = asyncScheduler.now();
-    this.counted = this.signs.count();
+    this.counted = this.activity.count();
   }
 
   private wait(delay: number): void {
     const check = (): void => {
-      if (!this.signs.isListening() || this.signs.count() !== this.counted) this.note();
+      if (!this.activity.isListening() || this.activity.count() !== this.counted) this.note();
       const left = this.last + this.limit - asyncScheduler.now();
       if (left > 0) {
         this.wait(left);

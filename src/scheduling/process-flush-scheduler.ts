@@ -5,8 +5,8 @@ let deferred: (() => void)[] = [];
 let isWatching = false;
 
 /**
- * Has what was sent offered to the kernel when the process exits, also where the turn has not ended: `process.exit`
- * runs nothing that was deferred (C24).
+ * Offers what was sent to the kernel when the process exits, also in the middle of a turn: `process.exit` runs nothing
+ * that was deferred (C24).
  */
 export function flushAtExit(): void {
   if (isWatching) return;
@@ -16,7 +16,7 @@ export function flushAtExit(): void {
   });
 }
 
-/** The turns of all of Node's sockets. */
+/** The scheduler of all of Node's sockets. */
 export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   (work) => {
     if (deferred.push(work) === 1) process.nextTick(runDeferred);
@@ -26,7 +26,7 @@ export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   },
 );
 
-/** What a turn has deferred, in promises or by nextTick, belongs to it: this runs behind all of it. */
+/** Runs behind everything that the turn has deferred, in promises or by `nextTick`: that belongs to the turn. */
 function runDeferred(): void {
   const works = deferred;
   deferred = [];

@@ -1,15 +1,17 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** More than so many ms late is a timer only where the event loop was busy for longer than its other work takes. */
+/** A timer that is more than this many ms late was held up by a busy event loop. */
 const late = 20;
 
 /**
- * Runs a piece of work once, after a time. A timer that is stopped at the very instant at which it is due is left to
- * fire into nothing: within `TestScheduler.run`, RxJS throws where such a one is unsubscribed.
+ * Runs a function once, after a time.
  *
- * Where the event loop was busy when the timer was due, it waits again for as long as it was late, but no longer than
- * its own time: nobody could look meanwhile, and what was sent just before may have left only now (C23). One that is a
- * little late waits again only once, since a loop that always has something to do would put it off for ever.
+ * If the event loop was busy when the timer was due, it waits again for as long as it was late, but no longer than its own
+ * time: nobody could react meanwhile, and what was sent just before may have left only now (C23). A timer that is a little
+ * late waits again only once, because a loop that is always busy would put it off for ever.
+ *
+ * A timer that is stopped at the very instant at which it is due stays scheduled and does nothing: within
+ * `TestScheduler.run`, RxJS throws if it is unsubscribed then.
  */
 export class Timer implements Unsubscribable {
   private due = 0;
@@ -21,8 +23,8 @@ export class Timer implements Unsubscribable {
 
   /**
    * @param delay - the time, in ms
-   * @param work - what is to be done
-   * @param keepsProcess - whether the process waits for it
+   * @param work - the function
+   * @param keepsProcess - whether the timer keeps the process running
    */
   constructor(delay: number, work: () => void, keepsProcess = true) {
     this.delay = delay;
@@ -48,7 +50,7 @@ export class Timer implements Unsubscribable {
   }
 }
 
-/** RxJS keeps Node's timer in `id`, which RxJS's types hide. In virtual time there is no such timer. */
+/** RxJS keeps Node's timer in `id`, which its types hide. In virtual time there is no timer. */
 function unref(action: object): void {
   const { id } = action as { readonly id?: { unref?(): void } };
   id?.unref?.();

@@ -34,7 +34,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
 ): Server<In, Out> {
   const where = parseAddress(address);
   const settings = listenSettings(options);
-  const transport = settings.transport ?? nodeTransport;
+  const transport = settings.transport ?? nodeTransport();
   // For an abstract name, `mode` is refused only if it was given.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });

@@ -1,11 +1,12 @@
+import type asyncHooks from 'node:async_hooks';
 import type crypto from 'node:crypto';
 import type dns from 'node:dns';
 import type tls from 'node:tls';
 
-// Parts of Node that only some programs need. They take longer to load than the rest of what a server is made of.
+// Modules of Node that only some programs need. They take longer to load than the rest of what a server needs.
 
-export function nodeTls(): typeof tls {
-  return process.getBuiltinModule('node:tls');
+export function nodeAsyncHooks(): typeof asyncHooks {
+  return process.getBuiltinModule('node:async_hooks');
 }
 
 export function nodeCrypto(): typeof crypto {
@@ -14,4 +15,8 @@ export function nodeCrypto(): typeof crypto {
 
 export function nodeDns(): typeof dns {
   return process.getBuiltinModule('node:dns');
+}
+
+export function nodeTls(): typeof tls {
+  return process.getBuiltinModule('node:tls');
 }

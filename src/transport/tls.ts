@@ -1,14 +1,13 @@
 import type tls from 'node:tls';
 
 /**
- * Sets what a server speaks TLS with: what `node:tls` takes, with a key and a certificate at least, or a function that
- * gives it for each new connection.
+ * Configures TLS of a server: the options of `node:tls` with at least a key and a certificate, or a function that returns
+ * them for each new connection.
  *
- * The function is called once by `listen` and then for each connection, and what it gives is prepared again only where
- * it is another object than before: so a certificate is renewed without a restart.
+ * `listen` calls the function once, and then once for each connection. It prepares the result again only if that is
+ * another object than before. So a certificate is renewed without a restart.
  *
- * @throws what nobody can be served with is `ERR_OPTION_INVALID`: at once (A5), and in `incidents` where the function gives it
- * later
+ * @throws `ERR_OPTION_INVALID` for options with which nobody can be served; in `incidents` if the function returns them later
  * @example
  * ```ts
  * const tls: ServerTls = { key: readFileSync('server.key'), cert: readFileSync('server.pem') };
@@ -19,7 +18,7 @@ import type tls from 'node:tls';
 export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
 
 /**
- * Lists what a server speaks TLS with: the options of `tls.createServer`, and one of the library's own.
+ * Configures TLS of a server: the options of `tls.createServer`, and one of the library's own.
  *
  * @example
  * ```ts
@@ -32,22 +31,22 @@ export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
  */
 export interface ServerTlsOptions extends tls.TlsOptions {
   /**
-   * Whether a FIN without a close_notify ends a client's stream in order, as long as it cuts through no frame: browsers and
+   * Whether a FIN without a close_notify is a proper end of a client's stream, unless it cuts through a frame. Browsers and
    * curl end theirs like that. Anybody on the way can send such a FIN, so the frames have to show whether a message is
-   * whole.
+   * complete.
    *
-   * @defaultValue `false`: it is `ERR_TLS`
+   * @defaultValue `false`: such an end is `ERR_TLS`
    */
   readonly allowHalfClosed?: boolean | undefined;
 }
 
 /**
- * Sets what a client speaks TLS with: what `node:tls` takes.
+ * Configures TLS of a client: the options of `tls.connect`.
  *
- * The server's certificate is verified unless `rejectUnauthorized` is false, and has to be for `servername`, by default
- * the host that is dialled, and over a unix socket `localhost`.
+ * The server's certificate is verified unless `rejectUnauthorized` is false. It has to be for `servername`, by default
+ * the dialled host, and over a unix socket `localhost`.
  *
- * @throws what no server could be reached with is `ERR_OPTION_INVALID`, at once (A5)
+ * @throws `ERR_OPTION_INVALID` for options with which no server can be reached
  * @example
  * ```ts
  * const tls: ClientTls = { ca: readFileSync('authority.pem') };
@@ -58,10 +57,10 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 export type ClientTls = tls.ConnectionOptions;
 
 /**
- * Sets what `startTls` speaks TLS with: what `listen` takes as `tls` where the connection was accepted, and what `connect`
- * takes where it was dialled. An object may have `handshakeTimeout` as well, in ms, instead of that of `listen` or `connect`.
+ * Configures `startTls`: the option `tls` of `listen` if the connection was accepted, and that of `connect` if it was
+ * dialled. An object may also have `handshakeTimeout`, in ms, in place of that of `listen` or `connect`.
  *
- * With `isServer: true` the side that dialled is the server of TLS, and gives what `listen` takes. FTP's active mode needs
+ * With `isServer: true` the side that dialled is the server of TLS, and takes the options of `listen`. FTP's active mode needs
  * that: the server dials the data connection, and shows its certificate on it.
  *
  * @example
@@ -76,7 +75,7 @@ export type StartTlsOptions =
   | (ClientTls & { readonly handshakeTimeout?: number | undefined });
 
 /**
- * Tells what TLS knows of the peer of a connection.
+ * Describes the peer of a connection, as far as TLS knows it.
  *
  * @example
  * ```ts
@@ -86,21 +85,21 @@ export type StartTlsOptions =
  * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket, rule T9
  */
 export interface TlsInfo {
-  /** Whether the peer's certificate was verified; false also where none was asked for. */
+  /** Whether the peer's certificate was verified; also false if none was asked for. */
   readonly authorized: boolean;
-  /** Why it was not, where one was asked for and `rejectUnauthorized` is false. */
+  /** Why the certificate was not verified, if one was asked for and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;
-  /** The peer's certificate; without members where it has shown none, and at a client that has resumed a session. */
+  /** The peer's certificate. It has no members if the peer has shown none, or if a client has resumed a session. */
   readonly peerCertificate: tls.PeerCertificate;
   /** The name that the client asked for (SNI). */
   readonly servername?: string;
-  /** The protocol that was agreed on (ALPN). */
+  /** The protocol that both sides agreed on (ALPN). */
   readonly alpnProtocol?: string;
-  /** `'TLSv1.3'`, say. */
+  /** The version of TLS, such as `'TLSv1.3'`. */
   readonly protocol: string;
   /**
-   * The session that a later connection to the same server can resume, with the option `tls.session`. Only a client has one,
-   * and it is the latest: with TLS 1.3 the server sends it after the handshake, with its first bytes, often several times.
+   * The latest session, which a later connection to the same server can resume with the option `tls.session`. Only a client
+   * has one. With TLS 1.3 the server sends it after the handshake, with its first bytes, and often several times.
    */
   readonly session?: Buffer;
 }

@@ -4,12 +4,9 @@ import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
 
 /**
- * Carries bytes: Node's sockets, memory, or something of your own. One object serves any number of servers and clients.
+ * Carries bytes: over Node's sockets, in memory, or over something of your own. One transport serves any number of servers
+ * and clients.
  *
- * @emits none; it reports through the events that it is given
- * @throws see {@link Transport.checkListen} and {@link Transport.checkConnect}
- * @backpressure see {@link TransportSocket}
- * @teardown see {@link Listener}, {@link Dial} and {@link TransportSocket}
  * @example
  * ```ts
  * const network = memoryTransport();
@@ -23,343 +20,177 @@ import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
  *   },
  * };
  * ```
- * @see {@link TransportSocket} for what a connection does
+ * @see {@link TransportSocket}, which describes a connection
  */
 export interface Transport {
   /**
-   * Refuses what no attempt to listen could ever succeed with; called before anything else is.
+   * Refuses what no attempt to listen could ever succeed with. It is called before `listen`.
    *
-   * @param address - the address, well-formed
-   * @param options - those that `listen` is to be called with
-   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
-   * @example
-   * ```ts
-   * transport.checkListen({ transport: 'memory', name: 'echo' }, options);
-   * ```
-   * @see rule A5
+   * @param address - a well-formed address
+   * @param options - the options that `listen` will get
+   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`
    */
   checkListen(address: Address, options: ListenerOptions): void;
   /**
-   * Refuses what no attempt to connect could ever succeed with; called before anything else is.
+   * Refuses what no attempt to connect could ever succeed with. It is called before `connect`.
    *
-   * @param address - the address, well-formed
-   * @param options - those that `connect` is to be called with
-   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`, at once (A5)
-   * @example
-   * ```ts
-   * transport.checkConnect({ transport: 'memory', name: 'echo' }, options);
-   * ```
-   * @see rule A5
+   * @param address - a well-formed address
+   * @param options - the options that `connect` will get
+   * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`
    */
   checkConnect(address: Address, options: DialOptions): void;
   /**
-   * Binds an address and begins to accept. It never throws, and never calls back before it has returned.
+   * Binds an address and starts to accept connections. It never throws, and calls back only after it has returned.
    *
-   * @param address - one that `checkListen` lets pass
-   * @param options - of the listener and of its sockets
-   * @param events - whom to tell
+   * @param address - an address that `checkListen` accepts
+   * @param options - the options of the listener and of its sockets
+   * @param events - receives what happens: `onListening` and then each connection, or `onError` alone
    * @returns the listener
-   * @emits `onListening`, then `onConnection` for each client; or `onError` alone
-   * @backpressure see {@link Listener.hold}
-   * @teardown {@link Listener.close}
-   * @example
-   * ```ts
-   * const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
-   * ```
-   * @see rules S1 to S3
    */
   listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener;
   /**
-   * Dials an address. It never throws, and never calls back before it has returned.
+   * Dials an address. It never throws, and calls back only after it has returned.
    *
-   * @param address - one that `checkConnect` lets pass
-   * @param options - of the socket
-   * @param events - whom to tell
-   * @returns the dialling under way
-   * @emits `onConnect` or `onError`
-   * @teardown {@link Dial.abort}
-   * @example
-   * ```ts
-   * const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
-   * ```
-   * @see rules K3 and K7
+   * @param address - an address that `checkConnect` accepts
+   * @param options - the options of the socket
+   * @param events - receives the result: `onConnect` or `onError`
+   * @returns the attempt, which can be aborted
    */
   connect(address: Address, options: DialOptions, events: DialEvents): Dial;
 }
 
 /**
- * Tells a transport what it needs to know to listen.
+ * Configures a listener of a {@link Transport}.
  *
- * @example
- * ```ts
- * const options: ListenerOptions = {
- *   backlog: 4_096,
- *   mode: 0o600,
- *   stale: 'replace',
- *   reusePort: false,
- *   tls: undefined,
- *   proxyProtocol: undefined,
- *   handshakeTimeout: 10_000,
- *   maxConnections: 10_000,
- *   noDelay: true,
- *   keepAlive: 60_000,
- * };
- * ```
- * @see {@link ListenOptions}
+ * @see {@link ListenOptions} for the defaults
  */
 export interface ListenerOptions extends SocketOptions {
   /** How many connections may wait in the kernel's queue to be accepted, from 1 (S5). */
   readonly backlog: number;
-  /** The permissions of a socket file, from the first instant at which it can be connected to (S9). */
+  /** The permissions of a socket file, from the moment at which it can be connected to (S9). */
   readonly mode: number;
-  /** Whether a socket file that nobody listens on is taken over. */
+  /** Whether to take over a socket file that nobody listens on. */
   readonly stale: 'replace' | 'fail';
   /** Whether several processes may listen on one port. */
   readonly reusePort: boolean;
-  /** Certificates, where clients have to speak TLS. */
+  /** The certificates, if clients have to speak TLS. */
   readonly tls: ServerTls | undefined;
-  /** Whose PROXY header is required and believed. */
+  /** The peers whose PROXY header is required and believed. */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
-  /** How long TLS and a PROXY header may take, in ms; 0 means for ever. */
+  /** How long a PROXY header and a TLS handshake may take together, in ms; 0 means for ever. */
   readonly handshakeTimeout: number;
-  /** How many of them may be under way at once. */
+  /** How many handshakes may be under way at once. */
   readonly maxConnections: number;
 }
 
 /**
- * Tells a transport what it needs to know to dial.
+ * Configures an attempt to connect.
  *
- * @example
- * ```ts
- * const options: DialOptions = {
- *   localAddress: '192.0.2.1',
- *   localPort: 0,
- *   family: undefined,
- *   tls: undefined,
- *   noDelay: true,
- *   keepAlive: 0,
- * };
- * ```
- * @see {@link ConnectOptions}
+ * @see {@link ConnectOptions} for the defaults
  */
 export interface DialOptions extends SocketOptions {
-  /** The IP address to dial from; of `family`, where both are given (K20). */
+  /** The IP address to dial from; of `family`, if both are given (K20). */
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
-  /** Which addresses of a host name are dialled: those of IPv4, those of IPv6, or both. */
+  /** Which addresses of a host name to dial: those of IPv4, those of IPv6, or both. */
   readonly family: 4 | 6 | undefined;
-  /** What TLS is spoken with, where it is. */
+  /** The options of TLS, if the client speaks it. */
   readonly tls: ClientTls | undefined;
 }
 
 /**
- * Sets what holds for every socket, accepted or dialled.
+ * Configures a socket, accepted or dialled.
  *
- * @example
- * ```ts
- * const options: SocketOptions = { noDelay: true, keepAlive: 60_000 };
- * ```
- * @see {@link ConnectionOptions}
+ * @see {@link ConnectionOptions} for the defaults
  */
 export interface SocketOptions {
-  /** Whether small writes go out at once (TCP_NODELAY). */
+  /** Whether small writes are sent at once (TCP_NODELAY). */
   readonly noDelay: boolean;
   /** After how many ms of silence TCP asks whether the peer is alive; 0 means never. */
   readonly keepAlive: number;
 }
 
-/**
- * Is an address that is being listened on, or about to be.
- *
- * @emits none; see {@link ListenerEvents}
- * @backpressure {@link Listener.hold}
- * @teardown {@link Listener.close}
- * @example
- * ```ts
- * const listener = transport.listen({ transport: 'memory', name: 'echo' }, options, events);
- * await listener.close();
- * ```
- * @see rules S1 and S5
- */
+/** Listens on an address, or is about to. {@link ListenerEvents} receives what happens. */
 export interface Listener {
   /**
-   * Whether `hold` keeps further clients in the kernel's queue. Where it is not true, `acceptQueue` bounds how many wait
-   * in the process (S5).
+   * Whether `hold` keeps further clients in the kernel's queue. Unless it is true, `acceptQueue` bounds how many wait in the
+   * process (S5).
    */
   readonly stoppable?: boolean;
   /**
-   * Stops accepting: clients wait in the kernel's queue. Where that can't be had, `onConnection` is called all the same.
-   *
-   * @backpressure up to `backlog` clients wait
-   * @example
-   * ```ts
-   * listener.hold();
-   * ```
-   * @see rule S5
+   * Stops accepting: up to `backlog` clients wait in the kernel's queue. A transport that cannot stop goes on calling
+   * `onConnection`.
    */
   hold(): void;
-  /**
-   * Accepts again, in the order in which the clients came.
-   *
-   * @emits the `onConnection` of each client that waits, in a later turn
-   * @example
-   * ```ts
-   * listener.release();
-   * ```
-   * @see rule S5
-   */
+  /** Accepts again, in the order in which the clients came. `onConnection` is called in a later turn. */
   release(): void;
   /**
-   * Gives the address back; clients that wait are reset. No event follows.
+   * Gives the address back and resets the clients that wait. No event follows. Accepted connections stay open.
    *
-   * @returns a promise that resolves, and never rejects, once the system has everything back; or none, where it has at
-   * once
-   * @teardown connections that were accepted live on
-   * @example
-   * ```ts
-   * await listener.close();
-   * ```
-   * @see rules S1 and S7
+   * @returns a promise that resolves once the system has released everything, and never rejects; nothing if that is already
+   * true
    */
   close(): Promise<void> | void;
 }
 
-/**
- * Receives the events of a listener: `onListening` and then any number of connections and incidents, or `onError` alone.
- *
- * @backpressure see {@link Listener.hold}
- * @teardown nothing is told after {@link Listener.close}
- * @example
- * ```ts
- * const events: ListenerEvents = {
- *   onListening: (address) => console.log(`at ${formatAddress(address)}`),
- *   onConnection: (socket) => socket.reset(),
- *   onError: (error) => console.log(error.code),
- *   onIncident: (error) => console.log(error.code),
- * };
- * ```
- * @see rules S1 to S3
- */
+/** Receives the events of a {@link Listener}: `onListening` and then connections and incidents, or `onError` alone. */
 export interface ListenerEvents {
   /**
-   * Tells that it is bound: once.
+   * The listener is bound. Called once.
    *
-   * @param address - the one that it got, with the port that was taken
-   * @example
-   * ```ts
-   * events.onListening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
-   * ```
-   * @see rule S1
+   * @param address - the bound address, with the port that was taken
    */
   onListening(address: Address): void;
   /**
-   * Tells that a client was accepted; nothing is read from it before {@link TransportSocket.open}.
+   * A client was accepted. The receiver opens its socket or resets it; nothing is read before {@link TransportSocket.open}.
    *
-   * @param socket - its socket
-   * @backpressure who is called keeps it, or resets it
-   * @example
-   * ```ts
-   * events.onConnection(socket);
-   * ```
-   * @see rule S2
+   * @param socket - the socket of the client
    */
   onConnection(socket: TransportSocket): void;
   /**
-   * Tells that it could not be bound: the last event.
+   * The address could not be bound. No event follows.
    *
-   * @param error - why, with errno's name in `code`, and the address
-   * @example
-   * ```ts
-   * events.onError(new SocketError('EADDRINUSE', 'somebody listens there'));
-   * ```
-   * @see rule S3
+   * @param error - the reason, with errno's name in `code`, and the address
    */
   onError(error: SocketError): void;
   /**
-   * Tells that one client could not be accepted; the listener goes on.
+   * A client could not be accepted. The listener goes on.
    *
-   * @param error - why
-   * @example
-   * ```ts
-   * events.onIncident(new SocketError('ECONNABORTED', 'the client has left'));
-   * ```
-   * @see the property `incidents` of {@link Server}
+   * @param error - the reason
    */
   onIncident(error: SocketError): void;
 }
 
-/**
- * Is an attempt to connect that is under way.
- *
- * @emits none; see {@link DialEvents}
- * @teardown {@link Dial.abort}
- * @example
- * ```ts
- * const dial = transport.connect({ transport: 'memory', name: 'echo' }, options, events);
- * dial.abort();
- * ```
- * @see rule K7
- */
+/** An attempt to connect that is under way. */
 export interface Dial {
-  /**
-   * Gives it up: no event follows, and no socket is left.
-   *
-   * @example
-   * ```ts
-   * dial.abort();
-   * ```
-   * @see rule K7
-   */
+  /** Aborts the attempt: no event follows, and no socket is left. */
   abort(): void;
 }
 
-/**
- * Is told how an attempt to connect ends: exactly one of the two is called, unless it is aborted.
- *
- * @teardown nothing is told after {@link Dial.abort}
- * @example
- * ```ts
- * const events: DialEvents = {
- *   onConnect: (socket) => socket.reset(),
- *   onError: (error) => console.log(error.code),
- * };
- * ```
- * @see rules K3 and K7
- */
+/** Receives how an attempt to connect ends: exactly one of the two is called, unless the attempt is aborted. */
 export interface DialEvents {
   /**
-   * Tells that the connection is there; nothing is read from it before {@link TransportSocket.open}.
+   * The connection is there. Nothing is read from it before {@link TransportSocket.open}.
    *
    * @param socket - its socket
-   * @example
-   * ```ts
-   * events.onConnect(socket);
-   * ```
-   * @see rule K2
    */
   onConnect(socket: TransportSocket): void;
   /**
-   * Tells that it failed.
+   * The attempt has failed.
    *
-   * @param error - why, with errno's name in `code`, and the address
-   * @example
-   * ```ts
-   * events.onError(new SocketError('ECONNREFUSED', 'nobody listens there'));
-   * ```
-   * @see rule K3
+   * @param error - the reason, with errno's name in `code`, and the address
    */
   onError(error: SocketError): void;
 }
 
 /**
- * Is one connected socket: what a {@link Connection} is built on. It reports to the events that it is opened with,
- * never within a call of one of its own methods.
+ * One connected socket, which a {@link Connection} is built on. It reports to the events that it is opened with, never
+ * within a call of one of its own methods.
  *
- * @emits none; see {@link SocketEvents}
- * @throws none: what goes wrong is reported by `onClose`
- * @backpressure sending: `write` gives false, and isn't called again before `onDrain`. Receiving: `pause` and `resume`
- * @teardown `end` and the peer's FIN, or `reset`; then `onClose`
+ * To send, call `write` or `writeAll`; after one has returned false, wait for `onDrain`. To receive at the receiver's pace, call
+ * `pause` and `resume`. The socket ends after `end` and the peer's FIN, or after `reset`; then it calls `onClose`.
+ *
  * @example
  * ```ts
  * class EchoSocket implements TransportSocket {
@@ -392,120 +223,61 @@ export interface DialEvents {
  *   resume(): void {}
  * }
  * ```
- * @see rules C1 to C12
  */
 export interface TransportSocket {
   /** The address of this end. */
   readonly local: Address;
   /** The address of the other end. */
   readonly remote: Address;
-  /** What collects the messages of one turn; all sockets of a transport share one (C3). */
+  /** Collects the messages of one turn, so that they are written together. All sockets of a transport share one (C3). */
   readonly scheduler: FlushScheduler;
-  /** What TLS knows of the peer, where it is spoken; else undefined, also before `startTls` has called back. */
+  /** What TLS knows of the peer; undefined without TLS, and before `startTls` has called back. */
   readonly tls: TlsInfo | undefined;
-  /** How many bytes of the write under way the kernel has not taken, 0 and more (C4). */
+  /** How many bytes of the last write the kernel has not taken, from 0 (C4). */
   readonly unsent: number;
   /**
    * Begins to read and to report. Called once.
    *
-   * @param events - whom to tell
-   * @emits the events, in later turns
-   * @example
-   * ```ts
-   * socket.open(events);
-   * ```
-   * @see rule S2
+   * @param events - receives what happens, in later turns
    */
   open(events: SocketEvents): void;
-  /**
-   * Stops reading; at most one more chunk is reported.
-   *
-   * @backpressure the kernel's buffers fill, and the peer is told to wait
-   * @example
-   * ```ts
-   * socket.pause();
-   * ```
-   * @see rule F3
-   */
+  /** Stops reading: the kernel's buffers fill, and the peer has to wait. At most one more chunk is reported (F3). */
   pause(): void;
-  /**
-   * Reads again.
-   *
-   * @example
-   * ```ts
-   * socket.resume();
-   * ```
-   * @see rule F3
-   */
+  /** Reads again. */
   resume(): void;
   /**
-   * Writes. Not called again before `onDrain`, where it gave false.
+   * Writes bytes or text. After it has returned false, it must not be called again before `onDrain`.
    *
-   * @param data - bytes that are not changed before they are taken, or text
-   * @param encoding - how the characters of a text become bytes
-   * @returns true where the kernel has taken all of it; else `onDrain` follows
-   * @backpressure what was not taken waits in the socket, counted by `unsent`
-   * @example
-   * ```ts
-   * if (!socket.write('hello\n', 'utf8')) console.log('the kernel is full');
-   * ```
-   * @see rules C3 and C4
+   * @param data - text, or bytes that do not change until they are taken; those that are not taken wait in the socket, and
+   * `unsent` counts them
+   * @param encoding - how text becomes bytes
+   * @returns true if the kernel has taken everything; otherwise `onDrain` follows
    */
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
   /**
-   * Writes several pieces at once, as `write` does.
+   * Writes several pieces at once, under the rules of `write`.
    *
    * @param pieces - one or more
-   * @returns as `write`
-   * @backpressure as for `write`
-   * @example
-   * ```ts
-   * socket.writeAll([Buffer.from('hello'), Buffer.from('\n')]);
-   * ```
-   * @see rules C3 and C4
+   * @returns true if the kernel has taken everything; otherwise `onDrain` follows
    */
   writeAll(pieces: readonly Uint8Array[]): boolean;
-  /**
-   * Ends the sending side (FIN) after what was written.
-   *
-   * @teardown the receiving side goes on until the peer ends it
-   * @example
-   * ```ts
-   * socket.end();
-   * ```
-   * @see rule C6
-   */
+  /** Ends the sending side (FIN) after what was written. The receiving side goes on until the peer ends it (C6). */
   end(): void;
-  /**
-   * Ends both sides now, with a reset where the transport has one, also after `end`.
-   *
-   * @emits `onClose`, in a later turn
-   * @teardown everything of this socket ends
-   * @example
-   * ```ts
-   * socket.reset();
-   * ```
-   * @see rules C8 and C20
-   */
+  /** Ends both sides now, also after `end`: with a reset, if the transport has one (C8, C20). `onClose` follows. */
   reset(): void;
   /**
-   * Gives the socket up after `end`, so that the kernel still delivers what it has. Without it `reset` is called.
-   *
-   * @example
-   * ```ts
-   * socket.drop?.();
-   * ```
-   * @see rule C11
+   * Gives the socket up after `end`: the kernel still delivers what it has taken (C11). A socket without this method is reset
+   * instead.
    */
   drop?(): void;
   /**
-   * Prepares to start TLS on this socket, and sends nothing yet. Absent where the transport has no TLS.
+   * Prepares to start TLS on this socket, and sends nothing yet. A transport without TLS lacks this method.
    *
-   * @param options - those of a server where the socket was accepted or they say `isServer`, else those of a client
-   * @returns a function that starts the handshake. It is called at most once, when the kernel has taken every write, and
-   * nothing is written until it has called `secured`. `onClose` reports a handshake that fails, and bytes that the socket had
-   * read and not reported
-   * @throws `ERR_OPTION_INVALID`, at once
+   * @param options - those of a server if the socket was accepted or `isServer` is true, otherwise those of a client
+   * @returns a function that starts the handshake. It is called at most once, when the kernel has taken every write; nothing
+   * is written until it has called `secured`. When the handshake fails, or the socket had read bytes that it has not
+   * reported, `onClose` reports the error
+   * @throws `ERR_OPTION_INVALID` for options that could never succeed
    * @example
    * ```ts
    * const start = socket.startTls?.({ ca: authority });
@@ -515,30 +287,28 @@ export interface TransportSocket {
    */
   startTls?(options: StartTlsOptions): (secured: () => void) => void;
   /**
-   * What only Node's sockets can set; absent where the socket is none of Node's.
+   * What only Node's sockets can set; absent on any other socket.
    *
    * @internal
    */
   readonly controls?: SocketControls | undefined;
 }
 
-/** Sets what only Node's sockets have, for a stream that stands in for one (I2). A `net.Socket` is one. */
+/** Sets what only Node's sockets have, for a stream that stands in for a `net.Socket` (I2). A `net.Socket` is one. */
 export interface SocketControls {
-  /** Lets the process run for as long as the socket is open, as it does by default. */
+  /** Keeps the process running while the socket is open, as by default. */
   ref(): void;
-  /** Lets the process end though the socket is open. */
+  /** Lets the process end while the socket is open. */
   unref(): void;
-  /** Has small writes go out at once, or not (TCP_NODELAY). */
+  /** Sends small writes at once, or not (TCP_NODELAY). */
   setNoDelay(on: boolean): void;
-  /** Has TCP ask whether the peer is there after `delay` ms of silence, or not. */
+  /** Has TCP ask after `delay` ms of silence whether the peer is alive, or not. */
   setKeepAlive(on: boolean, delay: number): void;
 }
 
 /**
- * Is told what a socket does.
+ * Receives the events of a {@link TransportSocket}. `onClose` is the last one.
  *
- * @backpressure see {@link TransportSocket}
- * @teardown nothing is told after `onClose`
  * @example
  * ```ts
  * const events: SocketEvents = {
@@ -549,64 +319,51 @@ export interface SocketControls {
  * };
  * socket.open(events);
  * ```
- * @see rules C1, C7 and C8
  */
 export interface SocketEvents {
   /**
-   * Tells that bytes came.
+   * Bytes have come. {@link TransportSocket.pause} may be called within it.
    *
-   * @param chunk - at least one byte; who is called may keep it
-   * @backpressure {@link TransportSocket.pause} may be called within it
-   * @example
-   * ```ts
-   * events.onData(Buffer.from('hello\n'));
-   * ```
-   * @see rule C1
+   * @param chunk - at least one byte; the receiver may keep it
    */
   onData(chunk: Buffer): void;
   /**
-   * Tells that the peer has ended its sending side, after all that it sent.
+   * The peer has ended its sending side. All that it sent was reported before.
    *
-   * @param truncated - where it can be told that the peer's stream was cut off, and not ended by the peer; else absent
-   * @param allowed - whether such an end counts as one in order, unless it cuts through a frame; false by default
-   * @example
-   * ```ts
-   * events.onEnd();
-   * ```
-   * @see rules C7, T5 and T11
+   * @param truncated - the error, if the stream was cut off instead of ended by the peer, and that can be told (T5)
+   * @param allowed - whether such an end is a proper one unless it cuts through a frame; false by default (T11)
    */
   onEnd(truncated?: SocketError, allowed?: boolean): void;
-  /**
-   * Tells that the kernel has taken all of the last write, where that gave false.
-   *
-   * @example
-   * ```ts
-   * events.onDrain();
-   * ```
-   * @see rule C4
-   */
+  /** The kernel has taken all of the last write, which had returned false. */
   onDrain(): void;
   /**
-   * Tells that the socket is gone: the last event.
+   * The socket is closed.
    *
-   * @param error - what ended it; undefined where nothing went wrong
-   * @example
-   * ```ts
-   * events.onClose(undefined);
-   * ```
-   * @see rules C8 and C12
+   * @param error - the failure that closed it; undefined if nothing went wrong
    */
   onClose(error: SocketError | undefined): void;
 }
 
 /**
- * Who may do with chunks that are only lent to it.
+ * Receives the events of a socket whose chunks may be borrowed: such a chunk lies in memory that is overwritten once `onData`
+ * has returned.
  *
  * @internal
  */
-export interface Keeper extends SocketEvents {
-  /** Whether it keeps what it is given; absent where it always may. */
+export interface BorrowingSocketEvents extends SocketEvents {
+  /** Whether it keeps the chunks as they are, so that they should lie in memory of their own. Absent: it cannot borrow. */
   readonly keeps?: boolean;
-  /** Where the next bytes belong, if that is known: who reads them there gives that as the chunk. */
+  /** The memory that the next bytes belong to, if that is known: a socket may read into it, and give it as the chunk. */
   readonly room?: Buffer | undefined;
+}
+
+/**
+ * Returns the first of the given options that only TCP has.
+ *
+ * @internal
+ */
+export function tcpOnlyOption({ localAddress, localPort, family }: DialOptions): string | undefined {
+  if (localAddress !== undefined) return 'localAddress';
+  if (localPort > 0) return 'localPort';
+  return family === undefined ? undefined : 'family';
 }

@@ -17,7 +17,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { abort } from '../support/sockets/read-socket.js';
 import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
-import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
+import { gated, ungated } from '../support/transport/node/internals/accept-gate.js';
 
 const real = realPlaces.map((place) => [place.name, place] as const);
 
@@ -79,7 +79,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
 
 describe.each(real)('clients that are reset or killed on %s', (_name, place) => {
   describe.each([
-    ['in the kernel', (at: typeof place) => at],
+    ['in the kernel', gated],
     ['in the process, where the listener cannot be stopped', ungated],
   ])('that wait %s', (_where, prepared) => {
     it('S4: whoever is reset or killed before, while or after it is accepted costs itself alone', async () => {
@@ -166,7 +166,9 @@ describe.each(real)('many clients on %s', (_name, place) => {
   it('S5: 3,000 wait in the kernel while ten at a time are served, all in the order in which they came', async () => {
     const most = 10;
     const total = 3_000;
-    const server = listen<string, string>(await place.address(), { codec: lines(), backlog: total, claimTimeout: 0 });
+    const { options } = gated(place);
+    const settings = { ...options, codec: lines(), backlog: total, claimTimeout: 0 };
+    const server = listen<string, string>(await place.address(), settings);
     const incidents = record(server.incidents);
     const begin = server.hold();
     let busiest = 0;

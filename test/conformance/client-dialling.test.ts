@@ -11,6 +11,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { Recording } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
+import { gated } from '../support/transport/node/internals/accept-gate.js';
 
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = <In = Buffer, Out = Uint8Array | string>(address: Address, options: ConnectOptions<In, Out> = {}) => {
@@ -203,7 +204,7 @@ describe.each(named(realPlaces))('a client over %s that is left in the TLS hands
 
 /** A listener of which the queue is full: who dials it now has to wait. */
 async function fullServer(place: Place) {
-  const { server, address, subscription } = await serverAt(place, () => undefined, { backlog: 1 });
+  const { server, address, subscription } = await serverAt(gated(place), () => undefined, { backlog: 1 });
   const hold = server.hold();
   // Linux takes one more than it is asked for.
   const clients = Array.from({ length: place.name === 'tcp' ? 2 : 1 }, () => connect(address, place.options));

@@ -19,6 +19,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { Recording } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
+import { gated } from '../support/transport/node/internals/accept-gate.js';
 
 /** An address of the place that nobody listens on. */
 async function deadAddress(place: Place): Promise<Address> {
@@ -240,7 +241,7 @@ describe('a client on real sockets', () => {
   });
 
   it('K3: a unix socket of which the listen queue is full is EAGAIN', async () => {
-    const { address, server } = await serverAt(unix, () => undefined, { backlog: 1 });
+    const { address, server } = await serverAt(gated(unix), () => undefined, { backlog: 1 });
     const hold = server.hold();
     const waiting = [connect(address), connect(address)];
     const subscriptions = waiting.map((client) => client.subscribe());

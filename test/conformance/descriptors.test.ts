@@ -28,9 +28,9 @@ class Host {
     });
   }
 
-  static async start(place: Place, isUngated: boolean): Promise<{ host: Host; address: Address }> {
+  static async start(place: Place, internals: boolean): Promise<{ host: Host; address: Address }> {
     const where = formatAddress(parseAddress(await place.address()));
-    const args = [program, String(limit), where, ...(isUngated ? ['ungated'] : [])];
+    const args = [program, String(limit), where, ...(internals ? [] : ['public-api'])];
     const child = spawn(process.execPath, args, {
       cwd: root,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -111,7 +111,7 @@ const call = (address: Address, count: number): Caller[] => Array.from({ length:
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
   it('S15: tells it, serves those whom it has, and the others once some are free: none is lost', async () => {
-    const { host, address } = await Host.start(place, false);
+    const { host, address } = await Host.start(place, true);
     const callers = call(address, 100);
     await host.incident(1);
     let state = await host.tell('rest');
@@ -139,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
   });
 
   it('S4: survives that the rest of the process uses all of them up, and serves again once they are free', async () => {
-    const { host, address } = await Host.start(place, false);
+    const { host, address } = await Host.start(place, true);
     const [early] = call(address, 1);
     expect(await early?.echoed).toBe('hello');
     await host.tell('eat');
@@ -155,7 +155,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
   });
 
   it('S15: clients that come before it can be noticed are turned away, and the server lives on', async () => {
-    const { host, address } = await Host.start(place, false);
+    const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');
     const callers = call(address, 20);
     await eaten;
@@ -169,7 +169,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
   });
 
   it('S4: survives it where the listener cannot be stopped, and serves again', async () => {
-    const { host, address } = await Host.start(place, true);
+    const { host, address } = await Host.start(place, false);
     const callers = call(address, 100);
     await host.incident(1);
     await Promise.all(callers.map(({ echoed, closed }) => Promise.race([echoed, closed])));

@@ -10,6 +10,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { abort, readAll } from '../support/sockets/read-socket.js';
 import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
+import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
 const codec = lines();
 
@@ -72,7 +73,9 @@ describe.each(places)('failures, over $name', (place) => {
     hold.release();
     const end = await recording.end();
     expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
-    if (place.name !== 'unix') expect(end).toMatchObject({ code: 'ECONNRESET' });
+    // Without internals the reset may count as the end, if it comes right behind bytes.
+    if (place.name !== 'unix' && (usesInternals || end !== 'complete'))
+      expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
 
   it('C8: a failure while it is held comes after the values that were received before it', async () => {
@@ -160,7 +163,14 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     await new Promise((resolve) => raw.pause().write('last words\nunfinished', resolve));
     if (place.name === 'tcp') raw.resetAndDestroy();
     else raw.destroy();
-    expect(await recording.end()).toMatchObject({ code: 'ECONNRESET', cause: { code: 'ECONNRESET' } });
+    const end = await recording.end();
+    if (!usesInternals) {
+      // libuv takes it for the end, but loses nothing.
+      expect([end, recording.values]).toEqual(['complete', ['last words', 'unfinished']]);
+      near.destroy();
+      return;
+    }
+    expect(end).toMatchObject({ code: 'ECONNRESET', cause: { code: 'ECONNRESET' } });
     expect(recording.values).toEqual(['last words']);
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', bytesRead: 21 });
   });

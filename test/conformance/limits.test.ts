@@ -22,6 +22,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
 import { refusal } from '../support/errors/refusal.js';
 import { until } from '../support/scheduling/event-loop.js';
+import { gated } from '../support/transport/node/internals/accept-gate.js';
 
 type Options = ListenOptions<string, string>;
 
@@ -258,7 +259,7 @@ describe('what stands before a connection', () => {
   });
 
   it('S17: those whose handshake ends while the server is held wait for it, however many they are', async () => {
-    const server = listen(await tcp.address(), { proxyProtocol, acceptQueue: 3 });
+    const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const serving = server

@@ -11,7 +11,7 @@ import { type Place, tcp, unix } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 import { until } from '../support/scheduling/event-loop.js';
-import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
+import { gated, ungated } from '../support/transport/node/internals/accept-gate.js';
 import {
   listenAt,
   dialling,
@@ -102,7 +102,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S1: resets the clients that still wait when the last one leaves', async () => {
-    const { server, address, subscription } = await serverAt(place, () => undefined);
+    const { server, address, subscription } = await serverAt(gated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     await settled();
@@ -284,7 +284,7 @@ describe('a server on real sockets', () => {
 
   it('S1: has one handle, takes none for the clients that wait, and leaves none behind', async () => {
     for (const place of [tcp, unix]) {
-      const { server, address, subscription } = await serverAt(place, () => undefined);
+      const { server, address, subscription } = await serverAt(gated(place), () => undefined);
       await until(() => handles() === atRest + 1);
       const hold = server.hold();
       const peers = await numberedPeers(place, address, 3);

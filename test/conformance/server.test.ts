@@ -5,10 +5,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
 import { peerAt } from '../support/sockets/peer.js';
 import { settled } from '../support/scheduling/event-loop.js';
-import { memory, type Place, tcp, unix } from '../support/transport/places.js';
+import { memory, tcp, unix } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient } from '../support/sockets/plain-sockets.js';
-import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
+import { gated, ungated } from '../support/transport/node/internals/accept-gate.js';
 import {
   listenAt,
   dialling,
@@ -81,7 +81,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   describe.each([
-    ['in the kernel', (at: Place) => at],
+    ['in the kernel', gated],
     ['in the process, where the listener cannot be stopped', ungated],
   ])('S5: waiting %s', (_where, prepared) => {
     const open = async (options: ListenOptions = {}) => {
@@ -217,7 +217,9 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 
   it('S5: what waits in the kernel does not count in `acceptQueue`', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
-    const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), { acceptQueue: 1 });
+    const { server, address } = await serverAt(gated(place), (connection) => arrivals.next(connection), {
+      acceptQueue: 1,
+    });
     const incidents: SocketError[] = [];
     server.incidents.subscribe((error) => incidents.push(error));
     const hold = server.hold();
@@ -229,7 +231,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   });
 
   it('S5: a server that is held before it listens accepts nobody', async () => {
-    const server = listenAt(place, await place.address(), { acceptQueue: 1 });
+    const server = listenAt(gated(place), await place.address(), { acceptQueue: 1 });
     const hold = server.hold();
     const incidents: SocketError[] = [];
     server.incidents.subscribe((error) => incidents.push(error));
@@ -244,7 +246,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   it('S5: holding in the middle of a burst leaves the rest of it in the kernel', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(
-      place,
+      gated(place),
       (connection) => {
         arrivals.next(connection);
         server.hold();
@@ -321,7 +323,7 @@ describe('a server on real sockets', () => {
 
   it('S5: the kernel holds the clients of a TCP server that is held', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
-    const { server, address } = await serverAt(tcp, (connection) => arrivals.next(connection));
+    const { server, address } = await serverAt(gated(tcp), (connection) => arrivals.next(connection));
     const { port } = address as { port: number };
     const hold = server.hold();
     await numberedPeers(tcp, address, 5);
@@ -336,7 +338,7 @@ describe('a server on real sockets', () => {
 
   it('S5: the kernel holds the clients of a unix server that is held, up to `backlog`', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
-    const { server, address } = await serverAt(unix, (connection) => arrivals.next(connection), { backlog: 2 });
+    const { server, address } = await serverAt(gated(unix), (connection) => arrivals.next(connection), { backlog: 2 });
     const hold = server.hold();
     // Linux takes one more than asked for.
     await numberedPeers(unix, address, 3);

@@ -15,7 +15,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
-import { ungated } from '../support/transport/node/internals/without-accept-gate.js';
+import { gated, ungated } from '../support/transport/node/internals/accept-gate.js';
 
 /** A server with what it has emitted. */
 async function opened(place: Place, options = {}) {
@@ -93,7 +93,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
   });
 
   it('S7: clients that wait to be accepted are reset', async () => {
-    const { server, address } = await opened(place);
+    const { server, address } = await opened(gated(place));
     const hold = server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     await settled();
@@ -269,12 +269,13 @@ it('S7: a name that is being looked up is not bound any more', async () => {
   onTestFinished(() => {
     inside._createServerHandle = create;
   });
-  const server = listen({ host: 'localhost', port: 0 });
+  const { options } = gated(tcp);
+  const server = listen({ host: 'localhost', port: 0 }, options);
   const told = record(server);
   await server.shutdown();
   expect(told.endings).toEqual(['complete']);
   // What is looked up later is there later.
-  const other = listen({ host: 'localhost', port: 0 });
+  const other = listen({ host: 'localhost', port: 0 }, options);
   const serving = other.subscribe();
   await firstValueFrom(other.listening);
   serving.unsubscribe();

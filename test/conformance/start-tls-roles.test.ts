@@ -20,6 +20,7 @@ import {
   sides,
 } from '../support/connection/start-tls.js';
 import { until } from '../support/scheduling/event-loop.js';
+import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
 const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
@@ -79,8 +80,10 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(info.session).toBeUndefined();
     peer.write('hello');
     expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
-    raw.end(); // without a close_notify, which a server does not take for the end (T5)
-    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
+    raw.end(); // without a close_notify, which a server does not take for the end, unless it cannot tell (T5)
+    const cutOff = { reason: 'failed', error: { code: 'ERR_TLS' } };
+    if (usesInternals) expect(await firstValueFrom(near.closed)).toMatchObject(cutOff);
+    else expect(await recording.end()).toBe('complete');
   });
 
   it('T10: with `isServer` it needs what a server needs', async () => {
@@ -100,7 +103,8 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     const { error } = await failureOf(refusing, refused.near);
     expect(error).toMatchObject({
       code: 'ERR_TLS',
-      message: expect.stringContaining('certificate is refused') as string,
+      // The public API does not say why the client has gone.
+      message: expect.stringContaining(usesInternals ? 'certificate is refused' : 'the client has gone') as string,
     });
   });
 

@@ -12,6 +12,7 @@ import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 import { readAll } from '../support/sockets/read-socket.js';
 import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
+import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
 /** A whole hello, as it goes over the wire, for a server to choke on half of. */
 async function hello(): Promise<Buffer> {
@@ -154,14 +155,19 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
           if (state.status === 'connected') state.connection.closed.subscribe((outcome) => closed.push(outcome));
         });
         const data = record(dialled.data);
-        expect(await states.end()).toMatchObject({ code: 'ERR_TLS' });
-        expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
+        const end = await states.end();
         expect(data.values).toEqual([]);
+        // A server on Node refuses without an alert, and every FIN may be the end (T5).
+        if (!usesInternals && end === 'complete') continue;
+        expect(end).toMatchObject({ code: 'ERR_TLS' });
+        expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
         expect(closed).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TLS' } }]);
       }
       expect(seen).toEqual([]);
       expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
-      if (own !== undefined) expect(incidents.values[0]?.message).toContain('certificate');
+      // The public API does not say why the client has gone.
+      const why = usesInternals ? 'certificate' : 'the client has gone';
+      if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
     },
   );
 

@@ -23,6 +23,7 @@ import { type Place, realPlaces, securePlaces, tcp } from '../support/transport/
 import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
+import { until } from '../support/scheduling/event-loop.js';
 
 const refused = expect.objectContaining({
   code: 'ERR_OPTION_INVALID',
@@ -188,6 +189,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
       expect(served).toEqual([]);
     }
     expect(seen).toEqual(['somebody']);
+    await until(() => incidents.length >= 2);
     expect(incidents).toHaveLength(2);
   });
 

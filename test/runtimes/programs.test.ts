@@ -67,8 +67,8 @@ describe.each(addresses)(`what leans on the inside of Node ${process.versions.no
     acceptedAfterwards: 5,
     readsDirectly: { accepted: true, dialled: [true] },
   };
-  const inside = async (flags?: readonly string[]): Promise<unknown> =>
-    JSON.parse(await output('inside.mjs', [await address()], flags));
+  const inside = async (flags?: readonly string[], ...args: readonly string[]): Promise<unknown> =>
+    JSON.parse(await output('inside.mjs', [await address(), ...args], flags));
 
   it('S5: a held server leaves its clients in the kernel, and every socket reads into memory of ours', async () => {
     expect(await inside()).toEqual(working);
@@ -76,6 +76,11 @@ describe.each(addresses)(`what leans on the inside of Node ${process.versions.no
 
   it('S5: a listener that cannot be stopped is noticed', async () => {
     expect(await inside(breaking('gate'))).toEqual({ ...working, acceptedWhileHeld: 5 });
+  });
+
+  it('S5: a transport without internals accepts while it is held, and reads in the way of Node', async () => {
+    const readsDirectly = { accepted: false, dialled: [false] };
+    expect(await inside([], 'public-api')).toEqual({ ...working, acceptedWhileHeld: 5, readsDirectly });
   });
 
   it('C1: sockets that read in the way of Node are noticed', async () => {

@@ -4,33 +4,39 @@ import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import { type MemorySocket, socketPair } from './memory-socket.js';
 import type { Listener, ListenerEvents, TransportSocket } from '../transport.js';
 
-/** Somebody who dials. */
+/** A client that dials. */
 export interface Dialler {
   readonly name: Address;
   connected(socket: TransportSocket): void;
-  /** The listener has been closed before there was room. */
+  /** The listener was closed before it had room. */
   refused(): void;
 }
 
-/** A name in memory with its queue of clients: as with a kernel's, they are connected before they are accepted. */
+/** A listener in memory with its queue of clients. As with a kernel's queue, they are connected before they are accepted. */
 export class MemoryListener implements Listener {
   readonly stoppable = true;
   private readonly address: Address;
   private readonly backlog: number;
-  private readonly turn: FlushScheduler;
+  private readonly scheduler: FlushScheduler;
   private readonly events: ListenerEvents;
   private readonly onClose: () => void;
-  /** Connected, and not yet accepted: at most `backlog`. */
+  /** Sockets that are connected and not yet accepted: at most `backlog`. */
   private readonly queue: MemorySocket[] = [];
-  /** Not connected, as the queue is full. */
+  /** Clients that are not connected, because the queue is full. */
   private readonly diallers = new Set<Dialler>();
   private held = false;
   private closed = false;
 
-  constructor(address: Address, backlog: number, turn: FlushScheduler, events: ListenerEvents, onClose: () => void) {
+  constructor(
+    address: Address,
+    backlog: number,
+    scheduler: FlushScheduler,
+    events: ListenerEvents,
+    onClose: () => void,
+  ) {
     this.address = address;
     this.backlog = backlog;
-    this.turn = turn;
+    this.scheduler = scheduler;
     this.events = events;
     this.onClose = onClose;
     asapScheduler.schedule(() => {
@@ -39,7 +45,7 @@ export class MemoryListener implements Listener {
     });
   }
 
-  /** Queues a client; gives what makes it leave the queue of those who are not connected. */
+  /** Queues a client. Returns a function that aborts its attempt. */
   enqueue(dialler: Dialler): () => void {
     this.diallers.add(dialler);
     this.admit();
@@ -76,7 +82,7 @@ export class MemoryListener implements Listener {
     for (const dialler of this.diallers) {
       if (this.queue.length >= this.backlog || this.closed) return;
       this.diallers.delete(dialler);
-      const [near, far] = socketPair(dialler.name, this.address, this.turn);
+      const [near, far] = socketPair(dialler.name, this.address, this.scheduler);
       this.queue.push(far);
       dialler.connected(near);
       this.acceptSoon();

@@ -4,25 +4,25 @@ import { SocketError } from '../../errors/socket-error.js';
 import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import type { SocketEvents, TransportSocket } from '../transport.js';
 
-/** How many bytes a pipe takes before its writer has to wait, as a socket's buffers in the kernel do. */
+/** How many bytes a pipe takes before its writer has to wait, like the kernel's buffers of a socket. */
 const capacity = 65_536;
-/** How many bytes are reported at once, as by one read from a socket. */
+/** How many bytes are reported at once, like one read from a socket. */
 const largestChunk = 65_536;
 
 /** Makes two ends that are connected to each other. */
 export function socketPair(
   dialler: Address,
   listener: Address,
-  turn: FlushScheduler,
+  scheduler: FlushScheduler,
 ): [near: MemorySocket, far: MemorySocket] {
-  const near = new MemorySocket(dialler, listener, turn);
-  const far = new MemorySocket(listener, dialler, turn);
+  const near = new MemorySocket(dialler, listener, scheduler);
+  const far = new MemorySocket(listener, dialler, scheduler);
   near.join(far);
   far.join(near);
   return [near, far];
 }
 
-/** One end of a connection in memory. Like a socket it notices a FIN or a reset only when it reads that far. */
+/** One end of a connection in memory. Like a socket, it notices a FIN or a reset only when it reads that far. */
 export class MemorySocket implements TransportSocket {
   readonly local: Address;
   readonly remote: Address;
@@ -31,7 +31,7 @@ export class MemorySocket implements TransportSocket {
 
   private peer: MemorySocket = this;
   private events: SocketEvents | undefined;
-  /** What the peer has written and this end has not read. */
+  /** The chunks that the peer has written and this end has not read. */
   private incoming: Buffer[] = [];
   private incomingSize = 0;
   /** What follows the incoming bytes. */
@@ -43,15 +43,15 @@ export class MemorySocket implements TransportSocket {
   private finRead = false;
   private closed = false;
 
-  constructor(local: Address, remote: Address, turn: FlushScheduler) {
+  constructor(local: Address, remote: Address, scheduler: FlushScheduler) {
     this.local = local;
     this.remote = remote;
-    this.scheduler = turn;
+    this.scheduler = scheduler;
   }
 
   get unsent(): number {
     if (!this.blocked) return 0;
-    // What an end has not read when it closes is lost.
+    // Bytes that an end has not read when it closes are lost.
     return this.peer.closed ? Infinity : Math.max(0, this.peer.incomingSize - capacity);
   }
 
@@ -102,13 +102,13 @@ export class MemorySocket implements TransportSocket {
   reset(): void {
     if (this.closed) return;
     this.closeSoon(undefined);
-    // After a FIN the peer has all that there will be, and a reset would take it away.
+    // After a FIN the peer has all bytes, and a reset would take them away.
     if (this.finSent) return;
     this.peer.follows = 'reset';
     this.peer.readSoon();
   }
 
-  /** Whoever wrote may go on using its memory, so what arrives is a copy. */
+  /** The writer may use its memory again, so the chunks are copies. */
   private arrive(piece: Uint8Array): void {
     for (let start = 0; start < piece.length; start += largestChunk) {
       this.incoming.push(Buffer.from(piece.subarray(start, start + largestChunk)));
@@ -128,7 +128,7 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    // As with Node's, a paused socket still notices an end that no bytes lie before.
+    // Like one of Node's, a paused socket still notices an end with no bytes before it.
     while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
@@ -139,7 +139,7 @@ export class MemorySocket implements TransportSocket {
       events.onData(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        // Told within this microtask, two ends that are equally fast would never let the event loop go round.
+        // If this were reported within the microtask, two equally fast ends would block the event loop.
         asyncScheduler.schedule(() => {
           if (!peer.closed) peer.events?.onDrain();
         });
@@ -170,7 +170,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // A write that nobody will take any more fails, even where nobody reads.
+    // A write that can never be taken fails, even if nobody reads.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

@@ -4,28 +4,28 @@ import type { Address } from '../../address/address.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import { MemoryListener } from './memory-listener.js';
-import { tcpOption } from '../tcp-only-option.js';
-import type {
-  Dial,
-  DialEvents,
-  DialOptions,
-  Listener,
-  ListenerEvents,
-  ListenerOptions,
-  Transport,
-  TransportSocket,
+import {
+  type Dial,
+  type DialEvents,
+  type DialOptions,
+  type Listener,
+  type ListenerEvents,
+  type ListenerOptions,
+  tcpOnlyOption,
+  type Transport,
+  type TransportSocket,
 } from '../transport.js';
 
-/** Where the ports of `tcp` addresses with port 0, and of dialling ends, are taken from, as on Linux. */
+/** The first port for `tcp` addresses with port 0 and for dialling ends, as on Linux. */
 const firstEphemeralPort = 49_152;
 
 /**
- * Sockets within the process: a name leads to a listener, and a connection is two bounded pipes. Everything happens on
+ * Carries bytes within the process: a name leads to a listener, and a connection is two bounded pipes. Everything runs on
  * `asapScheduler`, so it is synchronous and virtual within `TestScheduler.run`.
  */
 export class MemoryTransport implements Transport {
   private readonly listeners = new Map<string, MemoryListener>();
-  private readonly turn = new FlushScheduler(
+  private readonly scheduler = new FlushScheduler(
     (work) => asapScheduler.schedule(work),
     (work) => asyncScheduler.schedule(work),
   );
@@ -39,7 +39,7 @@ export class MemoryTransport implements Transport {
 
   checkConnect(address: Address, options: DialOptions): void {
     check(address, 'connect');
-    const option = tcpOption(options);
+    const option = tcpOnlyOption(options);
     if (option !== undefined) refuse(option, options);
     refuse('tls', options.tls);
   }
@@ -54,7 +54,9 @@ export class MemoryTransport implements Transport {
       });
       return { hold: nothing, release: nothing, close: () => telling.unsubscribe() };
     }
-    const listener = new MemoryListener(address, options.backlog, this.turn, events, () => this.listeners.delete(key));
+    const listener = new MemoryListener(address, options.backlog, this.scheduler, events, () =>
+      this.listeners.delete(key),
+    );
     this.listeners.set(key, listener);
     return listener;
   }
@@ -79,7 +81,7 @@ export class MemoryTransport implements Transport {
     };
   }
 
-  /** A dialling end is named as on the transport that the address stands for. */
+  /** Returns the address of a dialling end, as on the transport that `address` stands for. */
   private dialler(address: Address): Address {
     switch (address.transport) {
       case 'tcp':

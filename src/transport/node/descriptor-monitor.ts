@@ -1,107 +1,145 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import type net from 'node:net';
 import { asyncScheduler } from 'rxjs';
 import { SocketError } from '../../errors/socket-error.js';
 import { systemError } from '../../errors/node-errors.js';
 import { Timer } from '../../scheduling/timer.js';
 
-/** How many descriptors are left to the rest of the process before a listener stops accepting. */
+/** A listener stops accepting while fewer descriptors than these are left to the rest of the process. */
 const reserve = 8;
-/** How often it is looked whether there are any, in ms: seldom while there are, often while there are none. */
-const seldom = 250;
-const often = 50;
-/** How often at most it is told that there are none, in ms: where one comes free and is taken again, that is no news. */
-const quiet = 1_000;
+/** The monitor opens a descriptor regularly only while the last number that it saw is this close to the limit, or closer. */
+const margin = 1_024;
+/** How often the monitor opens a descriptor, in ms. */
+const intervals = {
+  /** There are plenty: only a leak elsewhere in the process could use them up. */
+  plenty: 60_000,
+  near: 250,
+  short: 50,
+};
+/** A shortage is reported at most once in this time, in ms: it may end and begin again with each client. */
+const reportInterval = 1_000;
 
-/** What a {@link DescriptorMonitor} tells. */
+/** Receives the events of a {@link DescriptorMonitor}. */
 export interface DescriptorEvents {
-  /** There are too few, or enough again: {@link DescriptorMonitor.isShort}. */
-  changed(): void;
-  /** There are too few, which was not told lately. */
-  told(error: SocketError): void;
+  /** {@link DescriptorMonitor.isShort} has changed. */
+  onChange(): void;
+  /** A shortage has begun, and none was reported lately. */
+  onShortage(error: SocketError): void;
 }
 
 /**
- * Notices that the process runs out of file descriptors (S4). Node does not tell: libuv then accepts and closes each
- * client. New descriptors get the lowest free number, so a high one says that few are left; and now and then it is
- * tried whether one can be had, since others use them up as well. Once they are short, a client that leaves makes its low
- * number free: from then on it is tried after each client whether another one may come.
+ * Notices that the process runs out of file descriptors (S15). Node does not report it: libuv then accepts each client and
+ * closes it.
+ *
+ * A new descriptor gets the lowest free number, so a high number shows that few are left, and the numbers of accepted sockets
+ * come for nothing. Only when they come near the limit does the monitor open descriptors of its own, because other parts
+ * of the process use them up as well.
+ *
+ * A low number proves little once there was a shortage, since it may fill the hole that a client has left: then the
+ * monitor tries after each client whether another one may come.
  */
 export class DescriptorMonitor {
-  /** Whether there are too few. */
+  /** Whether there are too few descriptors to accept clients. */
   isShort = false;
-  /** Whether there were too few lately. */
-  private tight = false;
+  private wasShort = false;
   private readonly events: DescriptorEvents;
   private readonly limit = softLimit();
+  private nearUntil = -Infinity;
+  private triedAt = -Infinity;
   private timer: Timer | undefined;
-  private toldAt = -Infinity;
+  private reportedAt = -Infinity;
 
   constructor(events: DescriptorEvents) {
     this.events = events;
   }
 
   start(): void {
-    this.watch(seldom);
+    this.wait(intervals.near);
   }
 
   stop(): void {
     this.timer?.unsubscribe();
   }
 
-  /** A socket was accepted. */
-  accepted(socket: net.Socket): void {
-    const handle = (socket as { _handle?: { fd?: number } | null })._handle;
-    if (this.isShort || (!this.tight && (handle?.fd ?? 0) < this.limit - reserve)) return;
-    const failure = this.tried();
-    if (failure !== undefined) this.become(failure);
+  /**
+   * Notes that a socket was accepted.
+   *
+   * @param fd - the number of its descriptor; undefined where Node does not show it
+   */
+  accepted(fd: number | undefined): void {
+    if (this.isShort) return;
+    const wasNear = this.isNear;
+    if (fd !== undefined) this.note(fd);
+    const mayBeShort = fd === undefined ? this.isNear || this.hasNotTriedLately : fd >= this.limit - reserve;
+    if (this.wasShort || mayBeShort) {
+      const shortage = this.shortage();
+      if (shortage !== undefined) this.begin(shortage);
+    }
+    if (!wasNear && this.isNear && !this.isShort) this.wait(intervals.near);
   }
 
-  private watch(interval: number): void {
+  /** Whether the limit was near lately; always where it is unknown. */
+  private get isNear(): boolean {
+    return this.limit === Infinity || asyncScheduler.now() < this.nearUntil;
+  }
+
+  private get hasNotTriedLately(): boolean {
+    return asyncScheduler.now() - this.triedAt >= intervals.near;
+  }
+
+  private note(fd: number): void {
+    if (fd >= this.limit - margin) this.nearUntil = asyncScheduler.now() + intervals.plenty;
+  }
+
+  private look(): void {
+    const shortage = this.shortage();
+    if (shortage !== undefined && !this.isShort) {
+      this.begin(shortage);
+      return;
+    }
+    if (shortage === undefined && this.isShort) {
+      this.isShort = false;
+      this.events.onChange();
+    } else if (shortage === undefined) this.wasShort = false;
+    this.wait(this.isShort ? intervals.short : this.isNear ? intervals.near : intervals.plenty);
+  }
+
+  private wait(interval: number): void {
     this.timer?.unsubscribe();
     this.timer = new Timer(interval, () => {
       this.look();
     });
   }
 
-  private look(): void {
-    const failure = this.tried();
-    if (failure === undefined && this.isShort) {
-      this.isShort = false;
-      this.events.changed();
-    } else if (failure !== undefined && !this.isShort) {
-      this.become(failure);
-      return;
-    } else if (failure === undefined) this.tight = false;
-    this.watch(this.isShort ? often : seldom);
-  }
-
-  private become(error: SocketError): void {
+  private begin(shortage: SocketError): void {
     this.isShort = true;
-    this.tight = true;
-    this.watch(often);
-    this.events.changed();
+    this.wasShort = true;
+    this.wait(intervals.short);
+    this.events.onChange();
     const now = asyncScheduler.now();
-    if (now - this.toldAt < quiet) return;
-    this.toldAt = now;
-    this.events.told(error);
+    if (now - this.reportedAt < reportInterval) return;
+    this.reportedAt = now;
+    this.events.onShortage(shortage);
   }
 
-  /** Why no descriptor can be had, or why too few are left. */
-  private tried(): SocketError | undefined {
+  /** Opens a descriptor: returns why there is none, or why too few are left. */
+  private shortage(): SocketError | undefined {
+    this.triedAt = asyncScheduler.now();
     try {
       const fd = openSync('/', 'r');
       closeSync(fd);
+      this.note(fd);
       if (fd < this.limit - reserve) return undefined;
       return new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are left)`);
     } catch (cause) {
       const error = systemError(cause, 'accept');
-      return error.code === 'EMFILE' || error.code === 'ENFILE' ? error : undefined;
+      if (error.code !== 'EMFILE' && error.code !== 'ENFILE') return undefined;
+      this.note(Infinity);
+      return error;
     }
   }
 }
 
-/** How many descriptors this process may have; unbounded where the system does not say. */
+/** How many descriptors this process may have; `Infinity` where the system does not say. */
 function softLimit(): number {
   try {
     const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));

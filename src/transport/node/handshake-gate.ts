@@ -4,85 +4,86 @@ import { SocketError } from '../../errors/socket-error.js';
 import { ChunkQueue } from '../../bytes/chunk-queue.js';
 import { Timer } from '../../scheduling/timer.js';
 import { parseProxyHeader } from '../../proxy-protocol/parse-proxy-header.js';
-import type { Secured, TlsAcceptor } from './tls/handshake.js';
+import type { SecureSocket } from './tls/handshake.js';
+import type { TlsAcceptor } from './tls/server-handshakes.js';
 
-/** What accepted sockets have to go through. */
-export interface AdmissionRules {
+/** What an accepted socket has to go through. */
+export interface HandshakeRules {
   readonly tls: TlsAcceptor | undefined;
-  /** Whose PROXY header is believed, where one is required. */
+  /** Whether the PROXY header of a peer is believed; undefined if none is expected. */
   readonly trusted: ((peer: Address) => boolean) | undefined;
-  /** How long all of it may take, in ms; 0 means for ever. */
+  /** How long PROXY header and TLS handshake may take together, in ms; 0 means for ever. */
   readonly handshakeTimeout: number;
-  /** How many may be at it at once. */
-  readonly most: number;
+  /** How many sockets may be at it at once. */
+  readonly limit: number;
 }
 
-/** Told of what came of an accepted socket. */
-export interface AdmissionEvents {
-  /** It may be served; `secured` is what to read from where TLS is on. */
-  admitted(raw: net.Socket, remote: Address, secured: Secured | undefined): void;
-  /** It was dropped. */
-  refused(error: SocketError): void;
+/** Receives what becomes of each accepted socket: one of the two. */
+export interface HandshakeGateEvents {
+  /** The server may have the socket; `secure` is the one to read and write where TLS is on. */
+  onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
+  /** The socket was dropped. */
+  onRefused(error: SocketError): void;
 }
 
-/** What stands between an accepted socket and the server: first a PROXY header, then a TLS handshake, or neither. */
+/** Takes each accepted socket through its PROXY header and its TLS handshake, where they are asked for. */
 export class HandshakeGate {
-  private readonly rules: AdmissionRules;
-  private readonly events: AdmissionEvents;
-  private readonly entrances = new Set<Entrance>();
+  private readonly rules: HandshakeRules;
+  private readonly events: HandshakeGateEvents;
+  private readonly underWay = new Set<IncomingSocket>();
 
-  constructor(rules: AdmissionRules, events: AdmissionEvents) {
+  constructor(rules: HandshakeRules, events: HandshakeGateEvents) {
     this.rules = rules;
     this.events = events;
   }
 
   admit(raw: net.Socket, remote: Address): void {
-    const { tls, trusted, most } = this.rules;
+    const { tls, trusted, limit } = this.rules;
     if (tls === undefined && trusted === undefined) {
-      this.events.admitted(raw, remote, undefined);
+      this.events.onAdmitted(raw, remote, undefined);
       return;
     }
     raw.on('error', ignore);
-    if (this.entrances.size >= most) {
+    if (this.underWay.size >= limit) {
       raw.destroy();
-      const message = `a client was dropped: ${most} handshakes are under way`;
-      this.events.refused(new SocketError('ERR_LIMIT_CONNECTIONS', message, { address: remote }));
+      const message = `a client was dropped: ${limit} handshakes are under way`;
+      this.events.onRefused(new SocketError('ERR_LIMIT_CONNECTIONS', message, { address: remote }));
       return;
     }
-    const entrance = new Entrance(raw, remote, this.rules, {
-      admitted: (socket, peer, secured) => {
-        this.entrances.delete(entrance);
+    const incoming = new IncomingSocket(raw, remote, this.rules, {
+      onAdmitted: (socket, peer, secure) => {
+        this.underWay.delete(incoming);
         socket.off('error', ignore);
-        this.events.admitted(socket, peer, secured);
+        this.events.onAdmitted(socket, peer, secure);
       },
-      refused: (error) => {
-        this.entrances.delete(entrance);
+      onRefused: (error) => {
+        this.underWay.delete(incoming);
         raw.destroy();
-        this.events.refused(error);
+        this.events.onRefused(error);
       },
     });
-    this.entrances.add(entrance);
-    entrance.begin();
+    this.underWay.add(incoming);
+    incoming.begin();
   }
 
-  /** Drops whoever is still at it. */
+  /** Drops the sockets that are still at it. */
   close(): void {
-    for (const entrance of this.entrances) entrance.abort();
-    this.entrances.clear();
+    for (const incoming of this.underWay) incoming.abort();
+    this.underWay.clear();
   }
 }
 
-/** One socket on its way in. It ends in exactly one event, unless it is aborted. */
-class Entrance {
+/** One accepted socket, at its PROXY header or at its handshake. It ends in exactly one event, unless it is aborted. */
+class IncomingSocket {
   private readonly raw: net.Socket;
-  private readonly rules: AdmissionRules;
-  private readonly events: AdmissionEvents;
+  private readonly rules: HandshakeRules;
+  private readonly events: HandshakeGateEvents;
   private readonly queue = new ChunkQueue();
   private remote: Address;
   private timer: Timer | undefined;
-  private ended = false;
+  private isOver = false;
 
-  constructor(raw: net.Socket, remote: Address, rules: AdmissionRules, events: AdmissionEvents) {
+  constructor(raw: net.Socket, remote: Address, rules: HandshakeRules, events: HandshakeGateEvents) {
     this.raw = raw;
     this.remote = remote;
     this.rules = rules;
@@ -103,7 +104,7 @@ class Entrance {
   }
 
   abort(): void {
-    this.ended = true;
+    this.isOver = true;
     this.timer?.unsubscribe();
     this.raw.destroy();
   }
@@ -122,13 +123,13 @@ class Entrance {
       header = parseProxyHeader(this.queue);
     } catch (cause) {
       const { code, message } = cause instanceof SocketError ? cause : this.headerError(String(cause));
-      // The header was read without knowing from whom it comes.
+      // The parser does not know the peer.
       this.refuse(new SocketError(code, message, { address: this.remote, cause }));
       return;
     }
     if (header === undefined) return;
-    this.leaveHeader();
-    // What follows the header goes back: it is the first that the server, or TLS, will read.
+    this.stopReadingHeader();
+    // The bytes behind the header go back: the server, or TLS, reads them first.
     this.raw.pause();
     this.queue.skip(header.length);
     if (this.queue.length > 0) this.raw.unshift(this.queue.take(this.queue.length));
@@ -140,7 +141,7 @@ class Entrance {
     this.refuse(this.headerError('the stream ended before its PROXY header did'));
   };
 
-  private leaveHeader(): void {
+  private stopReadingHeader(): void {
     this.raw.off('data', this.onData);
     this.raw.off('end', this.onEnd);
     this.raw.off('close', this.onEnd);
@@ -153,28 +154,28 @@ class Entrance {
       return;
     }
     tls.secure(this.raw, this.remote, {
-      secured: (socket) => {
-        this.admit(socket);
+      onSecure: (secure) => {
+        this.admit(secure);
       },
-      failed: (error) => {
+      onError: (error) => {
         this.refuse(error);
       },
     });
   }
 
-  private admit(secured: Secured | undefined): void {
-    if (this.ended) return;
-    this.ended = true;
+  private admit(secure: SecureSocket | undefined): void {
+    if (this.isOver) return;
+    this.isOver = true;
     this.timer?.unsubscribe();
-    this.events.admitted(this.raw, this.remote, secured);
+    this.events.onAdmitted(this.raw, this.remote, secure);
   }
 
   private refuse(error: SocketError): void {
-    if (this.ended) return;
-    this.ended = true;
+    if (this.isOver) return;
+    this.isOver = true;
     this.timer?.unsubscribe();
-    this.leaveHeader();
-    this.events.refused(error);
+    this.stopReadingHeader();
+    this.events.onRefused(error);
   }
 
   private headerError(reason: string): SocketError {
@@ -183,5 +184,5 @@ class Entrance {
 }
 
 function ignore(): void {
-  // The end of a socket that is not admitted yet is told by the handshake.
+  // The handshake reports the errors of the socket below it.
 }

@@ -3,63 +3,62 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Address } from '../../address/address.js';
 import { systemError } from '../../errors/node-errors.js';
 import { trustedPeers } from '../../proxy-protocol/trusted-peers.js';
-import { AcceptGate } from './internals/accept-gate.js';
-import { HandshakeGate } from './handshake-gate.js';
-import { bindError } from './bind-error.js';
+import { bind, bindError, type FileBinding, hasFile } from './binding.js';
 import { DescriptorMonitor } from './descriptor-monitor.js';
-import { bindFile, type FileBinding, isFile } from './unix/file-binding.js';
-import { countAccepted } from './internals/hidden-reset.js';
-import { listenInherited } from './unix/inherited-socket.js';
-import type { UnixAddress } from './unix/socket-path.js';
+import { HandshakeGate } from './handshake-gate.js';
+import type { Gate } from './internals/accept-gate.js';
+import { type NodeContext, NodeSocket } from './node-socket.js';
 import { boundName, localName, remoteName, withTls } from './socket-addresses.js';
-import { NodeSocket } from './node-socket.js';
 import { tcpOptions } from './tcp-options.js';
-import { TlsAcceptor } from './tls/handshake.js';
+import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
-/** One `net.Server`: what it accepts passes the {@link HandshakeGate}, as long as descriptors are left. */
+/** One `net.Server`. Accepted sockets pass the {@link HandshakeGate}; none is accepted while descriptors are short. */
 export class NodeListener implements Listener {
+  private readonly context: NodeContext;
   private readonly address: Address;
   private readonly events: ListenerEvents;
-  private readonly secure: boolean;
+  private readonly isSecure: boolean;
   private readonly server: net.Server;
-  private readonly gate: AcceptGate;
-  private readonly admission: HandshakeGate;
+  private readonly acceptGate: Gate;
+  private readonly handshakeGate: HandshakeGate;
   private readonly descriptors: DescriptorMonitor;
   private file: FileBinding | undefined;
-  /** The name of this end of every connection, where there is only one: the system needn't be asked for each. */
+  /** The local address of every connection, if they all have the same: then the system need not be asked for each. */
   private local: Address | undefined;
-  private held = false;
+  private isHeld = false;
   private closing: Promise<void> | undefined;
 
-  constructor(address: Address, options: ListenerOptions, events: ListenerEvents) {
+  constructor(context: NodeContext, address: Address, options: ListenerOptions, events: ListenerEvents) {
     const { tls, proxyProtocol, handshakeTimeout, maxConnections } = options;
+    const { internals } = context;
+    this.context = context;
     this.address = address;
     this.events = events;
-    this.secure = tls !== undefined;
+    this.isSecure = tls !== undefined;
     this.server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
-    this.gate = new AcceptGate(this.server);
+    this.acceptGate = internals.acceptGate(this.server);
     this.descriptors = new DescriptorMonitor({
-      changed: () => {
-        this.regulate();
+      onChange: () => {
+        this.updateGate();
       },
-      told: (error) => {
-        this.events.onIncident(error);
+      onShortage: (error) => {
+        events.onIncident(error);
       },
     });
-    this.admission = new HandshakeGate(
+    this.handshakeGate = new HandshakeGate(
       {
-        tls: tls === undefined ? undefined : new TlsAcceptor(tls),
+        tls: tls === undefined ? undefined : new TlsAcceptor(tls, internals.tlsParents),
         trusted: proxyProtocol === undefined ? undefined : trustedPeers(proxyProtocol.trusted),
         handshakeTimeout,
-        most: maxConnections,
+        limit: maxConnections,
       },
       {
-        admitted: (raw, remote, secured) => {
+        onAdmitted: (raw, remote, secure) => {
           const local = this.local ?? this.named(localName(raw, address));
-          events.onConnection(new NodeSocket(raw, local, remote, undefined, secured));
+          events.onConnection(new NodeSocket(context, raw, { local, remote }, undefined, secure));
         },
-        refused: (error) => {
+        onRefused: (error) => {
           events.onIncident(error);
         },
       },
@@ -68,115 +67,110 @@ export class NodeListener implements Listener {
   }
 
   get stoppable(): boolean {
-    return this.gate.isEffective;
+    return this.acceptGate.isEffective;
   }
 
   hold(): void {
-    this.held = true;
-    this.regulate();
+    this.isHeld = true;
+    this.updateGate();
   }
 
   release(): void {
-    this.held = false;
-    this.regulate();
+    this.isHeld = false;
+    this.updateGate();
+  }
+
+  private updateGate(): void {
+    if (this.isHeld || this.descriptors.isShort) this.acceptGate.hold();
+    else this.acceptGate.release();
   }
 
   close(): Promise<void> {
-    this.closing ??= this.shut();
+    this.closing ??= this.closeAll();
     return this.closing;
   }
 
-  private get closed(): boolean {
+  private get isClosed(): boolean {
     return this.closing !== undefined;
   }
 
-  private async shut(): Promise<void> {
+  private async closeAll(): Promise<void> {
     this.descriptors.stop();
-    this.admission.close();
-    // Before the server: as long as it listens its file is not stale for others.
-    const unbound = this.file?.close();
+    this.handshakeGate.close();
+    const fileClosed = this.file?.close();
     this.server.close();
-    await unbound;
-    // Handles are given back when the event loop has gone round; an immediate comes just before that.
+    await fileClosed;
+    // libuv closes handles at the end of a turn of the event loop; an immediate runs just before that.
     await nextTurn();
     await nextTurn();
   }
 
   private listen(options: ListenerOptions): void {
     const { address, server } = this;
-    const { backlog, reusePort } = options;
     server.on('connection', (socket) => {
-      countAccepted();
-      if (this.closed) {
-        socket.destroy();
-        return;
-      }
-      this.descriptors.accepted(socket);
-      this.admission.admit(socket, remoteName(socket, undefined, address));
+      this.accepted(socket);
     });
     server.on('error', (cause) => {
       if (!server.listening) this.failed(cause);
-      else if (!this.closed) this.events.onIncident(systemError(cause, 'accept', address));
+      else if (!this.isClosed) this.events.onIncident(systemError(cause, 'accept', address));
     });
     server.on('listening', () => {
       this.bound();
     });
     try {
-      if (address.transport === 'fd') listenInherited(server, address.fd, backlog, options);
-      else if (address.transport === 'tcp') {
-        server.listen({ host: address.host, port: address.port, backlog, ...(reusePort ? { reusePort } : {}) });
-      } else if (address.transport === 'unix' && !isFile(address)) server.listen({ path: address.path, backlog });
-      else if (address.transport === 'unix') this.bindFile(address, options);
+      this.file = bind(server, address, options, {
+        onPublished: () => {
+          this.events.onListening(address);
+        },
+        onError: (cause) => {
+          this.failed(cause);
+        },
+      });
     } catch (cause) {
-      // Told as Node tells what it finds itself: not within this call.
+      // No event comes within this call.
       process.nextTick(() => {
         this.failed(cause);
       });
     }
   }
 
-  private bindFile(address: UnixAddress, options: ListenerOptions): void {
-    const published = (): void => {
-      this.events.onListening(address);
-    };
-    const failed = (cause: unknown): void => {
-      this.failed(cause);
-    };
-    this.file = bindFile(this.server, address, options, published, failed);
+  private accepted(socket: net.Socket): void {
+    if (this.isClosed) {
+      socket.destroy();
+      return;
+    }
+    this.descriptors.accepted(this.context.internals.descriptorOf(socket));
+    this.handshakeGate.admit(socket, remoteName(socket, undefined, this.address));
   }
 
   private bound(): void {
-    // A name that was looked up is bound even though the server was closed meanwhile.
-    if (this.closed) {
+    // A server whose host name was being looked up binds it even though it was closed meanwhile.
+    if (this.isClosed) {
       this.server.close();
       return;
     }
-    this.gate.opened();
+    this.acceptGate.opened();
     this.descriptors.start();
     const name = this.named(boundName(this.server, this.address));
-    if (name.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(name.host)))
+    if (name.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(name.host))) {
       this.local = Object.freeze(name);
-    // A file is reachable later, under its own name.
-    if (!isFile(this.address)) this.events.onListening(name);
+    }
+    // A socket file can be connected to only once it is published.
+    if (!hasFile(this.address)) this.events.onListening(name);
   }
 
   private failed(cause: unknown): void {
-    if (this.closed) return;
+    if (this.isClosed) return;
     void this.close();
     this.events.onError(bindError(cause, this.address));
   }
 
-  private regulate(): void {
-    if (this.held || this.descriptors.isShort) this.gate.hold();
-    else this.gate.release();
-  }
-
   private named(address: Address): Address {
-    return this.secure ? withTls(address) : address;
+    return this.isSecure ? withTls(address) : address;
   }
 }
 
-/** Whether connections to a socket that is bound to `host` can only be to that address, under that name. */
+/** Whether all connections to a server that is bound to `host` are to that one address. */
 function isOneHost(host: string): boolean {
   return host !== '0.0.0.0' && host !== '::' && !host.startsWith('::ffff:');
 }

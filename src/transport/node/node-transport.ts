@@ -3,89 +3,188 @@ import { formatAddress } from '../../address/format-address.js';
 import type { Address } from '../../address/address.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { systemError } from '../../errors/node-errors.js';
-import { localName, remoteName, withTls } from './socket-addresses.js';
+import { nodeInternals, publicApiOnly } from './internals/internals.js';
 import { NodeListener } from './node-listener.js';
-import { NodeSocket } from './node-socket.js';
+import { type NodeContext, NodeSocket } from './node-socket.js';
+import { localName, remoteName, withTls } from './socket-addresses.js';
 import { checkDial, dialOptions, tcpOptions } from './tcp-options.js';
-import { handshakeError, type Secured, secureClient, TlsAcceptor } from './tls/handshake.js';
 import { checkClientTls } from './tls/check-tls-options.js';
-import type { Dial, DialEvents, DialOptions, Transport } from '../transport.js';
+import { secureClient } from './tls/client-handshake.js';
+import type { SecureSocket } from './tls/handshake.js';
+import { TlsAcceptor, TlsAcceptors } from './tls/server-handshakes.js';
+import { handshakeError } from './tls/tls-errors.js';
+import type {
+  Dial,
+  DialEvents,
+  DialOptions,
+  Listener,
+  ListenerEvents,
+  ListenerOptions,
+  Transport,
+} from '../transport.js';
 
-/** Node's own sockets: TCP and unix, with TLS or without. */
-export const nodeTransport: Transport = {
-  checkListen(address, options) {
+/** Configures {@link nodeTransport}. */
+export interface NodeTransportOptions {
+  /**
+   * Whether the transport may use parts of Node's inside for which there is no public API. It tries out each of them and does
+   * without those that this version of Node lacks.
+   *
+   * @defaultValue `true`
+   */
+  readonly internals?: boolean | undefined;
+}
+
+/**
+ * Carries bytes over Node's own sockets: TCP and unix, with TLS or without. This is the default of the option `transport`.
+ *
+ * With `internals: false` it uses Node's public API alone, for a program that wants to depend on nothing else. Then
+ *
+ * - a server that is held goes on accepting: clients wait in the process, up to `acceptQueue`, instead of in the kernel (S5);
+ * - each chunk is read into new memory, which costs time;
+ * - a level of buffered bytes falls only when the kernel has taken a whole write (C4);
+ * - a reset right behind the last bytes counts as the end of the stream (C8), and with TLS so does a FIN without a
+ *   close_notify (T5);
+ * - a lack of file descriptors may be noticed later (S15).
+ *
+ * @param options - see {@link NodeTransportOptions}; none by default
+ * @returns the transport; the same one for the same options
+ * @throws `ERR_OPTION_INVALID` for an `internals` that is no boolean
+ * @example
+ * ```ts
+ * const transport = nodeTransport({ internals: false });
+ * const server = listen('tcp://localhost:7000', { codec: lines(), transport });
+ * const client = connect('tcp://localhost:7000', { codec: lines(), transport });
+ * ```
+ */
+export function nodeTransport(options: NodeTransportOptions = {}): Transport {
+  const { internals = true } = options;
+  if (typeof internals !== 'boolean') {
+    throw new SocketError('ERR_OPTION_INVALID', 'internals must be true or false');
+  }
+  if (internals) return (withInternals ??= new NodeTransport(nodeInternals));
+  return (withoutInternals ??= new NodeTransport(publicApiOnly));
+}
+
+let withInternals: Transport | undefined;
+let withoutInternals: Transport | undefined;
+
+class NodeTransport implements Transport {
+  private readonly context: NodeContext;
+
+  constructor(internals: NodeContext['internals']) {
+    this.context = { internals, acceptors: new TlsAcceptors(internals.tlsParents) };
+  }
+
+  checkListen(address: Address, options: ListenerOptions): void {
     if (address.transport === 'memory') throw unusable(address, 'listen');
-    if (options.tls !== undefined) new TlsAcceptor(options.tls).prepare();
+    if (options.tls !== undefined) new TlsAcceptor(options.tls, this.context.internals.tlsParents).prepare();
     else if (address.transport === 'tcp' && address.tls === true) {
       throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs the option', { address });
     }
     if (options.reusePort && !canReusePort()) {
       throw new SocketError('ERR_OPTION_INVALID', 'reusePort needs Node 22.12 or 23.1, or later', { address });
     }
-  },
-  checkConnect(address, options) {
+  }
+
+  checkConnect(address: Address, options: DialOptions): void {
     if (address.transport === 'memory' || address.transport === 'fd') throw unusable(address, 'connect');
     checkDial(address, options);
     if (options.tls !== undefined) checkClientTls(options.tls);
-  },
-  listen(address, options, events) {
-    return new NodeListener(address, options, events);
-  },
-  connect,
-};
+  }
 
-function connect(address: Address, options: DialOptions, events: DialEvents): Dial {
-  const secure = options.tls !== undefined || (address.transport === 'tcp' && address.tls === true);
-  const raw = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
-  // Nothing is read before the connection is opened.
-  raw.pause();
-  let state: 'dialling' | 'securing' | 'done' = 'dialling';
-  const action = `connect to ${formatAddress(address)}`;
-  const failed = (error: SocketError): void => {
-    if (state === 'done') return;
-    state = 'done';
-    raw.destroy();
-    events.onError(error);
-  };
-  const onError = (cause: unknown): void => {
-    failed(state === 'securing' ? handshakeError(cause, action, address) : systemError(cause, action, address));
-  };
-  const done = (connected: () => NodeSocket): void => {
-    if (state === 'done') return;
-    state = 'done';
-    raw.off('error', onError);
-    events.onConnect(connected());
-  };
-  const local = (): Address => localName(raw, { transport: 'unix', path: '' });
-  raw.on('error', onError);
-  raw.on('connect', () => {
-    if (!secure) {
-      done(() => new NodeSocket(raw, local(), remoteName(raw, address), address));
+  listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener {
+    return new NodeListener(this.context, address, options, events);
+  }
+
+  connect(address: Address, options: DialOptions, events: DialEvents): Dial {
+    return new NodeDial(this.context, address, options, events);
+  }
+}
+
+/** An attempt to connect: it dials, then shakes hands where TLS is on, and ends in exactly one event unless it is aborted. */
+class NodeDial implements Dial {
+  private readonly context: NodeContext;
+  private readonly address: Address;
+  private readonly options: DialOptions;
+  private readonly events: DialEvents;
+  private readonly raw: net.Socket;
+  private state: 'dialling' | 'securing' | 'done' = 'dialling';
+
+  constructor(context: NodeContext, address: Address, options: DialOptions, events: DialEvents) {
+    this.context = context;
+    this.address = address;
+    this.options = options;
+    this.events = events;
+    const raw = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
+    this.raw = raw;
+    // Nothing is read before the connection is opened.
+    raw.pause();
+    raw.on('error', this.onError);
+    raw.on('connect', this.onConnect);
+    if (address.transport === 'unix') raw.connect({ path: address.path });
+    else if (address.transport === 'tcp') raw.connect(dialOptions(address, options));
+  }
+
+  abort(): void {
+    this.state = 'done';
+    this.raw.destroy();
+  }
+
+  private readonly onConnect = (): void => {
+    const { address, options } = this;
+    if (options.tls === undefined && !(address.transport === 'tcp' && address.tls === true)) {
+      this.succeed(undefined);
       return;
     }
-    state = 'securing';
-    const secured = (made: Secured): void => {
-      done(() => new NodeSocket(raw, local(), withTls(remoteName(raw, address)), address, made));
+    this.state = 'securing';
+    const events = {
+      onSecure: (secure: SecureSocket): void => {
+        this.succeed(secure);
+      },
+      onError: (error: SocketError): void => {
+        this.fail(error);
+      },
     };
-    secureClient(raw, options.tls ?? {}, address, { secured, failed }, action);
-  });
-  if (address.transport === 'unix') raw.connect({ path: address.path });
-  else if (address.transport === 'tcp') raw.connect(dialOptions(address, options));
-  return {
-    abort(): void {
-      state = 'done';
-      raw.destroy();
-    },
+    secureClient(this.raw, options.tls ?? {}, address, events, this.action);
   };
+
+  private readonly onError = (cause: unknown): void => {
+    const { action, address } = this;
+    const isOfTls = this.state === 'securing';
+    this.fail(isOfTls ? handshakeError(cause, action, address) : systemError(cause, action, address));
+  };
+
+  private succeed(secure: SecureSocket | undefined): void {
+    if (this.state === 'done') return;
+    this.state = 'done';
+    const { raw, address } = this;
+    raw.off('error', this.onError);
+    const remote = remoteName(raw, address);
+    const names = {
+      local: localName(raw, { transport: 'unix', path: '' }),
+      remote: secure === undefined ? remote : withTls(remote),
+    };
+    this.events.onConnect(new NodeSocket(this.context, raw, names, address, secure));
+  }
+
+  private fail(error: SocketError): void {
+    if (this.state === 'done') return;
+    this.state = 'done';
+    this.raw.destroy();
+    this.events.onError(error);
+  }
+
+  private get action(): string {
+    return `connect to ${formatAddress(this.address)}`;
+  }
 }
 
 function unusable(address: Address, role: 'listen' | 'connect'): SocketError {
-  return new SocketError('ERR_ADDRESS_INVALID', `Node's sockets can't ${role} at ${formatAddress(address)}`, {
-    address,
-  });
+  const message = `Node's sockets can't ${role} at ${formatAddress(address)}`;
+  return new SocketError('ERR_ADDRESS_INVALID', message, { address });
 }
 
-/** Node takes the option without a word where it does not know it, and nothing tells afterwards whether it was heeded. */
+/** Versions of Node without the option ignore it, and nothing shows afterwards whether it was heeded. */
 function canReusePort(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);

@@ -7,7 +7,9 @@ import {
   formatAddress,
   type Listener,
   type ListenerEvents,
+  listen,
   type ListenerOptions,
+  nodeTransport,
   SocketError,
   type SocketEvents,
   type SocketOptions,
@@ -254,6 +256,20 @@ describe('the examples of Transport', () => {
       return options;
     };
     expect([listening(), dialling(), either()].map(({ noDelay }) => noDelay)).toEqual([true, true, true]);
+  });
+
+  it('use the public API of Node alone', () => {
+    const transport = nodeTransport({ internals: false });
+    const server = listen('tcp://localhost:7000', { codec: lines(), transport });
+    const client = connect('tcp://localhost:7000', { codec: lines(), transport });
+    expect(server.connections.size).toBe(0);
+    expect(client.data.bufferedBytes).toBe(0);
+    expect(nodeTransport({ internals: false })).toBe(transport);
+    expect(nodeTransport()).toBe(nodeTransport({ internals: true }));
+    expect(nodeTransport()).not.toBe(transport);
+    expect(() => nodeTransport({ internals: 'no' as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_OPTION_INVALID' }) as Error,
+    );
   });
 
   it('use a socket', async () => {

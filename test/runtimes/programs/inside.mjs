@@ -1,10 +1,10 @@
-// Tells whether what the library does with Node's inside works in this version, and has not fallen back: inside.mjs ADDRESS.
+// Tells whether what the library does with Node's inside works in this version, and has not fallen back: inside.mjs ADDRESS [public-api].
 import { subscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import net from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { firstValueFrom } from 'rxjs';
-import { connect, listen } from 'rxjs-sockets';
+import { connect, listen, nodeTransport } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 
 const accepted = [];
@@ -16,7 +16,9 @@ net.Socket.prototype.connect = function (...args) {
   return dial.apply(this, args);
 };
 
-const server = listen(process.argv[2], { codec: lines() });
+const [address, api] = process.argv.slice(2);
+const options = { codec: lines(), transport: nodeTransport({ internals: api !== 'public-api' }) };
+const server = listen(address, options);
 server.subscribe(({ data }) => data.subscribe(data));
 const bound = await firstValueFrom(server.listening);
 const result = { acceptedWhileHeld: 0, acceptedAfterwards: 0, readsDirectly: {} };
@@ -34,7 +36,7 @@ result.acceptedAfterwards = accepted.length;
 for (const client of clients) client.destroy();
 
 dialled.length = 0;
-const client = connect(bound, { codec: lines() });
+const client = connect(bound, options);
 const echo = firstValueFrom(client.data);
 client.data.next('hello');
 await echo;

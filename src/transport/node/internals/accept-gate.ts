@@ -1,6 +1,32 @@
+/**
+ * **What for**: keeping clients in the kernel's listen queue while a server is held (S5). Node has no public way to stop
+ * a listener without closing it.
+ *
+ * **How**: `readStop` and `readStart` of the listening handle stop and start its polling. libuv stops only a handle that
+ * it has flagged as readable, so the bound handle is opened again on its own descriptor before it listens. That needs
+ * `net._createServerHandle`, `server._listen2`, `server._handle` and `handle.open`.
+ *
+ * **Where**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
+ *
+ * **Tried out**: when the server listens, by what `readStop` and `readStart` return.
+ *
+ * **Without it**: clients are accepted all the same and wait in the process, up to `acceptQueue`.
+ */
 import net from 'node:net';
 
-/** The parts of Node's inside that this file leans on; everything is optional, and tried out before it is used. */
+/** Stops and starts the accepting of one server. */
+export interface Gate {
+  /** Whether `hold` keeps clients in the kernel's queue; false before the server listens. */
+  readonly isEffective: boolean;
+  /** To be called once the server listens. */
+  opened(): void;
+  hold(): void;
+  release(): void;
+}
+
+/** The gate of a server that cannot be stopped. */
+export const openGate: Gate = { isEffective: false, opened: nothing, hold: nothing, release: nothing };
+
 interface ListeningHandle {
   readonly fd?: number;
   open?(fd: number): number;
@@ -15,16 +41,11 @@ interface ServerInside {
 
 type CreateHandle = (...args: unknown[]) => ListeningHandle | number;
 
-/**
- * Stops and starts the accepting of a `net.Server`, so that clients wait in the kernel's listen queue (S5). No public
- * interface does that. A listening handle can be told to stop polling, but only one that libuv has flagged as readable:
- * so a bound handle is opened once more on its own descriptor before it listens. Whether it works is judged by what the
- * calls answer; where it does not, clients are accepted all the same, and wait in the process.
- */
-export class AcceptGate {
+/** The gate that works by the listening handle. It has to be made before the server listens. */
+export class AcceptGate implements Gate {
   private readonly server: ServerInside;
-  private held = false;
-  private listening = false;
+  private isHeld = false;
+  private isListening = false;
   private works = false;
 
   constructor(server: net.Server) {
@@ -35,52 +56,50 @@ export class AcceptGate {
     if (typeof listen !== 'function') return;
     inside._listen2 = (...args): void => {
       try {
-        // In a worker of `node:cluster` the handle is there already, and comes from the primary.
-        inside._handle ??= made(createHandle, args);
+        // A worker of `node:cluster` already has a handle, from the primary.
+        inside._handle ??= readableHandle(createHandle, args);
         listen.apply(inside, args);
       } catch (cause) {
-        // Node throws what its permission model forbids, often in a turn of its own, where nobody could catch it.
+        // Node throws what its permission model forbids, often in a later turn, where nobody could catch it.
         server.close();
         process.nextTick(() => server.emit('error', cause));
       }
     };
   }
 
-  /** Whether holding keeps clients in the kernel's queue. */
   get isEffective(): boolean {
     return this.works;
   }
 
-  /** The server listens: from now on it can be tried out. */
   opened(): void {
-    this.listening = true;
+    this.isListening = true;
     const handle = this.server._handle;
     this.works = handle?.readStop?.() === 0 && handle.readStart?.() === 0;
-    if (this.held) this.hold();
+    if (this.isHeld) this.hold();
   }
 
   hold(): void {
-    this.held = true;
-    if (this.listening && this.works) this.server._handle?.readStop?.();
+    this.isHeld = true;
+    if (this.isListening && this.works) this.server._handle?.readStop?.();
   }
 
   release(): void {
-    this.held = false;
-    if (this.listening && this.works) this.server._handle?.readStart?.();
+    this.isHeld = false;
+    if (this.isListening && this.works) this.server._handle?.readStart?.();
   }
 }
 
-/** Gives `null` where Node is to make the handle itself. */
-function made(createHandle: CreateHandle | undefined, args: unknown[]): ListeningHandle | null {
+/** Returns a bound handle that libuv takes for readable, or `null` where Node has to make the handle itself. */
+function readableHandle(createHandle: CreateHandle | undefined, args: unknown[]): ListeningHandle | null {
   if (typeof createHandle !== 'function') return null;
   const [address, port, addressType, , fd, flags] = args;
   const handle = createHandle(address, port, addressType, fd, flags);
-  // A number is an errno: Node finds it once more, and reports it.
-  return typeof handle === 'number' ? null : flagged(handle);
+  // A number is an errno: Node runs into the same error and reports it.
+  if (typeof handle === 'number') return null;
+  if (handle.fd !== undefined && handle.fd >= 0) handle.open?.(handle.fd);
+  return handle;
 }
 
-function flagged(handle: ListeningHandle): ListeningHandle {
-  const { fd } = handle;
-  if (fd !== undefined && fd >= 0) handle.open?.(fd);
-  return handle;
+function nothing(): void {
+  // Nothing stops this server.
 }

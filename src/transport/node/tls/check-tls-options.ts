@@ -17,7 +17,7 @@ const checks = {
 };
 const certificate = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;
 
-/** Throws `ERR_OPTION_INVALID` where no client could ever be served with these options (A5). */
+/** Throws `ERR_OPTION_INVALID` if no client could ever be served with these options (A5). */
 export function checkServerTls(options: unknown): asserts options is ServerTlsOptions {
   const { key, cert, pfx, SNICallback, pskCallback } = checked(options);
   const identity = (isGiven(key) && isGiven(cert)) || isGiven(pfx);
@@ -26,7 +26,7 @@ export function checkServerTls(options: unknown): asserts options is ServerTlsOp
   }
 }
 
-/** Throws `ERR_OPTION_INVALID` where no server could ever be reached with these options (A5). */
+/** Throws `ERR_OPTION_INVALID` if no server could ever be reached with these options (A5). */
 export function checkClientTls(options: unknown): asserts options is tls.ConnectionOptions {
   const { servername, minDHSize, session } = checked(options);
   if (servername !== undefined && typeof servername !== 'string') {
@@ -41,7 +41,7 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
   attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 
-/** Keys and certificates that are garbage, or don't match, are found when they are put to use. */
+/** Runs `make`, and names what it throws: keys and certificates are checked only when they are used. */
 export function attempt<T>(make: () => T): T {
   try {
     return make();
@@ -50,7 +50,7 @@ export function attempt<T>(make: () => T): T {
   }
 }
 
-/** Refuses what `node:tls` would pass over in silence, and so with less safety than was asked for. */
+/** Refuses options that `node:tls` would ignore, so that TLS would be less safe than asked for. */
 function checked(options: unknown): Options {
   const given = object<Options>()('tls', options);
   checkOptions(checks, given, 'tls');
@@ -67,7 +67,7 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
   if (isGiven(key) && !isGiven(cert)) throw invalid('tls.key: a key needs its certificate, `cert`');
 }
 
-/** OpenSSL skips what is no certificate, and Node takes an empty text for all the authorities that it knows itself. */
+/** OpenSSL skips text that is no certificate, and Node takes an empty text for its own list of authorities. */
 function checkAuthorities(ca: unknown): void {
   if (ca === undefined) return;
   for (const one of Array.isArray(ca) ? (ca as unknown[]) : [ca]) {

@@ -3,20 +3,21 @@ import net from 'node:net';
 import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { nodeCrypto } from '../../lazy-builtins.js';
 
-/** Gives a lock back. */
+/** Releases a lock. */
 export type Unlock = () => void;
 
 const shortages = new Set<unknown>(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-/** Whether an error tells that the process lacks something, rather than how things stand elsewhere. */
+/** Whether an error says that this process lacks a resource, and so nothing about the other side. */
 export function isShortage(cause: unknown): boolean {
   return shortages.has((cause as { code?: unknown } | undefined)?.code);
 }
 
 /**
- * Takes the lock called `key`, or gives `undefined` where another process, or another part of this one, has it. It is an
- * abstract unix socket, so the kernel gives it back when its holder dies. Only Linux has those, each network namespace
- * its own, and a security module may forbid them: then nothing is locked, and the answer is the same.
+ * Takes the lock called `key`. It is an abstract unix socket, so the kernel releases it when its holder dies. Only Linux has
+ * those, each network namespace its own, and a security module may forbid them: then this returns a lock that locks nothing.
+ *
+ * @returns `undefined` if another process, or another part of this one, has the lock
  */
 export async function tryLock(key: string): Promise<Unlock | undefined> {
   if (process.platform !== 'linux') return nothing;
@@ -37,7 +38,7 @@ export async function tryLock(key: string): Promise<Unlock | undefined> {
   };
 }
 
-/** As long as a name can be: releases of Node differ in whether they pad a shorter one. */
+/** Returns a name of the greatest length: versions of Node differ in whether they pad a shorter one. */
 function nameOf(key: string): string {
   const hash = nodeCrypto().createHash('sha512').update(key).digest('hex');
   return `\0${`rxjs-sockets/${hash}`.slice(0, maxPathBytes)}`;

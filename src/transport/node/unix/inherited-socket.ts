@@ -8,15 +8,15 @@ import { SocketError } from '../../../errors/socket-error.js';
 import { systemError } from '../../../errors/node-errors.js';
 import type { UnixAddress } from './socket-path.js';
 
-/** Servers whose inherited socket was used, by what they were made with. */
+/** The owners whose inherited socket was used. */
 const used = new WeakSet<object>();
 
 /**
- * Has `server` listen on a socket that this process was started with. It belongs to the server from then on, and is
- * closed with it; afterwards its number may be that of something else, so it is never used twice.
+ * Has `server` listen on a socket that this process was started with. The socket belongs to the server from then on and is
+ * closed with it. It is never used twice, because its number may be that of another file afterwards.
  *
- * @param owner - what is the same for each run of one server
- * @throws why it can't be
+ * @param owner - an object that is the same for each run of one server
+ * @throws the reason, if the socket cannot be listened on
  */
 export function listenInherited(server: net.Server, fd: number, backlog: number, owner: object): void {
   const address: Address = { transport: 'fd', fd };
@@ -32,29 +32,30 @@ export function listenInherited(server: net.Server, fd: number, backlog: number,
 }
 
 /**
- * The name of an inherited unix socket, which Node does not tell: Linux lists it. `undefined` where it can't be found out: on
- * another system, in another network namespace, or where the socket's file is not at that path any more.
+ * Returns the address of an inherited unix socket. Node does not know it, but Linux lists it in `/proc/net/unix`.
+ *
+ * @returns `undefined` on another system, in another network namespace, or if the socket's file is no longer at its path
  */
 export function inheritedName(fd: number): UnixAddress | undefined {
   try {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
     const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
     const isFile = name !== undefined && lstatSync(name, { throwIfNoEntry: false })?.isSocket() === true;
-    // A path from some working folder means nothing elsewhere. One that begins with an '@' looks like an abstract name.
+    // A relative path means nothing here: its working folder is unknown. One that begins with '@' looks like an abstract name.
     if (name?.startsWith('@') === true) return isFile ? undefined : unixAddress(abstractName(name));
     return isFile ? unixAddress(name) : undefined;
   } catch {
-    // The system does not list it, or this process may not look; or what it lists is no name for us.
+    // The system does not list it, this process may not look, or the listed name is not a valid address.
     return undefined;
   }
 }
 
 /**
- * Finds the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. An abstract name has an `@` for
- * each NUL.
+ * Returns the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. It lists an `@` for each NUL
+ * of an abstract name.
  */
 export function listedName(table: string, inode: string): string | undefined {
-  // A path may have a line end in it, and pretend to be a line of its own: then nobody knows which one is true.
+  // A path with a line end can look like another line: with two lines for one inode, nobody knows which is true.
   const [entry, ...others] = table
     .split(/\n(?=[\da-f]+: [\dA-F]{8} [\dA-F]{8} [\dA-F]{8} [\dA-F]{4} [\dA-F]{2} )/)
     .map((line) => /^[\da-f]+: (?:\w+ ){5} *(\d+) (.+)$/s.exec(line.replace(/\n$/, '')))
@@ -63,7 +64,7 @@ export function listedName(table: string, inode: string): string | undefined {
   return decodeUtf8(Buffer.from(entry?.[2] ?? '', 'latin1'));
 }
 
-/** Some releases of Node fill an abstract name up with NULs, to the 108 bytes that there are. */
+/** Some versions of Node pad an abstract name with NULs to 108 bytes. */
 function abstractName(listed: string): string {
   const name = Buffer.byteLength(listed) > maxPathBytes ? listed.replace(/@+$/, '') : listed;
   return `\0${name.slice(1)}`;

@@ -13,22 +13,22 @@ import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
 const isLinux = process.platform === 'linux';
-/** Linux's flag for a descriptor that only names a file, for which no permission to read is needed. */
+/** O_PATH of Linux: the descriptor only names a file, so no permission to read is needed. */
 const nameOnly = 0o10000000;
-/** What fits into the address of a unix socket. */
+/** How many bytes a path may have to fit into the address of a unix socket. */
 const longestSocketPath = isLinux ? maxPathBytes : 103;
 
 /**
- * A folder that stays the same one, whatever is renamed, replaced or `chdir`ed meanwhile: on Linux it is kept open, and
- * its entries are reached through `/proc/self/fd`, which also makes their paths short. Where that can't be had, what
- * stands at its absolute path counts.
+ * A folder that stays the same one, whatever is renamed or replaced and wherever the process changes its working folder to.
+ * On Linux it is kept open, and its entries are reached through `/proc/self/fd`, which also makes their paths short. Elsewhere
+ * it is whatever is at its absolute path.
  */
 export class PinnedDirectory {
-  /** What leads to it: first the way that nobody can change. */
+  /** The path to use: the one through `/proc/self/fd`, if there is one. */
   readonly path: string;
-  /** How a person finds it. */
+  /** The path for messages; it ends with a slash. */
   readonly absolute: string;
-  /** As it was asked for, in the working folder of that time. */
+  /** The path as it was given, relative to `cwd`. */
   private readonly given: string;
   private readonly cwd: string;
   private readonly fd: number | undefined;
@@ -41,20 +41,20 @@ export class PinnedDirectory {
     this.path = this.fd === undefined ? path : `/proc/self/fd/${this.fd}`;
   }
 
-  /** Opens the folder `given`, which is empty or ends with a slash; throws Node's error where it can't be. */
+  /** Opens the folder `given`, which is empty or ends with a slash. Throws Node's error if that fails. */
   static open(given: string): PinnedDirectory {
     const cwd = given.startsWith('/') ? '' : process.cwd();
     const absolute = given.startsWith('/') ? given : `${cwd}/${given}`;
-    // The dot makes everything but a folder an error.
+    // Because of the dot, anything but a folder is an error.
     return new PinnedDirectory(`${absolute}.`, absolute, given, cwd, 0);
   }
 
-  /** The path of one of its entries, of any length. */
+  /** Returns the path of an entry, of any length. */
   entry(name: string): string {
     return `${this.path}/${name}`;
   }
 
-  /** The path of one of its entries that is short enough to bind or connect to, at once: `chdir` may change it. */
+  /** Returns a path of an entry that is short enough for a socket. To be used at once, because `chdir` may change it. */
   socketPath(name: string): string {
     const spellings = [this.entry(name), this.absolute + name, ...(this.isAtHand() ? [this.given + name] : [])];
     const short = spellings.find((path) => Buffer.byteLength(path) <= longestSocketPath);
@@ -62,7 +62,7 @@ export class PinnedDirectory {
     throw new SocketError('ENAMETOOLONG', `${this.absolute}${name} has over ${longestSocketPath} bytes`);
   }
 
-  /** Makes a folder in it that nobody else can enter. */
+  /** Makes a folder in this one that nobody else can enter. */
   makePrivate(name: string): PinnedDirectory {
     const path = this.entry(name);
     mkdirSync(path, 0o700);
@@ -84,12 +84,12 @@ export class PinnedDirectory {
     return made;
   }
 
-  /** Removes a folder in it, if there is nothing in that. */
+  /** Removes a folder in this one, if it is empty. */
   tryRemove(name: string): void {
     try {
       rmdirSync(this.entry(name));
     } catch {
-      // It stays, with what is in it.
+      // It is not empty, and stays.
     }
   }
 
@@ -97,13 +97,13 @@ export class PinnedDirectory {
     if (this.fd !== undefined) closeSync(this.fd);
   }
 
-  /** Whoever can write to the parent may have put another folder in the place of the one that was made. */
+  /** Anyone who can write to the parent may have put another folder in the place of the one that was made. */
   private assertPrivate(): void {
     const { uid, mode } = this.fd === undefined ? lstatSync(this.path) : statSync(this.path);
     if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) {
       throw new SocketError('EPERM', `${this.absolute} is not the private folder that was made`);
     }
-    // The umask may have taken this process's own permissions.
+    // The umask may have removed this process's own permissions.
     if ((mode & 0o700) !== 0o700) chmodSync(this.path, 0o700);
   }
 
@@ -118,15 +118,15 @@ export class PinnedDirectory {
 
 function pinned(path: string, flags: number): number | undefined {
   const fd = openSync(path, nameOnly | constants.O_DIRECTORY | flags);
-  // Without /proc it would be of no use.
+  // Without /proc the descriptor is useless.
   if (isAllowed(`/proc/self/fd/${fd}`)) return fd;
   closeSync(fd);
   return undefined;
 }
 
-/** Whether `path` is there, and may be used. Node's permission model judges a path by its text, not by where it leads. */
+/** Whether `path` exists and may be used. Node's permission model judges the text of a path, not its target. */
 function isAllowed(path: string): boolean {
-  // It is there only in a process that was started with `--permission`; then `existsSync` would throw.
+  // Only a process that was started with `--permission` has this property; there `existsSync` would throw.
   const { permission } = process as Partial<Pick<NodeJS.Process, 'permission'>>;
   if (permission !== undefined && !(permission.has('fs.read', path) && permission.has('fs.write', path))) return false;
   return existsSync(path);

@@ -5,38 +5,38 @@ import type { PinnedDirectory } from './pinned-directory.js';
 import { nodeCrypto } from '../../lazy-builtins.js';
 import { isSameBirth, isSameFile, look, SocketPath, type UnixAddress } from './socket-path.js';
 
-/** How long, in ms, a claim waits for a lock. Whoever holds one for longer is stopped, or means ill. */
+/** How long a claim waits for a lock, in ms. A process that holds one for longer is stopped, or malicious. */
 const longestLockWait = 3_000;
-/** After how many ms it asks again for a lock. */
+/** How long to wait between two attempts to take the lock, in ms. */
 const lockPause = 10;
 
-/** How a socket file is to be. */
+/** Configures a socket file. */
 export interface SocketFileOptions {
-  /** Its permissions, from the first instant at which it can be connected to (S9). */
+  /** Its permissions, from the moment at which it can be connected to (S9). */
   readonly mode: number;
-  /** Whether a socket file that nobody listens on is taken over. */
+  /** Whether to take over a socket file that nobody listens on. */
   readonly stale: 'replace' | 'fail';
 }
 
 /**
  * Makes a server reachable at a path (S8, S9).
  *
- * The server binds in a folder that nobody else can enter, the *shelter*; the file gets its permissions there, and is
- * then published by a link, which replaces nothing: of several that start, one wins. Only a stale socket file is ever
- * taken away for that: under a lock, so that it can't be the winner's; and by a move into the shelter, so that it can be
- * put back if it was exchanged at the last moment. The shelter exists for as long as that takes, or the lock is waited
- * for.
+ * The server binds in a folder that nobody else can enter, the *shelter*. The file gets its permissions there. Then a link
+ * publishes it, which replaces nothing: if several servers start, one wins.
  *
- * Where nothing is in the way all of it is done before this returns, as the binding of a TCP port is: whoever connects
- * in the same turn of the event loop gets through.
+ * Only a stale socket file is ever taken away for that. It is taken away under a lock, so that it is not the winner's file. And
+ * it is moved into the shelter, so that it can be put back if somebody has exchanged it at the last moment. The shelter
+ * exists as long as all this takes.
  *
- * @param address - where to; a relative path starts at the working folder of now
- * @param listen - makes the server listen at the path that it is given; gives a promise where that isn't done at once,
- * or has failed
- * @param signal - gives up, or gives the file back: it is removed at once, if it still is the one that was made (S8).
- * To be aborted before the server is closed, as the file is not stale until then
- * @returns a promise that resolves once the file is there, and rejects once `signal` has given up
- * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or what the system says
+ * If nothing is in the way, everything is done before this returns, just as a TCP port is bound at once: a client that
+ * connects in the same turn of the event loop gets through.
+ *
+ * @param address - the path; a relative one starts at the present working folder
+ * @param listen - makes the server listen at a path; returns a promise if that is not done at once, or has failed
+ * @param signal - gives up, or removes the file at once if it still is the one that was made (S8). To be aborted before the
+ * server is closed, because the file is not stale until then
+ * @returns a promise that resolves once the file is there, and rejects once `signal` is aborted before
+ * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */
 export async function claimSocketFile(
   address: UnixAddress,
@@ -66,11 +66,11 @@ class Claim {
 
   async publish(listen: (path: string) => Promise<unknown> | undefined): Promise<void> {
     const { place, signal } = this;
-    // What is in the way is told before anything is made. Where nothing is, nothing below is awaited.
+    // A file in the way is reported before anything is made. If nothing is in the way, nothing below is awaited.
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a folder beside it', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the name that it has bound once more when it closes, so it must never be another's; `ss` shows it.
+    // Node unlinks the bound name again when it closes, so no other file may ever have that name. `ss` shows it.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
@@ -98,7 +98,7 @@ class Claim {
     return this.place.findStale(this.options.stale, this.signal);
   }
 
-  /** Gives a promise where it isn't done at once. */
+  /** Returns a promise if it is not done at once. */
   private bind(
     shelter: PinnedDirectory,
     name: string,
@@ -116,7 +116,7 @@ class Claim {
     );
   }
 
-  /** Gives `false` where something is in the way. */
+  /** Returns false if something is in the way. */
   private link(bound: string): boolean {
     this.signal.throwIfAborted();
     try {
@@ -132,7 +132,7 @@ class Claim {
     const unlock = await this.lock(stale);
     if (unlock === undefined) return;
     try {
-      // Whoever had the lock before may have replaced it.
+      // The previous holder of the lock may have replaced it.
       const still = await this.findStale();
       if (still !== undefined) this.moveAway(still, shelter);
     } finally {
@@ -140,7 +140,7 @@ class Claim {
     }
   }
 
-  /** Gives `undefined` once `stale` is no longer there. */
+  /** Returns `undefined` once `stale` is no longer there. */
   private async lock(stale: BigIntStats): Promise<Unlock | undefined> {
     const { folder, name, path } = this.place;
     const { dev, ino } = statSync(folder.path, { bigint: true });
@@ -150,7 +150,7 @@ class Claim {
         throw this.place.failed('lock it', cause);
       });
       if (unlock !== undefined) return unlock;
-      // It is safe to go on without a lock, as long as no three do so at the same instant.
+      // It is safe to go on without the lock, unless three processes do so at the same instant.
       if (performance.now() > enough) return () => undefined;
       await pause(lockPause, undefined, { signal: this.signal });
     }
@@ -165,7 +165,7 @@ class Claim {
       if (codeOf(cause) === 'ENOENT') return;
       throw this.place.failed('take the stale file away', cause);
     }
-    // In there nobody can exchange it any more.
+    // Nobody can exchange it in the shelter.
     if (isSameBirth(look(aside), stale)) unlinkSync(aside);
     else this.putBack(aside, shelter);
   }
@@ -189,12 +189,12 @@ function release(place: SocketPath, made: BigIntStats): void {
     // The listening socket keeps its inode, so no other file can have its number.
     if (isSameFile(look(place.path), made)) unlinkSync(place.path);
   } catch {
-    // What can't be removed is stale from now on, and the next server takes it over.
+    // A file that cannot be removed is stale from now on, and the next server takes it over.
   }
   place.folder.close();
 }
 
-/** What could not be put back stays, out of the way. */
+/** Removes the bound name. A file that could not be put back stays in the shelter. */
 function clear(shelter: PinnedDirectory, bound: string): void {
   try {
     unlinkSync(shelter.entry(bound));
@@ -207,7 +207,7 @@ function codeOf(cause: unknown): unknown {
   return (cause as { code?: unknown }).code;
 }
 
-/** 48 bits of chance. */
+/** Returns a name with 48 random bits. */
 function unguessable(): string {
   return nodeCrypto().randomBytes(6).toString('base64url');
 }

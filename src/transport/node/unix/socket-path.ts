@@ -10,20 +10,20 @@ import { PinnedDirectory } from './pinned-directory.js';
 /** The address of a unix socket. */
 export type UnixAddress = Extract<Address, { transport: 'unix' }>;
 
-/** How long, in ms, others may come and go at a place before that counts as its being in use. */
+/** How long others may come and go at a path before it counts as being in use, in ms. */
 const longestTurmoil = 10_000;
 
-/** Where a socket file shall be, and what is there already. */
+/** The path of a socket file to be made, and the file that is there already. */
 export class SocketPath {
   readonly folder: PinnedDirectory;
-  /** What the file is called in its folder. */
+  /** The name of the file in its folder. */
   readonly name: string;
-  /** What leads to it, for whatever takes a path of any length. */
+  /** The path for functions that take one of any length. */
   readonly path: string;
   private readonly address: UnixAddress;
   private readonly deadline = performance.now() + longestTurmoil;
 
-  /** Opens the folder; a relative path starts at the working folder of now. */
+  /** Opens the folder; a relative path starts at the present working folder. */
   constructor(address: UnixAddress) {
     this.address = address;
     const slash = address.path.lastIndexOf('/') + 1;
@@ -38,7 +38,7 @@ export class SocketPath {
     return this.attempt('look at what is there', () => look(this.path)) === undefined;
   }
 
-  /** Gives the stale socket file that is there, if there is one. Whatever else is there is refused. */
+  /** Returns the stale socket file that is there, if there is one. Throws if anything else is there. */
   async findStale(stale: 'replace' | 'fail', signal: AbortSignal): Promise<BigIntStats | undefined> {
     while (performance.now() < this.deadline) {
       const found = this.attempt('look at what is there', () => look(this.path));
@@ -49,7 +49,7 @@ export class SocketPath {
       const error = await probe(path);
       signal.throwIfAborted();
       this.assertNobody(error);
-      // The one that refused may have been another that was there in the meantime.
+      // Another file may have been there in the meantime, and refused.
       if (error?.code === 'ECONNREFUSED' && isSameBirth(look(this.path), found)) return found;
     }
     throw this.refusal('EADDRINUSE', 'others come and go there');
@@ -73,7 +73,7 @@ export class SocketPath {
     return new SocketError(code, message, cause === undefined ? { address } : { address, cause });
   }
 
-  /** Where it can't be told, somebody is there. */
+  /** Throws if somebody listens, or if that is not known. */
   private assertNobody(error: NodeJS.ErrnoException | undefined): void {
     if (isShortage(error) || isForbidden(error)) throw this.failed('ask who listens there', error);
     switch (error?.code) {
@@ -90,26 +90,26 @@ export class SocketPath {
   }
 }
 
-/** Gives what is there, without following a symbolic link; `undefined` for nothing. */
+/** Returns what is at `path`, without following a symbolic link; `undefined` for nothing. */
 export function look(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-/** Whether both are one file, of which something keeps the number from being given to another. */
+/** Whether both are one file, if something keeps its inode from being reused. */
 export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one?.ino === other.ino && one.dev === other.dev;
 }
 
 /**
- * Whether both are one file, though its number could have been given to another: that one would be younger. `mtime` is the
- * time at which a socket file was made, as nobody writes to it; a rename changes `ctime`, and not every file system keeps
- * the time of birth.
+ * Whether both are one file, even if its inode may have been reused: another file would be younger. `mtime` is the time at
+ * which a socket file was made, because nobody writes to it. A rename changes `ctime`, and not every file system has the time
+ * of birth.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
 }
 
-/** Whether Node's permission model has refused it, and so would refuse to listen as well. */
+/** Whether Node's permission model has refused the call: it would refuse to listen, too. */
 function isForbidden(error: NodeJS.ErrnoException | undefined): boolean {
   return error?.code === 'ERR_ACCESS_DENIED';
 }
@@ -121,8 +121,10 @@ function kindOf(file: BigIntStats): string {
 }
 
 /**
- * Connects and leaves at once, which a server can notice. Gives Node's error, or `undefined` where somebody listens. The
- * kernel answers at once: whoever is stopped or held is connected to all the same, and a full queue gives `EAGAIN`.
+ * Connects and leaves at once, which a server can notice. The kernel answers at once: also for a process that is stopped, and
+ * for a server that is held; a full queue is `EAGAIN`.
+ *
+ * @returns Node's error, or `undefined` if somebody listens
  */
 function probe(path: string): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {

@@ -1,11 +1,10 @@
-// An echo server in a process that may have few descriptors: descriptor-host.ts LIMIT ADDRESS [ungated]. It does what its
-// parent says over IPC.
+// An echo server in a process that may have few descriptors: limited-server.ts LIMIT ADDRESS [public-api]. It does
+// what its parent says over IPC.
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
-import net from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
-import { formatAddress, listen } from 'rxjs-sockets';
+import { formatAddress, listen, nodeTransport } from 'rxjs-sockets';
 
 /** What the parent says; each is answered once. */
 export type Order = 'state' | 'eat' | 'free' | 'rest';
@@ -22,12 +21,11 @@ export interface State {
   readonly busy: number;
 }
 
-const [limit = '', where = '', ungated] = process.argv.slice(2);
+const [limit = '', where = '', api] = process.argv.slice(2);
 // As `ulimit -n` would, but for what tsx needs to load the library's source.
 execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${limit}:${limit}`]);
-if (ungated !== undefined) (net as unknown as { _createServerHandle?: unknown })._createServerHandle = undefined;
 
-const server = listen(where);
+const server = listen(where, { transport: nodeTransport({ internals: api !== 'public-api' }) });
 const incidents: string[] = [];
 const eaten: number[] = [];
 let address = '';

@@ -1,11 +1,11 @@
 import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
-import { watchEnd } from '../../../../src/transport/node/internals/close-notify.js';
+import { watchTlsEnd } from '../../../../src/transport/node/internals/close-notify.js';
 
 /** What libuv answers to a start where it reads already. */
 const already = -114;
 
-/** A socket as `watchEnd` sees it, whose reading below TLS gives these answers, one for each start. */
+/** A socket as `watchTlsEnd` sees it, whose reading below TLS gives these answers, one for each start. */
 function socketWith(answers: readonly number[], reading = true): TLSSocket & { starts: number } {
   const socket = {
     starts: 0,
@@ -21,15 +21,15 @@ it.each([
   ['an answer that was the same while bytes could come tells nothing', [0, 0], false],
 ])('T5: %s', (_what, answers, truncated) => {
   const socket = socketWith(answers);
-  const end = watchEnd(socket);
+  const end = watchTlsEnd(socket);
   socket.push(Buffer.from('bytes'));
   socket.push(null);
-  expect(end.truncated).toBe(truncated);
+  expect(end.isTruncated).toBe(truncated);
 });
 
 it('T5: a socket that does not read is not asked, as that would start it', () => {
   const socket = socketWith([], false);
-  const end = watchEnd(socket);
+  const end = watchTlsEnd(socket);
   socket.push(null);
-  expect([end.truncated, socket.starts]).toEqual([false, 0]);
+  expect([end.isTruncated, socket.starts]).toEqual([false, 0]);
 });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { readInto, readOn } from '../../../../src/transport/node/internals/direct-read.js';
+import { onreadSymbols } from '../../../../src/transport/node/internals/direct-read.js';
 import '../../../support/leaks.js';
 
 /** A socket that was accepted, paused, and its plain peer. */
@@ -25,9 +25,9 @@ describe('reading into memory of ours', () => {
     const other = Buffer.alloc(4);
     const read: [number, Buffer][] = [];
     const events: string[] = [];
-    const taken = readInto(socket, memory, (count, into) => {
+    const taken = onreadSymbols.start(socket, memory, (count, into) => {
       read.push([count, Buffer.from(into.subarray(0, count))]);
-      if (into === memory) readOn(socket, other);
+      if (into === memory) onreadSymbols.continueIn(socket, other);
       return true;
     });
     expect(taken).toBe(true);
@@ -43,11 +43,11 @@ describe('reading into memory of ours', () => {
     const { socket, peer } = await accepted();
     const callback = (): true => true;
     socket.unshift(Buffer.from('early '));
-    expect(readInto(socket, Buffer.alloc(16), callback)).toBe(false);
+    expect(onreadSymbols.start(socket, Buffer.alloc(16), callback)).toBe(false);
     expect(socket.read()).toEqual(Buffer.from('early '));
     const [key] = Object.getOwnPropertySymbols(socket).filter(({ description }) => description === 'kBuffer');
     Object.defineProperty((socket as unknown as { _handle: object })._handle, 'useUserBuffer', { value: undefined });
-    expect(readInto(socket, Buffer.alloc(16), callback)).toBe(false);
+    expect(onreadSymbols.start(socket, Buffer.alloc(16), callback)).toBe(false);
     expect((socket as unknown as Record<symbol, unknown>)[key!]).toBe(null);
     const data = once(socket.resume(), 'data');
     peer.write('late');

@@ -3,7 +3,12 @@ import type net from 'node:net';
 import { lengthPrefixed } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { nodeTransport } from '../../../../src/transport/node/node-transport.js';
-import type { DialOptions, Keeper, ListenerOptions, TransportSocket } from '../../../../src/transport/transport.js';
+import type {
+  DialOptions,
+  BorrowingSocketEvents,
+  ListenerOptions,
+  TransportSocket,
+} from '../../../../src/transport/transport.js';
 import { parseAddress } from '../../../../src/address-parsing/parse-address.js';
 import '../../../support/leaks.js';
 import { type Place, realPlaces } from '../../../support/transport/places.js';
@@ -39,7 +44,7 @@ interface Opened {
 /** Opens a socket, which reads into memory of ours where it `keeps` is known. */
 function open(socket: TransportSocket, raw: net.Socket, keeps?: boolean): Opened {
   const told: string[] = [];
-  const events: Keeper = {
+  const events: BorrowingSocketEvents = {
     ...(keeps === undefined ? {} : { keeps }),
     onData: (chunk) => told.push(String(chunk)),
     onEnd: (truncated) => told.push(truncated?.code ?? 'finished'),
@@ -58,7 +63,7 @@ async function dialled(place: Place, keeps?: boolean): Promise<Opened> {
   });
   const address = await rawServer(place, (raw) => accept(raw));
   const socket = await new Promise<TransportSocket>((connected, failed) => {
-    nodeTransport.connect(address, dialOptions, { onConnect: connected, onError: failed });
+    nodeTransport().connect(address, dialOptions, { onConnect: connected, onError: failed });
   });
   return open(socket, await accepted, keeps);
 }
@@ -79,7 +84,7 @@ async function accepted(place: Place): Promise<Opened> {
   const where = parseAddress(await place.address());
   const arrival = await new Promise<{ socket: TransportSocket; raw: net.Socket }>((resolve, failed) => {
     const raw = new Promise<net.Socket>((found) => {
-      const listener = nodeTransport.listen(where, options, {
+      const listener = nodeTransport().listen(where, options, {
         onListening: (address) => void rawClient(address).then(found),
         onConnection: (socket) => void raw.then((client) => resolve({ socket, raw: client })),
         onError: failed,

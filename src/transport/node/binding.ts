@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import { lstatSync, statSync } from 'node:fs';
+import type net from 'node:net';
+import { dirname } from 'node:path';
+import type { Address } from '../../address/address.js';
+import { formatAddress } from '../../address/format-address.js';
+import { systemError } from '../../errors/node-errors.js';
+import { SocketError } from '../../errors/socket-error.js';
+import type { ListenerOptions } from '../transport.js';
+import { listenInherited } from './unix/inherited-socket.js';
+import { claimSocketFile } from './unix/socket-file.js';
+import type { UnixAddress } from './unix/socket-path.js';
+
+/** The socket file of a server, which is there or being made. */
+export interface FileBinding {
+  /**
+   * Removes the file, or gives up. To be called before the server is closed: as long as the server listens, others do not
+   * take its file for a stale one.
+   *
+   * @returns a promise that resolves once nothing is under way any more
+   */
+  close(): Promise<void>;
+}
+
+/** Receives how the making of a socket file ends: one of the two is called, or none after `close`. */
+export interface FileEvents {
+  onPublished(): void;
+  onError(cause: unknown): void;
+}
+
+/** Whether a server at `address` has a file: an abstract name has none. */
+export function hasFile(address: Address): boolean {
+  return address.transport === 'unix' && !address.path.startsWith('\0');
+}
+
+/**
+ * Has `server` listen at `address`, which the server reports by its events `'listening'` and `'error'`. A socket file can be
+ * connected to only after `onPublished`; where nothing is in the way, that is already true when this returns (S12).
+ *
+ * @returns the socket file, where there is one
+ * @throws the cause, where it is found at once
+ */
+export function bind(
+  server: net.Server,
+  address: Address,
+  options: ListenerOptions,
+  events: FileEvents,
+): FileBinding | undefined {
+  const { backlog, reusePort } = options;
+  if (address.transport === 'fd') listenInherited(server, address.fd, backlog, options);
+  else if (address.transport === 'tcp') {
+    server.listen({ host: address.host, port: address.port, backlog, ...(reusePort ? { reusePort } : {}) });
+  } else if (address.transport === 'unix') {
+    if (hasFile(address)) return bindFile(server, address, options, events);
+    server.listen({ path: address.path, backlog });
+  }
+  return undefined;
+}
+
+function bindFile(server: net.Server, address: UnixAddress, options: ListenerOptions, events: FileEvents): FileBinding {
+  const claiming = new AbortController();
+  const { signal } = claiming;
+  const listen = (path: string): Promise<unknown> | undefined => {
+    // The processes of a cluster cannot share the file.
+    server.listen({ path, backlog: options.backlog, exclusive: true });
+    // Node has bound it by now, or reports the failure in an event.
+    return server.listening ? undefined : once(server, 'listening', { signal });
+  };
+  const settled = claimSocketFile(address, options, listen, signal).then(
+    () => {
+      if (!signal.aborted) events.onPublished();
+    },
+    (cause: unknown) => {
+      if (!signal.aborted) events.onError(cause);
+    },
+  );
+  return {
+    close(): Promise<void> {
+      claiming.abort();
+      return settled;
+    },
+  };
+}
+
+/** Says why a server cannot listen at `address` (S3). libuv reports a missing folder as EACCES, as Windows does. */
+export function bindError(cause: unknown, address: Address): SocketError {
+  const action = `listen at ${formatAddress(address)}`;
+  const error = systemError(cause, action, address);
+  if (address.transport === 'fd' && error.code === 'EINVAL') {
+    return new SocketError('EINVAL', `${action}: EINVAL (it is no socket that can be listened on)`, { address, cause });
+  }
+  if (address.transport !== 'unix' || !hasFile(address)) return error;
+  if (error.code === 'EADDRINUSE' && isNoSocket(address.path)) {
+    const message = `${action}: the file that stands there is no socket`;
+    return new SocketError('ERR_NOT_A_SOCKET', message, { address, cause });
+  }
+  if (error.code === 'EADDRINUSE') {
+    const hint = 'if no server listens there any more, remove the file';
+    return new SocketError('EADDRINUSE', `${error.message}; ${hint}`, { address, cause });
+  }
+  const folder = dirname(address.path);
+  if (error.code !== 'EACCES' || !isMissing(folder)) return error;
+  return new SocketError('ENOENT', `${action}: ENOENT (there is no folder ${folder})`, { address, cause });
+}
+
+/** Whether a file, a folder or a symbolic link is at `path`. */
+function isNoSocket(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false;
+}
+
+function isMissing(path: string): boolean {
+  try {
+    statSync(path);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * **What for**: the raw socket below a TLS socket. Accepted sockets are handed to a `tls.Server` that does not listen, and
+ * the server's events give the TLS socket only.
+ *
+ * **How**: `tlsSocket._parent`.
+ *
+ * **Where**: all versions of the CI matrix (Node 20.19 to 26).
+ *
+ * **Tried out**: once in a process, with a TLS socket on a socket that is not connected.
+ *
+ * **Without it**: an `AsyncLocalStorage`, since the events of a TLS socket come in the asynchronous context in which it was
+ * made. That is public, but up to Node 22 it slows down all promises of the process.
+ */
+import type { AsyncLocalStorage } from 'node:async_hooks';
+import net from 'node:net';
+import type tls from 'node:tls';
+import { nodeAsyncHooks, nodeTls } from '../../lazy-builtins.js';
+
+/** Hands raw sockets to a `tls.Server`, and tells afterwards which one an event of the server is about. */
+export interface TlsParents {
+  /** Has `server` shake hands over `raw`, as if it had accepted it. */
+  handOver(server: tls.Server, raw: net.Socket): void;
+  /** Returns the raw socket below `socket`. To be called within an event of the server. */
+  below(socket: tls.TLSSocket): net.Socket | undefined;
+}
+
+let hasParent: boolean | undefined;
+
+/** Finds the raw socket by `_parent`, where TLS sockets have it. */
+export const parentProperty: TlsParents = {
+  handOver(server, raw) {
+    hasParent ??= tryParent();
+    if (hasParent) server.emit('connection', raw);
+    else asyncContext.handOver(server, raw);
+  },
+  below: (socket) => (hasParent === true ? parentOf(socket) : asyncContext.below(socket)),
+};
+
+function parentOf(socket: tls.TLSSocket): net.Socket | undefined {
+  return (socket as unknown as { _parent?: net.Socket })._parent;
+}
+
+function tryParent(): boolean {
+  const raw = new net.Socket();
+  const secure = new (nodeTls().TLSSocket)(raw);
+  const isThere = parentOf(secure) === raw;
+  secure.destroy();
+  raw.destroy();
+  return isThere;
+}
+
+let storage: AsyncLocalStorage<{ raw: net.Socket | undefined }> | undefined;
+
+/** Finds the raw socket by the asynchronous context. */
+export const asyncContext: TlsParents = {
+  handOver(server, raw) {
+    storage ??= new (nodeAsyncHooks().AsyncLocalStorage)();
+    storage.run({ raw }, () => server.emit('connection', raw));
+  },
+  below() {
+    const context = storage?.getStore();
+    const raw = context?.raw;
+    // What the program does within the event inherits the context, and is not to keep the socket in memory.
+    if (context !== undefined) context.raw = undefined;
+    return raw;
+  },
+};

@@ -1,0 +1,31 @@
+import { nodeTransport, type Transport } from 'rxjs-sockets';
+import type { Place } from '../../places.js';
+
+/** The same place with a transport whose listeners can be stopped, so that the kernel holds the clients (S5). */
+export function gated(place: Place): Place {
+  if (place.options.transport !== undefined) return place;
+  return { ...place, options: { ...place.options, transport: nodeTransport({ internals: true }) } };
+}
+
+/** The same place with a transport whose listeners cannot be stopped, so that clients wait in the process (S5). */
+export function ungated(place: Place): Place {
+  const transport =
+    place.options.transport === undefined ? nodeTransport({ internals: false }) : unstoppable(place.options.transport);
+  return { ...place, options: { ...place.options, transport } };
+}
+
+function unstoppable(transport: Transport): Transport {
+  return {
+    checkListen: (address, options) => transport.checkListen(address, options),
+    checkConnect: (address, options) => transport.checkConnect(address, options),
+    connect: (address, options, events) => transport.connect(address, options, events),
+    listen: (address, options, events) => {
+      const listener = transport.listen(address, options, events);
+      return { hold: nothing, release: nothing, close: () => listener.close() };
+    },
+  };
+}
+
+function nothing(): void {
+  // This listener cannot be stopped.
+}

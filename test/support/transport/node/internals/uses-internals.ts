@@ -1,0 +1,11 @@
+import { inject } from 'vitest';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Whether the default transport uses Node's inside; it does not in the project `public-api`. */
+    readonly internals: boolean;
+  }
+}
+
+/** Whether the default transport of these tests uses Node's inside. */
+export const usesInternals = inject('internals');

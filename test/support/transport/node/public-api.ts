@@ -1,0 +1,7 @@
+import { vi } from 'vitest';
+
+// The setup file of the project `public-api`: the default transport uses Node's public API alone.
+vi.mock(import('../../../../src/transport/node/node-transport.js'), async (original) => {
+  const { nodeTransport } = await original();
+  return { nodeTransport: (options) => nodeTransport({ internals: false, ...options }) };
+});
