@@ -19,15 +19,14 @@ import type { ConnectionState } from './connection-state.js';
 import { DialAttempt } from './dial-attempt.js';
 import { prepareConnection } from './prepare.js';
 import type { Unread } from './read-order.js';
+import type { SessionAction, SessionEvent } from './session-events.js';
+import { reduce } from './session-reducer.js';
 import {
   connectionOf,
   connectionToEnd,
   initialState,
   isFollowed,
   readsOn,
-  reduce,
-  type SessionAction,
-  type SessionEvent,
   type SessionState,
   type Surroundings,
 } from './session-state.js';
@@ -37,7 +36,7 @@ type Event<In, Out> = SessionEvent<SocketConnection<In, Out>, Reader, Watcher<In
 type Action<In, Out> = SessionAction<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
 
 /**
- * A client behind its one channel: the driver of the state machine in `session-state.ts`. It turns what happens to its
+ * A client behind its one channel: the driver of the state machine in `session-reducer.ts`. It turns what happens to its
  * channel, its connections and its timers into events, and performs the actions that `reduce` gives.
  *
  * The state changes before the first action is performed. So a subscriber that is called by an action, and that

@@ -1,16 +1,9 @@
 import fc from 'fast-check';
 import { SocketError } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
-import {
-  connectionOf,
-  initialState,
-  readsOn,
-  reduce,
-  type SessionAction,
-  type SessionEvent,
-  type SessionState,
-  type Shown,
-} from '../../src/client/session-state.js';
+import type { SessionAction, SessionEvent } from '../../src/client/session-events.js';
+import { reduce } from '../../src/client/session-reducer.js';
+import { connectionOf, initialState, readsOn, type SessionState, type Shown } from '../../src/client/session-state.js';
 
 /** What a connection is to the reducer: something to compare, and what it holds for its readers. */
 class FakeConnection {

@@ -1,0 +1,532 @@
+import type { SocketError } from '../errors/socket-error.js';
+import { type AttemptCount, firstAttempt, nextAttempt } from '../reconnect/retry-count.js';
+import { ended, isBehind, waitsForReaders, withoutEmpty } from './read-order.js';
+import type { SessionAction, SessionEvent } from './session-events.js';
+import {
+  type Common,
+  type Connected,
+  connectionOf,
+  type Dialling,
+  type Idle,
+  isFollowed,
+  readsOn,
+  type Running,
+  type SessionState,
+  type Shown,
+  type Surroundings,
+  toNextRun,
+  type Waiting,
+} from './session-state.js';
+
+/** What an event leads to. */
+export interface Step<C, R, W> {
+  readonly state: SessionState<C, R, W>;
+  readonly actions: readonly SessionAction<C, R, W>[];
+}
+
+/**
+ * Decides when a client dials, dials again and ends. It takes a state and an event, and returns the next state and the
+ * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
+ *
+ * In the table, "end" means that watchers and readers get the error or completion, and that values which still wait to be
+ * sent fail. "lost" means that `disconnected` is published, and that the next state is `disconnected` where a retry may
+ * follow; otherwise the client ends.
+ *
+ * | state                 | event                        | next state        | actions                                    | rules         |
+ * | --------------------- | ---------------------------- | ----------------- | ------------------------------------------ | ------------- |
+ * | idle                  | watch                        | connecting        | dial, publish                              | K1, K2, K8    |
+ * | idle                  | read, all was read           | connecting        | dial, publish                              | K1, K8        |
+ * | idle                  | read, something is unread    | idle              | attach the reader to it                    | K8, K14       |
+ * | idle                  | failed                       | idle              | keep it: the next run ends with it         | C4, C8        |
+ * | idle, still sending   | finishing, closed            | idle              | what is sent waits for the next run        | C7, K8        |
+ * | connecting            | opened                       | preparing         |                                            | K18           |
+ * | connecting, preparing | ready                        | connected         | end the attempt, adopt, publish            | C2, K4, K14   |
+ * | connecting, preparing | attemptFailed                | lost              |                                            | K3, K4, K16   |
+ * | connecting, preparing | failed, destroyed            | idle              | abort, publish `disconnected`, end         | K3, K7        |
+ * | connected             | finishing, a retry may follow | connected        | keep what waits for the next connection    | K4, K12       |
+ * | connected             | streamEnded, the same        | connected         | drop the unfinished frame                  | K4            |
+ * | connected             | closed                       | lost              |                                            | K3, K4, K17   |
+ * | connected             | concluded (its readers end)  | connected or idle | what is sent may wait for the next run     | C7, K8        |
+ * | connected             | failed, destroyed            | connected         | no retry; fail or destroy the connection   | C8, K17       |
+ * | disconnected          | announced                    | waiting           | read on, wait as the policy says           | K4, K5, K11   |
+ * | waiting               | waits                        | waiting           | publish `waiting`                          | K2, K10       |
+ * | waiting               | due                          | connecting        | dial, publish                              | K2, K5        |
+ * | waiting               | policyEnded, policyFailed    | idle              | end                                        | K10, K11      |
+ * | disconnected, waiting | failed, destroyed            | idle              | end, without a further state               | K10           |
+ * | any but idle          | watch                        | the same          | publish the current state to the watcher   | K1, K2        |
+ * | any but idle          | read                         | the same          | attach the reader to what is read          | K1, K8, K14   |
+ * | any but idle          | the last subscriber leaves   | idle              | abort, or close gracefully                 | K1, K7        |
+ * | any                   | streamEnded, all was read    | the same          | the readers go on to the next connection   | K4, K14       |
+ *
+ * An event of an attempt has the number of that attempt (`dial`). It is ignored once another attempt has begun, or the
+ * client has ended.
+ */
+export function reduce<C, R, W>(
+  state: SessionState<C, R, W>,
+  event: SessionEvent<C, R, W>,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  switch (event.type) {
+    case 'watch': {
+      const watched = { ...state, watchers: [...state.watchers, event.watcher] };
+      if (watched.phase === 'idle') return start(watched, around);
+      return { state: watched, actions: [{ do: 'publish', watchers: [event.watcher], shown: watched.shown }] };
+    }
+    case 'unwatch':
+      return leave({ ...state, watchers: without(state.watchers, event.watcher) });
+    case 'read':
+      return read({ ...state, readers: [...state.readers, event.reader] }, event.reader, around);
+    case 'unread': {
+      const [source] = state.order;
+      const then = { do: 'continue', event: { type: 'detached' } } as const;
+      return {
+        state: { ...state, readers: without(state.readers, event.reader) },
+        actions:
+          source === undefined ? [then] : [{ do: 'detach', connection: source.connection, reader: event.reader }, then],
+      };
+    }
+    case 'detached':
+      return then(readOnIfDone(state, around), leave);
+    case 'subscribersEnded':
+      return state.phase === 'idle' && state.readers.length > 0 ? start(state, around) : unchanged(state);
+    case 'opened':
+      return state.phase === 'connecting' && isOf(state, event)
+        ? unchanged({ ...state, phase: 'preparing' })
+        : unchanged(state);
+    case 'ready':
+      return isDialling(state) && isOf(state, event) ? connect(state, event.connection, around) : unchanged(state);
+    case 'attemptFailed':
+      return isDialling(state) && isOf(state, event)
+        ? lose(state, event.error, undefined, !event.isFinal, around)
+        : unchanged(state);
+    case 'finishing':
+      return finishSending(state, event.connection, event.error, around);
+    case 'closed':
+      return closed(state, event, around);
+    case 'announced':
+      return state.phase === 'disconnected' && isOf(state, event) ? startWaiting(state, around) : unchanged(state);
+    case 'waits': {
+      if (state.phase !== 'waiting' || !isOf(state, event)) return unchanged(state);
+      const shown = { ...lost(state.count, state.error), status: 'waiting', delay: event.delay } as const;
+      return show({ ...state, shown });
+    }
+    case 'due':
+      return state.phase === 'waiting' && isOf(state, event) ? dial(state, state.next) : unchanged(state);
+    case 'policyEnded':
+      return state.phase === 'waiting' && isOf(state, event) ? end(state, undefined, around) : unchanged(state);
+    case 'policyFailed':
+      return state.phase === 'waiting' && isOf(state, event) ? end(state, event.error, around) : unchanged(state);
+    case 'streamEnded':
+      return endStream(state, event.reader, event.end, around);
+    case 'corrupted': {
+      const [source] = state.order;
+      if (source === undefined) return unchanged(state);
+      const { connection } = source;
+      const { error } = event;
+      return {
+        state,
+        actions: [
+          { do: 'corrupt', connection, error },
+          { do: 'continue', event: { type: 'streamBroken', connection, error } },
+        ],
+      };
+    }
+    case 'streamBroken':
+      return breakStream(state, event.connection, event.error, around);
+    case 'concluded':
+      return conclude({ ...state, readers: without(state.readers, event.reader) }, event.error, around);
+    case 'failed':
+      return giveUp(state, event.error, around);
+    case 'destroyed':
+      return destroy(state, event.error, event.reason, around);
+  }
+}
+
+/** K1, K8: the first subscriber of a run. */
+function start<C, R, W>(state: Idle<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
+  const { sending } = state;
+  const ofEarlierRun = sending.to === 'connection' ? sending.connection : undefined;
+  const early = sending.to === 'next run' ? sending.failure : undefined;
+  const failure = early ?? around.aborted;
+  const order = withoutEmpty(state.order, around.unread);
+  const dialling = dial({ ...state, order }, firstAttempt, failure);
+  return {
+    state: dialling.state,
+    actions: [
+      ...(ofEarlierRun !== undefined || early !== undefined ? [{ do: 'renewOutput' } as const] : []),
+      { do: 'watchSignal' },
+      { do: 'expectConnection' },
+      // What is left to be sent on the earlier connection stays its own, and nobody can add to it any more.
+      ...(ofEarlierRun === undefined ? [] : [{ do: 'close', connection: ofEarlierRun } as const]),
+      ...dialling.actions,
+    ],
+  };
+}
+
+/** K2: an attempt begins. An attempt that fails beforehand is published, and not made. */
+function dial<C, R, W>(state: Common<C, R, W>, count: AttemptCount, failure?: SocketError): Step<C, R, W> {
+  const { address, limits, watchers, readers, order } = state;
+  const shown = { status: 'connecting', attempt: count.attempt, address } as const;
+  const number = state.dials + 1;
+  const publish = { do: 'publish', watchers, shown } as const;
+  return {
+    state: { phase: 'connecting', address, limits, watchers, readers, order, dials: number, count, shown },
+    actions:
+      failure === undefined
+        ? [{ do: 'dial' }, publish]
+        : [publish, { do: 'continue', event: { type: 'attemptFailed', dial: number, error: failure, isFinal: true } }],
+  };
+}
+
+/** K8, K14: what a connection has left comes first. A reader that comes after the end of a connection waits for the next. */
+function read<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
+  const [source] = state.order;
+  const isRead = source !== undefined && around.unread(source.connection).isRead;
+  if (state.phase === 'idle' && (source === undefined || isRead)) return start(state, around);
+  if (source === undefined || (source.isLast && isRead)) return unchanged(state);
+  if (state.phase === 'connected' && state.isConcluded && state.connection === source.connection) {
+    return unchanged(state);
+  }
+  return { state, actions: [{ do: 'attach', connection: source.connection, readers: [reader] }] };
+}
+
+/** C2, K4, K14: there is a connection. What waits is sent first, and what earlier connections have left is read first. */
+function connect<C, R, W>(state: Dialling<C, R, W>, connection: C, { unread }: Surroundings<C, R>): Step<C, R, W> {
+  const { phase, readers, watchers, count } = state;
+  const shown = { status: 'connected', attempt: count.attempt, connection } as const;
+  const order = [...state.order, { connection, isLast: false }];
+  const sending = { to: 'connection' } as const;
+  return {
+    state: { ...state, phase: 'connected', connection, order, sending, isLast: false, isConcluded: false, shown },
+    actions: [
+      { do: 'endAttempt' },
+      ...(waitsForReaders(state.order, unread) ? [{ do: 'block', connection } as const] : []),
+      // A connection that was prepared is open already.
+      ...(phase === 'connecting' ? [{ do: 'open', connection } as const] : []),
+      ...(state.order.length === 0 ? [{ do: 'attach', connection, readers } as const] : []),
+      { do: 'adopt', connection },
+      { do: 'publish', watchers, shown },
+    ],
+  };
+}
+
+/** C7, K4, K8: a connection takes no more values. They wait for the next one, if there is to be one. */
+function finishSending<C, R, W>(
+  state: SessionState<C, R, W>,
+  connection: C,
+  error: SocketError | undefined,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  if (state.phase === 'idle') {
+    const { sending } = state;
+    const isOver = sending.to === 'connection' && sending.connection === connection && sending.isConcluded;
+    return isOver ? renewed({ ...state, sending: toNextRun }) : unchanged(state);
+  }
+  if (state.phase !== 'connected' || state.connection !== connection || state.sending.to !== 'connection') {
+    return unchanged(state);
+  }
+  if (isFollowed(state, connection, around) && !endsClient(error)) {
+    return { state: { ...state, sending: { to: 'next connection' } }, actions: [{ do: 'retire', connection }] };
+  }
+  return state.isConcluded ? renewed({ ...state, sending: toNextRun }) : unchanged(state);
+}
+
+function closed<C, R, W>(
+  state: SessionState<C, R, W>,
+  event: Extract<SessionEvent<C, R, W>, { type: 'closed' }>,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  const { connection, error, uptime } = event;
+  if (state.phase === 'connected' && state.connection === connection) {
+    return lose(state, error, uptime, isFollowed(state, connection, around) && !endsClient(error), around);
+  }
+  if (state.phase === 'idle' && state.sending.to === 'connection' && state.sending.connection === connection) {
+    return renewed({ ...state, sending: toNextRun });
+  }
+  return unchanged(state);
+}
+
+/** K4: where more was sent than may wait, another connection would not help. */
+function endsClient(error: SocketError | undefined): boolean {
+  return error?.code === 'ERR_OVERFLOW';
+}
+
+/** K3, K4: an attempt or a connection has ended. The client dials again, or ends. */
+function lose<C, R, W>(
+  state: Dialling<C, R, W> | Connected<C, R, W>,
+  error: SocketError | undefined,
+  uptime: number | undefined,
+  retries: boolean,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  const { address, limits, watchers, readers, order, dials, count } = state;
+  const shown = lost(count, error);
+  const next = retries && limits !== undefined ? nextAttempt(limits, count, uptime) : undefined;
+  if (next === undefined) return end(state, error, around, shown);
+  return {
+    state: { phase: 'disconnected', address, limits, watchers, readers, order, dials, count, shown, next, error },
+    actions: [
+      { do: 'parkOutput' },
+      { do: 'publish', watchers, shown },
+      { do: 'continue', event: { type: 'announced', dial: dials } },
+    ],
+  };
+}
+
+function lost(count: AttemptCount, error: SocketError | undefined): Shown<never> & { status: 'disconnected' } {
+  return { status: 'disconnected', attempt: count.attempt, ...(error === undefined ? {} : { error }) };
+}
+
+/** K4, K5: the readers leave a connection that has nothing more, and the wait begins. */
+function startWaiting<C, R, W>(state: Waiting<C, R, W>, { unread }: Surroundings<C, R>): Step<C, R, W> {
+  const [first] = state.order;
+  const isDone = first?.isLast === false && unread(first.connection).bytes === 0;
+  const step = isDone ? readNext(state) : unchanged(state);
+  const [next] = step.state.order;
+  const order = withoutEmpty(step.state.order, (connection) =>
+    isDone && connection === next?.connection
+      ? { ...unread(connection), hasReaders: state.readers.length > 0 }
+      : unread(connection),
+  );
+  return {
+    state: { ...state, phase: 'waiting', order },
+    actions: [...step.actions, { do: 'wait', retries: state.next.retries, error: state.error }],
+  };
+}
+
+/**
+ * K3, K8: the client ends. No subscriber belongs to it any more when the first one is notified, so whoever then
+ * subscribes, or sends, begins a new run. A reader that still reads a connection gets the end from that connection.
+ */
+function end<C, R, W>(
+  state: Running<C, R, W>,
+  error: SocketError | undefined,
+  around: Surroundings<C, R>,
+  last?: Shown<C>,
+): Step<C, R, W> {
+  const { watchers, order, readers } = state;
+  const isConcluded = state.phase === 'connected' && state.isConcluded;
+  const [source] = order;
+  // Readers that wait for the connection after this one, or behind an earlier run, do not end with this run.
+  const stranded =
+    isConcluded || isBehind(order)
+      ? []
+      : readers.filter((reader) => source === undefined || !around.isAttached(source.connection, reader));
+  const replaces = state.phase !== 'connected' || state.sending.to !== 'next run';
+  return {
+    state: {
+      ...idle(state, state.phase === 'connected' && state.sending.to === 'next run' ? state.sending : toNextRun),
+      watchers: [],
+      readers: readers.filter((reader) => !stranded.includes(reader)),
+      order: ended(order),
+    },
+    actions: [
+      { do: 'ignoreSignal' },
+      ...(replaces ? [{ do: 'renewOutput' } as const] : []),
+      ...(state.phase === 'connected' ? [] : [{ do: 'abort' } as const]),
+      ...(replaces ? [{ do: 'failReplacedOutput', error: error ?? 'ended' } as const] : []),
+      { do: 'endReaders', readers: stranded, error },
+      { do: 'endWatchers', watchers, error, last },
+      ...(isConcluded ? [{ do: 'continue', event: { type: 'subscribersEnded' } } as const] : []),
+    ],
+  };
+}
+
+/** K1, K7: where nobody is left, an attempt is aborted and a connection closed gracefully. */
+function leave<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  if (state.phase === 'idle' || isWanted(state)) return unchanged(state);
+  if (state.phase === 'connected') {
+    const { connection, sending } = state;
+    const order = ended(state.order.filter((source) => source.connection !== connection));
+    return {
+      state: { ...idle(state, sending.to === 'next run' ? sending : toNextRun), order },
+      actions: [
+        { do: 'ignoreSignal' },
+        ...(sending.to === 'next run' ? [] : [{ do: 'renewOutput' } as const]),
+        { do: 'close', connection },
+        ...(sending.to === 'next connection' ? [{ do: 'failReplacedOutput', error: 'left' } as const] : []),
+      ],
+    };
+  }
+  return {
+    state: { ...idle(state, toNextRun), order: ended(state.order) },
+    actions: [
+      { do: 'ignoreSignal' },
+      { do: 'renewOutput' },
+      { do: 'abort' },
+      { do: 'failReplacedOutput', error: 'left' },
+    ],
+  };
+}
+
+/** C7, K4, K14: a reader has emitted all that its connection had. */
+function endStream<C, R, W>(
+  state: SessionState<C, R, W>,
+  reader: R,
+  end: 'fin' | SocketError,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  const [source] = state.order;
+  if (source === undefined) return unchanged(state);
+  const { connection } = source;
+  if (!readsOn(state, around)) return { state, actions: [{ do: 'endStream', connection, reader, end }] };
+  if (connection !== connectionOf(state)) return readNext(state);
+  return {
+    state,
+    actions: [
+      { do: 'dropRest', connection, reader },
+      { do: 'reportStreamEnd', connection, end },
+    ],
+  };
+}
+
+/** D3, K17: a wrong frame ends its connection alone. The readers leave a connection that is gone already. */
+function breakStream<C, R, W>(
+  state: SessionState<C, R, W>,
+  connection: C,
+  error: SocketError,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  if (state.order[0]?.connection !== connection || !readsOn(state, around)) return unchanged(state);
+  if (connection !== connectionOf(state)) return readNext(state);
+  return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
+}
+
+/** C7, K8: a reader has come to the end of a connection that nothing follows. The sending side may go on. */
+function conclude<C, R, W>(
+  state: SessionState<C, R, W>,
+  error: SocketError | undefined,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  if (state.phase !== 'connected' || state.order[0]?.connection !== state.connection) {
+    return then(readOnIfDone(state, around), leave);
+  }
+  const { connection, sending } = state;
+  // What waits for another connection waits in vain.
+  const isInVain = sending.to === 'next connection';
+  const renews = isInVain || (sending.to === 'connection' && around.isCompleted);
+  const goesTo = renews ? toNextRun : sending;
+  const isLeft = !isWanted(state);
+  const toConnection = { to: 'connection', connection, isConcluded: true } as const;
+  return {
+    state: isLeft
+      ? idle(state, goesTo.to === 'next run' ? goesTo : toConnection)
+      : { ...state, sending: goesTo, isConcluded: true },
+    actions: [
+      ...(renews ? [{ do: 'renewOutput' } as const] : []),
+      ...(isLeft ? [{ do: 'ignoreSignal' } as const] : []),
+      ...(isInVain ? [{ do: 'failReplacedOutput', error: error ?? 'ended' } as const] : []),
+    ],
+  };
+}
+
+/** C8, K3, K7, K10: this side fails the client. */
+function giveUp<C, R, W>(state: SessionState<C, R, W>, error: SocketError, around: Surroundings<C, R>): Step<C, R, W> {
+  switch (state.phase) {
+    case 'connecting':
+    case 'preparing':
+      return end(state, error, around, lost(state.count, error));
+    case 'disconnected':
+    case 'waiting':
+      return end(state, error, around);
+    case 'connected':
+      if (state.sending.to !== 'next run') {
+        return {
+          state: { ...state, isLast: true },
+          actions: [
+            { do: 'failOutput', error },
+            { do: 'fail', connection: state.connection, error },
+          ],
+        };
+      }
+      return state.sending.failure === undefined
+        ? { state: { ...state, sending: { to: 'next run', failure: error } }, actions: [{ do: 'failOutput', error }] }
+        : unchanged(state);
+    case 'idle':
+      return state.sending.to === 'next run' && state.sending.failure === undefined
+        ? { state: { ...state, sending: { to: 'next run', failure: error } }, actions: [{ do: 'failOutput', error }] }
+        : unchanged(state);
+  }
+}
+
+/** C8, K8: the user ends the client. It stays closed until its connection is gone, or its readers know. */
+function destroy<C, R, W>(
+  state: SessionState<C, R, W>,
+  error: SocketError,
+  reason: unknown,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  if (state.phase === 'idle' && state.sending.to === 'connection') {
+    const { sending } = state;
+    return {
+      state: { ...state, sending: { ...sending, isConcluded: false } },
+      actions: [{ do: 'destroy', connection: sending.connection, reason }],
+    };
+  }
+  if (state.phase !== 'connected') return giveUp(state, error, around);
+  const { connection, sending } = state;
+  const destroyed = { do: 'destroy', connection, reason } as const;
+  const next = { ...state, isLast: true, isConcluded: false };
+  if (sending.to === 'connection') return { state: next, actions: [destroyed] };
+  return {
+    state: { ...next, sending: toNextRun },
+    actions: [{ do: 'renewOutput' }, { do: 'failReplacedOutput', error }, destroyed],
+  };
+}
+
+/** What an earlier run has ended with, and what was read to its end, is read no more: what came after it follows. */
+function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { unread }: Surroundings<C, R>): Step<C, R, W> {
+  const [source] = state.order;
+  if (source?.isLast !== true) return unchanged(state);
+  const { isRead, hasReaders } = unread(source.connection);
+  return isRead && !hasReaders ? readNext(state) : unchanged(state);
+}
+
+/** The readers go on to the next connection. */
+function readNext<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  const [source, ...order] = state.order;
+  if (source === undefined) return unchanged(state);
+  const { readers } = state;
+  return {
+    state: { ...state, order },
+    actions: [{ do: 'readNext', from: source.connection, to: order[0]?.connection, readers }],
+  };
+}
+
+function idle<C, R, W>(state: Common<C, R, W>, sending: Idle<C, R, W>['sending']): Idle<C, R, W> {
+  const { address, limits, watchers, readers, order, dials } = state;
+  return { phase: 'idle', address, limits, watchers, readers, order, dials, sending };
+}
+
+function isDialling<C, R, W>(state: SessionState<C, R, W>): state is Dialling<C, R, W> {
+  return state.phase === 'connecting' || state.phase === 'preparing';
+}
+
+function isOf(state: { readonly dials: number }, event: { readonly dial: number }): boolean {
+  return state.dials === event.dial;
+}
+
+function isWanted<C, R, W>({ watchers, readers }: SessionState<C, R, W>): boolean {
+  return watchers.length + readers.length > 0;
+}
+
+function without<T>(all: readonly T[], one: T): readonly T[] {
+  return all.filter((other) => other !== one);
+}
+
+function unchanged<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  return { state, actions: [] };
+}
+
+function renewed<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  return { state, actions: [{ do: 'renewOutput' }] };
+}
+
+function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
+  return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
+}
+
+function then<C, R, W>(first: Step<C, R, W>, next: (state: SessionState<C, R, W>) => Step<C, R, W>): Step<C, R, W> {
+  const second = next(first.state);
+  return { state: second.state, actions: [...first.actions, ...second.actions] };
+}
