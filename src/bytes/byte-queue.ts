@@ -18,7 +18,7 @@
  *
  * @throws a RangeError, at once, from a method that is asked for bytes which are not there
  * @backpressure while a Flow is held, at most 65,536 bytes, the chunk in hand and one unfinished frame wait in it (F3)
- * @teardown none; what is left when a connection ends is dropped with it
+ * @teardown what is left when a connection ends is dropped with it
  * @example
  * ```ts
  * const decode = (bytes: ByteQueue): number | undefined => {

@@ -23,11 +23,11 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * tells from `position` whether it is still there.
  *
  * @typeParam T - what it gives; never `undefined`
- * @emits none; what it gives is emitted by the channel, one value a call
+ * @emits on its channel one value a call
  * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID`, and at the end of the stream `ERR_FRAME_TRUNCATED`, which ends the
  * connection after all that came before (C8, D3, D4)
  * @backpressure a frame that may become longer than a finite maximum must be refused before it has (D3)
- * @teardown none: a decoder is dropped with its stream, and one that has thrown is not called again
+ * @teardown a decoder is dropped with its stream, and one that has thrown is not called again
  * @example
  * ```ts
  * const bytes4: Decoder<Buffer> = { decode: (bytes) => (bytes.length < 4 ? undefined : bytes.take(4)) };
@@ -79,8 +79,7 @@ export interface Decoder<T> {
  * @typeParam T - what it takes
  * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent: nothing of it is, and the
  * encoder must be as it was before (D5)
- * @backpressure none: it is called once for each value, at once
- * @teardown none: an encoder is dropped with its stream
+ * @backpressure it is called once for each value, at once
  * @example
  * ```ts
  * const numbers: Encoder<number> = { encode: (value, into) => into.uint(value, 4, 'big') };
@@ -121,8 +120,6 @@ export interface Encoder<T> {
  *
  * @typeParam In - what is received
  * @typeParam Out - what is sent
- * @throws none; see {@link Decoder} and {@link Encoder}
- * @backpressure none of its own
  * @example
  * ```ts
  * const numbers: Codec<number> = {

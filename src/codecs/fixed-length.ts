@@ -20,12 +20,12 @@ import { messageLength, messageSize } from './message-size.js';
  * @param size - of each message, in bytes: 1 to 2,147,483,647
  * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
  * which is sent as UTF-8; either of exactly `size` bytes
- * @emits none by itself; through it a channel emits one Buffer a message, as soon as its last byte is there (D1)
+ * @emits on its channel one Buffer a message, as soon as its last byte is there (D1)
  * @throws `ERR_OPTION_INVALID`, at once. Decoding: none, since any bytes are messages. Encoding, with nothing written
  * (D5): `ERR_FRAME_TOO_LONG` for more than `size` bytes, and `ERR_FRAME_INVALID` for fewer, for what is neither bytes nor
  * text, or text with a lone surrogate
  * @backpressure an unfinished message waits in the queue: less than `size` bytes and the chunk in hand
- * @teardown none: each message is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @teardown each message is taken off the stream when it is given, so another view goes on right after it (C13)
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: fixedLength(4) });

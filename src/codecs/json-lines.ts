@@ -50,14 +50,14 @@ export interface JsonLinesOptions {
  * @typeParam Out - of the values that are sent
  * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
  * @returns a codec whose messages are what JSON can carry, `null` included
- * @emits none by itself; through it a channel emits one value a line, as soon as its ending is there (D1)
+ * @emits on its channel one value a line, as soon as its ending is there (D1)
  * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
  * `maxLength` (D3), `ERR_FRAME_INVALID` for what is no JSON, with the reason as `cause`, and for what is said above (D6),
  * each after the lines before; the end of the stream inside a line is `ERR_FRAME_TRUNCATED` (D4). Encoding, with nothing
  * written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what JSON can't carry, such as undefined, a function, a
  * bigint, or a cycle
  * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand
- * @teardown none: each line is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @teardown each line is taken off the stream when it is given, so another view goes on right after it (C13)
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: jsonLines<{ level: number }>() });

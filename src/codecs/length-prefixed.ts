@@ -72,12 +72,12 @@ interface PrefixRules {
  * 1,048,576, and never more than the header can tell)
  * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
  * which is sent as UTF-8
- * @emits none by itself; through it a channel emits one Buffer a message, as soon as its last byte is there (D1)
+ * @emits on its channel one Buffer a message, as soon as its last byte is there (D1)
  * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a header tells more than
  * `maxLength`, before anything is allocated (D3). Encoding, with nothing written (D5): `ERR_FRAME_TOO_LONG`, and
  * `ERR_FRAME_INVALID` for what is neither bytes nor text, or text with a lone surrogate
  * @backpressure an unfinished message waits in the queue: at most its header, `maxLength` bytes and the chunk in hand
- * @teardown none: each message is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @teardown each message is taken off the stream when it is given, so another view goes on right after it (C13)
  * @example
  * ```ts
  * const client = connect('unix:/run/store.sock', { codec: lengthPrefixed({ bytes: 2, endian: 'little' }) });

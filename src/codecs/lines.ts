@@ -71,13 +71,13 @@ const checks: Checks<LinesRules> = {
  *
  * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
  * @returns a codec whose messages are strings
- * @emits none by itself; through it a channel emits one string a line, as soon as its ending is there (D1)
+ * @emits on its channel one string a line, as soon as its ending is there (D1)
  * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
  * `maxLength`, `ERR_FRAME_INVALID` for invalid UTF-8, both after the lines before (D3). Encoding, with nothing written
  * (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what is no string or would not be read as it was sent: a
  * `'\n'`, a `'\r'` right before the delimiter `'\n'`, a lone surrogate, or with latin1 a character over 0xFF
  * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand
- * @teardown none: each line is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @teardown each line is taken off the stream when it is given, so another view goes on right after it (C13)
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines({ maxLength: 1_024 }) });

@@ -29,7 +29,7 @@ import { func, withMethods } from '../validation/checks.js';
  * stands for "more bytes are needed"
  * @param encode - makes a message of a value, at once
  * @returns a codec, of which `codec` knows nothing
- * @emits none by itself; through it a channel emits what `decode` gives for each message
+ * @emits on its channel what `decode` gives for each message
  * @throws `ERR_OPTION_INVALID`, at once. Decoding and encoding: what `codec` throws, and `ERR_FRAME_INVALID` where
  * `decode` or `encode` throws, with that as `cause` and named in the message, or where `decode` gives `undefined`. A
  * `SocketError` of theirs whose code is one of the three of frames is thrown as it is

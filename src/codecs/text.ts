@@ -25,12 +25,12 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  *
  * @param encoding - how characters lie in bytes: `'utf8'` (default) or `'latin1'`
  * @returns a codec whose messages are strings, never empty ones; an empty string that is sent is nothing
- * @emits none by itself; through it a channel emits what has arrived, one string for all that waits
+ * @emits on its channel what has arrived, one string for all that waits
  * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_INVALID` for invalid UTF-8, after all text before it (D3);
  * the end of the stream inside a character is `ERR_FRAME_TRUNCATED` (D4). Encoding, with nothing written (D5):
  * `ERR_FRAME_INVALID` for what is no string, a lone surrogate, or with latin1 a character over 0xFF
  * @backpressure an unfinished character waits in the queue: at most 3 bytes
- * @teardown none; since it takes all that is there, another view goes on right after a message only where the peer waits
+ * @teardown since it takes all that is there, another view goes on right after a message only where the peer waits
  * (C13)
  * @example
  * ```ts

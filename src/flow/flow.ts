@@ -30,7 +30,7 @@ interface PacedObserver<T> {
  * @typeParam T - what it emits
  * @emits whatever the origin has, in order, each value once to every subscriber (F4), then at most one terminal signal
  * (F8)
- * @throws none of its own; a failure is an error notification with a `SocketError`
+ * @throws nothing: a failure is an error notification with a `SocketError`
  * @backpressure while it is held or nobody is subscribed, the origin stops: see {@link Channel} and {@link Server}
  * @teardown unsubscribing the last subscriber stops it; what was not emitted stays for the next one (F1)
  * @example
@@ -63,7 +63,6 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
    * Iterates at the pace of the loop: one value is emitted for each `next()`, and the Flow is held in between (F5).
    *
    * @returns an iterator of its own subscription, which begins at the first `next()`
-   * @emits none; the values are what its `next()` resolves to
    * @throws the Flow's error, as the rejection of the `next()` that meets it
    * @backpressure the Flow is held whenever no `next()` is waiting
    * @teardown `break` and `return()` unsubscribe; what was not taken stays in the Flow (F1)
@@ -99,7 +98,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
    * @param observer - an observer or a function for the values; without one the values are dropped
    * @returns the Subscription; unsubscribing the last one makes the Flow stop (F1)
    * @emits what the Flow emits, never a value within this call (F9)
-   * @backpressure none for a plain observer, which is called for every value; hold the Flow to slow it down
+   * @backpressure a plain observer is called for every value; hold the Flow to slow it down
    * @teardown unsubscribing ends this subscription alone; the last one to leave stops the Flow (F1)
    * @example
    * ```ts

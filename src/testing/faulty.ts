@@ -61,7 +61,6 @@ export interface InjectedFault {
 /**
  * Stands between two endpoints: what {@link faulty} gives.
  *
- * @emits none by itself; see `listening`
  * @backpressure as of {@link faulty}
  * @teardown {@link Faulty.shutdown}
  * @example
@@ -80,7 +79,7 @@ export interface Faulty {
    *
    * @returns a promise that resolves when all of them are gone, and never rejects
    * @emits completion of `listening`
-   * @backpressure none: what is on its way is dropped
+   * @backpressure what is on its way is dropped
    * @teardown everything of the proxy ends
    * @example
    * ```ts
@@ -116,7 +115,6 @@ export interface Faulty {
  * @param target - where the connections lead to
  * @param options - the faults of either direction (default none), `seed` (whole, default 1), `listen` and `transport`
  * @returns the address to dial, what has struck, and `shutdown`
- * @emits none by itself
  * @throws `ERR_ADDRESS_INVALID` for a bad address and `ERR_OPTION_INVALID` for a bad option, which it names (A5)
  * @backpressure in each direction at most 65,536 bytes, or 1,024 pieces, and the chunk in hand are on their way, besides
  * what a channel lets wait (F3, `highWaterMark`); then whoever sends is held. A latency of L ms thus lets no more than

@@ -10,9 +10,8 @@ import type { Transport } from '../transport/transport.js';
  * and its time virtual.
  *
  * @returns a transport for the option `transport`; nothing is shared with another one
- * @throws none; `listen` and `connect` refuse `tls` and `fd` addresses with `ERR_ADDRESS_INVALID` (A5)
+ * @throws nothing; `listen` and `connect` refuse `tls` and `fd` addresses with `ERR_ADDRESS_INVALID` (A5)
  * @backpressure a pipe that holds more than 65,536 bytes makes its writer wait
- * @teardown none: it holds no resource of the system
  * @example
  * ```ts
  * const transport = memoryTransport();

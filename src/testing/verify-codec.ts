@@ -54,9 +54,8 @@ export interface VerifyCodecOptions {
  * @param values - messages to send, at least one; the more kinds and lengths, the more is verified. Of a decoder that
  * groups them, the last group has to be whole
  * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `equals` (deep and strict), `seed` (1)
- * @returns none, once all is verified
+ * @returns once all is verified
  * @throws an Error at the first breach, with the rule, the split and the values in its message
- * @backpressure none: it runs to its end without I/O
  * @example
  * ```ts
  * it('D1: my codec takes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
