@@ -164,9 +164,9 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     if (place.name === 'tcp') raw.resetAndDestroy();
     else raw.destroy();
     const end = await recording.end();
-    if (!usesInternals) {
-      // libuv takes it for the end, but loses nothing.
-      expect([end, recording.values]).toEqual(['complete', ['last words', 'unfinished']]);
+    if (!usesInternals && end === 'complete') {
+      // The libuv of some versions takes it for the end, but loses nothing; that of Node 26 reports it.
+      expect(recording.values).toEqual(['last words', 'unfinished']);
       near.destroy();
       return;
     }
