@@ -295,8 +295,8 @@ function startWaiting<C, R, W>(state: Waiting<C, R, W>, { unread }: Surroundings
 }
 
 /**
- * K3, K8: the client ends. No subscriber belongs to it any more when the first one is notified, so whoever then
- * subscribes, or sends, begins a new run. A reader that still reads a connection gets the end from that connection.
+ * K3, K8: the client ends. It has let go of all subscribers before it notifies the first one, so a subscription or a value
+ * sent from within that notification begins a new run. A reader of a connection gets the end from that connection.
  */
 function end<C, R, W>(
   state: Running<C, R, W>,
@@ -474,7 +474,7 @@ function destroy<C, R, W>(
   };
 }
 
-/** What an earlier run has ended with, and what was read to its end, is read no more: what came after it follows. */
+/** When a run that has ended was read to its end, the reader moves on to the connection that came after it. */
 function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { unread }: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.order;
   if (source?.isLast !== true) return unchanged(state);

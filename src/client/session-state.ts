@@ -52,7 +52,7 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   readonly sending: { readonly to: 'connection' | 'next connection' } | ToNextRun;
   /** Whether this side has ended the client, so that nothing follows the connection. */
   readonly isLast: boolean;
-  /** Whether its readers were given its end. Those who come now wait for the next connection (K8). */
+  /** Whether its readers were given its end. A reader that comes later waits for the next connection (K8). */
   readonly isConcluded: boolean;
 };
 
