@@ -1,4 +1,5 @@
 import type { ByteQueue } from './byte-queue.js';
+import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
 /** A chunk of at least this many bytes is kept by reference; a smaller one is copied to those that wait already. */
@@ -37,8 +38,12 @@ const empty = Buffer.alloc(0);
  * ```
  *
  * A chunk is kept by reference and must not be changed afterwards; what is left of it keeps all of its memory. Small
- * chunks that have to wait are copied together, so that the queue's memory is at most about twice its bytes. What is
- * left of a chunk that is lent is copied by `own`; the end of a large frame is read to where it belongs, into `room`.
+ * chunks that have to wait are copied together, so that the queue's memory is at most about twice its bytes. The end of
+ * a large frame is read to where it belongs, into `room`.
+ *
+ * A chunk in the shared read block is borrowed: it is valid until its delivery ends. The queue alone takes care of that.
+ * `head`, `peek` and `take` copy borrowed bytes before they give a view of them, `borrow` and `borrowHead` are for
+ * callers that keep nothing, and `keepRest` copies the rest at the end of the delivery.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
@@ -49,7 +54,7 @@ export class ChunkQueue implements ByteQueue {
   private mark: Segment | undefined = undefined;
   /** Where the frame that has begun to come ends in the stream, where its decoder has told. */
   private expected = 0;
-  /** Whether views of what came last are given out, so that it should not come in memory that is lent. */
+  /** Whether the reader took views of the last chunk: the next one had better come in memory that can be given away. */
   gives = false;
 
   get length(): number {
@@ -62,18 +67,19 @@ export class ChunkQueue implements ByteQueue {
 
   get head(): Buffer {
     const first = this.first;
-    return first === undefined ? empty : first.view(first.end);
+    return first === undefined ? empty : this.kept(first).view(first.end);
   }
 
-  /** Appends `chunk`, which is only `lent` until `own` is called, or given for good. */
-  push(chunk: Buffer, lent = false): void {
+  /** Appends `chunk`. If it lies in the shared read block, it is borrowed until `keepRest` is called. */
+  push(chunk: Buffer): void {
     const count = chunk.length;
     if (count === 0) return;
-    if (lent) this.gives = false;
+    const borrowed = isShared(chunk);
+    if (borrowed) this.gives = false;
     const last = this.last;
-    if (last === undefined) this.append(new Segment(chunk, count, this.offset, count, lent));
+    if (last === undefined) this.append(new Segment(chunk, count, this.offset, count, borrowed));
     else if (count <= last.limit - last.end) last.write(chunk);
-    else if (count >= large) this.append(new Segment(chunk, count, this.offset + this.size, count, lent));
+    else if (count >= large) this.append(new Segment(chunk, count, this.offset + this.size, count, borrowed));
     else if (last.end - last.start + count <= largest / 2) last.grow(chunk);
     else {
       const segment = new Segment(empty, 0, this.offset + this.size, 0);
@@ -88,9 +94,9 @@ export class ChunkQueue implements ByteQueue {
     this.expected = this.offset + count;
   }
 
-  /** Copies what is left of a chunk that was lent. */
-  own(): void {
-    if (this.last?.lent === true) this.last.own();
+  /** Copies what is left of a borrowed chunk. The shared read block may be overwritten afterwards. */
+  keepRest(): void {
+    if (this.last?.isBorrowed === true) this.last.own();
   }
 
   /**
@@ -163,21 +169,28 @@ export class ChunkQueue implements ByteQueue {
   peek(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
     if (count === 0) return empty;
-    let first = this.first!;
-    if (count > first.end - first.start) first = this.gather(count);
-    return first.view(first.start + count);
+    this.kept(this.first!);
+    return this.together(count);
+  }
+
+  /** Like `peek`, but the bytes are valid only until the delivery ends: nothing is copied where they lie together. */
+  borrow(count: number): Buffer {
+    if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
+    return count === 0 ? empty : this.together(count);
+  }
+
+  /** Like `head`, but the bytes are valid only until the delivery ends. */
+  borrowHead(): Buffer {
+    const first = this.first;
+    return first === undefined ? empty : first.view(first.end);
   }
 
   take(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
     if (count === 0) return empty;
-    const first = this.first!;
-    if (first.lent) {
-      first.own();
-      this.gives = true;
-    }
+    const first = this.kept(this.first!);
     const end = first.start + count;
-    const bytes = end <= first.end && !first.lent ? first.view(end) : this.copy(0, count);
+    const bytes = end <= first.end ? first.view(end) : this.copy(0, count);
     this.skip(count);
     return bytes;
   }
@@ -191,6 +204,21 @@ export class ChunkQueue implements ByteQueue {
     const start = first.start + count;
     if (start < first.end) first.start = start;
     else this.leave();
+  }
+
+  private together(count: number): Buffer {
+    let first = this.first!;
+    if (count > first.end - first.start) first = this.gather(count);
+    return first.view(first.start + count);
+  }
+
+  /** Makes sure that views of `segment` stay valid. */
+  private kept(segment: Segment): Segment {
+    if (segment.isBorrowed) {
+      segment.own();
+      this.gives = true;
+    }
+    return segment;
   }
 
   /** Brings all that waits together in memory of `capacity` bytes. */
@@ -285,6 +313,16 @@ export class ChunkQueue implements ByteQueue {
 /** Has the first `count` bytes, a frame that is still coming, brought together as they come. */
 export function awaitFrame(bytes: ByteQueue, count: number): void {
   if (bytes instanceof ChunkQueue) bytes.expect(count);
+}
+
+/** Gives the first bytes to a decoder that keeps none of them: `peek` without its copy of borrowed bytes. */
+export function borrow(bytes: ByteQueue, count: number): Buffer {
+  return bytes instanceof ChunkQueue ? bytes.borrow(count) : bytes.peek(count);
+}
+
+/** Gives the first bytes that lie together to a decoder that keeps none of them. */
+export function borrowHead(bytes: ByteQueue): Buffer {
+  return bytes instanceof ChunkQueue ? bytes.borrowHead() : bytes.head;
 }
 
 function outOfRange(name: string, value: number, most: number): RangeError {

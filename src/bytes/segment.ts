@@ -13,15 +13,15 @@ export class Segment {
   /** Where the first byte of `buffer` lies in the stream. */
   origin: number;
   next: Segment | undefined = undefined;
-  /** Whether `buffer` serves again once the delivery has ended. */
-  lent: boolean;
+  /** Whether `buffer` is overwritten after the delivery. */
+  isBorrowed: boolean;
 
-  constructor(buffer: Buffer, end: number, origin: number, limit: number, lent = false) {
+  constructor(buffer: Buffer, end: number, origin: number, limit: number, isBorrowed = false) {
     this.buffer = buffer;
     this.end = end;
     this.origin = origin;
     this.limit = limit;
-    this.lent = lent;
+    this.isBorrowed = isBorrowed;
   }
 
   /** Its bytes up to `end`, without a copy. */
@@ -47,7 +47,7 @@ export class Segment {
 
   /** Moves what is left into memory of its own. */
   own(): void {
-    this.lent = false;
+    this.isBorrowed = false;
     this.move(this.end - this.start);
   }
 

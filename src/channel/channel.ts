@@ -1,16 +1,22 @@
-import type { Observable, ObservableInput, Observer, Subscriber, Subscription, TeardownLogic } from 'rxjs';
+import {
+  Observable,
+  type ObservableInput,
+  type Observer,
+  type Subscriber,
+  type Subscription,
+  type TeardownLogic,
+} from 'rxjs';
 import type { Codec, Encoder } from '../codecs/codec.js';
 import { bytes } from '../codecs/raw-bytes.js';
 import { integer } from '../validation/checks.js';
 import { SocketError } from '../errors/socket-error.js';
 import { Flow, paced } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
-import { Multicast } from '../flow/multicast.js';
 import { type Pace, type Refusal, closedError, type SendLane, handled } from '../io/outbound.js';
 import { Body } from './body.js';
 import { type ChannelHost, host, ofConnection, offer, track } from './channel-host.js';
 import { Receiver } from './receiver.js';
-import { SendFrom, SendFromSubscription, give, unframed } from './send-from.js';
+import { SendFrom, SendFromSubscription, borrowed, give, unframed } from './send-from.js';
 
 /** How many values are ignored before a warning. A few are normal: a completed Subject ignores them, too. */
 const ignoredBeforeWarning = 1_000;
@@ -56,7 +62,7 @@ const ignoredBeforeWarning = 1_000;
 export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly host: ChannelHost;
   private readonly codec: Codec<In, Out>;
-  private readonly multicast: Multicast<In>;
+  private readonly receiver: Receiver<In>;
   private encoder: Encoder<Out>;
   /** The lane and the stream that the encoder is for: each connection has its own. */
   private lane: SendLane;
@@ -72,7 +78,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     this.encoder = codec.encoder();
     this.lane = channelHost.lane;
     this.stream = this.lane.stream;
-    this.multicast = new Receiver(channelHost, codec).multicast;
+    this.receiver = new Receiver(channelHost, codec);
   }
 
   /**
@@ -315,7 +321,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rule F3
    */
   override hold(): Hold {
-    return this.multicast.hold();
+    return this.receiver.multicast.hold();
   }
 
   /** @internal */
@@ -329,12 +335,18 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   protected override _subscribe(subscriber: Subscriber<In>): TeardownLogic {
-    return this.multicast.add(subscriber);
+    return this.receiver.multicast.add(subscriber);
   }
 
   /** @internal */
   get [unframed](): boolean {
     return (this.codec as Codec<unknown, never>) === bytes;
+  }
+
+  /** @internal */
+  get [borrowed](): Observable<In> | undefined {
+    if (!this[unframed]) return undefined;
+    return new Observable((subscriber) => this.receiver.addBorrower(subscriber));
   }
 
   /** @internal */

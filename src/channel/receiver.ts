@@ -1,6 +1,7 @@
+import type { Subscriber, TeardownLogic } from 'rxjs';
 import type { ByteQueue } from '../bytes/byte-queue.js';
-import { isCopying } from '../bytes/shared-read-block.js';
 import type { Codec, Decoder } from '../codecs/codec.js';
+import { borrowChunk } from '../codecs/raw-bytes.js';
 import { describeError } from '../errors/describe-value.js';
 import { SocketError } from '../errors/socket-error.js';
 import { type FlowSource, Multicast } from '../flow/multicast.js';
@@ -15,8 +16,8 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   /** Whether it has ended before its stream has, as a body does once it is whole. */
   private readonly isComplete: (() => boolean) | undefined;
   private decoder: Decoder<T>;
-  /** Whether the decoder copies what it keeps. */
-  private copies: boolean;
+  /** A subscriber that keeps none of the bytes that it is given. */
+  private borrower: Subscriber<T> | undefined;
   /** The connection's receiving side that the decoder is for: each has its own decoder. */
   private inbound: Inbound | undefined;
   /** How many values the decoder has returned at the end of the stream without taking bytes off. */
@@ -27,7 +28,6 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     this.codec = codec;
     this.isComplete = isComplete;
     this.decoder = codec.decoder();
-    this.copies = isCopying(this.decoder);
     this.multicast = new Multicast(this);
   }
 
@@ -35,8 +35,17 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     return this.multicast.flowing;
   }
 
-  get keeps(): boolean {
-    return !this.copies && !this.multicast.relays;
+  private get lends(): boolean {
+    return this.borrower !== undefined && this.multicast.isOnly(this.borrower);
+  }
+
+  /**
+   * Adds a subscriber that keeps none of its bytes to a channel without a codec. While it is the only subscriber, chunks
+   * are not copied for it.
+   */
+  addBorrower(subscriber: Subscriber<T>): TeardownLogic {
+    this.borrower = subscriber;
+    return this.multicast.add(subscriber);
   }
 
   drain(): void {
@@ -59,11 +68,9 @@ export class Receiver<T> implements FlowSource<T>, Reader {
       this.inbound = inbound;
       this.lastValues = 0;
       this.decoder = this.codec.decoder();
-      this.copies = isCopying(this.decoder);
     }
     try {
-      inbound.secure(this);
-      let value = this.decoder.decode(inbound.queue);
+      let value = this.lends ? (borrowChunk(inbound.queue) as T | undefined) : this.decoder.decode(inbound.queue);
       // `null` is a value.
       if (value === undefined && this.isComplete?.() === true) {
         this.finish();

@@ -1,4 +1,11 @@
-import { type ObservableInput, type Observer, type Subscriber, Subscription, type TeardownLogic } from 'rxjs';
+import {
+  type Observable,
+  type ObservableInput,
+  type Observer,
+  type Subscriber,
+  Subscription,
+  type TeardownLogic,
+} from 'rxjs';
 import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';
@@ -10,8 +17,15 @@ import { ReportedObservable } from '../flow/reported-errors.js';
 /** Sends a value of a source that is held while the Channel is not writable. */
 export const give: unique symbol = Symbol('rxjs-sockets.give');
 
-/** Whether a Channel sends bytes as they are, so that it may be given bytes that are only lent. */
+/** Whether a Channel sends bytes as they are, and so keeps none of those that it is given. */
 export const unframed: unique symbol = Symbol('rxjs-sockets.unframed');
+
+/** The values of a Channel without a codec, for a subscriber that keeps none of their bytes. */
+export const borrowed: unique symbol = Symbol('rxjs-sockets.borrowed');
+
+interface Lender<T> {
+  readonly [borrowed]?: Observable<T> | undefined;
+}
 
 /** What a source is sent to: a Channel. */
 export interface SourceSink<T> {
@@ -62,7 +76,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
   private readonly fails: boolean;
   private readonly listener: SendFromListener | undefined;
   private hold: ReacquirableHold | undefined;
-  private readonly values: InternalSubscriber<T> | undefined;
+  private readonly subscriber: InternalSubscriber<T> | undefined;
   private isWatching = false;
   private state: 'idle' | 'sending' | 'flushing' | 'stopped' = 'idle';
 
@@ -90,16 +104,17 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     const values = pacedFrom(source);
     this.state = 'sending';
     this.lane.begin();
-    this.values = new InternalSubscriber(this, channel[unframed]);
+    this.subscriber = new InternalSubscriber(this);
     if (values instanceof Flow) {
       // It is held until the channel is known to be writable: no value comes before it can be stopped.
       this.hold = values.hold() as ReacquirableHold;
       this.lane.beginPaced();
-      values.subscribe(this.values);
+      const borrowing = channel[unframed] ? (values as Lender<T>)[borrowed] : undefined;
+      (borrowing ?? values).subscribe(this.subscriber);
       this.watchChannel();
     } else {
       this.watchChannel();
-      values.subscribe(this.values);
+      values.subscribe(this.subscriber);
     }
     if (this.stopped) this.release();
   }
@@ -165,7 +180,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
   /** Unsubscribes from the source, and stops watching the channel. */
   private release(): void {
     if (this.isWatching) this.lane.watermark.unwatch(this);
-    this.values?.unsubscribe();
+    this.subscriber?.unsubscribe();
     this.hold?.release();
   }
 

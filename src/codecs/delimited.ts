@@ -2,7 +2,6 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { copying } from '../bytes/shared-read-block.js';
 import { checkOptions, invalidOption, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize } from './message-size.js';
 import { isWellFormed } from '../bytes/well-formed.js';
@@ -110,7 +109,6 @@ function overlapsItself(bytes: Buffer): boolean {
 }
 
 class DelimitedDecoder implements Decoder<Buffer> {
-  readonly [copying]: unknown = this;
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;

@@ -2,7 +2,6 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { copying } from '../bytes/shared-read-block.js';
 import { awaitFrame } from '../bytes/chunk-queue.js';
 import { messageLength, messageSize } from './message-size.js';
 
@@ -39,7 +38,6 @@ export function fixedLength(size: number): Codec<Buffer, Uint8Array | string> {
 }
 
 class FixedDecoder implements Decoder<Buffer> {
-  readonly [copying]: unknown = this;
   private readonly size: number;
 
   constructor(size: number) {

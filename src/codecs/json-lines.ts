@@ -3,7 +3,6 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeError, describeValue } from '../errors/describe-value.js';
-import { copying } from '../bytes/shared-read-block.js';
 import { checkOptions, withDefault } from '../validation/checks.js';
 import { lines } from './lines.js';
 import { messageLength } from './message-size.js';
@@ -78,7 +77,6 @@ export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, O
 const deepest = 1_000;
 
 class JsonDecoder<T> implements Decoder<T> {
-  readonly [copying]: unknown = this;
   private readonly lines: Decoder<string>;
 
   constructor(lines: Decoder<string>) {

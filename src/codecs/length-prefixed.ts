@@ -2,7 +2,6 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { copying } from '../bytes/shared-read-block.js';
 import { awaitFrame } from '../bytes/chunk-queue.js';
 import { checkOptions, oneOf, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize } from './message-size.js';
@@ -92,7 +91,6 @@ export function lengthPrefixed(options?: LengthPrefixedOptions): Codec<Buffer, U
 }
 
 class PrefixDecoder implements Decoder<Buffer> {
-  readonly [copying]: unknown = this;
   private readonly header: 1 | 2 | 4;
   private readonly endian: 'big' | 'little';
   private readonly maxLength: number;

@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
-import { copying } from '../bytes/shared-read-block.js';
+import { borrow, borrowHead } from '../bytes/chunk-queue.js';
 import { messageLength, textFault } from './message-size.js';
 import { checkOptions, type Checks, oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
@@ -102,7 +102,6 @@ const largestBlock = 16_384;
  * only when the line is given. That `position` has moved by itself tells that another view has read in between.
  */
 class LinesDecoder implements Decoder<string> {
-  readonly [copying]: unknown = this;
   private readonly encoding: 'utf8' | 'latin1';
   private readonly maxLength: number;
   /** Whole lines, each with its ending. */
@@ -133,7 +132,7 @@ class LinesDecoder implements Decoder<string> {
     const stop = text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
     const size = this.isSingleByte ? end + 1 - cursor : bytes.indexOf(newline) + 1;
     if (size - (end + 1 - stop) > this.maxLength) throw tooLong(this.maxLength);
-    if (this.suspect && decodeUtf8(bytes.peek(size)) === undefined) throw malformed();
+    if (this.suspect && decodeUtf8(borrow(bytes, size)) === undefined) throw malformed();
     bytes.skip(size);
     this.position += size;
     this.cursor = end + 1;
@@ -144,7 +143,7 @@ class LinesDecoder implements Decoder<string> {
     const count = bytes.length;
     if (count === 0) return undefined;
     if (count > this.maxLength) throw tooLong(this.maxLength);
-    const line = this.decodeText(bytes.peek(count));
+    const line = this.decodeText(borrow(bytes, count));
     if (line === undefined) throw malformed();
     bytes.skip(count);
     return line;
@@ -160,7 +159,7 @@ class LinesDecoder implements Decoder<string> {
     let scanned = Math.max(0, this.scanned - position);
     // To look at everything again is linear still, where at least as many bytes are new.
     if (bytes.length > 2 * scanned) {
-      const head = bytes.head;
+      const head = borrowHead(bytes);
       const count = Math.min(head.length, this.reach);
       this.reach = Math.min(2 * this.reach, largestBlock);
       if (count > 2 * scanned) {
@@ -173,7 +172,7 @@ class LinesDecoder implements Decoder<string> {
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong(this.maxLength);
     // The line is longer than a block or lies across chunks: a few lines after it are joined with it.
-    const block = bytes.peek(Math.max(first + 1, Math.min(bytes.length, smallestBlock)));
+    const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, smallestBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
 

@@ -3,7 +3,6 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeError } from '../errors/describe-value.js';
-import { copying, isCopying } from '../bytes/shared-read-block.js';
 import { func, withMethods } from '../validation/checks.js';
 
 /**
@@ -56,13 +55,11 @@ export function mapCodec<A, B, C, D>(
 }
 
 class MappedDecoder<A, C> implements Decoder<C> {
-  declare readonly [copying]?: unknown;
   private readonly decoder: Decoder<A>;
   private readonly map: (value: A) => C;
 
   constructor(decoder: Decoder<A>, map: (value: A) => C) {
     this.decoder = decoder;
-    if (isCopying(decoder)) this[copying] = this;
     this.map = map;
   }
 

@@ -2,7 +2,6 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { copying } from '../bytes/shared-read-block.js';
 import { awaitFrame } from '../bytes/chunk-queue.js';
 import { checkOptions, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize } from './message-size.js';
@@ -75,7 +74,6 @@ const zero = 0x30;
 const colon = 0x3a;
 
 class NetstringDecoder implements Decoder<Buffer> {
-  readonly [copying]: unknown = this;
   private readonly maxLength: number;
 
   constructor(maxLength: number) {

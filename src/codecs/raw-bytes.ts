@@ -1,6 +1,7 @@
 import type { Codec } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
+import { borrowHead } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { isWellFormed } from '../bytes/well-formed.js';
 
@@ -10,11 +11,18 @@ export const bytes: Codec<Buffer, Uint8Array | string> = {
   encoder: () => chunks,
 };
 
+/** Takes a chunk for a subscriber that keeps none of it: the bytes are valid only until the delivery ends. */
+export function borrowChunk(queue: ByteQueue): Buffer | undefined {
+  const chunk = borrowHead(queue);
+  if (chunk.length === 0) return undefined;
+  queue.skip(chunk.length);
+  return chunk;
+}
+
 const chunks = {
   decode(queue: ByteQueue): Buffer | undefined {
     const { head } = queue;
     if (head.length === 0) return undefined;
-    // Not taken: what is lent, and only passed on, is not copied here.
     queue.skip(head.length);
     return head;
   },

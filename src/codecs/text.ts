@@ -3,7 +3,7 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
-import { marked } from '../bytes/shared-read-block.js';
+import { borrow } from '../bytes/chunk-queue.js';
 import { textFault } from './message-size.js';
 import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
@@ -45,27 +45,27 @@ export function text(encoding?: 'utf8' | 'latin1'): Codec<string> {
   return { decoder: () => decoder, encoder: () => new StringEncoder(chosen) };
 }
 
-const latin1Decoder = marked<Decoder<string>>({
+const latin1Decoder: Decoder<string> = {
   decode(bytes) {
     const { length } = bytes;
     if (length === 0) return undefined;
-    const text = bytes.peek(length).toString('latin1');
+    const text = borrow(bytes, length).toString('latin1');
     bytes.skip(length);
     return text;
   },
-});
+};
 
 /** All that it needs to remember stays in the queue. */
-const utf8Decoder = marked<Decoder<string>>({
+const utf8Decoder: Decoder<string> = {
   decode(bytes) {
-    const whole = wholePart(bytes.peek(bytes.length));
+    const whole = wholePart(borrow(bytes, bytes.length));
     if (whole.length === 0) return undefined;
     const valid = isUtf8(whole) ? whole : validPart(whole);
     if (valid.length === 0) throw new SocketError('ERR_FRAME_INVALID', 'the text is not valid UTF-8');
     bytes.skip(valid.length);
     return decodeUtf8(valid);
   },
-});
+};
 
 class StringEncoder implements Encoder<string> {
   private readonly encoding: 'utf8' | 'latin1';

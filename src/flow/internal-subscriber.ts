@@ -1,20 +1,16 @@
 import { type Observer, Subscriber, Subscription, type TeardownLogic } from 'rxjs';
 
 /**
- * Subscribes one of the library's own observers, which throws nothing: without the two objects and the list that RxJS
- * has for each observer of a user's, and without a step for each value.
+ * Subscribes one of the library's own observers, which throws nothing. RxJS makes two more objects and a list for a plain
+ * observer: an idle connection that echoes takes 1.2 KiB more with one, a sixth of all its memory.
  */
 export class InternalSubscriber<T> extends Subscriber<T> {
-  /** What its source wants to have back: for most that is one thing, and a list has room for many. */
+  /** The source's teardown. Most sources have one, and a list has room for many. */
   private teardown: Exclude<TeardownLogic, void> | undefined;
 
-  /** Whether it copies what is only lent, or sends it at once. */
-  readonly relays: boolean;
-
-  constructor(observer: Observer<T>, relays: boolean) {
-    /* eslint-disable @typescript-eslint/no-deprecated -- RxJS 7 has no other way, and it is the one that its operators take */
+  constructor(observer: Observer<T>) {
+    /* eslint-disable @typescript-eslint/no-deprecated -- RxJS 7 has no other way, and its operators use this one */
     super();
-    this.relays = relays;
     this.destination = observer;
     /* eslint-enable @typescript-eslint/no-deprecated */
   }

@@ -45,10 +45,9 @@ export class Multicast<T> {
     );
   }
 
-  /** Whether nobody but a channel gets the values, which sends them as they are. */
-  get relays(): boolean {
-    const { subscribers } = this;
-    return subscribers.length === 1 && (subscribers[0] as { readonly relays?: boolean }).relays === true;
+  /** Whether `subscriber` is the only one. */
+  isOnly(subscriber: Subscriber<T>): boolean {
+    return this.subscribers.length === 1 && this.subscribers[0] === subscriber;
   }
 
   get held(): boolean {

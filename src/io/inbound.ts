@@ -1,7 +1,6 @@
 import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
-import { beginLoan, endLoan, isLent } from '../bytes/shared-read-block.js';
 
 /** So many bytes are read ahead without a reader, so that the end of the peer's stream is noticed (F1, F3). */
 export const readAhead = 65_536;
@@ -10,8 +9,6 @@ export const readAhead = 65_536;
 export interface Reader {
   /** Whether it may emit. */
   readonly flowing: boolean;
-  /** Whether it, or a subscriber, may keep views of the bytes that it reads. */
-  readonly keeps: boolean;
   /** Decodes and emits what it can. */
   drain(): void;
   /** Ends its subscribers as the stream has ended. */
@@ -50,8 +47,6 @@ export class Inbound {
   /** The last of them. */
   private current: Reader | undefined = undefined;
   private paused = false;
-  /** Whether queued bytes may lie in the shared read block, which is only lent. */
-  private borrows = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
   private stopped = false;
   private peerFinished = false;
@@ -87,17 +82,12 @@ export class Inbound {
   /** Whether somebody may keep arriving bytes: then they should lie in memory that can be given away. */
   get keeps(): boolean {
     if (this.discarding) return false;
-    return this.queue.gives || this.current === undefined || this.current.keeps;
+    return this.queue.gives || this.current === undefined;
   }
 
   /** Where the next bytes belong, if that is known. */
   get room(): Buffer | undefined {
     return this.discarding ? undefined : this.queue.room;
-  }
-
-  /** Called before a value is decoded: copies lent bytes for a reader that keeps views and came during the loan. */
-  secure(reader: Reader): void {
-    if (this.borrows && reader.keeps) this.queue.own();
   }
 
   /** Whether `reader` is the one that reads. */
@@ -146,10 +136,11 @@ export class Inbound {
   data(chunk: Buffer): void {
     this.received += chunk.length;
     if (this.discarding) return;
-    if (isLent(chunk.buffer)) this.lend(chunk);
-    else {
-      this.queue.push(chunk);
+    this.queue.push(chunk);
+    try {
       this.deliver();
+    } finally {
+      this.queue.keepRest();
     }
     this.regulate(false);
   }
@@ -184,24 +175,6 @@ export class Inbound {
     this.end = 'fin';
     this.resume();
     this.deliver();
-  }
-
-  /** Delivers a chunk whose memory serves again afterwards. */
-  private lend(chunk: Buffer): void {
-    this.borrows = this.current?.keeps === false;
-    this.queue.push(this.borrows ? chunk : Buffer.from(chunk), this.borrows);
-    if (!this.borrows) {
-      this.deliver();
-      return;
-    }
-    beginLoan();
-    try {
-      this.deliver();
-    } finally {
-      this.borrows = false;
-      this.queue.own();
-      endLoan();
-    }
   }
 
   private deliver(): void {

@@ -2,7 +2,7 @@ import type { Encoder } from '../codecs/codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeError } from '../errors/describe-value.js';
-import { isLending, isLent } from '../bytes/shared-read-block.js';
+import { isShared } from '../bytes/shared-read-block.js';
 import { returnSlab, slabLimit, takeSlab } from '../bytes/slab-pool.js';
 import { cutIntoBatches, type WriteBatches } from './write-batches.js';
 
@@ -102,10 +102,10 @@ export class WriteBuffer implements ByteSink {
     this.most += length;
     if (length > longestCopy) {
       this.sealSlab();
-      if (isLent(value.buffer)) this.addCopy(value);
+      if (isShared(value)) this.addCopy(value);
       else this.addPiece(value);
     } else if (this.slab === undefined && this.pieces.length === 0) {
-      this.lone = isLending() ? Buffer.from(value) : value;
+      this.lone = isShared(value) ? Buffer.from(value) : value;
     } else this.reserve(length).set(value, this.slabEnd - length);
   }
 

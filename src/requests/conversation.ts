@@ -183,7 +183,7 @@ export class Conversation<In, Out, Id> {
       error: (error: unknown) => this.end(error),
       complete: () => this.end(undefined),
     };
-    return new InternalSubscriber(observer, false);
+    return new InternalSubscriber(observer);
   }
 
   /** Holds the channel while the events are held. While an answer is awaited, only if the event queue is full. */

@@ -33,6 +33,17 @@ export class CountingQueue extends ChunkQueue {
     return super.peek(count);
   }
 
+  override borrow(count: number): Buffer {
+    this.examined += count;
+    return super.borrow(count);
+  }
+
+  override borrowHead(): Buffer {
+    const head = super.borrowHead();
+    this.examined += head.length;
+    return head;
+  }
+
   override take(count: number): Buffer {
     this.examined += count;
     return super.take(count);

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
+import { readBlock } from '../../src/bytes/shared-read-block.js';
 
 /** What a decoder does; fractions stand for amounts, so that every history is a valid one. */
 const look = () =>
   fc.record({
-    act: fc.constantFrom('skip', 'take', 'peek', 'at', 'uint', 'indexOf', 'find' as const),
+    act: fc.constantFrom('skip', 'take', 'peek', 'borrow', 'head', 'at', 'uint', 'indexOf', 'find' as const),
     part: fc.double({ min: 0, max: 1, noNaN: true }),
     needle: fc.uint8Array({ min: 0, max: 2, minLength: 0, maxLength: 5 }),
     endian: fc.constantFrom('big' as const, 'little' as const),
@@ -58,7 +59,7 @@ class Pair {
   waiting = Buffer.alloc(0);
   position = 0;
   private readonly given: (readonly [Buffer, Buffer])[] = [];
-  /** While something is lent, only what is taken off stays as it is. */
+  /** While a chunk is borrowed, borrowed views of it are not kept. */
   private lent = false;
 
   take(step: Step): void {
@@ -74,23 +75,23 @@ class Pair {
     this.compare();
   }
 
-  private push(bytes: Buffer, lent?: boolean): void {
-    this.queue.push(bytes, lent);
+  private push(bytes: Buffer): void {
+    this.queue.push(bytes);
     this.waiting = Buffer.concat([this.waiting, bytes]);
   }
 
   /** What lies in `bytes` is gone afterwards. */
   private lend(bytes: Buffer, how: { before: Look[]; early: boolean; after: Look[] }): void {
-    const block = Buffer.from(bytes);
+    const block = readBlock.subarray(0, bytes.copy(readBlock));
     this.lent = true;
-    this.push(block, true);
+    this.push(block);
     for (const look of how.before) this.look(look);
     if (how.early) {
-      this.queue.own();
+      this.queue.keepRest();
       this.lent = false;
     }
     for (const look of how.after) this.look(look);
-    this.queue.own();
+    this.queue.keepRest();
     this.lent = false;
     block.fill(3);
   }
@@ -113,9 +114,11 @@ class Pair {
       queue.skip(count);
       this.drop(count);
     } else if (step.act === 'take') {
-      this.same(queue.take(count), waiting.subarray(0, count), true);
+      this.same(queue.take(count), waiting.subarray(0, count));
       this.drop(count);
     } else if (step.act === 'peek') this.same(queue.peek(count), waiting.subarray(0, count));
+    else if (step.act === 'head') this.same(queue.head, waiting.subarray(0, queue.head.length));
+    else if (step.act === 'borrow') this.same(queue.borrow(count), waiting.subarray(0, count), !this.lent);
     else if (step.act === 'at') expect(count < waiting.length ? queue.at(count) : undefined).toBe(waiting[count]);
     else if (step.act === 'indexOf') expect(queue.indexOf(needle, count)).toBe(waiting.indexOf(needle, count));
     else if (step.act === 'find') expect(queue.indexOf(2, count)).toBe(waiting.indexOf(2, count));
@@ -135,11 +138,12 @@ class Pair {
     const { queue, waiting } = this;
     expect(queue.length).toBe(waiting.length);
     expect(queue.position).toBe(this.position);
-    expect(queue.head.length > 0).toBe(waiting.length > 0);
-    this.same(queue.head, waiting.subarray(0, queue.head.length));
+    const head = queue.borrowHead();
+    expect(head.length > 0).toBe(waiting.length > 0);
+    this.same(head, waiting.subarray(0, head.length), !this.lent);
   }
 
-  private same(view: Buffer, expected: Buffer, stays = !this.lent): void {
+  private same(view: Buffer, expected: Buffer, stays = true): void {
     expect(view.equals(expected)).toBe(true);
     if (stays) this.given.push([view, Buffer.from(view)]);
   }

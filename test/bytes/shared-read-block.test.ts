@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Encoder } from '../../src/codecs/codec.js';
 import { SocketError } from '../../src/errors/socket-error.js';
-import { beginLoan, endLoan, readBlock } from '../../src/bytes/shared-read-block.js';
+import { readBlock } from '../../src/bytes/shared-read-block.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
 
 /** What an encoder does with a part of the block, or with memory of its own. */
@@ -84,7 +84,6 @@ describe('what is sent out of memory that is only lent', () => {
         for (const { seed, values, write: when, takesAll, way } of deliveries) {
           peer.takes = takesAll;
           for (let at = 0; at < readBlock.length; at++) readBlock[at] = (at + seed) % 127;
-          beginLoan();
           for (const { steps, fate } of values) {
             const copy: Buffer[] = [];
             const before = buffer.size;
@@ -94,7 +93,6 @@ describe('what is sent out of memory that is only lent', () => {
             else expect(buffer.size).toBe(before);
           }
           if (when === 'within') write(way);
-          endLoan();
           readBlock.fill(0xff);
           if (when === 'after') write(way);
         }
