@@ -3,7 +3,7 @@ import type { Observer, Subscription } from 'rxjs';
 import { SocketError } from '../errors/socket-error.js';
 import { FlowIterator } from './flow-iterator.js';
 import type { Hold } from './hold.js';
-import { endsServer, ReportedObservable } from './reported-errors.js';
+import { endsServer, liftPlainly, ReportedObservable } from './reported-errors.js';
 
 /**
  * An Observer that wants a Flow subscribed to it to go at its own pace (F7).
@@ -76,11 +76,16 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     return new FlowIterator(this);
   }
 
-  /** @internal */
+  /**
+   * Lets operators that are applied outside the method `pipe` derive a Flow, too: RxJS's function
+   * `pipe(map(f), concatMapPaced(g))` applies each to the result of the one before.
+   *
+   * @internal
+   */
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
+    const derived = liftPlainly(this, operator);
     // RxJS's ConnectableObservable (`publish`) is no Flow, but borrows this method from the Flow that it connects to.
-    const origin = this instanceof Flow ? this : (this as Observable<T>).source;
-    return new DerivedFlow<R>(origin as Flow<unknown>, this, operator);
+    return this instanceof Flow ? new DerivedFlow<R>(this, derived) : derived;
   }
 
   // TypeScript's error message is about the last overload, so the one to use comes last. The deprecated one requires two
@@ -209,7 +214,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   override pipe(...operators: OperatorFunction<any, any>[]): Flow<unknown> {
     return operators.reduce<unknown>((source, operator) => {
       const result: unknown = operator(source as Observable<any>);
-      // An operator that was written as `source => new Observable(...)` derives through no lift.
+      // A result with members of its own, such as a ConnectableObservable, is passed on as it is.
       const isPlain =
         result instanceof Observable &&
         (result.constructor === Observable || (result instanceof ReportedObservable && !(result instanceof Flow)));
@@ -218,15 +223,15 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   }
 }
 
-/** What an operator made of a Flow: holding it holds the origin. */
+/** Wraps what operators derived from a Flow. Holding it holds the origin. */
 class DerivedFlow<T> extends Flow<T> {
   private readonly origin: Flow<unknown>;
+  private readonly derived: Observable<T>;
 
-  constructor(origin: Flow<unknown>, source: Observable<unknown>, operator?: Operator<any, T>) {
+  constructor(origin: Flow<unknown>, derived: Observable<T>) {
     super();
     this.origin = origin;
-    this.source = source;
-    this.operator = operator as Operator<any, T>;
+    this.derived = derived;
   }
 
   override hold(): Hold {
@@ -239,7 +244,7 @@ class DerivedFlow<T> extends Flow<T> {
   }
 
   protected override _subscribe(subscriber: Subscriber<T>): TeardownLogic {
-    return this.source?.subscribe(subscriber);
+    return this.derived.subscribe(subscriber);
   }
 }
 

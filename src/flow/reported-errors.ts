@@ -37,16 +37,19 @@ export class ReportedObservable<T> extends Observable<T> {
     return false;
   }
 
-  /* eslint-disable @typescript-eslint/no-deprecated -- what an operator derives is made here, as RxJS 7 has it */
+  /* eslint-disable @typescript-eslint/no-deprecated -- RxJS 7's operators call `lift` to derive an Observable */
   /** @internal */
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
-    const derived = new ReportedObservable<R>();
-    derived.source = this;
-    derived.operator = operator;
-    return derived;
+    const derived = liftPlainly(this, operator);
+    return new ReportedObservable((subscriber) => derived.subscribe(subscriber));
   }
-  /* eslint-enable @typescript-eslint/no-deprecated */
 }
+
+/** Derives the Observable that RxJS would derive by itself. */
+export function liftPlainly<T, R>(source: Observable<T>, operator?: Operator<T, R>): Observable<R> {
+  return Observable.prototype.lift.call(source, operator) as Observable<R>;
+}
+/* eslint-enable @typescript-eslint/no-deprecated */
 
 /** The observer that RxJS would make of three functions. */
 function watched<T>(

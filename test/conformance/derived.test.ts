@@ -9,6 +9,7 @@ import {
   mergeWith,
   NEVER,
   of,
+  pipe,
   publish,
   refCount,
   scan,
@@ -83,6 +84,18 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
   },
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- still in RxJS 7
   { name: 'publish and refCount', derive: (flow) => flow.pipe(publish(), refCount()) },
+  {
+    name: "RxJS's function pipe",
+    derive: (flow) => {
+      const operator = pipe(
+        map((line: string) => line),
+        concatMapPaced((line) => of(line)),
+      );
+      const derived = operator(flow);
+      if (!(derived instanceof Flow)) throw new TypeError('it is no Flow');
+      return derived as Flow<string>;
+    },
+  },
   { name: 'concatMapPaced', derive: (flow) => flow.pipe(concatMapPaced((line) => of(line))) },
   { name: 'mergeMapPaced', derive: (flow) => flow.pipe(mergeMapPaced((line) => [line], 4)) },
 ];
