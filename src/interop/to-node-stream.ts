@@ -3,7 +3,7 @@ import type { Client } from '../client/connect.js';
 import type { Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { SocketStream } from './socket-stream.js';
-import { StandIn } from './stand-in.js';
+import { NetSocketStream } from './net-socket-stream.js';
 
 /**
  * Turns a connection, a client or a channel into a Node stream that stands in for a `net.Socket`, for servers and drivers
@@ -51,9 +51,9 @@ import { StandIn } from './stand-in.js';
 export function toNodeStream(
   source: Channel<Buffer, Uint8Array | string> | Connection<any, any> | Client<any, any>,
 ): SocketStream {
-  if (source instanceof Channel) return new StandIn(source);
-  if (isObject(source) && 'bytes' in source) return new StandIn(source.bytes, source);
-  if (isObject(source) && source.data instanceof Channel) return new StandIn(source.data, undefined, true);
+  if (source instanceof Channel) return new NetSocketStream(source);
+  if (isObject(source) && 'bytes' in source) return new NetSocketStream(source.bytes, source);
+  if (isObject(source) && source.data instanceof Channel) return new NetSocketStream(source.data, undefined, true);
   throw new SocketError('ERR_OPTION_INVALID', 'toNodeStream takes a connection, a client or a channel');
 }
 

@@ -1,0 +1,34 @@
+import type { Address } from '../address/address.js';
+import type { Connection } from '../connection/connection.js';
+import type { TlsInfo } from '../transport/tls.js';
+
+/** What a `net.Socket` tells of its connection: both addresses, and the state of TLS. */
+export type ConnectionInfo = Partial<Pick<Connection, 'local' | 'remote' | 'tls'>>;
+
+/** An address in the terms of `net.Socket`. */
+export interface SocketAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly family: string;
+}
+
+/** Returns the address of one end, or undefined without TCP. */
+export function tcpAddress(address: Address | undefined): SocketAddress | undefined {
+  if (address?.transport !== 'tcp') return undefined;
+  const { host, port } = address;
+  return { host, port, family: host.includes(':') ? 'IPv6' : 'IPv4' };
+}
+
+/** Returns the members that only a `tls.TLSSocket` has. */
+export function tlsMembers(tls: TlsInfo): object {
+  return {
+    encrypted: true,
+    authorized: tls.authorized,
+    authorizationError: tls.authorizationError ?? null,
+    alpnProtocol: tls.alpnProtocol ?? false,
+    servername: tls.servername ?? false,
+    getPeerCertificate: () => tls.peerCertificate,
+    getProtocol: () => tls.protocol,
+    getSession: () => tls.session,
+  };
+}

@@ -1,0 +1,417 @@
+import { Duplex } from 'node:stream';
+import { Subscription } from 'rxjs';
+import type { Channel } from '../channel/channel.js';
+import { host, ofConnection, type ChannelHost } from '../channel/channel-host.js';
+import { SocketError } from '../errors/socket-error.js';
+import type { ReacquirableHold } from '../flow/hold.js';
+import { IdleTimer } from '../scheduling/idle-timer.js';
+import type { Flushable } from '../scheduling/flush-scheduler.js';
+import { isReported } from '../errors/error-origin.js';
+import { number } from '../validation/checks.js';
+import { Session } from '../client/session.js';
+import { SocketConnection } from '../connection/socket-connection.js';
+import type { SocketControls } from '../transport/transport.js';
+import { ClientDial } from './client-dial.js';
+import { currentRun, isCurrentRun } from './code-run.js';
+import { type ConnectionInfo, tcpAddress, tlsMembers } from './connection-info.js';
+import type { SocketStream } from './socket-stream.js';
+import { StreamWriter, type Written } from './stream-writer.js';
+
+type Setting = (controls: SocketControls) => void;
+
+/** The longest time that a timer can take, in ms. */
+const longestTimeout = 2 ** 31 - 1;
+
+/**
+ * A stream that looks like a `net.Socket`: the implementation of SocketStream. Its own members are `#private`, because
+ * drivers add members of all names to a socket.
+ */
+export class NetSocketStream extends Duplex implements SocketStream {
+  connecting = false;
+  timeout: number | undefined;
+
+  /** Absent until there is a connection. */
+  #channel: Channel<any, any> | undefined;
+  #info: ConnectionInfo = {};
+  #writer: StreamWriter | undefined;
+  /** The client that dials for the stream. */
+  readonly #dial: ClientDial | undefined;
+  readonly #subscriptions = new Subscription();
+  #hold: ReacquirableHold | undefined;
+  /** Whether the channel has completed or failed. */
+  #hasReceivedEnd = false;
+  /** Whether a shutdown waits for the stream (S7). */
+  #isTask = false;
+  /** Whether `'connect'` was emitted, or will be. */
+  #emitsConnect = false;
+  /** What is done once there is a connection. */
+  #waiting: (() => void)[] = [];
+  /** The callback of the write that waits for a connection. */
+  #unsent: Written | undefined;
+  #settings: Setting[] = [];
+  /** The number of bytes in completed writes. */
+  #writtenBytes = 0;
+  #idleTimer: IdleTimer | undefined;
+  /** Whether writes are collected until the end of the turn, so that they go out together (C3). */
+  #isCollecting = false;
+  /** The run of code in which the stream was written to last. */
+  #lastWriteRun = 0;
+  #isResetting = false;
+  /** Whether destroying the stream destroys the connection, in place of a graceful close. */
+  #isAborted = false;
+  readonly #collected: Flushable = {
+    flush: () => {
+      if (!this.#isCollecting) return;
+      this.#isCollecting = false;
+      super.uncork();
+    },
+  };
+
+  /**
+   * @param channel - what the stream reads and writes; the channel of a client has that client dial
+   * @param info - the connection, if it is known
+   * @param isRaw - whether the connection of a client is read without the codec of the channel
+   */
+  constructor(channel: Channel<any, any>, info?: ConnectionInfo, isRaw = false) {
+    super({ emitClose: false });
+    const client = channel[host];
+    if (!(client instanceof Session)) {
+      this.#attach(channel, info ?? (client instanceof SocketConnection ? client : {}));
+      return;
+    }
+    this.#dial = new ClientDial(client);
+    this.connecting = true;
+    if (client.isSecure) Object.assign(this, { encrypted: true });
+    this.#dial.start({
+      connected: (connection) => {
+        this.#attach(isRaw ? connection.bytes : channel[ofConnection](connection), connection);
+        if (this.#emitsConnect) this.#emitConnect();
+      },
+      failed: (error) => {
+        this.destroy(error as Error);
+      },
+    });
+    // If the client is connected already, nobody has had a chance to listen for 'connect'.
+    if (this.connecting) this.#emitsConnect = true;
+  }
+
+  get pending(): boolean {
+    return this.#channel === undefined || this.destroyed;
+  }
+
+  get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.connecting) return 'opening';
+    if (this.readable) return this.writable ? 'open' : 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get bytesRead(): number {
+    return this.#host?.inbound?.received ?? 0;
+  }
+
+  get bytesWritten(): number {
+    return this.#writtenBytes + this.writableLength;
+  }
+
+  get bufferSize(): number {
+    return this.writableLength;
+  }
+
+  get remoteAddress(): string | undefined {
+    return tcpAddress(this.#info.remote)?.host;
+  }
+
+  get remotePort(): number | undefined {
+    return tcpAddress(this.#info.remote)?.port;
+  }
+
+  get remoteFamily(): string | undefined {
+    return tcpAddress(this.#info.remote)?.family;
+  }
+
+  get localAddress(): string | undefined {
+    return tcpAddress(this.#info.local)?.host;
+  }
+
+  get localPort(): number | undefined {
+    return tcpAddress(this.#info.local)?.port;
+  }
+
+  get localFamily(): string | undefined {
+    return tcpAddress(this.#info.local)?.family;
+  }
+
+  address(): { address: string; family: string; port: number } | Record<string, never> {
+    const local = tcpAddress(this.#info.local);
+    return local === undefined ? {} : { address: local.host, family: local.family, port: local.port };
+  }
+
+  connect(...args: readonly unknown[]): this {
+    const listener = args.at(-1);
+    if (typeof listener === 'function') this.once('connect', listener as () => void);
+    if (this.#emitsConnect) return this;
+    this.#emitsConnect = true;
+    process.nextTick(() => {
+      this.#emitConnect();
+    });
+    return this;
+  }
+
+  setTimeout(timeout: number, listener?: () => void): this {
+    if (this.destroyed) return this;
+    number('a number of milliseconds from 0', (ms) => ms >= 0 && ms < Infinity)('setTimeout: timeout', timeout);
+    this.timeout = timeout;
+    this.#idleTimer?.stop();
+    this.#idleTimer = undefined;
+    if (timeout === 0) {
+      if (listener !== undefined) this.removeListener('timeout', listener);
+      return this;
+    }
+    if (listener !== undefined) this.once('timeout', listener);
+    const signs = {
+      count: () => this.bytesRead + (this.#host?.lane.outbound.written ?? 0),
+      isListening: () => true,
+    };
+    // As with a `net.Socket`, the timer does not keep the process running: an http.Agent may have idle connections.
+    this.#idleTimer = new IdleTimer(Math.min(timeout, longestTimeout), () => this.emit('timeout'), signs, false);
+    this.#idleTimer.start();
+    return this;
+  }
+
+  setNoDelay(on = true): this {
+    return this.#set((controls) => controls.setNoDelay(on));
+  }
+
+  setKeepAlive(on = false, delay = 0): this {
+    return this.#set((controls) => controls.setKeepAlive(on, delay));
+  }
+
+  ref(): this {
+    return this.#set((controls) => controls.ref());
+  }
+
+  unref(): this {
+    return this.#set((controls) => controls.unref());
+  }
+
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else {
+      this.once('finish', () => {
+        this.destroy();
+      });
+    }
+  }
+
+  resetAndDestroy(): this {
+    if (this.connecting) {
+      this.once('connect', () => this.resetAndDestroy());
+      return this;
+    }
+    this.#isResetting = true;
+    return this.destroy();
+  }
+
+  override write(chunk: any, encoding?: any, written?: any): boolean {
+    if (this.#isEndedByPeer) return this.#refuse(written ?? encoding);
+    this.#collect();
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- each of Node's overloads ends here
+    return super.write(chunk, encoding, written);
+  }
+
+  override end(chunk?: any, encoding?: any, finished?: any): this {
+    this.#lastWriteRun = currentRun();
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- each of Node's overloads ends here
+    return super.end(chunk, encoding, finished);
+  }
+
+  override destroy(error?: Error | null, destroyed?: (error?: Error | null) => void): this {
+    if (!this.destroyed) this.#sendRest(error ?? undefined);
+    // Node sometimes passes a callback, which its types leave out.
+    const destroy: (error?: Error, destroyed?: (error?: Error | null) => void) => this = super.destroy.bind(this);
+    return destroy(error ?? undefined, destroyed);
+  }
+
+  override _read(): void {
+    this.#whenAttached(() => this.#hold?.release());
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, written: Written): void {
+    this.#send([chunk], written);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], written: Written): void {
+    const pieces = chunks.map(({ chunk }) => chunk);
+    this.#send(pieces, written);
+  }
+
+  override _final(finished: Written): void {
+    this.#whenAttached(() => {
+      this.#host?.complete();
+      this.#endTask();
+      finished();
+    });
+  }
+
+  override _destroy(error: Error | null, destroyed: (error: Error | null) => void): void {
+    this.connecting = false;
+    // A write that calls back after this must not start the timer again.
+    this.#idleTimer?.stop();
+    this.#idleTimer = undefined;
+    this.#waiting = [];
+    this.#subscriptions.unsubscribe();
+    this.#hold?.release();
+    this.#endTask();
+    const channelHost = this.#host;
+    if (this.#isAborted) channelHost?.destroy(error ?? undefined);
+    else void channelHost?.close();
+    this.#dial?.release();
+    // A peer must not be able to end the process: an error that the server reports needs no listener here (S19).
+    destroyed(isReported(error) && this.listenerCount('error') === 0 ? null : error);
+    this.#unsent?.(error ?? new SocketError('ERR_CLOSED', 'the stream was destroyed before it was connected'));
+    const close = (): void => {
+      setImmediate(() => this.emit('close', error !== null));
+    };
+    if (channelHost === undefined || error !== null || this.#isAborted) close();
+    else channelHost.lane.whenFlushed(close, close);
+  }
+
+  get #host(): ChannelHost | undefined {
+    return this.#channel?.[host];
+  }
+
+  /** Connects the stream to its channel. */
+  #attach(channel: Channel<any, any>, info: ConnectionInfo): void {
+    const channelHost = channel[host];
+    this.#channel = channel;
+    this.#info = info;
+    this.#writer = new StreamWriter(channel);
+    this.connecting = false;
+    this.#isTask = true;
+    channelHost.lane.begin();
+    if (channelHost instanceof SocketConnection) this.allowHalfOpen = channelHost.handToStream();
+    if (info.tls !== undefined) Object.assign(this, tlsMembers(info.tls));
+    this.#hold = channel.hold() as ReacquirableHold;
+    this.#subscriptions.add(
+      channel.subscribe({
+        next: (chunk: Buffer) => {
+          this.#noteActivity();
+          if (!this.push(chunk)) this.#hold?.take();
+        },
+        error: (error: unknown) => {
+          this.#hasReceivedEnd = true;
+          this.destroy(error as Error);
+        },
+        complete: () => {
+          this.#hasReceivedEnd = true;
+          this.push(null);
+          // As with a `net.Socket`, 'end' is emitted even if nobody reads, unless bytes come before it.
+          this.read(0);
+        },
+      }),
+    );
+    // `closed` never fails.
+    // eslint-disable-next-line rxjs-x/no-ignored-error
+    this.#subscriptions.add(channelHost.carrier?.closed.subscribe(({ error }) => this.#disconnected(error)));
+    for (const setting of this.#settings.splice(0)) this.#set(setting);
+    for (const work of this.#waiting.splice(0)) work();
+    this.read(0);
+  }
+
+  /** The connection has closed. Bytes that nobody has read come first, then its end. */
+  #disconnected(error: Error | undefined): void {
+    if (error === undefined) {
+      if (this.readableEnded) this.destroy();
+      else this.once('end', () => this.destroy());
+    } else if (this.#hasReceivedEnd) this.destroy(error);
+  }
+
+  #emitConnect(): void {
+    if (this.destroyed) return;
+    this.emit('connect');
+    if ('encrypted' in this) this.emit('secureConnect');
+    this.emit('ready');
+  }
+
+  #set(setting: Setting): this {
+    const channelHost = this.#host;
+    if (channelHost === undefined) this.#settings.push(setting);
+    else if (channelHost instanceof SocketConnection && channelHost.controls !== undefined)
+      setting(channelHost.controls);
+    return this;
+  }
+
+  #whenAttached(work: () => void): void {
+    if (this.#channel === undefined) this.#waiting.push(work);
+    else work();
+  }
+
+  #send(pieces: readonly Buffer[], written: Written): void {
+    this.#unsent = written;
+    this.#whenAttached(() => {
+      this.#unsent = undefined;
+      this.#noteActivity();
+      this.#writer?.write(pieces, (error) => {
+        if (error === undefined) for (const { length } of pieces) this.#writtenBytes += length;
+        this.#noteActivity();
+        written(error);
+      });
+    });
+  }
+
+  /** Collects the writes of a turn into one. */
+  #collect(): void {
+    this.#lastWriteRun = currentRun();
+    const channelHost = this.#host;
+    if (this.#isCollecting || channelHost === undefined || this.destroyed) return;
+    this.#isCollecting = true;
+    super.cork();
+    const { turn } = channelHost.lane.outbound;
+    if (turn === undefined) process.nextTick(() => this.#collected.flush());
+    else turn.addPublisher(this.#collected);
+  }
+
+  /** Whether the peer's FIN has ended this side, too. */
+  get #isEndedByPeer(): boolean {
+    return !this.allowHalfOpen && this.readableEnded && this.writableEnded && !this.destroyed;
+  }
+
+  /** Fails a write as a `net.Socket` does. */
+  #refuse(written: unknown): boolean {
+    const error = new SocketError('EPIPE', 'the stream has ended, because the peer has: see the option halfOpen');
+    if (typeof written === 'function') process.nextTick(written, error);
+    this.destroy(error);
+    return false;
+  }
+
+  #noteActivity(): void {
+    this.#idleTimer?.interrupt();
+    this.#idleTimer?.start();
+  }
+
+  #endTask(): void {
+    if (!this.#isTask) return;
+    this.#isTask = false;
+    this.#host?.lane.finish();
+  }
+
+  /** Called before the stream is destroyed: sends what was written, unless the connection is reset or has failed. */
+  #sendRest(error: Error | undefined): void {
+    const channelHost = this.#host;
+    if (channelHost === undefined) return;
+    const wasJustWritten = isCurrentRun(this.#lastWriteRun);
+    const isOwnEnd = error !== undefined && channelHost.owns(error);
+    this.#isAborted = this.#isResetting || (error !== undefined && !wasJustWritten && !isOwnEnd);
+    if (this.#isResetting || isOwnEnd) return;
+    while (this.writableCorked > 0) super.uncork();
+    if (!this.#isAborted) this.#writer?.handOver(this.#notPassedOn);
+    channelHost.lane.outbound.flush();
+  }
+
+  /** The chunks that the Writable has buffered behind the current write. */
+  get #notPassedOn(): Buffer[] {
+    const { writableBuffer = [] } = this as { writableBuffer?: readonly { chunk: Buffer }[] };
+    return writableBuffer.map(({ chunk }) => chunk);
+  }
+}
