@@ -5,7 +5,7 @@
  */
 import { AsyncIterableX } from 'ix/asynciterable';
 import type { Flow } from './flow/flow.js';
-import { FlowBatches } from './flow/batches.js';
+import { FlowBatches } from './flow/async-iteration.js';
 import { checkOptions, count, refuseUnknown } from './validation/checks.js';
 
 /**

@@ -4,8 +4,7 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { checkOptions, invalidOption, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize } from './message-size.js';
-import { isWellFormed } from '../bytes/well-formed.js';
-import { decodeUtf8 } from '../bytes/utf8.js';
+import { decodeUtf8, isWellFormed } from '../bytes/utf8.js';
 
 /**
  * Sets how long {@link delimited} messages may be.

@@ -1,4 +1,4 @@
-import { isWellFormed } from '../bytes/well-formed.js';
+import { isWellFormed } from '../bytes/utf8.js';
 import { SocketError } from '../errors/socket-error.js';
 import { type Check, integer, invalid } from '../validation/checks.js';
 

@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { borrowHead } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { isWellFormed } from '../bytes/well-formed.js';
+import { isWellFormed } from '../bytes/utf8.js';
 
 /** The codec of a channel without one: chunks as they come, in either direction. */
 export const bytes: Codec<Buffer, Uint8Array | string> = {

@@ -1,7 +1,7 @@
 import { Observable, type Operator, type OperatorFunction, type Subscriber, type TeardownLogic } from 'rxjs';
 import type { Observer, Subscription } from 'rxjs';
 import { SocketError } from '../errors/socket-error.js';
-import { FlowIterator } from './flow-iterator.js';
+import { FlowIterator } from './async-iteration.js';
 import type { Hold } from './hold.js';
 import { endsServer, liftPlainly, ReportedObservable } from './reported-errors.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { delimited, type DelimitedOptions } from '../../src/codecs/delimited.js';
-import { isWellFormed } from '../../src/bytes/well-formed.js';
+import { isWellFormed } from '../../src/bytes/utf8.js';
 import type { SocketErrorCode } from '../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';

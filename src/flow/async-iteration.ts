@@ -1,0 +1,191 @@
+import type { Observer, Subscription } from 'rxjs';
+import { Fifo } from '../collections/fifo.js';
+import type { ReacquirableHold, Hold } from './hold.js';
+
+/** What an iterator needs of a Flow. */
+export interface PausableSource<T> {
+  hold(): Hold;
+  subscribe(observer: Observer<T>): Subscription;
+}
+
+/** The promise of a `next()`. */
+interface Request<R> {
+  resolve(result: IteratorResult<R>): void;
+  reject(reason: unknown): void;
+}
+
+const done = { done: true, value: undefined } as const;
+
+/**
+ * One subscription that iterates a Flow at its own pace (F5). The Flow is held unless a `next()` is waiting or running.
+ * Values that need no wait are emitted within the call of `next()`, which then costs one promise and nothing else.
+ */
+abstract class PacedIterator<T, R> implements AsyncIterator<R> {
+  /** Values that no `next()` has asked for: an operator may make several out of one value. */
+  protected readonly spare: Fifo<T> = new Fifo();
+  protected readonly requests: Fifo<Request<R>> = new Fifo();
+  protected hold: ReacquirableHold | undefined;
+  protected ended = false;
+  /** Whether a `next()` is running. */
+  protected asking = false;
+  /** Whether the running `next()` takes the next value. */
+  protected wanted = false;
+  private readonly flow: PausableSource<T>;
+  private subscription: Subscription | undefined;
+  private failure: { readonly reason: unknown } | undefined;
+
+  constructor(flow: PausableSource<T>) {
+    this.flow = flow;
+  }
+
+  abstract next(): Promise<IteratorResult<R>>;
+
+  /** Takes a value, and holds the Flow if nobody wants another one. */
+  protected abstract receive(value: T): void;
+
+  return(): Promise<IteratorResult<R>> {
+    this.spare.clear();
+    this.failure = undefined;
+    this.finish();
+    return Promise.resolve(done);
+  }
+
+  /** Lets the Flow emit what it has while a value is wanted. */
+  protected ask(): void {
+    this.asking = this.wanted = true;
+    if (this.hold === undefined) this.start();
+    else this.hold.release();
+    this.asking = this.wanted = false;
+  }
+
+  protected wait(): Promise<IteratorResult<R>> {
+    return new Promise((resolve, reject) => {
+      this.requests.push({ resolve, reject });
+    });
+  }
+
+  /** The result of a `next()` after the last value: the failure, once, and then `done`. */
+  protected last(): Promise<IteratorResult<R>> {
+    if (this.failure === undefined) return Promise.resolve(done);
+    const { reason } = this.failure;
+    this.failure = undefined;
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the Flow's own error, of any type
+    return Promise.reject(reason);
+  }
+
+  private start(): void {
+    this.hold = this.flow.hold() as ReacquirableHold;
+    this.subscription = this.flow.subscribe({
+      next: (value) => {
+        this.receive(value);
+      },
+      error: (reason: unknown) => {
+        const request = this.requests.shift();
+        if (request === undefined) this.failure = { reason };
+        else request.reject(reason);
+        this.finish();
+      },
+      complete: () => {
+        this.finish();
+      },
+    });
+    if (this.ended) this.subscription.unsubscribe();
+    // An operator such as `startWith` emits within `subscribe`, though the Flow is held.
+    else if (this.wanted) this.hold.release();
+  }
+
+  /** Unsubscribes before it releases, so that nothing is emitted to an iterator that has ended. */
+  private finish(): void {
+    this.ended = true;
+    this.subscription?.unsubscribe();
+    this.hold?.release();
+    for (let request = this.requests.shift(); request !== undefined; request = this.requests.shift()) {
+      request.resolve(done);
+    }
+  }
+}
+
+const nothing: unique symbol = Symbol('nothing');
+
+/** Gives one value for each `next()` (F5). */
+export class FlowIterator<T> extends PacedIterator<T, T> {
+  private answer: T | typeof nothing = nothing;
+
+  next(): Promise<IteratorResult<T>> {
+    if (this.spare.length > 0) return Promise.resolve({ done: false, value: this.spare.shift() as T });
+    if (this.ended) return this.last();
+    // Earlier requests come first.
+    if (this.asking || this.requests.length > 0) return this.wait();
+    this.ask();
+    const value = this.answer;
+    if (value === nothing) return this.ended ? this.last() : this.wait();
+    this.answer = nothing;
+    return Promise.resolve({ done: false, value });
+  }
+
+  protected override receive(value: T): void {
+    if (this.wanted) {
+      this.wanted = false;
+      this.answer = value;
+    } else {
+      const request = this.requests.shift();
+      if (request === undefined) this.spare.push(value);
+      else request.resolve({ done: false, value });
+    }
+    if (this.requests.length === 0) this.hold?.take();
+  }
+}
+
+/** Gives, for each `next()`, the values that need no wait: at least one, at most `size` (F12). */
+export class FlowBatches<T> extends PacedIterator<T, T[]> {
+  private readonly size: number;
+  /** The batch that is being filled. */
+  private batch: T[] | undefined;
+  private readonly close = (): void => {
+    this.batch = undefined;
+    if (!this.ended && this.requests.length === 0) this.hold?.take();
+  };
+
+  constructor(flow: PausableSource<T>, size: number) {
+    super(flow);
+    this.size = size;
+  }
+
+  next(): Promise<IteratorResult<T[]>> {
+    if (this.ended && this.spare.length === 0) return this.last();
+    // Earlier requests come first.
+    if (this.asking || this.requests.length > 0) return this.wait();
+    const batch: T[] = [];
+    while (this.spare.length > 0 && batch.length < this.size) batch.push(this.spare.shift() as T);
+    if (batch.length < this.size && !this.ended) {
+      this.batch = batch;
+      this.ask();
+      if (batch.length > 0) this.close();
+      else this.batch = undefined;
+    }
+    if (batch.length > 0) return Promise.resolve({ done: false, value: batch });
+    return this.ended ? this.last() : this.wait();
+  }
+
+  protected override receive(value: T): void {
+    this.batch ??= this.resolveOldest();
+    if (this.batch === undefined) this.spare.push(value);
+    else if (this.batch.push(value) < this.size) return;
+    this.batch = undefined;
+    this.wanted = false;
+    if (this.requests.length === 0) this.hold?.take();
+  }
+
+  /**
+   * Resolves the oldest request with a batch that is still being filled. The code that awaits it runs after this delivery
+   * and after the microtask that closes the batch.
+   */
+  private resolveOldest(): T[] | undefined {
+    const request = this.requests.shift();
+    if (request === undefined) return undefined;
+    const batch: T[] = [];
+    queueMicrotask(this.close);
+    request.resolve({ done: false, value: batch });
+    return batch;
+  }
+}
