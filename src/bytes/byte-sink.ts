@@ -1,5 +1,5 @@
 /**
- * Collects what an encoder writes. What one `encode` wrote is kept whole, or, where it throws, dropped whole (D5).
+ * Collects what an encoder writes. If `encode` throws, all that this call has written is dropped (D5).
  *
  * It is equivalent to:
  *
@@ -10,53 +10,47 @@
  * // at the end of the turn: socket.write(Buffer.concat(pieces))
  * ```
  *
- * It is there for the one call of `encode` that it is given to: what is written into it later may be written anywhere.
+ * Use it only within the call of `encode` that it is passed to. The bytes count in `bufferedBytes` until the kernel has
+ * taken them.
  *
- * @backpressure what was collected counts in `bufferedBytes` until the kernel has taken it (C4)
  * @example
  * ```ts
  * const encode = (value: number, into: ByteSink): void => into.uint(value, 4, 'big');
  * ```
- * @see rules C3, C4 and D5
+ * @see rule D5
  */
 export interface ByteSink {
   /**
    * Appends bytes.
    *
-   * @param value - kept by reference, so it must not be changed afterwards (C19)
-   * @backpressure it waits until the kernel has taken it (C4)
+   * @param value - kept by reference: do not change it afterwards (C19)
    * @example
    * ```ts
    * into.bytes(body);
    * ```
-   * @see rule C19
    */
   bytes(value: Uint8Array): void;
   /**
-   * Appends text; one call with a whole frame is the fastest way to write it.
+   * Appends text. One call with a whole frame is the fastest way to write it.
    *
-   * @param value - what is not well-formed, or has no byte in `encoding`, is replaced in silence: check it before
-   * @param encoding - how its characters become bytes
-   * @backpressure it waits until the kernel has taken it (C4)
+   * @param value - check it first: a lone surrogate, or a character that `encoding` lacks, is replaced silently
+   * @param encoding - the encoding of the text
    * @example
    * ```ts
    * into.text(`${line}\n`, 'utf8');
    * ```
-   * @see rule D5
    */
   text(value: string, encoding: 'utf8' | 'latin1'): void;
   /**
    * Appends an unsigned integer.
    *
-   * @param value - 0 to what `bytes` can hold
-   * @param bytes - how many bytes it takes
-   * @param endian - which end of it comes first
-   * @backpressure it waits until the kernel has taken it (C4)
+   * @param value - from 0 to the maximum that `bytes` can hold
+   * @param bytes - its size, in bytes
+   * @param endian - the byte order
    * @example
    * ```ts
    * into.uint(body.length, 2, 'big');
    * ```
-   * @see rule D2
    */
   uint(value: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): void;
 }

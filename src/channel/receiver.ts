@@ -102,7 +102,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     else this.host.inbound?.slacken();
   }
 
-  told(): void {
+  ended(): void {
     this.host.readerEnded();
   }
 

@@ -2,8 +2,8 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
 /**
- * Takes values out of the bytes of one stream. It consumes whole frames only, one a call, so that the bytes of an
- * unfinished frame, and of those after this one, stay where they are.
+ * Decodes the values of one stream. Each call takes one whole frame off the queue. The bytes of an unfinished frame, and of
+ * later frames, stay in it.
  *
  * Receiving through a codec is equivalent to:
  *
@@ -19,67 +19,62 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * });
  * ```
  *
- * Between two calls another view may take bytes off the queue: a decoder that remembers something of what it has seen
- * tells from `position` whether it is still there.
+ * A decoder is called only when its channel may emit. Between two calls another view may take bytes off the queue: a decoder
+ * that remembers what it has seen compares `position` to find out.
  *
- * @typeParam T - what it gives; never `undefined`
- * @emits on its channel one value a call
- * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID`, and at the end of the stream `ERR_FRAME_TRUNCATED`, which ends the
- * connection after all that came before (C8, D3, D4)
- * @backpressure a frame that may become longer than a finite maximum must be refused before it has (D3)
- * @teardown a decoder is dropped with its stream, and one that has thrown is not called again
+ * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame, which ends the connection after the values
+ * before it. It must refuse a frame that exceeds a finite maximum before the whole frame has arrived (D3). A decoder that has
+ * thrown is not called again.
+ *
+ * @typeParam T - the type of the values; never `undefined`
  * @example
  * ```ts
  * const bytes4: Decoder<Buffer> = { decode: (bytes) => (bytes.length < 4 ? undefined : bytes.take(4)) };
  * ```
- * @see rules C13 and D1 to D4
+ * @see rules D1 to D4
  */
 export interface Decoder<T> {
   /**
-   * Takes the next frame off.
+   * Takes the next frame off the queue.
    *
-   * @param bytes - all that waits; the same queue at each call
-   * @returns the value of the frame, or `undefined` with nothing taken off: more bytes are needed
+   * @param bytes - the bytes that wait; the same queue at each call
+   * @returns the value of the frame. `undefined` means that more bytes are needed; then nothing must have been taken off
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
-   * @backpressure called when a value may be emitted, and not before (F2)
    * @example
    * ```ts
    * const first = decoder.decode(queue); // undefined, as long as a byte is missing
    * ```
-   * @see rules C13, D1 and D3
    */
   decode(bytes: ByteQueue): T | undefined;
   /**
-   * Takes what the end of the stream completes, or says that the stream ends inside a message.
+   * Returns a value that the end of the stream completes, or throws if the stream ends inside a message.
    *
-   * It is called when the peer has ended the stream in order and `decode` has nothing left, also where no byte waits, and
-   * again until it gives `undefined`. Bytes that remain then are `ERR_FRAME_TRUNCATED`; without this method, all that remain
-   * are. It is not called for a stream that was reset or destroyed.
+   * It is called when the peer has ended the stream in order and `decode` has returned `undefined`, even if no byte waits. It
+   * is called again until it returns `undefined`. Bytes that remain then fail the connection with `ERR_FRAME_TRUNCATED`, as
+   * do all remaining bytes if there is no such method. It is not called for a stream that was reset or destroyed.
    *
-   * A decoder that remembers something between its frames gives it here as the last value, or throws
-   * `ERR_FRAME_TRUNCATED`. It has to remember that it gave the value: after 1,000 values for which it took no byte off, the
-   * connection fails with `ERR_FRAME_INVALID`.
+   * A decoder that remembers something between its frames returns it here as the last value, or throws
+   * `ERR_FRAME_TRUNCATED`. It must return such a value once: after 1,000 values without a byte taken off, the connection fails
+   * with `ERR_FRAME_INVALID`.
    *
-   * @param bytes - all that waits; none, where the stream ends between two frames
+   * @param bytes - the bytes that wait; none if the stream ends between two frames
    * @returns a value, or `undefined` with nothing taken off
    * @throws `ERR_FRAME_TRUNCATED`, `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
-   * @backpressure called when a value may be emitted, and not before (F2)
    * @example
    * ```ts
    * const last = lines().decoder().end?.(queue); // the last line needs no newline
    * ```
-   * @see rule D4
    */
   end?(bytes: ByteQueue): T | undefined;
 }
 
 /**
- * Turns the values of one stream into bytes.
+ * Encodes the values of one stream. It is called once for each value, within `next` or `send`.
  *
- * @typeParam T - what it takes
- * @throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent: nothing of it is, and the
- * encoder must be as it was before (D5)
- * @backpressure it is called once for each value, at once
+ * It throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. Nothing of that value is sent, and
+ * the encoder must be in the state that it was in before (D5).
+ *
+ * @typeParam T - the type of the values
  * @example
  * ```ts
  * const numbers: Encoder<number> = { encode: (value, into) => into.uint(value, 4, 'big') };
@@ -90,23 +85,22 @@ export interface Encoder<T> {
   /**
    * Appends one value.
    *
-   * @param value - what to send
-   * @param into - where to; not to be kept
-   * @throws a SocketError: then nothing of the value is sent (D5)
+   * @param value - the value
+   * @param into - takes the bytes; do not keep it
+   * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
    * lines().encoder().encode('hello', sink); // 'hello\n'
    * ```
-   * @see rules D2 and D5
    */
   encode(value: T, into: ByteSink): void;
 }
 
 /**
- * Tells how messages lie in a stream of bytes. It makes a fresh decoder and encoder for each connection, so it may be
- * shared; options are checked when it is made.
+ * Defines how messages are laid out in a stream of bytes. It makes a new decoder and encoder for each connection, so one
+ * codec can serve many.
  *
- * What goes over a connection is equivalent to this, however the bytes are cut into chunks:
+ * Sending over a connection is equivalent to this, wherever the network cuts the bytes into chunks:
  *
  * ```ts
  * const encoder = codec.encoder(); // of the one end
@@ -118,8 +112,10 @@ export interface Encoder<T> {
  * }
  * ```
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
+ * Use `verifyCodec` of `rxjs-sockets/testing` to test a codec of your own.
+ *
+ * @typeParam In - the type of received messages
+ * @typeParam Out - the type of sent messages
  * @example
  * ```ts
  * const numbers: Codec<number> = {
@@ -134,29 +130,27 @@ export interface Encoder<T> {
  *   encoder: () => ({ encode: (value, into) => into.uint(value, 4, 'big') }),
  * };
  * ```
- * @see rules D1 to D5; `verifyCodec` of `rxjs-sockets/testing` verifies them
+ * @see rules D1 to D5
  */
 export interface Codec<In, Out = In> {
   /**
    * Makes a decoder for one stream.
    *
-   * @returns one that shares nothing with others
+   * @returns one that shares no state with others
    * @example
    * ```ts
    * const decoder = lines().decoder();
    * ```
-   * @see rule D1
    */
   decoder(): Decoder<In>;
   /**
    * Makes an encoder for one stream.
    *
-   * @returns one that shares nothing with others
+   * @returns one that shares no state with others
    * @example
    * ```ts
    * const encoder = lines().encoder();
    * ```
-   * @see rule D1
    */
   encoder(): Encoder<Out>;
 }

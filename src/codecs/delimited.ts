@@ -13,11 +13,10 @@ import { decodeUtf8, isWellFormed } from '../bytes/utf8.js';
  * ```ts
  * const options: DelimitedOptions = { maxLength: 4_096 };
  * ```
- * @see rule D3
  */
 export interface DelimitedOptions {
   /**
-   * The most bytes of one message, without its delimiter: 1 to 2,147,483,647 (D3).
+   * The maximum size of a message, without its delimiter: 1 to 2,147,483,647 (D3).
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -25,12 +24,12 @@ export interface DelimitedOptions {
   readonly maxLength?: number | undefined;
 }
 
-/** A delimiter, and what follows from it. */
+/** A delimiter, and what is derived from it. */
 interface DelimitedRules {
   readonly delimiter: Buffer;
-  /** What to search for: one byte is found faster as a number. */
+  /** The delimiter to search for. A single byte is found faster as a number. */
   readonly needle: number | Buffer;
-  /** The delimiter as text, where it is valid UTF-8: only then it can be searched for in text. */
+  /** The delimiter as text, if it is valid UTF-8. Only then can text be searched for it. */
   readonly text: string | undefined;
   /** Whether it can begin before its own end, as `'aa'` does. */
   readonly overlaps: boolean;
@@ -38,11 +37,9 @@ interface DelimitedRules {
 }
 
 /**
- * Frames binary messages by the bytes that follow each: a message ends where its delimiter begins for the first time.
+ * Frames binary messages by a delimiter after each. A message ends where the delimiter begins for the first time.
  *
- * A delimiter may overlap itself, as `'aa'` or `'abab'` do: then a message is also refused for an end that would let the
- * delimiter begin earlier, such as `'xa'` before `'aa'`. Reading is equivalent to this, though it tells sooner that a
- * message is too long:
+ * Reading is equivalent to this, but finds out sooner that a message is too long:
  *
  * ```ts
  * function decode(queue: ByteQueue): Buffer | undefined {
@@ -54,19 +51,21 @@ interface DelimitedRules {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk: keeping it keeps the chunk.
+ * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
  *
- * @param delimiter - 1 to 255 bytes, copied; a string stands for its UTF-8
+ * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
+ * A message that contains the delimiter is refused. If the delimiter overlaps itself, as `'aa'` does, so is a message whose end
+ * would let the delimiter begin earlier, such as `'xa'`.
+ *
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`; the messages before it are
+ * emitted first. A stream that ends before a delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails with
+ * `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for a refused message, for a value that is neither bytes nor a string, and
+ * for a lone surrogate.
+ *
+ * @param delimiter - 1 to 255 bytes, which are copied; a string stands for its UTF-8
  * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
- * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
- * which is sent as UTF-8
- * @emits on its channel one Buffer a message, as soon as its delimiter is there (D1)
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a message is certain to be over
- * `maxLength`, after the messages before it (D3); the end of the stream before a delimiter is `ERR_FRAME_TRUNCATED` (D4).
- * Encoding, with nothing written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what would end before its end,
- * for what is neither bytes nor text, or text with a lone surrogate
- * @backpressure an unfinished message waits in the queue: at most `maxLength` bytes, its delimiter and the chunk in hand
- * @teardown each message is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @returns a codec that receives Buffers
+ * @throws `ERR_OPTION_INVALID` for a bad delimiter or option
  * @example
  * ```ts
  * const client = connect('unix:/run/app.sock', { codec: delimited('\0') });
@@ -90,7 +89,7 @@ export function delimited(
   return { decoder: () => new DelimitedDecoder(rules), encoder: () => new DelimitedEncoder(rules) };
 }
 
-/** The longest delimiter, in bytes: the end of what waits is looked at again for its beginning at each chunk. */
+/** The longest delimiter, in bytes. With each chunk, the last bytes are searched again for its beginning. */
 const longest = 255;
 
 function delimiterOption(value: string | Uint8Array): Buffer {
@@ -111,7 +110,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;
-  /** Where in the stream the first delimiter is at the earliest. */
+  /** The offset in the stream before which there is no delimiter. */
   private searched = 0;
 
   constructor({ delimiter, needle, maxLength }: DelimitedRules) {
@@ -132,7 +131,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     return message;
   }
 
-  /** Remembers where the delimiter may begin in what waits, or behind it, unless that is too late already. */
+  /** Notes where the next delimiter may begin at the earliest. Throws if that is too late. */
   private wait(bytes: ByteQueue): void {
     const { length, position } = bytes;
     let start = Math.max(0, this.searched - position, length - this.delimiter.length + 1);
@@ -141,7 +140,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     this.searched = position + start;
   }
 
-  /** Whether what waits from `start` on is the beginning of the delimiter. */
+  /** Whether the bytes from `start` on are the beginning of the delimiter. */
   private mayBegin(bytes: ByteQueue, start: number): boolean {
     for (let at = start; at < bytes.length; at++) if (bytes.at(at) !== this.delimiter[at - start]) return false;
     return true;
@@ -169,7 +168,7 @@ class DelimitedEncoder implements Encoder<Uint8Array | string> {
     }
   }
 
-  /** Whether the delimiter, put after `message`, begins before the message's end. */
+  /** Whether the delimiter, if put after `message`, begins before the end of the message. */
   private beginsInText(message: string, delimiter: string): boolean {
     if (!this.rules.overlaps) return false;
     const tail = message.slice(1 - delimiter.length);

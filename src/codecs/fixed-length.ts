@@ -6,7 +6,7 @@ import { awaitFrame } from '../bytes/chunk-queue.js';
 import { messageLength, messageSize } from './message-size.js';
 
 /**
- * Frames binary messages by nothing but their length, which is the same for all.
+ * Cuts the stream into binary messages of one fixed length.
  *
  * Reading is equivalent to:
  *
@@ -14,17 +14,15 @@ import { messageLength, messageSize } from './message-size.js';
  * const decode = (queue: ByteQueue): Buffer | undefined => (queue.length < size ? undefined : queue.take(size));
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk: keeping it keeps the chunk.
+ * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
+ * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
  *
- * @param size - of each message, in bytes: 1 to 2,147,483,647
- * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
- * which is sent as UTF-8; either of exactly `size` bytes
- * @emits on its channel one Buffer a message, as soon as its last byte is there (D1)
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: none, since any bytes are messages. Encoding, with nothing written
- * (D5): `ERR_FRAME_TOO_LONG` for more than `size` bytes, and `ERR_FRAME_INVALID` for fewer, for what is neither bytes nor
- * text, or text with a lone surrogate
- * @backpressure an unfinished message waits in the queue: less than `size` bytes and the chunk in hand
- * @teardown each message is taken off the stream when it is given, so another view goes on right after it (C13)
+ * Decoding never fails, because any bytes are messages. Encoding fails with `ERR_FRAME_TOO_LONG` for more than `size` bytes, and
+ * with `ERR_FRAME_INVALID` for fewer, for a value that is neither bytes nor a string, and for a lone surrogate.
+ *
+ * @param size - the size of each message, in bytes: 1 to 2,147,483,647
+ * @returns a codec that receives Buffers
+ * @throws `ERR_OPTION_INVALID` for a bad `size`
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: fixedLength(4) });

@@ -14,11 +14,10 @@ import { messageLength } from './message-size.js';
  * ```ts
  * const options: JsonLinesOptions = { maxLength: 1_048_576 };
  * ```
- * @see rule D3
  */
 export interface JsonLinesOptions {
   /**
-   * The most bytes of one line, without its ending: 1 to 2,147,483,647 (D3).
+   * The maximum size of a line, without its ending: 1 to 2,147,483,647 (D3).
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -29,11 +28,14 @@ export interface JsonLinesOptions {
 /**
  * Frames values by lines of JSON: each line is one value, in UTF-8.
  *
- * A line may end with `'\n'` or `'\r\n'` and must end: what was cut off could be JSON still, as `12` of `123` is (D4). An
- * empty line is no value, so it is refused. An object that has `__proto__` as a name, however it is spelled, is refused
- * in both directions (D6), since whoever copies such an object sets a prototype; in a string it is text like any other.
- * So is what is nested in more than 1,000 arrays and objects, which much code can't walk through without an overflow of
- * its stack. For all other lines, reading is equivalent to:
+ * A line ends with `'\n'` or `'\r\n'`. The last line must have its ending, too, because a line that was cut off may still be
+ * JSON, as `12` of `123` is (D4). Refused in both directions are (D6):
+ *
+ * - an empty line;
+ * - an object with the name `__proto__`, however it is escaped: code that copies such an object sets a prototype;
+ * - more than 1,000 nested arrays and objects, with which much code overflows its stack.
+ *
+ * For all other lines, reading is equivalent to:
  *
  * ```ts
  * function decode(queue: ByteQueue): In | undefined {
@@ -42,27 +44,25 @@ export interface JsonLinesOptions {
  * }
  * ```
  *
- * Writing does to a value what `JSON.stringify` does: a `Date` becomes a string, `NaN` becomes `null`, and a property
- * that is undefined or a function is left out.
+ * Values are written by `JSON.stringify`: a `Date` becomes a string, `NaN` becomes `null`, and a property that is undefined or a
+ * function is left out.
  *
- * @typeParam In - of the values that are received, which is not checked: what a peer sends is only known to be JSON
- * @typeParam Out - of the values that are sent
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, with `ERR_FRAME_INVALID` for a
+ * refused line and for a line that is not JSON (the reason is its `cause`), and with `ERR_FRAME_TRUNCATED` if the stream ends
+ * inside a line; the values before are emitted first. Encoding fails with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for
+ * a refused value and for one that JSON cannot carry: undefined, a function, a bigint, or a cycle.
+ *
+ * @typeParam In - the type of received values. It is not checked: a peer can send any JSON
+ * @typeParam Out - the type of sent values
  * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
- * @returns a codec whose messages are what JSON can carry, `null` included
- * @emits on its channel one value a line, as soon as its ending is there (D1)
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
- * `maxLength` (D3), `ERR_FRAME_INVALID` for what is no JSON, with the reason as `cause`, and for what is said above (D6),
- * each after the lines before; the end of the stream inside a line is `ERR_FRAME_TRUNCATED` (D4). Encoding, with nothing
- * written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what JSON can't carry, such as undefined, a function, a
- * bigint, or a cycle
- * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand
- * @teardown each line is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @returns a codec whose messages are JSON values, `null` included
+ * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: jsonLines<{ level: number }>() });
  * client.data.next({ level: 7 }); // {"level":7}
  * ```
- * @see https://jsonlines.org and rules D1 to D6
+ * @see https://jsonlines.org and rule D6
  */
 export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, Out> {
   const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 65_536) }, options);
@@ -73,7 +73,7 @@ export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, O
   };
 }
 
-/** How many arrays and objects may lie in each other. `JSON.stringify` overflows its stack with about 4,000. */
+/** The maximum depth of arrays and objects. `JSON.stringify` overflows its stack at about 4,000. */
 const deepest = 1_000;
 
 class JsonDecoder<T> implements Decoder<T> {
@@ -127,7 +127,7 @@ function stringify(value: unknown): string {
   throw new SocketError('ERR_FRAME_INVALID', `a message must be what JSON can carry, got ${describeValue(value)}`);
 }
 
-/** Throws for JSON that is not to be sent or received, though it is valid. */
+/** Throws for valid JSON that is neither sent nor received. */
 function refuse(json: string): void {
   if (namesPrototype(json)) throw new SocketError('ERR_FRAME_INVALID', 'a message has __proto__ as a name');
   if (isTooDeep(json)) {
@@ -136,7 +136,7 @@ function refuse(json: string): void {
 }
 
 /**
- * The name `__proto__`, its characters as they are or escaped. In valid JSON it is exact: a quote that follows no
+ * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON it is exact: a quote that follows no
  * backslash and precedes one of these characters begins a string, and a string before a colon is a name.
  */
 const prototypeName =
@@ -150,11 +150,11 @@ const quote = 0x22;
 const backslash = 0x5c;
 
 function isTooDeep(json: string): boolean {
-  // What is opened has to be closed, and few lines open as much.
+  // Each bracket takes two characters with its counterpart, and few lines have so many.
   return json.length > 2 * deepest && opensMany(json) && depthExceeds(json);
 }
 
-/** Whether there are enough brackets and braces, though some of them may lie in strings or one after the other. */
+/** Whether there are enough opening brackets and braces; some may lie in strings, or side by side. */
 function opensMany(json: string): boolean {
   let count = 0;
   for (const open of ['[', '{']) {

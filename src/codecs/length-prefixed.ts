@@ -13,24 +13,23 @@ import { messageLength, messageSize } from './message-size.js';
  * ```ts
  * const options: LengthPrefixedOptions = { bytes: 2, endian: 'little', maxLength: 4_096 };
  * ```
- * @see rule D3
  */
 export interface LengthPrefixedOptions {
   /**
-   * How many bytes the length has.
+   * The size of the length, in bytes.
    *
    * @defaultValue 4
    * @unit bytes
    */
   readonly bytes?: 1 | 2 | 4 | undefined;
   /**
-   * Which end of the length comes first; the network's order is `'big'`.
+   * The byte order of the length. Network byte order is `'big'`.
    *
    * @defaultValue 'big'
    */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * The most bytes of one message, without its header: 1 to 2,147,483,647, and never more than the header can tell (D3).
+   * The maximum size of a message, without its header: 1 to 2,147,483,647, and never more than fits in the length (D3).
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -51,7 +50,7 @@ interface PrefixRules {
 }
 
 /**
- * Frames binary messages by a length, an unsigned integer, ahead of each; an empty message is a length of 0.
+ * Frames binary messages by their length, an unsigned integer, before each.
  *
  * Reading is equivalent to:
  *
@@ -65,18 +64,17 @@ interface PrefixRules {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk: keeping it keeps the chunk.
+ * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
+ * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
+ *
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated. Encoding fails
+ * with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a lone
+ * surrogate.
  *
  * @param options - `bytes` (of the length: 1, 2 or 4; 4), `endian` (`'big'`), `maxLength` (bytes, 1 to 2,147,483,647;
- * 1,048,576, and never more than the header can tell)
- * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
- * which is sent as UTF-8
- * @emits on its channel one Buffer a message, as soon as its last byte is there (D1)
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a header tells more than
- * `maxLength`, before anything is allocated (D3). Encoding, with nothing written (D5): `ERR_FRAME_TOO_LONG`, and
- * `ERR_FRAME_INVALID` for what is neither bytes nor text, or text with a lone surrogate
- * @backpressure an unfinished message waits in the queue: at most its header, `maxLength` bytes and the chunk in hand
- * @teardown each message is taken off the stream when it is given, so another view goes on right after it (C13)
+ * 1,048,576, and never more than fits in the length)
+ * @returns a codec that receives Buffers
+ * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
  * ```ts
  * const client = connect('unix:/run/store.sock', { codec: lengthPrefixed({ bytes: 2, endian: 'little' }) });

@@ -15,23 +15,22 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  * ```ts
  * const options: LinesOptions = { delimiter: '\r\n', encoding: 'latin1', maxLength: 512 };
  * ```
- * @see rule D3
  */
 export interface LinesOptions {
   /**
-   * What is written after each line; both endings are read.
+   * The ending that is written after each line. Both endings are read.
    *
    * @defaultValue '\n'
    */
   readonly delimiter?: '\n' | '\r\n' | undefined;
   /**
-   * How characters lie in bytes.
+   * The encoding of the text.
    *
    * @defaultValue 'utf8'
    */
   readonly encoding?: 'utf8' | 'latin1' | undefined;
   /**
-   * The most bytes of one line, without its ending: 1 to 2,147,483,647 (D3).
+   * The maximum size of a line, without its ending: 1 to 2,147,483,647 (D3).
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -52,10 +51,10 @@ const checks: Checks<LinesRules> = {
 };
 
 /**
- * Frames text by lines: a message is a line without its ending, whether that is `'\n'` or `'\r\n'`.
+ * Frames text by lines: a message is a line without its ending. Both `'\n'` and `'\r\n'` are read as endings.
  *
- * The last line of a stream needs no ending (D4); a `'\r'` at its very end is no ending, so it stays. A byte order mark
- * stays too. In a line without characters beyond ASCII, reading is equivalent to:
+ * The last line of a stream needs no ending (D4). A `'\r'` at the very end of the stream is part of the line, and so is a byte
+ * order mark. For lines of ASCII, reading is equivalent to:
  *
  * ```ts
  * function decode(bytes: ByteQueue): string | undefined {
@@ -66,24 +65,23 @@ const checks: Checks<LinesRules> = {
  * }
  * ```
  *
- * Several lines are decoded at once and cut apart one by one, so a line of 13 characters or more that the program keeps
- * can keep up to 16 KiB, those around it, in memory.
+ * Several lines are decoded at once and then cut apart. A line of 13 characters or more that the program keeps can keep up to
+ * 16 KiB of the lines around it in memory. A line is emitted as soon as its ending has arrived.
+ *
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with `ERR_FRAME_INVALID` for
+ * invalid UTF-8; the lines before it are emitted first. Encoding fails with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID`
+ * for a value that is no string or would not be read as it was sent: one with a `'\n'`, with a `'\r'` right before the
+ * delimiter `'\n'`, with a lone surrogate, or, with latin1, with a character above 0xFF.
  *
  * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
  * @returns a codec whose messages are strings
- * @emits on its channel one string a line, as soon as its ending is there (D1)
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as a line is certain to be over
- * `maxLength`, `ERR_FRAME_INVALID` for invalid UTF-8, both after the lines before (D3). Encoding, with nothing written
- * (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what is no string or would not be read as it was sent: a
- * `'\n'`, a `'\r'` right before the delimiter `'\n'`, a lone surrogate, or with latin1 a character over 0xFF
- * @backpressure an unfinished line waits in the queue: at most `maxLength` bytes and the chunk in hand
- * @teardown each line is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines({ maxLength: 1_024 }) });
  * server.subscribe(({ data }) => data.subscribe(data)); // an echo server
  * ```
- * @see https://datatracker.ietf.org/doc/html/rfc3629 and rules D1 to D5
+ * @see rules D1 to D5
  */
 export function lines(options?: LinesOptions): Codec<string> {
   const rules = checkOptions(checks, options);
@@ -93,13 +91,13 @@ export function lines(options?: LinesOptions): Codec<string> {
 const newline = 10;
 const carriageReturn = 13;
 
-/** How many bytes of lines are decoded at once: it begins small, since another view may take over after any line. */
+/** How many bytes of lines are decoded at once. The size starts small, because another view may take over after any line. */
 const smallestBlock = 1_024;
 const largestBlock = 16_384;
 
 /**
- * Decodes a block of whole lines to one string and cuts it line by line, while the bytes of each line leave the queue
- * only when the line is given. That `position` has moved by itself tells that another view has read in between.
+ * Decodes a block of whole lines to one string, and cuts it line by line. The bytes of a line leave the queue when the line is
+ * returned. If `position` has changed between two calls, another view has read, and the block is dropped.
  */
 class LinesDecoder implements Decoder<string> {
   private readonly encoding: 'utf8' | 'latin1';
@@ -110,13 +108,13 @@ class LinesDecoder implements Decoder<string> {
   private cursor = 0;
   /** Where the next line begins in the stream. */
   private position = 0;
-  /** Whether each character of `text` is one byte: otherwise the end of a line is searched for in the bytes, too. */
+  /** Whether each character of `text` is one byte. Otherwise the end of a line is searched for in the bytes, too. */
   private isSingleByte = true;
-  /** Whether the block is invalid UTF-8, so that each of its lines has to be checked by itself. */
+  /** Whether the block has invalid UTF-8, so that each of its lines is checked by itself. */
   private suspect = false;
-  /** How many bytes the next block may have. */
+  /** The maximum size of the next block, in bytes. */
   private reach = smallestBlock;
-  /** Up to where in the stream there is no newline. */
+  /** The offset in the stream up to which there is no newline. */
   private scanned = 0;
 
   constructor({ encoding, maxLength }: LinesRules) {
@@ -149,7 +147,7 @@ class LinesDecoder implements Decoder<string> {
     return line;
   }
 
-  /** Decodes the next block; `false` where no whole line waits. */
+  /** Decodes the next block. Returns false if no whole line waits. */
   private refill(bytes: ByteQueue): boolean {
     const { position } = bytes;
     if (position !== this.position) this.reach = smallestBlock;
@@ -157,7 +155,7 @@ class LinesDecoder implements Decoder<string> {
     this.text = '';
     this.cursor = 0;
     let scanned = Math.max(0, this.scanned - position);
-    // To look at everything again is linear still, where at least as many bytes are new.
+    // Looking at everything again takes linear time if at least as many bytes are new.
     if (bytes.length > 2 * scanned) {
       const head = borrowHead(bytes);
       const count = Math.min(head.length, this.reach);
@@ -171,28 +169,28 @@ class LinesDecoder implements Decoder<string> {
     const first = bytes.indexOf(newline, scanned);
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong(this.maxLength);
-    // The line is longer than a block or lies across chunks: a few lines after it are joined with it.
+    // The line is longer than a block, or lies across chunks. A few lines after it are joined with it.
     const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, smallestBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
 
-  /** Has the lines in the first `count` bytes of `bytes` given next. */
+  /** Makes the lines in the first `count` bytes of `bytes` the next ones. */
   private setBlock(bytes: Buffer, count: number): true {
     const block = count === bytes.length ? bytes : bytes.subarray(0, count);
     const text = this.decodeText(block);
-    // Decoding leniently changes no newline, so the lines before an invalid one are found all the same.
+    // Lenient decoding changes no newline, so the lines before an invalid one are still found.
     this.text = text ?? block.toString('utf8');
     this.suspect = text === undefined;
     this.isSingleByte = this.text.length === count;
     return true;
   }
 
-  /** Remembers that no line ends in what waits, unless that is too long already. */
+  /** Notes that no line ends in the waiting bytes. Throws if they are too long for a line. */
   private wait(bytes: ByteQueue): false {
     const count = bytes.length;
     this.scanned = bytes.position + count;
     if (count <= this.maxLength) return false;
-    // A '\r' that comes last may turn out to belong to the ending.
+    // A '\r' at the end may turn out to be part of the ending.
     if (count === this.maxLength + 1 && bytes.at(count - 1) === carriageReturn) return false;
     throw tooLong(this.maxLength);
   }
@@ -221,7 +219,7 @@ class LinesEncoder implements Encoder<string> {
     into.text(value + this.delimiter, encoding);
   }
 
-  /** What keeps `value` from being read as it was sent. */
+  /** Says why `value` would not be read as it was sent. */
   private faultOf(value: unknown): string | undefined {
     if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
     if (value.includes('\n')) return 'must not have a line end in it';

@@ -6,9 +6,9 @@ import { describeError } from '../errors/describe-value.js';
 import { func, withMethods } from '../validation/checks.js';
 
 /**
- * Makes a codec of values out of a codec of bytes or text, by a function for each direction.
+ * Converts the messages of a codec by a function for each direction. The framing and its limits are those of `codec`.
  *
- * The frames, their limits and their end are those of `codec`. Receiving and sending are equivalent to:
+ * Receiving and sending are equivalent to:
  *
  * ```ts
  * // decoder and encoder are those of codec
@@ -19,21 +19,18 @@ import { func, withMethods } from '../validation/checks.js';
  * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
- * @typeParam A - what `codec` gives
- * @typeParam B - what `codec` takes
- * @typeParam C - what the new codec gives
- * @typeParam D - what the new codec takes
- * @param codec - any codec
- * @param decode - makes a value of a message: at once, since a promise would be the value, and never `undefined`, which
- * stands for "more bytes are needed"
- * @param encode - makes a message of a value, at once
- * @returns a codec, of which `codec` knows nothing
- * @emits on its channel what `decode` gives for each message
- * @throws `ERR_OPTION_INVALID`, at once. Decoding and encoding: what `codec` throws, and `ERR_FRAME_INVALID` where
- * `decode` or `encode` throws, with that as `cause` and named in the message, or where `decode` gives `undefined`. A
- * `SocketError` of theirs whose code is one of the three of frames is thrown as it is
- * @backpressure that of `codec`
- * @teardown that of `codec`
+ * If `decode` or `encode` throws, or `decode` returns undefined, that is an `ERR_FRAME_INVALID` with the thrown error as `cause`.
+ * A `SocketError` with one of the codes `ERR_FRAME_…` is passed on as it is.
+ *
+ * @typeParam A - the type that `codec` receives
+ * @typeParam B - the type that `codec` sends
+ * @typeParam C - the type that the new codec receives
+ * @typeParam D - the type that the new codec sends
+ * @param codec - the codec to build on
+ * @param decode - converts a received message, synchronously: a promise would be the value
+ * @param encode - converts a value to send, synchronously
+ * @returns the new codec
+ * @throws `ERR_OPTION_INVALID` for an argument of another type
  * @example
  * ```ts
  * const dates = mapCodec(lines(), (line) => new Date(line), (date: Date) => date.toISOString());

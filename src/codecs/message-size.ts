@@ -6,9 +6,9 @@ import { type Check, integer, invalid } from '../validation/checks.js';
 export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
- * Gives how many bytes a message has: bytes, or text in UTF-8.
+ * Returns the size of a message in bytes: its bytes, or its text in UTF-8.
  *
- * @throws `ERR_FRAME_INVALID` where it is neither, or text that UTF-8 can't carry.
+ * @throws `ERR_FRAME_INVALID` for any other value, and for text that UTF-8 cannot carry
  */
 export function messageSize(value: unknown): number {
   if (value instanceof Uint8Array) return value.length;
@@ -20,7 +20,7 @@ export function messageSize(value: unknown): number {
   return Buffer.byteLength(value, 'utf8');
 }
 
-/** Tells what keeps `text` from being read as it was sent in `encoding`. */
+/** Says why `text` would not be read as it was sent in `encoding`. */
 export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | undefined {
   if (encoding === 'latin1') return beyondLatin1.test(text) ? 'has a character that latin1 lacks' : undefined;
   return isWellFormed(text) ? undefined : 'has a lone surrogate, which UTF-8 lacks';

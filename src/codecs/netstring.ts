@@ -13,11 +13,10 @@ import { messageLength, messageSize } from './message-size.js';
  * ```ts
  * const options: NetstringOptions = { maxLength: 4_096 };
  * ```
- * @see rule D3
  */
 export interface NetstringOptions {
   /**
-   * The most bytes of one message, without its header and comma: 1 to 2,147,483,647 (D3).
+   * The maximum size of a message, without its header and comma: 1 to 2,147,483,647 (D3).
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -28,8 +27,7 @@ export interface NetstringOptions {
 /**
  * Frames binary messages as netstrings: the length in decimal digits, a colon, the bytes, and a comma.
  *
- * Only the one form of each length is taken: digits without leading zeros, and `'0:,'` for an empty message. Reading is
- * equivalent to:
+ * A length with leading zeros is refused; an empty message is `'0:,'`. Reading is equivalent to:
  *
  * ```ts
  * function decode(queue: ByteQueue): Buffer | undefined {
@@ -45,24 +43,22 @@ export interface NetstringOptions {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk: keeping it keeps the chunk.
+ * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
+ * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
+ *
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the digits exceed `maxLength`, before memory is allocated, and with
+ * `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for a value
+ * that is neither bytes nor a string, and for a lone surrogate.
  *
  * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 1,048,576)
- * @returns a codec that gives Buffers and takes bytes, which must not be changed after they are sent (C19), or text,
- * which is sent as UTF-8
- * @emits on its channel one Buffer a message, as soon as its comma is there (D1)
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_TOO_LONG` as soon as the digits tell more than `maxLength`,
- * before anything is allocated (D3), and `ERR_FRAME_INVALID` at the first byte that no netstring has there. Encoding,
- * with nothing written (D5): `ERR_FRAME_TOO_LONG`, and `ERR_FRAME_INVALID` for what is neither bytes nor text, or text
- * with a lone surrogate
- * @backpressure an unfinished message waits in the queue: at most its header, `maxLength` bytes and the chunk in hand
- * @teardown each message is taken off the stream when it is given, so another view goes on right after it (C13)
+ * @returns a codec that receives Buffers
+ * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
  * ```ts
  * const client = connect('unix:/run/scgi.sock', { codec: netstring() });
  * client.data.next('hello'); // 5:hello,
  * ```
- * @see https://cr.yp.to/proto/netstrings.txt and rules D1 to D5
+ * @see https://cr.yp.to/proto/netstrings.txt
  */
 export function netstring(options?: NetstringOptions): Codec<Buffer, Uint8Array | string> {
   const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 1_048_576) }, options);
@@ -82,8 +78,8 @@ class NetstringDecoder implements Decoder<Buffer> {
 
   decode(bytes: ByteQueue): Buffer | undefined {
     let size = 0;
-    // From the left, and no byte more than needed, so that the first byte that is wrong decides, however they come. The
-    // header is short, since a length over the maximum ends it: to read it again at each chunk is linear still.
+    // From the left, and no further than needed: so the first wrong byte decides, however the bytes are cut into chunks. The
+    // header is short, because a length over the maximum ends it, so reading it again with each chunk takes linear time.
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes.at(at);
       if (byte === colon && at > 0) return this.take(bytes, at + 1, size);

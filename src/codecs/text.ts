@@ -9,35 +9,35 @@ import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
- * Makes text of bytes without frames: a message is what has arrived, and a character is never split.
+ * Decodes bytes to text without frames: a message is the text that has arrived. It never splits a character.
  *
- * What is sent together may arrive in several messages, and the other way round: only the text that they make together
- * is the same (D1). A character is a code point, so what one sees as a character may still be split, such as a letter and
- * a combining accent. A byte order mark stays. Reading is equivalent to:
+ * Text that is sent at once may arrive in several messages, and several pieces in one; only the whole text is the same. A
+ * character is a code point, so a letter and its combining accent may be split. A byte order mark stays. Reading is equivalent
+ * to:
  *
  * ```ts
  * const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
  * const decode = (queue: ByteQueue) => decoder.decode(queue.take(queue.length), { stream: true }) || undefined;
  * ```
  *
- * except that `'latin1'` means the characters 0 to 255, which it does not to `TextDecoder`, that an unfinished character
- * stays in the queue, and that the text before invalid bytes is given.
+ * with three exceptions: `'latin1'` stands for the characters 0 to 255, unlike in `TextDecoder`; an unfinished character stays
+ * in the queue; and text before invalid bytes is emitted first.
  *
- * @param encoding - how characters lie in bytes: `'utf8'` (default) or `'latin1'`
- * @returns a codec whose messages are strings, never empty ones; an empty string that is sent is nothing
- * @emits on its channel what has arrived, one string for all that waits
- * @throws `ERR_OPTION_INVALID`, at once. Decoding: `ERR_FRAME_INVALID` for invalid UTF-8, after all text before it (D3);
- * the end of the stream inside a character is `ERR_FRAME_TRUNCATED` (D4). Encoding, with nothing written (D5):
- * `ERR_FRAME_INVALID` for what is no string, a lone surrogate, or with latin1 a character over 0xFF
- * @backpressure an unfinished character waits in the queue: at most 3 bytes
- * @teardown since it takes all that is there, another view goes on right after a message only where the peer waits
- * (C13)
+ * Decoding fails with `ERR_FRAME_INVALID` for invalid UTF-8, and with `ERR_FRAME_TRUNCATED` if the stream ends inside a
+ * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is no string, for a lone surrogate, or, with latin1, for
+ * a character above 0xFF. An empty string sends nothing.
+ *
+ * A message takes all bytes that have arrived. Change the framing (`framed`) only at a point where the peer waits.
+ *
+ * @param encoding - `'utf8'` (default) or `'latin1'`
+ * @returns a codec whose messages are strings, never empty ones
+ * @throws `ERR_OPTION_INVALID` for another encoding
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: text() });
  * client.data.subscribe((some) => process.stdout.write(some));
  * ```
- * @see https://datatracker.ietf.org/doc/html/rfc3629 and rules D1 to D5
+ * @see rules D1 to D5
  */
 export function text(encoding?: 'utf8' | 'latin1'): Codec<string> {
   const chosen = withDefault(oneOf('utf8', 'latin1'), 'utf8')('encoding', encoding);
@@ -55,7 +55,7 @@ const latin1Decoder: Decoder<string> = {
   },
 };
 
-/** All that it needs to remember stays in the queue. */
+/** It has no state: an unfinished character stays in the queue. */
 const utf8Decoder: Decoder<string> = {
   decode(bytes) {
     const whole = wholePart(borrow(bytes, bytes.length));
@@ -82,7 +82,7 @@ class StringEncoder implements Encoder<string> {
   }
 }
 
-/** How many bytes at the end are the beginning of a character that goes on: 0 to 3. */
+/** The number of bytes at the end that begin an unfinished character: 0 to 3. */
 function unfinished(bytes: Buffer): number {
   const { length } = bytes;
   for (let count = 1; count <= 3 && count <= length; count++) {
@@ -94,14 +94,14 @@ function unfinished(bytes: Buffer): number {
   return 0;
 }
 
-/** How many bytes the character has that begins with `lead`; 0 where none does. */
+/** The size of the character that begins with `lead`, in bytes; 0 if no character does. */
 function sizeOf(lead: number): number {
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;
   return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-/** Whether `second`, a continuation, may follow `lead`: no overlong form, no surrogate, nothing over U+10FFFF. */
+/** Whether the continuation byte `second` may follow `lead`: no overlong form, no surrogate, nothing above U+10FFFF. */
 function follows(lead: number, second: number): boolean {
   switch (lead) {
     case 0xe0:
@@ -118,8 +118,8 @@ function follows(lead: number, second: number): boolean {
 }
 
 /**
- * The characters before the first byte that is wrong, given that one is. Bisects, since native code tells validity many
- * times faster than code that looks at each byte here.
+ * Returns the characters before the first wrong byte, of which there must be one. It bisects, because native code checks
+ * bytes many times as fast as code here could.
  */
 function validPart(bytes: Buffer): Buffer {
   let good = 0;
@@ -132,7 +132,7 @@ function validPart(bytes: Buffer): Buffer {
   return wholePart(bytes.subarray(0, good));
 }
 
-/** All but a character at the end that goes on. */
+/** Returns all bytes except those of an unfinished character at the end. */
 function wholePart(bytes: Buffer): Buffer {
   return bytes.subarray(0, bytes.length - unfinished(bytes));
 }

@@ -3,8 +3,8 @@ import { assertFlow, type Flow } from './flow.js';
 import { PacedFlow } from './merge-map-paced.js';
 
 /**
- * Maps each value to an inner source, one after the other, and holds the origin while one is under way. It is RxJS's
- * `concatMap` without its unbounded buffer, and equivalent to:
+ * Maps each value to an inner source, one after the other, and holds the origin while one runs. It is RxJS's `concatMap`
+ * without the unbounded buffer. It is equivalent to:
  *
  * ```ts
  * async function* concatMapPaced<T, R>(flow: Flow<T>, project: (value: T, index: number) => AsyncIterable<R>) {
@@ -13,17 +13,15 @@ import { PacedFlow } from './merge-map-paced.js';
  * }
  * ```
  *
- * @typeParam T - what the origin emits
- * @typeParam R - what the inner sources emit
- * @param project - gives the inner source of a value; `index` counts from 0 for each subscription. An iterable is
- * pulled
- * @returns an operator; what it makes is a Flow, and holding that holds the origin and the inner source (F6)
- * @emits the values of the inner sources in order; completes once the origin and the last inner source have
- * @throws `ERR_NOT_A_FLOW`, at once, where it is applied to what is no Flow (F6); what `project` throws, or an inner
- * source fails with, is an error notification
- * @backpressure the origin is held while an inner source runs, so at most the values that an operator before it made of
- * one wait here
- * @teardown unsubscribing ends the inner source, then the origin
+ * The result completes when the origin and the last inner source have completed. An error of an inner source, or one that
+ * `project` throws, is an error notification. Only values that an earlier operator made out of one value can wait here.
+ * For several inner sources at once, see {@link mergeMapPaced}.
+ *
+ * @typeParam T - the type of the origin's values
+ * @typeParam R - the type of the inner sources' values
+ * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. An iterable is pulled
+ * @returns an operator that derives a Flow: holding it holds the origin and the inner source
+ * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is no Flow
  * @example
  * ```ts
  * const answers = connection.data.pipe(concatMapPaced((question) => lookUp(question)));

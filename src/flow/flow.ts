@@ -5,9 +5,7 @@ import { FlowIterator } from './async-iteration.js';
 import type { Hold } from './hold.js';
 import { endsServer, liftPlainly, ReportedObservable } from './reported-errors.js';
 
-/**
- * An Observer that wants a Flow subscribed to it to go at its own pace (F7).
- */
+/** Marks an observer that subscribes to a Flow by itself, to pace it (F7). */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
 interface PacedObserver<T> {
@@ -15,24 +13,22 @@ interface PacedObserver<T> {
 }
 
 /**
- * Gives values no faster than they can be dealt with: an Observable that can be held, and iterated with `for await`.
+ * An Observable that can be held, and iterated with `for await`: its origin emits no faster than the consumer takes.
  *
- * A Flow is multicast and stands still while nobody is subscribed: what comes next waits for the next subscriber (F1,
- * F4). What an RxJS operator derives from a Flow is a Flow as well and holds its origin (F6); a value that an operator
- * such as `delay` has already taken is no longer the Flow's, so it still passes. The pacing of a Flow is equivalent to
- * this loop, run whenever one of its conditions has changed:
+ * A Flow is multicast. While it has no subscriber it stops, and the next value waits for the next subscriber. RxJS's
+ * operators derive a Flow from a Flow, and holding the result holds the origin. A value that an operator such as `delay`
+ * has already taken still passes. The pacing of a Flow is equivalent to this loop, run whenever one of its conditions has
+ * changed:
  *
  * ```text
  * while (subscribers > 0 && holds === 0 && a value is there)
  *   give that value to each subscriber
  * ```
  *
- * @typeParam T - what it emits
- * @emits whatever the origin has, in order, each value once to every subscriber (F4), then at most one terminal signal
- * (F8)
- * @throws nothing: a failure is an error notification with a `SocketError`
- * @backpressure while it is held or nobody is subscribed, the origin stops: see {@link Channel} and {@link Server}
- * @teardown unsubscribing the last subscriber stops it; what was not emitted stays for the next one (F1)
+ * Each subscriber gets each value once, in order, then at most one terminal notification. When the last subscriber
+ * unsubscribes, the Flow stops. Values that were not emitted wait for the next subscriber.
+ *
+ * @typeParam T - the type of the values
  * @example
  * ```ts
  * const hold = flow.hold();
@@ -42,11 +38,9 @@ interface PacedObserver<T> {
  */
 export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIterable<T> {
   /**
-   * Stops the emission, and the reading behind it, until the Hold is released.
+   * Stops the Flow, and the reading behind it, until the Hold is released. Several Holds may be taken; the Flow goes on
+   * when all are released. Unsubscribing releases none.
    *
-   * @returns the Hold; several may be held at once, and the Flow goes on when all are released (F2)
-   * @backpressure rule F3 bounds what may wait while it is held
-   * @teardown releasing the Hold; unsubscribing does not release it (F11)
    * @example
    * ```ts
    * const hold = flow.hold();
@@ -60,12 +54,12 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   protected abstract _subscribe(subscriber: Subscriber<T>): TeardownLogic;
 
   /**
-   * Iterates at the pace of the loop: one value is emitted for each `next()`, and the Flow is held in between (F5).
+   * Iterates at the pace of the loop. Each `next()` takes one value, and the Flow is held in between.
    *
-   * @returns an iterator of its own subscription, which begins at the first `next()`
-   * @throws the Flow's error, as the rejection of the `next()` that meets it
-   * @backpressure the Flow is held whenever no `next()` is waiting
-   * @teardown `break` and `return()` unsubscribe; what was not taken stays in the Flow (F1)
+   * `break` and `return()` unsubscribe, and values that were not taken stay in the Flow. An error of the Flow rejects
+   * `next()`.
+   *
+   * @returns an iterator with a subscription of its own, which begins at the first `next()`
    * @example
    * ```ts
    * for await (const line of connection.data) await store(line);
@@ -97,14 +91,12 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     complete?: (() => void) | null,
   ): Subscription;
   /**
-   * Subscribes. An observer that is a Channel is not pushed at but fed at its pace: this is `sendFrom`, with completion
-   * and error passed on (F7).
+   * Subscribes. A Channel as the observer paces the Flow: this is `sendFrom`, with completion and error passed on.
    *
-   * @param observer - an observer or a function for the values; without one the values are dropped
-   * @returns the Subscription; unsubscribing the last one makes the Flow stop (F1)
-   * @emits what the Flow emits, never a value within this call (F9)
-   * @backpressure a plain observer is called for every value; hold the Flow to slow it down
-   * @teardown unsubscribing ends this subscription alone; the last one to leave stops the Flow (F1)
+   * No value is emitted within this call. A plain observer is called for every value: hold the Flow to slow it down.
+   *
+   * @param observer - an observer, or a function for the values; without one the values are dropped
+   * @returns the Subscription; the Flow stops when the last one is unsubscribed
    * @example
    * ```ts
    * connection.data.subscribe(connection.data); // an echo at the peer's pace
@@ -118,18 +110,14 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     complete?: (() => void) | null,
   ): Subscription {
     if (isPaced<T>(observer)) return observer[paced](this);
-    // eslint-disable-next-line rxjs-x/prefer-observer -- whatever of RxJS's forms it was called in
+    // eslint-disable-next-line rxjs-x/prefer-observer -- each of RxJS's overloads ends here
     return super.subscribe(observer as (value: T) => void, error, complete);
   }
 
   /**
-   * Derives a Flow through operators, as `Observable.pipe` does; the result can be held and iterated (F6).
+   * Applies operators, as `Observable.pipe` does. The result is a Flow: holding it holds this Flow.
    *
-   * @returns a Flow whose Holds hold this one
-   * @emits what the operators make of the values
-   * @throws what an operator throws when it is applied
-   * @backpressure holding the result holds this Flow
-   * @teardown as of the operators
+   * @returns the derived Flow
    * @example
    * ```ts
    * const numbers = connection.data.pipe(
@@ -248,9 +236,7 @@ class DerivedFlow<T> extends Flow<T> {
   }
 }
 
-/**
- * The one check of every operator that can only work on a Flow (F6).
- */
+/** Throws for a source that is no Flow, if an operator can work only on a Flow (F6). */
 export function assertFlow(source: unknown, operator: string): asserts source is Flow<unknown> {
   if (source instanceof Flow) return;
   throw new SocketError('ERR_NOT_A_FLOW', `${operator}: the source is no Flow, so it can't be held back`);

@@ -1,8 +1,8 @@
 /**
- * Keeps a {@link Flow} from emitting for as long as it is not released.
+ * Keeps a {@link Flow} from emitting until it is released. While a Flow is held, its origin stops: rule F3 bounds what waits.
  *
- * @backpressure while one is held, rule F3 bounds what may wait
- * @teardown {@link Hold.release}; unsubscribing releases nothing, and a Hold that is forgotten holds for ever
+ * Release each Hold. Unsubscribing releases none, and a forgotten Hold stops the Flow for ever.
+ *
  * @example
  * ```ts
  * const hold = flow.hold();
@@ -16,10 +16,10 @@
  */
 export interface Hold {
   /**
-   * Gives the Flow free again, unless someone else holds it too; a second call does nothing (F2).
+   * Lets the Flow go on, unless another Hold is left. A second call does nothing.
    *
-   * @emits the values that wait, within this call, if somebody is subscribed (F9)
-   * @backpressure the reading goes on
+   * Values that wait are emitted within this call if there is a subscriber.
+   *
    * @example
    * ```ts
    * hold.release();
@@ -29,10 +29,8 @@ export interface Hold {
    */
   release(): void;
   /**
-   * Releases at the end of the block, for `using`; the same as {@link Hold.release}.
+   * Does the same as {@link Hold.release}, at the end of a block with `using`.
    *
-   * @emits as {@link Hold.release}
-   * @backpressure the reading goes on
    * @example
    * ```ts
    * using _hold = flow.hold(); // until the end of the block
@@ -43,20 +41,18 @@ export interface Hold {
   [Symbol.dispose](): void;
 }
 
-/**
- * A Hold that can be taken again after its release: what paces a Flow value by value makes one and keeps it.
- */
+/** A Hold that can be taken again after its release, for code that paces a Flow value by value. */
 export interface ReacquirableHold extends Hold {
   take(): void;
 }
 
-/** What counts its Holds. */
+/** Counts its Holds. */
 interface Holdable {
   take(): void;
   release(): void;
 }
 
-/** The one implementation of Hold: it counts once, however often it is taken or released. */
+/** The implementation of Hold. It counts once, however often it is taken or released. */
 export class CountedHold implements ReacquirableHold {
   private readonly owner: Holdable;
   private held = false;

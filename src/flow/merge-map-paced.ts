@@ -18,8 +18,8 @@ import { pacedFrom } from './pulled-flow.js';
 import { endsServer } from './reported-errors.js';
 
 /**
- * Maps each value to an inner source, at most `concurrent` at once, and holds the origin while so many are under way.
- * It is RxJS's `mergeMap` without its unbounded buffer, and equivalent to:
+ * Maps each value to an inner source, at most `concurrent` at once, and holds the origin while so many run. It is RxJS's
+ * `mergeMap` without the unbounded buffer. It is equivalent to:
  *
  * ```ts
  * async function mergeMapPaced<T, R>(
@@ -41,20 +41,22 @@ import { endsServer } from './reported-errors.js';
  * }
  * ```
  *
- * @typeParam T - what the origin emits
- * @typeParam R - what the inner sources emit
- * @param project - gives the inner source of a value; `index` counts from 0 for each subscription. An iterable is
- * pulled
+ * The result emits the values of the inner sources as they come, and completes when the origin and all inner sources have
+ * completed. An error of an inner source, or one that `project` throws, is an error notification. There are two exceptions:
+ *
+ * - The error of a bad frame is emitted after the running inner sources have ended: answers to good requests come first.
+ * - On a server, an inner source that fails with the error of its own connection counts as completed. The error is reported
+ *   in `incidents`.
+ *
+ * Only values that an earlier operator made out of one value can wait here.
+ *
+ * @typeParam T - the type of the origin's values
+ * @typeParam R - the type of the inner sources' values
+ * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. An iterable is pulled
  * @param concurrent - how many inner sources may run at once, a whole number from 1; there is no default
- * @returns an operator; what it makes is a Flow, and holding that holds the origin and the inner sources (F6)
- * @emits the values of the inner sources as they come; completes once the origin and all inner sources have
- * @throws `ERR_OPTION_INVALID`, at once, for a bad `concurrent`; `ERR_NOT_A_FLOW`, at once, where it is applied to what
- * is no Flow (F6); what `project` throws, or an inner source fails with, is an error notification. A bad frame of the origin
- * comes after the inner sources under way have ended, so that answers to good requests come before it (D3). On a server,
- * an inner source that fails with the error of its own connection counts as completed: `incidents` has that error (S4)
- * @backpressure the origin is held while `concurrent` inner sources run, so at most the values that an operator before
- * it made of one wait here
- * @teardown unsubscribing ends the inner sources and the origin
+ * @returns an operator that derives a Flow: holding it holds the origin and the inner sources
+ * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that is no
+ * Flow
  * @example
  * ```ts
  * const served = server.pipe(mergeMapPaced((connection) => serveOne(connection), 100)); // a hundred at once
@@ -73,14 +75,14 @@ export function mergeMapPaced<T, R>(
   };
 }
 
-/** What a paced operator derives: holding it holds the origin and whatever inner Flows are running. */
+/** The Flow that a paced operator derives. Holding it holds the origin and the running inner Flows. */
 export class PacedFlow<T, R> extends Flow<R> {
   readonly origin: Flow<T>;
   readonly project: (value: T, index: number) => ObservableInput<R>;
   readonly concurrent: number;
   holds = 0;
   private readonly runs = new Set<Run<T, R>>();
-  private originGrip: ReacquirableHold | undefined;
+  private originHold: ReacquirableHold | undefined;
 
   constructor(origin: Flow<T>, project: (value: T, index: number) => ObservableInput<R>, concurrent: number) {
     super();
@@ -100,16 +102,16 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   take(): void {
     if (this.holds++ > 0) return;
-    if (this.originGrip === undefined) this.originGrip = this.origin.hold() as ReacquirableHold;
-    else this.originGrip.take();
+    if (this.originHold === undefined) this.originHold = this.origin.hold() as ReacquirableHold;
+    else this.originHold.take();
     for (const run of this.runs) run.holdInner();
   }
 
   release(): void {
     if (--this.holds > 0) return;
-    // Whatever goes on may lead to a new Hold, which all that follow are under then. The origin is first, so that inner
-    // sources that always have something don't keep others from beginning.
-    this.originGrip?.release();
+    // A source that goes on may cause a new Hold, which then counts for the sources after it. The origin comes first, so that
+    // inner sources that always have values don't keep others from starting.
+    this.originHold?.release();
     for (const run of this.runs) run.releaseInner();
   }
 
@@ -124,14 +126,14 @@ export class PacedFlow<T, R> extends Flow<R> {
   }
 }
 
-/** Whether answers can still be sent after `error`: those to what came before a bad frame are, and it comes after them (D3). */
+/** Whether answers can still be sent after `error`. After a bad frame, the answers to earlier messages are sent first (D3). */
 function endsReceivingOnly(error: unknown): boolean {
   return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
 }
 
-/** One inner source under way. */
+/** A running inner source. */
 interface Inner {
-  grip: ReacquirableHold | undefined;
+  hold: ReacquirableHold | undefined;
   subscription: Subscription | undefined;
 }
 
@@ -140,10 +142,10 @@ class Run<T, R> implements Unsubscribable {
   private readonly flow: PacedFlow<T, R>;
   private readonly subscriber: Subscriber<R>;
   private readonly inners = new Set<Inner>();
-  /** Values of an origin that gave several at once, though it is held. */
+  /** Values of an origin that emitted several at once, though it is held. */
   private readonly waiting: T[] = [];
   private readonly end = new Subject<void>();
-  private busy: ReacquirableHold | undefined;
+  private busyHold: ReacquirableHold | undefined;
   private subscription: Subscription | undefined;
   private index = 0;
   private pumping = false;
@@ -180,33 +182,33 @@ class Run<T, R> implements Unsubscribable {
   }
 
   holdInner(): void {
-    for (const inner of this.inners) inner.grip?.take();
+    for (const inner of this.inners) inner.hold?.take();
   }
 
   releaseInner(): void {
     for (const inner of this.inners) {
       if (this.flow.holds > 0) return;
-      inner.grip?.release();
-      // It went on, and that led to a new Hold: after this one it is the turn of the others.
+      inner.hold?.release();
+      // Its values caused a new Hold. At the next release the other sources come before it.
       if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
     }
   }
 
-  /** Leaves before it lets go, so that nothing is emitted to a subscriber that is gone. */
+  /** Unsubscribes before it releases, so that nothing is emitted to a subscriber that has left. */
   unsubscribe(): void {
     this.stopped = true;
     this.subscription?.unsubscribe();
     this.end.next();
     for (const inner of this.inners) {
       inner.subscription?.unsubscribe();
-      inner.grip?.release();
+      inner.hold?.release();
     }
     this.inners.clear();
     this.waiting.length = 0;
-    this.busy?.release();
+    this.busyHold?.release();
   }
 
-  /** Starts what may be started, and holds the origin for as long as it would only have to wait. */
+  /** Starts inner sources, and holds the origin while no further one may start. */
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
@@ -214,12 +216,12 @@ class Run<T, R> implements Unsubscribable {
     this.pumping = false;
     if (this.stopped) return;
     if (!this.free) {
-      if (this.busy === undefined) this.busy = this.flow.origin.hold() as ReacquirableHold;
-      else this.busy.take();
+      if (this.busyHold === undefined) this.busyHold = this.flow.origin.hold() as ReacquirableHold;
+      else this.busyHold.take();
     } else if (this.originEnded && this.inners.size === 0) {
       if (this.failure === undefined) this.subscriber.complete();
       else this.subscriber.error(this.failure.error);
-    } else this.busy?.release();
+    } else this.busyHold?.release();
   }
 
   private get free(): boolean {
@@ -235,18 +237,18 @@ class Run<T, R> implements Unsubscribable {
       return;
     }
     const inner: Inner = {
-      grip: source instanceof Flow ? (source.hold() as ReacquirableHold) : undefined,
+      hold: source instanceof Flow ? (source.hold() as ReacquirableHold) : undefined,
       subscription: undefined,
     };
     this.inners.add(inner);
     let completed = false;
-    // What gives values without end within the call of `subscribe` can be stopped from within them by `end` alone.
+    // Only `end` can stop a source that emits without end within `subscribe`.
     inner.subscription = source.pipe(takeUntil(this.end)).subscribe({
       next: (result) => {
         this.subscriber.next(result);
       },
       error: (error: unknown) => {
-        // That the connection which is served has failed is in `incidents`, and ends nothing else (S4).
+        // The error of the connection that is served is reported in `incidents`, and ends nothing else (S4).
         if (isReported(error) && originOf(error) === value) completed = true;
         else this.subscriber.error(error);
       },
@@ -259,12 +261,12 @@ class Run<T, R> implements Unsubscribable {
       if (completed) this.ended(inner);
     });
     if (this.stopped) inner.subscription.unsubscribe();
-    else if (this.flow.holds === 0) inner.grip?.release();
+    else if (this.flow.holds === 0) inner.hold?.release();
   }
 
   private ended(inner: Inner): void {
     this.inners.delete(inner);
-    inner.grip?.release();
+    inner.hold?.release();
     this.pump();
   }
 }

@@ -1,18 +1,18 @@
 import type { Subscriber, TeardownLogic, Unsubscribable } from 'rxjs';
 import { CountedHold, type ReacquirableHold } from './hold.js';
 
-/** What a hot Flow draws its values from. */
+/** The source of a hot Flow. */
 export interface FlowSource<T> {
-  /** Gives the next value, or `undefined` where there is none for now. */
+  /** Returns the next value, or undefined if there is none yet. */
   take(): T | undefined;
-  /** The first subscriber has come. */
+  /** The first subscriber has subscribed. */
   started(): void;
-  /** The last subscriber has left, and the Flow has not ended. */
+  /** The last subscriber has unsubscribed, and the Flow has not ended. */
   stopped(): void;
   /** The Flow was held, or all its Holds were released. */
   toggled(flowing: boolean): void;
-  /** The subscribers have been told that the Flow has ended. */
-  told(): void;
+  /** The subscribers have been notified of the end. */
+  ended(): void;
   /** Runs `work` soon, but not within this call. */
   defer(work: () => void): void;
 }
@@ -22,8 +22,8 @@ type Outcome = { readonly kind: 'complete' } | { readonly kind: 'error'; readonl
 const nobody: readonly never[] = [];
 
 /**
- * The subscribers and Holds of one hot Flow, and the loop that gives them its values one at a time (F1, F2, F4, F8).
- * The loop is entered once: whoever wakes it from within a subscriber's `next` only makes it go on.
+ * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). The loop is
+ * entered once: a `drain` within a subscriber's `next` does nothing, because the outer one goes on.
  */
 export class Multicast<T> {
   private readonly source: FlowSource<T>;
@@ -54,7 +54,7 @@ export class Multicast<T> {
     return this.holds > 0;
   }
 
-  /** Emits what there is, for as long as it may. */
+  /** Emits values while there are some and the Flow is neither held nor without a subscriber. */
   drain(): void {
     if (this.draining) return;
     this.draining = true;
@@ -73,14 +73,14 @@ export class Multicast<T> {
     else if (this.interruption !== undefined) this.dismiss(this.interruption);
   }
 
-  /** Ends it for good; a terminal signal never overtakes the value that is being emitted. */
+  /** Ends the Flow for good. The terminal notification comes after the value that is being emitted. */
   end(error?: unknown): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcomeOf(error);
     if (!this.draining) this.deliver(this.outcome);
   }
 
-  /** Ends it for those who are subscribed now; others may subscribe again. */
+  /** Ends the Flow for the present subscribers. Others may subscribe again. */
   interrupt(error?: unknown): void {
     const outcome = outcomeOf(error);
     if (this.draining) this.interruption = outcome;
@@ -92,11 +92,11 @@ export class Multicast<T> {
       notify(subscriber, this.outcome);
       return undefined;
     }
-    // Most have one, and the list of one has no room for more in it.
+    // Most Flows have one subscriber, and a literal list of one takes no spare room.
     this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();
-      // Not within this call: whoever subscribes next in the same turn gets the same values (F4).
+      // Not within this call: subscribers that come in the same turn get the same values (F4).
       this.source.defer(() => {
         this.drain();
       });
@@ -128,11 +128,11 @@ export class Multicast<T> {
     const subscribers = this.subscribers;
     this.subscribers = nobody;
     for (const subscriber of subscribers) notify(subscriber, outcome);
-    this.source.told();
+    this.source.ended();
   }
 
   remove(subscriber: Subscriber<T>): void {
-    // Those who were told of the end are gone already.
+    // Subscribers that were notified of the end have left already.
     if (this.subscribers.length === 0) return;
     const left = this.subscribers.filter((other) => other !== subscriber);
     if (left.length === this.subscribers.length) return;
@@ -141,7 +141,7 @@ export class Multicast<T> {
   }
 }
 
-/** What one subscriber gives back when it leaves. */
+/** The teardown of one subscriber. */
 class Membership<T> implements Unsubscribable {
   private readonly multicast: Multicast<T>;
   private readonly subscriber: Subscriber<T>;

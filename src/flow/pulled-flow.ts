@@ -2,7 +2,7 @@ import { from, Observable, type ObservableInput, type Subscriber, type TeardownL
 import { Flow } from './flow.js';
 import { CountedHold, type Hold } from './hold.js';
 
-/** Makes an Observable of anything that RxJS takes for one; what can be pulled becomes a Flow, so that it can be held. */
+/** Makes an Observable of any input that RxJS accepts. An iterable becomes a Flow, which can be held. */
 export function pacedFrom<T>(input: ObservableInput<T>): Observable<T> {
   if (input instanceof Observable) return input;
   const iterable = input as Partial<AsyncIterable<T> & Iterable<T>>;
@@ -13,7 +13,7 @@ export function pacedFrom<T>(input: ObservableInput<T>): Observable<T> {
 
 type AnyIterator<T> = Iterator<T> | AsyncIterator<T>;
 
-/** A cold Flow over an iterable: each subscription has its own iterator, and pulls only while nobody holds. */
+/** A cold Flow over an iterable. Each subscription has an iterator of its own, and pulls while the Flow is not held. */
 class PulledFlow<T> extends Flow<T> {
   holds = 0;
   private readonly iterate: () => AnyIterator<T>;
@@ -48,14 +48,14 @@ class PulledFlow<T> extends Flow<T> {
   }
 }
 
-/** One iteration: a value is asked for when it can be emitted, and never one ahead. */
+/** One iteration. A value is pulled when it can be emitted, never ahead of time. */
 class Pull<T> implements Unsubscribable {
   private readonly flow: PulledFlow<T>;
   private readonly iterator: AnyIterator<T>;
   private readonly subscriber: Subscriber<T>;
   private running = false;
   private ended = false;
-  /** What arrived after the Flow had been held. */
+  /** A result that arrived while the Flow was held. */
   private arrived: IteratorResult<T> | undefined;
 
   constructor(flow: PulledFlow<T>, iterator: AnyIterator<T>, subscriber: Subscriber<T>) {
@@ -93,7 +93,7 @@ class Pull<T> implements Unsubscribable {
     this.ended = true;
     try {
       const stopping = this.iterator.return?.();
-      // An iterator that fails while it is being stopped has nobody left to tell.
+      // Nobody is left to receive an error of an iterator that is being stopped.
       if (isPromise(stopping)) stopping.then(undefined, ignore);
     } catch {
       // as above

@@ -4,8 +4,8 @@ import { isReported } from '../errors/error-origin.js';
 export const endsServer: unique symbol = Symbol('rxjs-sockets.endsServer');
 
 /**
- * An Observable whose subscribers need no `error` handler for what a server reports: a peer that resets its connection
- * would otherwise raise RxJS's unhandled error, and end the process (S19).
+ * An Observable whose subscribers need no `error` handler for errors that a server reports. Otherwise a peer that resets its
+ * connection would cause RxJS's unhandled error, which ends the process (S19).
  */
 export class ReportedObservable<T> extends Observable<T> {
   override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void) | null): Subscription;
@@ -29,7 +29,7 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 
   /**
-   * Whether an error here ends the subscription to a server, and not only a connection: that must not pass unnoticed.
+   * Whether an error here ends the subscription to a server, not only a connection. Such an error is never swallowed.
    *
    * @internal
    */
@@ -51,7 +51,7 @@ export function liftPlainly<T, R>(source: Observable<T>, operator?: Operator<T, 
 }
 /* eslint-enable @typescript-eslint/no-deprecated */
 
-/** The observer that RxJS would make of three functions. */
+/** Makes an observer of three functions, as RxJS does. */
 function watched<T>(
   next: ((value: T) => unknown) | null | undefined,
   error: (error: unknown) => void,
@@ -66,7 +66,7 @@ function watched<T>(
   };
 }
 
-/** As the observer of a user, whose methods need its own `this`. */
+/** Wraps the observer of a user, and calls its methods with their own `this`. */
 class WatchedObserver<T> implements Observer<T> {
   private readonly observer: Partial<Observer<T>>;
   private readonly unhandled: (error: unknown) => void;
@@ -90,7 +90,7 @@ class WatchedObserver<T> implements Observer<T> {
   }
 }
 
-/** An `async` function as a subscriber rejects with the error of the connection that it reads. */
+/** Handles the promise of an `async` subscriber, which rejects with the error of the connection that it reads. */
 function watchResult(result: unknown): void {
   if (typeof result !== 'object' || result === null) return;
   const { then } = result as Partial<PromiseLike<unknown>>;
@@ -101,13 +101,13 @@ function rethrowUnreported(error: unknown): void {
   if (!isReported(error)) throw error;
 }
 
-/** What nobody handles and no server reports is raised as RxJS does it. */
+/** Raises an error that no server reports, as RxJS raises unhandled errors. */
 function raiseUnreported(error: unknown): void {
   if (!isReported(error)) raise(error);
 }
 
 function raise(error: unknown): void {
-  // eslint-disable-next-line rxjs-x/throw-error -- raised as it came
+  // eslint-disable-next-line rxjs-x/throw-error -- the error itself
   throwError(() => error).subscribe();
 }
 

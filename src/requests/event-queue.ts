@@ -105,7 +105,7 @@ export class EventQueue<T> implements FlowSource<T> {
     this.host.eventsChanged();
   }
 
-  told(): void {
+  ended(): void {
     // Replies to events are sent on the channel, which ends by itself.
   }
 

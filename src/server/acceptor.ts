@@ -134,7 +134,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     else this.listener?.hold();
   }
 
-  told(): void {
+  ended(): void {
     // There is nothing to do after the end of a server.
   }
 

@@ -75,7 +75,7 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     // Nothing is read for it.
   }
 
-  told(): void {
+  ended(): void {
     // nothing to do
   }
 
