@@ -1,20 +1,24 @@
 import type net from 'node:net';
 import { readBlock } from '../../bytes/shared-read-block.js';
+import type { BorrowingSocketEvents } from '../transport.js';
 import type { DirectRead } from './internals/direct-read.js';
-import { listenTo, plainEnd, type Reader, type ReaderOwner, stopListening, type StreamListener } from './reader.js';
+import type { NodeInternals } from './internals/internals.js';
+import {
+  listener,
+  listenTo,
+  type Reader,
+  type ReaderOwner,
+  type ReadListener,
+  type ReadSocket,
+  stopListening,
+} from './reader.js';
 
 /** How many sockets at once may read into a block of their own. Each keeps its block for as long as nothing comes. */
 const maxOwnBlocks = 64;
 let ownBlocks = 0;
 
-const directReader = Symbol('rxjs-sockets.directReader');
-
-interface DirectlyRead extends net.Socket {
-  [directReader]?: DirectReader;
-}
-
-function onRead(this: DirectlyRead, count: number, memory: Buffer): true {
-  this[directReader]?.read(count, memory);
+function onRead(this: ReadSocket, count: number, memory: Buffer): true {
+  this[listener]?.received(memory, count);
   return true;
 }
 
@@ -22,76 +26,62 @@ function onRead(this: DirectlyRead, count: number, memory: Buffer): true {
  * Reads a socket without TLS into the block that all sockets share: a chunk there is only lent. A receiver that keeps much of
  * what comes gets a block for good, as long as there are few such receivers.
  */
-export class DirectReader implements Reader, StreamListener {
+export class DirectReader implements Reader, ReadListener {
   private readonly socket: net.Socket;
   private readonly direct: DirectRead;
+  private readonly events: BorrowingSocketEvents;
   private readonly owner: ReaderOwner;
-  /** The memory that the next bytes come into: that of all sockets, its own block, or where the bytes belong. */
-  private memory: 'shared' | 'own' | 'room' = 'shared';
-  private isStopped = false;
-  private isReleased = false;
+  /** Where the next bytes come: into the block of all sockets, a block of its own, or where they belong. */
+  private state: 'shared' | 'own' | 'room' | 'stopped' = 'shared';
 
   /** Returns undefined where Node cannot read into given memory, or where the receiver does not say what it keeps. */
-  static of(socket: net.Socket, owner: ReaderOwner): DirectReader | undefined {
-    const { directRead } = owner.internals;
-    if (directRead === undefined || owner.events.keeps === undefined) return undefined;
-    return directRead.start(socket, readBlock, onRead) ? new DirectReader(socket, directRead, owner) : undefined;
+  static of(
+    socket: net.Socket,
+    events: BorrowingSocketEvents,
+    owner: ReaderOwner,
+    { directRead }: NodeInternals,
+  ): DirectReader | undefined {
+    if (directRead === undefined || events.keeps === undefined) return undefined;
+    return directRead.start(socket, readBlock, onRead)
+      ? new DirectReader(socket, directRead, events, owner)
+      : undefined;
   }
 
-  private constructor(socket: net.Socket, direct: DirectRead, owner: ReaderOwner) {
+  private constructor(socket: net.Socket, direct: DirectRead, events: BorrowingSocketEvents, owner: ReaderOwner) {
     this.socket = socket;
     this.direct = direct;
+    this.events = events;
     this.owner = owner;
-    (socket as DirectlyRead)[directReader] = this;
-    listenTo(socket, this, 'end only');
-  }
-
-  pause(): void {
-    this.socket.pause();
-  }
-
-  resume(): void {
-    this.socket.resume();
+    listenTo(socket, this, 'in memory');
   }
 
   stop(): void {
-    this.isStopped = true;
+    this.change('stopped');
     stopListening(this.socket);
   }
 
   release(): void {
     this.stop();
-    this.isReleased = true;
-    this.useShared();
     this.direct.release(this.socket, readBlock);
   }
 
   /** @internal */
-  received(chunk: Buffer): void {
-    this.owner.events.onData(chunk);
+  ended(): void {
+    this.owner.ended(true);
   }
 
   /** @internal */
-  ended(): void {
-    this.owner.streamEnded(plainEnd(this.socket, this.owner.internals));
-  }
-
-  /**
-   * A chunk lies at the beginning of `memory`.
-   *
-   * @internal
-   */
-  read(count: number, memory: Buffer): void {
-    const wasOwn = this.memory === 'own';
-    this.useShared();
-    if (this.isStopped) return;
+  received(memory: Buffer, count: number): void {
+    if (this.state === 'stopped') return;
+    const wasOwn = this.state === 'own';
+    this.change('shared');
     const isLarge = count >= readBlock.length / 2;
     try {
-      if (isLarge || !wasOwn) this.received(memory.subarray(0, count));
+      if (isLarge || !wasOwn) this.events.onData(memory.subarray(0, count));
       else {
         // The little that has come is not worth a block.
         memory.copy(readBlock, 0, 0, count);
-        this.received(readBlock.subarray(0, count));
+        this.events.onData(readBlock.subarray(0, count));
       }
     } catch (error) {
       // Thrown from here, it would keep Node from asking for the next memory: it would overwrite what was given away.
@@ -104,19 +94,26 @@ export class DirectReader implements Reader, StreamListener {
   }
 
   private nextMemory(isLarge: boolean): Buffer {
-    const { room, keeps } = this.owner.events;
+    // What comes now is dropped.
+    if (this.isStopped) return readBlock;
+    const { room, keeps } = this.events;
     if (room !== undefined) {
-      this.memory = 'room';
+      this.change('room');
       return room;
     }
-    if (!isLarge || keeps !== true || ownBlocks === maxOwnBlocks || this.isReleased) return readBlock;
-    this.memory = 'own';
-    ownBlocks++;
+    if (!isLarge || keeps !== true || ownBlocks === maxOwnBlocks) return readBlock;
+    this.change('own');
     return Buffer.allocUnsafeSlow(readBlock.length);
   }
 
-  private useShared(): void {
-    if (this.memory === 'own') ownBlocks--;
-    this.memory = 'shared';
+  /** A subscriber may have stopped it meanwhile. */
+  private get isStopped(): boolean {
+    return this.state === 'stopped';
+  }
+
+  private change(state: DirectReader['state']): void {
+    if (this.state === 'own') ownBlocks--;
+    if (state === 'own') ownBlocks++;
+    this.state = state;
   }
 }

@@ -7,14 +7,14 @@ import { flushAtExit, processFlushScheduler } from '../../scheduling/process-flu
 import { DirectReader } from './direct-reader.js';
 import type { TlsStreamEnd } from './internals/close-notify.js';
 import type { NodeInternals } from './internals/internals.js';
-import type { Reader, ReaderOwner, StreamEnd } from './reader.js';
+import type { Reader, ReaderOwner } from './reader.js';
+import { plainEnd, type StreamEnd, tlsEnd } from './stream-end.js';
 import { StreamReader } from './stream-reader.js';
 import type { SecureSocket } from './tls/handshake.js';
 import type { TlsAcceptors } from './tls/server-handshakes.js';
 import { isTlsServer, prepareTls } from './tls/start-tls.js';
 import { handshakeError, tlsError } from './tls/tls-errors.js';
 import { tlsInfo } from './tls/tls-info.js';
-import { TlsReader } from './tls-reader.js';
 import type { StartTlsOptions, TlsInfo } from '../tls.js';
 import type { BorrowingSocketEvents, SocketControls, TransportSocket } from '../transport.js';
 
@@ -55,10 +55,8 @@ interface Tls {
 export class NodeSocket implements TransportSocket, ReaderOwner {
   readonly local: Address;
   readonly remote: Address;
-  readonly scheduler: FlushScheduler = processFlushScheduler;
-  readonly internals: NodeInternals;
 
-  private readonly acceptors: TlsAcceptors;
+  private readonly context: NodeContext;
   /** The socket of the kernel. */
   private readonly raw: OwnedSocket;
   /** The socket to read and write: `raw`, or the one of TLS above it. */
@@ -92,8 +90,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     dialled?: Address,
     secure?: SecureSocket,
   ) {
-    this.internals = context.internals;
-    this.acceptors = context.acceptors;
+    this.context = context;
     this.raw = raw;
     this.socket = raw;
     this.local = names.local;
@@ -105,6 +102,10 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     raw.on('error', onError);
     if (secure === undefined) raw.on('close', onClose);
     else this.attachTls(secure);
+  }
+
+  get scheduler(): FlushScheduler {
+    return processFlushScheduler;
   }
 
   get tls(): TlsInfo | undefined {
@@ -120,13 +121,8 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     if (this.isBroken) return Infinity;
     const { socket } = this;
     // What TLS has encrypted has another length.
-    const unsent = this.secured === undefined ? this.internals.unsentBytes(socket) : undefined;
+    const unsent = this.secured === undefined ? this.context.internals.unsentBytes(socket) : undefined;
     return unsent ?? socket.writableLength;
-  }
-
-  get events(): BorrowingSocketEvents {
-    if (this.opened === undefined) throw new Error('the socket is not open');
-    return this.opened;
   }
 
   open(events: BorrowingSocketEvents): void {
@@ -137,34 +133,28 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       });
       return;
     }
-    this.read(this.secured === undefined ? this.plainReader() : this.tlsReader(this.secured));
+    this.read(events);
   }
 
-  private plainReader(): Reader {
-    return DirectReader.of(this.raw, this) ?? new StreamReader(this.raw, this);
-  }
-
-  private tlsReader({ secure: { socket }, end }: Tls): Reader {
-    return new TlsReader(socket, this.raw, end, this.isTlsServer, this);
-  }
-
-  private read(reader: Reader): void {
-    this.reader = reader;
-    if (!this.isPaused) reader.resume();
+  private read(events: BorrowingSocketEvents): void {
+    const { raw, secured, socket } = this;
+    const direct = secured === undefined ? DirectReader.of(raw, events, this, this.context.internals) : undefined;
+    this.reader = direct ?? new StreamReader(socket, events, this);
+    if (!this.isPaused) socket.resume();
   }
 
   pause(): void {
     this.isPaused = true;
-    this.reader?.pause();
+    if (this.reader !== undefined) this.socket.pause();
   }
 
   resume(): void {
     this.isPaused = false;
-    this.reader?.resume();
+    if (this.reader !== undefined) this.socket.resume();
   }
 
   startTls(options: StartTlsOptions): (secured: () => void) => void {
-    const start = prepareTls(options, this.dialled, this.acceptors);
+    const start = prepareTls(options, this.dialled, this.context.acceptors);
     this.isTlsServer = isTlsServer(options, this.dialled);
     return (secured) => {
       const { raw } = this;
@@ -180,10 +170,10 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
           this.isSecuring = false;
           raw.off('error', ignore);
           raw.on('error', onError);
-          const made = this.attachTls(secure);
+          this.attachTls(secure);
           // It is about to be reset.
-          if (this.isGivenUp) return;
-          this.read(this.tlsReader(made));
+          if (this.isGivenUp || this.opened === undefined) return;
+          this.read(this.opened);
           secured();
         },
         onError: (error) => {
@@ -203,15 +193,18 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     this.reader = undefined;
   }
 
-  private attachTls(secure: SecureSocket): Tls {
+  private attachTls(secure: SecureSocket): void {
     const { socket } = secure;
     this.socket = socket;
     this.socket[owner] = this;
     socket.on('error', onError);
     socket.on('close', onClose);
-    this.secured = { secure, info: tlsInfo(socket, !this.isTlsServer), end: this.internals.watchTlsEnd(socket) };
+    this.secured = {
+      secure,
+      info: tlsInfo(socket, !this.isTlsServer),
+      end: this.context.internals.watchTlsEnd(socket),
+    };
     socket.pause();
-    return this.secured;
   }
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
@@ -311,21 +304,28 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   }
 
   /** @internal */
-  streamEnded(end: StreamEnd): void {
+  ended(hasReceived: boolean): void {
+    const end = this.streamEnd(hasReceived);
     switch (end.how) {
       case 'finished':
-        this.events.onEnd();
+        this.opened?.onEnd();
         return;
       case 'truncated': {
         const message = 'the stream was cut off: it has ended without a close_notify';
         const error = new SocketError('ERR_TLS', message, { address: this.remote });
-        this.events.onEnd(error, this.secured?.secure.allowHalfClosed);
+        this.opened?.onEnd(error, this.secured?.secure.allowHalfClosed);
         return;
       }
       case 'reset':
         this.failure ??= end.error;
         this.socket.destroy();
     }
+  }
+
+  private streamEnd(hasReceived: boolean): StreamEnd {
+    const { context, raw, secured } = this;
+    if (secured === undefined) return plainEnd(raw, context.internals);
+    return tlsEnd(raw, secured.end, context.internals, hasReceived && !this.isTlsServer);
   }
 
   /** @internal */

@@ -1,59 +1,46 @@
 import type net from 'node:net';
-import type { BorrowingSocketEvents } from '../transport.js';
-import type { NodeInternals } from './internals/internals.js';
 
 /**
- * Reads one socket and reports what comes. There are three: {@link StreamReader}, {@link DirectReader} and
- * {@link TlsReader}. A new one is paused.
+ * Reads one socket: it passes on the chunks, and reports the end of the stream. There are two: {@link DirectReader} for
+ * memory of ours, and {@link StreamReader} for Node's own way.
  */
 export interface Reader {
-  pause(): void;
-  resume(): void;
-  /** Reports nothing more; the socket may go on reading. */
+  /** Reports nothing more; the socket may continue to read. */
   stop(): void;
   /** Stops, and lets go of the socket: TLS reads it from now on, or it has closed. */
   release(): void;
 }
 
-/** How the peer has ended its stream. */
-export type StreamEnd =
-  | { readonly how: 'finished' }
-  /** Only a FIN came, where TLS should have ended the stream. */
-  | { readonly how: 'truncated' }
-  | { readonly how: 'reset'; readonly error: Error };
-
 /** The socket that a reader belongs to. */
 export interface ReaderOwner {
-  readonly internals: NodeInternals;
-  /** Where the reader reports the chunks. */
-  readonly events: BorrowingSocketEvents;
-  /** Called once, after all chunks. */
-  streamEnded(end: StreamEnd): void;
+  /**
+   * The peer has ended its stream. Called once, after all chunks.
+   *
+   * @param hasReceived - whether a chunk came before
+   */
+  ended(hasReceived: boolean): void;
 }
 
-/** How the stream of a socket without TLS has ended, once `'end'` has come. */
-export function plainEnd(socket: net.Socket, internals: NodeInternals): StreamEnd {
-  const error = internals.hiddenReset(socket);
-  return error === undefined ? { how: 'finished' } : { how: 'reset', error };
-}
-
-const listener = Symbol('rxjs-sockets.reader');
-
-/** What the events of a stream call. */
-export interface StreamListener {
-  received(chunk: Buffer): void;
+/** A reader as the socket's events see it. */
+export interface ReadListener {
+  /** The first `count` bytes of `memory` have been received. */
+  received(memory: Buffer, count: number): void;
+  /** The peer has ended its stream. */
   ended(): void;
 }
 
+/** The key of a socket's reader. */
+export const listener: unique symbol = Symbol('rxjs-sockets.reader');
+
 /** A socket that finds its reader in a property: closures for each socket would be most of what a reader costs. */
-interface ReadSocket extends net.Socket {
-  [listener]?: StreamListener;
+export interface ReadSocket extends net.Socket {
+  [listener]?: ReadListener;
 }
 
-/** Has `reader` receive the chunks and the end of `socket`, or the end alone. */
-export function listenTo(socket: net.Socket, reader: StreamListener, chunks: 'chunks' | 'end only' = 'chunks'): void {
+/** Has `reader` receive the end of the socket's stream, and its chunks where they come as events. */
+export function listenTo(socket: net.Socket, reader: ReadListener, chunks: 'events' | 'in memory'): void {
   (socket as ReadSocket)[listener] = reader;
-  if (chunks === 'chunks') socket.on('data', onData);
+  if (chunks === 'events') socket.on('data', onData);
   socket.on('end', onEnd);
 }
 
@@ -63,7 +50,7 @@ export function stopListening(socket: net.Socket): void {
 }
 
 function onData(this: ReadSocket, chunk: Buffer): void {
-  this[listener]?.received(chunk);
+  this[listener]?.received(chunk, chunk.length);
 }
 
 function onEnd(this: ReadSocket): void {

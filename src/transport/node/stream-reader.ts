@@ -1,23 +1,19 @@
 import type net from 'node:net';
-import { listenTo, plainEnd, type Reader, type ReaderOwner, stopListening, type StreamListener } from './reader.js';
+import type { SocketEvents } from '../transport.js';
+import { listenTo, type Reader, type ReaderOwner, type ReadListener, stopListening } from './reader.js';
 
-/** Reads a socket without TLS by its `'data'` events. */
-export class StreamReader implements Reader, StreamListener {
+/** Reads a socket, with TLS or without, by its `'data'` events. */
+export class StreamReader implements Reader, ReadListener {
   private readonly socket: net.Socket;
+  private readonly events: SocketEvents;
   private readonly owner: ReaderOwner;
+  private hasReceived = false;
 
-  constructor(socket: net.Socket, owner: ReaderOwner) {
+  constructor(socket: net.Socket, events: SocketEvents, owner: ReaderOwner) {
     this.socket = socket;
+    this.events = events;
     this.owner = owner;
-    listenTo(socket, this);
-  }
-
-  pause(): void {
-    this.socket.pause();
-  }
-
-  resume(): void {
-    this.socket.resume();
+    listenTo(socket, this, 'events');
   }
 
   stop(): void {
@@ -29,10 +25,11 @@ export class StreamReader implements Reader, StreamListener {
   }
 
   received(chunk: Buffer): void {
-    this.owner.events.onData(chunk);
+    this.hasReceived = true;
+    this.events.onData(chunk);
   }
 
   ended(): void {
-    this.owner.streamEnded(plainEnd(this.socket, this.owner.internals));
+    this.owner.ended(this.hasReceived);
   }
 }
