@@ -1,7 +1,8 @@
 import type { Observable } from 'rxjs';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
-import type { SendLane } from '../io/outbound.js';
+import type { Outbound } from '../io/outbound.js';
+import type { SendLane } from '../io/send-lane.js';
 
 /** The connection, or the client, that a Channel belongs to. */
 export const host: unique symbol = Symbol('rxjs-sockets.host');
@@ -35,8 +36,10 @@ export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) 
 export interface ChannelHost {
   /** The receiving side; undefined while a client has no connection. */
   readonly inbound: Inbound | undefined;
-  /** The sending side. */
+  /** What its channels share when they send. */
   readonly lane: SendLane;
+  /** Where their values go now. */
+  readonly outbound: Outbound;
   /** The current connection. */
   readonly carrier: Carrier | undefined;
   /** Called at the end of each stream that another one may follow. */

@@ -9,10 +9,12 @@ import {
 import type { Codec, Encoder } from '../codecs/codec.js';
 import { bytes } from '../codecs/raw-bytes.js';
 import { integer } from '../validation/checks.js';
+import { handled } from '../errors/error-origin.js';
 import { SocketError } from '../errors/socket-error.js';
 import { Flow, paced } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
-import { type Pace, type Refusal, closedError, type SendLane, handled } from '../io/outbound.js';
+import type { Pace, Refusal } from '../io/outbound.js';
+import { closedError, type SendLane } from '../io/send-lane.js';
 import { Body } from './body.js';
 import { type ChannelHost, host, ofConnection, offer, track } from './channel-host.js';
 import { Receiver } from './receiver.js';
@@ -64,9 +66,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly codec: Codec<In, Out>;
   private readonly receiver: Receiver<In>;
   private encoder: Encoder<Out>;
-  /** The lane and the stream that the encoder is for: each connection has its own. */
+  /** The lane and the number of the connection that the encoder is for. */
   private lane: SendLane;
-  private stream: number;
+  private connection: number;
   /** How many values were ignored because the channel was closed. */
   private ignored = 0;
 
@@ -77,7 +79,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     this.codec = codec;
     this.encoder = codec.encoder();
     this.lane = channelHost.lane;
-    this.stream = this.lane.stream;
+    this.connection = this.lane.connection;
     this.receiver = new Receiver(channelHost, codec);
   }
 
@@ -109,7 +111,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @see rule C4
    */
   get bufferedBytes(): number {
-    return this.host.lane.outbound.bufferedBytes;
+    return this.host.outbound.bufferedBytes;
   }
 
   /**
@@ -211,8 +213,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     const refusal = this.push(value);
     const { lane } = this.host;
     if (refusal === undefined) return lane.whenWritable();
-    const rejected = Promise.reject<void>(refusalError(refusal, lane));
-    return refusal === 'closed' && lane.outbound.owner.reports ? handled(rejected) : rejected;
+    const rejected = Promise.reject<void>(refusalError(refusal, this.host));
+    return refusal === 'closed' && lane.owner.reports ? handled(rejected) : rejected;
   }
 
   /**
@@ -363,9 +365,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    */
   [track](value: Out, sent: () => void, lost: (error: SocketError) => void): SocketError | undefined {
     const refusal = this.push(value);
-    const { lane } = this.host;
-    if (refusal !== undefined) return refusalError(refusal, lane);
-    lane.whenFlushed(sent, lost);
+    if (refusal !== undefined) return refusalError(refusal, this.host);
+    this.host.lane.whenFlushed(sent, lost);
     return undefined;
   }
 
@@ -376,7 +377,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    */
   [offer](value: Out, pace: Pace): SocketError | undefined {
     const refusal = this.push(value, pace);
-    return refusal === undefined ? undefined : refusalError(refusal, this.host.lane);
+    return refusal === undefined ? undefined : refusalError(refusal, this.host);
   }
 
   /** @internal */
@@ -385,13 +386,13 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   private push(value: Out, pace: Pace = 'free'): Refusal | undefined {
-    const { lane } = this.host;
-    if (lane !== this.lane || lane.stream !== this.stream) {
+    const { lane, outbound } = this.host;
+    if (lane !== this.lane || lane.connection !== this.connection) {
       this.lane = lane;
-      this.stream = lane.stream;
+      this.connection = lane.connection;
       this.encoder = this.codec.encoder();
     }
-    return lane.push(this.encoder, value, pace);
+    return outbound.push(lane, this.encoder, value, pace);
   }
 
   private refused(refusal: Refusal): void {
@@ -409,12 +410,12 @@ function warnOfIgnored(): void {
   });
 }
 
-function refusalError(refusal: Refusal, lane: SendLane): SocketError {
+function refusalError(refusal: Refusal, { lane, outbound }: ChannelHost): SocketError {
   switch (refusal) {
     case 'closed':
       return closedError(lane);
     case 'overflow':
-      return lane.outbound.overflowError();
+      return outbound.overflowError();
     default:
       return refusal;
   }

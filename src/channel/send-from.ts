@@ -9,7 +9,7 @@ import {
 import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';
-import { closedError, type SendLane } from '../io/outbound.js';
+import { closedError, type SendLane } from '../io/send-lane.js';
 import type { Watcher } from '../io/watermark.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { ReportedObservable } from '../flow/reported-errors.js';

@@ -8,7 +8,8 @@ import { originate, originOf } from '../errors/error-origin.js';
 import { handlerError, systemError } from '../errors/node-errors.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
-import { Outbound, type OutboundOwner, type SendLane } from '../io/outbound.js';
+import { Outbound, type OutboundOwner } from '../io/outbound.js';
+import type { SendLane } from '../io/send-lane.js';
 import { abortError, onAbort } from '../options/abort-signal.js';
 import type { ConnectSettings } from '../options/connect-options.js';
 import { noteUptime } from '../reconnect/backoff.js';
@@ -49,8 +50,10 @@ export class Session<In, Out>
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly reports = false;
-  /** Where `data` sends. A new lane replaces it each time the client has ended (K8). */
+  /** A new lane replaces it each time the client has ended (K8). */
   lane: SendLane;
+  /** That of the connection, or one in which values wait for a connection. */
+  outbound: Outbound;
 
   private readonly address: Address;
   private readonly settings: ConnectSettings<In, Out>;
@@ -72,7 +75,8 @@ export class Session<In, Out>
     this.transport = transport;
     const { reconnect } = settings;
     this.state = initialState(address, reconnect === undefined ? undefined : retryLimits(reconnect));
-    this.lane = new Outbound(settings, this).lane;
+    this.outbound = new Outbound(settings, this);
+    this.lane = this.outbound.lane;
     this.data = new Channel(this, settings.codec);
   }
 
@@ -106,7 +110,7 @@ export class Session<In, Out>
   }
 
   get hasWaiting(): boolean {
-    return this.lane.outbound.bufferedBytes > 0;
+    return this.outbound.bufferedBytes > 0;
   }
 
   get aborted(): SocketError | undefined {
@@ -174,7 +178,7 @@ export class Session<In, Out>
   }
 
   complete(): void {
-    this.lane.outbound.complete();
+    this.outbound.complete();
   }
 
   destroy(reason: unknown): void {
@@ -233,8 +237,9 @@ export class Session<In, Out>
     for (const action of actions) {
       switch (action.do) {
         case 'renewOutput':
-          replaced = this.lane.outbound;
-          this.lane = new Outbound(this.settings, this).lane;
+          replaced = this.outbound;
+          this.outbound = new Outbound(this.settings, this);
+          this.lane = this.outbound.lane;
           break;
         case 'failReplacedOutput':
           if (replaced?.ended === false) replaced.fail(this.endError(action.error));
@@ -289,24 +294,27 @@ export class Session<In, Out>
         for (const reader of action.readers) reader.end(action.error ?? 'fin');
         break;
       case 'failOutput':
-        this.lane.outbound.fail(action.error);
+        this.outbound.fail(action.error);
         break;
       case 'expectConnection':
         this.lane.connecting();
         break;
       case 'parkOutput':
-        this.lane.outbound.park(this.settings.whileDisconnected);
-        if (this.settings.whileDisconnected === 'drop') this.lane.watermark.update(Infinity);
+        this.outbound.park(this.settings.whileDisconnected);
         break;
-      case 'adopt':
+      case 'adopt': {
         this.connection = action.connection;
         this.since = asyncScheduler.now();
+        const earlier = this.outbound;
+        this.outbound = action.connection.outbound;
         // What waits is on its way before anybody can add to it (C2). The first bytes come in a later turn.
-        action.connection.outbound.adopt(this.lane);
+        this.outbound.adopt(earlier);
         action.connection.expectClaim();
         break;
+      }
       case 'retire':
         action.connection.outbound.retire(this, (next) => {
+          this.outbound = next;
           this.lane.connecting();
           next.park(this.settings.whileDisconnected);
         });

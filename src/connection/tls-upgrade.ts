@@ -3,10 +3,10 @@ import type { Address } from '../address/address.js';
 import type { Closed } from './connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
-import { type Outbound, handled } from '../io/outbound.js';
+import type { Outbound } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
 import { duration, withDefault } from '../validation/checks.js';
-import { originate } from '../errors/error-origin.js';
+import { handled, originate } from '../errors/error-origin.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 import type { TransportSocket } from '../transport/transport.js';
 

@@ -32,3 +32,12 @@ export function isReported(error: unknown): boolean {
     originOf(error)?.reports === true || (typeof error === 'object' && error !== null && reportedElsewhere.has(error))
   );
 }
+
+/**
+ * Keeps a rejection that nobody handles from ending the process. A server reports itself why a connection failed (S19).
+ * Callers that wait for the promise still get the error.
+ */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}

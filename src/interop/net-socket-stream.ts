@@ -169,7 +169,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     }
     if (listener !== undefined) this.once('timeout', listener);
     const signs = {
-      count: () => this.bytesRead + (this.#host?.lane.outbound.written ?? 0),
+      count: () => this.bytesRead + (this.#host?.outbound.written ?? 0),
       isListening: () => true,
     };
     // As with a `net.Socket`, the timer does not keep the process running: an http.Agent may have idle connections.
@@ -367,7 +367,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (this.#isCollecting || channelHost === undefined || this.destroyed) return;
     this.#isCollecting = true;
     super.cork();
-    const { turn } = channelHost.lane.outbound;
+    const { turn } = channelHost.outbound;
     if (turn === undefined) process.nextTick(() => this.#collected.flush());
     else turn.addPublisher(this.#collected);
   }
@@ -406,7 +406,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (this.#isResetting || isOwnEnd) return;
     while (this.writableCorked > 0) super.uncork();
     if (!this.#isAborted) this.#writer?.handOver(this.#notPassedOn);
-    channelHost.lane.outbound.flush();
+    channelHost.outbound.flush();
   }
 
   /** The chunks that the Writable has buffered behind the current write. */

@@ -1,6 +1,6 @@
 import type { Channel } from '../channel/channel.js';
 import { host, offer } from '../channel/channel-host.js';
-import { closedError, type SendLane } from '../io/outbound.js';
+import { closedError, type SendLane } from '../io/send-lane.js';
 import type { Watcher } from '../io/watermark.js';
 
 /** Called once the kernel has all of it, or with why it never will. */

@@ -5,7 +5,7 @@ import { host, type ChannelHost } from '../channel/channel-host.js';
 import { SocketError } from '../errors/socket-error.js';
 import { invalidOption } from '../validation/checks.js';
 import type { ReacquirableHold } from '../flow/hold.js';
-import { closedError, type SendLane } from '../io/outbound.js';
+import { closedError, type SendLane } from '../io/send-lane.js';
 import type { WebStreams } from './from-web-streams.js';
 
 /**

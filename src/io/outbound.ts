@@ -1,25 +1,18 @@
 import type { Encoder } from '../codecs/codec.js';
 import { SocketError } from '../errors/socket-error.js';
-import { originate } from '../errors/error-origin.js';
 import type { TransportSocket } from '../transport/transport.js';
 import type { Flushable, FlushScheduler } from '../scheduling/flush-scheduler.js';
-import { noWaiters, type Waiters } from './waiters.js';
-import { Watermark } from './watermark.js';
-import { spendBuffer, WriteBuffer } from './write-buffer.js';
-import { type OutboundLimits, type Parking, type Retired, type Verdict, WriteState } from './write-state.js';
+import { type LaneOwner, type LaneStream, SendLane } from './send-lane.js';
+import { type OutboundLimits, type Parking, type Verdict, WriteState } from './write-state.js';
 
 /** What an {@link Outbound} reports to the connection, or the client, that it belongs to. */
-export interface OutboundOwner {
-  /** Whether a server reports what ends it, so that nobody else has to (S19). */
-  readonly reports: boolean;
+export interface OutboundOwner extends LaneOwner {
   /** A value was over `maxBuffered`, and the policy is `'error'`. */
   overflowed(error: SocketError): void;
   /** The kernel has taken bytes. */
   progressed?(): void;
   /** The FIN was sent. */
   finishedSending?(): void;
-  /** No send from a source and no handler is in progress any more. */
-  settled?(): void;
 }
 
 /** Has values for several connections, and gives them to each before anything else is sent on it. */
@@ -44,7 +37,7 @@ export type Refusal = 'closed' | 'overflow' | SocketError;
  * `WriteState` decides what is written, and when; this class does it: it writes to the socket, adds itself to the scheduler,
  * and tells its owner and its lanes.
  */
-export class Outbound implements Flushable {
+export class Outbound implements Flushable, LaneStream {
   readonly owner: OutboundOwner;
   /** What the channels of its owner send on. */
   readonly lane: SendLane;
@@ -135,18 +128,22 @@ export class Outbound implements Flushable {
   /** Decides what becomes of values until the connection is there. */
   park(parking: Parking): void {
     this.state.park(parking);
+    this.updateWatermarks();
   }
 
-  /** The client's channel sends here from now on. What waits on its lane comes behind what was sent here already (C2). */
-  adopt(lane: SendLane): void {
+  /**
+   * The client's channel sends here from now on. What waits in `client`, which had no connection, comes behind what was
+   * sent here already (C2).
+   */
+  adopt(client: Outbound): void {
     const { state } = this;
-    const earlier = lane.outbound.state;
+    const { lane } = client;
     const before = state.accepted;
     if (before > 0) lane.shift((offset) => offset + before);
-    state.adopt(earlier);
+    state.adopt(client.state);
     this.clientLane = lane;
-    lane.sendThrough(this);
-    if (earlier.closed) this.complete();
+    lane.joinStream(this);
+    if (client.closed) this.complete();
     this.flush();
     // Each lane has counted its own bytes only.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
@@ -160,7 +157,6 @@ export class Outbound implements Flushable {
   push<T>(lane: SendLane, encoder: Encoder<T>, value: T, pace: Pace): Refusal | undefined {
     if (this.publisher !== undefined) this.settlePublisher();
     const { state } = this;
-    if (state.turnsAway !== undefined && !state.closed) return this.turnAway(lane);
     const isExempt = pace !== 'free' && (pace === 'last' || lane.watermark.writable);
     const verdict = state.push(lane === this.lane ? 'own' : 'client', encoder, value, isExempt);
     if (verdict !== 'accepted') return this.perform(verdict, lane);
@@ -244,67 +240,50 @@ export class Outbound implements Flushable {
 
   /** Why the value that was given last was not taken, and what to do instead (C4). */
   overflowError(): SocketError {
-    const message =
-      this.state.turnsAway === 'drop'
-        ? "the client is disconnected, and whileDisconnected is 'drop'"
-        : `more than maxBuffered (${this.state.limits.maxBuffered} bytes) would wait: send at the peer's pace, with ` +
-          'sendFrom or await send; the option overflow sets what happens otherwise';
+    const message = this.state.dropsAll
+      ? "the client is disconnected, and whileDisconnected is 'drop'"
+      : `more than maxBuffered (${this.state.limits.maxBuffered} bytes) would wait: send at the peer's pace, with ` +
+        'sendFrom or await send; the option overflow sets what happens otherwise';
     return new SocketError('ERR_OVERFLOW', message);
   }
 
-  /** Writes at the end of a turn. */
-  flush(): void {
-    this.write();
-    if (this.isResting || this.socket === undefined) return;
-    const { lane, clientLane } = this;
-    const isAwaited = this.closed
-      ? lane.hasWaiters || clientLane?.hasWaiters === true
-      : lane.isAwaited || clientLane?.isAwaited === true;
-    if (!isAwaited) return;
-    // Woken at once, a source that is as fast as the kernel would never let the event loop go round.
-    this.isResting = true;
-    this.socket.scheduler.rest(() => {
-      this.isResting = false;
-      this.wakeUp();
-    });
+  /**
+   * Writes what is due, and then wakes those who wait for it. The scheduler calls it at the end of a turn.
+   *
+   * @param wakes - when to wake them; `later` is once the event loop has gone round
+   */
+  flush(wakes: 'later' | 'now' = 'later'): void {
+    this.isScheduled = false;
+    const { socket, state } = this;
+    if (socket === undefined) return;
+    const { completed } = state;
+    let due = state.next();
+    while (typeof due === 'object') {
+      state.wrote(due, due.writeTo(socket));
+      due = state.next();
+    }
+    if (state.completed > completed) this.owner.progressed?.();
+    if (due === 'drained') this.reportDrained();
+    else if (due === 'finish') {
+      // Not while a write is in progress: a socket that is ending can't be reset any more.
+      socket.end();
+      this.owner.finishedSending?.();
+    }
+    if (wakes === 'now') this.wakeUp();
+    else this.wakeLater(socket.scheduler);
   }
 
   /** The kernel has taken the whole write. */
   taken(): void {
     this.state.taken();
     this.owner.progressed?.();
-    this.write();
-    this.wakeUp();
+    this.flush('now');
   }
 
-  /** Does what is due: writes, then the report to `suspend`, or the FIN. */
-  private write(): void {
-    this.isScheduled = false;
-    const { socket, state } = this;
-    if (socket === undefined) return;
-    const before = state.completed;
-    while (state.next() === 'write') {
-      const data = state.begin();
-      if (data instanceof WriteBuffer ? spendBuffer(data, socket) : socket.writeAll(data)) state.taken();
-    }
-    if (state.completed > before) this.owner.progressed?.();
-    switch (state.next()) {
-      case 'drained': {
-        const { onDrained } = this;
-        this.onDrained = undefined;
-        state.drained();
-        onDrained?.();
-        return;
-      }
-      case 'finish':
-        // Not while a write is in progress: a socket that is ending can't be reset any more.
-        state.finish();
-        socket.end();
-        this.owner.finishedSending?.();
-        return;
-      case 'none':
-      case 'write':
-    }
+  private reportDrained(): void {
+    const { onDrained } = this;
+    this.onDrained = undefined;
+    onDrained?.();
   }
 
   private schedule(): void {
@@ -329,25 +308,20 @@ export class Outbound implements Flushable {
           this.isScheduled = isScheduled;
         }
         break;
-      case 'overflow':
-        if (this.state.limits.overflow === 'drop') lane.drop();
-        else this.owner.overflowed(this.overflowError());
+      case 'dropped':
+        lane.drop();
         return 'overflow';
+      case 'overflow':
+        this.owner.overflowed(this.overflowError());
+        return 'overflow';
+      case 'disconnected':
+        this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
+        return 'closed';
       default:
         return verdict;
     }
     if (this.state.isReady) this.schedule();
     return undefined;
-  }
-
-  /** There is no connection, and the value is not to wait for one. */
-  private turnAway(lane: SendLane): Refusal {
-    if (this.state.turnsAway === 'drop') {
-      lane.drop();
-      return 'overflow';
-    }
-    this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
-    return 'closed';
   }
 
   private settlePublisher(): void {
@@ -360,9 +334,24 @@ export class Outbound implements Flushable {
     const { lane, clientLane } = this;
     // While nobody may send, only a lower level changes anything: then the size need not be computed.
     if (!lane.watermark.writable && clientLane?.watermark.writable !== true) return;
-    const { level } = this.state;
-    lane.watermark.update(level);
-    clientLane?.watermark.update(level);
+    const { pressure } = this.state;
+    lane.watermark.update(pressure);
+    clientLane?.watermark.update(pressure);
+  }
+
+  /** Woken at once, a source that is as fast as the kernel would never let the event loop go round. */
+  private wakeLater(scheduler: FlushScheduler): void {
+    if (this.isResting) return;
+    const { lane, clientLane } = this;
+    const isAwaited = this.closed
+      ? lane.hasWaiters || clientLane?.hasWaiters === true
+      : lane.isAwaited || clientLane?.isAwaited === true;
+    if (!isAwaited) return;
+    this.isResting = true;
+    scheduler.rest(() => {
+      this.isResting = false;
+      this.wakeUp();
+    });
   }
 
   private wakeUp(): void {
@@ -375,218 +364,6 @@ export class Outbound implements Flushable {
 
   private wake(lane: SendLane): void {
     const { state } = this;
-    // Where values are dropped for want of a connection, what is paced waits for one (K13).
-    lane.wake(state.turnsAway === 'drop' ? Infinity : state.level, state.written, state.closed);
+    lane.wake(state.pressure, state.written, state.closed);
   }
-}
-
-/**
- * The sending side as the channels of one owner see it: those of a connection, or the one of a client, which outlives
- * its connections. A client's connection has two lanes: what was given to the connection's own channels ends with it,
- * and what was given to the client's goes on to the next connection (C5, K4).
- */
-export class SendLane {
-  readonly watermark: Watermark;
-
-  private target: Outbound;
-  private connections = 0;
-  private drops = 0;
-  private isConnecting = false;
-  private running = 0;
-  private paced = 0;
-  private handlers = 0;
-  private senders: Waiters = noWaiters;
-  private flushers: Waiters = noWaiters;
-  private failure: SocketError | undefined = undefined;
-
-  constructor(outbound: Outbound, highWaterMark: number) {
-    this.target = outbound;
-    this.watermark = new Watermark(highWaterMark);
-  }
-
-  /** Where its values go now. */
-  get outbound(): Outbound {
-    return this.target;
-  }
-
-  /** Changes with each connection, because each has an encoder of its own. */
-  get stream(): number {
-    return this.connections;
-  }
-
-  /** How many values `overflow: 'drop'` has dropped. */
-  get dropped(): number {
-    return this.drops;
-  }
-
-  /** How many sends from a source, and handlers, are in progress. */
-  get tasks(): number {
-    return this.running;
-  }
-
-  /** How many sends at the pace of the peer are in progress. */
-  get pacedTasks(): number {
-    return this.paced;
-  }
-
-  /** How many handlers are in progress. */
-  get functions(): number {
-    return this.handlers;
-  }
-
-  /** Whether nothing more can be sent. */
-  get closed(): boolean {
-    return this.failure !== undefined || this.target.closed;
-  }
-
-  /** The error that ended it, unless it ended in order. */
-  get error(): SocketError | undefined {
-    return this.failure ?? this.target.error;
-  }
-
-  /** Encodes `value` and has it written at the end of the turn, or returns why not. */
-  push<T>(encoder: Encoder<T>, value: T, pace: Pace = 'free'): Refusal | undefined {
-    return this.failure === undefined ? this.target.push(this, encoder, value, pace) : 'closed';
-  }
-
-  /** Settles when the caller may send more (C5). Called after a successful push. */
-  whenWritable(): Promise<void> {
-    if (!this.isConnecting && this.watermark.writable) return Promise.resolve();
-    const written = new Promise<void>((resolve, reject) => {
-      this.senders = this.senders.with(this.target.accepted, resolve, reject);
-    });
-    return this.target.owner.reports ? handled(written) : written;
-  }
-
-  /** Calls `resolve` once the kernel has taken everything accepted so far, at once if it has. */
-  whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
-    if (this.target.isFlushed) resolve();
-    else this.flushers = this.flushers.with(this.target.accepted, resolve, reject);
-  }
-
-  /** Whether a `send` or a `whenFlushed` is waiting. */
-  get hasWaiters(): boolean {
-    return this.senders.size + this.flushers.size > 0;
-  }
-
-  /** Whether anybody waits for what the outbound does next. */
-  get isAwaited(): boolean {
-    return this.hasWaiters || !this.watermark.writable;
-  }
-
-  /** A connection is being dialled: `send` waits for it (K7). */
-  connecting(): void {
-    this.isConnecting = true;
-  }
-
-  /** The connection is there. */
-  connected(): void {
-    this.isConnecting = false;
-  }
-
-  /** A value was dropped. */
-  drop(): void {
-    this.drops++;
-  }
-
-  /** A send from a source, or a handler, begins: a shutdown waits for it (S7). */
-  begin(): void {
-    this.running++;
-  }
-
-  /** It has ended. */
-  finish(): void {
-    if (--this.running === 0) this.target.owner.settled?.();
-  }
-
-  /** A send at the pace of the peer begins. */
-  beginPaced(): void {
-    this.paced++;
-  }
-
-  /** It has ended. */
-  finishPaced(): void {
-    this.paced--;
-  }
-
-  /** A handler begins, which works on what it has taken. */
-  beginFunction(): void {
-    this.handlers++;
-    this.begin();
-  }
-
-  /** It has ended. */
-  finishFunction(): void {
-    this.handlers--;
-    this.finish();
-  }
-
-  /** Its values go through `outbound` from now on, whose connection is there. */
-  sendThrough(outbound: Outbound): void {
-    this.target = outbound;
-    this.isConnecting = false;
-  }
-
-  /**
-   * Its values wait in `successor` from now on, for the next connection.
-   *
-   * @returns settles those who wait for the values that stay with the old connection
-   */
-  moveTo(successor: Outbound, retired: Retired): (written: number, error: SocketError) => void {
-    const isMoved = (offset: number): boolean => retired.has(offset);
-    const movedTo = (offset: number): number => retired.movedTo(offset);
-    const { senders, flushers } = this;
-    this.target = successor;
-    this.connections++;
-    this.senders = senders.split(isMoved).moved(movedTo);
-    this.flushers = flushers.split(isMoved).moved(movedTo);
-    return (written, error) => {
-      senders.end(written, error);
-      flushers.end(written, error);
-    };
-  }
-
-  /** The values that waiters wait for lie elsewhere in the stream now. */
-  shift(offsetOf: (offset: number) => number): void {
-    this.senders = this.senders.moved(offsetOf);
-    this.flushers = this.flushers.moved(offsetOf);
-  }
-
-  /**
-   * The kernel has taken more.
-   *
-   * @param level - how many bytes wait
-   * @param written - the offset in the stream up to which the kernel has taken it
-   * @param isClosed - whether the sending side is ending
-   */
-  wake(level: number, written: number, isClosed: boolean): void {
-    this.watermark.update(level);
-    // Until the sending side ends, a sender waits for room, and not only for its own value to be written.
-    if (isClosed) this.senders.wake(written);
-    else if (this.watermark.writable) this.senders.wake(Infinity);
-    this.flushers.wake(written);
-  }
-
-  /** Nothing more is written. Everyone who waits for bytes that were not written gets the error. */
-  end(written: number, error: SocketError): void {
-    if (this.failure !== undefined) return;
-    this.failure = error;
-    this.watermark.close();
-    this.senders.end(written, error);
-    this.flushers.end(written, error);
-  }
-}
-
-/** Why nothing more can be sent: the error that ended the sending side, or that it has ended in order. */
-export function closedError(lane: SendLane): SocketError {
-  return lane.error ?? originate(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.outbound.owner);
-}
-
-/**
- * Keeps a rejection that nobody handles from ending the process. A server reports itself why a connection failed (S19).
- * Callers that wait for the promise still get the error.
- */
-export function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }

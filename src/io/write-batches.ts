@@ -1,15 +1,35 @@
 /** Who has sent a value: a channel of the connection itself, or the channel of the client, which outlives the connection. */
 export type Origin = 'own' | 'client';
 
+/** What is written to: a socket. Both methods return whether the kernel has taken everything. */
+export interface Target {
+  write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
+  writeAll(pieces: readonly Uint8Array[]): boolean;
+}
+
+/** What goes out in one write. */
+export interface Write {
+  /** Returns whether the kernel has taken everything. */
+  writeTo(target: Target): boolean;
+}
+
 /** The bytes of one write. */
-interface Batch {
-  readonly pieces: Uint8Array[];
-  size: number;
+class Batch implements Write {
+  readonly pieces: Uint8Array[] = [];
+  size = 0;
   /** Whether it begins with the first byte of a value. */
   readonly begins: boolean;
-  origin: Origin;
+  origin: Origin = 'own';
   /** Whether it was accepted before the sending side was suspended. */
-  isAhead: boolean;
+  isAhead = false;
+
+  constructor(begins: boolean) {
+    this.begins = begins;
+  }
+
+  writeTo(target: Target): boolean {
+    return target.writeAll(this.pieces);
+  }
 }
 
 /**
@@ -31,7 +51,7 @@ export class WriteBatches {
   }
 
   /** Takes the first batch out. */
-  shift(): Pick<Batch, 'pieces' | 'size'> | undefined {
+  shift(): Batch | undefined {
     const batch = this.list.shift();
     if (batch !== undefined) this.bytes -= batch.size;
     return batch;
@@ -104,13 +124,13 @@ export const noBatches: WriteBatches = new WriteBatches();
 export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): WriteBatches {
   const batches: Batch[] = [];
   let next = 0;
-  let batch = emptyBatch(true);
+  let batch = new Batch(true);
   let end = 0;
   let at = 0;
   for (const piece of pieces) {
     for (let start = 0; start < piece.length;) {
       if (at === end) {
-        batch = emptyBatch(at === 0 || starts[next - 1] === at);
+        batch = new Batch(at === 0 || starts[next - 1] === at);
         batches.push(batch);
         end = at + Math.floor(limit);
         const first = next;
@@ -126,10 +146,6 @@ export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly n
     }
   }
   return new WriteBatches(batches);
-}
-
-function emptyBatch(begins: boolean): Batch {
-  return { pieces: [], size: 0, begins, origin: 'own', isAhead: false };
 }
 
 function sizeOf(list: readonly Batch[]): number {

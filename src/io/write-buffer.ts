@@ -4,7 +4,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeError } from '../errors/describe-value.js';
 import { isShared } from '../bytes/shared-read-block.js';
 import { returnSlab, slabLimit, takeSlab } from '../bytes/slab-pool.js';
-import { cutIntoBatches, type WriteBatches } from './write-batches.js';
+import { cutIntoBatches, type Target, type Write, type WriteBatches } from './write-batches.js';
 
 type Encoding = 'utf8' | 'latin1';
 
@@ -16,12 +16,6 @@ const noteEvery = 8_192;
 
 const none: never[] = [];
 
-/** What a {@link WriteBuffer} writes to: a socket. */
-export interface Target {
-  write(data: Uint8Array | string, encoding: Encoding): boolean;
-  writeAll(pieces: readonly Uint8Array[]): boolean;
-}
-
 /**
  * Collects encoded values until they are written. Values are appended; the value that was appended last can be taken out
  * again, because `add` sets a checkpoint before each and `rollback` truncates to it.
@@ -32,7 +26,7 @@ export interface Target {
  *
  * All that a checkpoint has to remember are lengths and references: pieces and slabs only grow, and strings do not change.
  */
-export class WriteBuffer implements ByteSink {
+export class WriteBuffer implements ByteSink, Write {
   private most = 0;
   private phase: 'idle' | 'encoding' = 'idle';
 
@@ -179,7 +173,7 @@ export class WriteBuffer implements ByteSink {
     if (tail !== undefined) this.bytes(tail);
   }
 
-  /** Writes everything and leaves the buffer empty. Returns what the target's write returned. */
+  /** Writes everything and leaves the buffer empty. */
   writeTo(target: Target): boolean {
     let taken: boolean;
     if (this.lone !== undefined) taken = target.write(this.lone, 'latin1');
@@ -355,9 +349,7 @@ export function ownBuffer(buffer: WriteBuffer): WriteBuffer {
   return buffer === unusedBuffer ? (free.pop() ?? new WriteBuffer()) : buffer;
 }
 
-/** Writes `buffer` and returns it to the pool. Returns what the target's write returned. */
-export function spendBuffer(buffer: WriteBuffer, target: Target): boolean {
-  const taken = buffer.writeTo(target);
+/** Returns an empty buffer to the pool. */
+export function returnBuffer(buffer: WriteBuffer): void {
   if (free.length < mostFree) free.push(buffer);
-  return taken;
 }

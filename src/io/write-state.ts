@@ -1,7 +1,7 @@
 import type { Encoder } from '../codecs/codec.js';
 import type { SocketError } from '../errors/socket-error.js';
-import { noBatches, type Origin, type Split, WriteBatches } from './write-batches.js';
-import { ownBuffer, unusedBuffer, type WriteBuffer } from './write-buffer.js';
+import { noBatches, type Origin, type Split, type Write, WriteBatches } from './write-batches.js';
+import { ownBuffer, returnBuffer, unusedBuffer, WriteBuffer } from './write-buffer.js';
 
 /** The options that bound what is buffered, all in bytes. */
 export interface OutboundLimits {
@@ -27,13 +27,16 @@ const smallestBatch = 16_384;
  * - `over`: the same; the level may have passed the high-water mark, too.
  * - `early`: as `over`; within a delivery, write at once.
  * - `write`: write at once: more than `maxBuffered` waits, and the kernel has not been asked yet to take any of it.
- * - `overflow`: apply the policy: the value was taken out again.
+ * - `dropped`: count it: the value is over `maxBuffered` with the policy `drop`, or has no connection.
+ * - `overflow`: report it: the value is over `maxBuffered` with the policy `error`.
+ * - `disconnected`: report it: the value has no connection, and must not wait for one.
  * - `closed`, or an error: the value was refused.
  */
-export type Verdict = 'accepted' | 'over' | 'early' | 'write' | 'overflow' | 'closed' | SocketError;
+export type Verdict =
+  'accepted' | 'over' | 'early' | 'write' | 'dropped' | 'overflow' | 'disconnected' | 'closed' | SocketError;
 
-/** What is due: nothing, the next write, the report that all from before `suspend` is written, or the FIN. */
-export type Step = 'none' | 'write' | 'drained' | 'finish';
+/** What is due: nothing, a write, the report that all from before `suspend` is written, or the FIN. */
+export type Step = 'none' | Write | 'drained' | 'finish';
 
 /** Tells how far the kernel is with the current write. */
 export interface Kernel {
@@ -57,20 +60,26 @@ export interface Kernel {
  * | input     | accepted when                  | becomes                                 | then due                        |
  * | --------- | ------------------------------ | --------------------------------------- | ------------------------------- |
  * | `push`    | side `open`                    | buffered                                | as its `Verdict` says           |
+ * | `park`    | link without a connection      | link as given                           | update the watermarks           |
  * | `attach`  | link without a connection      | link `ready`                            | `next`                          |
- * | `begin`   | `next` is `write`              | link `writing`                          | the write that is returned      |
+ * | `next`    | link `ready`, buffer `idle`    | see below                               | what is returned                |
+ * | `wrote`   | `next` has returned a write    | as `taken`, if the kernel took it all   | `next`                          |
  * | `taken`   | link `writing`                 | link `ready`                            | `next`, then wake waiters       |
  * | `suspend` | side `open`, buffer `idle`     | gate `draining`                         | `next`                          |
- * | `drained` | `next` is `drained`            | gate `held`                             | call back                       |
  * | `resume`  | always                         | gate `open`                             | `next`                          |
  * | `complete`| side `open`                    | side `ending`                           | close the watermarks, `next`    |
- * | `finish`  | `next` is `finish`             | side `ended`                            | send the FIN                    |
  * | `fail`    | side not `failed`              | side `failed`, nothing is buffered      | settle the waiters              |
  * | `adopt`   | any                            | the client's values behind its own      | `next`, update the watermarks   |
  * | `retire`  | any                            | without the client's values             | move the waiters                |
  *
- * `next` is `none` unless the link is `ready`, the buffer `idle` and the side `open` or `ending`; then it is `write` where
- * the gate lets something through, otherwise `drained` (gate `draining`) or `finish` (gate `open`, side `ending`).
+ * While the link is `ready`, the buffer `idle` and the side `open` or `ending`, `next` takes the first of these that applies;
+ * otherwise it returns `none`:
+ *
+ * | condition                           | becomes        | returns           |
+ * | ----------------------------------- | -------------- | ----------------- |
+ * | the gate lets something through     | link `writing` | the write to do   |
+ * | gate `draining`                     | gate `held`    | `drained`         |
+ * | gate `open`, side `ending`          | side `ended`   | `finish`          |
  */
 export class WriteState {
   readonly limits: OutboundLimits;
@@ -109,9 +118,9 @@ export class WriteState {
     return this.link === 'ready';
   }
 
-  /** What becomes of a value for want of a connection, unless it is buffered like others. */
-  get turnsAway(): 'drop' | 'error' | undefined {
-    return this.link === 'drop' || this.link === 'error' ? this.link : undefined;
+  /** Whether values are dropped for want of a connection. */
+  get dropsAll(): boolean {
+    return this.link === 'drop';
   }
 
   /** Whether an encoder is writing a value into the buffer. */
@@ -127,6 +136,11 @@ export class WriteState {
   /** How many bytes the kernel has not taken. */
   get level(): number {
     return this.buffer.size + this.batches.size + this.unsent;
+  }
+
+  /** The level as paced senders see it: where values are dropped for want of a connection, they wait for one (K13). */
+  get pressure(): number {
+    return this.link === 'drop' ? Infinity : this.level;
   }
 
   /** The offset in the stream up to which the kernel has taken it. */
@@ -153,6 +167,8 @@ export class WriteState {
    */
   push<T>(origin: Origin, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     if (this.side !== 'open') return 'closed';
+    if (this.link === 'drop') return 'dropped';
+    if (this.link === 'error') return 'disconnected';
     if (this.buffer.isEncoding) return this.pushWithin(origin, encoder, value, isExempt);
     if (origin !== this.writer) this.changeWriter(origin);
     return this.encode(encoder, value, isExempt);
@@ -169,31 +185,41 @@ export class WriteState {
     if (this.kernel === undefined) this.link = parking;
   }
 
-  /** What is due. */
+  /** Returns what is due. The driver does it before it asks again. */
   next(): Step {
     if (this.link !== 'ready' || this.ended || this.buffer.isEncoding) return 'none';
-    if (this.gate !== 'open') {
-      if (this.batches.startAhead) return 'write';
-      return this.gate === 'draining' ? 'drained' : 'none';
+    const isOpen = this.gate === 'open';
+    if (isOpen ? this.batches.size + this.buffer.atMost === 0 : !this.batches.startAhead) {
+      if (this.gate === 'draining') {
+        this.gate = 'held';
+        return 'drained';
+      }
+      if (!isOpen || this.side === 'open') return 'none';
+      this.side = 'ended';
+      return 'finish';
     }
-    if (this.batches.size + this.buffer.atMost > 0) return 'write';
-    return this.side === 'ending' ? 'finish' : 'none';
-  }
-
-  /** Begins the write that is due, and returns what it writes: a buffer, which is spent thereby, or pieces. */
-  begin(): WriteBuffer | readonly Uint8Array[] {
-    if (this.batches.size === 0 && this.buffer.size > largestWrite) this.seal();
     this.link = 'writing';
+    if (this.batches.size === 0 && this.buffer.size > largestWrite) this.seal();
     const batch = this.batches.shift();
     if (batch !== undefined) {
       if (this.batches.size === 0) this.batches = noBatches;
       this.writing = batch.size;
-      return batch.pieces;
+      return batch;
     }
     const { buffer } = this;
     this.writing = buffer.size;
     this.buffer = unusedBuffer;
     return buffer;
+  }
+
+  /**
+   * The driver has done a write.
+   *
+   * @param isTaken - whether the kernel has taken all of it at once; otherwise `taken` follows
+   */
+  wrote(write: Write, isTaken: boolean): void {
+    if (write instanceof WriteBuffer) returnBuffer(write);
+    if (isTaken) this.taken();
   }
 
   /** The kernel has taken the whole write. */
@@ -211,11 +237,6 @@ export class WriteState {
     this.gate = 'draining';
   }
 
-  /** Everything that was accepted before `suspend` is written. */
-  drained(): void {
-    this.gate = 'held';
-  }
-
   /** Lets through what has waited since `suspend`. */
   resume(): void {
     this.gate = 'open';
@@ -226,11 +247,6 @@ export class WriteState {
     if (this.side !== 'open') return false;
     this.side = 'ending';
     return true;
-  }
-
-  /** The FIN is sent. */
-  finish(): void {
-    this.side = 'ended';
   }
 
   /** Nothing more is written; what waits is dropped. */
@@ -319,7 +335,7 @@ export class WriteState {
       // A single value is always taken, however large it is.
       if (!buffer.wasEmpty || this.batches.size + this.unsent > 0) {
         buffer.rollback();
-        return 'overflow';
+        return this.limits.overflow === 'drop' ? 'dropped' : 'overflow';
       }
     }
     return most > highWaterMark ? 'over' : 'accepted';

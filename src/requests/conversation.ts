@@ -7,10 +7,9 @@ import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import type { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';
 import type { Inbound } from '../io/inbound.js';
-import { handled } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
 import type { RequestSettings } from './request-settings.js';
-import { originate } from '../errors/error-origin.js';
+import { handled, originate } from '../errors/error-origin.js';
 import { EventQueue } from './event-queue.js';
 import { IdMatcher } from './id-matcher.js';
 import type { Matcher } from './matcher.js';
@@ -92,7 +91,7 @@ export class Conversation<In, Out, Id> {
   /** The connection that sends values now. */
   private get current(): Carrier | undefined {
     const { carrier, lane } = this.host;
-    return (lane.outbound.owner as unknown) === carrier ? carrier : undefined;
+    return (lane.owner as unknown) === carrier ? carrier : undefined;
   }
 
   private refusal(id: Id | undefined): SocketError | undefined {
@@ -275,7 +274,7 @@ export class Conversation<In, Out, Id> {
   private waitsForConnection({ lane, sentOn }: PendingRequest<In, Id>): boolean {
     const { host } = this;
     if (!host.reusable || lane !== host.lane || sentOn !== undefined) return false;
-    return !lane.closed && (lane.outbound.owner as unknown) === host;
+    return !lane.closed && (lane.owner as unknown) === host;
   }
 
   private rejectAll(error: unknown, requests: readonly PendingRequest<In, Id>[]): void {

@@ -1,7 +1,8 @@
 import type { Carrier } from '../channel/channel-host.js';
+import { handled } from '../errors/error-origin.js';
 import type { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
-import { handled, type SendLane } from '../io/outbound.js';
+import type { SendLane } from '../io/send-lane.js';
 
 /** One request, from `ask` until it is answered, rejected or forgotten. */
 export class PendingRequest<In, Id> {

@@ -13,7 +13,7 @@ import { host } from '../channel/channel-host.js';
 import type { Closed, Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/node-errors.js';
-import type { SendLane } from '../io/outbound.js';
+import type { SendLane } from '../io/send-lane.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import { mergeMapPaced } from '../flow/merge-map-paced.js';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Encoder } from '../../src/codecs/codec.js';
-import { type OutboundLimits, WriteState } from '../../src/io/write-state.js';
+import { type OutboundLimits, type Verdict, WriteState } from '../../src/io/write-state.js';
 import { noWaiters } from '../../src/io/waiters.js';
-import { WriteBuffer } from '../../src/io/write-buffer.js';
+import type { Target, Write } from '../../src/io/write-batches.js';
 
 const limits: OutboundLimits = { highWaterMark: 40_000, maxBuffered: 150_000, overflow: 'error' };
 const bytes: Encoder<Uint8Array> = {
@@ -27,22 +27,21 @@ class Driver {
   /** Does what is due, until the kernel keeps some of a write. */
   run(isEager: boolean): void {
     for (;;) {
-      switch (this.state.next()) {
+      const due = this.state.next();
+      switch (due) {
         case 'none':
           return;
-        case 'write':
-          expect(this.fins).toBe(0);
-          this.kernel.unsent = this.write();
-          if (!isEager) return;
-          this.take();
-          break;
         case 'drained':
-          this.state.drained();
           this.drains.push(this.total);
           break;
         case 'finish':
-          this.state.finish();
           this.fins++;
+          break;
+        default:
+          expect(this.fins).toBe(0);
+          this.kernel.unsent = this.write(due);
+          if (!isEager) return;
+          this.take();
       }
     }
   }
@@ -56,15 +55,15 @@ class Driver {
     return this.written.reduce((sum, piece) => sum + piece.length, 0);
   }
 
-  private write(): number {
-    const data = this.state.begin();
+  /** Returns how many bytes were written. */
+  private write(write: Write): number {
     const before = this.total;
-    const writeAll = (pieces: readonly Uint8Array[]): true => {
+    const writeAll = (pieces: readonly Uint8Array[]): false => {
       for (const piece of pieces) this.written.push(Buffer.from(piece));
-      return true;
+      return false;
     };
-    if (!(data instanceof WriteBuffer)) writeAll(data);
-    else data.writeTo({ write: (one) => writeAll([Buffer.from(one as Uint8Array)]), writeAll });
+    const target: Target = { write: (one) => writeAll([Buffer.from(one as Uint8Array)]), writeAll };
+    this.state.wrote(write, write.writeTo(target));
     return this.total - before;
   }
 }
@@ -249,13 +248,14 @@ describe('the write state', () => {
 
   it('K13: without a connection values wait, or the driver turns them away', () => {
     const state = new WriteState(limits);
-    expect(state.turnsAway).toBeUndefined();
+    const push = (): Verdict => state.push('own', bytes, Buffer.from('value'), false);
+    expect([push(), state.pressure]).toEqual(['accepted', 5]);
     state.park('drop');
-    expect(state.turnsAway).toBe('drop');
+    expect([push(), state.pressure]).toEqual(['dropped', Infinity]);
     state.park('error');
-    expect(state.turnsAway).toBe('error');
+    expect([push(), state.pressure]).toEqual(['disconnected', 5]);
     state.attach({ unsent: 0 });
     state.park('drop');
-    expect(state.turnsAway).toBeUndefined();
+    expect([push(), state.pressure]).toEqual(['accepted', 10]);
   });
 });

@@ -8,7 +8,7 @@ import {
   formatAddress,
 } from 'rxjs-sockets';
 import { host } from '../../src/channel/channel-host.js';
-import type { SendLane } from '../../src/io/outbound.js';
+import type { SendLane } from '../../src/io/send-lane.js';
 import type { SocketConnection } from '../../src/connection/socket-connection.js';
 import { Arrivals } from './arrivals.js';
 import { codec, decodeMessage, type Draft, type Message, shownMessage } from './message.js';
