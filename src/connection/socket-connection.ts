@@ -1,4 +1,4 @@
-import { AsyncSubject, ignoreElements, lastValueFrom, type Observable, of } from 'rxjs';
+import { type Observable, of } from 'rxjs';
 import type { Address } from '../address/address.js';
 import { bytes } from '../codecs/raw-bytes.js';
 import { Channel } from '../channel/channel.js';
@@ -13,6 +13,7 @@ import type { SendLane } from '../io/send-lane.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { originate, originOf } from '../errors/error-origin.js';
 import type { Listed } from './connection-list.js';
+import { Ending, Outcome } from './outcome.js';
 import { Timeouts } from './timeouts.js';
 import { TlsUpgrade } from './tls-upgrade.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
@@ -22,49 +23,6 @@ let lastId = 0;
 
 /** Times are kept relative to this: a small number takes no memory besides the field. */
 const loaded = Date.now();
-
-/** How a connection ended. `connection` is a getter, so that the outcome can be logged as JSON. */
-class Outcome implements Closed {
-  readonly reason: Closed['reason'];
-  declare readonly error?: SocketError;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  readonly #connection: Connection<any, any>;
-
-  constructor(
-    connection: Connection<any, any>,
-    reason: Closed['reason'],
-    error: SocketError | undefined,
-    bytesRead: number,
-    bytesWritten: number,
-  ) {
-    this.reason = reason;
-    if (error !== undefined) this.error = error;
-    this.bytesRead = bytesRead;
-    this.bytesWritten = bytesWritten;
-    this.#connection = connection;
-  }
-
-  get connection(): Connection<any, any> {
-    return this.#connection;
-  }
-}
-
-/** Those who wait for the end of a connection. */
-class Ending extends AsyncSubject<Closed> {
-  private promise: Promise<void> | undefined;
-
-  /** Always the same one. */
-  get reached(): Promise<void> {
-    this.promise ??= lastValueFrom(this.pipe(ignoreElements()), { defaultValue: undefined });
-    return this.promise;
-  }
-
-  reach(outcome: Closed): void {
-    this.next(outcome);
-    this.complete();
-  }
-}
 
 /** The server or the client that a connection belongs to. */
 export interface ConnectionOwner<In, Out> {
@@ -117,31 +75,7 @@ export class SocketConnection<In, Out>
     this.outbound = new Outbound(settings, this);
   }
 
-  get reports(): boolean {
-    return this.owner.reports;
-  }
-
-  /** Whether it does not end in order. */
-  get hasFailed(): boolean {
-    return this.state.failure !== undefined;
-  }
-
-  get lane(): SendLane {
-    return this.outbound.lane;
-  }
-
-  get carrier(): this {
-    return this;
-  }
-
-  /** The channels of a connection end with it. */
-  get reusable(): boolean {
-    return false;
-  }
-
-  get continues(): boolean {
-    return false;
-  }
+  // Connection: what the user sees.
 
   get local(): Address {
     return this.socket.local;
@@ -179,37 +113,6 @@ export class SocketConnection<In, Out>
     return this.ending;
   }
 
-  /** What only Node's sockets can set. */
-  get controls(): SocketControls | undefined {
-    return this.socket.controls;
-  }
-
-  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
-  handToStream(): boolean {
-    this.state.keepSendingAfterPeer();
-    return this.settings.endsStreams !== true;
-  }
-
-  get isUpgrading(): boolean {
-    return this.upgrade !== undefined;
-  }
-
-  /** Begins to read and to write. */
-  open(): this {
-    this.socket.open(this);
-    this.outbound.attach(this.socket);
-    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
-    return this;
-  }
-
-  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one by now. */
-  expectClaim(): void {
-    if (!this.inbound.unread) return;
-    this.defer(() => {
-      this.perform(this.state.awaitReader(this.inbound.unread));
-    });
-  }
-
   startTls(options: StartTlsOptions): Promise<TlsInfo> {
     try {
       if (this.upgrade !== undefined && !this.outbound.closed) {
@@ -234,6 +137,47 @@ export class SocketConnection<In, Out>
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  destroy(reason?: unknown): void {
+    if (this.state.isOver) return;
+    const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
+    const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
+    this.perform(this.state.destroy(error), error);
+  }
+
+  // What its owner and the interop call.
+
+  /** Begins to read and to write. */
+  open(): this {
+    this.socket.open(this);
+    this.outbound.attach(this.socket);
+    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
+    return this;
+  }
+
+  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one by now. */
+  expectClaim(): void {
+    if (!this.inbound.unread) return;
+    this.defer(() => {
+      this.perform(this.state.awaitReader(this.inbound.unread));
+    });
+  }
+
+  /** Whether it does not end in order. */
+  get hasFailed(): boolean {
+    return this.state.failure !== undefined;
+  }
+
+  /** What only Node's sockets can set. */
+  get controls(): SocketControls | undefined {
+    return this.socket.controls;
+  }
+
+  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
+  handToStream(): boolean {
+    this.state.keepSendingAfterPeer();
+    return this.settings.endsStreams !== true;
   }
 
   /** Ends the sending side, and closes the connection as soon as nobody reads it (S6). */
@@ -263,26 +207,37 @@ export class SocketConnection<In, Out>
     });
   }
 
+  // ChannelHost: what its channels ask and report.
+
+  get reports(): boolean {
+    return this.owner.reports;
+  }
+
+  get lane(): SendLane {
+    return this.outbound.lane;
+  }
+
+  get carrier(): this {
+    return this;
+  }
+
+  /** The channels of a connection end with it. */
+  get reusable(): boolean {
+    return false;
+  }
+
+  get continues(): boolean {
+    return false;
+  }
+
   complete(): void {
     // The client's channel goes on to another connection, but what it has sent so far goes before the FIN.
     if (this.owner.outlives(this)) this.outbound.flush();
     this.perform(this.state.complete());
   }
 
-  destroy(reason?: unknown): void {
-    if (this.state.isOver) return;
-    const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
-    const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
-    this.perform(this.state.destroy(error), error);
-  }
-
   fail(error: SocketError): void {
     this.perform(this.state.fail(error));
-  }
-
-  /** Fails, and drops what was received and not emitted. */
-  abort(error: SocketError): void {
-    this.perform(this.state.failAtOnce(error));
   }
 
   failedBy(cause: unknown): void {
@@ -338,6 +293,8 @@ export class SocketConnection<In, Out>
     this.perform(this.state.badFrame(error), error);
   }
 
+  // OutboundOwner: what the sending side reports.
+
   overflowed(error: SocketError): void {
     this.fail(error);
   }
@@ -355,6 +312,19 @@ export class SocketConnection<In, Out>
     this.timers?.ready();
     this.perform(this.state.workEnded());
   }
+
+  // TlsUpgrade and Timeouts.
+
+  get isUpgrading(): boolean {
+    return this.upgrade !== undefined;
+  }
+
+  /** Fails, and drops what was received and not emitted. */
+  abort(error: SocketError): void {
+    this.perform(this.state.failAtOnce(error));
+  }
+
+  // SocketEvents: what the socket asks and reports.
 
   /** Whether what is received should lie in memory that can be given away. */
   get keeps(): boolean {
@@ -397,6 +367,8 @@ export class SocketConnection<In, Out>
     this.timers?.stop();
     this.perform(this.state.socketClosed(error));
   }
+
+  // The driver of CloseState.
 
   /** As `close`, forced after `limit` ms; 0 means never. The shortest limit holds. */
   private closeWithin(limit: number): Promise<void> {
