@@ -83,21 +83,36 @@ const resetAndReport: Actions = [...resetAfterInput, 'reportOutcome'];
  * Decides how one connection ends. It does no I/O and has no timers: each input changes the state and returns what the
  * connection has to do.
  *
- * | input              | open                        | draining                | closing           | aborted         | closed       |
- * | ------------------ | --------------------------- | ----------------------- | ----------------- | --------------- | ------------ |
- * | `complete`         | FIN                         | FIN                     | -                 | -               | -            |
- * | `completeAndClose` | FIN; unread: as `close`     | FIN; unread: as `close` | limit             | -               | -            |
- * | `close`            | FIN, linger, limit: closing | as in open              | limit             | -               | -            |
- * | `drain`            | stop input, limit: draining | as in open              | limit             | -               | -            |
- * | `readersChanged`   | see there                   | await rest              | limit, if serving | -               | -            |
- * | `rested`           | -                           | FIN, linger: closing    | -                 | -               | -            |
- * | `finSent`          | await a reader              | -                       | -                 | -               | -            |
- * | `peerFinished`     | finish input, review        | as in open              | as in open        | -               | -            |
- * | `peerCutOff`       | fail input, review          | as in open              | as in open        | -               | -            |
- * | `badFrame`         | abort input: draining       | abort input, rest       | abort input       | abort input     | abort input  |
- * | `destroy`          | reset, abort input: aborted | as in open              | as in open        | -               | -            |
- * | `fail`             | reset, fail input: aborted  | as in open              | as in open        | -               | -            |
- * | `socketClosed`     | report: closed              | report: closed          | report: closed    | report: closed  | -            |
+ * | input              | open                                   | draining                    | closing               |
+ * | ------------------ | -------------------------------------- | --------------------------- | --------------------- |
+ * | `complete`         | FIN                                    | FIN                         | -                     |
+ * | `completeAndClose` | unread: as `close`; FIN                | as in open                  | unread: limit         |
+ * | `close`            | FIN, linger, limit → closing           | as in open                  | limit                 |
+ * | `drain`            | limit, stop input, rest → draining     | as in open                  | limit                 |
+ * | `awaitReader`      | unread: claim                          | -                           | -                     |
+ * | `readersChanged`   | served: as `close`; FIN if due, claim  | served: as `close`; rest    | served: limit         |
+ * | `workEnded`        | -                                      | rest                        | -                     |
+ * | `rested`           | -                                      | done: FIN, linger → closing | -                     |
+ * | `finSent`          | unread: claim                          | -                           | -                     |
+ * | `peerFinished`     | finish input, review                   | as in open                  | as in open            |
+ * | `peerCutOff`       | fail input, review                     | as in open                  | as in open            |
+ * | `peerEndDelivered` | cut: as `fail`; half-open, FIN if due  | cut: as `fail`; half-open   | as in draining        |
+ * | `badFrame`         | announce, abort input, rest → draining | as in open                  | announce, abort input |
+ * | `destroy`          | reset, abort input → aborted           | as in open                  | as in open            |
+ * | `failAtOnce`       | as `destroy`                           | as in open                  | as in open            |
+ * | `fail`             | reset, fail input → aborted            | as in open                  | as in open            |
+ * | `socketClosed`     | early: as `fail`, report; report       | as in open                  | as in open            |
+ *
+ * `socketClosed` leads to `closed`, and reports when it is `aborted`, too. Once it is `aborted` or `closed`, `badFrame` aborts
+ * the input, and every other input does nothing.
+ *
+ * - unread: nobody reads. served: a handler is done with the connection (`completeAndClose`), and it is unread.
+ * - FIN: send it after what was sent, unless it was asked for already. If due: the peer has finished, and `halfOpen` is off.
+ * - limit, claim, half-open: start the timer of `closeTimeout`, `claimTimeout`, `halfOpenTimeout`.
+ * - rest: call `rested` when the event loop has gone round. review: call `peerEndDelivered`.
+ * - announce: tell the owner, and start the limit; only for the first failure.
+ * - done: no work is in progress, and nobody reads. early: before both sides have finished, or with an error.
+ * - cut: the peer's stream was cut off. A "; " after a condition means "otherwise".
  *
  * Beside the phase it keeps how far each side is: a FIN is asked for once, and a socket that is closed before both sides
  * have finished has failed. The first failure stands (C12), except that a frame that the peer's cut has broken off
