@@ -1,5 +1,5 @@
 import type { SocketError } from '../errors/socket-error.js';
-import type { Shown } from './session-state.js';
+import type { SessionState, Shown } from './session-state.js';
 
 /** What happens to a client. */
 export type SessionEvent<C, R, W> =
@@ -89,3 +89,23 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'reportStreamEnd'; readonly connection: C; readonly end: 'fin' | SocketError }
   /** Another event follows, once the actions before it are done. */
   | { readonly do: 'continue'; readonly event: SessionEvent<C, R, W> };
+
+/** What an event leads to. */
+export interface Step<C, R, W, S = SessionState<C, R, W>> {
+  readonly state: S;
+  readonly actions: readonly SessionAction<C, R, W>[];
+}
+
+/** The event leads to `state`, and to nothing else. */
+export function unchanged<C, R, W, S extends SessionState<C, R, W>>(state: S): Step<C, R, W, S> {
+  return { state, actions: [] };
+}
+
+/** `next` follows within the same event. */
+export function then<C, R, W>(
+  first: Step<C, R, W>,
+  next: (state: SessionState<C, R, W>) => Step<C, R, W>,
+): Step<C, R, W> {
+  const second = next(first.state);
+  return { state: second.state, actions: [...first.actions, ...second.actions] };
+}

@@ -1,62 +1,81 @@
 import type { SocketError } from '../errors/socket-error.js';
 import { type AttemptCount, firstAttempt, nextAttempt } from '../reconnect/retry-count.js';
 import { ended, isBehind, waitsForReaders, withoutEmpty } from './read-order.js';
-import type { SessionAction, SessionEvent } from './session-events.js';
+import { type SessionEvent, type Step, then, unchanged } from './session-events.js';
+import {
+  breakStream,
+  corrupt,
+  endStream,
+  isAllRead,
+  leaveEmpty,
+  readOnIfDone,
+  startReading,
+  stopReading,
+} from './session-reading.js';
 import {
   type Common,
   type Connected,
-  connectionOf,
   type Dialling,
   type Idle,
   isFollowed,
-  readsOn,
   type Running,
   type SessionState,
   type Shown,
   type Surroundings,
   toNextRun,
   type Waiting,
+  without,
 } from './session-state.js';
-
-/** What an event leads to. */
-export interface Step<C, R, W> {
-  readonly state: SessionState<C, R, W>;
-  readonly actions: readonly SessionAction<C, R, W>[];
-}
 
 /**
  * Decides when a client dials, dials again and ends. It takes a state and an event, and returns the next state and the
  * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
  *
- * In the table, "end" means that watchers and readers get the error or completion, and that values which still wait to be
- * sent fail. "lost" means that `disconnected` is published, and that the next state is `disconnected` where a retry may
- * follow; otherwise the client ends.
+ * The words of the table:
  *
- * | state                 | event                        | next state        | actions                                    | rules         |
- * | --------------------- | ---------------------------- | ----------------- | ------------------------------------------ | ------------- |
- * | idle                  | watch                        | connecting        | dial, publish                              | K1, K2, K8    |
- * | idle                  | read, all was read           | connecting        | dial, publish                              | K1, K8        |
- * | idle                  | read, something is unread    | idle              | attach the reader to it                    | K8, K14       |
- * | idle                  | failed                       | idle              | keep it: the next run ends with it         | C4, C8        |
- * | idle, still sending   | finishing, closed            | idle              | what is sent waits for the next run        | C7, K8        |
- * | connecting            | opened                       | preparing         |                                            | K18           |
- * | connecting, preparing | ready                        | connected         | end the attempt, adopt, publish            | C2, K4, K14   |
- * | connecting, preparing | attemptFailed                | lost              |                                            | K3, K4, K16   |
- * | connecting, preparing | failed, destroyed            | idle              | abort, publish `disconnected`, end         | K3, K7        |
- * | connected             | finishing, a retry may follow | connected        | keep what waits for the next connection    | K4, K12       |
- * | connected             | streamEnded, the same        | connected         | drop the unfinished frame                  | K4            |
- * | connected             | closed                       | lost              |                                            | K3, K4, K17   |
- * | connected             | concluded (its readers end)  | connected or idle | what is sent may wait for the next run     | C7, K8        |
- * | connected             | failed, destroyed            | connected         | no retry; fail or destroy the connection   | C8, K17       |
- * | disconnected          | announced                    | waiting           | read on, wait as the policy says           | K4, K5, K11   |
- * | waiting               | waits                        | waiting           | publish `waiting`                          | K2, K10       |
- * | waiting               | due                          | connecting        | dial, publish                              | K2, K5        |
- * | waiting               | policyEnded, policyFailed    | idle              | end                                        | K10, K11      |
- * | disconnected, waiting | failed, destroyed            | idle              | end, without a further state               | K10           |
- * | any but idle          | watch                        | the same          | publish the current state to the watcher   | K1, K2        |
- * | any but idle          | read                         | the same          | attach the reader to what is read          | K1, K8, K14   |
- * | any but idle          | the last subscriber leaves   | idle              | abort, or close gracefully                 | K1, K7        |
- * | any                   | streamEnded, all was read    | the same          | the readers go on to the next connection   | K4, K14       |
+ * - "dialling": connecting or preparing. "retrying": disconnected or waiting.
+ * - "concluded": connected, and the readers have got the end of the connection, which still sends. "still sending": the same,
+ *   but nobody is subscribed any more, so that the client is idle.
+ * - "lost": `disconnected` is published. The next state is `disconnected` where a retry may follow; otherwise the client ends.
+ * - "end": watchers and readers get the error or completion, and values that still wait to be sent fail.
+ * - "earlier one": a connection before the current one. "read on": the readers go on to the next connection.
+ *
+ * An event without a row changes nothing.
+ *
+ * | state               | event                         | next state      | actions                                 | rules       |
+ * | ------------------- | ----------------------------- | --------------- | --------------------------------------- | ----------- |
+ * | idle                | watch                         | connecting      | dial, publish                           | K1, K2, K8  |
+ * | any but idle        | watch                         | the same        | publish the state to the watcher        | K1, K2      |
+ * | any but idle        | unwatch, the last one         | idle            | abort, or close gracefully              | K1, K7      |
+ * | idle                | read, all was read            | connecting      | dial, publish                           | K1, K8      |
+ * | any                 | read, otherwise               | the same        | attach the reader to what is read       | K1, K8, K14 |
+ * | any                 | unread                        | the same        | detach the reader; `detached` follows   | K1          |
+ * | any                 | detached                      | the same        | read on if it is due; then as `unwatch` | K1, K8, K14 |
+ * | idle                | subscribersEnded, has readers | connecting      | dial, publish                           | K8          |
+ * | connecting          | opened                        | preparing       |                                         | K18         |
+ * | dialling            | ready                         | connected       | end the attempt, adopt, publish         | C2, K4, K14 |
+ * | dialling            | attemptFailed                 | lost            |                                         | K3, K4, K16 |
+ * | connected           | finishing, may retry          | connected       | keep what waits for the next one        | K4, K12     |
+ * | concluded           | finishing, otherwise          | connected       | what is sent waits for the next run     | C7, K8      |
+ * | still sending       | finishing, closed             | idle            | what is sent waits for the next run     | C7, K8      |
+ * | connected           | closed                        | lost            |                                         | K3, K4, K17 |
+ * | disconnected        | announced                     | waiting         | read on, wait as the policy says        | K4, K5, K11 |
+ * | waiting             | waits                         | waiting         | publish `waiting`                       | K2, K10     |
+ * | waiting             | due                           | connecting      | dial, publish                           | K2, K5      |
+ * | waiting             | policyEnded, policyFailed     | idle            | end                                     | K10, K11    |
+ * | any                 | streamEnded, nothing follows  | the same        | give the reader the end                 | C7, K8      |
+ * | any                 | streamEnded, earlier one      | the same        | read on                                 | K4, K14     |
+ * | connected           | streamEnded, may retry        | connected       | drop the rest, report the end           | K4, K21     |
+ * | any                 | corrupted                     | the same        | end the input; `streamBroken` follows   | D3          |
+ * | any                 | streamBroken, earlier one     | the same        | read on                                 | K4, K17     |
+ * | connected           | streamBroken, may retry       | connected       | report the end                          | K17, K21    |
+ * | connected, and read | concluded                     | connected, idle | what is sent may wait for the next run  | C7, K8      |
+ * | otherwise           | concluded                     | the same        | as `detached`                           | K8          |
+ * | dialling            | failed, destroyed             | idle            | publish `disconnected`, end             | K3, K7      |
+ * | retrying            | failed, destroyed             | idle            | end, without a further state            | K10         |
+ * | connected           | failed, destroyed             | connected       | no retry; fail or destroy it            | C8, K17     |
+ * | idle                | failed, destroyed             | idle            | keep it: the next run ends with it      | C4, C8      |
+ * | still sending       | destroyed                     | idle            | destroy the connection                  | C8, K8      |
  *
  * An event of an attempt has the number of that attempt (`dial`). It is ignored once another attempt has begun, or the
  * client has ended.
@@ -76,15 +95,8 @@ export function reduce<C, R, W>(
       return leave({ ...state, watchers: without(state.watchers, event.watcher) });
     case 'read':
       return read({ ...state, readers: [...state.readers, event.reader] }, event.reader, around);
-    case 'unread': {
-      const [source] = state.order;
-      const then = { do: 'continue', event: { type: 'detached' } } as const;
-      return {
-        state: { ...state, readers: without(state.readers, event.reader) },
-        actions:
-          source === undefined ? [then] : [{ do: 'detach', connection: source.connection, reader: event.reader }, then],
-      };
-    }
+    case 'unread':
+      return stopReading(state, event.reader);
     case 'detached':
       return then(readOnIfDone(state, around), leave);
     case 'subscribersEnded':
@@ -118,19 +130,8 @@ export function reduce<C, R, W>(
       return state.phase === 'waiting' && isOf(state, event) ? end(state, event.error, around) : unchanged(state);
     case 'streamEnded':
       return endStream(state, event.reader, event.end, around);
-    case 'corrupted': {
-      const [source] = state.order;
-      if (source === undefined) return unchanged(state);
-      const { connection } = source;
-      const { error } = event;
-      return {
-        state,
-        actions: [
-          { do: 'corrupt', connection, error },
-          { do: 'continue', event: { type: 'streamBroken', connection, error } },
-        ],
-      };
-    }
+    case 'corrupted':
+      return corrupt(state, event.error);
     case 'streamBroken':
       return breakStream(state, event.connection, event.error, around);
     case 'concluded':
@@ -163,6 +164,13 @@ function start<C, R, W>(state: Idle<C, R, W>, around: Surroundings<C, R>): Step<
   };
 }
 
+/** K1, K8, K14: what a connection has left is read first; a reader that finds nothing begins a run. */
+function read<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
+  return state.phase === 'idle' && isAllRead(state, around)
+    ? start(state, around)
+    : startReading(state, reader, around);
+}
+
 /** K2: an attempt begins. An attempt that fails beforehand is published, and not made. */
 function dial<C, R, W>(state: Common<C, R, W>, count: AttemptCount, failure?: SocketError): Step<C, R, W> {
   const { address, limits, watchers, readers, order } = state;
@@ -176,18 +184,6 @@ function dial<C, R, W>(state: Common<C, R, W>, count: AttemptCount, failure?: So
         ? [{ do: 'dial' }, publish]
         : [publish, { do: 'continue', event: { type: 'attemptFailed', dial: number, error: failure, isFinal: true } }],
   };
-}
-
-/** K8, K14: what a connection has left comes first. A reader that comes after the end of a connection waits for the next. */
-function read<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
-  const [source] = state.order;
-  const isRead = source !== undefined && around.unread(source.connection).isRead;
-  if (state.phase === 'idle' && (source === undefined || isRead)) return start(state, around);
-  if (source === undefined || (source.isLast && isRead)) return unchanged(state);
-  if (state.phase === 'connected' && state.isConcluded && state.connection === source.connection) {
-    return unchanged(state);
-  }
-  return { state, actions: [{ do: 'attach', connection: source.connection, readers: [reader] }] };
 }
 
 /** C2, K4, K14: there is a connection. What waits is sent first, and what earlier connections have left is read first. */
@@ -278,19 +274,11 @@ function lost(count: AttemptCount, error: SocketError | undefined): Shown<never>
 }
 
 /** K4, K5: the readers leave a connection that has nothing more, and the wait begins. */
-function startWaiting<C, R, W>(state: Waiting<C, R, W>, { unread }: Surroundings<C, R>): Step<C, R, W> {
-  const [first] = state.order;
-  const isDone = first?.isLast === false && unread(first.connection).bytes === 0;
-  const step = isDone ? readNext(state) : unchanged(state);
-  const [next] = step.state.order;
-  const order = withoutEmpty(step.state.order, (connection) =>
-    isDone && connection === next?.connection
-      ? { ...unread(connection), hasReaders: state.readers.length > 0 }
-      : unread(connection),
-  );
+function startWaiting<C, R, W>(state: Waiting<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
+  const left = leaveEmpty(state, around);
   return {
-    state: { ...state, phase: 'waiting', order },
-    actions: [...step.actions, { do: 'wait', retries: state.next.retries, error: state.error }],
+    state: { ...left.state, phase: 'waiting' },
+    actions: [...left.actions, { do: 'wait', retries: state.next.retries, error: state.error }],
   };
 }
 
@@ -357,39 +345,6 @@ function leave<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
       { do: 'failReplacedOutput', error: 'left' },
     ],
   };
-}
-
-/** C7, K4, K14: a reader has emitted all that its connection had. */
-function endStream<C, R, W>(
-  state: SessionState<C, R, W>,
-  reader: R,
-  end: 'fin' | SocketError,
-  around: Surroundings<C, R>,
-): Step<C, R, W> {
-  const [source] = state.order;
-  if (source === undefined) return unchanged(state);
-  const { connection } = source;
-  if (!readsOn(state, around)) return { state, actions: [{ do: 'endStream', connection, reader, end }] };
-  if (connection !== connectionOf(state)) return readNext(state);
-  return {
-    state,
-    actions: [
-      { do: 'dropRest', connection, reader },
-      { do: 'reportStreamEnd', connection, end },
-    ],
-  };
-}
-
-/** D3, K17: a wrong frame ends its connection alone. The readers leave a connection that is gone already. */
-function breakStream<C, R, W>(
-  state: SessionState<C, R, W>,
-  connection: C,
-  error: SocketError,
-  around: Surroundings<C, R>,
-): Step<C, R, W> {
-  if (state.order[0]?.connection !== connection || !readsOn(state, around)) return unchanged(state);
-  if (connection !== connectionOf(state)) return readNext(state);
-  return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
 }
 
 /** C7, K8: a reader has come to the end of a connection that nothing follows. The sending side may go on. */
@@ -474,25 +429,6 @@ function destroy<C, R, W>(
   };
 }
 
-/** When a run that has ended was read to its end, the reader moves on to the connection that came after it. */
-function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { unread }: Surroundings<C, R>): Step<C, R, W> {
-  const [source] = state.order;
-  if (source?.isLast !== true) return unchanged(state);
-  const { isRead, hasReaders } = unread(source.connection);
-  return isRead && !hasReaders ? readNext(state) : unchanged(state);
-}
-
-/** The readers go on to the next connection. */
-function readNext<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
-  const [source, ...order] = state.order;
-  if (source === undefined) return unchanged(state);
-  const { readers } = state;
-  return {
-    state: { ...state, order },
-    actions: [{ do: 'readNext', from: source.connection, to: order[0]?.connection, readers }],
-  };
-}
-
 function idle<C, R, W>(state: Common<C, R, W>, sending: Idle<C, R, W>['sending']): Idle<C, R, W> {
   const { address, limits, watchers, readers, order, dials } = state;
   return { phase: 'idle', address, limits, watchers, readers, order, dials, sending };
@@ -510,23 +446,10 @@ function isWanted<C, R, W>({ watchers, readers }: SessionState<C, R, W>): boolea
   return watchers.length + readers.length > 0;
 }
 
-function without<T>(all: readonly T[], one: T): readonly T[] {
-  return all.filter((other) => other !== one);
-}
-
-function unchanged<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
-  return { state, actions: [] };
-}
-
 function renewed<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'renewOutput' }] };
 }
 
 function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
-}
-
-function then<C, R, W>(first: Step<C, R, W>, next: (state: SessionState<C, R, W>) => Step<C, R, W>): Step<C, R, W> {
-  const second = next(first.state);
-  return { state: second.state, actions: [...first.actions, ...second.actions] };
 }

@@ -120,3 +120,8 @@ export function readsOn<C, R, W>(state: SessionState<C, R, W>, around: Surroundi
 }
 
 export const toNextRun: ToNextRun = { to: 'next run' };
+
+/** All but `one`. */
+export function without<T>(all: readonly T[], one: T): readonly T[] {
+  return all.filter((other) => other !== one);
+}
