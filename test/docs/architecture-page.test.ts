@@ -7,6 +7,15 @@ const page = readFileSync(`${root}docs/architecture.md`, 'utf8');
 const [, table = ''] = /^## Where to look\n(.*?)^## /ms.exec(page) ?? [];
 const files = Array.from(table.matchAll(/`([a-z\d/-]+\.ts)`/g), ([, file = '']) => file);
 
+const walks = ['How a chunk comes in', 'How a value goes out'].map((heading) => {
+  const [, section = ''] = new RegExp(`^## ${heading}\\n(.*?)^##`, 'ms').exec(page) ?? [];
+  const steps = Array.from(
+    section.matchAll(/^\d+\. `([^`]+\.ts)`: `(?:\w+\.)?(\w+)`/gm),
+    ([, file = '', name = '']) => ({ file, name }),
+  );
+  return { heading, steps };
+});
+
 describe('docs/architecture.md', () => {
   it('tells where to look', () => {
     expect(files.length).toBeGreaterThan(30);
@@ -14,5 +23,16 @@ describe('docs/architecture.md', () => {
 
   it.each(files)('names %s, which is there', (file) => {
     expect(existsSync(`${root}src/${file}`)).toBe(true);
+  });
+
+  it.each(walks)('$heading: at most 15 functions in 8 files, which are there', ({ steps }) => {
+    expect(steps.length).toBeGreaterThan(10);
+    expect(steps.length).toBeLessThanOrEqual(15);
+    expect(new Set(steps.map(({ file }) => file)).size).toBeLessThanOrEqual(8);
+    for (const { file, name } of steps) {
+      expect(readFileSync(`${root}src/${file}`, 'utf8')).toMatch(
+        new RegExp(`^ *(export |private )*(function )?${name}(<.*>)?\\(`, 'm'),
+      );
+    }
   });
 });
