@@ -232,7 +232,7 @@ export class SocketConnection<In, Out>
 
   complete(): void {
     // The client's channel goes on to another connection, but what it has sent so far goes before the FIN.
-    if (this.owner.outlives(this)) this.outbound.flush();
+    if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
 

@@ -406,7 +406,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (this.#isResetting || isOwnEnd) return;
     while (this.writableCorked > 0) super.uncork();
     if (!this.#isAborted) this.#writer?.handOver(this.#notPassedOn);
-    channelHost.outbound.flush();
+    channelHost.outbound.flush('haste');
   }
 
   /** The chunks that the Writable has buffered behind the current write. */

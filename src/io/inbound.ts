@@ -25,7 +25,7 @@ export type End = 'open' | 'fin' | SocketError;
  * | mode         | what arrives is                                                | becomes                                     |
  * | ------------ | -------------------------------------------------------------- | ------------------------------------------- |
  * | `reading`    | decoded for the reader, or read ahead until the socket pauses  | `lingering` by `linger`                     |
- * | `lingering`  | decoded for the reader as long as it may emit                  | `discarding` when the reader stops emitting |
+ * | `lingering`  | decoded for the reader while it may emit                       | `discarding` when the reader stops emitting |
  * | `discarding` | dropped                                                        |                                             |
  *
  * `abort` leads from each mode to `discarding`. `stop` ends the stream for the readers, after which all is dropped, too.

@@ -31,11 +31,11 @@ export type Pace = 'free' | 'paced' | 'last';
 export type Refusal = 'closed' | 'overflow' | SocketError;
 
 /**
- * The sending side of one connection. Values are encoded at once, collected for the turn, and written together. While a
- * write is in progress they wait, and the next write takes all of them (C3, C4).
+ * The sending side of one connection. It encodes values at once, collects them for the turn, and writes them together. While
+ * a write is in progress they wait, and the next write takes all of them (C3, C4).
  *
- * `WriteState` decides what is written, and when; this class does it: it writes to the socket, adds itself to the scheduler,
- * and tells its owner and its lanes.
+ * `WriteState` decides what is written, and when. This class does it: it writes to the socket, adds itself to the scheduler,
+ * and notifies its owner and its lanes. Before a client has a connection, its Outbound has no socket, and keeps the values.
  */
 export class Outbound implements Flushable, LaneStream {
   readonly owner: OutboundOwner;
@@ -47,9 +47,9 @@ export class Outbound implements Flushable, LaneStream {
   private clientLane: SendLane | undefined = undefined;
   private socket: TransportSocket | undefined = undefined;
   private failure: SocketError | undefined = undefined;
-  /** Whether the scheduler will flush it at the end of the turn. */
+  /** Whether it is on the scheduler's list, and so will be flushed at the end of the turn. */
   private isScheduled = false;
-  /** Whether the scheduler will wake its lanes once the event loop has gone round. */
+  /** Whether the scheduler will wake the senders, after the other events of the event loop. */
   private isResting = false;
   /** A publisher that has values which it has not yet given to this connection. */
   private publisher: Publisher | undefined = undefined;
@@ -122,7 +122,7 @@ export class Outbound implements Flushable, LaneStream {
     this.socket = socket;
     this.state.attach(socket);
     this.lane.connected();
-    this.flush();
+    this.flush('haste');
   }
 
   /** Decides what becomes of values until the connection is there. */
@@ -144,7 +144,7 @@ export class Outbound implements Flushable, LaneStream {
     this.clientLane = lane;
     lane.joinStream(this);
     if (client.closed) this.complete();
-    this.flush();
+    this.flush('haste');
     // Each lane has counted its own bytes only.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
@@ -196,7 +196,7 @@ export class Outbound implements Flushable, LaneStream {
   /** Writes what has waited since `suspend`. */
   resume(): void {
     this.state.resume();
-    this.flush();
+    this.flush('haste');
   }
 
   /** Ends the sending side after what was sent (C6). */
@@ -223,7 +223,7 @@ export class Outbound implements Flushable, LaneStream {
    * Parts with the client's channel: its values go to the next connection, and so do those that wait. The value that is
    * being written stays (K4).
    *
-   * @param succeed - gets the new Outbound of the lane before anybody is woken: a sender that may go on then reaches it
+   * @param succeed - gets the new Outbound of the lane before any sender is woken, so that what they send reaches it
    */
   retire(owner: OutboundOwner, succeed: (successor: Outbound) => void): void {
     const lane = this.clientLane;
@@ -248,12 +248,14 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Writes what is due, and then wakes those who wait for it. The scheduler calls it at the end of a turn.
+   * Writes what is due. The senders that wait for it are woken after the other events of the event loop, or at once if the
+   * kernel has taken a write.
    *
-   * @param wakes - when to wake them; `later` is once the event loop has gone round
+   * @param cause - why it is called: the scheduler has reached the end of the turn, the caller can't wait for that, or the
+   * kernel has taken the last write
    */
-  flush(wakes: 'later' | 'now' = 'later'): void {
-    this.isScheduled = false;
+  flush(cause: 'turn' | 'haste' | 'taken' = 'turn'): void {
+    if (cause === 'turn') this.isScheduled = false;
     const { socket, state } = this;
     if (socket === undefined) return;
     const { completed } = state;
@@ -269,7 +271,7 @@ export class Outbound implements Flushable, LaneStream {
       socket.end();
       this.owner.finishedSending?.();
     }
-    if (wakes === 'now') this.wakeUp();
+    if (cause === 'taken') this.wakeUp();
     else this.wakeLater(socket.scheduler);
   }
 
@@ -277,7 +279,7 @@ export class Outbound implements Flushable, LaneStream {
   taken(): void {
     this.state.taken();
     this.owner.progressed?.();
-    this.flush('now');
+    this.flush('taken');
   }
 
   private reportDrained(): void {
@@ -302,10 +304,7 @@ export class Outbound implements Flushable, LaneStream {
       case 'write':
         this.updateWatermarks();
         if (verdict === 'write' || this.socket?.scheduler.isDelivering === true) {
-          const { isScheduled } = this;
-          this.flush();
-          // The flush has not taken it off the list of the turn.
-          this.isScheduled = isScheduled;
+          this.flush('haste');
         }
         break;
       case 'dropped':
@@ -339,7 +338,7 @@ export class Outbound implements Flushable, LaneStream {
     clientLane?.watermark.update(pressure);
   }
 
-  /** Woken at once, a source that is as fast as the kernel would never let the event loop go round. */
+  /** If they were woken at once, a source that is as fast as the kernel would keep the event loop from all other events. */
   private wakeLater(scheduler: FlushScheduler): void {
     if (this.isResting) return;
     const { lane, clientLane } = this;

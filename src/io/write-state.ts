@@ -145,7 +145,7 @@ export class WriteState {
 
   /** The offset in the stream up to which the kernel has taken it. */
   get written(): number {
-    // A socket that is gone does not tell any more how far it had come.
+    // A closed socket no longer reports how much it has sent.
     this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
     return this.reached;
   }

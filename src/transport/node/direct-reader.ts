@@ -13,7 +13,7 @@ import {
   stopListening,
 } from './reader.js';
 
-/** How many sockets at once may read into a block of their own. Each keeps its block for as long as nothing comes. */
+/** How many sockets at once may read into a block of their own. Each keeps its block until the next bytes come. */
 const maxOwnBlocks = 64;
 let ownBlocks = 0;
 
@@ -23,8 +23,8 @@ function onRead(this: ReadSocket, count: number, memory: Buffer): true {
 }
 
 /**
- * Reads a socket without TLS into the block that all sockets share: a chunk there is only lent. A receiver that keeps much of
- * what comes gets a block for good, as long as there are few such receivers.
+ * Reads a socket without TLS into the block that all sockets share. A chunk there is borrowed until its delivery ends. While
+ * few receivers keep large chunks, each of them gets a block of its own, which it may keep.
  */
 export class DirectReader implements Reader, ReadListener {
   private readonly socket: net.Socket;
@@ -84,7 +84,7 @@ export class DirectReader implements Reader, ReadListener {
         this.events.onData(readBlock.subarray(0, count));
       }
     } catch (error) {
-      // Thrown from here, it would keep Node from asking for the next memory: it would overwrite what was given away.
+      // If it were thrown from here, Node would not ask for the next memory, and would overwrite what was given away.
       setImmediate(() => {
         throw error;
       });
