@@ -42,7 +42,7 @@ export interface Decoder<T> {
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
-   * const first = decoder.decode(queue); // undefined, as long as a byte is missing
+   * const first = decoder.decode(queue); // undefined until the whole frame has arrived
    * ```
    */
   decode(bytes: ByteQueue): T | undefined;

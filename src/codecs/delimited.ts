@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { checkOptions, invalidOption, withDefault } from '../validation/checks.js';
-import { messageLength, messageSize } from './message-size.js';
+import { messageLength, messageSize, tooLong } from './message-checks.js';
 import { decodeUtf8, isWellFormed } from '../bytes/utf8.js';
 
 /**
@@ -125,7 +125,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
       this.wait(bytes);
       return undefined;
     }
-    if (end > this.maxLength) throw tooLong(this.maxLength);
+    if (end > this.maxLength) throw tooLong('a message', this.maxLength);
     const message = bytes.take(end);
     bytes.skip(this.delimiter.length);
     return message;
@@ -136,7 +136,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     const { length, position } = bytes;
     let start = Math.max(0, this.searched - position, length - this.delimiter.length + 1);
     if (length > this.maxLength) while (!this.mayBegin(bytes, start)) start++;
-    if (start > this.maxLength) throw tooLong(this.maxLength);
+    if (start > this.maxLength) throw tooLong('a message', this.maxLength);
     this.searched = position + start;
   }
 
@@ -156,7 +156,7 @@ class DelimitedEncoder implements Encoder<Uint8Array | string> {
 
   encode(value: Uint8Array | string, into: ByteSink): void {
     const { delimiter, needle, text, maxLength } = this.rules;
-    if (messageSize(value) > maxLength) throw tooLong(maxLength);
+    if (messageSize(value) > maxLength) throw tooLong('a message', maxLength);
     if (typeof value === 'string' && text !== undefined) {
       if (value.includes(text) || this.beginsInText(value, text)) throw endingEarly();
       into.text(value + text, 'utf8');
@@ -188,8 +188,4 @@ function viewOf(bytes: Uint8Array): Buffer {
 
 function endingEarly(): SocketError {
   return new SocketError('ERR_FRAME_INVALID', 'a message must not have its delimiter in it, nor begin one at its end');
-}
-
-function tooLong(maxLength: number): SocketError {
-  return new SocketError('ERR_FRAME_TOO_LONG', `a message is longer than maxLength, ${maxLength} bytes`);
 }

@@ -2,8 +2,8 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { awaitFrame } from '../bytes/chunk-queue.js';
-import { messageLength, messageSize } from './message-size.js';
+import { messageLength, messageSize } from './message-checks.js';
+import { takeSized } from './sized-message.js';
 
 /**
  * Cuts the stream into binary messages of one fixed length.
@@ -43,9 +43,7 @@ class FixedDecoder implements Decoder<Buffer> {
   }
 
   decode(bytes: ByteQueue): Buffer | undefined {
-    if (bytes.length >= this.size) return bytes.take(this.size);
-    awaitFrame(bytes, this.size);
-    return undefined;
+    return takeSized(bytes, 0, this.size, 0);
   }
 }
 

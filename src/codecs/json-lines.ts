@@ -5,7 +5,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeError, describeValue } from '../errors/describe-value.js';
 import { checkOptions, withDefault } from '../validation/checks.js';
 import { lines } from './lines.js';
-import { messageLength } from './message-size.js';
+import { messageLength } from './message-checks.js';
 
 /**
  * Sets how long {@link jsonLines} may be.

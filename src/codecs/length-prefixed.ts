@@ -1,10 +1,9 @@
 import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
-import { SocketError } from '../errors/socket-error.js';
-import { awaitFrame } from '../bytes/chunk-queue.js';
 import { checkOptions, oneOf, withDefault } from '../validation/checks.js';
-import { messageLength, messageSize } from './message-size.js';
+import { messageLength, messageSize, tooLong } from './message-checks.js';
+import { takeSized } from './sized-message.js';
 
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
@@ -101,16 +100,10 @@ class PrefixDecoder implements Decoder<Buffer> {
 
   decode(bytes: ByteQueue): Buffer | undefined {
     const { header } = this;
-    const available = bytes.length - header;
-    if (available < 0) return undefined;
+    if (bytes.length < header) return undefined;
     const size = bytes.uint(0, header, this.endian);
-    if (size > this.maxLength) throw tooLong(size, this.maxLength);
-    if (available < size) {
-      awaitFrame(bytes, header + size);
-      return undefined;
-    }
-    bytes.skip(header);
-    return bytes.take(size);
+    if (size > this.maxLength) throw tooLong(`a message of ${size} bytes`, this.maxLength);
+    return takeSized(bytes, header, size, 0);
   }
 }
 
@@ -124,13 +117,9 @@ class PrefixEncoder implements Encoder<Uint8Array | string> {
   encode(value: Uint8Array | string, into: ByteSink): void {
     const { header, endian, maxLength } = this.rules;
     const size = messageSize(value);
-    if (size > maxLength) throw tooLong(size, maxLength);
+    if (size > maxLength) throw tooLong(`a message of ${size} bytes`, maxLength);
     into.uint(size, header, endian);
     if (typeof value === 'string') into.text(value, 'utf8');
     else into.bytes(value);
   }
-}
-
-function tooLong(size: number, maxLength: number): SocketError {
-  return new SocketError('ERR_FRAME_TOO_LONG', `a message of ${size} bytes is longer than maxLength, ${maxLength}`);
 }

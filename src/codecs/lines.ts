@@ -4,7 +4,7 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 import { borrow, borrowHead } from '../bytes/chunk-queue.js';
-import { messageLength, textFault } from './message-size.js';
+import { messageLength, textFault, tooLong } from './message-checks.js';
 import { checkOptions, type Checks, oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
@@ -129,7 +129,7 @@ class LinesDecoder implements Decoder<string> {
     const end = text.indexOf('\n', cursor);
     const stop = text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
     const size = this.isSingleByte ? end + 1 - cursor : bytes.indexOf(newline) + 1;
-    if (size - (end + 1 - stop) > this.maxLength) throw tooLong(this.maxLength);
+    if (size - (end + 1 - stop) > this.maxLength) throw tooLong('a line', this.maxLength);
     if (this.suspect && decodeUtf8(borrow(bytes, size)) === undefined) throw malformed();
     bytes.skip(size);
     this.position += size;
@@ -140,7 +140,7 @@ class LinesDecoder implements Decoder<string> {
   end(bytes: ByteQueue): string | undefined {
     const count = bytes.length;
     if (count === 0) return undefined;
-    if (count > this.maxLength) throw tooLong(this.maxLength);
+    if (count > this.maxLength) throw tooLong('a line', this.maxLength);
     const line = this.decodeText(borrow(bytes, count));
     if (line === undefined) throw malformed();
     bytes.skip(count);
@@ -168,7 +168,7 @@ class LinesDecoder implements Decoder<string> {
     }
     const first = bytes.indexOf(newline, scanned);
     if (first === -1) return this.wait(bytes);
-    if (first > this.maxLength + 1) throw tooLong(this.maxLength);
+    if (first > this.maxLength + 1) throw tooLong('a line', this.maxLength);
     // The line is longer than a block, or lies across chunks. A few lines after it are joined with it.
     const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, smallestBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
@@ -192,7 +192,7 @@ class LinesDecoder implements Decoder<string> {
     if (count <= this.maxLength) return false;
     // A '\r' at the end may turn out to be part of the ending.
     if (count === this.maxLength + 1 && bytes.at(count - 1) === carriageReturn) return false;
-    throw tooLong(this.maxLength);
+    throw tooLong('a line', this.maxLength);
   }
 
   private decodeText(bytes: Buffer): string | undefined {
@@ -215,7 +215,7 @@ class LinesEncoder implements Encoder<string> {
     const fault = this.faultOf(value);
     if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a line ${fault}`);
     const { encoding, maxLength } = this;
-    if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength) throw tooLong(maxLength);
+    if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength) throw tooLong('a line', maxLength);
     into.text(value + this.delimiter, encoding);
   }
 
@@ -228,10 +228,6 @@ class LinesEncoder implements Encoder<string> {
     }
     return textFault(value, this.encoding);
   }
-}
-
-function tooLong(maxLength: number): SocketError {
-  return new SocketError('ERR_FRAME_TOO_LONG', `a line is longer than maxLength, ${maxLength} bytes`);
 }
 
 function malformed(): SocketError {

@@ -2,9 +2,9 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { awaitFrame } from '../bytes/chunk-queue.js';
 import { checkOptions, withDefault } from '../validation/checks.js';
-import { messageLength, messageSize } from './message-size.js';
+import { messageLength, messageSize, tooLong } from './message-checks.js';
+import { takeSized } from './sized-message.js';
 
 /**
  * Sets how long {@link netstring} messages may be.
@@ -86,21 +86,15 @@ class NetstringDecoder implements Decoder<Buffer> {
       if (byte < zero || byte >= colon) throw malformed('its length must be decimal digits and a colon');
       if (at > 0 && size === 0) throw malformed('its length must have no leading zero');
       size = 10 * size + byte - zero;
-      if (size > this.maxLength) throw tooLong(size, this.maxLength);
+      if (size > this.maxLength) throw tooLong(`a message of ${size} bytes or more`, this.maxLength);
     }
     return undefined;
   }
 
   private take(bytes: ByteQueue, header: number, size: number): Buffer | undefined {
-    if (bytes.length <= header + size) {
-      awaitFrame(bytes, header + size + 1);
-      return undefined;
-    }
-    if (bytes.at(header + size) !== comma) throw malformed('a comma must follow its bytes');
-    bytes.skip(header);
-    const message = bytes.take(size);
-    bytes.skip(1);
-    return message;
+    const end = header + size;
+    if (bytes.length > end && bytes.at(end) !== comma) throw malformed('a comma must follow its bytes');
+    return takeSized(bytes, header, size, 1);
   }
 }
 
@@ -113,7 +107,7 @@ class NetstringEncoder implements Encoder<Uint8Array | string> {
 
   encode(value: Uint8Array | string, into: ByteSink): void {
     const size = messageSize(value);
-    if (size > this.maxLength) throw tooLong(size, this.maxLength);
+    if (size > this.maxLength) throw tooLong(`a message of ${size} bytes`, this.maxLength);
     if (typeof value === 'string') into.text(`${size}:${value},`, 'utf8');
     else {
       into.text(`${size}:`, 'utf8');
@@ -125,11 +119,4 @@ class NetstringEncoder implements Encoder<Uint8Array | string> {
 
 function malformed(why: string): SocketError {
   return new SocketError('ERR_FRAME_INVALID', `a message is no netstring: ${why}`);
-}
-
-function tooLong(size: number, maxLength: number): SocketError {
-  return new SocketError(
-    'ERR_FRAME_TOO_LONG',
-    `a message of ${size} bytes or more is longer than maxLength, ${maxLength}`,
-  );
 }

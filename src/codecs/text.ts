@@ -4,7 +4,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 import { borrow } from '../bytes/chunk-queue.js';
-import { textFault } from './message-size.js';
+import { textFault } from './message-checks.js';
 import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 

@@ -77,7 +77,7 @@ describe('the examples of Codec', () => {
     expect(bytes4.decode(queueOf(1, 2, 3, 4, 5))).toEqual(Buffer.from([1, 2, 3, 4]));
     const queue = queueOf(0x61);
     const decoder = lines().decoder();
-    const first = decoder.decode(queue); // undefined, as long as a byte is missing
+    const first = decoder.decode(queue); // undefined until the whole frame has arrived
     const last = lines().decoder().end?.(queue); // the last line needs no newline
     expect([first, last]).toEqual([undefined, 'a']);
   });

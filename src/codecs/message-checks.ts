@@ -2,7 +2,7 @@ import { isWellFormed } from '../bytes/utf8.js';
 import { SocketError } from '../errors/socket-error.js';
 import { type Check, integer, invalid } from '../validation/checks.js';
 
-/** Checks the length of a message, in bytes. Every codec has a finite maximum (D3). */
+/** Checks the option that sets the length of messages, in bytes. Every codec has a finite maximum (D3). */
 export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
@@ -27,3 +27,8 @@ export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | u
 }
 
 const beyondLatin1 = /[^\0-\xff]/;
+
+/** The error for a message over the limit. `message` is its subject, such as `a line`. */
+export function tooLong(message: string, maxLength: number): SocketError {
+  return new SocketError('ERR_FRAME_TOO_LONG', `${message} is longer than maxLength, ${maxLength} bytes`);
+}
