@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { messageLength, messageSize } from './message-checks.js';
-import { takeSized } from './sized-message.js';
+import { takeSizedMessage } from './sized-message.js';
 
 /**
  * Cuts the stream into binary messages of one fixed length.
@@ -43,7 +43,7 @@ class FixedDecoder implements Decoder<Buffer> {
   }
 
   decode(bytes: ByteQueue): Buffer | undefined {
-    return takeSized(bytes, 0, this.size, 0);
+    return takeSizedMessage(bytes, 0, this.size, 0);
   }
 }
 

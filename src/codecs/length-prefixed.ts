@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { checkOptions, oneOf, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
-import { takeSized } from './sized-message.js';
+import { takeSizedMessage } from './sized-message.js';
 
 /**
  * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
@@ -103,7 +103,7 @@ class PrefixDecoder implements Decoder<Buffer> {
     if (bytes.length < header) return undefined;
     const size = bytes.uint(0, header, this.endian);
     if (size > this.maxLength) throw tooLong(`a message of ${size} bytes`, this.maxLength);
-    return takeSized(bytes, header, size, 0);
+    return takeSizedMessage(bytes, header, size, 0);
   }
 }
 

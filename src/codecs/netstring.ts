@@ -4,7 +4,7 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { checkOptions, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
-import { takeSized } from './sized-message.js';
+import { takeSizedMessage } from './sized-message.js';
 
 /**
  * Sets how long {@link netstring} messages may be.
@@ -94,7 +94,7 @@ class NetstringDecoder implements Decoder<Buffer> {
   private take(bytes: ByteQueue, header: number, size: number): Buffer | undefined {
     const end = header + size;
     if (bytes.length > end && bytes.at(end) !== comma) throw malformed('a comma must follow its bytes');
-    return takeSized(bytes, header, size, 1);
+    return takeSizedMessage(bytes, header, size, 1);
   }
 }
 

@@ -8,7 +8,7 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
  * @param before - the size of what precedes the message in the frame, in bytes
  * @param after - the size of what follows it
  */
-export function takeSized(bytes: ByteQueue, before: number, size: number, after: number): Buffer | undefined {
+export function takeSizedMessage(bytes: ByteQueue, before: number, size: number, after: number): Buffer | undefined {
   const frame = before + size + after;
   if (bytes.length < frame) {
     awaitFrame(bytes, frame);

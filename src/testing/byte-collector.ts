@@ -1,7 +1,7 @@
 import type { Codec, Encoder } from '../codecs/codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
-/** Collects what an encoder writes, as simply as can be. */
+/** A `ByteSink` that keeps all pieces. */
 class ByteCollector implements ByteSink {
   private readonly pieces: Uint8Array[] = [];
 
@@ -25,14 +25,14 @@ class ByteCollector implements ByteSink {
   }
 }
 
-/** Gives the bytes that `encoder` makes of `value`; where it throws, what it wrote is dropped (D5). */
+/** Returns the bytes that `encoder` writes for `value`. If it throws, what it has written is dropped (D5). */
 export function encodeWith<Out>(encoder: Encoder<Out>, value: Out): Buffer {
   const sink = new ByteCollector();
   encoder.encode(value, sink);
   return sink.collected();
 }
 
-/** Gives the bytes of `value` at the beginning of a stream. */
+/** Returns the bytes of `value` at the start of a stream. */
 export function encodeOne<Out>(codec: Codec<unknown, Out>, value: Out): Buffer {
   return encodeWith(codec.encoder(), value);
 }

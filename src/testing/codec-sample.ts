@@ -4,28 +4,28 @@ import { SocketError } from '../errors/socket-error.js';
 import { encodeWith } from './byte-collector.js';
 import { CountingQueue } from './counting-queue.js';
 
-/** The values and the stream that the codec makes of them. */
-export interface Sample<In, Out> {
+/** Values, and the stream that a codec encodes them to. */
+export interface CodecSample<In, Out> {
   readonly codec: Codec<In, Out>;
   readonly values: readonly Out[];
   readonly equals: (received: unknown, sent: unknown) => boolean;
   readonly stream: Buffer;
-  /** Where the frame of each value ends in the stream. */
+  /** The offset in the stream at which the frame of each value ends. */
   readonly ends: readonly number[];
 }
 
-/** Encodes `values` one after the other. */
-export function sampleOf<In, Out>(
+/** Encodes `values` to a sample. */
+export function encodeSample<In, Out>(
   codec: Codec<In, Out>,
   values: readonly Out[],
   equals: (received: unknown, sent: unknown) => boolean,
-): Sample<In, Out> {
+): CodecSample<In, Out> {
   const encoder = codec.encoder();
   const frames = values.map((value) => {
     try {
       return encodeWith(encoder, value);
     } catch (error) {
-      throw breach('D2', 'while encoding', values, `encode threw on ${shownValue(value)}`, error);
+      throw violation('D2', 'while encoding', values, `encode threw on ${formatValue(value)}`, error);
     }
   });
   let end = 0;
@@ -33,17 +33,21 @@ export function sampleOf<In, Out>(
   return { codec, values, equals, stream: Buffer.concat(frames), ends };
 }
 
-/** Reads the stream of a sample as a channel does, and compares each step with what must happen. */
+/** Decodes the stream of a sample as a channel does, and checks each step. */
 export class SampleReader<In, Out> {
   readonly queue: CountingQueue = new CountingQueue();
   private readonly decoder: Decoder<In>;
-  private readonly sample: Sample<In, Out>;
+  private readonly sample: CodecSample<In, Out>;
   private readonly rule: string;
   private readonly split: string;
   private readonly received: In[] = [];
-  private pushed = 0;
+  private pushedBytes = 0;
 
-  constructor(sample: Sample<In, Out>, rule: string, split: string) {
+  /**
+   * @param rule - the rule that a wrong message violates
+   * @param split - says in errors how the stream was cut
+   */
+  constructor(sample: CodecSample<In, Out>, rule: string, split: string) {
     this.decoder = sample.codec.decoder();
     this.sample = sample;
     this.rule = rule;
@@ -52,20 +56,20 @@ export class SampleReader<In, Out> {
 
   push(chunk: Buffer): void {
     this.queue.push(chunk);
-    this.pushed += chunk.length;
+    this.pushedBytes += chunk.length;
     while (this.step());
   }
 
-  /** All that was given must still be what it was: a decoder may not use its memory again. */
+  /** Checks the earlier messages once more, because a decoder must not reuse their memory. */
   finish(): void {
     for (const [index, value] of this.received.entries()) {
       if (!this.sample.equals(value, this.sample.values[index])) {
-        this.fail(this.rule, `message ${index} has changed after it was given, to ${shownValue(value)}`);
+        this.fail(this.rule, `message ${index} has changed after it was given, to ${formatValue(value)}`);
       }
     }
   }
 
-  /** What the decoder makes of the end of the stream: a message, nothing, or the error that it throws. */
+  /** Ends the stream. Returns what the decoder returns, or the `SocketError` that it throws. */
   end(): In | SocketError | undefined {
     try {
       return this.decoder.end?.(this.queue);
@@ -75,28 +79,29 @@ export class SampleReader<In, Out> {
   }
 
   fail(rule: string, what: string, cause?: unknown): never {
-    throw breach(rule, this.split, this.sample.values, what, cause);
+    throw violation(rule, this.split, this.sample.values, what, cause);
   }
 
+  /** Decodes one message. Returns false if no more is complete. */
   private step(): boolean {
     const { values, ends, equals } = this.sample;
     const before = this.queue.position;
     const value = this.decode();
-    const taken = this.queue.position;
+    const after = this.queue.position;
     const index = this.received.length;
     const end = ends[index];
-    const complete = end !== undefined && end <= this.pushed;
+    const isComplete = end !== undefined && end <= this.pushedBytes;
     if (value === undefined) {
-      if (taken !== before) this.fail('C13', `decode took ${taken - before} bytes off and gave nothing`);
-      if (complete) this.fail(this.rule, `message ${index} is complete, and decode did not give it`);
+      if (after !== before) this.fail('C13', `decode took ${after - before} bytes off and gave nothing`);
+      if (isComplete) this.fail(this.rule, `message ${index} is complete, and decode did not give it`);
       return false;
     }
-    if (!complete) this.fail(this.rule, `decode gave ${shownValue(value)} where no message was complete`);
+    if (!isComplete) this.fail(this.rule, `decode gave ${formatValue(value)} where no message was complete`);
     if (!equals(value, values[index])) {
-      this.fail(this.rule, `message ${index} is ${shownValue(value)}, not ${shownValue(values[index])}`);
+      this.fail(this.rule, `message ${index} is ${formatValue(value)}, not ${formatValue(values[index])}`);
     }
-    if (taken !== end)
-      this.fail('C13', `message ${index} ends at byte ${end}, and decode took all up to byte ${taken}`);
+    if (after !== end)
+      this.fail('C13', `message ${index} ends at byte ${end}, and decode took the bytes up to ${after}`);
     this.received.push(value);
     return true;
   }
@@ -110,13 +115,13 @@ export class SampleReader<In, Out> {
   }
 }
 
-/** The error that tells which rule was broken, in what way, and by which input. */
-export function breach(rule: string, split: string, values: readonly unknown[], what: string, cause?: unknown): Error {
-  const reason = cause === undefined ? '' : `: ${cause instanceof Error ? cause.message : shownValue(cause)}`;
-  return new Error(`${rule}: ${what}${reason}; ${split}; the values are ${shownValue(values)}`, { cause });
+/** Makes the error for a violated rule: `what` happened for which input. */
+export function violation(rule: string, split: string, values: readonly unknown[], what: string, cause?: unknown): Error {
+  const reason = cause === undefined ? '' : `: ${cause instanceof Error ? cause.message : formatValue(cause)}`;
+  return new Error(`${rule}: ${what}${reason}; ${split}; the values are ${formatValue(values)}`, { cause });
 }
 
-/** Writes a value into a message, in bounds. */
-export function shownValue(value: unknown): string {
+/** Formats a value for an error message, in bounded length. */
+export function formatValue(value: unknown): string {
   return inspect(value, { breakLength: Infinity, maxArrayLength: 20, maxStringLength: 100 });
 }

@@ -1,8 +1,8 @@
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** A queue that counts the bytes which were looked at, copied or searched: the work of a decoder, without a clock. */
+/** A queue that counts the bytes that a decoder reads, copies or searches. It measures the decoder's work without a clock. */
 export class CountingQueue extends ChunkQueue {
-  /** How many bytes were looked at so far; a byte that was looked at twice counts twice. */
+  /** The number of bytes examined so far. A byte that is examined twice counts twice. */
   examined = 0;
 
   override get head(): Buffer {

@@ -1,8 +1,7 @@
 import { type Check, type Checks, invalidOption, number, optional } from '../validation/checks.js';
-import { seededRandom } from './seeded-random.js';
 
 /**
- * Tells how large a fault is: a fixed number, or the least and the most that one is drawn from, both included.
+ * Sets the size of a fault: a fixed number, or the minimum and the maximum (both included) between which it is drawn.
  *
  * @example
  * ```ts
@@ -10,13 +9,13 @@ import { seededRandom } from './seeded-random.js';
  * ```
  * @see {@link Faults}
  */
-export type FaultRange = number | readonly [least: number, most: number];
+export type FaultRange = number | readonly [min: number, max: number];
 
 /**
- * Lists what befalls the bytes that pass in one direction of {@link faulty}; what is left out does not befall them.
+ * Lists the faults of one direction of {@link faulty}. A fault that is left out does not happen.
  *
- * A range is drawn from for each connection, except for `latency` and `slices`, which are drawn for each piece of the
- * stream. Offsets count the bytes of this direction, so that the same ones are struck however they arrive.
+ * A number is drawn from a range once for each connection; for `latency` and `slices`, once for each piece of the stream.
+ * Offsets count the bytes of this direction. So the same bytes are affected, however they are chunked.
  *
  * @example
  * ```ts
@@ -25,28 +24,73 @@ export type FaultRange = number | readonly [least: number, most: number];
  * @see {@link faulty}
  */
 export interface Faults {
-  /** How long a piece is on its way, in ms from 0 to under 2³¹; pieces never overtake each other. Default 0. */
+  /**
+   * The delay of each piece: 0 to under 2³¹. Pieces never overtake each other.
+   *
+   * @defaultValue 0
+   * @unit ms
+   */
   readonly latency?: FaultRange | undefined;
-  /** How many bytes pass in a second, over 0. Default: as many as may. */
+  /**
+   * How many bytes pass in a second, over 0.
+   *
+   * @defaultValue `undefined`: no limit
+   * @unit bytes a second
+   */
   readonly bandwidth?: number | undefined;
-  /** Into pieces of how many bytes the stream is cut, from 1, each written in a turn of its own. Default: as it comes. */
+  /**
+   * The size of the pieces that the stream is cut into, from 1. Each is written in a turn of its own.
+   *
+   * @defaultValue `undefined`: as the chunks arrive
+   * @unit bytes
+   */
   readonly slices?: FaultRange | undefined;
-  /** After how many bytes of a connection nothing passes any more, not even its end; the connection stays. Default never. */
+  /**
+   * After how many bytes of a connection nothing passes any more, not even the end of the stream. The connection stays open.
+   *
+   * @defaultValue `undefined`: never
+   * @unit bytes
+   */
   readonly blackHoleAfter?: FaultRange | undefined;
-  /** How long the black hole lasts, in ms from 0 (for good) to under 2³¹; then all passes that waited. Default 0. */
+  /**
+   * How long the black hole lasts: 0 (forever) to under 2³¹. After it, everything that waited passes.
+   *
+   * @defaultValue 0
+   * @unit ms
+   */
   readonly blackHoleFor?: FaultRange | undefined;
-  /** How much later than the last byte the FIN passes, in ms from 0 to under 2³¹. Default 0. */
+  /**
+   * How long the FIN is delayed after the last byte: 0 to under 2³¹.
+   *
+   * @defaultValue 0
+   * @unit ms
+   */
   readonly lateFin?: FaultRange | undefined;
-  /** After how many bytes of a connection both its ends are reset. Default never. */
+  /**
+   * After how many bytes of a connection both its ends are reset.
+   *
+   * @defaultValue `undefined`: never
+   * @unit bytes
+   */
   readonly resetAfter?: FaultRange | undefined;
-  /** After how many bytes of a connection both its ends are closed, with a FIN. Default never. */
+  /**
+   * After how many bytes of a connection both its ends are closed, with a FIN.
+   *
+   * @defaultValue `undefined`: never
+   * @unit bytes
+   */
   readonly cutAfter?: FaultRange | undefined;
-  /** After how many bytes, from 1, counted over all connections, the one that carries them is cut as above. Default never. */
+  /**
+   * After how many bytes of all connections together, from 1, the one that carries the last of them is closed, with a FIN.
+   *
+   * @defaultValue `undefined`: never
+   * @unit bytes
+   */
   readonly cutEvery?: FaultRange | undefined;
 }
 
 /**
- * Tells which way bytes pass: `up` to the target, `down` from it.
+ * Names a direction: `up` leads to the target, `down` away from it.
  *
  * @example
  * ```ts
@@ -57,7 +101,7 @@ export interface Faults {
 export type FaultDirection = 'up' | 'down';
 
 /**
- * Names what can have struck; `cut` stands for `cutAfter` and `cutEvery`.
+ * Names a kind of fault. `cut` stands for `cutAfter` and `cutEvery`.
  *
  * @example
  * ```ts
@@ -67,9 +111,29 @@ export type FaultDirection = 'up' | 'down';
  */
 export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'lateFin' | 'reset' | 'cut';
 
+/**
+ * Describes a fault that was injected.
+ *
+ * @example
+ * ```ts
+ * const strike: InjectedFault = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
+ * ```
+ * @see {@link Faulty.strikes}
+ */
+export interface InjectedFault {
+  /** The kind. A fault that affects every byte is listed once for each connection and direction. */
+  readonly fault: FaultKind;
+  /** The number of the connection, from 1, in the order of acceptance. */
+  readonly connection: number;
+  /** The direction of the affected bytes. */
+  readonly direction: FaultDirection;
+  /** How many bytes of that connection and direction came before it. */
+  readonly at: number;
+}
+
 const milliseconds = rangeOf('milliseconds from 0 to under 2^31', (value) => value >= 0 && value < 2 ** 31);
-const bytesFrom = (least: number): Check<FaultRange | undefined> =>
-  rangeOf(`a whole number of bytes from ${least}`, (value) => Number.isSafeInteger(value) && value >= least);
+const bytesFrom = (min: number): Check<FaultRange | undefined> =>
+  rangeOf(`a whole number of bytes from ${min}`, (value) => Number.isSafeInteger(value) && value >= min);
 
 /** The checks of the faults of one direction (A5). */
 export const faultChecks: Checks<Faults> = {
@@ -84,61 +148,12 @@ export const faultChecks: Checks<Faults> = {
   cutEvery: bytesFrom(1),
 };
 
-/** Draws the numbers of one stream of faults: the same for the same seed and stream. */
-export class FaultDice {
-  private readonly random: () => number;
-
-  constructor(seed: number, ...stream: readonly number[]) {
-    let mixed = Math.imul(seed, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32);
-    for (const part of stream) mixed = Math.imul(mixed ^ (mixed >>> 15) ^ Math.imul(part + 1, 0x85ebca6b), 0xc2b2ae35);
-    this.random = seededRandom(mixed);
-  }
-
-  /** A whole number of the range. */
-  draw(range: FaultRange): number {
-    if (typeof range === 'number') return range;
-    const [least, most] = range;
-    return Math.min(most, least + Math.floor(this.random() * (Math.floor(most - least) + 1)));
-  }
-
-  /** As {@link draw}; `Infinity` where there is no such fault. */
-  drawOffset(range: FaultRange | undefined): number {
-    return range === undefined ? Infinity : this.draw(range);
-  }
-}
-
-/** Cuts after every so many bytes of one direction, over all connections. */
-export class CutCounter {
-  private readonly range: FaultRange | undefined;
-  private readonly dice: FaultDice;
-  private left: number;
-
-  constructor(range: FaultRange | undefined, dice: FaultDice) {
-    this.range = range;
-    this.dice = dice;
-    this.left = dice.drawOffset(range);
-  }
-
-  /** How many bytes may pass before the next cut. */
-  get room(): number {
-    return this.left;
-  }
-
-  /** Counts bytes that pass, at most `room`; tells whether the connection is cut after them. */
-  count(bytes: number): boolean {
-    this.left -= bytes;
-    if (this.left > 0) return false;
-    this.left = this.dice.drawOffset(this.range);
-    return true;
-  }
-}
-
-/** Checks a {@link FaultRange} whose numbers `accepts` is true for. */
+/** Checks a {@link FaultRange}: `accepts` must be true for its numbers. */
 function rangeOf(requirement: string, accepts: (value: number) => boolean): Check<FaultRange | undefined> {
   return optional((option, range) => {
-    const [least, most, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];
-    const isRange = typeof least === 'number' && typeof most === 'number' && rest.length === 0;
-    if (isRange && accepts(least) && accepts(most) && least <= most) return range as FaultRange;
-    throw invalidOption(option, `${requirement}, or [least, most] of such`, range);
+    const [min, max, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];
+    const isRange = typeof min === 'number' && typeof max === 'number' && rest.length === 0;
+    if (isRange && accepts(min) && accepts(max) && min <= max) return range as FaultRange;
+    throw invalidOption(option, `${requirement}, or [min, max] of these`, range);
   });
 }

@@ -6,18 +6,19 @@ import { type Client, connect } from '../client/connect.js';
 import type { SocketError } from '../errors/socket-error.js';
 import { listen, type Server } from '../server/listen.js';
 import type { Transport } from '../transport/transport.js';
-import { FaultyPair, type FaultyPairOwner } from './faulty-pair.js';
 import { type Check, checkOptions, number, withDefault } from '../validation/checks.js';
-import { CutCounter, faultChecks, FaultDice, type FaultDirection, type FaultKind, type Faults } from './faults.js';
-import type { NextTurn } from './faulty-link.js';
+import { CutCounter, FaultDice } from './fault-dice.js';
+import { faultChecks, type FaultDirection, type Faults, type InjectedFault } from './faults.js';
+import { FaultyConnection, type FaultyConnectionOwner } from './faulty-connection.js';
+import type { NextTurn } from './faulty-pipe.js';
 
-/** How many strikes are remembered; of more the latest. */
-const mostStrikes = 10_000;
-/** What times out is up to the two endpoints, save a connection that is cut. */
-const patient = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as const;
+/** How many injected faults are kept. Older ones are dropped. */
+const maxStrikes = 10_000;
+/** The two endpoints decide what times out, except for a connection that is cut. */
+const withoutTimeouts = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as const;
 
 /**
- * Says what befalls the connections through {@link faulty}.
+ * Sets the faults of {@link faulty}, and where it listens.
  *
  * @example
  * ```ts
@@ -26,43 +27,41 @@ const patient = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as 
  * @see {@link Faults} for each fault
  */
 export interface FaultyOptions {
-  /** What every random number derives from: a run with the same seed is struck at the same bytes. Whole; default 1. */
+  /**
+   * The integer from which all random numbers derive. Runs with the same seed have faults at the same bytes.
+   *
+   * @defaultValue 1
+   */
   readonly seed?: number | undefined;
-  /** What befalls the bytes on their way to the target. Default nothing. */
+  /**
+   * The faults of the bytes sent to the target.
+   *
+   * @defaultValue `undefined`: none
+   */
   readonly up?: Faults | undefined;
-  /** What befalls the bytes on their way from the target. Default nothing. */
+  /**
+   * The faults of the bytes sent by the target.
+   *
+   * @defaultValue `undefined`: none
+   */
   readonly down?: Faults | undefined;
-  /** Where to be dialled. Default: for tcp a free port of loopback, otherwise the target's name and `.faulty`. */
+  /**
+   * The address to listen at.
+   *
+   * @defaultValue `undefined`: for TCP a free port of localhost, otherwise the target's name and `.faulty`
+   */
   readonly listen?: AddressInput | undefined;
-  /** What carries the bytes on both sides. Default Node's sockets. */
+  /**
+   * The transport on both sides.
+   *
+   * @defaultValue `undefined`: Node's sockets
+   */
   readonly transport?: Transport | undefined;
 }
 
 /**
- * Tells that a fault has struck.
+ * Is a running proxy, as {@link faulty} returns it.
  *
- * @example
- * ```ts
- * const strike: InjectedFault = { fault: 'reset', connection: 2, direction: 'down', at: 1_432 };
- * ```
- * @see {@link Faulty.strikes}
- */
-export interface InjectedFault {
-  /** Which one; those that befall every byte are told once for a connection and direction. */
-  readonly fault: FaultKind;
-  /** The number of the connection, from 1, in the order in which they were accepted. */
-  readonly connection: number;
-  /** Which way the bytes passed. */
-  readonly direction: FaultDirection;
-  /** After how many bytes of that connection and direction. */
-  readonly at: number;
-}
-
-/**
- * Stands between two endpoints: what {@link faulty} gives.
- *
- * @backpressure as of {@link faulty}
- * @teardown {@link Faulty.shutdown}
  * @example
  * ```ts
  * const address = await firstValueFrom(proxy.listening);
@@ -70,17 +69,14 @@ export interface InjectedFault {
  * @see {@link faulty}
  */
 export interface Faulty {
-  /** The address to dial, replayed; fails where it could not be bound (S3), and completes at `shutdown`. */
+  /** Emits the address to dial, also to late subscribers. It fails if the address cannot be bound, and completes at `shutdown`. */
   readonly listening: Observable<Address>;
-  /** What has struck so far, oldest first; at most the last 10,000. */
+  /** The faults injected so far, oldest first: at most the last 10,000. */
   readonly strikes: readonly InjectedFault[];
   /**
-   * Stops listening and destroys every connection at once.
+   * Stops listening, and destroys every connection at once. Bytes in transit are dropped, and `listening` completes.
    *
-   * @returns a promise that resolves when all of them are gone, and never rejects
-   * @emits completion of `listening`
-   * @backpressure what is on its way is dropped
-   * @teardown everything of the proxy ends
+   * @returns a promise that resolves when all connections have closed. It never rejects
    * @example
    * ```ts
    * await proxy.shutdown();
@@ -91,13 +87,10 @@ export interface Faulty {
 }
 
 /**
- * Puts a proxy between two endpoints that mistreats their connections, in a way that can be repeated.
+ * Starts a proxy between two endpoints that injects faults into their connections. The same seed repeats a run.
  *
- * Each connection that it accepts is given one of its own to the target, and the bytes of either direction pass
- * through the {@link Faults} of that direction. All that is random derives from `seed`, the number of the connection,
- * the direction, and the offset in the stream: what struck once strikes again at the same byte, however the bytes are
- * chunked. (`cutEvery` counts over all connections, so with several at once their interleaving counts too.) Apart
- * from latency and bandwidth it is equivalent to this:
+ * The proxy dials the target for each connection that it accepts, and passes the bytes of each direction on with the
+ * {@link Faults} of that direction. Apart from latency and bandwidth it is equivalent to:
  *
  * ```ts
  * listen(address).subscribe((near) => {
@@ -107,19 +100,24 @@ export interface Faulty {
  * });
  * ```
  *
- * It begins to listen at once. A FIN passes as a FIN and a failure as a reset, both behind the bytes before them; a
- * target that can't be reached resets who dialled. On a unix socket, which has no reset, the peers see the end of the
- * stream, or `ECONNRESET` where they had left input unread. The memory transport is struck exactly; real sockets may
- * join slices, and drop what they had not delivered when they are reset. Its timers run on `asyncScheduler`.
+ * All random numbers derive from `seed`, the number of the connection, the direction, and the offset in the stream. So a
+ * fault comes at the same byte in each run, however the bytes are chunked. Only `cutEvery`, which counts over all
+ * connections, also depends on how they interleave.
  *
- * @param target - where the connections lead to
- * @param options - the faults of either direction (default none), `seed` (whole, default 1), `listen` and `transport`
- * @returns the address to dial, what has struck, and `shutdown`
- * @throws `ERR_ADDRESS_INVALID` for a bad address and `ERR_OPTION_INVALID` for a bad option, which it names (A5)
- * @backpressure in each direction at most 65,536 bytes, or 1,024 pieces, and the chunk in hand are on their way, besides
- * what a channel lets wait (F3, `highWaterMark`); then whoever sends is held. A latency of L ms thus lets no more than
- * 65,536 bytes pass in L ms
- * @teardown `shutdown`; a black hole for good lasts until then
+ * It starts to listen at once. A FIN passes as a FIN, and a failure as a reset, after the bytes before it. If the target
+ * cannot be reached, the accepted connection is reset. A unix socket has no reset: its peer sees the end of the stream, or
+ * `ECONNRESET` if it left input unread. Over the memory transport the faults come at the exact byte; real sockets may join
+ * slices, and drop undelivered bytes when they are reset. All timers run on `asyncScheduler`.
+ *
+ * In each direction, 65,536 bytes or 1,024 pieces, and one chunk, may be in transit, besides what the channels buffer. Then
+ * the sender is held. So with a latency of L ms, at most 65,536 bytes pass in L ms.
+ *
+ * Use `shutdown` to end it. A black hole without an end lasts until then.
+ *
+ * @param target - the address that the proxy dials
+ * @param options - `up` and `down` (the faults of each direction; none), `seed` (an integer; 1), `listen`, `transport`
+ * @returns the proxy, with the address to dial and the injected faults
+ * @throws `ERR_ADDRESS_INVALID` for a bad address, and `ERR_OPTION_INVALID` for a bad option
  * @example
  * ```ts
  * const proxy = faulty('tcp://localhost:7000', { seed: 7, up: { slices: 1 }, down: { resetAfter: [1, 10_000] } });
@@ -142,7 +140,7 @@ const checks = {
   down: faults,
 };
 
-class FaultyProxy implements Faulty, FaultyPairOwner {
+class FaultyProxy implements Faulty, FaultyConnectionOwner {
   readonly listening: Observable<Address>;
   readonly strikes: InjectedFault[] = [];
   readonly seed: number;
@@ -151,17 +149,17 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
   readonly nextTurn: NextTurn;
 
   private readonly target: Address;
-  private readonly bound = new ReplaySubject<Address>(1);
-  private readonly carried: { readonly transport: Transport | undefined };
+  private readonly address = new ReplaySubject<Address>(1);
+  private readonly transportOption: { readonly transport: Transport | undefined };
   private readonly server: Server;
   private readonly serving: Subscription;
-  private readonly pairs = new Set<FaultyPair>();
+  private readonly connections = new Set<FaultyConnection>();
   private accepted = 0;
 
   constructor(target: AddressInput, options: FaultyOptions) {
     const { seed, up, down } = checkOptions(checks, options);
     const { transport } = options;
-    this.listening = this.bound.asObservable();
+    this.listening = this.address.asObservable();
     this.target = parseAddress(target);
     this.seed = seed;
     this.faults = { up, down };
@@ -169,53 +167,53 @@ class FaultyProxy implements Faulty, FaultyPairOwner {
       up: new CutCounter(up.cutEvery, new FaultDice(seed, 0, 0)),
       down: new CutCounter(down.cutEvery, new FaultDice(seed, 0, 1)),
     };
-    this.carried = { transport };
+    this.transportOption = { transport };
     this.nextTurn = transport === undefined ? afterPolling : (work) => asapScheduler.schedule(work);
-    // A target that can't be dialled is refused at once (A5).
-    void this.dial();
-    this.server = listen(options.listen ?? besides(this.target), { ...this.carried, ...patient });
+    // An invalid target is refused at once (A5).
+    void this.newClient();
+    this.server = listen(options.listen ?? defaultAddress(this.target), { ...this.transportOption, ...withoutTimeouts });
     const fail = (error: SocketError): void => {
-      this.bound.error(error);
+      this.address.error(error);
     };
-    const naming = this.server.listening.subscribe({
+    const listening = this.server.listening.subscribe({
       next: (address) => {
-        this.bound.next(address);
+        this.address.next(address);
       },
       error: fail,
     });
     this.serving = this.server.subscribe({
       next: (near) => {
-        const pair = new FaultyPair(this, ++this.accepted, near, this.dial());
-        this.pairs.add(pair);
-        pair.start();
+        const connection = new FaultyConnection(this, ++this.accepted, near, this.newClient());
+        this.connections.add(connection);
+        connection.start();
       },
       error: fail,
     });
-    this.serving.add(naming);
+    this.serving.add(listening);
   }
 
-  struck(strike: InjectedFault): void {
-    this.strikes.push(strike);
-    if (this.strikes.length > mostStrikes) this.strikes.shift();
+  injected(fault: InjectedFault): void {
+    this.strikes.push(fault);
+    if (this.strikes.length > maxStrikes) this.strikes.shift();
   }
 
-  ended(pair: FaultyPair): void {
-    this.pairs.delete(pair);
+  ended(connection: FaultyConnection): void {
+    this.connections.delete(connection);
   }
 
   async shutdown(): Promise<void> {
     this.serving.unsubscribe();
-    this.bound.complete();
-    await Promise.all([...this.pairs].map((pair) => pair.shutdown()));
+    this.address.complete();
+    await Promise.all([...this.connections].map((connection) => connection.shutdown()));
   }
 
-  /** A client of the target, which dials once it is subscribed to. */
-  private dial(): Client {
-    return connect(this.target, { ...this.carried, ...patient, halfOpen: true });
+  /** Makes a client of the target. It dials when it is subscribed to. */
+  private newClient(): Client {
+    return connect(this.target, { ...this.transportOption, ...withoutTimeouts, halfOpen: true });
   }
 }
 
-function besides(target: Address): AddressInput {
+function defaultAddress(target: Address): AddressInput {
   switch (target.transport) {
     case 'tcp':
       return { port: 0 };
@@ -226,6 +224,7 @@ function besides(target: Address): AddressInput {
   }
 }
 
+/** Runs `work` when the event loop has polled for I/O, so that earlier writes were made. */
 function afterPolling(work: () => void): Unsubscribable {
   const immediate = setImmediate(work);
   return {

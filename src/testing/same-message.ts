@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 
 /**
- * Whether a codec gave what was sent: deep and strict, with two exceptions. Bytes equal bytes of another class, and text in
- * UTF-8; and an object without a prototype equals one with the same members that has the usual one, since no codec can
- * tell which of them was sent.
+ * Whether a codec received what was sent. The comparison is deep and strict, with two exceptions. Bytes equal bytes of
+ * another class, and text in UTF-8. An object without a prototype equals a plain object with the same members, because no
+ * codec transmits the difference.
  */
 export function sameMessage(received: unknown, sent: unknown): boolean {
   if (!(received instanceof Uint8Array)) {
-    // Most are the same as they are.
+    // Most messages are equal without copies.
     return isDeepStrictEqual(received, sent) || isDeepStrictEqual(withPrototypes(received), withPrototypes(sent));
   }
   if (typeof sent === 'string') return Buffer.from(sent).equals(received);
@@ -15,8 +15,8 @@ export function sameMessage(received: unknown, sent: unknown): boolean {
 }
 
 /**
- * Copies what a message is mostly made of, with the usual prototype for each object that has none. What is of a class of
- * its own is kept as it is.
+ * Copies plain objects, arrays, maps and sets, and gives each object without a prototype the usual one. An instance of any
+ * other class is returned as it is.
  */
 function withPrototypes(value: unknown, copies = new Map<object, object>()): unknown {
   if (typeof value !== 'object' || value === null) return value;
@@ -25,10 +25,10 @@ function withPrototypes(value: unknown, copies = new Map<object, object>()): unk
   switch (Object.getPrototypeOf(value)) {
     case null:
     case Object.prototype:
-      // An array or a date whose prototype was replaced is no object like any other.
-      return isPlain(value) ? copied(value, {}, copies) : value;
+      // An array or a date may have had its prototype replaced.
+      return isPlainObject(value) ? copyMembers(value, {}, copies) : value;
     case Array.prototype:
-      return copied(value, new Array((value as unknown[]).length), copies);
+      return copyMembers(value, new Array((value as unknown[]).length), copies);
     case Map.prototype: {
       const copy = new Map<unknown, unknown>();
       copies.set(value, copy);
@@ -48,13 +48,13 @@ function withPrototypes(value: unknown, copies = new Map<object, object>()): unk
   }
 }
 
-/** Whether it is an object and nothing else, whatever its prototype is. */
-function isPlain(value: object): boolean {
+/** Whether `value` was made as a plain object, whatever its prototype is now. */
+function isPlainObject(value: object): boolean {
   return Object.prototype.toString.call(value) === '[object Object]';
 }
 
-/** The members are defined, not set: one of them may be called `__proto__`. */
-function copied(from: object, into: object, copies: Map<object, object>): object {
+/** Defines each member, because setting one named `__proto__` would set the prototype. */
+function copyMembers(from: object, into: object, copies: Map<object, object>): object {
   copies.set(from, into);
   for (const key of Reflect.ownKeys(from)) {
     if (key === 'length' && Array.isArray(into)) continue;

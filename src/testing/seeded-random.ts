@@ -1,5 +1,6 @@
 /**
- * Makes a generator of numbers from 0 up to 1, the same ones for the same seed, so that what failed can be run again.
+ * Makes a generator of random numbers from 0 to below 1. The same seed gives the same numbers, so a failed run can be
+ * repeated.
  *
  * @see https://github.com/bryc/code/blob/master/jshash/PRNGs.md#mulberry32
  */

@@ -1,0 +1,54 @@
+import type { FaultRange } from './faults.js';
+import { seededRandom } from './seeded-random.js';
+
+/** Draws the random numbers of one sequence of faults. The same seed and sequence give the same numbers. */
+export class FaultDice {
+  private readonly random: () => number;
+
+  /** @param sequence - identifies the sequence, for example by the connection and the direction */
+  constructor(seed: number, ...sequence: readonly number[]) {
+    let mixed = Math.imul(seed, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32);
+    for (const part of sequence) {
+      mixed = Math.imul(mixed ^ (mixed >>> 15) ^ Math.imul(part + 1, 0x85ebca6b), 0xc2b2ae35);
+    }
+    this.random = seededRandom(mixed);
+  }
+
+  /** Returns a number from the range, in whole steps from its minimum. */
+  draw(range: FaultRange): number {
+    if (typeof range === 'number') return range;
+    const [min, max] = range;
+    return Math.min(max, min + Math.floor(this.random() * (Math.floor(max - min) + 1)));
+  }
+
+  /** Like {@link draw}, but returns `Infinity` if there is no such fault. */
+  drawOffset(range: FaultRange | undefined): number {
+    return range === undefined ? Infinity : this.draw(range);
+  }
+}
+
+/** Counts the bytes of one direction, over all connections, and says when a connection has to be cut. */
+export class CutCounter {
+  private readonly range: FaultRange | undefined;
+  private readonly dice: FaultDice;
+  private left: number;
+
+  constructor(range: FaultRange | undefined, dice: FaultDice) {
+    this.range = range;
+    this.dice = dice;
+    this.left = dice.drawOffset(range);
+  }
+
+  /** How many bytes may pass before the next cut. */
+  get bytesUntilCut(): number {
+    return this.left;
+  }
+
+  /** Counts bytes that pass, at most `bytesUntilCut`. Returns whether the connection is cut after them. */
+  count(bytes: number): boolean {
+    this.left -= bytes;
+    if (this.left > 0) return false;
+    this.left = this.dice.drawOffset(this.range);
+    return true;
+  }
+}

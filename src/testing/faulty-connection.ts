@@ -1,0 +1,106 @@
+import type { Subscription } from 'rxjs';
+import type { Client } from '../client/connect.js';
+import type { Connection } from '../connection/connection.js';
+import { type CutCounter, FaultDice } from './fault-dice.js';
+import type { FaultDirection, Faults, InjectedFault } from './faults.js';
+import { FaultyPipe, type NextTurn } from './faulty-pipe.js';
+
+/** The proxy, as its connections see it. */
+export interface FaultyConnectionOwner {
+  readonly seed: number;
+  readonly faults: Readonly<Record<FaultDirection, Faults>>;
+  readonly cuts: Readonly<Record<FaultDirection, CutCounter>>;
+  readonly nextTurn: NextTurn;
+  injected(fault: InjectedFault): void;
+  /** Both ends of the connection have closed. */
+  ended(connection: FaultyConnection): void;
+}
+
+/** One connection through the proxy: its near end, which the proxy accepts, its far end at the target, and two pipes. */
+export class FaultyConnection {
+  private readonly owner: FaultyConnectionOwner;
+  private readonly number: number;
+  private readonly near: Connection;
+  private readonly client: Client;
+  private far: Connection | undefined;
+  private dialling: Subscription | undefined;
+  private pipes: readonly FaultyPipe[] = [];
+  private openEnds = 1;
+
+  /** @param client - dials the target */
+  constructor(owner: FaultyConnectionOwner, number: number, near: Connection, client: Client) {
+    this.owner = owner;
+    this.number = number;
+    this.near = near;
+    this.client = client;
+  }
+
+  start(): void {
+    whenClosed(this.near, () => {
+      // Without a near end there is nobody to dial for.
+      if (this.far === undefined) this.dialling?.unsubscribe();
+      this.endClosed();
+    });
+    this.dialling = this.client.subscribe({
+      next: (state) => {
+        if (state.status === 'connected') this.join(state.connection);
+      },
+      error: (error: unknown) => {
+        if (this.far === undefined) this.near.destroy(error);
+      },
+    });
+  }
+
+  /** Destroys both ends. Resolves when they have closed. */
+  async shutdown(): Promise<void> {
+    const ends = this.far === undefined ? [this.near] : [this.near, this.far];
+    const closed = ends.map((end) => new Promise<void>((resolve) => whenClosed(end, resolve)));
+    this.stop();
+    for (const end of ends) end.destroy();
+    await Promise.all(closed);
+  }
+
+  private join(far: Connection): void {
+    this.far = far;
+    this.openEnds++;
+    whenClosed(far, () => {
+      this.endClosed();
+    });
+    this.pipes = [this.newPipe('up', this.near, far), this.newPipe('down', far, this.near)];
+    for (const pipe of this.pipes) pipe.start();
+  }
+
+  private newPipe(direction: FaultDirection, from: Connection, to: Connection): FaultyPipe {
+    const { owner, number } = this;
+    const dice = new FaultDice(owner.seed, number, direction === 'up' ? 0 : 1);
+    return new FaultyPipe(from.bytes, to.bytes, owner.faults[direction], dice, owner.cuts[direction], owner.nextTurn, {
+      injected: (fault, at) => {
+        owner.injected({ fault, connection: number, direction, at });
+      },
+      reset: () => {
+        this.stop();
+        from.destroy();
+        to.destroy();
+      },
+      cut: () => {
+        this.stop();
+        void from.close();
+        void to.close();
+      },
+    });
+  }
+
+  private stop(): void {
+    for (const pipe of this.pipes) pipe.stop();
+  }
+
+  private endClosed(): void {
+    if (--this.openEnds > 0) return;
+    this.stop();
+    this.owner.ended(this);
+  }
+}
+
+function whenClosed(connection: Connection, work: () => void): void {
+  connection.closed.subscribe({ complete: work, error: work });
+}

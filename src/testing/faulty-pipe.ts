@@ -1,0 +1,259 @@
+import { asyncScheduler, Subscription, type Unsubscribable } from 'rxjs';
+import type { Channel } from '../channel/channel.js';
+import type { Hold } from '../flow/hold.js';
+import type { CutCounter, FaultDice } from './fault-dice.js';
+import type { FaultKind, Faults } from './faults.js';
+
+/** The maximum number of bytes, and of pieces, in transit in one direction. While it is reached, the sender is held. */
+const maxBytesInTransit = 65_536;
+const maxPiecesInTransit = 1_024;
+/** With a bandwidth, a piece takes at most this long to pass, in ms. */
+const maxPieceDuration = 20;
+
+type Bytes = Channel<Buffer, Uint8Array | string>;
+
+/** How the stream ends after the last byte. */
+type StreamEnd = 'fin' | { readonly failure: unknown };
+
+/** Something in transit: bytes, the end of the stream, or a fault that takes effect when it arrives. */
+interface Item {
+  readonly due: number;
+  readonly what: Buffer | StreamEnd | 'reset' | 'cut' | 'blackHole';
+}
+
+/** What a pipe reports to the connection that it is part of. */
+export interface FaultyPipeEvents {
+  /** A fault was injected after `at` bytes of this direction. */
+  injected(fault: FaultKind, at: number): void;
+  /** Both ends have to be reset. */
+  reset(): void;
+  /** Both ends have to be closed. */
+  cut(): void;
+}
+
+/** Runs `work` in a turn of its own, after everything sent before was written. Unsubscribing cancels it. */
+export type NextTurn = (work: () => void) => Unsubscribable;
+
+/** One direction of a faulty connection. It passes on what arrives on one channel to another, with the faults. */
+export class FaultyPipe {
+  private readonly from: Bytes;
+  private readonly to: Bytes;
+  private readonly faults: Faults;
+  private readonly dice: FaultDice;
+  private readonly cuts: CutCounter;
+  private readonly nextTurn: NextTurn;
+  private readonly events: FaultyPipeEvents;
+  private readonly blackHoleAfter: number;
+  private readonly resetAfter: number;
+  private readonly cutAfter: number;
+  private readonly subscriptions = new Subscription();
+  /** The rest of the last chunk, for which there is no room in transit. */
+  private input: Buffer | undefined;
+  /** How the stream ended after `input`. */
+  private end: StreamEnd | undefined;
+  private hold: Hold | undefined;
+  private inTransit: Item[] = [];
+  private bytesInTransit = 0;
+  /** How many bytes have left so far. */
+  private offset = 0;
+  /** How many bytes the current slice still lacks. */
+  private sliceLeft = 0;
+  /** When the bandwidth allows the next byte to leave. */
+  private freeAt = 0;
+  /** When the last item in transit is due. None overtakes it. */
+  private lastDue = 0;
+  private isWritable = true;
+  private isInBlackHole = false;
+  private timer: Unsubscribable | undefined;
+  /** Whether nothing leaves any more. */
+  private hasEnded = false;
+
+  constructor(
+    from: Bytes,
+    to: Bytes,
+    faults: Faults,
+    dice: FaultDice,
+    cuts: CutCounter,
+    nextTurn: NextTurn,
+    events: FaultyPipeEvents,
+  ) {
+    this.from = from;
+    this.to = to;
+    this.faults = faults;
+    this.dice = dice;
+    this.cuts = cuts;
+    this.nextTurn = nextTurn;
+    this.events = events;
+    this.blackHoleAfter = dice.drawOffset(faults.blackHoleAfter);
+    this.resetAfter = dice.drawOffset(faults.resetAfter);
+    this.cutAfter = dice.drawOffset(faults.cutAfter);
+  }
+
+  start(): void {
+    const { to, from } = this;
+    // When the receiver has ended, the sender is no longer slowed down.
+    const receiverEnded = (): void => {
+      this.isWritable = true;
+      this.scheduleArrival();
+    };
+    const writable = to.writable.subscribe({
+      next: (isWritable) => {
+        this.isWritable = isWritable;
+        this.scheduleArrival();
+      },
+      complete: receiverEnded,
+      error: receiverEnded,
+    });
+    this.subscriptions.add(writable);
+    this.injectFaultsAtOffset(false);
+    const received = from.subscribe({
+      next: (chunk) => {
+        this.input = chunk;
+        this.passOn();
+      },
+      error: (failure: unknown) => {
+        this.end = { failure };
+        this.passOn();
+      },
+      complete: () => {
+        this.end = 'fin';
+        this.passOn();
+      },
+    });
+    this.subscriptions.add(received);
+  }
+
+  stop(): void {
+    this.hasEnded = true;
+    this.subscriptions.unsubscribe();
+    this.timer?.unsubscribe();
+    this.input = undefined;
+    this.inTransit = [];
+    this.hold?.release();
+  }
+
+  /** Puts input in transit while there is room, and holds the sender while some is left. */
+  private passOn(): void {
+    while (this.input !== undefined && this.hasRoom && !this.hasEnded) {
+      const piece = this.input.subarray(0, this.nextPieceSize());
+      this.input = piece.length === this.input.length ? undefined : this.input.subarray(piece.length);
+      if (this.offset === 0) this.reportLastingFaults();
+      this.offset += piece.length;
+      this.bytesInTransit += piece.length;
+      this.sliceLeft -= piece.length;
+      this.push(piece, this.dueTime(piece.length));
+      this.injectFaultsAtOffset(this.cuts.count(piece.length));
+    }
+    if (this.hasEnded) this.input = undefined;
+    if (this.input !== undefined) this.hold ??= this.from.hold();
+    else if (this.end !== undefined && !this.hasEnded) this.passOnEnd(this.end);
+    else if (this.hold !== undefined) {
+      const { hold } = this;
+      this.hold = undefined;
+      hold.release();
+    }
+  }
+
+  private get hasRoom(): boolean {
+    return this.bytesInTransit < maxBytesInTransit && this.inTransit.length < maxPiecesInTransit;
+  }
+
+  private passOnEnd(end: StreamEnd): void {
+    const delay = end === 'fin' ? this.dice.draw(this.faults.lateFin ?? 0) : 0;
+    if (delay > 0) this.events.injected('lateFin', this.offset);
+    this.push(end, this.dueTime(0) + delay);
+    this.hasEnded = true;
+  }
+
+  /** The number of bytes up to the end of the slice, or to the next fault. */
+  private nextPieceSize(): number {
+    const { slices, bandwidth } = this.faults;
+    if (this.sliceLeft <= 0) {
+      this.sliceLeft = slices === undefined ? Infinity : this.dice.draw(slices);
+      if (bandwidth !== undefined) {
+        const most = Math.max(1, Math.floor((bandwidth * maxPieceDuration) / 1_000));
+        this.sliceLeft = Math.min(this.sliceLeft, most);
+      }
+    }
+    const distances = [this.blackHoleAfter, this.resetAfter, this.cutAfter].map((offset) => offset - this.offset);
+    return Math.min(this.sliceLeft, this.cuts.bytesUntilCut, ...distances.filter((bytes) => bytes > 0));
+  }
+
+  /** Puts the faults in transit whose place is the current offset. */
+  private injectFaultsAtOffset(isCutDue: boolean): void {
+    if (this.offset === this.blackHoleAfter) this.push('blackHole', this.lastDue);
+    if (this.offset === this.resetAfter) this.push('reset', this.lastDue);
+    else if (isCutDue || this.offset === this.cutAfter) this.push('cut', this.lastDue);
+    else return;
+    this.hasEnded = true;
+  }
+
+  /** When a piece of this many bytes arrives that leaves now. */
+  private dueTime(bytes: number): number {
+    const { bandwidth, latency } = this.faults;
+    this.freeAt = Math.max(this.freeAt, asyncScheduler.now());
+    if (bandwidth !== undefined) this.freeAt += (bytes / bandwidth) * 1_000;
+    this.lastDue = Math.max(this.lastDue, this.freeAt + this.dice.draw(latency ?? 0));
+    return this.lastDue;
+  }
+
+  private push(what: Item['what'], due: number): void {
+    this.inTransit.push({ what, due });
+    this.scheduleArrival();
+  }
+
+  /** Waits until the first item is due. Each arrives in a turn of its own; otherwise they would be one write (C3). */
+  private scheduleArrival(): void {
+    const [first] = this.inTransit;
+    if (first === undefined || this.timer !== undefined || !this.isWritable || this.isInBlackHole) return;
+    const delay = Math.ceil(first.due - asyncScheduler.now());
+    const arrive = (): void => {
+      this.timer = undefined;
+      this.arrive();
+    };
+    this.timer = delay > 0 ? asyncScheduler.schedule(arrive, delay) : this.nextTurn(arrive);
+  }
+
+  private arrive(): void {
+    if (!this.isWritable) return;
+    const item = this.inTransit.shift();
+    if (item === undefined) return;
+    this.deliver(item.what);
+    this.passOn();
+    this.scheduleArrival();
+  }
+
+  private deliver(what: Item['what']): void {
+    const { to, events } = this;
+    if (Buffer.isBuffer(what)) {
+      this.bytesInTransit -= what.length;
+      to.next(what);
+    } else if (typeof what === 'object') to.error(what.failure);
+    else if (what === 'fin') to.complete();
+    else if (what === 'blackHole') this.enterBlackHole();
+    else {
+      events.injected(what, this.offset);
+      events[what]();
+    }
+  }
+
+  private enterBlackHole(): void {
+    this.events.injected('blackHole', this.blackHoleAfter);
+    this.isInBlackHole = true;
+    const duration = this.dice.draw(this.faults.blackHoleFor ?? 0);
+    if (duration === 0) return;
+    this.timer = asyncScheduler.schedule(() => {
+      this.timer = undefined;
+      this.isInBlackHole = false;
+      this.scheduleArrival();
+    }, duration);
+  }
+
+  /** Reports the faults that affect every byte, once. */
+  private reportLastingFaults(): void {
+    const { latency, bandwidth, slices } = this.faults;
+    if (latency !== undefined) this.events.injected('latency', 0);
+    if (bandwidth !== undefined) this.events.injected('bandwidth', 0);
+    if (slices !== undefined) this.events.injected('slices', 0);
+  }
+}
