@@ -91,7 +91,7 @@ export function leaveEmpty<C, R, W>(
 ): Step<C, R, W, Waiting<C, R, W>> {
   const [first, next] = state.order;
   const isDone = first?.isLast === false && unread(first.connection).bytes === 0;
-  const step = isDone ? readNext(state) : unchanged(state);
+  const step = isDone ? readNext<C, R, W, Waiting<C, R, W>>(state) : unchanged<C, R, W, Waiting<C, R, W>>(state);
   const order = withoutEmpty(step.state.order, (connection) =>
     isDone && connection === next?.connection
       ? { ...unread(connection), hasReaders: state.readers.length > 0 }
