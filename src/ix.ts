@@ -1,5 +1,5 @@
 /**
- * The Flow for people who compose with ix: the one module that loads it.
+ * Pulls a Flow with ix. Only this module loads ix.
  *
  * @module rxjs-sockets/ix
  */
@@ -9,9 +9,8 @@ import { FlowBatches } from './flow/async-iteration.js';
 import { checkOptions, count, refuseUnknown } from './validation/checks.js';
 
 /**
- * Sets how a Flow is pulled.
+ * Sets how {@link pull} takes values from a Flow.
  *
- * @backpressure `batch` bounds what is taken at once
  * @example
  * ```ts
  * const options: PullOptions = { batch: 256 };
@@ -20,19 +19,19 @@ import { checkOptions, count, refuseUnknown } from './validation/checks.js';
  * @see rule F12
  */
 export interface PullOptions {
-  /** How many values an array has at most. A whole number from 1 to under 2³¹; there is no default (F12). */
+  /** The maximum number of values in an array: 1 to 2,147,483,647. It is required. */
   readonly batch: number;
 }
 
 /**
- * Gives a Flow to ix, whose operators then pull it: one value is emitted for each that is asked for.
+ * Makes an iterable for ix from a Flow. For each `next()`, the Flow emits one value; otherwise it is held.
  *
- * @typeParam T - what the Flow emits
- * @param flow - the Flow; each iteration is a subscription of its own
+ * Leaving the loop unsubscribes. The values that were not taken stay in the Flow.
+ *
+ * @typeParam T - the type of the Flow's values
+ * @param flow - the Flow. Each iteration is a subscription of its own
  * @returns an `AsyncIterableX` over `flow[Symbol.asyncIterator]()`
- * @throws the Flow's error, as the rejection of the `next()` that meets it
- * @backpressure the Flow is held whenever no `next()` is waiting (F5)
- * @teardown leaving the loop unsubscribes; what was not taken stays in the Flow (F1)
+ * @throws the Flow's error, as a rejection of `next()`
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -44,17 +43,18 @@ export interface PullOptions {
  */
 export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 /**
- * Gives a Flow to ix in arrays: for each that is asked for, what can be had without waiting. An item costs ix far more
- * than reading it does, so where there are many, this is several times as fast.
+ * Makes an iterable of arrays for ix from a Flow. For each `next()`, the Flow emits the values that are available without
+ * waiting, up to `batch`; otherwise it is held. An item costs ix far more than reading it does, so for many values this is
+ * several times as fast.
  *
- * @typeParam T - what the Flow emits
- * @param flow - the Flow; each iteration is a subscription of its own
- * @param options - `batch`, how many values an array has at most: a whole number from 1 to under 2³¹, without a default
- * @returns an `AsyncIterableX` of arrays, each with one value at least
- * @throws `ERR_OPTION_INVALID`, at once, for a bad `batch` or another option (A5); the Flow's error, as the rejection of
- * the `next()` that meets it, after all values before it
- * @backpressure the Flow is held whenever no `next()` is waiting (F5), and gives at most `batch` values for each (F12)
- * @teardown leaving the loop unsubscribes; an array that was handed over was taken, the rest stays in the Flow (F1, F12)
+ * Leaving the loop unsubscribes. Values in an array that was emitted are taken; the rest stays in the Flow.
+ *
+ * @typeParam T - the type of the Flow's values
+ * @param flow - the Flow. Each iteration is a subscription of its own
+ * @param options - `batch`, the maximum number of values in an array: 1 to 2,147,483,647, without a default
+ * @returns an `AsyncIterableX` of arrays, each with at least one value
+ * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option; the Flow's error, as a rejection of `next()` after all
+ * values before it
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -66,15 +66,15 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
  */
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
-  if (options === undefined) return new Pulled(() => flow[Symbol.asyncIterator]());
-  // `batch` is required: without it a reader would get values where arrays were asked for.
+  if (options === undefined) return new PulledFlowIterable(() => flow[Symbol.asyncIterator]());
+  // Without `batch`, a reader of arrays would get values.
   const checks = { batch: count };
   const { batch } = checkOptions(checks, options);
   refuseUnknown('pull', checks, options);
-  return new Pulled(() => new FlowBatches(flow, batch));
+  return new PulledFlowIterable(() => new FlowBatches(flow, batch));
 }
 
-class Pulled<T> extends AsyncIterableX<T> {
+class PulledFlowIterable<T> extends AsyncIterableX<T> {
   private readonly iterate: () => AsyncIterator<T>;
 
   constructor(iterate: () => AsyncIterator<T>) {

@@ -1,10 +1,7 @@
-/** So many that were taken are worth making room for. */
-const smallest = 16;
+/** The number of removed items from which on the array is compacted. */
+const minRemoved = 16;
 
-/**
- * What is taken in the order in which it was added. Unlike an array's `shift`, which moves all that is left once there
- * are many thousands, taking costs the same however long it is.
- */
+/** A queue. Unlike `shift` of a long array, which moves all other items, removing the first takes constant time on average. */
 export class Fifo<T> {
   private items: T[] = [];
   private head = 0;
@@ -13,12 +10,12 @@ export class Fifo<T> {
     return this.items.length - this.head;
   }
 
-  /** The one that is taken next. */
+  /** The item that `shift` removes next. */
   get first(): T | undefined {
     return this.items[this.head];
   }
 
-  /** Gives the first that is wanted, and leaves it where it is. */
+  /** Returns the first item for which `isWanted` is true, and leaves it in the queue. */
   find(isWanted: (item: T) => boolean): T | undefined {
     for (let index = this.head; index < this.items.length; index++) {
       if (isWanted(this.items[index]!)) return this.items[index];
@@ -30,16 +27,16 @@ export class Fifo<T> {
     this.items.push(item);
   }
 
-  /** Takes the first, or gives `undefined` where there is none. */
+  /** Removes and returns the first item; `undefined` if there is none. */
   shift(): T | undefined {
     const { items, head } = this;
     if (head === items.length) return undefined;
     const item = items[head];
-    // Not kept alive by a queue that has let go of it.
+    // The queue must not keep a removed item alive.
     items[head] = undefined as T;
     this.head = head + 1;
-    // What was taken makes room once it is the larger part: each item is moved once at most, on average.
-    if (this.head >= smallest && this.head * 2 >= items.length) {
+    // Removed items make room when they are at least half: so each item moves at most once, on average.
+    if (this.head >= minRemoved && this.head * 2 >= items.length) {
       items.splice(0, this.head);
       this.head = 0;
     }

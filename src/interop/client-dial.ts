@@ -4,8 +4,8 @@ import { Session } from '../client/session.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import { SocketError } from '../errors/socket-error.js';
 
-/** The clients that have a stream. A client has one connection, and two readers would take each other's bytes. */
-const taken = new WeakSet<Session<any, any>>();
+/** The clients that have an open stream. A second stream would read from the same connection, and each would miss bytes. */
+const clientsWithStream = new WeakSet<Session<any, any>>();
 
 interface DialListener {
   connected(connection: SocketConnection<any, any>): void;
@@ -13,20 +13,20 @@ interface DialListener {
   failed(error: unknown): void;
 }
 
-/** Takes a client for one stream: has it dial, and reports its first connection. */
+/** Makes a client dial for one stream, and reports its first connection. */
 export class ClientDial {
   readonly #client: Session<any, any>;
   readonly #subscription = new Subscription();
 
   /** @throws `ERR_OPTION_INVALID` if the client has an open stream */
   constructor(client: Session<any, any>) {
-    if (taken.has(client)) {
+    if (clientsWithStream.has(client)) {
       throw new SocketError(
         'ERR_OPTION_INVALID',
-        'toNodeStream: this client has an open stream already, and a client has one connection: make a client for each stream',
+        'toNodeStream: the client already has an open stream; use a client for each stream',
       );
     }
-    taken.add(client);
+    clientsWithStream.add(client);
     this.#client = client;
   }
 
@@ -41,7 +41,7 @@ export class ClientDial {
       states.subscribe({
         next: (state) => {
           if (isConnected) {
-            // Another connection would be another stream.
+            // The stream ends with its connection; the client must not dial again for it.
             if (state.status === 'disconnected') this.#subscription.unsubscribe();
           } else if (state.status === 'connected' && state.connection instanceof SocketConnection) {
             isConnected = true;
@@ -56,9 +56,9 @@ export class ClientDial {
     );
   }
 
-  /** Gives the client back: another stream may take it. */
+  /** Releases the client, so that another stream can use it. */
   release(): void {
-    taken.delete(this.#client);
+    clientsWithStream.delete(this.#client);
     this.#subscription.unsubscribe();
   }
 }

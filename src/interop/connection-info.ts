@@ -2,17 +2,17 @@ import type { Address } from '../address/address.js';
 import type { Connection } from '../connection/connection.js';
 import type { TlsInfo } from '../transport/tls.js';
 
-/** What a `net.Socket` tells of its connection: both addresses, and the state of TLS. */
+/** The properties of a connection that a `net.Socket` shows: both addresses, and the state of TLS. */
 export type ConnectionInfo = Partial<Pick<Connection, 'local' | 'remote' | 'tls'>>;
 
-/** An address in the terms of `net.Socket`. */
+/** An address as `net.Socket` shows it. */
 export interface SocketAddress {
   readonly host: string;
   readonly port: number;
   readonly family: string;
 }
 
-/** Returns the address of one end, or undefined without TCP. */
+/** Converts the address of one end. Returns undefined if it is not a TCP address. */
 export function tcpAddress(address: Address | undefined): SocketAddress | undefined {
   if (address?.transport !== 'tcp') return undefined;
   const { host, port } = address;

@@ -5,19 +5,19 @@ import { systemError } from '../errors/node-errors.js';
 import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 import { flushAtExit, processFlushScheduler } from '../scheduling/process-flush-scheduler.js';
 import type { SocketEvents } from '../transport/transport.js';
-import { reasonFor, type StreamSocket } from './stream-connection.js';
+import { destroyReason, type StreamSocket } from './stream-connection.js';
 
-/** Of pieces up to this size a copy is written: a stream may keep them, and with each all of the memory that it lies in. */
-const copied = 4_096;
+/** Pieces up to this size are copied. A stream that keeps a small piece would keep the whole memory that it lies in. */
+const maxCopied = 4_096;
 
-/** What a Channel over a Node stream names as the address of both ends. */
+/** The address of both ends of a Channel over a Node stream. */
 const nodeStream: Address = { transport: 'memory', name: 'node-stream' };
 
 function ignore(): void {
-  // `finished` reports it.
+  // `finished` reports the error.
 }
 
-/** A Node stream behind the interface that the connections are built on. */
+/** Adapts a Node stream to the interface of a transport's socket. */
 export class DuplexSocket implements StreamSocket {
   readonly local: Address = nodeStream;
   readonly remote: Address = nodeStream;
@@ -27,16 +27,16 @@ export class DuplexSocket implements StreamSocket {
   private readonly stream: Duplex;
   private events: SocketEvents | undefined;
   private isPaused = false;
-  /** Whether the end of what is received was reported. */
-  private hasEnded = false;
-  /** Whether this side has given the stream up, so that nothing more is to be reported. */
-  private deaf = false;
-  private closed = false;
-  /** Why it is destroyed. */
-  private reason: SocketError | undefined;
-  /** How many of the pieces that were written the stream has not called back for. */
-  private pending = 0;
-  private ignoreEnd: (() => void) | undefined;
+  /** Whether `onEnd` was called. */
+  private hasReportedEnd = false;
+  /** Whether `reset` was called. Nothing but the close is reported afterwards. */
+  private isReset = false;
+  private isClosed = false;
+  /** Why `reset` will be called. */
+  private resetReason: SocketError | undefined;
+  /** The number of pieces whose write has not called back. */
+  private pendingWrites = 0;
+  private stopWatching: (() => void) | undefined;
 
   constructor(stream: Duplex) {
     this.stream = stream;
@@ -45,7 +45,7 @@ export class DuplexSocket implements StreamSocket {
 
   get unsent(): number {
     const { stream } = this;
-    // Nobody knows any more how far a write had come.
+    // After that, the progress of the last write is unknown.
     return stream.destroyed ? Infinity : stream.writableLength;
   }
 
@@ -58,15 +58,15 @@ export class DuplexSocket implements StreamSocket {
       stream.on('end', this.onEnd);
       if (!this.isPaused) stream.resume();
     } else if (!stream.destroyed) process.nextTick(this.onEnd);
-    this.ignoreEnd = finished(stream, (error) => {
-      // What was noticed before a local end stands (C12).
-      const failure = this.deaf || error === null ? undefined : error;
-      setImmediate(() => this.gone(failure));
+    this.stopWatching = finished(stream, (error) => {
+      // An error after a local reset is ignored (C12).
+      const failure = this.isReset || error === null ? undefined : error;
+      setImmediate(() => this.closed(failure));
     });
   }
 
-  failing(error: SocketError): void {
-    this.reason ??= error;
+  setResetReason(error: SocketError): void {
+    this.resetReason ??= error;
   }
 
   pause(): void {
@@ -76,22 +76,19 @@ export class DuplexSocket implements StreamSocket {
 
   resume(): void {
     this.isPaused = false;
-    if (!this.closed) this.stream.resume();
+    if (!this.isClosed) this.stream.resume();
   }
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
     return this.writeAll([typeof data === 'string' ? Buffer.from(data, encoding) : data]);
   }
 
-  /**
-   * What is written may go on lying in the stream after its callback, as in a PassThrough, so that its memory must not serve
-   * again. Therefore it is never said to be taken at once.
-   */
+  /** Never returns true: a stream such as a PassThrough may keep the pieces after its callback, so no memory can be reused. */
   writeAll(pieces: readonly Uint8Array[]): boolean {
     const { stream } = this;
-    this.pending = pieces.length;
+    this.pendingWrites = pieces.length;
     stream.cork();
-    for (const piece of pieces) stream.write(piece.length <= copied ? Buffer.from(piece) : piece, this.onWritten);
+    for (const piece of pieces) stream.write(piece.length <= maxCopied ? Buffer.from(piece) : piece, this.onWritten);
     stream.uncork();
     return false;
   }
@@ -101,13 +98,13 @@ export class DuplexSocket implements StreamSocket {
   }
 
   reset(): void {
-    const { stream, reason } = this;
-    this.deaf = true;
+    const { stream, resetReason: reason } = this;
+    this.isReset = true;
     stream.off('data', this.onData);
-    const cause = reason === undefined ? undefined : reasonFor(reason);
+    const cause = reason === undefined ? undefined : destroyReason(reason);
     resetTcp(stream);
     stream.destroy(cause instanceof Error ? cause : reason);
-    setImmediate(() => this.gone(undefined));
+    setImmediate(() => this.closed(undefined));
   }
 
   private readonly onData = (chunk: Buffer): void => {
@@ -115,38 +112,38 @@ export class DuplexSocket implements StreamSocket {
   };
 
   private readonly onEnd = (): void => {
-    if (this.deaf || this.hasEnded) return;
-    this.hasEnded = true;
+    if (this.isReset || this.hasReportedEnd) return;
+    this.hasReportedEnd = true;
     this.events?.onEnd();
   };
 
   private readonly onWritten = (error?: Error | null): void => {
-    // `finished` reports it.
+    // `finished` reports the error.
     if (error !== undefined && error !== null) return;
-    if (--this.pending > 0) return;
-    // Told within the callback, a source that is as fast as the stream would keep the event loop from going round.
+    if (--this.pendingWrites > 0) return;
+    // Not within the callback: a source as fast as the stream would block the event loop.
     setImmediate(() => {
-      if (!this.closed && !this.deaf) this.events?.onDrain();
+      if (!this.isClosed && !this.isReset) this.events?.onDrain();
     });
   };
 
-  private gone(failure: Error | undefined): void {
+  private closed(failure: Error | undefined): void {
     const { events, stream } = this;
-    if (this.closed || events === undefined) return;
-    this.closed = true;
-    this.ignoreEnd?.();
+    if (this.isClosed || events === undefined) return;
+    this.isClosed = true;
+    this.stopWatching?.();
     stream.off('data', this.onData);
     stream.off('end', this.onEnd);
-    // One that has failed may do so again until it is closed, and that must not end the process.
-    if (stream.closed || (failure === undefined && !this.deaf)) stream.off('error', ignore);
+    // A stream that has failed may emit another 'error' before it closes, which must not end the process.
+    if (stream.closed || (failure === undefined && !this.isReset)) stream.off('error', ignore);
     else stream.once('close', () => stream.off('error', ignore));
-    if (!this.deaf) this.reportRest(events);
+    if (!this.isReset) this.reportBuffered(events);
     if (failure === undefined) this.onEnd();
     events.onClose(failure === undefined ? undefined : errorOf(failure));
   }
 
-  /** What a stream has read and not given, since it was paused, is there even after it was destroyed. */
-  private reportRest(events: SocketEvents): void {
+  /** Reports what a paused stream has buffered. It can be read even after the stream was destroyed. */
+  private reportBuffered(events: SocketEvents): void {
     for (let rest = this.readMore(); rest !== null; rest = this.readMore()) events.onData(rest);
   }
 
@@ -155,15 +152,15 @@ export class DuplexSocket implements StreamSocket {
   }
 }
 
-/** A peer that a `destroy` sends a mere FIN would take what it got for the whole (C8, C20). A reset has no reason to it. */
+/** Resets a TCP socket. `destroy` would send a FIN, and the peer would take what it received for the whole (C8, C20). */
 function resetTcp(stream: Duplex & { resetAndDestroy?: () => unknown }): void {
-  // libuv can't reset a socket while its FIN is under way, and after the FINs of both sides nothing is left to reset.
+  // libuv cannot reset a socket that is sending its FIN. After both FINs there is nothing to reset.
   const isEnding = stream.writableEnded && (!stream.writableFinished || stream.readableEnded);
   if (stream.destroyed || isEnding) return;
   try {
     stream.resetAndDestroy?.();
   } catch {
-    // Sockets of another kind know no reset.
+    // Only TCP sockets can be reset.
   }
 }
 

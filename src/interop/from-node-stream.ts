@@ -6,15 +6,15 @@ import { describeValue } from '../errors/describe-value.js';
 import { DuplexSocket } from './duplex-socket.js';
 import { connectionOver } from './stream-connection.js';
 
-/** What is needed of a stream, which need not be of Node's own class. */
+/** The methods that a stream must have. It need not be an instance of Node's class. */
 const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end', 'destroy'] as const;
 
 /**
- * Makes a Channel of a Node stream of bytes: a socket of `node:net` that somebody else has connected, the standard streams of
- * a child process, a compressor, a stream of HTTP/2. It reads from now on, also what the stream has buffered, and the stream
- * must not be read or written in another way.
+ * Makes a Channel from a Node stream of bytes, such as a connected `net.Socket`, the standard streams of a child process, a
+ * compressor, or an HTTP/2 stream. It starts to read at once, with what the stream has buffered. From then on nothing else
+ * may read or write the stream.
  *
- * All of {@link Channel} is there, `framed` and `body` too. Apart from the bounds below it is equivalent to:
+ * It is a full {@link Channel}, with `framed` and `body`. Apart from the limits below it is equivalent to:
  *
  * ```ts
  * const channelOver = (stream: Duplex) => ({
@@ -32,21 +32,21 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * });
  * ```
  *
- * A stream with `allowHalfOpen: false`, which a socket of `net.connect` is by default, ends its sending side after the peer's
- * end, once all that was received has been emitted (C16). A stream that has ended one of its sides before the call, or has
- * none, gives a Channel of which that side has ended. A stream that was destroyed gives one that fails.
+ * The Channel completes after the stream's `'end'`. It fails with a `SocketError` when the stream emits `'error'`: the error is
+ * the `cause`, and its code is kept if it is a system code (otherwise `EIO`). A stream that is destroyed without `'end'` and
+ * without an error fails with `ECONNABORTED`. If one side of the stream has ended before the call, that side of the Channel
+ * has ended. If the stream was destroyed, the Channel fails.
  *
- * @param stream - the stream, for good: it is ended and destroyed as the Channel is. For two streams use
- * `Duplex.from({ readable, writable })`
+ * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, its sending side ends after the peer's end,
+ * once everything received has been emitted (C16).
+ *
+ * @param stream - the stream. The Channel ends and destroys it. For two streams use `Duplex.from({ readable, writable })`
  * @returns the Channel
- * @emits chunks as they come, then completion after the stream's `'end'`. The stream's `'error'` arrives as a `SocketError`
- * with that error as `cause`, and with its code where that is one of the system's (else `EIO`). A stream that is destroyed
- * without `'end'` and without an error fails with `ECONNABORTED`
- * @throws `ERR_OPTION_INVALID`, at once, for what is no duplex stream, for one in object mode, and for one with an encoding
- * @backpressure held or without a subscriber, at most 65,536 bytes and the chunk in hand wait here, and the stream is paused
- * (F1, F3). What is sent waits here, up to `maxBuffered`, until the stream has called back for what was written before
+ * @throws `ERR_OPTION_INVALID` if the argument is no duplex stream, is in object mode, or has an encoding
+ * @backpressure while the Channel is held or has no subscriber, it buffers at most 65,536 bytes and one chunk, and pauses
+ * the stream. Sent values are buffered, up to `maxBuffered`, until the stream has called back for earlier writes
  * @teardown unsubscribing ends nothing. `error(reason)` destroys the stream with the reason; a TCP socket is reset instead,
- * so that its peer does not take what it got for the whole (C20). When the stream has ended, no listener is left on it
+ * so that its peer does not take what it received for the whole. No listener stays on a stream that has ended
  * @example
  * ```ts
  * const child = spawn('sort');
@@ -60,9 +60,9 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
 export function fromNodeStream(stream: Duplex): Channel<Buffer, Uint8Array | string> {
   const fault = faultOf(stream);
   if (fault !== undefined) throw new SocketError('ERR_OPTION_INVALID', `fromNodeStream: ${fault}`);
-  // A stream of another library may have no such property.
+  // A stream from another library may lack the property.
   const halfOpen = (stream.allowHalfOpen as boolean | undefined) ?? true;
-  // Otherwise Node would end it in the turn of its 'end', and an answer to the last message would be lost.
+  // Otherwise Node would end the stream in the turn of its 'end', and an answer to the last message would be lost.
   stream.allowHalfOpen = true;
   const connection = connectionOver(new DuplexSocket(stream), bytes, halfOpen);
   if (!stream.writable) connection.complete();
@@ -75,7 +75,7 @@ function faultOf(stream: Duplex): string | undefined {
     return `stream must be a duplex stream, got ${describeValue(stream)}`;
   }
   if (stream.readableObjectMode || stream.writableObjectMode)
-    return 'the stream is in object mode, and carries no bytes';
+    return 'the stream is in object mode, so it does not carry bytes';
   const encoding = stream.readableEncoding ?? undefined;
-  return encoding === undefined ? undefined : `the stream has an encoding (${encoding}), and gives no bytes`;
+  return encoding === undefined ? undefined : `the stream has an encoding (${encoding}), so it does not emit bytes`;
 }

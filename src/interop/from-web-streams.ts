@@ -6,11 +6,11 @@ import { ValueCodec } from './value-codec.js';
 import { WebStreamsSocket } from './web-streams-socket.js';
 
 /**
- * Is a pair of web streams: what {@link toWebStreams} gives and {@link fromWebStreams} takes, and what every transform
- * stream is, such as `CompressionStream`.
+ * Is a pair of web streams. {@link toWebStreams} returns one and {@link fromWebStreams} accepts one. Every transform stream is
+ * one, such as `CompressionStream`.
  *
- * @typeParam In - what is read
- * @typeParam Out - what is written
+ * @typeParam In - the type of the values to read
+ * @typeParam Out - the type of the values to write
  * @example
  * ```ts
  * const gzip: WebStreams<Uint8Array, Uint8Array> = new CompressionStream('gzip');
@@ -18,17 +18,17 @@ import { WebStreamsSocket } from './web-streams-socket.js';
  * @see rule I1
  */
 export interface WebStreams<In, Out> {
-  /** What is received. */
+  /** The stream to read from. */
   readonly readable: ReadableStream<In>;
-  /** Where to send. */
+  /** The stream to write to. */
   readonly writable: WritableStream<Out>;
 }
 
 /**
- * Makes a Channel of a readable and a writable web stream: a transform stream such as `CompressionStream`, the streams of a
- * WebSocket or of a worker. Their values can be of any kind but `undefined`. Both are locked for as long as the Channel lives.
+ * Makes a Channel from a readable and a writable web stream: a transform stream such as `CompressionStream`, or the streams of
+ * a WebSocket or a worker. Their values can be anything but `undefined`. Both streams stay locked until the Channel ends.
  *
- * Apart from the bounds below it is equivalent to:
+ * Apart from the limits below it is equivalent to:
  *
  * ```ts
  * const channelOver = <In, Out>(reader: ReadableStreamDefaultReader<In>, writer: WritableStreamDefaultWriter<Out>) => ({
@@ -49,25 +49,25 @@ export interface WebStreams<In, Out> {
  * });
  * ```
  *
- * What is counted in bytes, such as `bufferedBytes`, counts a string by its UTF-8, bytes of any kind by their `byteLength`, and
- * each other value as 1,024 bytes.
+ * Limits and counters in bytes, such as `bufferedBytes`, count a string by its UTF-8, a buffer of any kind by its `byteLength`,
+ * and any other value as 1,024 bytes.
  *
- * The Channel has no `framed` and no `body`. For streams of bytes that need a framing, use
+ * The Channel completes when the readable stream closes. It fails when either stream errors, after all values read before:
+ * with a `SocketError` that has the error as `cause`, and its code if it is a system code (otherwise `EIO`). A value that is
+ * `undefined` fails it with `ERR_FRAME_INVALID`.
+ *
+ * The Channel has no `framed` and no `body`. For streams of bytes that need framing, use
  * `fromNodeStream(Duplex.fromWeb(streams))`.
  *
- * @typeParam In - what the readable stream gives
- * @typeParam Out - what the writable stream takes
- * @param streams - the two streams, neither of them locked
+ * @typeParam In - the type of the values that the readable stream emits
+ * @typeParam Out - the type of the values that the writable stream accepts
+ * @param streams - the two streams. Neither may be locked
  * @returns the Channel
- * @emits each value that is read, then completion when the readable stream closes. An error of either stream arrives after
- * all that was read before it, as a `SocketError` with that error as `cause`, and its code where it is one of the system's
- * (else `EIO`). A value that is `undefined` fails it with `ERR_FRAME_INVALID`
- * @throws `ERR_OPTION_INVALID`, at once, for what are no such streams, and for one that is locked
- * @backpressure one value is read at a time, and none while 65,536 bytes wait here because the Channel is held or has no
- * subscriber (F3). What is sent waits here, up to `maxBuffered`, until the writable stream is ready and has written what was
- * given to it before
- * @teardown unsubscribing ends nothing. `complete()` closes the writable stream, `error(reason)` aborts it and cancels the
- * readable one with the reason. When the Channel has ended, neither is locked
+ * @throws `ERR_OPTION_INVALID` if one of them is no such stream, or is locked
+ * @backpressure it reads one value at a time, and none while 65,536 bytes are buffered because the Channel is held or has no
+ * subscriber. Sent values are buffered, up to `maxBuffered`, until the writable stream is ready and has written earlier ones
+ * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts it, and cancels the
+ * readable stream, with the reason. When the Channel has ended, neither stream is locked
  * @example
  * ```ts
  * const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));
@@ -77,23 +77,23 @@ export interface WebStreams<In, Out> {
  */
 export function fromWebStreams<In, Out>(streams: WebStreams<In, Out>): Channel<In, Out> {
   const { readable, writable } = Object(streams) as WebStreams<In, Out>;
-  assertFree('readable', readable, 'getReader');
-  assertFree('writable', writable, 'getWriter');
+  assertUnlocked('readable', readable, 'getReader');
+  assertUnlocked('writable', writable, 'getWriter');
   const codec = new ValueCodec<In, Out>();
   const socket = new WebStreamsSocket(readable.getReader(), writable.getWriter(), codec);
   const connection = connectionOver(socket, codec, true);
-  socket.whenClosed(() => {
+  socket.whenWritableClosed(() => {
     connection.complete();
   });
   return connection.data;
 }
 
-function assertFree(name: 'readable' | 'writable', stream: unknown, method: 'getReader' | 'getWriter'): void {
+function assertUnlocked(name: 'readable' | 'writable', stream: unknown, method: 'getReader' | 'getWriter'): void {
   const { [method]: lock, locked } = Object(stream) as Record<string, unknown>;
   if (typeof lock === 'function' && locked === false) return;
   const message =
     locked === true
-      ? `${name} is locked: somebody else uses it already`
-      : `${name} must be a web stream that is ${name}, got ${describeValue(stream)}`;
+      ? `${name} is locked, so something else uses it`
+      : `${name} must be a ${name} web stream, got ${describeValue(stream)}`;
   throw new SocketError('ERR_OPTION_INVALID', `fromWebStreams: ${message}`);
 }

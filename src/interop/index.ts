@@ -1,5 +1,5 @@
 /**
- * Channels as the streams of Node and of the web, and such streams as Channels.
+ * Adapters between Channels and the streams of Node and the web, in both directions.
  *
  * @module rxjs-sockets/interop
  */

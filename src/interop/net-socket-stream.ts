@@ -12,25 +12,24 @@ import { Session } from '../client/session.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import type { SocketControls } from '../transport/transport.js';
 import { ClientDial } from './client-dial.js';
-import { currentRun, isCurrentRun } from './code-run.js';
 import { type ConnectionInfo, tcpAddress, tlsMembers } from './connection-info.js';
 import type { SocketStream } from './socket-stream.js';
-import { StreamWriter, type Written } from './stream-writer.js';
+import { StreamWriter, type WriteCallback } from './stream-writer.js';
+import { currentRun, isCurrentRun } from './synchronous-run.js';
 
 type Setting = (controls: SocketControls) => void;
 
-/** The longest time that a timer can take, in ms. */
-const longestTimeout = 2 ** 31 - 1;
+/** The longest time that a timer can wait, in ms. */
+const maxTimeout = 2 ** 31 - 1;
 
 /**
- * A stream that looks like a `net.Socket`: the implementation of SocketStream. Its own members are `#private`, because
- * drivers add members of all names to a socket.
+ * Implements SocketStream. Its own members are `#private`, because drivers add members of any name to a socket.
  */
 export class NetSocketStream extends Duplex implements SocketStream {
   connecting = false;
   timeout: number | undefined;
 
-  /** Absent until there is a connection. */
+  /** Undefined until the stream is connected. */
   #channel: Channel<any, any> | undefined;
   #info: ConnectionInfo = {};
   #writer: StreamWriter | undefined;
@@ -40,26 +39,26 @@ export class NetSocketStream extends Duplex implements SocketStream {
   #hold: ReacquirableHold | undefined;
   /** Whether the channel has completed or failed. */
   #hasReceivedEnd = false;
-  /** Whether a shutdown waits for the stream (S7). */
+  /** Whether the stream counts as a task, for which a shutdown waits (S7). */
   #isTask = false;
   /** Whether `'connect'` was emitted, or will be. */
   #emitsConnect = false;
-  /** What is done once there is a connection. */
-  #waiting: (() => void)[] = [];
+  /** What to do when the stream is connected. */
+  #deferred: (() => void)[] = [];
   /** The callback of the write that waits for a connection. */
-  #unsent: Written | undefined;
-  #settings: Setting[] = [];
+  #deferredWrite: WriteCallback | undefined;
+  #deferredSettings: Setting[] = [];
   /** The number of bytes in completed writes. */
   #writtenBytes = 0;
   #idleTimer: IdleTimer | undefined;
-  /** Whether writes are collected until the end of the turn, so that they go out together (C3). */
+  /** Whether writes are collected until the end of the turn, so that they are one write (C3). */
   #isCollecting = false;
-  /** The run of code in which the stream was written to last. */
+  /** The synchronous run of code that contains the last write. */
   #lastWriteRun = 0;
   #isResetting = false;
-  /** Whether destroying the stream destroys the connection, in place of a graceful close. */
+  /** Whether destroying the stream destroys the connection instead of closing it gracefully. */
   #isAborted = false;
-  readonly #collected: Flushable = {
+  readonly #collectedWrites: Flushable = {
     flush: () => {
       if (!this.#isCollecting) return;
       this.#isCollecting = false;
@@ -68,9 +67,9 @@ export class NetSocketStream extends Duplex implements SocketStream {
   };
 
   /**
-   * @param channel - what the stream reads and writes; the channel of a client has that client dial
+   * @param channel - what the stream reads and writes. If it belongs to a client, the client dials
    * @param info - the connection, if it is known
-   * @param isRaw - whether the connection of a client is read without the codec of the channel
+   * @param isRaw - whether a client's connection is read and written without the codec
    */
   constructor(channel: Channel<any, any>, info?: ConnectionInfo, isRaw = false) {
     super({ emitClose: false });
@@ -91,7 +90,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
         this.destroy(error as Error);
       },
     });
-    // If the client is connected already, nobody has had a chance to listen for 'connect'.
+    // If the client was already connected, nothing could listen for 'connect' yet.
     if (this.connecting) this.#emitsConnect = true;
   }
 
@@ -168,30 +167,30 @@ export class NetSocketStream extends Duplex implements SocketStream {
       return this;
     }
     if (listener !== undefined) this.once('timeout', listener);
-    const signs = {
+    const activity = {
       count: () => this.bytesRead + (this.#host?.outbound.written ?? 0),
       isListening: () => true,
     };
-    // As with a `net.Socket`, the timer does not keep the process running: an http.Agent may have idle connections.
-    this.#idleTimer = new IdleTimer(Math.min(timeout, longestTimeout), () => this.emit('timeout'), signs, false);
+    // Like that of a `net.Socket`, the timer does not keep the process running: an http.Agent may have idle connections.
+    this.#idleTimer = new IdleTimer(Math.min(timeout, maxTimeout), () => this.emit('timeout'), activity, false);
     this.#idleTimer.start();
     return this;
   }
 
   setNoDelay(on = true): this {
-    return this.#set((controls) => controls.setNoDelay(on));
+    return this.#applySetting((controls) => controls.setNoDelay(on));
   }
 
   setKeepAlive(on = false, delay = 0): this {
-    return this.#set((controls) => controls.setKeepAlive(on, delay));
+    return this.#applySetting((controls) => controls.setKeepAlive(on, delay));
   }
 
   ref(): this {
-    return this.#set((controls) => controls.ref());
+    return this.#applySetting((controls) => controls.ref());
   }
 
   unref(): this {
-    return this.#set((controls) => controls.unref());
+    return this.#applySetting((controls) => controls.unref());
   }
 
   destroySoon(): void {
@@ -213,53 +212,53 @@ export class NetSocketStream extends Duplex implements SocketStream {
     return this.destroy();
   }
 
-  override write(chunk: any, encoding?: any, written?: any): boolean {
-    if (this.#isEndedByPeer) return this.#refuse(written ?? encoding);
+  override write(chunk: any, encoding?: any, callback?: any): boolean {
+    if (this.#isEndedByPeer) return this.#refuse(callback ?? encoding);
     this.#collect();
     // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- each of Node's overloads ends here
-    return super.write(chunk, encoding, written);
+    return super.write(chunk, encoding, callback);
   }
 
-  override end(chunk?: any, encoding?: any, finished?: any): this {
+  override end(chunk?: any, encoding?: any, callback?: any): this {
     this.#lastWriteRun = currentRun();
     // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- each of Node's overloads ends here
-    return super.end(chunk, encoding, finished);
+    return super.end(chunk, encoding, callback);
   }
 
-  override destroy(error?: Error | null, destroyed?: (error?: Error | null) => void): this {
+  override destroy(error?: Error | null, callback?: (error?: Error | null) => void): this {
     if (!this.destroyed) this.#sendRest(error ?? undefined);
-    // Node sometimes passes a callback, which its types leave out.
-    const destroy: (error?: Error, destroyed?: (error?: Error | null) => void) => this = super.destroy.bind(this);
-    return destroy(error ?? undefined, destroyed);
+    // Node sometimes passes a callback, which its types lack.
+    const destroy: (error?: Error, callback?: (error?: Error | null) => void) => this = super.destroy.bind(this);
+    return destroy(error ?? undefined, callback);
   }
 
   override _read(): void {
     this.#whenAttached(() => this.#hold?.release());
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, written: Written): void {
-    this.#send([chunk], written);
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
+    this.#send([chunk], callback);
   }
 
-  override _writev(chunks: { chunk: Buffer }[], written: Written): void {
+  override _writev(chunks: { chunk: Buffer }[], callback: WriteCallback): void {
     const pieces = chunks.map(({ chunk }) => chunk);
-    this.#send(pieces, written);
+    this.#send(pieces, callback);
   }
 
-  override _final(finished: Written): void {
+  override _final(callback: WriteCallback): void {
     this.#whenAttached(() => {
       this.#host?.complete();
       this.#endTask();
-      finished();
+      callback();
     });
   }
 
-  override _destroy(error: Error | null, destroyed: (error: Error | null) => void): void {
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.connecting = false;
     // A write that calls back after this must not start the timer again.
     this.#idleTimer?.stop();
     this.#idleTimer = undefined;
-    this.#waiting = [];
+    this.#deferred = [];
     this.#subscriptions.unsubscribe();
     this.#hold?.release();
     this.#endTask();
@@ -267,9 +266,9 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (this.#isAborted) channelHost?.destroy(error ?? undefined);
     else void channelHost?.close();
     this.#dial?.release();
-    // A peer must not be able to end the process: an error that the server reports needs no listener here (S19).
-    destroyed(isReported(error) && this.listenerCount('error') === 0 ? null : error);
-    this.#unsent?.(error ?? new SocketError('ERR_CLOSED', 'the stream was destroyed before it was connected'));
+    // A peer must not be able to end the process, so an error that the server reports needs no listener (S19).
+    callback(isReported(error) && this.listenerCount('error') === 0 ? null : error);
+    this.#deferredWrite?.(error ?? new SocketError('ERR_CLOSED', 'the stream was destroyed before it was connected'));
     const close = (): void => {
       setImmediate(() => this.emit('close', error !== null));
     };
@@ -296,7 +295,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#subscriptions.add(
       channel.subscribe({
         next: (chunk: Buffer) => {
-          this.#noteActivity();
+          this.#restartIdleTimer();
           if (!this.push(chunk)) this.#hold?.take();
         },
         error: (error: unknown) => {
@@ -306,7 +305,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
         complete: () => {
           this.#hasReceivedEnd = true;
           this.push(null);
-          // As with a `net.Socket`, 'end' is emitted even if nobody reads, unless bytes come before it.
+          // Like a `net.Socket`, the stream emits 'end' even if nothing reads, unless bytes come before it.
           this.read(0);
         },
       }),
@@ -314,12 +313,12 @@ export class NetSocketStream extends Duplex implements SocketStream {
     // `closed` never fails.
     // eslint-disable-next-line rxjs-x/no-ignored-error
     this.#subscriptions.add(channelHost.carrier?.closed.subscribe(({ error }) => this.#disconnected(error)));
-    for (const setting of this.#settings.splice(0)) this.#set(setting);
-    for (const work of this.#waiting.splice(0)) work();
+    for (const setting of this.#deferredSettings.splice(0)) this.#applySetting(setting);
+    for (const work of this.#deferred.splice(0)) work();
     this.read(0);
   }
 
-  /** The connection has closed. Bytes that nobody has read come first, then its end. */
+  /** The connection has closed. The bytes that were not read yet come before the end of the stream. */
   #disconnected(error: Error | undefined): void {
     if (error === undefined) {
       if (this.readableEnded) this.destroy();
@@ -334,28 +333,28 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.emit('ready');
   }
 
-  #set(setting: Setting): this {
+  #applySetting(setting: Setting): this {
     const channelHost = this.#host;
-    if (channelHost === undefined) this.#settings.push(setting);
+    if (channelHost === undefined) this.#deferredSettings.push(setting);
     else if (channelHost instanceof SocketConnection && channelHost.controls !== undefined)
       setting(channelHost.controls);
     return this;
   }
 
   #whenAttached(work: () => void): void {
-    if (this.#channel === undefined) this.#waiting.push(work);
+    if (this.#channel === undefined) this.#deferred.push(work);
     else work();
   }
 
-  #send(pieces: readonly Buffer[], written: Written): void {
-    this.#unsent = written;
+  #send(pieces: readonly Buffer[], callback: WriteCallback): void {
+    this.#deferredWrite = callback;
     this.#whenAttached(() => {
-      this.#unsent = undefined;
-      this.#noteActivity();
+      this.#deferredWrite = undefined;
+      this.#restartIdleTimer();
       this.#writer?.write(pieces, (error) => {
         if (error === undefined) for (const { length } of pieces) this.#writtenBytes += length;
-        this.#noteActivity();
-        written(error);
+        this.#restartIdleTimer();
+        callback(error);
       });
     });
   }
@@ -368,24 +367,24 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#isCollecting = true;
     super.cork();
     const { turn } = channelHost.outbound;
-    if (turn === undefined) process.nextTick(() => this.#collected.flush());
-    else turn.addPublisher(this.#collected);
+    if (turn === undefined) process.nextTick(() => this.#collectedWrites.flush());
+    else turn.addPublisher(this.#collectedWrites);
   }
 
-  /** Whether the peer's FIN has ended this side, too. */
+  /** Whether the peer's FIN has ended the sending side, too. */
   get #isEndedByPeer(): boolean {
     return !this.allowHalfOpen && this.readableEnded && this.writableEnded && !this.destroyed;
   }
 
   /** Fails a write as a `net.Socket` does. */
-  #refuse(written: unknown): boolean {
-    const error = new SocketError('EPIPE', 'the stream has ended, because the peer has: see the option halfOpen');
-    if (typeof written === 'function') process.nextTick(written, error);
+  #refuse(callback: unknown): boolean {
+    const error = new SocketError('EPIPE', 'the stream has ended because the peer has ended it: see the option halfOpen');
+    if (typeof callback === 'function') process.nextTick(callback, error);
     this.destroy(error);
     return false;
   }
 
-  #noteActivity(): void {
+  #restartIdleTimer(): void {
     this.#idleTimer?.interrupt();
     this.#idleTimer?.start();
   }
@@ -396,7 +395,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#host?.lane.finish();
   }
 
-  /** Called before the stream is destroyed: sends what was written, unless the connection is reset or has failed. */
+  /** Sends what was written, unless the connection is reset or has failed. Called before the stream is destroyed. */
   #sendRest(error: Error | undefined): void {
     const channelHost = this.#host;
     if (channelHost === undefined) return;
@@ -405,12 +404,12 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#isAborted = this.#isResetting || (error !== undefined && !wasJustWritten && !isOwnEnd);
     if (this.#isResetting || isOwnEnd) return;
     while (this.writableCorked > 0) super.uncork();
-    if (!this.#isAborted) this.#writer?.handOver(this.#notPassedOn);
-    channelHost.outbound.flush('haste');
+    if (!this.#isAborted) this.#writer?.sendRest(this.#bufferedChunks);
+    channelHost.outbound.flush();
   }
 
-  /** The chunks that the Writable has buffered behind the current write. */
-  get #notPassedOn(): Buffer[] {
+  /** The chunks that the Writable has buffered after the current write. */
+  get #bufferedChunks(): Buffer[] {
     const { writableBuffer = [] } = this as { writableBuffer?: readonly { chunk: Buffer }[] };
     return writableBuffer.map(({ chunk }) => chunk);
   }

@@ -1,13 +1,10 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Stands in for a `net.Socket`: what {@link toNodeStream} gives. Its members mean what they mean there.
+ * Stands in for a `net.Socket`. {@link toNodeStream} returns one. Its members and events mean what they mean there.
  *
- * What Node has on sockets with TLS only (`encrypted`, `authorized`, `alpnProtocol` and so on) is there only where the
- * connection speaks TLS, so that `'encrypted' in stream` tells it.
- *
- * @emits `'connect'`, `'ready'` and `'timeout'` besides the events of a Duplex; `'close'` comes with `true` after an error
- * @backpressure as of a Duplex: `write` gives false while much waits, and a stream that is not read stops the peer
+ * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses TLS, so
+ * `'encrypted' in stream` finds that out. Besides the events of a Duplex it emits `'connect'`, `'ready'` and `'timeout'`.
  * @example
  * ```ts
  * const stream: SocketStream = toNodeStream(connection);
@@ -16,88 +13,90 @@ import type { Duplex } from 'node:stream';
  * @see https://nodejs.org/api/net.html#class-netsocket, rules I1 to I3
  */
 export interface SocketStream extends Duplex {
-  /** Whether the client behind it has no connection yet. */
+  /** Whether the client is still connecting. */
   readonly connecting: boolean;
-  /** Whether there is no connection yet. */
+  /** Whether there is no connection, because it is not made yet or the stream was destroyed. */
   readonly pending: boolean;
-  /** Which of its sides are open. */
+  /** Which sides are open. */
   readonly readyState: 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed';
-  /** How many bytes the connection has received, those that still wait too. */
+  /** The number of bytes that the connection has received, including those not read yet. */
   readonly bytesRead: number;
-  /** How many bytes were written, those that still wait too. */
+  /** The number of bytes written, including those not sent yet. */
   readonly bytesWritten: number;
-  /** How many bytes were written and still wait, as `writableLength` tells. */
+  /** The number of bytes written and not sent yet, as `writableLength`. */
   readonly bufferSize: number;
-  /** The peer's IP address; undefined without TCP, and until it is connected. */
+  /** The peer's IP address. It is undefined without TCP, and until the stream is connected. */
   readonly remoteAddress: string | undefined;
-  /** The peer's port; undefined without TCP, and until it is connected. */
+  /** The peer's port. It is undefined without TCP, and until the stream is connected. */
   readonly remotePort: number | undefined;
   /** `'IPv4'` or `'IPv6'`; undefined without TCP, and until it is connected. */
   readonly remoteFamily: string | undefined;
-  /** The own IP address; undefined without TCP, and until it is connected. */
+  /** The local IP address. It is undefined without TCP, and until the stream is connected. */
   readonly localAddress: string | undefined;
-  /** The own port; undefined without TCP, and until it is connected. */
+  /** The local port. It is undefined without TCP, and until the stream is connected. */
   readonly localPort: number | undefined;
   /** `'IPv4'` or `'IPv6'`; undefined without TCP, and until it is connected. */
   readonly localFamily: string | undefined;
-  /** The time that `setTimeout` was called with last, in ms. */
+  /** The last argument of `setTimeout`, in ms. */
   readonly timeout: number | undefined;
-  /** True where the connection speaks TLS; absent elsewhere, as are the members that follow. */
+  /** True if the connection uses TLS. Otherwise this and the following members are absent. */
   readonly encrypted?: true;
   /** Whether the peer's certificate was verified. */
   readonly authorized?: boolean;
   /** Why the peer's certificate was not verified. */
   readonly authorizationError?: string | null;
-  /** The protocol that was agreed on (ALPN), or false. */
+  /** The negotiated protocol (ALPN), or false. */
   readonly alpnProtocol?: string | false;
-  /** The name that the client asked for (SNI), or false. */
+  /** The server name that the client asked for (SNI), or false. */
   readonly servername?: string | false;
   /**
-   * Tells the own address.
+   * Returns the local address.
    *
-   * @returns an object without members where there is no TCP, and until it is connected
+   * @returns an object without members without TCP, and until the stream is connected
    */
   address(): { address: string; family: string; port: number } | Record<string, never>;
   /**
-   * Does what a driver expects of it: the stream dials by itself, to the client's address, when it is made.
+   * Exists for drivers that call it. The stream has dialled the client's address since it was made.
    *
-   * @param args - as of `net.Socket`; all are ignored, but for a listener for `'connect'`
+   * It emits `'connect'` in a later turn, even if the connection is already open.
+   *
+   * @param args - ignored, except for a listener for `'connect'`
    * @returns the stream
-   * @emits `'connect'`, in a later turn, also where the connection is open already
    */
   connect(...args: readonly unknown[]): this;
   /**
-   * Has `'timeout'` emitted when nothing was received or sent for so long. It ends nothing, and the process does not wait for it.
+   * Makes the stream emit `'timeout'` when nothing was received or sent for a time. It ends nothing, and the timer does not
+   * keep the process running.
    *
-   * @param timeout - ms, 0 and more; 0 switches it off
+   * @param timeout - in ms, from 0; 0 switches it off
    * @param listener - called at the next `'timeout'`
    * @returns the stream
    */
   setTimeout(timeout: number, listener?: () => void): this;
   /**
-   * Sets TCP_NODELAY, once it is connected. What is written in one turn goes out together anyhow.
+   * Sets TCP_NODELAY as soon as the stream is connected. Either way, everything written in one turn is one write.
    *
    * @param on - default true
    * @returns the stream
    */
   setNoDelay(on?: boolean): this;
   /**
-   * Sets whether TCP asks if the peer is there, once it is connected.
+   * Switches TCP keep-alive on or off as soon as the stream is connected.
    *
    * @param on - default false
-   * @param delay - after how many ms of silence; default 0: as before
+   * @param delay - the idle time before the first probe, in ms; default 0, which changes nothing
    * @returns the stream
    */
   setKeepAlive(on?: boolean, delay?: number): this;
   /**
-   * Has the open socket keep the process running, as it does by default.
+   * Makes the open socket keep the process running, as it does by default.
    *
    * @returns the stream
    */
   ref(): this;
   /**
    * Lets the process end while the socket is open. A client that is connecting, and the timers of the options, still keep
-   * it running.
+   * the process running.
    *
    * @returns the stream
    */
@@ -105,7 +104,7 @@ export interface SocketStream extends Duplex {
   /** Ends the writable side, and destroys the stream when everything is written. */
   destroySoon(): void;
   /**
-   * Destroys the stream, and resets the connection where the transport has a reset (C20).
+   * Destroys the stream, and resets the connection if the transport has a reset (C20).
    *
    * @returns the stream
    */

@@ -4,17 +4,17 @@ import { listenSettings } from '../options/settings.js';
 import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
 import type { TransportSocket } from '../transport/transport.js';
 
-/** A stream of somebody else's, as a socket. */
+/** A socket over a stream that the program has made. */
 export interface StreamSocket extends TransportSocket {
-  /** Tells why `reset` is about to be called, for those who use the stream as well. */
-  failing(error: SocketError): void;
+  /** Sets the error with which `reset` will destroy or abort the stream. */
+  setResetReason(error: SocketError): void;
 }
 
 /**
- * Opens a connection over a stream. It has no timer of its own but `closeTimeout`: how long the stream may be silent, or
- * unread, is the matter of whoever made it.
+ * Opens a connection over a stream. Its only timeout is `closeTimeout`. The program that made the stream decides how long it
+ * may be idle or unread.
  *
- * @param halfOpen - whether the sending side goes on after the receiving side has ended (C7)
+ * @param halfOpen - whether the sending side stays open after the peer's end (C7)
  */
 export function connectionOver<In, Out>(
   socket: StreamSocket,
@@ -22,18 +22,18 @@ export function connectionOver<In, Out>(
   halfOpen: boolean,
 ): SocketConnection<In, Out> {
   const settings = listenSettings<In, Out>({ codec, halfOpen, halfOpenTimeout: 0, claimTimeout: 0 });
-  const keeper: ConnectionOwner<In, Out> = {
+  const owner: ConnectionOwner<In, Out> = {
     reports: false,
     finishing: (_connection, error) => {
-      if (error !== undefined) socket.failing(error);
+      if (error !== undefined) socket.setResetReason(error);
     },
     outlives: () => false,
     connectionClosed: () => undefined,
   };
-  return new SocketConnection(socket, settings, keeper).open();
+  return new SocketConnection(socket, settings, owner).open();
 }
 
-/** What a stream that is given up is destroyed or aborted with: the reason that the user gave, or what has failed. */
-export function reasonFor(error: SocketError): unknown {
+/** Returns what a stream is destroyed or aborted with: the reason that the program gave, or the failure. */
+export function destroyReason(error: SocketError): unknown {
   return error.code === 'ERR_CLOSED' ? (error.cause ?? error) : error;
 }

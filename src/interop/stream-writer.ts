@@ -3,21 +3,23 @@ import { host, offer } from '../channel/channel-host.js';
 import { closedError, type SendLane } from '../io/send-lane.js';
 import type { Watcher } from '../io/watermark.js';
 
-/** Called once the kernel has all of it, or with why it never will. */
-export type Written = (error?: Error | null) => void;
+/** Called when the kernel has all bytes of a write, or with the error because of which it never will. */
+export type WriteCallback = (error?: Error | null) => void;
 
 /**
- * Sends what a Node stream was given on a channel, piece by piece: while the channel is not writable the next piece waits,
- * and when the kernel has the last one the stream is told (I3). One write is under way at a time, as with any Writable.
+ * Sends the writes of a Node stream on a channel. While the channel is not writable, the next piece of a write waits. When
+ * the kernel has the last piece, the write calls back (I3). As in every Writable, only one write is pending at a time.
  */
 export class StreamWriter implements Watcher {
   private readonly channel: Channel<any, any>;
   private readonly lane: SendLane;
   private pieces: readonly Uint8Array[] = [];
+  /** The index of the next piece to send. */
   private next = 0;
-  private written: Written | undefined;
-  /** How many writes there were: Node calls back with the same function for each. */
-  private count = 0;
+  /** The callback of the pending write. */
+  private callback: WriteCallback | undefined;
+  /** The number of writes so far. It identifies a write, because Node uses the same callback for each. */
+  private writeCount = 0;
   private isWatching = false;
 
   constructor(channel: Channel<any, any>) {
@@ -25,39 +27,24 @@ export class StreamWriter implements Watcher {
     this.lane = channel[host].lane;
   }
 
-  /** Whether a write is under way. */
-  get isBusy(): boolean {
-    return this.written !== undefined;
-  }
-
-  /** Whether the channel is not writable, so that pieces wait here. */
-  get isBehind(): boolean {
-    return this.next < this.pieces.length;
-  }
-
-  /** Sends `pieces`. Not called while a write is under way. */
-  write(pieces: readonly Uint8Array[], written: Written): void {
+  /** Sends `pieces`. Must not be called while a write is pending. */
+  write(pieces: readonly Uint8Array[], callback: WriteCallback): void {
     this.pieces = pieces;
     this.next = 0;
-    this.written = written;
-    this.count++;
+    this.callback = callback;
+    this.writeCount++;
     this.proceed();
   }
 
-  /** Gives the channel all that waits here, whether it is writable or not, and `more`. */
-  handOver(more: readonly Uint8Array[]): void {
+  /** Sends the rest of the pending write and `more` at once, even if the channel is not writable. */
+  sendRest(more: readonly Uint8Array[]): void {
     const rest = [...this.pieces.slice(this.next), ...more];
     this.next = this.pieces.length;
     let refusal: Error | undefined;
     for (const piece of rest) refusal ??= this.channel[offer](piece, 'last');
-    if (!this.isBusy) return;
+    if (this.callback === undefined) return;
     if (refusal === undefined) this.awaitKernel();
-    else this.lost(refusal);
-  }
-
-  /** Nothing more is written: the write under way has failed. */
-  fail(error: Error): void {
-    this.release()?.(error);
+    else this.fail(refusal);
   }
 
   changed(writable: boolean): void {
@@ -65,7 +52,7 @@ export class StreamWriter implements Watcher {
   }
 
   ended(): void {
-    if (this.isWatching) this.lost(closedError(this.lane));
+    if (this.isWatching) this.fail(closedError(this.lane));
   }
 
   private proceed(): void {
@@ -73,17 +60,17 @@ export class StreamWriter implements Watcher {
     while (this.next < pieces.length && lane.watermark.writable) {
       const error = this.channel[offer](pieces[this.next++]!, 'paced');
       if (error === undefined) continue;
-      this.lost(error);
+      this.fail(error);
       return;
     }
-    if (this.isBehind) this.watch();
+    if (this.next < pieces.length) this.watch();
     else this.awaitKernel();
   }
 
   private watch(): void {
     if (this.isWatching) return;
     if (this.lane.closed) {
-      this.lost(closedError(this.lane));
+      this.fail(closedError(this.lane));
       return;
     }
     this.lane.beginPaced();
@@ -100,36 +87,36 @@ export class StreamWriter implements Watcher {
 
   private awaitKernel(): void {
     this.unwatch();
-    const { count } = this;
+    const { writeCount } = this;
     this.lane.whenFlushed(
       () => {
-        if (this.isAt(count)) this.release()?.();
+        if (this.isPending(writeCount)) this.finish();
       },
       (error) => {
-        if (this.isAt(count)) this.lost(error);
+        if (this.isPending(writeCount)) this.fail(error);
       },
     );
   }
 
-  /** What the peer sent before it failed, a refusal for instance, is still given to those who read. */
-  private lost(error: Error): void {
-    const { count } = this;
+  /** Fails the pending write a turn later, so that what the peer sent before, such as a refusal, is still read. */
+  private fail(error: Error): void {
+    const { writeCount } = this;
     this.unwatch();
     setImmediate(() => {
-      if (this.isAt(count)) this.fail(error);
+      if (this.isPending(writeCount)) this.finish(error);
     });
   }
 
-  private isAt(count: number): boolean {
-    return this.isBusy && this.count === count;
+  private isPending(write: number): boolean {
+    return this.callback !== undefined && this.writeCount === write;
   }
 
-  private release(): Written | undefined {
-    const { written } = this;
+  private finish(error?: Error): void {
+    const { callback } = this;
     this.unwatch();
     this.pieces = [];
     this.next = 0;
-    this.written = undefined;
-    return written;
+    this.callback = undefined;
+    callback?.(error);
   }
 }

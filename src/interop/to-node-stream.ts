@@ -6,34 +6,31 @@ import type { SocketStream } from './socket-stream.js';
 import { NetSocketStream } from './net-socket-stream.js';
 
 /**
- * Turns a connection, a client or a channel into a Node stream that stands in for a `net.Socket`, for servers and drivers
- * that take one: `node:http`, `ws`, `pg`, `ioredis` and so on.
+ * Makes a Node stream from a connection, a client or a channel. It stands in for a `net.Socket`, for servers and drivers that
+ * accept one: `node:http`, `ws`, `pg`, `ioredis` and so on.
  *
- * The stream is there at once. Of a client it dials: what is written before it is connected waits, and `'connect'` tells
- * when it is. The stream is one connection: with `reconnect` the client dials until there is one, and ends with it. A
- * client has one connection, so a pool needs a client for each stream.
+ * If the source is a client, the stream makes it dial. Writes wait until the stream emits `'connect'`. The stream is one
+ * connection: with `reconnect`, the client dials until it is connected once, and ends with that connection. A pool needs a
+ * client for each stream.
  *
- * Everything is carried over:
- * - The peer's FIN is `'end'`. Writing goes on after it until `end()`, unless the option `halfOpen` is false; then, or
- *   with `stream.allowHalfOpen = false`, the stream ends itself.
- *   An `http.Agent` needs that: it keeps idle connections, and forgets one when it closes.
- * - A failure of the connection is `'error'`, with its `SocketError`, after what was received before. Nobody has to listen
- *   to it where a server reports it (S19).
- * - `end()` is the FIN, after what was written. What is written in one turn goes out in one write, and a write calls back when
- *   the kernel has its bytes: until then they must not be changed.
- * - `destroy()` sends what was written and closes the connection gracefully (C11). `destroy(error)` resets it, but for a
- *   last word: what the same code has written right before is sent, and followed by the FIN. `resetAndDestroy()` resets it
- *   in any case.
+ * - The peer's FIN is `'end'`. Writing continues until `end()`. If the option `halfOpen` or `stream.allowHalfOpen` is false,
+ *   the stream ends itself instead. An `http.Agent` needs that: it keeps idle connections, and drops one when it closes.
+ * - A failure of the connection is `'error'` with its `SocketError`, after everything received before. If a server reports the
+ *   error, it needs no listener (S19).
+ * - `end()` sends the FIN after everything written. All writes of one turn go out as one. A write calls back when the kernel
+ *   has its bytes, which must not be changed before.
+ * - `destroy()` sends what was written, and closes the connection gracefully (C11).
+ * - `destroy(error)` resets the connection. As an exception, data that the same code wrote right before is sent first, and the
+ *   connection closes gracefully.
+ * - `resetAndDestroy()` resets the connection in any case.
+ * - A shutdown of the server is `'end'`. It waits until the stream has ended or was destroyed (S7).
+ * - While the stream is full, it holds the channel. While the channel is not writable, writes wait.
  *
- * A shutdown of the server gives `'end'` and waits until the stream has ended or was destroyed (S7).
- *
- * @param source - what to read and write. Of a connection or a client these are its bytes, whatever its codec; of a channel
- * with a codec each write is a message
+ * @param source - what to read and write. For a connection or a client, the stream carries its bytes, whatever the codec. For
+ * a channel with a codec, each write is a message
  * @returns the stream
- * @throws `ERR_OPTION_INVALID`, at once, for a client that has an open stream already, and for anything else
- * @backpressure carried over in both directions: while the stream is full it holds the channel, and while the channel is
- * not writable its writes wait
- * @teardown the end of the stream closes the connection, and with it a client to which nobody else is subscribed
+ * @throws `ERR_OPTION_INVALID` for a client that already has an open stream, and for any other argument
+ * @teardown the end of the stream closes the connection. A client without other subscribers ends with it
  * @example
  * ```ts
  * import { createServer } from 'node:http';

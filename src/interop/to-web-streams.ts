@@ -9,8 +9,8 @@ import { closedError, type SendLane } from '../io/send-lane.js';
 import type { WebStreams } from './from-web-streams.js';
 
 /**
- * Makes a readable and a writable web stream of a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and all else
- * that takes web streams. It subscribes to the Channel at once, so that a client dials, and holds it until something is read.
+ * Makes a readable and a writable web stream from a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and other
+ * users of web streams. It subscribes to the Channel at once, so a client dials, and holds it until something is read.
  *
  * Apart from failures it is equivalent to:
  *
@@ -36,28 +36,28 @@ import type { WebStreams } from './from-web-streams.js';
  * }
  * ```
  *
- * The streams end with the Channel: of a client without `reconnect`, with its connection.
+ * The streams end with the Channel. The Channel of a client without `reconnect` ends with its connection.
  *
- * - `readable` gives each value when it is read, then closes after the peer's end, or errors with the `SocketError` after all
- *   that was received. The chunks of a Channel without a codec are the reader's to keep.
- * - `readable.cancel()` takes nothing from what is being written: what the peer still sends is read and dropped, and when the
- *   writable stream has been closed as well, the connection is closed gracefully (C11).
- * - `writer.write(value)` settles when the Channel may take more (C5). A value that can't be encoded errors the stream and fails
- *   the connection, as with `next` (D5). Where `overflow: 'drop'` drops it, the write settles all the same.
- * - `writer.close()` ends the sending side, and settles when everything was flushed (C6). Reading goes on.
- * - `writer.abort(reason)` destroys the connection with the reason, as `channel.error(reason)` does, which errors `readable`.
- * - When the connection fails, `writable` errors at once, with what ended it.
+ * - `readable` emits each value when it is read, and closes after the peer's end. If the connection fails, it errors with the
+ *   `SocketError` after everything received. A reader may keep the chunks of a Channel without a codec.
+ * - `readable.cancel()` does not affect sending: what the peer still sends is read and dropped. When `writable` is closed as
+ *   well, the connection closes gracefully (C11).
+ * - `writer.write(value)` settles when the Channel can accept more (C5), and also if `overflow: 'drop'` drops the value. A value
+ *   that cannot be encoded errors the stream and fails the connection, as with `next` (D5).
+ * - `writer.close()` ends the sending side, and settles when everything was flushed (C6). Reading continues.
+ * - `writer.abort(reason)` destroys the connection with the reason, as `channel.error(reason)` does. That errors `readable`.
+ * - When the connection fails, `writable` errors at once, with the reason.
  *
- * As with all web streams, a promise of `write` that is left alone and rejects is an unhandled rejection.
+ * As with all web streams, a rejected promise of `write` that nobody handles is an unhandled rejection.
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
- * @param channel - the Channel, of a connection, a client or a view
+ * @typeParam In - the type of received values
+ * @typeParam Out - the type of sent values
+ * @param channel - the Channel of a connection or a client, or a view of one
  * @returns the two streams
- * @throws `ERR_OPTION_INVALID`, at once, for what is no Channel
- * @backpressure the Channel is held unless a read is waiting, so nothing waits in the readable stream. In the writable stream
- * waits what was written to it before the write under way has settled, as its `desiredSize` says
- * @teardown when both streams have been closed, cancelled or errored, the subscription has ended
+ * @throws `ERR_OPTION_INVALID` if the argument is no Channel
+ * @backpressure the Channel is held unless a read is waiting, so `readable` buffers nothing. `writable` buffers the values
+ * written while an earlier write has not settled; its `desiredSize` counts them
+ * @teardown when both streams have been closed, cancelled or errored, the subscription ends
  * @example
  * ```ts
  * const { readable, writable } = toWebStreams(connection.bytes);
@@ -76,54 +76,54 @@ export function toWebStreams<In, Out>(channel: Channel<In, Out>): WebStreams<In,
 }
 
 function ignore(): void {
-  // The Channel reports it to its subscriber.
+  // The Channel reports the error to its subscriber.
 }
 
-/** What the readable stream reads from: the Channel is held unless a read is waiting. */
+/** The source of the readable stream. It holds the Channel unless a read is waiting. */
 class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
-  /** What the Channel has failed with. */
+  /** The error of the Channel. */
   failure: unknown;
   private readonly channel: Channel<In, any>;
-  private readonly grip: ReacquirableHold;
+  private readonly hold: ReacquirableHold;
   private controller: ReadableStreamDefaultController<In> | undefined;
   private subscription: Subscription | undefined;
   private state: 'open' | 'cancelled' | 'ended' = 'open';
-  /** Whether everything that is to be sent was flushed. */
-  private isSent = false;
+  /** Whether the sending side has ended in order, with everything flushed. */
+  private isFlushed = false;
 
   constructor(channel: Channel<In, any>) {
     this.channel = channel;
-    this.grip = channel.hold() as ReacquirableHold;
+    this.hold = channel.hold() as ReacquirableHold;
   }
 
   start(controller: ReadableStreamDefaultController<In>): void {
     this.controller = controller;
-    // A Channel that has ended tells so within the call.
+    // If the Channel has ended, it notifies within the call.
     this.subscription = this.channel.subscribe(this);
   }
 
   pull(): void {
-    this.grip.release();
+    this.hold.release();
   }
 
   cancel(): void {
     if (this.state !== 'open') return;
     this.state = 'cancelled';
-    // A peer that nobody reads would in the end not read either.
-    this.grip.release();
+    // If nothing read from the peer, the peer might stop reading, too.
+    this.hold.release();
     this.closeIfUnwanted();
   }
 
-  /** The sending side has ended in order, and everything was flushed: a graceful close has only so much time. */
-  sent(): void {
-    this.isSent = true;
+  /** The sending side has ended in order, and everything was flushed. Before that, `closeTimeout` could cut it off. */
+  flushed(): void {
+    this.isFlushed = true;
     this.closeIfUnwanted();
   }
 
   next(value: In): void {
     if (this.state !== 'open') return;
-    // Whoever is given the value may read again within the call.
-    this.grip.take();
+    // A reader may read again within `enqueue`, which releases the hold.
+    this.hold.take();
     this.controller?.enqueue(value);
   }
 
@@ -136,43 +136,43 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
     if (this.end()) this.controller?.close();
   }
 
-  /** Gives whether the stream is to be told. */
+  /** Returns whether the stream is still open and has to be notified. */
   private end(): boolean {
     const isOpen = this.state === 'open';
     this.state = 'ended';
-    this.grip.release();
+    this.hold.release();
     return isOpen;
   }
 
   private closeIfUnwanted(): void {
-    if (this.state !== 'cancelled' || !this.isSent) return;
+    if (this.state !== 'cancelled' || !this.isFlushed) return;
     void this.channel[host].close();
     this.subscription?.unsubscribe();
   }
 }
 
-/** What the writable stream writes to. */
+/** The sink of the writable stream. */
 class ChannelSink<Out> implements UnderlyingSink<Out> {
   private readonly channel: Channel<any, Out>;
-  private readonly port: ChannelHost;
+  private readonly host: ChannelHost;
   private readonly source: ChannelSource<any>;
-  /** What it sends on: a client that has ended and begins anew has another one (K8). */
+  /** The lane of this run of the client. A client that starts again has another one (K8). */
   private readonly lane: SendLane;
   private isClosing = false;
 
   constructor(channel: Channel<any, Out>, source: ChannelSource<any>) {
     this.channel = channel;
-    this.port = channel[host];
+    this.host = channel[host];
     this.source = source;
-    this.lane = this.port.lane;
+    this.lane = this.host.lane;
   }
 
   start(controller: WritableStreamDefaultController): void {
     const { lane, source } = this;
-    // Node's types leave it out.
+    // Node's types lack `signal`.
     const { signal } = controller as WritableStreamDefaultController & { readonly signal: AbortSignal };
-    // The stream calls `abort` only once the write under way has settled, which waits for a peer that may never read. Within
-    // the event it is not erroring yet, and would take on the error of the connection in place of the reason.
+    // The stream calls `abort` when the current write has settled, and the peer may never read that. Within the event, the
+    // stream would take the error of the connection instead of the reason, so this waits for a microtask.
     signal.addEventListener('abort', () => {
       queueMicrotask(() => this.abort(signal.reason));
     });
@@ -182,14 +182,14 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
         // After a wrong frame the sending side ends in order (D3).
         const failure = lane.error ?? (this.isClosing ? undefined : source.failure);
         if (failure !== undefined) controller.error(failure);
-        else lane.whenFlushed(() => source.sent(), ignore);
+        else lane.whenFlushed(() => source.flushed(), ignore);
       },
     });
   }
 
   async write(value: Out): Promise<void> {
-    const { channel, lane, port } = this;
-    // While a client is disconnected and drops what is sent, what is paced waits (K13).
+    const { channel, lane } = this;
+    // While a disconnected client drops what is sent, paced values wait (K13).
     if (!lane.watermark.writable && !lane.closed) {
       await firstValueFrom(channel.writable.pipe(filter((writable) => writable)), { defaultValue: false });
     }
@@ -198,9 +198,9 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
       await channel.send(value);
     } catch (error) {
       if (lane.closed || !(error instanceof SocketError)) throw error;
-      // What is dropped is counted, and the stream goes on; a gap that nobody has asked for may not be.
+      // A dropped value is counted, and the stream continues. Any other gap fails the connection.
       if (error.code === 'ERR_OVERFLOW') return;
-      port.fail(error);
+      this.host.fail(error);
       throw error;
     }
   }
@@ -216,10 +216,10 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
   }
 
   abort(reason: unknown): void {
-    if (this.port.lane === this.lane) this.channel.error(reason);
+    if (this.host.lane === this.lane) this.channel.error(reason);
   }
 
   private get hasEnded(): boolean {
-    return this.lane.closed || this.port.lane !== this.lane;
+    return this.lane.closed || this.host.lane !== this.lane;
   }
 }

@@ -3,26 +3,26 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { Fifo } from '../collections/fifo.js';
 
-/** What a value counts as that has no length in bytes. */
-const fixedWeight = 1_024;
+/** The weight of a value that is neither text nor bytes. */
+const defaultWeight = 1_024;
 
-/** Bytes that mean nothing. They are never written to, so that all that is made of them shares this memory. */
-const zeros = Buffer.alloc(16_384);
+/** The bytes that stand for values. They are never changed, so all values share this memory. */
+const placeholder = Buffer.alloc(16_384);
 
-/** A value, and how many bytes stand for it. */
-export interface Weighed<T> {
+/** A value, and the number of bytes that stand for it. */
+export interface WeightedValue<T> {
   readonly value: T;
   readonly weight: number;
 }
 
 /**
- * Carries values of any kind through queues of bytes: as many bytes as a value is long stand for it, and the value itself
- * waits beside them. So what bounds, holds and paces bytes does so for values, too.
+ * Carries values of any kind through queues of bytes. Placeholder bytes, as many as the value is long, pass through the
+ * queue, while the value itself waits here. So limits, holds and pacing apply to values as they do to bytes.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
-  /** What was sent and not yet taken from here, the oldest first. */
-  readonly outgoing: Fifo<Weighed<Out>> = new Fifo();
-  private readonly incoming = new Fifo<Weighed<In>>();
+  /** The values that were sent and not yet written, oldest first. */
+  readonly outgoing: Fifo<WeightedValue<Out>> = new Fifo();
+  private readonly incoming = new Fifo<WeightedValue<In>>();
 
   decoder(): this {
     return this;
@@ -32,11 +32,11 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
     return this;
   }
 
-  /** Takes a value that was received, and has the bytes that stand for it given to `received`. */
-  receive(value: In, received: (chunk: Buffer) => void): number {
+  /** Adds a received value, and passes its placeholder bytes to `push`. Returns how many there are. */
+  receive(value: In, push: (chunk: Buffer) => void): number {
     const weight = weightOf(value);
     this.incoming.push({ value, weight });
-    standIn(weight, received);
+    pushPlaceholder(weight, push);
     return weight;
   }
 
@@ -51,17 +51,19 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
   encode(value: Out, into: ByteSink): void {
     const weight = weightOf(value);
     this.outgoing.push({ value, weight });
-    standIn(weight, (chunk) => into.bytes(chunk));
+    pushPlaceholder(weight, (chunk) => into.bytes(chunk));
   }
 }
 
-/** The length in bytes of what has one, and at least 1. */
+/** Returns the size of text and bytes, and at least 1. */
 function weightOf(value: unknown): number {
   if (typeof value === 'string') return Math.max(1, Buffer.byteLength(value));
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return Math.max(1, value.byteLength);
-  return fixedWeight;
+  return defaultWeight;
 }
 
-function standIn(weight: number, take: (chunk: Buffer) => void): void {
-  for (let left = weight; left > 0; left -= zeros.length) take(left < zeros.length ? zeros.subarray(0, left) : zeros);
+function pushPlaceholder(weight: number, push: (chunk: Buffer) => void): void {
+  for (let left = weight; left > 0; left -= placeholder.length) {
+    push(left < placeholder.length ? placeholder.subarray(0, left) : placeholder);
+  }
 }

@@ -4,20 +4,20 @@ import { systemError } from '../errors/node-errors.js';
 import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 import { processFlushScheduler } from '../scheduling/process-flush-scheduler.js';
 import type { SocketEvents } from '../transport/transport.js';
-import { reasonFor, type StreamSocket } from './stream-connection.js';
+import { destroyReason, type StreamSocket } from './stream-connection.js';
 import type { ValueCodec } from './value-codec.js';
 
-/** What a Channel over web streams names as the address of both ends. */
+/** The address of both ends of a Channel over web streams. */
 const webStreams: Address = { transport: 'memory', name: 'web-streams' };
 
-/** After so many bytes that were there at once the event loop goes round before more is read. */
-const mostAtOnce = 65_536;
+/** How many bytes are read before the event loop gets a turn. */
+const maxReadAtOnce = 65_536;
 
 function ignore(): void {
-  // Whoever reads or writes next reports it.
+  // The next read or write reports it.
 }
 
-/** Two web streams behind the interface that the connections are built on. The bytes that it is given stand for values. */
+/** Adapts two web streams to the interface of a transport's socket. The bytes that it is given stand for values. */
 export class WebStreamsSocket<In, Out> implements StreamSocket {
   readonly local: Address = webStreams;
   readonly remote: Address = webStreams;
@@ -30,17 +30,17 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   private events: SocketEvents | undefined;
   private isPaused = false;
   private isReading = false;
-  /** How much was read since the event loop went round last. */
+  /** The number of bytes read in this turn of the event loop. */
   private readAtOnce = 0;
-  private hasRead = false;
-  private hasWritten = false;
-  /** Whether nothing more is to be reported. */
-  private deaf = false;
-  private reason: SocketError | undefined;
-  /** How many bytes were written beyond those of the values that the stream was given; under 0 while some of those are to come. */
-  private granted = 0;
-  /** How many bytes of the write under way stand for values that the stream has not taken. */
-  private waiting = 0;
+  private isReadableClosed = false;
+  private isWritableClosed = false;
+  /** Whether it was reset. Nothing is reported afterwards but the close. */
+  private isReset = false;
+  private resetReason: SocketError | undefined;
+  /** The number of bytes written, minus those of the values passed to the stream. Below 0 while bytes of a passed value are missing. */
+  private credit = 0;
+  /** The number of bytes in the current write whose values the stream has not accepted. */
+  private pendingBytes = 0;
 
   constructor(
     reader: ReadableStreamDefaultReader<In>,
@@ -53,7 +53,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   }
 
   get unsent(): number {
-    return this.deaf ? Infinity : this.waiting;
+    return this.isReset ? Infinity : this.pendingBytes;
   }
 
   open(events: SocketEvents): void {
@@ -61,11 +61,11 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
     this.read();
   }
 
-  /** Calls `closed` if the writable stream is closed, or was before it came here. */
-  whenClosed(closed: () => void): void {
+  /** Calls `closed` when the writable stream is closed, even if it was closed before. */
+  whenWritableClosed(closed: () => void): void {
     this.writer.closed.then(
       () => {
-        this.hasWritten = true;
+        this.isWritableClosed = true;
         closed();
         this.finishIfOver();
       },
@@ -75,8 +75,8 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
     );
   }
 
-  failing(error: SocketError): void {
-    this.reason ??= error;
+  setResetReason(error: SocketError): void {
+    this.resetReason ??= error;
   }
 
   pause(): void {
@@ -89,37 +89,37 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   }
 
   write(data: Uint8Array | string): boolean {
-    this.pass(data.length);
+    this.passOn(data.length);
     return false;
   }
 
   writeAll(pieces: readonly Uint8Array[]): boolean {
-    this.pass(pieces.reduce((sum, { length }) => sum + length, 0));
+    this.passOn(pieces.reduce((sum, { length }) => sum + length, 0));
     return false;
   }
 
   end(): void {
-    // How that ends, `closed` tells.
-    if (!this.hasWritten) this.writer.close().catch(ignore);
+    // `writer.closed` reports the outcome.
+    if (!this.isWritableClosed) this.writer.close().catch(ignore);
   }
 
   reset(): void {
-    if (this.deaf) return;
-    this.deaf = true;
-    const reason = this.reason === undefined ? undefined : reasonFor(this.reason);
-    if (!this.hasWritten) this.writer.abort(reason).catch(ignore);
-    if (!this.hasRead) this.reader.cancel(reason).catch(ignore);
+    if (this.isReset) return;
+    this.isReset = true;
+    const reason = this.resetReason === undefined ? undefined : destroyReason(this.resetReason);
+    if (!this.isWritableClosed) this.writer.abort(reason).catch(ignore);
+    if (!this.isReadableClosed) this.reader.cancel(reason).catch(ignore);
     this.release();
     setImmediate(() => this.events?.onClose(undefined));
   }
 
   /** Reads the next value, unless one is being read. */
   private read(): void {
-    if (this.isReading || this.isPaused || this.hasRead || this.deaf) return;
+    if (this.isReading || this.isPaused || this.isReadableClosed || this.isReset) return;
     this.isReading = true;
     this.reader.read().then(
       (result) => {
-        if (this.deaf) return;
+        if (this.isReset) return;
         if (result.done) this.finishReading();
         else this.receive(result.value);
       },
@@ -131,13 +131,13 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
 
   private receive(value: In): void {
     if (value === undefined) {
-      this.fail(new SocketError('ERR_FRAME_INVALID', 'the stream has given `undefined`, which can not be emitted'));
+      this.fail(new SocketError('ERR_FRAME_INVALID', 'the readable stream emitted `undefined`, which a Channel cannot emit'));
       return;
     }
     this.readAtOnce += this.codec.receive(value, (chunk) => {
-      if (!this.deaf) this.events?.onData(chunk);
+      if (!this.isReset) this.events?.onData(chunk);
     });
-    if (this.readAtOnce < mostAtOnce) {
+    if (this.readAtOnce < maxReadAtOnce) {
       this.isReading = false;
       this.read();
       return;
@@ -150,21 +150,21 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   }
 
   private finishReading(): void {
-    this.hasRead = true;
+    this.isReadableClosed = true;
     this.events?.onEnd();
     this.finishIfOver();
   }
 
-  /** Gives the stream the values that begin in `size` more bytes: until it has taken them, none of their bytes counts as taken. */
-  private pass(size: number): void {
-    this.granted += size;
-    this.waiting = size;
+  /** Writes the values that begin in the next `size` bytes. */
+  private passOn(size: number): void {
+    this.credit += size;
+    this.pendingBytes = size;
     this.writeValues().then(
       () => {
-        this.waiting = 0;
-        // Told at once, a source that is as fast as the stream would keep the event loop from going round.
+        this.pendingBytes = 0;
+        // Not at once: a source as fast as the stream would block the event loop.
         setImmediate(() => {
-          if (!this.deaf) this.events?.onDrain();
+          if (!this.isReset) this.events?.onDrain();
         });
       },
       (error: unknown) => {
@@ -176,14 +176,14 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   private async writeValues(): Promise<void> {
     const { outgoing } = this.codec;
     const writes: Promise<void>[] = [];
-    for (let next = outgoing.first; next !== undefined && this.granted > 0; next = outgoing.first) {
+    for (let next = outgoing.first; next !== undefined && this.credit > 0; next = outgoing.first) {
       const { value, weight } = next;
       outgoing.shift();
-      this.granted -= weight;
+      this.credit -= weight;
       await this.writer.ready;
-      if (this.deaf) return;
+      if (this.isReset) return;
       const written = this.writer.write(value).then(() => {
-        this.waiting = Math.max(0, this.waiting - weight);
+        this.pendingBytes = Math.max(0, this.pendingBytes - weight);
       });
       written.catch(ignore);
       writes.push(written);
@@ -192,15 +192,15 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   }
 
   private finishIfOver(): void {
-    if (this.deaf || !this.hasRead || !this.hasWritten) return;
+    if (this.isReset || !this.isReadableClosed || !this.isWritableClosed) return;
     this.release();
     setImmediate(() => {
-      if (!this.deaf) this.events?.onClose(undefined);
+      if (!this.isReset) this.events?.onClose(undefined);
     });
   }
 
   private fail(cause: unknown): void {
-    if (!this.deaf) this.events?.onClose(systemError(cause, 'a stream failed', webStreams));
+    if (!this.isReset) this.events?.onClose(systemError(cause, 'a stream failed', webStreams));
   }
 
   private release(): void {

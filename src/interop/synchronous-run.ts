@@ -1,11 +1,11 @@
 /**
- * Numbers the runs of code. A run ends with the next tick or microtask, whichever comes first: an error that follows in
- * another tick or in a promise belongs to another run.
+ * Numbers the synchronous runs of code. A run ends with the next tick or microtask, whichever comes first. Code in another
+ * tick or in a promise's callback belongs to another run.
  */
 let run = 0;
 let isRunning = false;
 
-/** Returns the number of the run of the code that runs now. */
+/** Returns the number of the current run. */
 export function currentRun(): number {
   if (isRunning) return run;
   isRunning = true;
@@ -14,7 +14,7 @@ export function currentRun(): number {
   return ++run;
 }
 
-/** Whether the run with this number still goes on. */
+/** Whether the run with this number has not ended. */
 export function isCurrentRun(number: number): boolean {
   return isRunning && number === run;
 }
