@@ -47,7 +47,7 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
  * waiting, up to `batch`; otherwise it is held. An item costs ix far more than reading it does, so for many values this is
  * several times as fast.
  *
- * Leaving the loop unsubscribes. Values in an array that was emitted are taken; the rest stays in the Flow.
+ * Leaving the loop unsubscribes. The values that were not in an array yet stay in the Flow.
  *
  * @typeParam T - the type of the Flow's values
  * @param flow - the Flow. Each iteration is a subscription of its own
@@ -66,15 +66,15 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
  */
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
-  if (options === undefined) return new PulledFlowIterable(() => flow[Symbol.asyncIterator]());
+  if (options === undefined) return new FlowIterable(() => flow[Symbol.asyncIterator]());
   // Without `batch`, a reader of arrays would get values.
   const checks = { batch: count };
   const { batch } = checkOptions(checks, options);
   refuseUnknown('pull', checks, options);
-  return new PulledFlowIterable(() => new FlowBatches(flow, batch));
+  return new FlowIterable(() => new FlowBatches(flow, batch));
 }
 
-class PulledFlowIterable<T> extends AsyncIterableX<T> {
+class FlowIterable<T> extends AsyncIterableX<T> {
   private readonly iterate: () => AsyncIterator<T>;
 
   constructor(iterate: () => AsyncIterator<T>) {

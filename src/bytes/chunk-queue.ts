@@ -2,24 +2,24 @@ import type { ByteQueue } from './byte-queue.js';
 import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
-/** A chunk of at least this many bytes is kept by reference; a smaller one is copied to those that wait already. */
-const large = 1_024;
-/** The largest memory that grows by copying; where it is full another one begins. */
-const largest = 16_384;
-/** Memory for a frame that is still coming has at most so many times the bytes that have come. */
-const ahead = 32;
-/** It is worth its while where so many have come, and so many are still to come. */
-const begun = 4_096;
-const missing = 32_768;
-/** The most bytes that are read into it at once. */
-const largestRead = 262_144;
+/** A chunk of at least this size is kept by reference. A smaller one is copied behind the bytes that wait. */
+const minReferenced = 1_024;
+/** The maximum size of memory that grows by copying. When it is full, a new segment starts. */
+const maxGrown = 16_384;
+/** The memory for an unfinished frame is at most this many times what has arrived. */
+const maxAhead = 32;
+/** An unfinished frame gets memory of its own once this many bytes have arrived and this many are missing. */
+const minArrived = 4_096;
+const minMissing = 32_768;
+/** The maximum number of bytes that are read into that memory at once. */
+const maxRead = 262_144;
 
 const empty = Buffer.alloc(0);
 
 /**
- * Holds the bytes of one stream between the socket that pushes chunks and the decoder that takes frames.
+ * Holds the bytes of one stream between the socket, which pushes chunks, and the decoder, which takes frames.
  *
- * It is equivalent to this, in linear time and without the copies where bytes lie together:
+ * It is equivalent to this, but takes linear time and does not copy bytes that already lie together:
  *
  * ```ts
  * let waiting = Buffer.alloc(0);
@@ -37,24 +37,24 @@ const empty = Buffer.alloc(0);
  * };
  * ```
  *
- * A chunk is kept by reference and must not be changed afterwards; what is left of it keeps all of its memory. Small
- * chunks that have to wait are copied together, so that the queue's memory is at most about twice its bytes. The end of
- * a large frame is read to where it belongs, into `room`.
+ * A chunk is kept by reference, so it must not be changed afterwards, and its rest keeps all of its memory alive. Small chunks
+ * that have to wait are copied together, so the queue's memory is at most about twice its bytes. The rest of a large frame is
+ * read directly into its final place, `room`.
  *
- * A chunk in the shared read block is borrowed: it is valid until its delivery ends. The queue alone takes care of that.
- * `head`, `peek` and `take` copy borrowed bytes before they give a view of them, `borrow` and `borrowHead` are for
- * callers that keep nothing, and `keepRest` copies the rest at the end of the delivery.
+ * A chunk in the shared read block is borrowed: it is valid until its delivery ends. Only the queue takes care of that.
+ * `head`, `peek` and `take` copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` do not, for
+ * callers that keep nothing. `keepRest` copies the rest at the end of the delivery.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
   private offset = 0;
   private first: Segment | undefined = undefined;
   private last: Segment | undefined = undefined;
-  /** The segment that was looked at last: searches that go on from there need not walk to it again. */
-  private mark: Segment | undefined = undefined;
-  /** Where the frame that has begun to come ends in the stream, where its decoder has told. */
-  private expected = 0;
-  /** Whether the reader took views of the last chunk: the next one had better come in memory that can be given away. */
+  /** The segment that was accessed last. A search that continues there need not walk to it again. */
+  private recent: Segment | undefined = undefined;
+  /** The offset in the stream at which the unfinished frame ends, if its decoder has called `expect`. */
+  private frameEnd = 0;
+  /** Whether the reader took views of the last chunk. Then the next one should arrive in memory that can be given away. */
   gives = false;
 
   get length(): number {
@@ -67,7 +67,7 @@ export class ChunkQueue implements ByteQueue {
 
   get head(): Buffer {
     const first = this.first;
-    return first === undefined ? empty : this.kept(first).view(first.end);
+    return first === undefined ? empty : this.owned(first).view(first.end);
   }
 
   /** Appends `chunk`. If it lies in the shared read block, it is borrowed until `keepRest` is called. */
@@ -79,8 +79,8 @@ export class ChunkQueue implements ByteQueue {
     const last = this.last;
     if (last === undefined) this.append(new Segment(chunk, count, this.offset, count, borrowed));
     else if (count <= last.limit - last.end) last.write(chunk);
-    else if (count >= large) this.append(new Segment(chunk, count, this.offset + this.size, count, borrowed));
-    else if (last.end - last.start + count <= largest / 2) last.grow(chunk);
+    else if (count >= minReferenced) this.append(new Segment(chunk, count, this.offset + this.size, count, borrowed));
+    else if (last.end - last.start + count <= maxGrown / 2) last.grow(chunk);
     else {
       const segment = new Segment(empty, 0, this.offset + this.size, 0);
       segment.grow(chunk);
@@ -89,40 +89,40 @@ export class ChunkQueue implements ByteQueue {
     this.size += count;
   }
 
-  /** The decoder waits until `count` bytes are there, all of one frame: a large one is brought together as it comes. */
+  /** Announces that the first `count` bytes are one frame. If it is large, it is gathered as it arrives. */
   expect(count: number): void {
-    this.expected = this.offset + count;
+    this.frameEnd = this.offset + count;
   }
 
-  /** Copies what is left of a borrowed chunk. The shared read block may be overwritten afterwards. */
+  /** Copies the rest of a borrowed chunk. Afterwards the shared read block may be overwritten. */
   keepRest(): void {
     if (this.last?.isBorrowed === true) this.last.own();
   }
 
   /**
-   * Where the next bytes of a large frame belong: who reads them there pushes that memory. It is given out once more
-   * after each push, and is not to be written before that but by one reading.
+   * The memory where the next bytes of a large frame belong. A socket reads into it, and pushes what it has read there. Only
+   * one read may be pending: until it is pushed, the same memory is returned again.
    */
   get room(): Buffer | undefined {
-    const waiting = this.expected - this.offset - this.size;
+    const waiting = this.frameEnd - this.offset - this.size;
     if (waiting <= 0) return undefined;
     let last = this.last;
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
-      if (this.size < begun || waiting < missing) return undefined;
-      // What is begun is not to end in a piece so small that the frame would lie in two.
-      const frame = this.expected - this.offset;
+      if (this.size < minArrived || waiting < minMissing) return undefined;
+      // Memory for a part of the frame is at most half of it. When it is full, enough is missing to gather the rest, too.
+      const frame = this.frameEnd - this.offset;
       try {
-        last = this.assemble(frame <= ahead * this.size ? frame : (ahead / 2) * this.size);
+        last = this.gatherAll(frame <= maxAhead * this.size ? frame : (maxAhead / 2) * this.size);
       } catch {
-        // There is no such memory: the frame may never come, and is taken together when it has.
+        // There is not enough memory. The frame may never arrive; if it does, it is copied when it is taken.
         return undefined;
       }
     }
-    return last.buffer.subarray(last.end, Math.min(last.limit, last.end + largestRead));
+    return last.buffer.subarray(last.end, Math.min(last.limit, last.end + maxRead));
   }
 
-  /** Takes everything off and lets go of the memory. */
+  /** Removes everything, and releases the memory. */
   clear(): void {
     this.skip(this.size);
   }
@@ -132,7 +132,7 @@ export class ChunkQueue implements ByteQueue {
     const first = this.first!;
     const near = first.start + index;
     if (near < first.end) return first.buffer[near]!;
-    const segment = this.seek(index);
+    const segment = this.segmentAt(index);
     return segment.buffer[this.offset + index - segment.origin]!;
   }
 
@@ -150,7 +150,7 @@ export class ChunkQueue implements ByteQueue {
     const reach = typeof needle === 'number' ? 0 : needle.length - 1;
     if (reach < 0) return Math.min(from, this.size);
     if (from + reach >= this.size) return -1;
-    let segment = this.seek(from);
+    let segment = this.segmentAt(from);
     let start = this.offset + from - segment.origin;
     for (;;) {
       const found = segment.search(needle, start);
@@ -158,7 +158,7 @@ export class ChunkQueue implements ByteQueue {
       const next = segment.next;
       if (next === undefined) return -1;
       if (reach > 0) {
-        const across = this.searchBorder(segment, start, needle as Uint8Array);
+        const across = this.searchAcross(segment, start, needle as Uint8Array);
         if (across !== -1) return across;
       }
       segment = next;
@@ -169,17 +169,17 @@ export class ChunkQueue implements ByteQueue {
   peek(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
     if (count === 0) return empty;
-    this.kept(this.first!);
-    return this.together(count);
+    this.owned(this.first!);
+    return this.contiguous(count);
   }
 
-  /** Like `peek`, but the bytes are valid only until the delivery ends: nothing is copied where they lie together. */
+  /** Like `peek`, but does not copy borrowed bytes: they are valid only until the delivery ends. */
   borrow(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
-    return count === 0 ? empty : this.together(count);
+    return count === 0 ? empty : this.contiguous(count);
   }
 
-  /** Like `head`, but the bytes are valid only until the delivery ends. */
+  /** Like `head`, but does not copy borrowed bytes: they are valid only until the delivery ends. */
   borrowHead(): Buffer {
     const first = this.first;
     return first === undefined ? empty : first.view(first.end);
@@ -188,7 +188,7 @@ export class ChunkQueue implements ByteQueue {
   take(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
     if (count === 0) return empty;
-    const first = this.kept(this.first!);
+    const first = this.owned(this.first!);
     const end = first.start + count;
     const bytes = end <= first.end ? first.view(end) : this.copy(0, count);
     this.skip(count);
@@ -203,17 +203,18 @@ export class ChunkQueue implements ByteQueue {
     const first = this.first!;
     const start = first.start + count;
     if (start < first.end) first.start = start;
-    else this.leave();
+    else this.releaseSegments();
   }
 
-  private together(count: number): Buffer {
+  /** Returns the first bytes, gathered if they do not lie together. */
+  private contiguous(count: number): Buffer {
     let first = this.first!;
     if (count > first.end - first.start) first = this.gather(count);
     return first.view(first.start + count);
   }
 
-  /** Makes sure that views of `segment` stay valid. */
-  private kept(segment: Segment): Segment {
+  /** Copies borrowed bytes, so that views of `segment` stay valid. */
+  private owned(segment: Segment): Segment {
     if (segment.isBorrowed) {
       segment.own();
       this.gives = true;
@@ -221,48 +222,48 @@ export class ChunkQueue implements ByteQueue {
     return segment;
   }
 
-  /** Brings all that waits together in memory of `capacity` bytes. */
-  private assemble(capacity: number): Segment {
+  /** Gathers all bytes in memory of `capacity` bytes. */
+  private gatherAll(capacity: number): Segment {
     const buffer = Buffer.allocUnsafe(capacity);
     this.copyTo(buffer, 0, this.size);
     const segment = new Segment(buffer, this.size, this.offset, capacity);
-    this.first = this.last = this.mark = segment;
+    this.first = this.last = this.recent = segment;
     this.gives = false;
     return segment;
   }
 
   private append(segment: Segment): void {
-    if (this.last === undefined) this.first = this.mark = segment;
+    if (this.last === undefined) this.first = this.recent = segment;
     else this.last.next = segment;
     this.last = segment;
   }
 
-  /** Lets go of the segments that were taken off. */
-  private leave(): void {
+  /** Releases the segments whose bytes were taken off. */
+  private releaseSegments(): void {
     let segment = this.first;
     while (segment !== undefined && segment.origin + segment.end <= this.offset) segment = segment.next;
     this.first = segment;
     if (segment === undefined) {
-      this.last = this.mark = undefined;
+      this.last = this.recent = undefined;
       return;
     }
     segment.start = this.offset - segment.origin;
-    const mark = this.mark!;
-    if (mark.origin + mark.end <= this.offset) this.mark = segment;
+    const recent = this.recent!;
+    if (recent.origin + recent.end <= this.offset) this.recent = segment;
   }
 
-  /** The segment that has the byte at `index`, which must be there. */
-  private seek(index: number): Segment {
+  /** Returns the segment of the byte at `index`, which must have arrived. */
+  private segmentAt(index: number): Segment {
     const at = this.offset + index;
-    let segment = this.mark!;
+    let segment = this.recent!;
     if (at < segment.origin + segment.start) segment = this.first!;
     while (at >= segment.origin + segment.end) segment = segment.next!;
-    this.mark = segment;
+    this.recent = segment;
     return segment;
   }
 
-  /** Where `needle` begins in `segment`, from `start` on, and ends in a later one. */
-  private searchBorder(segment: Segment, start: number, needle: Uint8Array): number {
+  /** Searches for a `needle` that begins in `segment`, from `start` on, and ends in a later segment. */
+  private searchAcross(segment: Segment, start: number, needle: Uint8Array): number {
     const reach = needle.length - 1;
     const low = segment.origin + Math.max(start, segment.end - reach) - this.offset;
     const high = segment.origin + segment.end + reach - this.offset;
@@ -277,7 +278,7 @@ export class ChunkQueue implements ByteQueue {
   }
 
   private copyTo(target: Buffer, index: number, count: number): void {
-    let segment = this.seek(index);
+    let segment = this.segmentAt(index);
     let start = this.offset + index - segment.origin;
     for (let done = 0; done < count;) {
       const end = Math.min(segment.end, start + count - done);
@@ -290,8 +291,8 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * Brings the first `count` bytes together. It joins at least twice what lay together before, and leaves room where
-   * it joins everything, so that looking at more and more of a growing frame stays linear.
+   * Gathers the first `count` bytes in one segment. It joins at least twice the bytes that lay together before, and leaves
+   * room if it joins everything. So a decoder that examines a growing frame again and again takes linear time.
    */
   private gather(count: number): Segment {
     const together = this.first!.end - this.first!.start;
@@ -305,26 +306,26 @@ export class ChunkQueue implements ByteQueue {
     if (rest === undefined) this.last = segment;
     else rest.start = end - rest.origin;
     segment.next = rest;
-    this.first = this.mark = segment;
+    this.first = this.recent = segment;
     return segment;
   }
 }
 
-/** Has the first `count` bytes, a frame that is still coming, brought together as they come. */
+/** Announces an unfinished frame of `count` bytes, which is then gathered as it arrives. */
 export function awaitFrame(bytes: ByteQueue, count: number): void {
   if (bytes instanceof ChunkQueue) bytes.expect(count);
 }
 
-/** Gives the first bytes to a decoder that keeps none of them: `peek` without its copy of borrowed bytes. */
+/** Returns the first bytes to a decoder that does not keep them: `peek` without its copy of borrowed bytes. */
 export function borrow(bytes: ByteQueue, count: number): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrow(count) : bytes.peek(count);
 }
 
-/** Gives the first bytes that lie together to a decoder that keeps none of them. */
+/** Returns the first bytes that lie together to a decoder that does not keep them. */
 export function borrowHead(bytes: ByteQueue): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrowHead() : bytes.head;
 }
 
-function outOfRange(name: string, value: number, most: number): RangeError {
-  return new RangeError(`${name} must be 0 to ${most}, the bytes that wait, not ${value}`);
+function outOfRange(name: string, value: number, max: number): RangeError {
+  return new RangeError(`${name} must be from 0 to ${max}, within the bytes that have arrived, got ${value}`);
 }

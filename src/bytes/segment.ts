@@ -1,19 +1,19 @@
-/** The smallest memory that small chunks are gathered in. */
-const smallest = 256;
+/** The minimum size of the memory in which small chunks are gathered. */
+const minCapacity = 256;
 
-/** Bytes of a stream that lie together, part of a list. It never writes over bytes that it has given out. */
+/** A part of a stream that lies together in memory. Segments form a list. Bytes of which a view was taken are never overwritten. */
 export class Segment {
   buffer: Buffer;
-  /** Where its bytes begin in `buffer`. */
+  /** The index in `buffer` of the first byte. */
   start = 0;
-  /** Where its bytes end in `buffer`. */
+  /** The index in `buffer` after the last byte. */
   end: number;
-  /** Up to where `buffer` may be written: `end` where the memory is somebody else's. */
+  /** The index up to which `buffer` may be written. It is `end` for memory that belongs to others. */
   limit: number;
-  /** Where the first byte of `buffer` lies in the stream. */
+  /** The offset in the stream of index 0 of `buffer`. */
   origin: number;
   next: Segment | undefined = undefined;
-  /** Whether `buffer` is overwritten after the delivery. */
+  /** Whether `buffer` is overwritten when the delivery has ended. */
   isBorrowed: boolean;
 
   constructor(buffer: Buffer, end: number, origin: number, limit: number, isBorrowed = false) {
@@ -24,13 +24,13 @@ export class Segment {
     this.isBorrowed = isBorrowed;
   }
 
-  /** Its bytes up to `end`, without a copy. */
+  /** Returns the bytes up to the index `end`, without a copy. */
   view(end: number): Buffer {
     const { buffer, start } = this;
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
-  /** Where `needle` lies in `buffer`, from `start` on and within this segment; -1 where it does not. */
+  /** Returns the index in `buffer`, from `start` on, at which `needle` begins within this segment; -1 if there is none. */
   search(needle: number | Uint8Array, start: number): number {
     const { buffer, end } = this;
     if (end === buffer.length) return buffer.indexOf(needle, start);
@@ -38,22 +38,22 @@ export class Segment {
     return found === -1 ? -1 : start + found;
   }
 
-  /** Appends `chunk`, for which there must be room, and which may lie there already. */
+  /** Appends `chunk`, for which there must be room. It may already lie in its place. */
   write(chunk: Buffer): void {
     const { buffer, end } = this;
     if (chunk.buffer !== buffer.buffer || chunk.byteOffset !== buffer.byteOffset + end) buffer.set(chunk, end);
     this.end += chunk.length;
   }
 
-  /** Moves what is left into memory of its own. */
+  /** Moves the bytes to memory that belongs to this segment. */
   own(): void {
     this.isBorrowed = false;
     this.move(this.end - this.start);
   }
 
-  /** Appends `chunk` and moves to memory with room for as many bytes again. */
+  /** Appends `chunk`, after a move to memory with room for as many bytes again. */
   grow(chunk: Buffer): void {
-    this.move(Math.max(smallest, 2 * (this.end - this.start + chunk.length)));
+    this.move(Math.max(minCapacity, 2 * (this.end - this.start + chunk.length)));
     this.write(chunk);
   }
 

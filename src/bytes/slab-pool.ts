@@ -1,11 +1,7 @@
 /**
- * Blocks of memory that small messages are collected in, handed from connection to connection: a block is given back
- * as soon as the kernel has taken what was in it, so that idle connections own none.
+ * Slabs are blocks of memory in which small messages are collected. All connections share them: a slab is returned as soon
+ * as the kernel has taken its bytes, so an idle connection has none.
  */
-const smallest = 1_024;
-const largest = 32_768;
-const kept = 8;
-
 const free = new Map<number, Buffer[]>([
   [1_024, []],
   [8_192, []],
@@ -13,18 +9,20 @@ const free = new Map<number, Buffer[]>([
   [65_536, []],
 ]);
 
-/** The largest block that small values are gathered in: what is longer is better sent by reference. */
-export const slabLimit: number = largest;
+/** The maximum number of slabs of one size that are kept. */
+const maxFree = 8;
 
-/** Gives a block of at least `size` bytes; from 65,537 on, one that does not serve again. */
+/** The maximum size of a slab in which small values are collected. Larger values are sent by reference. */
+export const slabLimit: number = 32_768;
+
+/** Returns a slab of at least `size` bytes. One of more than 65,536 bytes is not used again. */
 export function takeSlab(size: number): Buffer {
-  const bytes =
-    size <= smallest ? smallest : size <= 8_192 ? 8_192 : size <= largest ? largest : Math.max(size, 65_536);
+  const bytes = size <= 1_024 ? 1_024 : size <= 8_192 ? 8_192 : size <= 32_768 ? 32_768 : Math.max(size, 65_536);
   return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
-/** Gives a block back, which must not be used any more. */
+/** Returns a slab to the pool. The caller must not use it any more. */
 export function returnSlab(slab: Buffer): void {
   const list = free.get(slab.length);
-  if (list !== undefined && list.length < kept) list.push(slab);
+  if (list !== undefined && list.length < maxFree) list.push(slab);
 }
