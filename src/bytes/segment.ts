@@ -1,7 +1,7 @@
 /** The minimum size of the memory in which small chunks are gathered. */
 const minCapacity = 256;
 
-/** A part of a stream that lies together in memory. Segments form a list. Bytes of which a view was taken are never overwritten. */
+/** Bytes of a stream that lie together in memory, in a list. Bytes of which a view was returned are never overwritten. */
 export class Segment {
   buffer: Buffer;
   /** The index in `buffer` of the first byte. */

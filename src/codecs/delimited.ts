@@ -89,14 +89,14 @@ export function delimited(
   return { decoder: () => new DelimitedDecoder(rules), encoder: () => new DelimitedEncoder(rules) };
 }
 
-/** The longest delimiter, in bytes. With each chunk, the last bytes are searched again for its beginning. */
-const longest = 255;
+/** The maximum size of a delimiter, in bytes. With each chunk, the last bytes are searched again for its beginning. */
+const maxDelimiter = 255;
 
 function delimiterOption(value: string | Uint8Array): Buffer {
   const isText = typeof value === 'string' && isWellFormed(value);
   const bytes = isText || value instanceof Uint8Array ? Buffer.from(value as string) : undefined;
-  if (bytes !== undefined && bytes.length >= 1 && bytes.length <= longest) return bytes;
-  throw invalidOption('delimiter', `a string or a Uint8Array of 1 to ${longest} bytes`, value);
+  if (bytes !== undefined && bytes.length >= 1 && bytes.length <= maxDelimiter) return bytes;
+  throw invalidOption('delimiter', `a string or a Uint8Array of 1 to ${maxDelimiter} bytes`, value);
 }
 
 function overlapsItself(bytes: Buffer): boolean {
@@ -158,11 +158,11 @@ class DelimitedEncoder implements Encoder<Uint8Array | string> {
     const { delimiter, needle, text, maxLength } = this.rules;
     if (messageSize(value) > maxLength) throw tooLong('a message', maxLength);
     if (typeof value === 'string' && text !== undefined) {
-      if (value.includes(text) || this.beginsInText(value, text)) throw endingEarly();
+      if (value.includes(text) || this.beginsInText(value, text)) throw endsEarly();
       into.text(value + text, 'utf8');
     } else {
       const message = typeof value === 'string' ? Buffer.from(value) : viewOf(value);
-      if (message.includes(needle) || this.beginsInBytes(message, delimiter)) throw endingEarly();
+      if (message.includes(needle) || this.beginsInBytes(message, delimiter)) throw endsEarly();
       into.bytes(message);
       into.bytes(delimiter);
     }
@@ -186,6 +186,6 @@ function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function endingEarly(): SocketError {
-  return new SocketError('ERR_FRAME_INVALID', 'a message must not have its delimiter in it, nor begin one at its end');
+function endsEarly(): SocketError {
+  return new SocketError('ERR_FRAME_INVALID', 'a message must not contain its delimiter, or end so that it begins early');
 }

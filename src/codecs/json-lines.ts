@@ -74,7 +74,7 @@ export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, O
 }
 
 /** The maximum depth of arrays and objects. `JSON.stringify` overflows its stack at about 4,000. */
-const deepest = 1_000;
+const maxDepth = 1_000;
 
 class JsonDecoder<T> implements Decoder<T> {
   private readonly lines: Decoder<string>;
@@ -124,14 +124,14 @@ function stringify(value: unknown): string {
     });
   }
   if (text !== undefined) return text;
-  throw new SocketError('ERR_FRAME_INVALID', `a message must be what JSON can carry, got ${describeValue(value)}`);
+  throw new SocketError('ERR_FRAME_INVALID', `a message must be a value that JSON can carry, got ${describeValue(value)}`);
 }
 
 /** Throws for valid JSON that is neither sent nor received. */
 function refuse(json: string): void {
   if (namesPrototype(json)) throw new SocketError('ERR_FRAME_INVALID', 'a message has __proto__ as a name');
   if (isTooDeep(json)) {
-    throw new SocketError('ERR_FRAME_INVALID', `a message is nested in more than ${deepest} arrays and objects`);
+    throw new SocketError('ERR_FRAME_INVALID', `a message nests more than ${maxDepth} arrays and objects`);
   }
 }
 
@@ -151,14 +151,14 @@ const backslash = 0x5c;
 
 function isTooDeep(json: string): boolean {
   // Each bracket takes two characters with its counterpart, and few lines have so many.
-  return json.length > 2 * deepest && opensMany(json) && depthExceeds(json);
+  return json.length > 2 * maxDepth && opensMany(json) && depthExceeds(json);
 }
 
 /** Whether there are enough opening brackets and braces; some may lie in strings, or side by side. */
 function opensMany(json: string): boolean {
   let count = 0;
   for (const open of ['[', '{']) {
-    for (let at = json.indexOf(open); at !== -1; at = json.indexOf(open, at + 1)) if (++count > deepest) return true;
+    for (let at = json.indexOf(open); at !== -1; at = json.indexOf(open, at + 1)) if (++count > maxDepth) return true;
   }
   return false;
 }
@@ -169,7 +169,7 @@ function depthExceeds(json: string): boolean {
     switch (json.charCodeAt(at)) {
       case 0x5b: // [
       case 0x7b: // {
-        if (++depth > deepest) return true;
+        if (++depth > maxDepth) return true;
         break;
       case 0x5d: // ]
       case 0x7d: // }

@@ -91,9 +91,9 @@ export function lines(options?: LinesOptions): Codec<string> {
 const newline = 10;
 const carriageReturn = 13;
 
-/** How many bytes of lines are decoded at once. The size starts small, because another view may take over after any line. */
-const smallestBlock = 1_024;
-const largestBlock = 16_384;
+/** The size of a block of lines, in bytes. Blocks start small, because another view may take over after any line. */
+const minBlock = 1_024;
+const maxBlock = 16_384;
 
 /**
  * Decodes a block of whole lines to one string, and cuts it line by line. The bytes of a line leave the queue when the line is
@@ -110,10 +110,10 @@ class LinesDecoder implements Decoder<string> {
   private position = 0;
   /** Whether each character of `text` is one byte. Otherwise the end of a line is searched for in the bytes, too. */
   private isSingleByte = true;
-  /** Whether the block has invalid UTF-8, so that each of its lines is checked by itself. */
-  private suspect = false;
+  /** Whether the block has invalid UTF-8. Then each of its lines is checked by itself. */
+  private isInvalid = false;
   /** The maximum size of the next block, in bytes. */
-  private reach = smallestBlock;
+  private blockSize = minBlock;
   /** The offset in the stream up to which there is no newline. */
   private scanned = 0;
 
@@ -130,7 +130,7 @@ class LinesDecoder implements Decoder<string> {
     const stop = text.charCodeAt(end - 1) === carriageReturn ? end - 1 : end;
     const size = this.isSingleByte ? end + 1 - cursor : bytes.indexOf(newline) + 1;
     if (size - (end + 1 - stop) > this.maxLength) throw tooLong('a line', this.maxLength);
-    if (this.suspect && decodeUtf8(borrow(bytes, size)) === undefined) throw malformed();
+    if (this.isInvalid && decodeUtf8(borrow(bytes, size)) === undefined) throw malformed();
     bytes.skip(size);
     this.position += size;
     this.cursor = end + 1;
@@ -150,7 +150,7 @@ class LinesDecoder implements Decoder<string> {
   /** Decodes the next block. Returns false if no whole line waits. */
   private refill(bytes: ByteQueue): boolean {
     const { position } = bytes;
-    if (position !== this.position) this.reach = smallestBlock;
+    if (position !== this.position) this.blockSize = minBlock;
     this.position = position;
     this.text = '';
     this.cursor = 0;
@@ -158,8 +158,8 @@ class LinesDecoder implements Decoder<string> {
     // Looking at everything again takes linear time if at least as many bytes are new.
     if (bytes.length > 2 * scanned) {
       const head = borrowHead(bytes);
-      const count = Math.min(head.length, this.reach);
-      this.reach = Math.min(2 * this.reach, largestBlock);
+      const count = Math.min(head.length, this.blockSize);
+      this.blockSize = Math.min(2 * this.blockSize, maxBlock);
       if (count > 2 * scanned) {
         const last = head[count - 1] === newline ? count - 1 : head.lastIndexOf(newline, count - 1);
         if (last !== -1) return this.setBlock(head, last + 1);
@@ -170,7 +170,7 @@ class LinesDecoder implements Decoder<string> {
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong('a line', this.maxLength);
     // The line is longer than a block, or lies across chunks. A few lines after it are joined with it.
-    const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, smallestBlock)));
+    const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, minBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
 
@@ -180,7 +180,7 @@ class LinesDecoder implements Decoder<string> {
     const text = this.decodeText(block);
     // Lenient decoding changes no newline, so the lines before an invalid one are still found.
     this.text = text ?? block.toString('utf8');
-    this.suspect = text === undefined;
+    this.isInvalid = text === undefined;
     this.isSingleByte = this.text.length === count;
     return true;
   }
@@ -222,9 +222,9 @@ class LinesEncoder implements Encoder<string> {
   /** Says why `value` would not be read as it was sent. */
   private faultOf(value: unknown): string | undefined {
     if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
-    if (value.includes('\n')) return 'must not have a line end in it';
+    if (value.includes('\n')) return 'must not contain a line ending';
     if (this.delimiter === '\n' && value.charCodeAt(value.length - 1) === carriageReturn) {
-      return "must not end with '\\r' where the delimiter is '\\n'";
+      return "must not end with '\\r' if the delimiter is '\\n'";
     }
     return textFault(value, this.encoding);
   }

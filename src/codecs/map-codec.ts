@@ -72,7 +72,7 @@ class MappedDecoder<A, C> implements Decoder<C> {
     if (message === undefined) return undefined;
     const value = attempt('decode', this.map, message);
     if (value !== undefined) return value;
-    throw new SocketError('ERR_FRAME_INVALID', 'decode, given to mapCodec, made undefined of a message');
+    throw new SocketError('ERR_FRAME_INVALID', 'decode, given to mapCodec, returned undefined');
   }
 }
 

@@ -37,7 +37,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
   /** Whether it was reset. Nothing is reported afterwards but the close. */
   private isReset = false;
   private resetReason: SocketError | undefined;
-  /** The number of bytes written, minus those of the values passed to the stream. Below 0 while bytes of a passed value are missing. */
+  /** The bytes written, minus those of the values passed on. Below 0 while bytes of a value that was passed on are missing. */
   private credit = 0;
   /** The number of bytes in the current write whose values the stream has not accepted. */
   private pendingBytes = 0;

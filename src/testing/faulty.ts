@@ -69,7 +69,7 @@ export interface FaultyOptions {
  * @see {@link faulty}
  */
 export interface Faulty {
-  /** Emits the address to dial, also to late subscribers. It fails if the address cannot be bound, and completes at `shutdown`. */
+  /** Emits the address to dial, also to late subscribers. Fails if the address cannot be bound; completes at `shutdown`. */
   readonly listening: Observable<Address>;
   /** The faults injected so far, oldest first: at most the last 10,000. */
   readonly strikes: readonly InjectedFault[];
