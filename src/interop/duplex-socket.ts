@@ -152,7 +152,7 @@ export class DuplexSocket implements StreamSocket {
   }
 }
 
-/** Resets a TCP socket. `destroy` would send a FIN, and the peer would take what it received for the whole (C8, C20). */
+/** Resets a TCP socket. After the FIN of `destroy`, the peer would take what it received for the whole stream (C8, C20). */
 function resetTcp(stream: Duplex & { resetAndDestroy?: () => unknown }): void {
   // libuv cannot reset a socket that is sending its FIN. After both FINs there is nothing to reset.
   const isEnding = stream.writableEnded && (!stream.writableFinished || stream.readableEnded);

@@ -34,8 +34,8 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  *
  * The Channel completes after the stream's `'end'`. It fails with a `SocketError` when the stream emits `'error'`: the error is
  * the `cause`, and its code is kept if it is a system code (otherwise `EIO`). A stream that is destroyed without `'end'` and
- * without an error fails with `ECONNABORTED`. If one side of the stream has ended before the call, that side of the Channel
- * has ended. If the stream was destroyed, the Channel fails.
+ * without an error fails with `ECONNABORTED`. If the stream lacks one side, or has ended it before the call, that side of the
+ * Channel has ended. If the stream was destroyed before, the Channel fails.
  *
  * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, its sending side ends after the peer's end,
  * once everything received has been emitted (C16).
@@ -46,7 +46,7 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * @backpressure while the Channel is held or has no subscriber, it buffers at most 65,536 bytes and one chunk, and pauses
  * the stream. Sent values are buffered, up to `maxBuffered`, until the stream has called back for earlier writes
  * @teardown unsubscribing ends nothing. `error(reason)` destroys the stream with the reason; a TCP socket is reset instead,
- * so that its peer does not take what it received for the whole. No listener stays on a stream that has ended
+ * so that the peer does not mistake what it received for the whole stream. No listener stays on a stream that has ended
  * @example
  * ```ts
  * const child = spawn('sort');

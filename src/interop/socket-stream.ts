@@ -56,9 +56,8 @@ export interface SocketStream extends Duplex {
    */
   address(): { address: string; family: string; port: number } | Record<string, never>;
   /**
-   * Exists for drivers that call it. The stream has dialled the client's address since it was made.
-   *
-   * It emits `'connect'` in a later turn, even if the connection is already open.
+   * Emits `'connect'` in a later turn, for drivers that call it, even if the connection is already open. The stream itself
+   * dials the client's address when it is made.
    *
    * @param args - ignored, except for a listener for `'connect'`
    * @returns the stream

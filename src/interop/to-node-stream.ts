@@ -1,7 +1,7 @@
 import { Channel } from '../channel/channel.js';
 import type { Client } from '../client/connect.js';
 import type { Connection } from '../connection/connection.js';
-import { SocketError } from '../errors/socket-error.js';
+import { invalidOption } from '../validation/checks.js';
 import type { SocketStream } from './socket-stream.js';
 import { NetSocketStream } from './net-socket-stream.js';
 
@@ -23,7 +23,7 @@ import { NetSocketStream } from './net-socket-stream.js';
  * - `destroy(error)` resets the connection. As an exception, data that the same code wrote right before is sent first, and the
  *   connection closes gracefully.
  * - `resetAndDestroy()` resets the connection in any case.
- * - A shutdown of the server is `'end'`. It waits until the stream has ended or was destroyed (S7).
+ * - A shutdown of the server emits `'end'`, and waits until the stream has ended or was destroyed (S7).
  * - While the stream is full, it holds the channel. While the channel is not writable, writes wait.
  *
  * @param source - what to read and write. For a connection or a client, the stream carries its bytes, whatever the codec. For
@@ -51,7 +51,7 @@ export function toNodeStream(
   if (source instanceof Channel) return new NetSocketStream(source);
   if (isObject(source) && 'bytes' in source) return new NetSocketStream(source.bytes, source);
   if (isObject(source) && source.data instanceof Channel) return new NetSocketStream(source.data, undefined, true);
-  throw new SocketError('ERR_OPTION_INVALID', 'toNodeStream takes a connection, a client or a channel');
+  throw invalidOption('toNodeStream: source', 'a connection, a client or a channel', source);
 }
 
 function isObject(source: unknown): source is object {

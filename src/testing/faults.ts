@@ -154,6 +154,6 @@ function rangeOf(requirement: string, accepts: (value: number) => boolean): Chec
     const [min, max, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];
     const isRange = typeof min === 'number' && typeof max === 'number' && rest.length === 0;
     if (isRange && accepts(min) && accepts(max) && min <= max) return range as FaultRange;
-    throw invalidOption(option, `${requirement}, or [min, max] of these`, range);
+    throw invalidOption(option, `${requirement}, or a range [min, max]`, range);
   });
 }

@@ -179,7 +179,7 @@ export class FaultyPipe {
     return Math.min(this.sliceLeft, this.cuts.bytesUntilCut, ...distances.filter((bytes) => bytes > 0));
   }
 
-  /** Puts the faults in transit whose place is the current offset. */
+  /** Puts the faults of the current offset in transit. */
   private injectFaultsAtOffset(isCutDue: boolean): void {
     if (this.offset === this.blackHoleAfter) this.push('blackHole', this.lastDue);
     if (this.offset === this.resetAfter) this.push('reset', this.lastDue);
