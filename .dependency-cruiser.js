@@ -20,7 +20,7 @@ const layers = [
 /** Matches the files directly in each of the folders. */
 const filesIn = (folders) => `^src/(${folders.join('|')})/[^/]+$`;
 
-/** A folder may not import from a layer above it, nor from another folder of its own layer. */
+/** A folder may not import from a layer above it, nor from a different folder of its own layer. */
 const downward = layers.flatMap((layer, index) =>
   layer.map((folder) => ({
     name: `${folder}-imports-downward`,
@@ -47,7 +47,7 @@ export default {
       to: { path: '^src/', pathNot: [filesIn(layers.flat()), '^src/(index|ix)\\.ts$'] },
     },
     {
-      name: 'entry-points-are-imported-by-nobody',
+      name: 'nothing-imports-an-entry-point',
       severity: 'error',
       from: {},
       to: { path: '^src/[a-z/]*(index|ix)\\.ts$' },

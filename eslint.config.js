@@ -29,20 +29,20 @@ export default defineConfig(
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
 
-      // An emission may call back into the emitter, and TypeScript keeps a property narrowed across that call:
-      // the rule takes the second look at such a property for a mistake.
+      // Emitting may call back into the emitter and change its properties. TypeScript does not see that, so the rule
+      // would report a second check of a property as unnecessary.
       '@typescript-eslint/no-unnecessary-condition': 'off',
       // With noUncheckedIndexedAccess, the `!` of an index that was just checked costs nothing at run time.
       '@typescript-eslint/no-non-null-assertion': 'off',
-      // A Channel is contravariant in what it sends: as a type argument, only `any` takes every channel. What is done
-      // with an `any` is checked all the same (no-unsafe-*).
+      // A Channel is contravariant in the type that it sends, so only `any` as a type argument takes every channel. The
+      // rules no-unsafe-* still check the use of an `any`.
       '@typescript-eslint/no-explicit-any': 'off',
-      // 'ObservableInput<T> | void' is how a handler may return nothing.
+      // A handler of type 'ObservableInput<T> | void' may return nothing.
       '@typescript-eslint/no-invalid-void-type': 'off',
 
       // A Flow is an Observable, so that every RxJS operator takes it.
       'rxjs-x/no-subclass': 'off',
-      // A connection is subscribed to where the server emits it.
+      // A program subscribes to a connection within the subscription to the server.
       'rxjs-x/no-nested-subscribe': 'off',
     },
   },
@@ -51,21 +51,21 @@ export default defineConfig(
     rules: { 'no-console': 'error' },
   },
   {
-    // The only file that leans on RxJS's inside ('lift', 'source' and 'operator' are marked as deprecated).
+    // The only file that uses RxJS's internals ('lift', 'source' and 'operator' are marked as deprecated).
     files: ['src/flow/flow.ts'],
     rules: { '@typescript-eslint/no-deprecated': 'off' },
   },
   {
     files: ['test/**/*.ts', 'examples/**/*.ts', 'bench/**/*.ts'],
     rules: {
-      // A test may hand a method to a spy, and an async function where a callback is expected.
+      // A test may pass a method to a spy, and an async function as a callback.
       '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
-      // `expect.any()` is an `any`, and the strings that tests take apart are known.
+      // `expect.any()` is an `any`, and tests know the strings that they take apart.
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-misused-spread': 'off',
-      // An error that no one expects, or the lack of a value, fails the test or ends the example, as it should.
+      // An unexpected error or a missing value fails the test or ends the example, as it should.
       'rxjs-x/no-ignored-error': 'off',
       'rxjs-x/no-ignored-default-value': 'off',
     },

@@ -4,14 +4,15 @@ import { defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig 
 /** Makes 'rxjs-sockets' this package's own source; see "exports" in package.json. */
 const source = 'rxjs-sockets-source';
 
-/** What all configurations have in common. */
+/** The settings of all configurations. */
 export const base = {
   resolve: { conditions: [source, ...defaultClientConditions] },
   ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
   test: {
-    // These have configurations of their own: the first two need the packed package, the last take minutes.
+    // These tests have configurations of their own: the first two folders need the packed package, the others take
+    // minutes.
     exclude: ['test/{consumers,runtimes}/**', 'test/**/*.long.test.ts'],
-    // One process a file: a leaked handle or a changed global of one file can't reach another.
+    // One process per file, so that a leaked handle or a changed global does not affect other files.
     pool: 'forks',
     // Tests that measure memory need a collection at a known moment.
     execArgv: ['--expose-gc'],
@@ -22,11 +23,14 @@ export const base = {
   },
 } satisfies ViteUserConfig;
 
-/** What the project `public-api` runs: the rules on real sockets, whose transport uses Node's public API alone. */
+/**
+ * The tests of the project `public-api`: the rules on real sockets, with a transport that uses Node's public API only.
+ */
 export const publicApi = {
   name: 'public-api',
   include: ['test/conformance/**/*.test.ts', 'test/transport/node/{permission,tls/start-tls}.test.ts'],
-  // Their sockets are in other processes, which the setup file does not reach. The first has a test without internals.
+  // The sockets of these tests are in other processes, which the setup file does not affect. The first has a test
+  // without internals.
   exclude: ['test/conformance/{descriptors,exit,inherited}.test.ts'],
   setupFiles: ['test/support/transport/node/public-api.ts'],
   provide: { internals: false },

@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { base } from './vitest.config.js';
 
-// The packed package, as compilers and bundlers see it.
+// The tests of the packed package with compilers and bundlers.
 export default defineConfig({
   ...base,
   test: {

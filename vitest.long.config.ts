@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 import { base } from './vitest.config.js';
 
-// Simulations, soaks, floods, measurements of memory, and services against real programs: ten seconds to minutes each.
+// Simulations, soaks, floods, measurements of memory, and services with real programs. Each takes ten seconds to
+// minutes.
 export default defineConfig({
   ...base,
   test: {

@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { base, publicApi } from './vitest.config.js';
 
-// What runs on every version of Node: the rules on real sockets, and the packed package.
+// The tests that run on every version of Node: the rules on real sockets, and the packed package.
 export default defineConfig({
   ...base,
   test: {

@@ -1,5 +1,5 @@
-// Prints 'N passed, N failed': the sum of the JSON reports of vitest in a folder (second argument), after a run that has ended
-// with a status (first argument).
+// Prints 'N passed, N failed': the sum of vitest's JSON reports in a folder. Arguments: the status of the run, the
+// folder.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -9,10 +9,10 @@ let passed = 0;
 let failed = 0;
 for (const name of readdirSync(folder)) {
   const text = readFileSync(join(folder, name), 'utf8');
-  // A run that was ended in the middle of its report has failed, and says so by its status.
+  // A report is incomplete if the run was ended meanwhile. The status then shows the failure.
   if (!text.endsWith('}')) continue;
   const { numPassedTests, numFailedTests, testResults } = JSON.parse(text);
-  // A file that can't be loaded, or whose hook throws, has failed though none of its tests says so.
+  // If a file cannot be loaded, or a hook throws, the file has failed although none of its tests has.
   const files = testResults.filter(
     (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
   );
@@ -20,5 +20,5 @@ for (const name of readdirSync(folder)) {
   failed += numFailedTests + files.length;
 }
 
-// An uncaught error, a run that wrote no report, and a step that is no test have failed though no file says so.
+// No report shows an uncaught error, a run that wrote no report, or a failed step that is no test: each counts as one.
 console.log(`${passed} passed, ${failed === 0 && status !== '0' ? 1 : failed} failed`);

@@ -4,8 +4,9 @@ import net from 'node:net';
 import type { Workshop } from './library.js';
 
 /**
- * The work of a server for each message: `receive` takes a line, `send` sends one, `lines` echoes it through `map`,
- * `broadcast` sends it to ten members, `bytes` echoes a chunk, one in flight. `idle` is a connection, not a message.
+ * The work of a server for each message: `receive` takes a line, `send` sends a line, `lines` echoes one through `map`,
+ * `broadcast` sends one to ten members, and `bytes` echoes a chunk, with one in flight. `idle` measures a connection,
+ * not a message.
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
@@ -64,7 +65,7 @@ export class CountingServer {
         this.missing -= chunk.length;
         if (this.missing === 0) this.arrived?.();
       });
-      // An answer shows that the server has accepted the connection; before, it may wait in the kernel's queue.
+      // An answer shows that the server has accepted the connection; before, it may be in the kernel's queue.
       if (this.work === 'idle') await this.exchange('.', 1);
     }
   }

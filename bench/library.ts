@@ -16,9 +16,9 @@ export interface Workshop {
 }
 
 /**
- * Builds the library, as users install it, in a place where only the servers find it. The benchmark so measures the
- * current src, and nothing changes it meanwhile. Without a build, the server's process would also compile the sources:
- * beyond 8 MB of heap, V8 marks with each bulk read.
+ * Builds the library, as users install it, in a folder of the benchmark's own. So the benchmark measures the current
+ * src, and a later build does not affect it. Without a build, the server's process would also compile the sources, and
+ * with more than 8 MB of heap V8 marks at each bulk read.
  */
 export async function buildWorkshop(): Promise<Workshop> {
   // Inside the project, so that the servers find their other imports.

@@ -7,7 +7,7 @@ import type { Workshop } from './library.js';
 interface Measured {
   /** In the row's unit, before scaling. */
   readonly figure: Spread;
-  /** The figure divided by plain's in the same round. */
+  /** The figure, divided by that of `plain` in the same round. */
   readonly ratio?: Spread;
   /** The server's processor time per unit of work, divided by plain's in the same round. */
   readonly cpu?: Spread;
@@ -131,7 +131,7 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   }
 };
 
-/** Compares each server with plain, and ours with `others` too. */
+/** Compares each server with `plain`, and ours also with `others`. */
 function compare(samples: Samples, others: readonly string[]): Results {
   const listOf = (name: string): readonly Sample[] => {
     const list = samples.get(name) ?? [];
@@ -159,7 +159,7 @@ function compare(samples: Samples, others: readonly string[]): Results {
   return results;
 }
 
-/** The ratio of one server to another, round by round. */
+/** The ratio of one server to a different one, round by round. */
 function ratios(
   list: readonly Sample[],
   bases: readonly Sample[],

@@ -26,7 +26,7 @@ export async function compile(folder: string): Promise<Native | undefined> {
   try {
     await run(compiler, ['--version']);
   } catch {
-    console.log(`Skipped: the load generator needs a C compiler (tried: ${compiler}; set the variable CC to use another).
+    console.log(`Skipped: the load generator needs a C compiler (tried: ${compiler}; set the variable CC to use a different one).
 A load generator in JavaScript would be slower than the servers it measures.`);
     return undefined;
   }
@@ -49,7 +49,7 @@ class Talker {
     // The server must not inherit the options of this process.
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // A write to an ended program needs no error here: its missing answer is reported.
+    // A write to a program that has ended needs no error of its own, because the missing answer is reported.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
@@ -147,7 +147,7 @@ export class Awake extends Talker {
 /** The result of the load generator. */
 export type Answer = Readonly<Record<string, number>>;
 
-/** Runs the load generator once. The error says what it found wrong. */
+/** Runs the load generator once. If that fails, the error says why. */
 export async function load(native: Native, address: string, args: readonly string[], seconds: number): Promise<Answer> {
   const [mode = '', ...options] = args;
   const timeout = patience + 2_000 * seconds;

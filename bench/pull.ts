@@ -1,6 +1,7 @@
 // Measures the cost of pulling, in nanoseconds of processor time per message, and prints a table:
 //   npm run bench:pull
-// Everything runs in one process, over an in-memory connection, one way after the other, in an order reversed every round.
+// Everything runs in one process, over an in-memory connection: one way at a time, in an order that is reversed every
+// round.
 import { rm } from 'node:fs/promises';
 import { pullTimes } from './pulled.js';
 import { buildWorkshop } from './library.js';

@@ -109,7 +109,7 @@ function fill(text: string, name: string, content: string): string {
   const end = `<!-- end of the ${name} -->\n`;
   const from = text.indexOf(start);
   const to = text.indexOf(end);
-  if (from < 0 || to < from) throw new Error(`${page} lacks the lines between which the ${name} stand.`);
+  if (from < 0 || to < from) throw new Error(`${page} has no comments that mark the place of the ${name}.`);
   return `${text.slice(0, from)}${start}\n${content}\n\n${text.slice(to)}`;
 }
 

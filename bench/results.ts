@@ -35,7 +35,7 @@ interface Machine {
   readonly cores: number;
 }
 
-/** The packages that the servers use, with the versions that ran. */
+/** The packages that the servers use. */
 type Versions = Readonly<Record<(typeof packages)[number], string>>;
 
 const packages = ['rxjs', 'split2', 'effect', 'ws'] as const;

@@ -66,7 +66,7 @@ async function growth({ series, transports, settings }: GrowthOptions, tools: To
   return { growth: { ...occasion(), settings, series: all } };
 }
 
-/** The command fails if a server could not do its work, but not if one missed a target. */
+/** Makes the command fail if a server could not do its work, but not if it missed a target. */
 function noteFailures({ servers }: Found | FoundGrowth): void {
   if (Object.values(servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
 }

@@ -3,7 +3,7 @@
  *
  *     systemd-socket-activate -l 7000 npx tsx --conditions=rxjs-sockets-source examples/activated.ts
  *
- * Started by hand, it listens at the address in its argument, or at tcp://localhost:7000.
+ * Without systemd, it listens at the address in its argument, or at tcp://localhost:7000.
  */
 import { map } from 'rxjs';
 import { type AddressInput, formatAddress, listen, serve } from 'rxjs-sockets';
@@ -13,7 +13,7 @@ import { lines } from 'rxjs-sockets/codecs';
 /** Returns the sockets that systemd has passed to this process, as descriptors from 3 on: see sd_listen_fds(3). */
 function activated(): AddressInput[] {
   const { LISTEN_PID, LISTEN_FDS } = process.env;
-  // Child processes must not take the sockets for theirs.
+  // Child processes inherit the environment, but not the sockets.
   delete process.env['LISTEN_PID'];
   delete process.env['LISTEN_FDS'];
   delete process.env['LISTEN_FDNAMES'];

@@ -1,9 +1,9 @@
 /**
- * A chat: one room, with members over TCP and over a unix socket. A member who does not read is disconnected, and delays
- * nobody.
+ * A chat: one room, with members over TCP and over a unix socket. A member who does not read delays no other member,
+ * and is disconnected.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/chat.ts
- *         runs a demonstration, and ends
+ *         runs a demonstration
  *     npx tsx --conditions=rxjs-sockets-source examples/chat.ts tcp://localhost:7000 unix:/tmp/chat.sock
  *         serves until Ctrl-C; join with `nc localhost 7000` and `nc -U /tmp/chat.sock`
  */

@@ -1,7 +1,7 @@
 /**
- * An echo server: it sends every line back, at the pace at which the client reads.
+ * An echo server: it sends every line back, at the client's pace.
  *
- *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts                       runs a demonstration, and ends
+ *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts                       runs a demonstration
  *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts tcp://localhost:7000  serves until Ctrl-C
  */
 import { firstValueFrom } from 'rxjs';

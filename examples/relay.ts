@@ -1,8 +1,9 @@
 /**
- * A proxy: it passes everything from one side to the other, at the pace of the slower one, until each direction ends.
+ * A proxy: it passes data between its client and a server, at the pace of the slower one, until both directions have
+ * ended.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts
- *         runs a demonstration, and ends
+ *         runs a demonstration
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts tcp://localhost:7001 unix:/run/app.sock
  *         relays the first address to the second until Ctrl-C
  */
@@ -19,7 +20,7 @@ function startProxy(from: AddressInput, to: AddressInput): Server {
   return proxy;
 }
 
-/** One side failed, so the relay has aborted the other; the proxy continues. */
+/** Reports that one side failed. The relay has aborted the other side; the proxy continues. */
 function report(error: unknown): void {
   console.error(String(error));
 }
@@ -37,7 +38,10 @@ if (from !== undefined && to !== undefined) {
   await show();
 }
 
-/** A service that answers only after its client has finished. It depends on half-close: neither direction may end the other. */
+/**
+ * Demonstrates half-close: the service answers only after its client has finished, so neither direction may end the
+ * other.
+ */
 async function show(): Promise<void> {
   const service = listen({ port: 0 }, { codec: lines() });
   service.subscribe(({ data }) => data.pipe(toArray(), map(sorted)).subscribe(data));

@@ -1,6 +1,6 @@
 /**
- * A producer that could send gigabytes a second, and a consumer that takes a millisecond for each message. The producer
- * waits, and almost nothing is buffered in between.
+ * A producer that could send gigabytes per second, and a consumer that needs a millisecond for each message. The
+ * producer has to wait, and little is buffered in between.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/slow-consumer.ts
  */

@@ -1,7 +1,7 @@
 /**
  * A tour of the library, on real sockets: `npm start`.
  *
- * It ends by itself, with a status other than 0 if one of its claims does not hold.
+ * Its exit status is not 0 if one of its claims does not hold.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,5 +26,5 @@ try {
   await rm(folder, { recursive: true });
 }
 checks.summarize();
-// A part that failed may have left sockets open, which would keep the process alive.
+// A failed part may have left sockets open, which would keep the process alive.
 if (!checks.passed) process.exit(1);

@@ -1,13 +1,13 @@
-// Makes the modules of dist, which users install: as few as possible, without comments and blanks. A module for each file
-// of src would take three times as long to import, and what V8 keeps of a program counts against the 8 MB of heap up to
-// which it collects large reads cheaply. Another folder than dist can be named as the argument.
+// Makes the modules of dist, which users install: as few as possible, without comments and blanks. A module for each
+// file of src would take three times as long to import. The code also takes heap, and above 8 MB of heap V8 collects
+// large reads at twice the cost. The argument names a folder to use instead of dist.
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 /**
- * Replaces an import from Node by `process.getBuiltinModule`: an import reads every export of the module, and so loads the
- * parts of Node that it otherwise loads on first use. Here the bundler drops the exports that nothing uses.
+ * Replaces an import from Node by `process.getBuiltinModule`. An import reads every export of the module, which loads
+ * parts of Node that it otherwise loads on first use. Here the bundler drops the exports that the library does not use.
  */
 const builtinModules = {
   name: 'builtin-modules',
@@ -40,7 +40,7 @@ await build({
   target: 'node20.19',
   minifyWhitespace: true,
   minifySyntax: true,
-  // Node shows the line that an error was thrown from.
+  // Keeps lines apart, because Node prints the line that throws an error.
   lineLimit: 160,
   legalComments: 'none',
   sourcemap: true,

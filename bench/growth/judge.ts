@@ -6,7 +6,7 @@ export interface Costs {
   readonly costs: readonly number[];
 }
 
-/** A step from one point to another that is at least ten times as large. */
+/** A step from one point to a point that is at least ten times as large. */
 export interface Step {
   readonly from: number;
   readonly to: number;
@@ -14,7 +14,7 @@ export interface Step {
   readonly growth: Spread;
 }
 
-/** The limit for a tenth of what ten times the connections, messages or bytes cost. */
+/** The maximum growth: ten times the connections, messages or bytes may cost twelve times as much. */
 const allowed = 1.2;
 
 /** Compares each point with the largest that is at most a tenth of it, round by round. */
@@ -27,15 +27,15 @@ export function stepsOf(points: readonly Costs[]): Step[] {
   });
 }
 
-/** The growth of another server in the same step. */
+/** The growth of a different server in the same step. */
 export interface Other {
   readonly title: string;
   readonly step: Step;
 }
 
 /**
- * Judges by its median whether a step is linear. If it is not, but another server that does less grows in the same way,
- * the cause lies below both.
+ * Judges by its median whether a step is linear. If it is not, but a server that does less grows in the same way, the
+ * cause lies below both.
  */
 export function judge(ours: Step, others: readonly Other[]): string {
   if (ours.growth.median <= allowed) return 'yes';

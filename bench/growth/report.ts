@@ -51,7 +51,7 @@ export function details(all: readonly FoundGrowth[]): string[] {
   });
 }
 
-/** Formats the task's cost, with its growth in brackets if it is compared with another point. */
+/** Formats the task's cost, with its growth in brackets if there is a smaller point to compare it with. */
 function cell({ servers }: FoundGrowth, name: string, n: number): string {
   const grown = servers[name];
   if (grown === undefined) return '';

@@ -2,7 +2,7 @@
 export interface Series {
   readonly id: string;
   readonly title: string;
-  /** What the number counts. */
+  /** The unit of the number. */
   readonly of: string;
   /** The task, done once for each figure, with `n` of them. */
   readonly task: string;
@@ -53,7 +53,7 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'steady',
       args: [`connections=${n}`, 'window=10'],
-      // Whole windows, so that as much is in flight on each connection as on one of a few.
+      // Complete windows, so that each connection has as many messages in flight as one of a few.
       times: 10 * often(20_000 * share, n),
     }),
   },

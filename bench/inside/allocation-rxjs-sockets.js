@@ -1,4 +1,4 @@
-/** The work with this library, whose objects are counted. */
+/** The work with this library, for counting its objects. */
 import { map } from 'rxjs';
 import { Broadcast, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';

@@ -1,11 +1,11 @@
 /*
- * The best that one thread can do: a server over epoll. It prints its address, and ends when its input ends.
+ * The best that one thread can do: a server over epoll. It prints its address, and exits when its input ends.
  *
  *   limit <kind> <tcp | unix:<path>>
  *
- * kind   echo    sends back what it receives
- *        sink    counts what it receives, and answers with the number at the end of the stream
- *        fanout  sends what it receives from one to all
+ * kind   echo    sends received bytes back
+ *        sink    counts received bytes, and sends their number at the end of the stream
+ *        fanout  sends the data of one client to all
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,7 +27,7 @@ enum { CHUNK = 1 << 16, EVENTS = 256 };
 struct peer {
   int fd;
   uint64_t received;
-  /* Data that the kernel has not taken yet; until it has, the connection is not read. */
+  /* Data that the kernel has not taken yet. While there is any, the connection is not read. */
   unsigned char *rest;
   size_t length, done, room;
   int index, reads, writes;

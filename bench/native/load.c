@@ -16,7 +16,7 @@
  * and with a given amount of work, to measure how cost grows:
  *
  *           burst   `repeat` times: opens `connections` connections, has `messages` messages echoed on each, `window` of them
- *                   in flight, and ends them all in order
+ *                   in flight, and closes them all cleanly
  *           steady  opens `connections` connections and reports it; then, for each number in its input, has that many messages
  *                   echoed on each, `window` of them in flight, and reports it; until its input ends
  *           members like steady, but one publishes, `window` lines at a time, and every line has to reach all, itself too
@@ -293,7 +293,7 @@ static void sink(double seconds) {
   if (got < 0) die("recv");
   double took = now() - start;
   reply[length] = 0;
-  if (strtoull(reply, NULL, 10) != peer.sent) fail("the server counted another number of bytes");
+  if (strtoull(reply, NULL, 10) != peer.sent) fail("the server counted a different number of bytes");
   printf("{\"bytes\":%llu,\"seconds\":%.6f,\"bytesPerSecond\":%.0f}\n", (unsigned long long)peer.sent, took,
          (double)peer.sent / took);
 }
@@ -311,7 +311,7 @@ static void churn(size_t connections, double seconds) {
       struct peer *peer = events[i].data.ptr;
       if (receive(peer) < 0) fail("the server has ended a connection");
       if (peer->received < back.message) continue;
-      /* Both sides end in order: otherwise ports would run out, or the server would see resets. */
+      /* Both sides end cleanly: otherwise ports would run out, or the server would see resets. */
       shutdown(peer->fd, SHUT_WR);
       fcntl(peer->fd, F_SETFL, 0);
       char rest;
@@ -427,7 +427,7 @@ static void open_all(struct peer *peers, size_t count) {
   }
 }
 
-/* Both sides end in order. */
+/* Ends both sides cleanly. */
 static void end_all(struct peer *peers, size_t count) {
   for (size_t i = 0; i < count; i++) shutdown(peers[i].fd, SHUT_WR);
   for (size_t i = 0; i < count; i++) {
@@ -493,7 +493,7 @@ static void publish(size_t members, size_t window) {
     printf("{\"seconds\":%.6f}\n", now() - start);
     fflush(stdout);
   }
-  /* Not closed in order: the server has no reason to end its direction. */
+  /* Not closed cleanly, because the server has no reason to end its direction. */
 }
 
 int main(int count, char **list) {

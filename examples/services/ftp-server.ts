@@ -5,10 +5,10 @@
  *     npm run example -- ftp-server.ts tcp://127.0.0.1:2121 /srv/files
  *     curl ftp://127.0.0.1:2121/ --upload-file notes.txt
  *
- * By default anybody who can connect may read and change the folder, with any user and any password. Only this machine
- * can reach an address without a host, or with loopback. For any other address set FTP_USER and FTP_PASSWORD: then only
- * this user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the
- * ports to open in a firewall.
+ * By default, every client may read and change the folder, with any user and any password. If the address has no host,
+ * or is loopback, only this machine can connect. For any other address, set FTP_USER and FTP_PASSWORD. Then only this
+ * user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports
+ * to open in a firewall.
  *
  * ftp-server/session.ts serves one client; the other files in that folder are its parts.
  */
@@ -39,7 +39,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const options = {
     codec: control,
     tls: isEncrypted(address) ? settings.tls?.control : undefined,
-    maxConnections: 1_000, // most may be idle; one more is reset
+    maxConnections: 1_000, // most of them may be idle; a client beyond that is reset
   };
   const server = listen<Command, string>(address, options);
   server.listening.subscribe({ complete: () => stopping.abort() });
@@ -49,7 +49,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   await settings.folder.close();
 });
 
-/** A tls:// address is for clients that begin with TLS, without AUTH TLS. */
+/** Whether clients begin with TLS, without AUTH TLS. */
 function isEncrypted(address: string): boolean {
   return address.startsWith('tls:');
 }
@@ -63,7 +63,7 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
     createSecureContext(tls); // throws now instead of for each client
     return {
-      // Closing clients send a bare FIN. It cannot cut off a command, but it might cut off a file.
+      // Clients close with a bare FIN. It cannot cut off a command, but it might cut off a file.
       control: { ...tls, allowHalfClosed: true },
       data: { ...tls, isServer: true },
     };

@@ -23,8 +23,8 @@ await program(usage, [4, 6], async (address = '', user = '', password = '', task
   const [first = '', second = ''] = args;
   const work = workOf(task, args.length, first, second);
   const where = parseAddress(address);
-  if (where.transport !== 'tcp') throw new UsageError('ADDRESS has to be one of TCP, since files travel on it too');
-  // A line end would start another command.
+  if (where.transport !== 'tcp') throw new UsageError('ADDRESS has to be a TCP address: data connections need one');
+  // A line end would start a second command.
   for (const text of [user, password, ...args])
     if (/[\r\n\0]/.test(text)) throw new UsageError('no argument may have a line end in it');
   try {
@@ -52,7 +52,7 @@ function workOf(
 }
 
 // #region get
-/** Gets a file under a temporary name, and renames it when it is whole. */
+/** Gets a file under a temporary name, and renames it when it is complete. */
 async function get(client: FtpClient, remote: string, local: string): Promise<void> {
   await client.ask('TYPE I', 200);
   const size = await client.size(remote);
@@ -80,7 +80,7 @@ async function get(client: FtpClient, remote: string, local: string): Promise<vo
 // #endregion
 
 // #region put
-/** Puts a file, at the server's pace, and checks that all of it has arrived. */
+/** Puts a file, at the server's pace, and checks that it has arrived completely. */
 async function put(client: FtpClient, local: string, remote: string): Promise<void> {
   const file = await open(local, 'r');
   try {

@@ -1,6 +1,6 @@
 /**
  * A client of PostgreSQL: `pg`, the driver that most programs use, on a socket of this library. It prints each row of the
- * result as a line of JSON. A result of any size takes little memory: while nobody reads the lines, the server waits.
+ * result as a line of JSON. A result of any size takes little memory: while the lines are not read, the server waits.
  *
  *     npm run -s example -- postgres.ts unix:/var/run/postgresql/.s.PGSQL.5432 "$USER" postgres 'SELECT now()'
  *     PGPASSWORD=secret npm run -s example -- postgres.ts tcp://localhost:5432 ann shop 'SELECT * FROM orders' | head
@@ -21,7 +21,7 @@ interface Login {
   readonly address: Address;
   readonly user: string;
   readonly database: string;
-  /** The TLS options to try, one after the other; false for none. */
+  /** The TLS options to try, in this order; false for no TLS. */
   readonly attempts: readonly (false | ConnectionOptions)[];
   /** The time limit for dialling, TLS and the login together, in ms; 0 means none. */
   readonly timeout: number;
@@ -82,7 +82,10 @@ function driverFor({ address, user, database, timeout }: Login, ssl: false | Con
 }
 // #endregion
 
-/** Runs the statements and writes their rows to stdout, until the result ends, at Ctrl-C, or until nobody reads the rows. */
+/**
+ * Runs the statements and writes their rows to stdout, until the result ends, stdout is closed, or the user presses
+ * Ctrl-C.
+ */
 async function print(driver: pg.Client, sql: string, login: Login): Promise<void> {
   const { stdout } = process;
   const { pid } = (await driver.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
@@ -130,7 +133,7 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
   if (stopped instanceof Error) throw stopped;
 }
 
-/** Asks the server to cancel the query of `pid`, on another connection, as PostgreSQL requires. */
+/** Asks the server to cancel the query of `pid`, on a second connection, as PostgreSQL requires. */
 async function cancel(pid: number, login: Login): Promise<void> {
   const driver = await logIn(login);
   await driver.query('SELECT pg_cancel_backend($1)', [pid]);

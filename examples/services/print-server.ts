@@ -4,13 +4,13 @@
  *     npm run example -- print-server.ts tcp://127.0.0.1:5515 /tmp/spool
  *     rlpr -N --port=5515 -H 127.0.0.1 -P lp README.md
  *
- * A queue is a subfolder of the spool folder; its first job makes it. A job that has arrived is a file there, one for each
- * document, with exactly the bytes that were printed. Its name tells the rest: `1764377701123-1_042_alice_localhost_README.md`
- * has the time of arrival and the number of the document, the job number, the owner, the job's origin and the document's
- * name. A job that is still arriving is a hidden file. The printing program takes the files out of the folder.
+ * A queue is a subfolder of the spool folder; its first job makes it. Each document of a job that has arrived is a file
+ * there, with exactly the printed bytes. Its name, such as `1764377701123-1_042_alice_localhost_README.md`, has the
+ * time of arrival and the number of the document, the job number, the owner, the job's origin and the document's name.
+ * A document that is still arriving is a hidden file. The printing program takes the files out of the folder.
  *
- * The protocol has no passwords. A client names its user, and the server believes that for jobs from the same address. Let
- * only those connect who may print.
+ * The protocol has no passwords. A client names its user, and the server believes it for jobs from the same address.
+ * Admit only clients that may print.
  */
 import { firstValueFrom, NEVER, type Observable, ReplaySubject, takeUntil } from 'rxjs';
 import { type Connection, listen, serve, SocketError } from 'rxjs-sockets';
@@ -27,7 +27,7 @@ const maxDocuments = 52; // of one job: dfA to dfZ, dfa to dfz
 /** The size that CUPS announces with `mode=stream`: the document ends with the connection, without a zero byte. */
 const cupsStream = 999_999_999_999;
 
-/** A command, up to its line feed. With `lines()`, half of a command that was cut off would be a command too. */
+/** A command, up to its line feed. `lines()` would also take half a command that was cut off. */
 const command = delimited('\n', { maxLength: 1_024 });
 const ok = '\x00';
 
@@ -43,7 +43,7 @@ class Session {
   private readonly bytes: Connection['bytes'];
   private readonly spool: Spool;
   private readonly stopping: Observable<void>;
-  /** The client's host. This machine is always `localhost`, whichever of its addresses is used. */
+  /** The client's host. This machine is always `localhost`, whichever of its addresses the client uses. */
   private readonly origin: string;
 
   constructor({ bytes, local, remote }: Connection, spool: Spool, stopping: Observable<void>) {
@@ -130,7 +130,7 @@ class Session {
   }
 
   // #region document
-  /** Writes a document to disk as it arrives (6.3), at the pace of the disk, and never as a whole in memory. */
+  /** Writes a document to disk as it arrives (6.3), at the pace of the disk. It does not have to fit into memory. */
   private async receiveDocument(queue: Queue, { documents }: ArrivingJob, file: string, size: number): Promise<void> {
     const isStream = size === 0 || size === cupsStream;
     if (documents.has(file)) throw new Refusal(`${file} was sent before`);
@@ -189,7 +189,7 @@ class Session {
     );
   }
 
-  /** Anybody can claim to be root, so the claim counts only from the job's own machine, and from this one. */
+  /** Every client can claim to be root, so the claim counts only from the job's own machine, and from this one. */
   private mayRemove({ user, origin }: Job, agent: string): boolean {
     if (agent === 'root' && this.origin === 'localhost') return true;
     return origin === this.origin && (agent === 'root' || agent === user);
@@ -202,8 +202,8 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /**
- * Reads a document that ends with the connection. Its client announces 0 bytes. A client that prints an empty file does so
- * too, but it sends only the zero byte and waits for the answer.
+ * Reads a document that ends with the connection. Its client announces 0 bytes. A client that prints an empty file does
+ * so, too, but sends only the zero byte and waits for the answer.
  */
 async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
   const first = await firstValueFrom(bytes, { defaultValue: undefined });

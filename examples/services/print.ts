@@ -4,8 +4,8 @@
  *     npm run example -- print.ts tcp://printer.example QUEUE report.pdf
  *     npm run example -- print.ts tcp://127.0.0.1:5515 lp README.md
  *
- * It ends with status 0 when the server has acknowledged the whole job, and with a message otherwise. A server prints only
- * whole jobs, so after any message the file can be printed again.
+ * It ends with status 0 when the server has acknowledged the complete job, and otherwise with a message. A server
+ * prints only complete jobs, so after any message you can print the file again.
  */
 import { randomInt } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -48,7 +48,7 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
 }
 // #endregion
 
-/** The file, and the zero byte that marks it as whole. A file that changes meanwhile does not get that byte. */
+/** The file, and the zero byte that marks it as complete. A file that changes meanwhile does not get that byte. */
 async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
   let rest = before.size;
   while (rest > 0) {

@@ -25,7 +25,7 @@ const codec = requests({ maxLength: 16 * mebibyte, maxValues: 65_536 });
 const options = {
   codec,
   maxConnections: 1_000,
-  maxBuffered: 8 * mebibyte, // a subscriber with more than this waiting is disconnected
+  maxBuffered: 8 * mebibyte, // the server disconnects a subscriber for which more is queued
   idleTimeout: 3_600_000,
 };
 const maxMemory = 256 * mebibyte;

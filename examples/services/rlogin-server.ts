@@ -7,8 +7,8 @@
  * and then `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
  *
  * RFC 1282 lets the client name its user, and trusts that name if the client's port is below 1024. This server trusts
- * neither. Everybody has to give a password, except a program of the server's own user on the same machine, which could
- * start the same shell without the server. The connection, and with it the password, is not encrypted.
+ * neither. Every client has to give a password, except a program of the server's own user on the same machine, which
+ * could start the same shell without the server. The connection is not encrypted, and neither is the password.
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';
@@ -31,13 +31,13 @@ import { type Command, Terminal } from './rlogin/terminal.js';
 import { sendUrgent } from './rlogin/urgent.js';
 
 const mostSessions = 100;
-const mostConnections = 1_000; // silent ones keep nobody from a session
+const mostConnections = 1_000; // more than sessions, so that silent clients do not block others
 const handshakeTime = 10_000; // ms
 const sizeTime = 500; // ms for a client to send its window size before its program starts
 const idleTime = 3_600_000; // ms without input or output
 const usualSize: WindowSize = { rows: 24, columns: 80 };
 
-/** Thrown for a handshake that the server refuses. */
+/** Thrown if the server refuses a handshake. */
 class Refusal extends Error {}
 
 /** Notified when the server is being stopped. */
@@ -126,8 +126,8 @@ function reasonOf(error: unknown): string {
 
 // #region size
 /**
- * Asks for the window size, and returns the client's next input, which is mostly the answer. A program started after that
- * has the right size from the beginning. If the question cannot be sent, our own client sends its size unasked.
+ * Asks for the window size, and returns the client's next input, which is usually the answer. The program then starts
+ * with the right size. If the question cannot be sent, our own client sends its size unasked.
  */
 async function firstMessage(connection: Connection): Promise<Buffer | WindowSize | undefined> {
   await flushed(); // the urgent byte has to follow the accepting byte

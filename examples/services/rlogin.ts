@@ -107,7 +107,11 @@ async function session(connection: Connection, urgent: Observable<number> | unde
   }
 }
 
-/** Some servers send the urgent byte twice, and the kernel makes the first one ordinary. No text begins with that byte. */
+/**
+ * Drops the byte that asks for the size from the first chunk. Some servers send it twice as urgent data, and the
+ * kernel
+ * makes the first one an ordinary byte. No text begins with it.
+ */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
 }
@@ -120,7 +124,7 @@ function print(chunk: Buffer): Promise<void> {
 // #endregion
 
 // #region sizes
-/** The messages with the window size: one when the server asks for it, and one for each change after that. */
+/** The messages with the window size: one when the server asks, and then one for each change. */
 function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined): Observable<Buffer> {
   if (!stdout.isTTY) return NEVER;
   // Only TCP has urgent data for the question. Servers at a unix socket understand the unasked message.
@@ -134,7 +138,10 @@ function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined
 // #endregion
 
 // #region keys
-/** The typed input, until the terminal is closed or `~.` is typed at the beginning of a line; `~~` there is one `~`. */
+/**
+ * The typed input, until the terminal is closed or the user types `~.` at the beginning of a line; `~~` there is one
+ * `~`.
+ */
 async function* keys(): AsyncGenerator<Buffer> {
   let place: 'beginning' | 'tilde' | 'line' = 'beginning';
   for await (const chunk of stdin as AsyncIterable<Buffer>) {

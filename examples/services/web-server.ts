@@ -18,7 +18,7 @@ import { RequestQueue } from './web/request-queue.js';
 /** The time limits for a client, in ms. */
 const patience = {
   headersTimeout: 10_000, // for the header of a request
-  requestTimeout: 30_000, // for all of a request
+  requestTimeout: 30_000, // for a complete request
   keepAliveTimeout: 5_000, // between two requests
   connectionsCheckingInterval: 1_000, // how often Node checks the two above
 };

@@ -9,7 +9,7 @@ const readers = 50;
 const messages = 2_000;
 /** The number of messages to send before waiting for the readers. */
 const atOnce = 50;
-/** More than `maxBuffered` and what the kernel keeps for a client that does not read. */
+/** More than `maxBuffered` and the kernel's buffers for a client that does not read. */
 const mostMessages = 100_000;
 
 /** The outcome for the messages. */
@@ -19,7 +19,7 @@ interface News {
   /** For each reader, how many messages it received, and how many of them in order. */
   readonly received: readonly number[];
   readonly inOrder: readonly number[];
-  /** How connections ended before the news did, and how the remaining ones ended. */
+  /** How connections ended before the news had ended, and how the others ended. */
   readonly cutOff: readonly string[];
   readonly finished: readonly string[];
 }

@@ -14,7 +14,7 @@ import { type Checks, type Claim, number } from './checks.js';
 import type { Screen } from './screen.js';
 
 const wanted = 3_000;
-/** The number of failed attempts before the server returns. */
+/** The number of failed attempts after which the server is started again. */
 const triesInVain = 3;
 
 const meanings: Readonly<Record<string, string>> = { ENOENT: 'no socket file', ECONNREFUSED: 'nobody listens' };
@@ -36,7 +36,7 @@ export function restartClaims({ asked, answered, connections, failures }: Restar
   ];
 }
 
-/** A server stops in the middle and returns; its client dials again and continues where it was. */
+/** Stops a server in the middle and starts it again; its client dials again and continues. */
 export async function restart(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('3. Reconnect: a server stops, and its client tries to connect until it is back');
   const address = { path: join(folder, 'restart') };
@@ -92,7 +92,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   checks.that(...restartClaims({ asked, answered, connections, failures }));
 }
 
-/** Asks one question after the other, on a channel that lives across connections. */
+/** Asks one question at a time, on a channel that serves all connections. */
 class Conversation {
   asked = 0;
   answered = 0;

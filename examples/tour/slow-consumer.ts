@@ -13,7 +13,7 @@ const total = many + few + many;
 const highWaterMark = 65_536;
 /** The limit for a channel that `sendFrom` sends on: the high-water mark, and one message with its length. */
 const bound = highWaterMark + size + 4;
-/** More than two sockets and the garbage between two collections need, and a tenth of all the data. */
+/** More than the two sockets and uncollected garbage need, and a tenth of all the data. */
 const mostMemory = 128 * 1_048_576;
 
 /** The measurements of one phase of the consumer. */
@@ -21,7 +21,7 @@ interface Phase {
   readonly label: string;
   readonly taken: number;
   readonly milliseconds: number;
-  /** The maximum waiting in the producer's channel, and the maximum sent but not consumed, in bytes. */
+  /** The maximum queued in the producer's channel, and the maximum sent but not consumed, in bytes. */
   readonly buffered: number;
   readonly ahead: number;
 }
@@ -61,7 +61,7 @@ export function consumptionClaims(consumption: Consumption): Claim[] {
   ];
 }
 
-/** Runs a producer that never waits by itself, and a consumer that is fast, slow, stopped, and fast again. */
+/** Runs a producer that always has data, and a consumer that is fast, slow, stopped, and fast again. */
 export async function slowConsumer(screen: Screen, checks: Checks): Promise<void> {
   screen.heading('2. Backpressure: a producer can send only as fast as its consumer takes');
   screen.line('   the consumer            taken            rate   buffered      ahead');
@@ -111,14 +111,14 @@ export async function slowConsumer(screen: Screen, checks: Checks): Promise<void
   checks.that(...consumptionClaims({ sent, received, inOrder, phases, held, waited, growth }));
 }
 
-/** Always has a message ready. It is pulled only when the channel has room. */
+/** Always has a message ready. The channel pulls it only when it has room. */
 class Producer {
   sent = 0;
   isWaiting = false;
   private channel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly changes = new Subject<void>();
 
-  /** The bytes waiting in its channel. */
+  /** The number of bytes queued in its channel. */
   get buffered(): number {
     return this.channel?.bufferedBytes ?? 0;
   }
@@ -230,12 +230,13 @@ class Meter {
     return phase;
   }
 
-  /** Records how much is waiting. */
+  /** Records how much is buffered. */
   note(): void {
     const { sent, buffered } = this.producer;
     this.buffered = Math.max(this.buffered, buffered);
     this.ahead = Math.max(this.ahead, (sent - this.consumer.received) * size);
-    // Often enough to see growth, but not for each message, because it takes as long as sending one.
+    // Measured often enough to see growth, but not for each message, because measuring takes as long as sending a
+    // message.
     if (sent % 64 === 0) this.measureMemory();
   }
 

@@ -1,16 +1,19 @@
-/** TYPE A: lines end with LF in a file, and with CR LF on the wire. */
+/** Text (TYPE A): lines end with LF in a file, and with CR LF on the wire. */
 const newline = 0x0a;
 const carriageReturn = 0x0d;
 
-/** Ends lines as they end on the wire. */
+/** Converts the line ends of a file to those of the wire. */
 export async function* toWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
-    // A byte is a character in latin1, and stays the same.
+    // latin1 converts each byte to a character and back unchanged.
     yield Buffer.from(chunk.toString('latin1').replaceAll('\n', '\r\n'), 'latin1');
   }
 }
 
-/** Ends lines as they end in a file. A CR that comes last waits, since its LF may come with the next bytes. */
+/**
+ * Converts the line ends of the wire to those of a file. It keeps a last CR, because its LF may come with the next
+ * bytes.
+ */
 export async function* fromWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let hasReturn = false;
   for await (const chunk of chunks) {

@@ -28,7 +28,7 @@ export const control: Codec<Command, string> = {
  * Takes lines that end with CR LF, or with LF alone.
  *
  * Clients send ABOR as urgent data, and the urgent byte never arrives. If that byte is the LF, the line would end only with
- * the next command, which the client sends only after the reply to this one. So `ABOR` and a CR are a whole line.
+ * the next command, which the client sends only after the reply to this one. So `ABOR` and a CR are a complete line.
  */
 class CommandDecoder implements Decoder<Command> {
   /** Whether an LF that comes next belongs to the previous line. */
@@ -69,7 +69,7 @@ function parse(line: Buffer): Command {
   return { verb, argument: isUtf8(argument) ? argument.toString() : undefined };
 }
 
-/** The rest of Telnet's IAC, IP and DM before a command: one of their bytes was urgent and is missing. */
+/** Whether a line is ABOR after the rest of Telnet's IAC, IP and DM: one of their bytes was urgent and is missing. */
 function isAbort(line: Buffer): boolean {
   return line.length <= 16 && /^[\xf0-\xff]*ABOR$/i.test(line.toString('latin1'));
 }
@@ -93,7 +93,7 @@ function withoutTelnet(line: Buffer): Buffer {
 
 /** The commands of one client. The next one can be inspected before it is taken. */
 export class Commands {
-  /** Whether the client sends no more commands, or a shutdown has stopped them. */
+  /** Whether the client has finished, or a shutdown has stopped its commands. */
   hasEnded = false;
   private readonly source: AsyncIterator<Command, undefined>;
   private next: Promise<Command | undefined> | undefined;
@@ -106,13 +106,16 @@ export class Commands {
   peek(): Promise<Command | undefined> {
     if (this.next === undefined) {
       this.next = this.read();
-      // It may fail while nobody waits for it.
+      // Without this, a failure before `take` is called would be an unhandled rejection.
       this.next.catch(() => undefined);
     }
     return this.next;
   }
 
-  /** Waits for the next command. It reads no other before the next call, so data after AUTH is not taken for plain text. */
+  /**
+   * Waits for the next command. It reads no further before the next call, so that data after AUTH is not read as plain
+   * text.
+   */
   async take(): Promise<Command | undefined> {
     const command = await this.peek();
     if (!this.hasEnded) this.next = undefined;

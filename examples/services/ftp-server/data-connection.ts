@@ -34,7 +34,7 @@ export async function passive(
 ): Promise<DataConnection & { readonly port: number }> {
   const { openTimeout, stallTimeout, tls } = options;
   const [first, last] = ports;
-  // Starts at a random one, so that a stranger cannot guess the next port.
+  // Starts at a random port, so that a stranger cannot guess the next one.
   const start = first + Math.floor(Math.random() * (last - first + 1));
   for (let attempt = 0; ; attempt++) {
     const port = first + ((start - first + attempt) % (last - first + 1));
@@ -53,14 +53,14 @@ export async function passive(
       take(1), // which ends the subscription, and with it the listener
       concatMap(async (connection) => {
         accepted = connection;
-        // Only now, so that strangers with slow handshakes keep nobody out.
+        // The handshake starts only now, so that a stranger cannot delay the client with a slow one.
         if (tls !== undefined) await connection.startTls(tls);
         return connection;
       }),
     );
     const connection = firstValueFrom(arrived.pipe(takeUntil(cancelled)));
     try {
-      // Without this, a failure before anybody waits would be an unhandled rejection.
+      // Without this, a failure before `open` is called would be an unhandled rejection.
       connection.catch(() => undefined);
       const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
       // The server could not listen, so this fails with the reason.
@@ -81,7 +81,10 @@ export async function passive(
 }
 // #endregion
 
-/** Dials the client at its own address and at no system port, so that it cannot redirect the server at others (FTP bounce). */
+/**
+ * Dials the client at its own address, and at no system port, so that it cannot direct the server at others (FTP
+ * bounce).
+ */
 export function active(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
   target: { readonly host: string; readonly port: number },
@@ -118,7 +121,7 @@ export function active(
   };
 }
 
-/** Whether nothing arrived at all, as opposed to an error of a connection. */
+/** Whether the client did not connect at all, as opposed to an error of a connection. */
 export function isMissing(error: unknown): boolean {
   return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
 }

@@ -4,7 +4,7 @@
  * A client's paths begin at the folder, so `..` never leads out. A symbolic link can lead out, and it can be created while a
  * command is executed. So the server first opens the folder that contains the file, then asks the system where the opened
  * folder really is, and then reaches the file through it: `/proc/self/fd/7/name` is the entry `name` of the folder that
- * is open as 7, wherever its name leads by now. For a file that is read or extended it asks as well.
+ * is open as 7, even if its path now leads elsewhere. For a file that is read or extended, the server asks again.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
@@ -33,10 +33,10 @@ export interface Entry {
   readonly stats: Stats;
 }
 
-/** The target of an upload. An upload that is neither finished nor discarded leaves only a file that no client sees. */
+/** The target of an upload. An upload that is neither finished nor discarded leaves only a hidden file. */
 export interface Upload {
   write(chunk: Buffer): Promise<void>;
-  /** Gives the whole upload its name. */
+  /** Gives the complete upload its final name. */
   finish(): Promise<void>;
   /** Removes an unfinished upload, and does nothing after `finish`. */
   discard(): Promise<void>;
@@ -69,7 +69,7 @@ export class Folder {
     return this.root.close();
   }
 
-  /** Opens a file or a folder, and checks where it is before anything is done with it. */
+  /** Opens a file or a folder, and checks that it is inside the served folder. */
   private async reach(path: string, flags: number): Promise<FileHandle> {
     const handle = await open(posix.join(opened(this.root), path), flags | O_NONBLOCK);
     try {
@@ -85,7 +85,7 @@ export class Folder {
   }
   // #endregion
 
-  /** Acts on an entry of a folder, through a path that is certain to lead to that folder. */
+  /** Acts on an entry of a folder, through a path that certainly leads to that folder. */
   private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
     const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
     try {
@@ -123,7 +123,7 @@ export class Folder {
     await (await this.reach(path, O_RDONLY | O_DIRECTORY)).close();
   }
 
-  /** Lists the entries of a folder one by one, in the system's order, without those that a client could not name. */
+  /** Lists the entries of a folder, in the system's order, without those that a client cannot name. */
   async *list(path: string): AsyncGenerator<Entry> {
     const folder = await this.reach(path, O_RDONLY | O_DIRECTORY);
     try {
@@ -131,7 +131,7 @@ export class Folder {
         if (!isNameable(name) || unfinished.test(name)) continue;
         const stats = await lstat(`${opened(folder)}/${name}`)
           .then((found) => (found.isSymbolicLink() ? this.stats(posix.join(path, name)) : found))
-          .catch(() => undefined); // removed meanwhile, or a link that leads out or nowhere
+          .catch(() => undefined); // it was removed, or is a link that leads out or nowhere
         if (stats !== undefined) yield { name, stats };
       }
     } finally {
@@ -139,7 +139,7 @@ export class Folder {
     }
   }
 
-  /** Begins an upload that replaces an existing file only once the upload is whole. */
+  /** Begins an upload that replaces an existing file only when it is complete. */
   async replace(path: string): Promise<Upload> {
     const existing = await this.stats(path).catch(() => undefined);
     if (existing !== undefined && !existing.isFile())
@@ -178,7 +178,7 @@ export class Folder {
     const discard = async (): Promise<void> => {
       if (file === undefined) return;
       await file.close();
-      await unlink(draft).catch(() => undefined); // after `finish` it has another name
+      await unlink(draft).catch(() => undefined); // after `finish` it has its final name
       await parent.close();
       file = undefined;
     };
@@ -219,7 +219,7 @@ function entryOf(parent: FileHandle, path: string): string {
   return `${opened(parent)}/${name}`;
 }
 
-/** Refuses names that are hidden from clients. */
+/** Refuses names that clients cannot see. */
 function visible(path: string): string {
   if (path.includes('\0') || path.split('/').some((name) => unfinished.test(name))) {
     throw new Refusal(553, 'That name is not allowed.');

@@ -231,7 +231,7 @@ export class Session {
     if (tls === undefined) throw new Refusal(502, 'This server has no certificate.');
     if (this.connection.tls !== undefined) throw new Refusal(503, 'TLS is already active.');
     if (!/^(?:TLS|TLS-C|SSL|TLS-P)$/i.test(mechanism)) throw new Refusal(504, 'Only AUTH TLS is supported.');
-    this.isIn = false; // anybody may have sent the plain text so far
+    this.isIn = false; // an attacker may have sent the plain text so far
     this.user = undefined;
     this.reply(234, 'Start the TLS handshake.'); // the last plain text
     await this.connection.startTls(tls.control);
@@ -248,7 +248,7 @@ export class Session {
     if (!this.hasBufferSize) throw new Refusal(503, 'Send PBSZ 0 first.');
     if (level !== 'C' && level !== 'P') throw new Refusal(536, 'Only PROT C and PROT P are supported.');
     this.isPrivate = level === 'P';
-    this.prepare(undefined); // a data connection announced earlier has the old protection
+    this.prepare(undefined); // a data connection that was announced before has the old protection
     this.reply(200, this.isPrivate ? 'Data connections are encrypted.' : 'Data connections are plain text.');
   }
 
@@ -408,7 +408,7 @@ export class Session {
     return this.receive(path, await this.settings.folder.add(path));
   }
 
-  /** Receives an upload, which gets its name only when it is whole. */
+  /** Receives an upload, which gets its final name only when it is complete. */
   private async receive(path: string, upload: Upload): Promise<void> {
     try {
       await this.transfer(`FILE: ${posix.basename(path)}`, async ({ bytes }) => {
@@ -428,8 +428,9 @@ export class Session {
   // #endregion
 
   /**
-   * Whether the client still waits for a reply. When a client is killed, the kernel ends both of its connections, and the end
-   * of the data connection looks like the end of the file. The control connection's end may arrive a little later.
+   * Whether the client still waits for a reply. When a client is killed, the kernel ends both of its connections. The
+   * end of the data connection then looks like the end of the file, and that of the control connection may arrive a
+   * little later.
    */
   private async isClientThere(): Promise<boolean> {
     const { limits, stopping } = this.settings;
@@ -446,7 +447,10 @@ export class Session {
     );
   }
 
-  /** SIZE is the number of bytes RETR would send. With TYPE A they have to be counted, which takes too long for a large file. */
+  /**
+   * Replies with the number of bytes that RETR would send. With TYPE A it counts them, which takes too long for a large
+   * file.
+   */
   private async tellSize(path: string): Promise<void> {
     const { file, size } = await this.settings.folder.read(path);
     try {
@@ -584,7 +588,9 @@ export class Session {
     }
   }
 
-  /** During a transfer a client may abort it, ask for its progress, and send NOOP. Other commands wait. */
+  /**
+   * Answers commands during a transfer: a client may abort it, ask for its progress, or send NOOP. Other commands wait.
+   */
   private async listenDuring(job: Promise<unknown>, data: DataConnection): Promise<{ aborts: number; noops: number }> {
     const heard = { aborts: 0, noops: 0 };
     const over = job.then(() => 'over' as const);
@@ -620,7 +626,7 @@ function chunksOf(file: FileHandle, start = 0): AsyncIterable<Buffer> {
 
 /** Sends everything at the client's pace; resolves when the kernel has it. */
 async function sendAll(data: Connection, source: ObservableInput<Buffer | string>): Promise<void> {
-  // The client sends nothing here, but the timeout for a stalled client runs only while this side reads.
+  // The client sends nothing on this connection, but the timeout for a stalled client runs only while this side reads.
   data.bytes.subscribe({ error: () => undefined });
   await lastValueFrom(data.bytes.sendFrom(source), { defaultValue: undefined });
 }
@@ -647,7 +653,7 @@ const sentences: Readonly<Record<string, Reply>> = {
   EPERM: [550, 'The server may not do that.'],
   EROFS: [550, 'The server may not do that.'],
   ELOOP: [550, 'The links form a circle.'],
-  EXDEV: [550, 'The target is on another disk.'],
+  EXDEV: [550, 'The target is on a different disk.'],
   EBUSY: [550, 'That is in use.'],
   EINVAL: [553, 'The name is not valid.'],
   ENXIO: [550, 'That is not a file.'],
@@ -674,7 +680,7 @@ function quoted(path: string): string {
   return `"${path.replaceAll('"', '""')}"`;
 }
 
-/** Compares in a time that does not depend on how much was right. */
+/** Compares two texts in a time that does not show how much of them is equal. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map((text) => createHash('sha256').update(text).digest());
   return timingSafeEqual(first!, second!);

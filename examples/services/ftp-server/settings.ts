@@ -5,7 +5,7 @@ import type { Folder } from './folder.js';
 
 export interface Settings {
   readonly folder: Folder;
-  /** The user who may log in; undefined if everybody may. */
+  /** The user who may log in; undefined if every user may. */
   readonly login: { readonly user: string; readonly password: string } | undefined;
   /** The TLS options for AUTH TLS and data connections. */
   readonly tls: { readonly control: ServerTlsOptions; readonly data: DataTls } | undefined;

@@ -9,8 +9,8 @@ const replyTimeout = 30_000; // ms
 const stallTimeout = 60_000; // ms
 
 /**
- * Whether to encrypt: `auto` if the server can, `required` always, `off` never. The first two refuse a certificate that cannot
- * be verified.
+ * Whether to encrypt: `auto` if the server can, `required` always, `off` never. The first two refuse a certificate that
+ * they cannot verify.
  */
 export type TlsPolicy = 'auto' | 'required' | 'off';
 
@@ -19,7 +19,7 @@ export class FtpError extends Error {
   override readonly name = 'FtpError';
   readonly code: number;
 
-  /** @param refused - what it refuses: a command by its verb alone, since a password may follow */
+  /** @param refused - the refused request: of a command only the verb, because a password may follow */
   constructor(refused: string, { code, lines }: Reply) {
     super(`The server refuses ${refused}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
     this.code = code;
@@ -74,7 +74,7 @@ export class FtpClient {
   }
   // #endregion
 
-  /** Asks for the server's features; a server that does not know the question supports only RFC 959. */
+  /** Asks for the server's features. A server that does not know FEAT supports only RFC 959. */
   private async learn(): Promise<void> {
     const { code, lines } = await this.calls.ask('FEAT');
     if (code !== 211) return;
@@ -116,7 +116,7 @@ export class FtpClient {
       await use(data);
     } catch (error) {
       data.destroy();
-      // If the server has ended it, its reply says why.
+      // If the server has ended the connection, its reply says why.
       if (error instanceof SocketError) await this.finalReply(verbOf(command), 2_000).catch(rethrowRefusal);
       throw error;
     }
@@ -124,7 +124,7 @@ export class FtpClient {
     await this.finalReply(verbOf(command));
   }
 
-  /** Dials the port that the server names, always at the server's own address: any other is never trusted. */
+  /** Dials the port that the server names, but at the server's own address, whatever address it names. */
   private async openData(): Promise<Connection> {
     const { remote } = this.control;
     if (remote.transport !== 'tcp') throw new Error('not a TCP connection');
@@ -183,7 +183,7 @@ function adviceFor(code: number): string {
       return 'Check USER and PASSWORD. Where it asks for TLS, FTP_TLS must not be off.';
     case 550:
     case 553:
-      return 'Check the path, and whether you may do that there: `list` shows what is there.';
+      return 'Check the path and your permissions; `list` shows the folder.';
     default:
       return 'It may not be able to do that.';
   }

@@ -1,4 +1,4 @@
-/** The client's side of the control connection: it sends lines, and gets replies of one or more lines. */
+/** The client's side of the control connection: it sends lines, and receives replies of one or more lines. */
 import { SocketError } from 'rxjs-sockets';
 import { type ByteQueue, type Codec, lines } from 'rxjs-sockets/codecs';
 

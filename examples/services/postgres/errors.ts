@@ -26,7 +26,10 @@ const unreachable: Readonly<Record<string, string>> = {
 const noTls = 'The server does not support SSL connections';
 const lost = 'The connection has ended before the result was complete. Try again.';
 
-/** Whether the server has refused a login because of TLS, or for lack of it; the driver has no code for the former. */
+/**
+ * Whether the server has refused a login because of TLS, or because there is none; the driver has no code for the
+ * former.
+ */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && (error.message === noTls || ('code' in error && error.code === '28000'));
 }
@@ -39,7 +42,7 @@ export function explained(error: unknown, sql: string): string {
     return lines.filter((line) => line !== undefined).join('\n');
   }
   if (!(error instanceof Error)) return String(error);
-  // TLS may report an error about the end, which has no listener any more.
+  // TLS may still report an error about the end, for which there is no listener any more.
   if ('code' in error && error.code === 'EPIPE') return lost;
   return [error.message, adviceFor(error)].filter((line) => line !== undefined).join('\n');
 }

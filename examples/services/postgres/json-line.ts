@@ -13,8 +13,8 @@ const asText = new Map<number, number>([
 ]);
 
 /**
- * How the driver reads values: types that JSON has become JSON, and all others stay text. int8 and numeric stay text too,
- * because not all JSON readers keep all their digits.
+ * How the driver reads values: types that JSON has become JSON values, and all others stay text. int8 and numeric stay
+ * text, too, because not all JSON readers keep all their digits.
  */
 export const types: pg.CustomTypesConfig = {
   // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the driver's list of types has no arrays

@@ -12,7 +12,7 @@ import { UsageError } from '../program.js';
  * @see https://www.postgresql.org/docs/current/libpq-ssl.html
  */
 export function tlsAttempts(address: Address): readonly (false | ConnectionOptions)[] {
-  if (address.transport === 'unix') return [false]; // nobody is in between
+  if (address.transport === 'unix') return [false]; // no attacker can be in the middle
   const { PGSSLMODE: mode = 'prefer', PGSSLROOTCERT: authority } = process.env;
   const unverified = { rejectUnauthorized: false };
   const full = authority === undefined ? {} : { ca: certificates(authority) };

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../program.js';
 
 const maxQueues = 100;
-/** The maximum number of documents in one queue that have not been taken out. */
+/** The maximum number of documents in one queue that the printing program has not taken out. */
 const maxDocuments = 10_000;
 /** The maximum bytes of a user name and of a document name within a file name, which has at most 255. */
 const maxUserBytes = 64;

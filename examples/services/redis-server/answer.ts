@@ -39,7 +39,7 @@ function unfit(name: string): ErrorReply {
   return new ErrorReply(`ERR Can't execute '${name}': only ${allowed} are allowed in this context`);
 }
 
-/** The beginning of a word, made fit for the one line of an error. */
+/** The beginning of a word, without characters that an error's line cannot contain. */
 function shown(word: Buffer): string {
   return word.toString('utf8', 0, 128).replace(/\p{Cc}/gu, ' ');
 }

@@ -10,7 +10,7 @@ import type { Topics } from './topics.js';
 export interface Service {
   readonly database: Database;
   readonly topics: Topics;
-  /** The time of the start, by `performance.now()`. */
+  /** The time at which the server started, by `performance.now()`. */
   readonly started: number;
   /** The number of clients. */
   readonly clients: () => number;
@@ -37,7 +37,7 @@ export class Client {
   }
 
   // #region subscribe
-  /** Subscribes to channels, and confirms each; it continues with the next one only when the peer has room. */
+  /** Subscribes to channels, and confirms each. It continues with the next one only when the channel is writable. */
   *subscribe(names: readonly Buffer[]): Generator<Value> {
     for (const name of names) {
       const key = name.toString('latin1');

@@ -179,7 +179,10 @@ function timeToLive({ service }: Client, key: Buffer, unit: number): number {
   return expiresAt === Infinity ? -1 : Math.round((expiresAt - performance.now()) / unit);
 }
 
-/** Scans all keys. Patterns are prefixes only, because a stranger's general pattern could take long for each key. */
+/**
+ * Scans all keys. Patterns are prefixes only, because matching a stranger's general pattern could take long for each
+ * key.
+ */
 function keys({ service }: Client, pattern: Buffer): Value {
   const text = pattern.toString('latin1');
   const prefix = text.replace(/\*$/, '');
@@ -260,7 +263,7 @@ function describe(_: Client, word?: Buffer, ...names: Buffer[]): Value {
   switch (word && lower(word)) {
     case undefined:
     case 'info':
-      // Redis counts the name too, and a negative number is a minimum. The rest is about keys in the arguments.
+      // Redis counts the name, too, and a negative number is a minimum. The rest is about keys in the arguments.
       return chosen.map(([name, { words }]) => {
         const [least, most] = words;
         return [Buffer.from(name), least === most ? least + 1 : -(least + 1), [], 0, 0, 0];

@@ -3,7 +3,7 @@ import { ErrorReply } from './resp.js';
 
 interface Entry {
   readonly value: Buffer;
-  /** By `performance.now()`, a clock that nobody can set; `Infinity` for never. */
+  /** By `performance.now()`, a clock that no user can set; `Infinity` for never. */
   expiresAt: number;
 }
 
@@ -23,7 +23,7 @@ export class Database {
     this.maxMemory = maxMemory;
   }
 
-  /** The number of keys; an expired one may be counted until it is swept. */
+  /** The number of keys, including expired ones that have not been swept. */
   get size(): number {
     return this.entries.size;
   }
@@ -37,7 +37,7 @@ export class Database {
     return this.live(nameOf(key))?.value;
   }
 
-  /** Sets a key, for ever or until `expiresAt`. */
+  /** Sets a key, until `expiresAt` if given. */
   set(key: Buffer, value: Buffer, expiresAt = Infinity): void {
     const name = nameOf(key);
     const before = this.live(name);
@@ -94,7 +94,7 @@ export class Database {
     return undefined;
   }
 
-  /** Checks the next `most` keys that expire, because keys that nobody asks for must be removed too. */
+  /** Checks the next `most` keys that expire, to remove keys that no client asks for. */
   sweep(most: number): void {
     for (let left = Math.min(most, this.expiring.size); left > 0; left--) {
       let next = this.round.next();

@@ -1,5 +1,5 @@
 /**
- * The requests of a Redis client, which are words. Programs send them as an array of bulk strings, people as a line.
+ * The requests of a Redis client: words, which programs send as an array of bulk strings, and people as a line.
  *
  *     *2\r\n$3\r\nGET\r\n$4\r\nname\r\n
  *     GET name\r\n
@@ -50,13 +50,16 @@ class RequestDecoder implements Decoder<Request> {
       .toString('latin1', 0, end)
       .replace(/\r$/, '');
     const words = wordsOf(line);
-    // A web page can make a browser post anything to a port of this machine.
+    // A web page can make a browser post data of its choice to a port of this machine.
     if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is no web server');
     return words;
   }
 }
 
-/** A word is bare, or in quotes: `"a\n\x00"` with escapes, `'a'` as it is; with the blanks behind it. */
+/**
+ * Matches a word and the blanks after it. A word is bare, in double quotes with escapes (`"a\n\x00"`), or in single
+ * quotes.
+ */
 const word = /(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^ \t"'][^ \t]*))(?:[ \t]+|$)/sy;
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };
 

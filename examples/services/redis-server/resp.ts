@@ -14,10 +14,13 @@ import { isUtf8 } from 'node:buffer';
 import { SocketError } from 'rxjs-sockets';
 import type { ByteQueue, ByteSink, Codec, Decoder } from 'rxjs-sockets/codecs';
 
-/** A simple string, an error, an integer, a bulk string, nothing, or an array. An integer is a bigint where a number is not exact. */
+/**
+ * A simple string, an error, an integer, a bulk string, nothing, or an array. An integer is a bigint if a number is not
+ * exact.
+ */
 export type Value = string | ErrorReply | number | bigint | Buffer | null | readonly Value[];
 
-/** A server's error; its message begins with its kind, mostly `ERR`. */
+/** A server's error; its message begins with its kind, usually `ERR`. */
 export class ErrorReply extends Error {
   override readonly name = 'ErrorReply';
 }
@@ -35,7 +38,7 @@ const crlf = Buffer.from('\r\n');
 const type = { simple: 0x2b, error: 0x2d, integer: 0x3a, bulk: 0x24, array: 0x2a } as const;
 
 // #region codec
-/** Values in both directions, as a Redis client needs them to read. */
+/** A codec for values in both directions, as a Redis client needs. */
 export function resp(limits: Limits): Codec<Value> {
   return {
     decoder: () => new ValueDecoder(limits),
@@ -94,8 +97,8 @@ function integerOf(value: number | bigint): string {
 
 // #region decode
 /**
- * Decodes one value after the other. It takes nothing off before the whole value is there, and remembers how far it has
- * looked, so that a value in a thousand pieces costs no more than one that comes whole.
+ * Decodes one value at a time. It takes no byte off the queue before the value has arrived completely. It remembers
+ * which bytes it has inspected, so a value in a thousand pieces costs no more than one in a single piece.
  */
 export class ValueDecoder implements Decoder<Value> {
   private readonly limits: Limits;
@@ -105,9 +108,9 @@ export class ValueDecoder implements Decoder<Value> {
   private start = -1;
   /** How many of its bytes have been inspected; those of a bulk string count before they arrive. */
   private seen = 0;
-  /** The end of the next line is not before this one. */
+  /** The offset before which the next line does not end. */
   private searched = 0;
-  /** How many values are still missing from the message, from its outer array, and so on inwards. */
+  /** How many values are still missing from the message, then from its outer array, and so on inwards. */
   private missing: number[] = [];
   private values = 0;
 
@@ -158,7 +161,10 @@ export class ValueDecoder implements Decoder<Value> {
     return true;
   }
 
-  /** A claimed length costs nothing: the values of an array are counted before they arrive, and kept only afterwards. */
+  /**
+   * Counts the values of an array before they arrive, but keeps them only afterwards, so a claimed length costs no
+   * memory.
+   */
   private openArray(length: number, depth: number): void {
     const expected = this.missing.reduce((sum, count) => sum + count, this.values + 1 + length);
     if (expected > this.limits.maxValues) throw tooLong('invalid multibulk length');
@@ -202,7 +208,7 @@ function textIn(bytes: ByteQueue, start: number, end: number): string {
   return text;
 }
 
-/** Reads a value that has arrived as a whole. */
+/** Reads a value that has arrived completely. */
 function readValue(message: Buffer): Value {
   let at = 0;
   const line = (): Buffer => {

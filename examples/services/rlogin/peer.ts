@@ -7,10 +7,10 @@ import { socketOf } from './socket-table.js';
  * Whether the peer is a program of the server's own user on this machine, which could itself start everything that the
  * server would start for it.
  *
- * The address proves nothing: every user may connect to the loopback address. The user that created the socket proves
- * nothing either: on most systems rlogin creates it as root, whoever starts it. Nor do the processes that hold it: another
- * user's program can pass its socket to a program of root, and keep a copy in an unread message, in no process at all. So
- * both the creator and the holders have to be the server's own user.
+ * The address does not prove it: every user may connect to the loopback address. The user that created the socket does
+ * not, either: on most systems, rlogin creates it as root for every user. Nor do the processes that hold it: a program
+ * of a different user can pass its socket to a program of root, and keep a copy in an unread message, in no process at
+ * all. So both the creator and the holders have to be the server's own user.
  */
 export async function isOwnUser({ local, remote }: Connection): Promise<boolean> {
   if (local.transport === 'unix') return isOwnFile(local.path);
@@ -23,7 +23,7 @@ export async function isOwnUser({ local, remote }: Connection): Promise<boolean>
 /**
  * Whether only the server's own user may connect to a socket file; an abstract name is not a file.
  *
- * In their own folders, other users can replace the file by a link to another one, so the file has to be a socket.
+ * In their own folders, other users can replace the file by a link to a different file, so the file has to be a socket.
  */
 async function isOwnFile(path: string): Promise<boolean> {
   try {

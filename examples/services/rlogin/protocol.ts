@@ -45,8 +45,8 @@ export function windowSize({ rows, columns }: WindowSize): Buffer {
 /**
  * The input of a server's session: keys as they arrive, and window sizes.
  *
- * Only a window size begins with the bytes FF FF 's' 's'. UTF-8 has no byte FF, so only a client with another encoding
- * notices that an FF waits for the byte after it.
+ * Only a window size begins with the bytes FF FF 's' 's'. So an FF is kept until the byte after it arrives. UTF-8 has
+ * no byte FF, so only a client with a different encoding can notice this.
  */
 export const keysAndSizes: Codec<Buffer | WindowSize, never> = {
   decoder: () => ({

@@ -73,7 +73,7 @@ export class Terminal {
       this.wake();
     };
     // Node destroys the stream when the last program has closed the terminal (EIO), and node-pty does so 200 ms after the
-    // program's exit. With the stream what it has read would be lost, and a slow client still has to get all of it.
+    // program's exit. That would lose output that the stream has read and a slow client has yet to get.
     stream.destroy = () => {
       this.isOver = true;
       this.wake();
@@ -113,7 +113,7 @@ export class Terminal {
         size += length;
       }
     } catch {
-      // That was all: EIO, or EAGAIN if a background program has the terminal open.
+      // Nothing is left: EIO, or EAGAIN if a background program has the terminal open.
     }
     return chunks;
   }
@@ -125,7 +125,7 @@ export class Terminal {
       try {
         rest = rest.subarray(writeSync(this.fd, rest));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // nobody reads the terminal any more
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // no program reads the terminal any more
         await delay(retryAfter);
       }
     }

@@ -1,8 +1,8 @@
 /**
- * TCP urgent data, which Node can neither send nor see: it skips the urgent byte in what it reads.
+ * TCP urgent data, which Node can neither send nor receive: it skips the urgent byte when it reads.
  *
- * A short Python program gets a copy of the connection's descriptor. All other bytes stay with Node, so nothing becomes
- * slower. Without Linux or without `python3` there is no urgent data, and these functions report that.
+ * A short Python program gets a copy of the connection's descriptor. Node still handles all other bytes, so nothing
+ * becomes slower. Without Linux or `python3` there is no urgent data, and these functions report that.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { Observable } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
 import { descriptorOf } from './socket-table.js';
 
-/** Makes Python ignore the environment and the working folder, so that nobody can plant a module. */
+/** Makes Python ignore the environment and the working folder, in which other users could place a module. */
 const python = ['-I', '-S', '-c'];
 
 const sender = `
@@ -49,10 +49,10 @@ export async function sendUrgent(connection: Connection, byte: number): Promise<
 /**
  * Watches a connection for the urgent bytes that its peer sends.
  *
- * It misses a byte if Node reads beyond it before the watcher runs, which takes less than a millisecond.
+ * If Node reads beyond an urgent byte before the watcher runs, the watcher misses it.
  *
- * @returns the urgent bytes until the connection ends, for one subscriber, once the watcher runs; undefined if they cannot
- * be seen
+ * @returns the urgent bytes until the connection ends, for one subscriber, once the watcher runs; undefined if there is
+ * no watcher
  */
 export async function watchUrgent(connection: Connection): Promise<Observable<number> | undefined> {
   const fd = descriptorOf(connection);

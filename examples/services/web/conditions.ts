@@ -17,7 +17,7 @@ export interface Range {
 /**
  * Decides by the conditions of a GET or HEAD, in the order of section 13.2.2.
  *
- * @returns 412 if the client wants another version, 304 if it has this one, or 200 to send it
+ * @returns 412 if the client wants a different version, 304 if it has this one, or 200 to send it
  */
 export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified }: Version): 200 | 304 | 412 {
   const match = headers['if-match'];
@@ -37,8 +37,8 @@ export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified 
  * Reads the range of a GET.
  *
  * @param size - the size of the file
- * @returns the range, `unsatisfiable` if it begins after the end of the file, or undefined for the whole file: if there is
- * no range, more than one, one of another version, or one that the RFC does not define
+ * @returns the range, `unsatisfiable` if it begins after the end of the file, or undefined for the complete file: if
+ * there is no range, more than one, one of a different version, or one that the RFC does not define
  */
 export function requestedRange(
   headers: IncomingHttpHeaders,

@@ -66,14 +66,14 @@ export async function answer(folder: Folder, request: IncomingMessage, response:
   try {
     await respond(folder, request, response);
   } catch (error) {
-    // Half a file must not look like a whole one.
+    // Half a file must not look like a complete one.
     if (response.headersSent) response.destroy(error as Error);
     else refuse(response, error);
   }
 }
 
 async function respond(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // Nobody reads the body, so the connection ends with this answer instead of waiting for it.
+  // The server does not read the body, so the connection ends with this answer instead of waiting for the body.
   if (!isRead(request.method)) throw new Refusal(405, { Allow: 'GET, HEAD', Connection: 'close' });
   const { names, isFolder, query } = parseTarget(request.url ?? '');
   const path = isFolder ? [...names, 'index.html'] : names;
@@ -136,7 +136,7 @@ function parseTarget(target: string): { names: string[]; isFolder: boolean; quer
   const [, path = '', query = ''] = /^(?:https?:\/\/[^/?#]*)?([^?#]*)(\?[^#]*)?/i.exec(target) ?? [];
   if (path !== '' && !path.startsWith('/')) throw new Refusal(400);
   try {
-    // Decoded once, and only after splitting: an encoded slash makes a name that is never served.
+    // Decodes once, and only after splitting: a name with an encoded slash is never served.
     const names = path
       .split('/')
       .filter((name) => name !== '')

@@ -1,4 +1,4 @@
-/** The folder that the web server serves, with no way out of it. */
+/** The folder that the web server serves, and nothing outside it. */
 import { constants, type FileHandle, open, opendir, readlink, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
@@ -31,7 +31,7 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // A folder in the path may have become a link since. Linux shows where the open file really is.
+      // A folder in the path may have become a link meanwhile. Linux shows where the open file really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();

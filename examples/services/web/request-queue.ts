@@ -1,11 +1,11 @@
-/** The requests of one connection, which are answered one after the other. */
+/** The requests of one connection, which the server answers one at a time. */
 import type { ServerResponse } from 'node:http';
 import type { Connection } from 'rxjs-sockets';
 
 /**
  * Node's parser emits every request as soon as it has read it, and a client may send a thousand of them before it reads
- * the first answer. Each request waits here for its turn, so that one client has one file open. Meanwhile nothing more is
- * read from the client, so few requests wait.
+ * the first answer. This queue answers one request at a time, so that a client has only one file open. Meanwhile it
+ * holds the connection, so the queue stays short.
  */
 export class RequestQueue {
   private readonly connection: Connection<any, any>;
