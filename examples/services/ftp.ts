@@ -96,7 +96,7 @@ async function put(client: FtpClient, local: string, remote: string): Promise<vo
     });
     const stored = await client.size(remote);
     if (stored !== undefined && stored !== stats.size) {
-      throw new Error(`The server has ${stored} of ${stats.size} bytes: the file is not whole there, put it again.`);
+      throw new Error(`The server has ${stored} of ${stats.size} bytes: the file is incomplete there, put it again.`);
     }
   } finally {
     await file.close();

@@ -10,8 +10,8 @@ const advice: Readonly<Record<string, string>> = {
   '3D000': 'To list them: SELECT datname FROM pg_database, in the database postgres.',
   '42601': 'Correct the statement there.',
   '53300': 'Try again later.',
-  '57P01': 'The rows so far are not the whole result. Try again later.',
-  '57P02': 'The rows so far are not the whole result. Try again later.',
+  '57P01': 'The rows so far are not the complete result. Try again later.',
+  '57P02': 'The rows so far are not the complete result. Try again later.',
   '57P03': 'Try again in a moment.',
 };
 
