@@ -10,8 +10,8 @@ const advice: Readonly<Record<string, string>> = {
   '3D000': 'To list them: SELECT datname FROM pg_database, in the database postgres.',
   '42601': 'Correct the statement there.',
   '53300': 'Try again later.',
-  '57P01': 'The rows so far are not the complete result. Try again later.',
-  '57P02': 'The rows so far are not the complete result. Try again later.',
+  '57P01': 'The rows so far are not the whole result. Try again later.',
+  '57P02': 'The rows so far are not the whole result. Try again later.',
   '57P03': 'Try again in a moment.',
 };
 
@@ -26,10 +26,7 @@ const unreachable: Readonly<Record<string, string>> = {
 const noTls = 'The server does not support SSL connections';
 const lost = 'The connection has ended before the result was complete. Try again.';
 
-/**
- * Whether the server has refused a login because of TLS, or because there is none; the driver has no code for the
- * former.
- */
+/** Whether the server has refused a login because of TLS or the lack of it; the driver has no code for the former. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && (error.message === noTls || ('code' in error && error.code === '28000'));
 }
