@@ -1,192 +1,217 @@
 import { SocketError } from '../errors/socket-error.js';
+import type { ConnectionSettings } from './connection-settings.js';
 
 /**
- * How far a connection is on its way to its end:
- * - `open`: both sides may be used
- * - `draining`: this side has ended the receiving side, because of a shutdown or a bad frame; the connection closes
- *   once no work is in progress and nobody reads
- * - `closing`: the FIN follows what was sent, and input that nobody reads is discarded until the peer's FIN
- * - `aborted`: the socket was reset, or given up, and its `close` event is awaited
- * - `closed`: the socket is closed, and the outcome is final
+ * How far a connection has come towards its end:
+ * - `open`: both sides can be used.
+ * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when no work is in progress
+ *   and it has no reader.
+ * - `closing`: the FIN follows the last byte that was sent. Until the peer's FIN arrives, input without a reader is
+ *   discarded.
+ * - `aborted`: this side has reset the socket, or given it up. The socket has not emitted `close` yet.
+ * - `closed`: the socket is closed, and the outcome is final.
  */
 type Phase = 'open' | 'draining' | 'closing' | 'aborted' | 'closed';
 
 /**
- * Why a connection does not end in order. `truncated`: the peer's stream was cut off, and it is not known yet whether
- * inside a frame, which would be the better reason (T5).
+ * Why a connection fails. After `cutOff` (the peer's stream stopped without an end) the last frame may turn out to be
+ * incomplete. That is the better reason, and replaces it (T5).
  */
 export interface Failure {
-  readonly kind: 'destroyed' | 'failed' | 'truncated';
+  readonly kind: 'destroyed' | 'failed' | 'cutOff';
   readonly error: SocketError;
 }
 
-/** What the connection has to do, in the order in which it is listed. */
+/** A step that the connection has to perform. */
 export type CloseAction =
-  /** Send the FIN after what was sent. */
-  | 'finishSending'
-  /** Tell the owner that the connection has failed, while it can still send. */
-  | 'announceFailure'
-  /** Send nothing more, and reset the socket. */
-  | 'reset'
-  /** Send nothing more, and leave to the kernel what it has: the FIN is behind it. */
-  | 'release'
-  /** Complete the readers after what was received: the peer has finished. */
-  | 'finishInput'
-  /** Complete the readers after what was received, and discard what the peer still sends. */
-  | 'stopInput'
-  /** Fail the readers after what was received. */
-  | 'failInput'
-  /** Fail the readers at once, and drop what was received. */
-  | 'abortInput'
-  /** Read until the peer's FIN, and discard what no reader takes. */
-  | 'lingerInput'
-  /** Call `peerEndDelivered` now. */
-  | 'reviewPeerEnd'
-  /** Call `rested` when the event loop has gone round: a reader may react to the end in promises. */
-  | 'awaitRest'
-  | 'startClaimTimer'
-  | 'stopClaimTimer'
-  | 'startCloseTimer'
-  | 'startHalfOpenTimer'
+  /** Send the FIN after everything that was sent before. */
+  | { readonly do: 'finishSending' }
+  /** Report the failure to the owner while the connection can still send. */
+  | { readonly do: 'announceFailure'; readonly error: SocketError }
+  /** Drop everything unsent, and reset the socket. */
+  | { readonly do: 'reset'; readonly error: SocketError }
+  /** Forget the socket, and let the kernel send the rest of what it has: the FIN comes last. */
+  | { readonly do: 'release'; readonly error: SocketError }
+  /** The peer has finished: complete the readers after everything received. */
+  | { readonly do: 'finishInput' }
+  /** Complete the readers after everything received, and discard what the peer sends from now on. */
+  | { readonly do: 'stopInput' }
+  /** Fail the readers after everything received. */
+  | { readonly do: 'failInput'; readonly error: SocketError }
+  /** Fail the readers at once, and drop everything received. */
+  | { readonly do: 'abortInput'; readonly error: SocketError }
+  /** Read until the peer's FIN, and discard all input that no reader takes. */
+  | { readonly do: 'lingerInput' }
+  /** Call `checkDrained` after the event loop has handled other events: a reader may answer the end from a promise. */
+  | { readonly do: 'scheduleDrainCheck' }
+  | { readonly do: 'startClaimTimer' | 'stopClaimTimer' | 'startHalfOpenTimer' }
+  /** Force the connection to close after `limit` ms; 0 means no limit. */
+  | { readonly do: 'startCloseTimer'; readonly limit: number }
   /** Emit the outcome. */
-  | 'reportOutcome';
+  | { readonly do: 'reportOutcome' };
 
 type Actions = readonly CloseAction[];
 
+/** Shared, because it is the answer to most inputs. */
 const nothing: Actions = [];
-const finish: Actions = ['finishSending'];
-const finishAndClaim: Actions = ['finishSending', 'startClaimTimer'];
-const claim: Actions = ['startClaimTimer'];
-const limit: Actions = ['startCloseTimer'];
-const rest: Actions = ['awaitRest'];
-const linger: Actions = ['stopClaimTimer', 'lingerInput'];
-const finishAndLinger: Actions = ['finishSending', ...linger];
-const close: Actions = [...linger, 'startCloseTimer'];
-const finishAndClose: Actions = ['finishSending', ...close];
-const drain: Actions = ['stopClaimTimer', 'startCloseTimer', 'stopInput', 'awaitRest'];
-const rejectInput: Actions = ['abortInput', 'lingerInput'];
-const rejectInputAndRest: Actions = [...rejectInput, 'awaitRest'];
-const announce: Actions = ['stopClaimTimer', 'startCloseTimer', 'announceFailure'];
-const announceAndReject: Actions = [...announce, ...rejectInput];
-const announceAndDrain: Actions = [...announce, ...rejectInputAndRest];
-const peerEnd: Actions = ['finishInput', 'reviewPeerEnd'];
-const peerCut: Actions = ['failInput', 'reviewPeerEnd'];
-const waitHalfOpen: Actions = ['startHalfOpenTimer'];
-const finishAndWait: Actions = ['finishSending', 'startHalfOpenTimer'];
-const resetAfterInput: Actions = ['reset', 'failInput'];
-const releaseAfterInput: Actions = ['release', 'failInput'];
-const resetAtOnce: Actions = ['reset', 'abortInput'];
-const report: Actions = ['reportOutcome'];
-const resetAndReport: Actions = [...resetAfterInput, 'reportOutcome'];
 
 /**
- * Decides how one connection ends. It does no I/O and has no timers: each input changes the state and returns what the
- * connection has to do.
+ * Decides how one connection ends. It has no socket and no timers: each input changes the state and returns the actions
+ * that the connection performs, in this order.
  *
- * | input              | open                                   | draining                    | closing               |
- * | ------------------ | -------------------------------------- | --------------------------- | --------------------- |
- * | `complete`         | FIN                                    | FIN                         | -                     |
- * | `completeAndClose` | unread: as `close`; FIN                | as in open                  | unread: limit         |
- * | `close`            | FIN, linger, limit → closing           | as in open                  | limit                 |
- * | `drain`            | limit, stop input, rest → draining     | as in open                  | limit                 |
- * | `awaitReader`      | unread: claim                          | -                           | -                     |
- * | `readersChanged`   | served: as `close`; FIN if due, claim  | served: as `close`; rest    | served: limit         |
- * | `workEnded`        | -                                      | rest                        | -                     |
- * | `rested`           | -                                      | done: FIN, linger → closing | -                     |
- * | `finSent`          | unread: claim                          | -                           | -                     |
- * | `peerFinished`     | finish input, review                   | as in open                  | as in open            |
- * | `peerCutOff`       | fail input, review                     | as in open                  | as in open            |
- * | `peerEndDelivered` | cut: as `fail`; half-open, FIN if due  | cut: as `fail`; half-open   | as in draining        |
- * | `badFrame`         | announce, abort input, rest → draining | as in open                  | announce, abort input |
- * | `destroy`          | reset, abort input → aborted           | as in open                  | as in open            |
- * | `failAtOnce`       | as `destroy`                           | as in open                  | as in open            |
- * | `fail`             | reset, fail input → aborted            | as in open                  | as in open            |
- * | `socketClosed`     | early: as `fail`, report; report       | as in open                  | as in open            |
+ * A line of the table is a transition. The first line applies whose input, phase and condition match; without one, nothing
+ * happens. `test/connection/close-state-table.test.ts` compares the table with the code.
  *
- * `socketClosed` leads to `closed`, and reports when it is `aborted`, too. Once it is `aborted` or `closed`, `badFrame` aborts
- * the input, and every other input does nothing.
+ * ```text
+ * input                 phase           condition                     actions → next phase
  *
- * - unread: nobody reads. served: a handler is done with the connection (`completeAndClose`), and it is unread.
- * - FIN: send it after what was sent, unless it was asked for already. If due: the peer has finished, and `halfOpen` is off.
- * - limit, claim, half-open: start the timer of `closeTimeout`, `claimTimeout`, `halfOpenTimeout`.
- * - rest: call `rested` when the event loop has gone round. review: call `peerEndDelivered`.
- * - announce: tell the owner, and start the limit; only for the first failure.
- * - done: no work is in progress, and nobody reads. early: before both sides have finished, or with an error.
- * - cut: the peer's stream was cut off. A "; " after a condition means "otherwise".
+ * complete              open, draining                                finishSending
+ * completeAndClose      not over        no reader                     as close
+ *                       open, draining                                finishSending
+ * close                 open, draining                                finishSending, stopClaimTimer, lingerInput,
+ *                                                                     startCloseTimer → closing
+ *                       closing                                       startCloseTimer
+ * drain                 open, draining                                stopClaimTimer, startCloseTimer, stopInput,
+ *                                                                     scheduleDrainCheck → draining
+ *                       closing                                       startCloseTimer
+ * readersChanged        not over        no reader, completeAndClose   as close
+ *                                       was called
+ *                       draining                                      scheduleDrainCheck
+ *                       open            both sides have finished      nothing
+ *                       open            the end is due, no reader     finishSending, startClaimTimer
+ *                       open            the end is due                finishSending
+ *                       open            no reader                     startClaimTimer
+ * awaitReader           open            both sides have finished      nothing
+ *                       open            no reader                     startClaimTimer
+ * workEnded             draining                                      scheduleDrainCheck
+ * checkDrained          draining        no work, no reader            finishSending, stopClaimTimer, lingerInput
+ *                                                                     → closing
+ * finSent               open            the peer has finished         nothing
+ *                       open            no reader                     startClaimTimer
+ * keepSendingAfterPeer  any                                           nothing
+ * peerFinished          not over                                      finishInput
+ * peerCutOff            not over                                      failInput
+ * peerEndDelivered      not over        the cut-off stands            as fail
+ *                       not over        the FIN was sent              nothing
+ *                       open            the end is due                finishSending, startHalfOpenTimer
+ *                       not over        the peer has finished         startHalfOpenTimer
+ * badFrame              open, draining  the first failure             stopClaimTimer, startCloseTimer, announceFailure,
+ *                                                                     abortInput, lingerInput, scheduleDrainCheck
+ *                                                                     → draining
+ *                       open, draining                                abortInput, lingerInput, scheduleDrainCheck
+ *                                                                     → draining
+ *                       closing         the first failure             stopClaimTimer, startCloseTimer, announceFailure,
+ *                                                                     abortInput, lingerInput
+ *                       any                                           abortInput, lingerInput
+ * destroy               not over                                      reset, abortInput → aborted
+ * fail                  not over        closeTimeout after the FIN    release, failInput → aborted
+ *                       not over                                      reset, failInput → aborted
+ * failAtOnce            not over                                      reset, abortInput → aborted
+ * socketClosed          aborted                                       reportOutcome → closed
+ *                       not over        no error, both sides have     reportOutcome → closed
+ *                                       finished
+ *                       not over                                      reset, failInput, reportOutcome → closed
+ * ```
  *
- * Beside the phase it keeps how far each side is: a FIN is asked for once, and a socket that is closed before both sides
- * have finished has failed. The first failure stands (C12), except that a frame that the peer's cut has broken off
- * replaces `truncated`, and that a reset which the transport reports replaces `destroyed`.
+ * - *not over*: `open`, `draining` or `closing`.
+ * - `finishSending` is returned once: the table does not repeat that it is left out afterwards.
+ * - *the end is due*: the peer has finished, this side ends with it (no `halfOpen`, and `keepSendingAfterPeer` was not
+ *   called), and there is no reader, or the next connection has to start.
+ * - *the first failure*: nothing else has failed. A cut-off that was not delivered yet does not count.
+ * - The first failure stands, and is the `error` of the actions (C12). There are two exceptions: a bad frame replaces a
+ *   cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and of `badFrame`
+ *   carries the error of that input in any case.
+ * - `startCloseTimer` carries the limit given to `close` or `drain`; otherwise it is `closeTimeout`.
  */
 export class CloseState {
   private phase: Phase = 'open';
   private receiving: 'open' | 'finished' = 'open';
   private sending: 'open' | 'finishing' | 'finished' = 'open';
   private reason: Failure | undefined;
-  /** Whether the sending side ends with the peer's: not with `halfOpen`. */
+  /** Whether the sending side ends after the peer's: not with `halfOpen`. */
   private endsWithPeer: boolean;
-  /** Whether the connection closes as soon as nobody reads it. */
-  private closesUnread = false;
+  /** Whether the connection closes as soon as it has no reader. */
+  private closesWithoutReader = false;
+  private readonly closeTimeout: number;
 
-  constructor(halfOpen: boolean) {
+  constructor({ halfOpen, closeTimeout }: Pick<ConnectionSettings<any, any>, 'halfOpen' | 'closeTimeout'>) {
     this.endsWithPeer = !halfOpen;
+    this.closeTimeout = closeTimeout;
   }
 
-  /** Why the connection does not end in order; undefined as long as nothing has gone wrong. */
+  /** Why the connection fails; undefined while nothing has gone wrong. */
   get failure(): Failure | undefined {
     return this.reason;
   }
 
-  /** Whether nothing can be done with the connection any more. */
+  /** Whether the connection can no longer be used at all. */
   get isOver(): boolean {
     return this.phase === 'aborted' || this.phase === 'closed';
   }
 
-  /** Whether the peer's stream was cut off, and a frame that it breaks off would be the reason to give. */
-  get isTruncated(): boolean {
-    return this.reason?.kind === 'truncated' && !this.isOver;
+  /** Whether the peer's stream was cut off, and an incomplete frame would be the better reason to give. */
+  get isCutOff(): boolean {
+    return this.reason?.kind === 'cutOff' && !this.isOver;
   }
 
-  /** The sending side stays open after the peer's FIN, whatever `halfOpen` says (I2). */
+  /** The sending side stays open after the peer's FIN, even without `halfOpen` (I2). */
   keepSendingAfterPeer(): void {
     this.endsWithPeer = false;
   }
 
-  /** The user has completed the sending side. */
+  /** The user completes the sending side. */
   complete(): Actions {
-    return this.isOver ? nothing : this.finishSending(finish, nothing);
+    return this.isOver ? nothing : this.finishSending();
   }
 
-  /** A handler is done: the sending side ends, and the connection as soon as nobody reads it (S6). */
-  completeAndClose(isUnread: boolean): Actions {
-    this.closesUnread = true;
-    return isUnread ? this.close() : this.complete();
+  /** A handler has ended: end the sending side, and close the connection as soon as it has no reader (S6). */
+  completeAndClose(hasReader: boolean): Actions {
+    this.closesWithoutReader = true;
+    return hasReader ? this.complete() : this.close();
   }
 
-  /** The connection is to be closed gracefully, within a limit (C11). A second call may bring a shorter limit. */
-  close(): Actions {
+  /**
+   * Closes gracefully (C11).
+   *
+   * @param limit - a later call may bring a shorter one; in ms, 0 means no limit
+   */
+  close(limit: number = this.closeTimeout): Actions {
     switch (this.phase) {
       case 'open':
       case 'draining':
         this.phase = 'closing';
-        return this.finishSending(finishAndClose, close);
+        return [
+          ...this.finishSending(),
+          { do: 'stopClaimTimer' },
+          { do: 'lingerInput' },
+          { do: 'startCloseTimer', limit },
+        ];
       case 'closing':
-        return limit;
+        return [{ do: 'startCloseTimer', limit }];
       case 'aborted':
       case 'closed':
         return nothing;
     }
   }
 
-  /** A shutdown: the readers get what was received, and the work in progress is waited for, within a limit (S7). */
-  drain(): Actions {
+  /**
+   * Shuts down: the readers get everything received, and the connection closes when the work in progress has ended (S7).
+   *
+   * @param limit - in ms; 0 means no limit
+   */
+  drain(limit: number): Actions {
     switch (this.phase) {
       case 'open':
       case 'draining':
         this.phase = 'draining';
-        return drain;
+        return [
+          { do: 'stopClaimTimer' },
+          { do: 'startCloseTimer', limit },
+          { do: 'stopInput' },
+          { do: 'scheduleDrainCheck' },
+        ];
       case 'closing':
-        return limit;
+        return [{ do: 'startCloseTimer', limit }];
       case 'aborted':
       case 'closed':
         return nothing;
@@ -194,22 +219,21 @@ export class CloseState {
   }
 
   /**
-   * A reader has left, or was given the end. Without `halfOpen` the sending side ends after the peer's, once all that the
-   * peer sent was emitted or nobody reads it (C16).
+   * A reader has left, or has received the end. Without `halfOpen` the sending side ends after the peer's, once
+   * everything received has been emitted, or if there is no reader (C16).
    *
-   * @param isUnread - whether nobody reads
-   * @param hasSuccessor - whether another connection takes over, which no reader is to delay (K4)
+   * @param hasSuccessor - whether another connection follows this one: no reader may delay it (K4)
    */
-  readersChanged(isUnread: boolean, hasSuccessor: boolean): Actions {
-    if (this.closesUnread && isUnread) return this.close();
+  readersChanged(hasReader: boolean, hasSuccessor: boolean): Actions {
+    if (this.closesWithoutReader && !hasReader) return this.close();
     switch (this.phase) {
-      case 'open':
-        if (this.isEndDue(isUnread, hasSuccessor)) {
-          return this.finishSending(isUnread ? finishAndClaim : finish, this.awaitReader(isUnread));
-        }
-        return this.awaitReader(isUnread);
+      case 'open': {
+        const finish = this.isEndDue(hasReader, hasSuccessor) ? this.finishSending() : nothing;
+        const claim = this.awaitReader(hasReader);
+        return finish.length === 0 ? claim : [...finish, ...claim];
+      }
       case 'draining':
-        return rest;
+        return [{ do: 'scheduleDrainCheck' }];
       case 'closing':
       case 'aborted':
       case 'closed':
@@ -218,86 +242,100 @@ export class CloseState {
   }
 
   /**
-   * Nobody reads, and nobody may ever: `claimTimeout` begins (C22). A connection that is ending has other limits, and
-   * one whose sides have both finished is about to be closed.
+   * Starts `claimTimeout` if there is no reader, because none may ever come (C22). A connection that is ending has other
+   * limits, and one whose sides have both finished is about to close.
    */
-  awaitReader(isUnread: boolean): Actions {
-    const hasFinished = this.sending === 'finished' && this.receiving === 'finished';
-    return isUnread && this.phase === 'open' && !hasFinished ? claim : nothing;
+  awaitReader(hasReader: boolean): Actions {
+    return hasReader || this.phase !== 'open' || this.haveBothFinished ? nothing : [{ do: 'startClaimTimer' }];
   }
 
-  /** A paced send or a handler has ended, the last one. */
+  /** The last paced send or handler has ended. */
   workEnded(): Actions {
-    return this.phase === 'draining' ? rest : nothing;
+    return this.phase === 'draining' ? [{ do: 'scheduleDrainCheck' }] : nothing;
   }
 
-  /** The event loop has gone round since `awaitRest`: a drain ends once nobody is at work and nobody reads. */
-  rested(isBusy: boolean, isUnread: boolean): Actions {
-    if (this.phase !== 'draining' || isBusy || !isUnread) return nothing;
+  /** Ends a drain if no work is in progress and there is no reader. It is called as `scheduleDrainCheck` asks for. */
+  checkDrained(isBusy: boolean, hasReader: boolean): Actions {
+    if (this.phase !== 'draining' || isBusy || hasReader) return nothing;
     this.phase = 'closing';
-    return this.finishSending(finishAndLinger, linger);
+    return [...this.finishSending(), { do: 'stopClaimTimer' }, { do: 'lingerInput' }];
   }
 
-  /** The FIN was handed to the socket. */
-  finSent(isUnread: boolean): Actions {
+  /** The socket has been given the FIN. */
+  finSent(hasReader: boolean): Actions {
     this.sending = 'finished';
-    return this.awaitReader(isUnread);
+    return this.awaitReader(hasReader);
   }
 
-  /** The peer's FIN has come. */
+  /** The peer's FIN has arrived. */
   peerFinished(): Actions {
     if (this.isOver) return nothing;
     this.receiving = 'finished';
-    return peerEnd;
+    return [{ do: 'finishInput' }];
   }
 
-  /** The peer's stream has ended without the end that TLS demands. */
+  /** The peer's stream has stopped without the end that TLS requires. */
   peerCutOff(error: SocketError): Actions {
     if (this.isOver) return nothing;
-    this.reason ??= { kind: 'truncated', error };
-    return peerCut;
+    this.reason ??= { kind: 'cutOff', error };
+    return [{ do: 'failInput', error: this.reason.error }];
   }
 
-  /** The readers have been given the peer's end, as far as they take it. */
-  peerEndDelivered(isUnread: boolean, hasSuccessor: boolean): Actions {
+  /** Follows `peerFinished` and `peerCutOff`, once the readers that are ready for it have received that end. */
+  peerEndDelivered(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.isOver) return nothing;
-    if (this.reason?.kind === 'truncated') return this.fail(this.reason.error);
+    if (this.reason?.kind === 'cutOff') return this.fail(this.reason.error);
     if (this.receiving !== 'finished' || this.sending === 'finished') return nothing;
-    const isDue = this.phase === 'open' && this.isEndDue(isUnread, hasSuccessor);
-    return isDue ? this.finishSending(finishAndWait, waitHalfOpen) : waitHalfOpen;
+    const isDue = this.phase === 'open' && this.isEndDue(hasReader, hasSuccessor);
+    return [...(isDue ? this.finishSending() : nothing), { do: 'startHalfOpenTimer' }];
   }
 
-  /** What was received can't be decoded. What is sent in reply is still flushed (D3). */
+  /** The received bytes can't be decoded. What is sent in reply is still flushed (D3). */
   badFrame(error: SocketError): Actions {
-    if (this.isOver) return rejectInput;
-    const isFirst = this.reason === undefined || this.reason.kind === 'truncated';
-    if (isFirst) this.reason = { kind: 'failed', error };
-    if (this.phase === 'closing') return isFirst ? announceAndReject : rejectInput;
+    const reject: Actions = [{ do: 'abortInput', error }, { do: 'lingerInput' }];
+    if (this.isOver) return reject;
+    const announce = this.announceFirst(error);
+    if (this.phase === 'closing') return [...announce, ...reject];
     this.phase = 'draining';
-    return isFirst ? announceAndDrain : rejectInputAndRest;
+    return [...announce, ...reject, { do: 'scheduleDrainCheck' }];
   }
 
-  /** This side cuts the connection off. */
+  /** The user aborts the connection. */
   destroy(error: SocketError): Actions {
-    return this.abort('destroyed', error) ? resetAtOnce : nothing;
+    const failure = this.abort('destroyed', error);
+    return failure === undefined
+      ? nothing
+      : [
+          { do: 'reset', error: failure.error },
+          { do: 'abortInput', error },
+        ];
   }
 
   /**
-   * The connection has failed, or a limit was passed. Where the FIN is on its way already, a peer that is slow to read
-   * what it was sent still gets it (C11).
+   * The connection has failed, or a limit was exceeded. If the FIN is already on its way when `closeTimeout` has passed, a
+   * peer that reads slowly still gets everything that was sent (C11).
    */
   fail(error: SocketError): Actions {
+    const failure = this.abort('failed', error);
+    if (failure === undefined) return nothing;
     const isSlowPeer = this.sending === 'finished' && error.code === 'ERR_TIMEOUT_CLOSE';
-    if (!this.abort('failed', error)) return nothing;
-    return isSlowPeer ? releaseAfterInput : resetAfterInput;
+    return [
+      { do: isSlowPeer ? 'release' : 'reset', error: failure.error },
+      { do: 'failInput', error: failure.error },
+    ];
   }
 
-  /** As `fail`, but nothing of what was received may be emitted (T10). */
+  /** Like `fail`, but everything received and not emitted is dropped (T10). */
   failAtOnce(error: SocketError): Actions {
-    return this.abort('failed', error) ? resetAtOnce : nothing;
+    const failure = this.abort('failed', error);
+    if (failure === undefined) return nothing;
+    return [
+      { do: 'reset', error: failure.error },
+      { do: 'abortInput', error: failure.error },
+    ];
   }
 
-  /** The socket is closed: its last event. */
+  /** The socket has emitted `close`, its last event. */
   socketClosed(error: SocketError | undefined): Actions {
     const { phase } = this;
     this.phase = 'closed';
@@ -305,36 +343,55 @@ export class CloseState {
       case 'closed':
         return nothing;
       case 'aborted':
-        // The peer was faster than this side's reset.
+        // The peer's reset came before this side's.
         if (error !== undefined && this.reason?.kind === 'destroyed') this.reason = { kind: 'failed', error };
-        return report;
+        return [{ do: 'reportOutcome' }];
       case 'open':
       case 'draining':
-      case 'closing': {
-        const isInOrder = this.receiving === 'finished' && this.sending === 'finished';
-        if (error === undefined && isInOrder) return report;
+      case 'closing':
+        if (error === undefined && this.haveBothFinished) return [{ do: 'reportOutcome' }];
         this.reason ??= { kind: 'failed', error: error ?? closedEarly() };
-        return resetAndReport;
-      }
+        return [
+          { do: 'reset', error: this.reason.error },
+          { do: 'failInput', error: this.reason.error },
+          { do: 'reportOutcome' },
+        ];
     }
   }
 
-  private abort(kind: 'destroyed' | 'failed', error: SocketError): boolean {
-    if (this.isOver) return false;
-    this.reason ??= { kind, error };
-    this.phase = 'aborted';
-    return true;
+  private get haveBothFinished(): boolean {
+    return this.sending === 'finished' && this.receiving === 'finished';
   }
 
-  private isEndDue(isUnread: boolean, hasSuccessor: boolean): boolean {
-    return this.endsWithPeer && this.receiving === 'finished' && (isUnread || hasSuccessor);
+  /** Whether the sending side has to end because the peer's has. */
+  private isEndDue(hasReader: boolean, hasSuccessor: boolean): boolean {
+    return this.endsWithPeer && this.receiving === 'finished' && (!hasReader || hasSuccessor);
   }
 
-  /** Gives `first` where the FIN has not been asked for yet, else `again`. */
-  private finishSending(first: Actions, again: Actions): Actions {
-    if (this.sending !== 'open') return again;
+  /** Asks for the FIN, unless that was done before. */
+  private finishSending(): Actions {
+    if (this.sending !== 'open') return nothing;
     this.sending = 'finishing';
-    return first;
+    return [{ do: 'finishSending' }];
+  }
+
+  /** Makes `error` the failure and announces it, unless there is one. */
+  private announceFirst(error: SocketError): Actions {
+    if (this.reason !== undefined && this.reason.kind !== 'cutOff') return nothing;
+    this.reason = { kind: 'failed', error };
+    return [
+      { do: 'stopClaimTimer' },
+      { do: 'startCloseTimer', limit: this.closeTimeout },
+      { do: 'announceFailure', error },
+    ];
+  }
+
+  /** Returns the failure that stands; undefined if the connection is over already. */
+  private abort(kind: 'destroyed' | 'failed', error: SocketError): Failure | undefined {
+    if (this.isOver) return undefined;
+    this.phase = 'aborted';
+    this.reason ??= { kind, error };
+    return this.reason;
   }
 }
 

@@ -1,9 +1,9 @@
-import { type Observable, of } from 'rxjs';
+import { AsyncSubject, ignoreElements, lastValueFrom, type Observable, of } from 'rxjs';
 import type { Address } from '../address/address.js';
 import { bytes } from '../codecs/raw-bytes.js';
 import { Channel } from '../channel/channel.js';
 import type { ChannelHost } from '../channel/channel-host.js';
-import { type CloseAction, CloseState, type Failure } from './close-state.js';
+import { type CloseAction, CloseState } from './close-state.js';
 import type { Closed, Connection, ConnectionStats } from './connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/node-errors.js';
@@ -13,7 +13,6 @@ import type { SendLane } from '../io/send-lane.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { originate, originOf } from '../errors/error-origin.js';
 import type { Listed } from './connection-list.js';
-import { Ending, Outcome } from './outcome.js';
 import { Timeouts } from './timeouts.js';
 import { TlsUpgrade } from './tls-upgrade.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
@@ -23,6 +22,49 @@ let lastId = 0;
 
 /** Times are kept relative to this: a small number takes no memory besides the field. */
 const loaded = Date.now();
+
+/** How a connection ended. `connection` is a getter, so that the outcome can be logged as JSON. */
+class Outcome implements Closed {
+  readonly reason: Closed['reason'];
+  declare readonly error?: SocketError;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly #connection: Connection<any, any>;
+
+  constructor(
+    connection: Connection<any, any>,
+    reason: Closed['reason'],
+    error: SocketError | undefined,
+    bytesRead: number,
+    bytesWritten: number,
+  ) {
+    this.reason = reason;
+    if (error !== undefined) this.error = error;
+    this.bytesRead = bytesRead;
+    this.bytesWritten = bytesWritten;
+    this.#connection = connection;
+  }
+
+  get connection(): Connection<any, any> {
+    return this.#connection;
+  }
+}
+
+/** Those who wait for the end of a connection. */
+class Ending extends AsyncSubject<Closed> {
+  private promise: Promise<void> | undefined;
+
+  /** Always the same one. */
+  get reached(): Promise<void> {
+    this.promise ??= lastValueFrom(this.pipe(ignoreElements()), { defaultValue: undefined });
+    return this.promise;
+  }
+
+  reach(outcome: Closed): void {
+    this.next(outcome);
+    this.complete();
+  }
+}
 
 /** The server or the client that a connection belongs to. */
 export interface ConnectionOwner<In, Out> {
@@ -70,12 +112,36 @@ export class SocketConnection<In, Out>
     this.owner = owner;
     this.socket = socket;
     this.settings = settings;
-    this.state = new CloseState(settings.halfOpen);
+    this.state = new CloseState(settings);
     this.inbound = new Inbound(socket);
     this.outbound = new Outbound(settings, this);
   }
 
-  // Connection: what the user sees.
+  get reports(): boolean {
+    return this.owner.reports;
+  }
+
+  /** Whether it does not end in order. */
+  get hasFailed(): boolean {
+    return this.state.failure !== undefined;
+  }
+
+  get lane(): SendLane {
+    return this.outbound.lane;
+  }
+
+  get carrier(): this {
+    return this;
+  }
+
+  /** The channels of a connection end with it. */
+  get reusable(): boolean {
+    return false;
+  }
+
+  get continues(): boolean {
+    return false;
+  }
 
   get local(): Address {
     return this.socket.local;
@@ -113,6 +179,37 @@ export class SocketConnection<In, Out>
     return this.ending;
   }
 
+  /** What only Node's sockets can set. */
+  get controls(): SocketControls | undefined {
+    return this.socket.controls;
+  }
+
+  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
+  handToStream(): boolean {
+    this.state.keepSendingAfterPeer();
+    return this.settings.endsStreams !== true;
+  }
+
+  get isUpgrading(): boolean {
+    return this.upgrade !== undefined;
+  }
+
+  /** Begins to read and to write. */
+  open(): this {
+    this.socket.open(this);
+    this.outbound.attach(this.socket);
+    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
+    return this;
+  }
+
+  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one by now. */
+  expectClaim(): void {
+    if (!this.inbound.unread) return;
+    this.defer(() => {
+      this.perform(this.state.awaitReader(this.hasReader));
+    });
+  }
+
   startTls(options: StartTlsOptions): Promise<TlsInfo> {
     try {
       if (this.upgrade !== undefined && !this.outbound.closed) {
@@ -139,50 +236,9 @@ export class SocketConnection<In, Out>
     return this.close();
   }
 
-  destroy(reason?: unknown): void {
-    if (this.state.isOver) return;
-    const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
-    const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
-    this.perform(this.state.destroy(error), error);
-  }
-
-  // What its owner and the interop call.
-
-  /** Begins to read and to write. */
-  open(): this {
-    this.socket.open(this);
-    this.outbound.attach(this.socket);
-    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
-    return this;
-  }
-
-  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one by now. */
-  expectClaim(): void {
-    if (!this.inbound.unread) return;
-    this.defer(() => {
-      this.perform(this.state.awaitReader(this.inbound.unread));
-    });
-  }
-
-  /** Whether it does not end in order. */
-  get hasFailed(): boolean {
-    return this.state.failure !== undefined;
-  }
-
-  /** What only Node's sockets can set. */
-  get controls(): SocketControls | undefined {
-    return this.socket.controls;
-  }
-
-  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
-  handToStream(): boolean {
-    this.state.keepSendingAfterPeer();
-    return this.settings.endsStreams !== true;
-  }
-
   /** Ends the sending side, and closes the connection as soon as nobody reads it (S6). */
   completeAndClose(): void {
-    this.perform(this.state.completeAndClose(this.inbound.unread));
+    this.perform(this.state.completeAndClose(this.hasReader));
   }
 
   /**
@@ -190,7 +246,7 @@ export class SocketConnection<In, Out>
    * is done; what is left after `limit` ms is aborted (S7). 0 means never.
    */
   drain(limit: number): void {
-    this.perform(this.state.drain(), undefined, limit);
+    this.perform(this.state.drain(limit));
   }
 
   /** As `drain`, without waiting: a paced send that is not finished is aborted, so that it does not look complete (S7). */
@@ -207,37 +263,26 @@ export class SocketConnection<In, Out>
     });
   }
 
-  // ChannelHost: what its channels ask and report.
-
-  get reports(): boolean {
-    return this.owner.reports;
-  }
-
-  get lane(): SendLane {
-    return this.outbound.lane;
-  }
-
-  get carrier(): this {
-    return this;
-  }
-
-  /** The channels of a connection end with it. */
-  get reusable(): boolean {
-    return false;
-  }
-
-  get continues(): boolean {
-    return false;
-  }
-
   complete(): void {
     // The client's channel goes on to another connection, but what it has sent so far goes before the FIN.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
 
+  destroy(reason?: unknown): void {
+    if (this.state.isOver) return;
+    const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
+    const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
+    this.perform(this.state.destroy(error));
+  }
+
   fail(error: SocketError): void {
     this.perform(this.state.fail(error));
+  }
+
+  /** Fails, and drops what was received and not emitted. */
+  abort(error: SocketError): void {
+    this.perform(this.state.failAtOnce(error));
   }
 
   failedBy(cause: unknown): void {
@@ -274,7 +319,7 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    const isCutOff = end === 'fin' ? !inbound.isStopped : state.isTruncated;
+    const isCutOff = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (isCutOff && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
     } else inbound.endReader(reader, end);
@@ -290,10 +335,8 @@ export class SocketConnection<In, Out>
 
   /** Ends the receiving side; what was sent, and what is sent in reply to the error, is still flushed (D3). */
   badFrame(error: SocketError): void {
-    this.perform(this.state.badFrame(error), error);
+    this.perform(this.state.badFrame(error));
   }
-
-  // OutboundOwner: what the sending side reports.
 
   overflowed(error: SocketError): void {
     this.fail(error);
@@ -304,7 +347,7 @@ export class SocketConnection<In, Out>
   }
 
   finishedSending(): void {
-    this.perform(this.state.finSent(this.inbound.unread));
+    this.perform(this.state.finSent(this.hasReader));
   }
 
   settled(): void {
@@ -312,19 +355,6 @@ export class SocketConnection<In, Out>
     this.timers?.ready();
     this.perform(this.state.workEnded());
   }
-
-  // TlsUpgrade and Timeouts.
-
-  get isUpgrading(): boolean {
-    return this.upgrade !== undefined;
-  }
-
-  /** Fails, and drops what was received and not emitted. */
-  abort(error: SocketError): void {
-    this.perform(this.state.failAtOnce(error));
-  }
-
-  // SocketEvents: what the socket asks and reports.
 
   /** Whether what is received should lie in memory that can be given away. */
   get keeps(): boolean {
@@ -357,6 +387,7 @@ export class SocketConnection<In, Out>
       if (truncated !== undefined) this.inbound.truncate();
       this.perform(this.state.peerFinished());
     }
+    this.perform(this.state.peerEndDelivered(this.hasReader, this.owner.outlives(this)));
   }
 
   onDrain(): void {
@@ -368,49 +399,43 @@ export class SocketConnection<In, Out>
     this.perform(this.state.socketClosed(error));
   }
 
-  // The driver of CloseState.
-
   /** As `close`, forced after `limit` ms; 0 means never. The shortest limit holds. */
   private closeWithin(limit: number): Promise<void> {
     const ending = (this.ending ??= new Ending());
     if (this.outcome !== undefined) ending.reach(this.outcome);
-    this.perform(this.state.close(), undefined, limit);
+    this.perform(this.state.close(limit));
     return ending.reached;
   }
 
   private readersChanged(): void {
     this.timers?.ready();
-    this.perform(this.state.readersChanged(this.inbound.unread, this.owner.outlives(this)));
+    this.perform(this.state.readersChanged(this.hasReader, this.owner.outlives(this)));
   }
 
-  /**
-   * @param error - what the readers are given where they end at once; by default what the connection has failed with
-   * @param limit - in how many ms it is forced to close; 0 means never
-   */
-  private perform(
-    actions: readonly CloseAction[],
-    error?: SocketError,
-    limit: number = this.settings.closeTimeout,
-  ): void {
-    for (const action of actions) this.performOne(action, error, limit);
+  private get hasReader(): boolean {
+    return !this.inbound.unread;
   }
 
-  private performOne(action: CloseAction, error: SocketError | undefined, limit: number): void {
+  private perform(actions: readonly CloseAction[]): void {
+    for (const action of actions) this.performOne(action);
+  }
+
+  private performOne(action: CloseAction): void {
     const { inbound, outbound, owner, socket, state } = this;
-    switch (action) {
+    switch (action.do) {
       case 'finishSending':
         owner.finishing(this);
         outbound.complete();
         return;
       case 'announceFailure':
-        owner.finishing(this, this.failure());
+        owner.finishing(this, originate(action.error, this));
         return;
       case 'reset':
-        this.endSending();
+        this.endSending(action.error);
         socket.reset();
         return;
       case 'release':
-        this.endSending();
+        this.endSending(action.error);
         if (socket.drop === undefined) socket.reset();
         else socket.drop();
         return;
@@ -421,20 +446,17 @@ export class SocketConnection<In, Out>
         inbound.stop();
         return;
       case 'failInput':
-        inbound.finish(this.failure());
+        inbound.finish(originate(action.error, this));
         return;
       case 'abortInput':
-        inbound.abort(error ?? this.failure());
+        inbound.abort(action.error);
         return;
       case 'lingerInput':
         inbound.linger();
         return;
-      case 'reviewPeerEnd':
-        this.perform(state.peerEndDelivered(inbound.unread, owner.outlives(this)));
-        return;
-      case 'awaitRest':
+      case 'scheduleDrainCheck':
         socket.scheduler.rest(() => {
-          this.perform(state.rested(this.lane.tasks > 0, inbound.unread));
+          this.perform(state.checkDrained(this.lane.tasks > 0, this.hasReader));
         });
         return;
       case 'startClaimTimer':
@@ -444,7 +466,7 @@ export class SocketConnection<In, Out>
         this.timers?.claimed();
         return;
       case 'startCloseTimer':
-        this.forceWithin(limit);
+        this.forceWithin(action.limit);
         return;
       case 'startHalfOpenTimer':
         this.timeouts.awaitEnd();
@@ -454,14 +476,9 @@ export class SocketConnection<In, Out>
     }
   }
 
-  /** What the connection has failed with, marked as its own. */
-  private failure(): SocketError {
-    return originate((this.state.failure as Failure).error, this);
-  }
-
-  /** Nothing is sent any more, not even what waits. */
-  private endSending(): void {
-    const error = this.failure();
+  /** Drops everything unsent. */
+  private endSending(failure: SocketError): void {
+    const error = originate(failure, this);
     this.timers?.stop();
     this.owner.finishing(this, error);
     this.outbound.fail(error);
@@ -470,7 +487,7 @@ export class SocketConnection<In, Out>
   private reportOutcome(): void {
     const { inbound, outbound } = this;
     const { failure } = this.state;
-    // After a bad frame the sending side has ended in order (D3): those who wait for it still get the error.
+    // After a bad frame the sending side has completed (D3); callers that wait for it still get the error.
     if (failure !== undefined) this.lane.end(outbound.written, failure.error);
     const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
     this.outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);
