@@ -50,6 +50,7 @@ export type {
   ListenerOptions,
   SocketEvents,
   SocketOptions,
+  StreamCutOff,
   Transport,
   TransportSocket,
 } from './transport/transport.js';

@@ -16,7 +16,7 @@ import type { Listed } from './connection-list.js';
 import { Timeouts } from './timeouts.js';
 import { TlsUpgrade } from './tls-upgrade.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
-import type { SocketControls, SocketEvents, TransportSocket } from '../transport/transport.js';
+import type { SocketControls, SocketEvents, StreamCutOff, TransportSocket } from '../transport/transport.js';
 
 let lastId = 0;
 
@@ -374,19 +374,17 @@ export class SocketConnection<In, Out>
     this.inbound.data(chunk);
   }
 
-  onEnd(truncated?: SocketError, allowed = false): void {
+  onEnd(cutOff?: StreamCutOff): void {
     if (this.upgrade !== undefined) {
       this.upgrade.peerFinished();
       return;
     }
     this.timers?.heardAll();
-    // A stream that is discarded misses nothing.
-    if (truncated !== undefined && !allowed && !this.inbound.discarding) {
-      this.perform(this.state.peerCutOff(truncated));
-    } else {
-      if (truncated !== undefined) this.inbound.truncate();
+    // A stream that is discarded can't lack anything.
+    if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
+      if (cutOff !== undefined) this.inbound.truncate();
       this.perform(this.state.peerFinished());
-    }
+    } else this.perform(this.state.peerCutOff(cutOff.error));
     this.perform(this.state.peerEndDelivered(this.hasReader, this.owner.outlives(this)));
   }
 

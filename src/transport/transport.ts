@@ -330,10 +330,9 @@ export interface SocketEvents {
   /**
    * The peer has ended its sending side. All that it sent was reported before.
    *
-   * @param truncated - the error, if the stream was cut off instead of ended by the peer, and that can be told (T5)
-   * @param allowed - whether such an end is a proper one unless it cuts through a frame; false by default (T11)
+   * @param cutOff - given if the transport can tell that the stream was cut off before the peer ended it
    */
-  onEnd(truncated?: SocketError, allowed?: boolean): void;
+  onEnd(cutOff?: StreamCutOff): void;
   /** The kernel has taken all of the last write, which had returned false. */
   onDrain(): void;
   /**
@@ -342,6 +341,18 @@ export interface SocketEvents {
    * @param error - the failure that closed it; undefined if nothing went wrong
    */
   onClose(error: SocketError | undefined): void;
+}
+
+/**
+ * Says that the peer's stream was cut off: TLS, for example, ends a stream with a message of its own, and only a FIN came.
+ *
+ * @see rules T5 and T11
+ */
+export interface StreamCutOff {
+  /** The error that the connection fails with, unless an incomplete frame gives it `ERR_FRAME_TRUNCATED`. */
+  readonly error: SocketError;
+  /** Whether the connection accepts this end after a complete frame, so that only an incomplete one makes it fail. */
+  readonly mayBeComplete: boolean;
 }
 
 /**

@@ -313,7 +313,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       case 'truncated': {
         const message = 'the stream was cut off: it has ended without a close_notify';
         const error = new SocketError('ERR_TLS', message, { address: this.remote });
-        this.opened?.onEnd(error, this.secured?.secure.allowHalfClosed);
+        this.opened?.onEnd({ error, mayBeComplete: this.secured?.secure.allowHalfClosed === true });
         return;
       }
       case 'reset':

@@ -47,7 +47,7 @@ function open(socket: TransportSocket, raw: net.Socket, keeps?: boolean): Opened
   const events: BorrowingSocketEvents = {
     ...(keeps === undefined ? {} : { keeps }),
     onData: (chunk) => told.push(String(chunk)),
-    onEnd: (truncated) => told.push(truncated?.code ?? 'finished'),
+    onEnd: (cutOff) => told.push(cutOff?.error.code ?? 'finished'),
     onDrain: () => told.push('taken'),
     onClose: (error) => told.push(error?.code ?? 'gone'),
   };
