@@ -3,7 +3,8 @@ import type { Address } from '../address/address.js';
 import type { Carrier, ChannelHost, StreamEndListener } from '../channel/channel-host.js';
 import { Channel } from '../channel/channel.js';
 import type { Closed } from '../connection/connection.js';
-import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
+import type { ConnectionOwner } from '../connection/connection-owner.js';
+import { SocketConnection } from '../connection/socket-connection.js';
 import { originate, originOf } from '../errors/error-origin.js';
 import { handlerError, systemError } from '../errors/node-errors.js';
 import { SocketError } from '../errors/socket-error.js';
@@ -44,7 +45,11 @@ type Action<In, Out> = SessionAction<SocketConnection<In, Out>, Reader, Watcher<
  * subscribes, leaves or sends, acts on the new state, and its event is handled within that call.
  */
 export class Session<In, Out>
-  implements ChannelHost, OutboundOwner, ConnectionOwner<In, Out>, Surroundings<SocketConnection<In, Out>, Reader>
+  implements
+    ChannelHost,
+    OutboundOwner,
+    ConnectionOwner<SocketConnection<In, Out>>,
+    Surroundings<SocketConnection<In, Out>, Reader>
 {
   readonly data: Channel<In, Out>;
   readonly reusable = true;

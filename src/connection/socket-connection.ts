@@ -1,114 +1,59 @@
-import { AsyncSubject, ignoreElements, lastValueFrom, type Observable, of } from 'rxjs';
+import type { Observable } from 'rxjs';
 import type { Address } from '../address/address.js';
 import { bytes } from '../codecs/raw-bytes.js';
 import { Channel } from '../channel/channel.js';
 import type { ChannelHost } from '../channel/channel-host.js';
 import { type CloseAction, CloseState } from './close-state.js';
 import type { Closed, Connection, ConnectionStats } from './connection.js';
+import { ConnectionEnd, Outcome } from './connection-end.js';
+import type { Listed } from './connection-list.js';
+import type { ConnectionOwner } from './connection-owner.js';
+import type { ConnectionSettings } from './connection-settings.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/node-errors.js';
+import { originate, originOf } from '../errors/error-origin.js';
 import { Inbound, type Reader } from '../io/inbound.js';
 import { Outbound, type OutboundOwner } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
-import type { ConnectionSettings } from './connection-settings.js';
-import { originate, originOf } from '../errors/error-origin.js';
-import type { Listed } from './connection-list.js';
 import { Timeouts } from './timeouts.js';
 import { TlsUpgrade } from './tls-upgrade.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
-import type { SocketControls, SocketEvents, StreamCutOff, TransportSocket } from '../transport/transport.js';
+import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSocket } from '../transport/transport.js';
 
 let lastId = 0;
 
-/** Times are kept relative to this: a small number takes no memory besides the field. */
+/** Times are kept relative to this: V8 stores a small number in the field itself. */
 const loaded = Date.now();
-
-/** How a connection ended. `connection` is a getter, so that the outcome can be logged as JSON. */
-class Outcome implements Closed {
-  readonly reason: Closed['reason'];
-  declare readonly error?: SocketError;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  readonly #connection: Connection<any, any>;
-
-  constructor(
-    connection: Connection<any, any>,
-    reason: Closed['reason'],
-    error: SocketError | undefined,
-    bytesRead: number,
-    bytesWritten: number,
-  ) {
-    this.reason = reason;
-    if (error !== undefined) this.error = error;
-    this.bytesRead = bytesRead;
-    this.bytesWritten = bytesWritten;
-    this.#connection = connection;
-  }
-
-  get connection(): Connection<any, any> {
-    return this.#connection;
-  }
-}
-
-/** Those who wait for the end of a connection. */
-class Ending extends AsyncSubject<Closed> {
-  private promise: Promise<void> | undefined;
-
-  /** Always the same one. */
-  get reached(): Promise<void> {
-    this.promise ??= lastValueFrom(this.pipe(ignoreElements()), { defaultValue: undefined });
-    return this.promise;
-  }
-
-  reach(outcome: Closed): void {
-    this.next(outcome);
-    this.complete();
-  }
-}
-
-/** The server or the client that a connection belongs to. */
-export interface ConnectionOwner<In, Out> {
-  /** Whether it reports why its connections fail (S4). */
-  readonly reports: boolean;
-  /** The sending side is about to end: because of `error`, or in order. */
-  finishing(connection: SocketConnection<In, Out>, error?: SocketError): void;
-  /** Whether the values that are sent from now on go to another connection. */
-  outlives(connection: SocketConnection<In, Out>): boolean;
-  /** A handler has failed after its connection had. */
-  failedAfter?(error: SocketError): void;
-  /** The connection has closed; `closed` emits afterwards. */
-  connectionClosed(connection: SocketConnection<In, Out>, outcome: Closed): void;
-}
 
 /**
  * The one implementation of Connection: a transport's socket, its two directions and its timers. `CloseState` decides how
- * it ends; `perform` does what that returns.
+ * it ends, and `perform` carries that out.
  */
 export class SocketConnection<In, Out>
-  implements Connection<In, Out>, ChannelHost, SocketEvents, OutboundOwner, Listed<SocketConnection<In, Out>>
+  implements Connection<In, Out>, ChannelHost, OutboundOwner, BorrowingSocketEvents, Listed<SocketConnection<In, Out>>
 {
   readonly id: number = ++lastId;
   readonly inbound: Inbound;
   readonly outbound: Outbound;
-  earlier: SocketConnection<In, Out> | undefined;
-  later: SocketConnection<In, Out> | undefined;
+  readonly owner: ConnectionOwner<SocketConnection<In, Out>>;
 
-  readonly owner: ConnectionOwner<In, Out>;
   private readonly socket: TransportSocket;
   private readonly settings: ConnectionSettings<In, Out>;
   private readonly state: CloseState;
+  private readonly end: ConnectionEnd = new ConnectionEnd();
   private readonly opened: number = Date.now() - loaded;
   /** Made for the first timer that is needed: most connections need none. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  private outcome: Closed | undefined;
-  /** Made when somebody waits for the outcome. */
-  private ending: Ending | undefined;
-  /** While the connection changes to TLS. */
+  /** Set while the connection changes to TLS. */
   private upgrade: TlsUpgrade | undefined;
 
-  constructor(socket: TransportSocket, settings: ConnectionSettings<In, Out>, owner: ConnectionOwner<In, Out>) {
+  constructor(
+    socket: TransportSocket,
+    settings: ConnectionSettings<In, Out>,
+    owner: ConnectionOwner<SocketConnection<In, Out>>,
+  ) {
     this.owner = owner;
     this.socket = socket;
     this.settings = settings;
@@ -117,31 +62,7 @@ export class SocketConnection<In, Out>
     this.outbound = new Outbound(settings, this);
   }
 
-  get reports(): boolean {
-    return this.owner.reports;
-  }
-
-  /** Whether it does not end in order. */
-  get hasFailed(): boolean {
-    return this.state.failure !== undefined;
-  }
-
-  get lane(): SendLane {
-    return this.outbound.lane;
-  }
-
-  get carrier(): this {
-    return this;
-  }
-
-  /** The channels of a connection end with it. */
-  get reusable(): boolean {
-    return false;
-  }
-
-  get continues(): boolean {
-    return false;
-  }
+  // Connection: what the user calls.
 
   get local(): Address {
     return this.socket.local;
@@ -174,40 +95,7 @@ export class SocketConnection<In, Out>
   }
 
   get closed(): Observable<Closed> {
-    if (this.outcome !== undefined) return of(this.outcome);
-    this.ending ??= new Ending();
-    return this.ending;
-  }
-
-  /** What only Node's sockets can set. */
-  get controls(): SocketControls | undefined {
-    return this.socket.controls;
-  }
-
-  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
-  handToStream(): boolean {
-    this.state.keepSendingAfterPeer();
-    return this.settings.endsStreams !== true;
-  }
-
-  get isUpgrading(): boolean {
-    return this.upgrade !== undefined;
-  }
-
-  /** Begins to read and to write. */
-  open(): this {
-    this.socket.open(this);
-    this.outbound.attach(this.socket);
-    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
-    return this;
-  }
-
-  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one by now. */
-  expectClaim(): void {
-    if (!this.inbound.unread) return;
-    this.defer(() => {
-      this.perform(this.state.awaitReader(this.hasReader));
-    });
+    return this.end.closed;
   }
 
   startTls(options: StartTlsOptions): Promise<TlsInfo> {
@@ -229,44 +117,12 @@ export class SocketConnection<In, Out>
   }
 
   close(): Promise<void> {
-    return this.closeWithin(this.settings.closeTimeout);
+    this.perform(this.state.close());
+    return this.end.reached;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** Ends the sending side, and closes the connection as soon as nobody reads it (S6). */
-  completeAndClose(): void {
-    this.perform(this.state.completeAndClose(this.hasReader));
-  }
-
-  /**
-   * Ends the receiving side after what was received, as if the peer had finished, and closes once the work in progress
-   * is done; what is left after `limit` ms is aborted (S7). 0 means never.
-   */
-  drain(limit: number): void {
-    this.perform(this.state.drain(limit));
-  }
-
-  /** As `drain`, without waiting: a paced send that is not finished is aborted, so that it does not look complete (S7). */
-  closeNow(limit: number): void {
-    this.drain(limit);
-    const finish = (): void => {
-      if (this.lane.pacedTasks === 0) void this.closeWithin(limit);
-      else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
-    };
-    this.defer(() => {
-      // A generator whose input has just ended has returned when the event loop has gone round.
-      if (this.lane.pacedTasks > 0) this.socket.scheduler.rest(finish);
-      else finish();
-    });
-  }
-
-  complete(): void {
-    // The client's channel goes on to another connection, but what it has sent so far goes before the FIN.
-    if (this.owner.outlives(this)) this.outbound.flush('haste');
-    this.perform(this.state.complete());
   }
 
   destroy(reason?: unknown): void {
@@ -276,30 +132,94 @@ export class SocketConnection<In, Out>
     this.perform(this.state.destroy(error));
   }
 
-  fail(error: SocketError): void {
-    this.perform(this.state.fail(error));
+  // What its server or its client calls, and the adapters in `interop`.
+
+  /** Its neighbours in the list of its server. */
+  earlier: SocketConnection<In, Out> | undefined;
+  later: SocketConnection<In, Out> | undefined;
+
+  /** Whether it has failed or was destroyed. */
+  get hasFailed(): boolean {
+    return this.state.failure !== undefined;
   }
 
-  /** Fails, and drops what was received and not emitted. */
-  abort(error: SocketError): void {
-    this.perform(this.state.failAtOnce(error));
+  /** The settings that only Node's sockets have. */
+  get controls(): SocketControls | undefined {
+    return this.socket.controls;
   }
 
-  failedBy(cause: unknown): void {
-    // A handler that fails because its connection has failed is not to blame.
-    if (this.owns(cause)) return;
-    const error = handlerError(cause, this.remote);
-    // The first failure stands in `closed`; the handler's own fault is not lost either.
-    if (!this.hasFailed && !this.state.isOver) this.fail(error);
-    else this.owner.failedAfter?.(error);
+  /** Starts to read and to write. */
+  open(): this {
+    this.socket.open(this);
+    this.outbound.attach(this.socket);
+    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
+    return this;
   }
 
-  owns(error: unknown): boolean {
-    return originOf(error) === this;
+  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one already. */
+  expectClaim(): void {
+    if (this.hasReader) return;
+    this.defer(() => {
+      this.perform(this.state.awaitReader(this.hasReader));
+    });
   }
 
-  defer(work: () => void): void {
-    this.socket.scheduler.defer(work);
+  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
+  handToStream(): boolean {
+    this.state.keepSendingAfterPeer();
+    return this.settings.endsStreams !== true;
+  }
+
+  /** Ends the sending side, and closes the connection as soon as it has no reader (S6). */
+  completeAndClose(): void {
+    this.perform(this.state.completeAndClose(this.hasReader));
+  }
+
+  /**
+   * Ends the receiving side after everything received, as if the peer had finished, and closes when the work in progress
+   * has ended (S7).
+   *
+   * @param limit - after how many ms the connection is aborted; 0 means no limit
+   */
+  drain(limit: number): void {
+    this.perform(this.state.drain(limit));
+  }
+
+  /** Like `drain`, without waiting: an unfinished paced send is aborted, so that it does not look complete (S7). */
+  closeNow(limit: number): void {
+    this.drain(limit);
+    const finish = (): void => {
+      if (this.lane.pacedTasks === 0) this.perform(this.state.close(limit));
+      else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
+    };
+    this.defer(() => {
+      // A generator returns within a few promises after the end of its input: before the next events.
+      if (this.lane.pacedTasks > 0) this.socket.scheduler.rest(finish);
+      else finish();
+    });
+  }
+
+  // ChannelHost: what its channels ask and report.
+
+  get lane(): SendLane {
+    return this.outbound.lane;
+  }
+
+  get carrier(): this {
+    return this;
+  }
+
+  /** The channels of a connection end with it. */
+  get reusable(): boolean {
+    return false;
+  }
+
+  get continues(): boolean {
+    return false;
+  }
+
+  get reports(): boolean {
+    return this.owner.reports;
   }
 
   observed(reader: Reader): void {
@@ -333,10 +253,34 @@ export class SocketConnection<In, Out>
     this.readersChanged();
   }
 
-  /** Ends the receiving side; what was sent, and what is sent in reply to the error, is still flushed (D3). */
   badFrame(error: SocketError): void {
     this.perform(this.state.badFrame(error));
   }
+
+  failedBy(cause: unknown): void {
+    // A handler that fails because its connection has failed is not to blame.
+    if (this.owns(cause)) return;
+    const error = handlerError(cause, this.remote);
+    // `closed` has the first failure; a handler that fails later is reported by the owner.
+    if (!this.hasFailed && !this.state.isOver) this.fail(error);
+    else this.owner.failedAfter?.(error);
+  }
+
+  owns(error: unknown): boolean {
+    return originOf(error) === this;
+  }
+
+  complete(): void {
+    // The client's channel continues on another connection, but what it has sent so far goes before the FIN.
+    if (this.owner.outlives(this)) this.outbound.flush('haste');
+    this.perform(this.state.complete());
+  }
+
+  defer(work: () => void): void {
+    this.socket.scheduler.defer(work);
+  }
+
+  // OutboundOwner: what the sending side reports.
 
   overflowed(error: SocketError): void {
     this.fail(error);
@@ -351,12 +295,13 @@ export class SocketConnection<In, Out>
   }
 
   settled(): void {
-    // A function that was busy may read again.
+    // A handler that has ended may read again.
     this.timers?.ready();
     this.perform(this.state.workEnded());
   }
 
-  /** Whether what is received should lie in memory that can be given away. */
+  // BorrowingSocketEvents: what the socket asks and reports.
+
   get keeps(): boolean {
     return this.inbound.keeps;
   }
@@ -380,7 +325,7 @@ export class SocketConnection<In, Out>
       return;
     }
     this.timers?.heardAll();
-    // A stream that is discarded can't lack anything.
+    // Of a stream that is discarded nothing can be missing.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
       if (cutOff !== undefined) this.inbound.truncate();
       this.perform(this.state.peerFinished());
@@ -397,21 +342,32 @@ export class SocketConnection<In, Out>
     this.perform(this.state.socketClosed(error));
   }
 
-  /** As `close`, forced after `limit` ms; 0 means never. The shortest limit holds. */
-  private closeWithin(limit: number): Promise<void> {
-    const ending = (this.ending ??= new Ending());
-    if (this.outcome !== undefined) ending.reach(this.outcome);
-    this.perform(this.state.close(limit));
-    return ending.reached;
+  // What its timers and its TlsUpgrade ask, and how they end it.
+
+  get isUpgrading(): boolean {
+    return this.upgrade !== undefined;
+  }
+
+  fail(error: SocketError): void {
+    this.perform(this.state.fail(error));
+  }
+
+  abort(error: SocketError): void {
+    this.perform(this.state.failAtOnce(error));
+  }
+
+  private get hasReader(): boolean {
+    return !this.inbound.unread;
+  }
+
+  private get timeouts(): Timeouts {
+    this.timers ??= new Timeouts(this.settings, this);
+    return this.timers;
   }
 
   private readersChanged(): void {
     this.timers?.ready();
     this.perform(this.state.readersChanged(this.hasReader, this.owner.outlives(this)));
-  }
-
-  private get hasReader(): boolean {
-    return !this.inbound.unread;
   }
 
   private perform(actions: readonly CloseAction[]): void {
@@ -482,26 +438,22 @@ export class SocketConnection<In, Out>
     this.outbound.fail(error);
   }
 
-  private reportOutcome(): void {
-    const { inbound, outbound } = this;
-    const { failure } = this.state;
-    // After a bad frame the sending side has completed (D3); callers that wait for it still get the error.
-    if (failure !== undefined) this.lane.end(outbound.written, failure.error);
-    const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
-    this.outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);
-    this.owner.connectionClosed(this, this.outcome);
-    this.ending?.reach(this.outcome);
-  }
-
-  private get timeouts(): Timeouts {
-    this.timers ??= new Timeouts(this.settings, this);
-    return this.timers;
-  }
-
-  /** The time begins once the running code has ended: what is sent, the FIN too, leaves no earlier (C23). */
+  /** The time starts when the running code has ended: the FIN, too, is sent no earlier (C23). */
   private forceWithin(limit: number): void {
     this.defer(() => {
       if (!this.state.isOver) this.timeouts.forceWithin(limit);
     });
+  }
+
+  private reportOutcome(): void {
+    const { end, inbound, outbound } = this;
+    const { failure } = this.state;
+    // After a bad frame the sending side has ended without an error (D3). Senders that wait for it get the error.
+    if (failure !== undefined) this.lane.end(outbound.written, failure.error);
+    const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
+    const outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);
+    end.reach(outcome);
+    this.owner.connectionClosed(this, outcome);
+    end.emit();
   }
 }

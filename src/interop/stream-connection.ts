@@ -1,7 +1,8 @@
 import type { Codec } from '../codecs/codec.js';
 import type { SocketError } from '../errors/socket-error.js';
 import { listenSettings } from '../options/settings.js';
-import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
+import type { ConnectionOwner } from '../connection/connection-owner.js';
+import { SocketConnection } from '../connection/socket-connection.js';
 import type { TransportSocket } from '../transport/transport.js';
 
 /** A socket over a stream that the program has made. */
@@ -22,7 +23,7 @@ export function connectionOver<In, Out>(
   halfOpen: boolean,
 ): SocketConnection<In, Out> {
   const settings = listenSettings<In, Out>({ codec, halfOpen, halfOpenTimeout: 0, claimTimeout: 0 });
-  const owner: ConnectionOwner<In, Out> = {
+  const owner: ConnectionOwner<SocketConnection<In, Out>> = {
     reports: false,
     finishing: (_connection, error) => {
       if (error !== undefined) socket.setResetReason(error);

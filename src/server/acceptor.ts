@@ -8,14 +8,15 @@ import type { ShutdownOptions } from '../options/shutdown-options.js';
 import type { ListenSettings } from '../options/listen-options.js';
 import { checkOptions, duration, flag, withDefault } from '../validation/checks.js';
 import { ConnectionList } from '../connection/connection-list.js';
-import { type ConnectionOwner, SocketConnection } from '../connection/socket-connection.js';
+import type { ConnectionOwner } from '../connection/connection-owner.js';
+import { SocketConnection } from '../connection/socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from '../transport/transport.js';
 
 /**
  * The state behind a Server: one listener while there are subscribers, the clients that wait to be emitted, and the
  * connections that were accepted.
  */
-export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionOwner<In, Out> {
+export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionOwner<SocketConnection<In, Out>> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly reports = true;
   readonly incidents: Observable<SocketError>;

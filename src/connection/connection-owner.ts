@@ -1,0 +1,16 @@
+import type { SocketError } from '../errors/socket-error.js';
+import type { Closed } from './connection.js';
+
+/** The server or the client that a connection `C` belongs to. */
+export interface ConnectionOwner<C> {
+  /** Whether it reports why its connections fail (S4). */
+  readonly reports: boolean;
+  /** The connection is about to end its sending side: because of `error`, or gracefully. */
+  finishing(connection: C, error?: SocketError): void;
+  /** Returns whether values that are sent from now on go to another connection. */
+  outlives(connection: C): boolean;
+  /** A handler has failed after its connection had. */
+  failedAfter?(error: SocketError): void;
+  /** The connection has closed. Its `closed` emits afterwards. */
+  connectionClosed(connection: C, outcome: Closed): void;
+}
