@@ -1,6 +1,6 @@
 import type { Codec } from '../codecs/codec.js';
 
-/** The options of all connections of one `listen` or `connect`, checked and with the defaults filled in. */
+/** The options that `listen` and `connect` share, checked and with the defaults filled in. */
 export interface ConnectionSettings<In, Out> {
   readonly codec: Codec<In, Out>;
   readonly highWaterMark: number;
@@ -9,8 +9,8 @@ export interface ConnectionSettings<In, Out> {
   readonly idleTimeout: number;
   readonly receiveTimeout: number;
   readonly halfOpen: boolean;
-  /** Whether the user has set `halfOpen` to false: then a Node stream, too, ends after the peer's FIN (I2). */
-  readonly endsStreams: true | undefined;
+  /** Whether a Node stream ends its sending side after the peer's FIN: only if the user sets `halfOpen` to false (I2). */
+  readonly endsNodeStreamsAfterPeer: boolean;
   readonly halfOpenTimeout: number;
   readonly closeTimeout: number;
   readonly claimTimeout: number;

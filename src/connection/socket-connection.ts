@@ -164,10 +164,14 @@ export class SocketConnection<In, Out>
     });
   }
 
-  /** Leaves it to a Node stream to end the sending side; gives whether that is to go on after the peer's FIN (I2). */
-  handToStream(): boolean {
+  /** Whether a Node stream over this connection ends its sending side after the peer's FIN (I2). */
+  get endsNodeStreamsAfterPeer(): boolean {
+    return this.settings.endsNodeStreamsAfterPeer;
+  }
+
+  /** Leaves it to a Node stream to end the sending side. */
+  keepSendingAfterPeer(): void {
     this.state.keepSendingAfterPeer();
-    return this.settings.endsStreams !== true;
   }
 
   /** Ends the sending side, and closes the connection as soon as it has no reader (S6). */

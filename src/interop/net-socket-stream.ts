@@ -289,7 +289,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.connecting = false;
     this.#isTask = true;
     channelHost.lane.begin();
-    if (channelHost instanceof SocketConnection) this.allowHalfOpen = channelHost.handToStream();
+    if (channelHost instanceof SocketConnection) {
+      channelHost.keepSendingAfterPeer();
+      this.allowHalfOpen = !channelHost.endsNodeStreamsAfterPeer;
+    }
     if (info.tls !== undefined) Object.assign(this, tlsMembers(info.tls));
     this.#hold = channel.hold() as ReacquirableHold;
     this.#subscriptions.add(

@@ -148,7 +148,9 @@ export interface ConnectionOptions<In, Out> {
 }
 
 /** Checked options, before the settings that follow from several of them are filled in. */
-export type Checked<Settings> = Omit<Settings, 'halfOpen' | 'endsStreams'> & { readonly halfOpen: boolean | undefined };
+export type Checked<Settings> = Omit<Settings, 'halfOpen' | 'endsNodeStreamsAfterPeer'> & {
+  readonly halfOpen: boolean | undefined;
+};
 
 /** The check and the default of each option; that of `halfOpen` is different for `listen` and `connect`. */
 export const connectionChecks: Checks<Checked<ConnectionSettings<any, any>> & { transport: Transport | undefined }> = {

@@ -31,10 +31,13 @@ function derived<In, Out>({
   highWaterMark,
   maxBuffered,
   halfOpen,
-}: Checked<ConnectionSettings<In, Out>>): Pick<ConnectionSettings<In, Out>, 'highWaterMark' | 'endsStreams'> {
+}: Checked<ConnectionSettings<In, Out>>): Pick<
+  ConnectionSettings<In, Out>,
+  'highWaterMark' | 'endsNodeStreamsAfterPeer'
+> {
   return {
     // A sender that waits for `writable` must be told to wait before it reaches `maxBuffered`.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
-    endsStreams: halfOpen === false ? true : undefined,
+    endsNodeStreamsAfterPeer: halfOpen === false,
   };
 }

@@ -201,6 +201,7 @@ describe('good options', () => {
       overflow: 'error',
       idleTimeout: 0,
       receiveTimeout: 0,
+      endsNodeStreamsAfterPeer: false,
       halfOpenTimeout: 60_000,
       closeTimeout: 5_000,
       claimTimeout: 30_000,
