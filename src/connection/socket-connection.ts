@@ -105,7 +105,7 @@ export class SocketConnection<In, Out>
       }
       const upgrade = new TlsUpgrade(this, this.socket, options, this.settings.handshakeTimeout, () => {
         this.upgrade = undefined;
-        this.timers?.ready();
+        this.timers?.restartIdleTimers();
       });
       this.upgrade = upgrade;
       if (this.inbound.queue.length > 0) upgrade.clearTextArrived();
@@ -152,7 +152,7 @@ export class SocketConnection<In, Out>
   open(): this {
     this.socket.open(this);
     this.outbound.attach(this.socket);
-    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.timeouts.start();
+    if (this.settings.idleTimeout + this.settings.receiveTimeout > 0) this.makeTimers().startIdleTimers();
     return this;
   }
 
@@ -227,8 +227,8 @@ export class SocketConnection<In, Out>
   }
 
   observed(reader: Reader): void {
-    this.timers?.claimed();
-    this.timers?.ready();
+    this.timers?.stopClaimTimer();
+    this.timers?.restartIdleTimers();
     this.inbound.attach(reader);
   }
 
@@ -238,7 +238,7 @@ export class SocketConnection<In, Out>
   }
 
   ready(): void {
-    this.timers?.ready();
+    this.timers?.restartIdleTimers();
   }
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
@@ -300,7 +300,7 @@ export class SocketConnection<In, Out>
 
   settled(): void {
     // A handler that has ended may read again.
-    this.timers?.ready();
+    this.timers?.restartIdleTimers();
     this.perform(this.state.workEnded());
   }
 
@@ -319,7 +319,7 @@ export class SocketConnection<In, Out>
       this.upgrade.clearTextArrived();
       return;
     }
-    this.timers?.received();
+    this.timers?.restartIdleTimers();
     this.inbound.data(chunk);
   }
 
@@ -328,7 +328,7 @@ export class SocketConnection<In, Out>
       this.upgrade.peerFinished();
       return;
     }
-    this.timers?.heardAll();
+    this.timers?.stopReceiveTimer();
     // Of a stream that is discarded nothing can be missing.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
       if (cutOff !== undefined) this.inbound.truncate();
@@ -364,13 +364,13 @@ export class SocketConnection<In, Out>
     return !this.inbound.unread;
   }
 
-  private get timeouts(): Timeouts {
+  private makeTimers(): Timeouts {
     this.timers ??= new Timeouts(this.settings, this);
     return this.timers;
   }
 
   private readersChanged(): void {
-    this.timers?.ready();
+    this.timers?.restartIdleTimers();
     this.perform(this.state.readersChanged(this.hasReader, this.owner.outlives(this)));
   }
 
@@ -418,16 +418,16 @@ export class SocketConnection<In, Out>
         });
         return;
       case 'startClaimTimer':
-        this.timeouts.awaitClaim();
+        this.makeTimers().startClaimTimer();
         return;
       case 'stopClaimTimer':
-        this.timers?.claimed();
+        this.timers?.stopClaimTimer();
         return;
       case 'startCloseTimer':
-        this.forceWithin(action.limit);
+        this.startCloseTimer(action.limit);
         return;
       case 'startHalfOpenTimer':
-        this.timeouts.awaitEnd();
+        this.makeTimers().startHalfOpenTimer();
         return;
       case 'reportOutcome':
         this.reportOutcome();
@@ -443,9 +443,9 @@ export class SocketConnection<In, Out>
   }
 
   /** The time starts when the running code has ended: the FIN, too, is sent no earlier (C23). */
-  private forceWithin(limit: number): void {
+  private startCloseTimer(limit: number): void {
     this.defer(() => {
-      if (!this.state.isOver) this.timeouts.forceWithin(limit);
+      if (!this.state.isOver) this.makeTimers().startCloseTimer(limit);
     });
   }
 

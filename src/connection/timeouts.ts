@@ -10,13 +10,13 @@ import type { ConnectionSettings } from './connection-settings.js';
 interface Timed {
   readonly inbound: Inbound;
   readonly outbound: Outbound;
-  /** Whether TLS is being started: the handshake has a limit of its own. */
+  /** Whether TLS is being started. That has a time limit of its own. */
   readonly isUpgrading: boolean;
   fail(error: SocketError): void;
   close(): Promise<void>;
 }
 
-/** The timers that limit each wait of one connection; 0 ms means no limit. */
+/** The timers of one connection. A limit of 0 ms means none. */
 export class Timeouts {
   private readonly settings: ConnectionSettings<any, any>;
   private readonly connection: Timed;
@@ -24,21 +24,21 @@ export class Timeouts {
   private receive: IdleTimer | undefined;
   private halfOpen: IdleTimer | undefined;
   private claim: Timer | undefined;
-  private forced: Timer | undefined;
-  /** The time at which the connection is forced to close. */
-  private forcedBy = Infinity;
+  private close: Timer | undefined;
+  /** The time at which `close` is due. */
+  private closeDue = Infinity;
 
   constructor(settings: ConnectionSettings<any, any>, connection: Timed) {
     this.settings = settings;
     this.connection = connection;
   }
 
-  /** The connection is open. */
-  start(): void {
+  /** Starts `idleTimeout` and `receiveTimeout`, when the connection opens. */
+  startIdleTimers(): void {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A function that works on a request is busy, though nobody reads and nobody holds (C27).
+    // A handler that works on a request is busy, although it does not read and holds nothing (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && !(inbound.unread && outbound.lane.functions > 0);
     if (idleTimeout > 0) {
@@ -57,28 +57,25 @@ export class Timeouts {
     }
   }
 
-  received(): void {
+  /** Bytes have arrived, or this side can read again: the time in which it could not does not count. */
+  restartIdleTimers(): void {
     this.idle?.interrupt();
     this.receive?.interrupt();
   }
 
-  /** This side is ready to read again: the time in which it was not ready does not count. */
-  ready(): void {
-    this.received();
-  }
-
+  /** The kernel has taken bytes. */
   written(): void {
     this.idle?.interrupt();
     this.halfOpen?.interrupt();
   }
 
-  /** The peer has finished: nothing more can be received. */
-  heardAll(): void {
+  /** Stops `receiveTimeout`: the peer has finished. */
+  stopReceiveTimer(): void {
     this.receive?.stop();
   }
 
-  /** The peer has finished, and the sending side goes on. */
-  awaitEnd(): void {
+  /** Limits the silence of the sending side after the peer has finished (C7). */
+  startHalfOpenTimer(): void {
     const { halfOpenTimeout } = this.settings;
     const { outbound } = this.connection;
     const message = `nothing was written for ${halfOpenTimeout} ms after the peer finished`;
@@ -86,32 +83,34 @@ export class Timeouts {
     this.halfOpen = this.startIdleTimer(halfOpenTimeout, 'ERR_TIMEOUT_HALF_OPEN', message, signs);
   }
 
-  /** The connection has a reader, or is closing. */
-  claimed(): void {
-    this.claim?.unsubscribe();
-    this.claim = undefined;
-  }
-
-  /** Gives the connection up if it stays without a reader: one that was never used, or whose sending side has ended (C22). */
-  awaitClaim(): void {
+  /**
+   * Gives the connection up if it has no reader until `claimTimeout`: it fails if it was never used, and closes if its
+   * sending side has ended (C22).
+   */
+  startClaimTimer(): void {
     const { outbound } = this.connection;
     const { claimTimeout: limit } = this.settings;
     if (limit === 0 || this.claim !== undefined || (this.isUsed && !outbound.ended)) return;
     this.claim = new Timer(limit, () => {
       this.claim = undefined;
       if (outbound.closed) void this.connection.close();
-      else if (!this.isUsed) this.expire('ERR_TIMEOUT_CLAIM', `nobody subscribed to the connection for ${limit} ms`);
+      else if (!this.isUsed) this.expire('ERR_TIMEOUT_CLAIM', `the connection had no subscriber for ${limit} ms`);
     });
   }
 
-  /** Forces the connection to close. The shortest limit holds: a server's shutdown may hurry a close (S7). */
-  forceWithin(limit: number): void {
+  stopClaimTimer(): void {
+    this.claim?.unsubscribe();
+    this.claim = undefined;
+  }
+
+  /** Forces the connection to close after `limit` ms. A shorter limit replaces a longer one, as in a shutdown (S7). */
+  startCloseTimer(limit: number): void {
     const due = asyncScheduler.now() + limit;
-    if (limit === 0 || due >= this.forcedBy) return;
-    this.forced?.unsubscribe();
-    this.forcedBy = due;
-    this.forced = new Timer(limit, () => {
-      this.expire('ERR_TIMEOUT_CLOSE', `the connection was not closed in order within ${limit} ms`);
+    if (limit === 0 || due >= this.closeDue) return;
+    this.close?.unsubscribe();
+    this.closeDue = due;
+    this.close = new Timer(limit, () => {
+      this.expire('ERR_TIMEOUT_CLOSE', `the connection did not close gracefully within ${limit} ms`);
     });
   }
 
@@ -120,9 +119,10 @@ export class Timeouts {
     this.receive?.stop();
     this.halfOpen?.stop();
     this.claim?.unsubscribe();
-    this.forced?.unsubscribe();
+    this.close?.unsubscribe();
   }
 
+  /** Whether the connection has ever had a reader, or was sent anything. */
   private get isUsed(): boolean {
     const { inbound, outbound } = this.connection;
     return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;
