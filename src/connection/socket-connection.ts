@@ -100,16 +100,11 @@ export class SocketConnection<In, Out>
 
   startTls(options: StartTlsOptions): Promise<TlsInfo> {
     try {
-      if (this.upgrade !== undefined && !this.outbound.closed) {
-        throw new SocketError('ERR_OPTION_INVALID', 'startTls: the TLS handshake of this connection is under way');
-      }
-      const upgrade = new TlsUpgrade(this, this.socket, options, this.settings.handshakeTimeout, () => {
+      this.upgrade = TlsUpgrade.prepare(this, this.socket, options, this.settings.handshakeTimeout);
+      return this.upgrade.run(() => {
         this.upgrade = undefined;
         this.timers?.restartIdleTimers();
       });
-      this.upgrade = upgrade;
-      if (this.inbound.queue.length > 0) upgrade.clearTextArrived();
-      return upgrade.done;
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
       return Promise.reject(error);
@@ -356,7 +351,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.fail(error));
   }
 
-  abort(error: SocketError): void {
+  failAtOnce(error: SocketError): void {
     this.perform(this.state.failAtOnce(error));
   }
 

@@ -1,4 +1,4 @@
-import type { Observable, Unsubscribable } from 'rxjs';
+import { type Observable, Subscription } from 'rxjs';
 import type { Address } from '../address/address.js';
 import type { Closed } from './connection.js';
 import { SocketError } from '../errors/socket-error.js';
@@ -10,96 +10,119 @@ import { handled, originate } from '../errors/error-origin.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 import type { TransportSocket } from '../transport/transport.js';
 
-/** The connection that TLS starts on. */
+/** The connection that changes to TLS. */
 interface Upgraded {
   readonly remote: Address;
   readonly inbound: Inbound;
   readonly outbound: Outbound;
   readonly closed: Observable<Closed>;
+  readonly isUpgrading: boolean;
   /** Whether a server reports why it fails. */
   readonly reports: boolean;
   fail(error: SocketError): void;
-  /** As `fail`, but what was received and not emitted is dropped. */
-  abort(error: SocketError): void;
+  /** Like `fail`, but everything received and not emitted is dropped. */
+  failAtOnce(error: SocketError): void;
   defer(work: () => void): void;
 }
 
+/** Starts the handshake, and calls `secured` when it has finished. */
+type Handshake = (secured: () => void) => void;
+
 /**
- * Starts TLS on an open connection (T10). Values that were sent before go out in the clear, then the handshake begins, and
- * values that were sent meanwhile follow it.
+ * Changes an open connection to TLS (T10). Values that were sent before go out in the clear. Then the handshake runs, and
+ * values that were sent in the meantime follow it.
  */
 export class TlsUpgrade {
-  /** Resolves after the handshake, and rejects when the connection has ended. */
-  readonly done: Promise<TlsInfo>;
-
   private readonly connection: Upgraded;
-  private timer: Unsubscribable | undefined;
+  private readonly socket: TransportSocket;
+  private readonly handshake: Handshake;
+  /** In ms; 0 means no limit. */
+  private readonly limit: number;
+
+  private constructor(connection: Upgraded, socket: TransportSocket, handshake: Handshake, limit: number) {
+    this.connection = connection;
+    this.socket = socket;
+    this.handshake = handshake;
+    this.limit = limit;
+  }
 
   /**
-   * Throws `ERR_OPTION_INVALID`, or the error that ended the connection, if TLS can't be started. Nothing has changed then.
+   * Checks that TLS can be started, and changes nothing yet.
    *
-   * @param limit - the time limit unless the options have a `handshakeTimeout`; in ms, 0 means none
-   * @param secured - called when the handshake is over
+   * @param handshakeTimeout - the limit unless the options have one; in ms, 0 means no limit
+   * @throws `ERR_OPTION_INVALID`, or the error that ended the connection
    */
-  constructor(
+  static prepare(
     connection: Upgraded,
     socket: TransportSocket,
     options: StartTlsOptions,
-    limit: number,
-    secured: () => void,
-  ) {
-    const { inbound, outbound } = connection;
-    this.connection = connection;
+    handshakeTimeout: number,
+  ): TlsUpgrade {
+    const { inbound, isUpgrading, outbound } = connection;
+    if (isUpgrading && !outbound.closed) throw invalid('the TLS handshake of this connection is under way');
     if (socket.tls !== undefined) throw invalid('this connection speaks TLS already');
     if (outbound.closed || inbound.end !== 'open') throw endedError(connection);
     if (socket.startTls === undefined) throw invalid('the transport has no TLS');
-    if (outbound.isEncoding) throw invalid('an encoder can not start it');
-    const { handshakeTimeout } = Object(options) as { readonly handshakeTimeout?: number };
-    const most = withDefault(duration, limit)('handshakeTimeout', handshakeTimeout);
-    const shakeHands = socket.startTls(options);
-    const done = new Promise<TlsInfo>((resolve, reject) => {
-      const watch = connection.closed.subscribe({
-        next: ({ error }) => {
-          this.timer?.unsubscribe();
-          reject(error ?? endedError(connection));
-        },
-        error: reject,
-      });
-      const over = (): void => {
-        watch.unsubscribe();
-        this.timer?.unsubscribe();
-        secured();
+    if (outbound.isEncoding) throw invalid('an encoder cannot start it');
+    const own = (Object(options) as { readonly handshakeTimeout?: number }).handshakeTimeout;
+    const limit = withDefault(duration, handshakeTimeout)('handshakeTimeout', own);
+    return new TlsUpgrade(connection, socket, socket.startTls(options), limit);
+  }
+
+  /**
+   * Flushes the connection, and performs the handshake.
+   *
+   * @param onSecured - called after the handshake, before anything else is sent
+   * @returns a promise that resolves after the handshake, and rejects if the connection ends before
+   */
+  run(onSecured: () => void): Promise<TlsInfo> {
+    const { connection, limit, socket } = this;
+    const { inbound, outbound } = connection;
+    const watching = new Subscription();
+    const secured = new Promise<TlsInfo>((resolve, reject) => {
+      watching.add(
+        connection.closed.subscribe({
+          next: ({ error }) => {
+            watching.unsubscribe();
+            reject(error ?? endedError(connection));
+          },
+          error: reject,
+        }),
+      );
+      const finish = (): void => {
+        watching.unsubscribe();
+        onSecured();
         resolve(socket.tls as TlsInfo);
         outbound.resume();
       };
       outbound.suspend(() => {
         // Not within the delivery of a chunk that was read in the clear.
         connection.defer(() => {
-          if (outbound.error === undefined) shakeHands(over);
+          if (outbound.error === undefined) this.handshake(finish);
         });
       });
     });
-    // The connection reports its failure itself: a peer must not end a process that ignores the promise.
-    this.done = handled(done);
-    if (most > 0) this.timer = this.expireAfter(most);
+    if (limit > 0) watching.add(new Timer(limit, () => this.expire()));
+    if (inbound.queue.length > 0) this.clearTextArrived();
+    // `closed` reports the failure: a peer must not end a process that ignores the promise.
+    return handled(secured);
   }
 
-  /** Bytes arrived in the clear. They may come from an attacker on the way (command injection), so they are not emitted. */
+  /** Bytes have arrived in the clear. An attacker on the way may have sent them (command injection): none is emitted. */
   clearTextArrived(): void {
     const message =
-      'bytes came in the clear behind the command that starts TLS, or before startTls was called in answer to it';
-    this.connection.abort(this.error('ERR_TLS', message));
+      'bytes came in the clear after the command that starts TLS, or before startTls was called in answer to it';
+    this.connection.failAtOnce(this.error('ERR_TLS', message));
   }
 
-  /** The peer has sent its FIN instead of a handshake. */
+  /** The peer has sent its FIN instead of finishing the handshake. */
   peerFinished(): void {
-    this.connection.fail(this.error('ERR_TLS', 'the TLS handshake failed: the peer has finished before it'));
+    this.connection.fail(this.error('ERR_TLS', 'the TLS handshake failed: the peer finished before it'));
   }
 
-  private expireAfter(limit: number): Timer {
-    return new Timer(limit, () => {
-      this.connection.fail(this.error('ERR_TIMEOUT_HANDSHAKE', `the TLS handshake was not over within ${limit} ms`));
-    });
+  private expire(): void {
+    const message = `the TLS handshake did not finish within ${this.limit} ms`;
+    this.connection.fail(this.error('ERR_TIMEOUT_HANDSHAKE', message));
   }
 
   private error(code: 'ERR_TLS' | 'ERR_TIMEOUT_HANDSHAKE', message: string): SocketError {

@@ -267,7 +267,7 @@ describe('TLS on an open connection', () => {
     expect(await heard.count(1)).toEqual(['goes on']);
   });
 
-  it('T10: an encoder can not start it', async () => {
+  it('T10: an encoder cannot start it', async () => {
     let refused: Promise<unknown> | undefined;
     const { near, raw } = await acceptedAt<string, string>(tcp, {
       codec: {

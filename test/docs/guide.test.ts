@@ -205,7 +205,7 @@ test('starttls.ts and starttls-client.ts change to TLS, and nothing can be slipp
   expect(await answersTo(server, 'hello\n')).toEqual(['hello, with no TLS']);
   const attacker = await dial(server);
   await attacker.say('STARTTLS\nhello\n');
-  await server.until(/in the clear behind the command/);
+  await server.until(/in the clear after the command/);
 });
 
 test('behind.ts tells clients where they come from, as the proxy says', async () => {
