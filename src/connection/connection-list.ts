@@ -1,51 +1,51 @@
-/** A member of a {@link ConnectionList}. It is linked itself, so that the list allocates nothing for it. */
+/** A member of a {@link ConnectionList}. It has the links itself, so that the list allocates nothing for it. */
 export interface Listed<T> {
   earlier: T | undefined;
   later: T | undefined;
 }
 
 /**
- * The members, in the order in which they were added. A Set would do if it did not keep garbage: V8 links each table that
- * a Set has outgrown to the next one, so once one of them is old, every former member stays in memory until the next full
- * collection. So a Set is made only when `set` is read.
+ * The open connections of a server, in the order in which they were added. A Set would keep closed ones in memory: when a
+ * Set grows, V8 links its old table to the new one. Once an old table has reached the old generation, everything that it
+ * refers to stays until the next full collection. So the list makes a Set only when `set` is read.
  */
 export class ConnectionList<T extends Listed<T>> {
   size = 0;
   private first: T | undefined;
   private last: T | undefined;
-  private shown: Set<T> | undefined;
+  private liveSet: Set<T> | undefined;
 
-  /** A live Set of the members, always the same one. */
+  /** A Set of the members, which follows the list. It is always the same Set. */
   get set(): ReadonlySet<T> {
-    this.shown ??= new Set(this.all());
-    return this.shown;
+    this.liveSet ??= new Set(this.all());
+    return this.liveSet;
   }
 
   all(): T[] {
-    const list: T[] = [];
-    for (let one = this.first; one !== undefined; one = one.later) list.push(one);
-    return list;
+    const members: T[] = [];
+    for (let member = this.first; member !== undefined; member = member.later) members.push(member);
+    return members;
   }
 
-  /** @param one - not a member yet */
-  add(one: T): void {
-    one.earlier = this.last;
-    if (this.last === undefined) this.first = one;
-    else this.last.later = one;
-    this.last = one;
+  /** Adds `member`, which must not be in the list. */
+  add(member: T): void {
+    member.earlier = this.last;
+    if (this.last === undefined) this.first = member;
+    else this.last.later = member;
+    this.last = member;
     this.size++;
-    this.shown?.add(one);
+    this.liveSet?.add(member);
   }
 
-  /** @param one - a member */
-  remove(one: T): void {
-    const { earlier, later } = one;
+  /** Removes `member`, which must be in the list. */
+  remove(member: T): void {
+    const { earlier, later } = member;
     if (earlier === undefined) this.first = later;
     else earlier.later = later;
     if (later === undefined) this.last = earlier;
     else later.earlier = earlier;
-    one.earlier = one.later = undefined;
+    member.earlier = member.later = undefined;
     this.size--;
-    this.shown?.delete(one);
+    this.liveSet?.delete(member);
   }
 }

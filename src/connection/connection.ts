@@ -15,19 +15,17 @@ import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
  */
 export interface Closed {
   /**
-   * The connection that has ended, so that the output of `serve` makes an access log. `JSON.stringify` and a spread leave
-   * it out.
+   * The connection that has ended: with it, the output of `serve` is an access log. `JSON.stringify` and a spread leave it
+   * out.
    */
   readonly connection: Connection<any, any>;
-  /**
-   * `'finished'`: both sides ended in order; `'destroyed'`: this side destroyed it; `'failed'`: everything else.
-   */
+  /** `'finished'`: both sides ended gracefully; `'destroyed'`: this side destroyed it; `'failed'`: everything else. */
   readonly reason: 'finished' | 'destroyed' | 'failed';
-  /** The error that ended it: absent with `'finished'`, `ERR_CLOSED` with `'destroyed'`. */
+  /** The error that ended the connection: absent if `'finished'`, `ERR_CLOSED` if `'destroyed'`. */
   readonly error?: SocketError;
-  /** How many bytes were received, including discarded ones. */
+  /** The number of received bytes, including discarded ones. */
   readonly bytesRead: number;
-  /** How many bytes the kernel has accepted; the peer may have received fewer. */
+  /** The number of bytes that the kernel has accepted; the peer may have received fewer. */
   readonly bytesWritten: number;
 }
 
@@ -41,39 +39,43 @@ export interface Closed {
  * @see {@link Connection.stats}
  */
 export interface ConnectionStats {
-  /** How many bytes were received, including those that are still buffered or were discarded. */
+  /** The number of received bytes, including buffered and discarded ones. */
   readonly bytesRead: number;
-  /** How many bytes the kernel has accepted; the `bufferedBytes` of a channel are not among them. */
+  /** The number of bytes that the kernel has accepted, without the `bufferedBytes` of the channels. */
   readonly bytesWritten: number;
-  /** When the connection was established, or, on a server, emitted. */
+  /** When a client established the connection, or a server emitted it. */
   readonly opened: Date;
 }
 
 /**
- * Is one connection: a channel with two addresses and an end. A server emits its connections, and a client has one in its
- * state `connected`. It lives until both sides have ended, or until `close` or `destroy` is called: unsubscribing ends
- * nothing. A connection that nobody reads is given up after `claimTimeout`.
+ * A connection: a channel with two addresses and an end. A server emits its connections, and the state `connected` of a
+ * client has one. A connection lives until both sides have ended, or until `close` or `destroy` is called. Unsubscribing
+ * does not end it, but a connection without a reader is given up after `claimTimeout`.
  *
- * @typeParam In - what is received through the codec; `Buffer` without one
- * @typeParam Out - what is sent through it; bytes or text without one
+ * @typeParam In - the messages received through the codec; `Buffer` without one
+ * @typeParam Out - the messages sent through it; bytes or text without one
  * @example
  * ```ts
  * server.subscribe((connection) => {
- *   console.log(`${formatAddress(connection.remote)} has come`);
+ *   console.log(`${formatAddress(connection.remote)} has connected`);
  *   connection.data.subscribe(connection.data);
  * });
  * ```
  * @see rules C1 to C29
  */
 export interface Connection<In = Buffer, Out = Uint8Array | string> {
-  /** The number of the connection, unique in this process, counted from 1. */
+  /** A number, unique in this process: 1, 2, 3 and so on. */
   readonly id: number;
   /** The address of this end. */
   readonly local: Address;
-  /** The address of the peer; an unnamed unix socket has the path `''`. */
+  /**
+   * The address of the peer. If its PROXY header was accepted (`proxyProtocol`), it is the address in the header. An
+   * address that this side has dialled with TLS has `tls: true`. An unnamed unix socket has the path `''`, and a TCP client
+   * that has gone before its address was read is `0.0.0.0:0`.
+   */
   readonly remote: Address;
   /**
-   * Sends and receives messages through the codec; without a codec it emits chunks of bytes as they come.
+   * Sends and receives messages through the codec. Without a codec it emits chunks of bytes as they arrive.
    *
    * @example
    * ```ts
@@ -84,7 +86,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   readonly data: Channel<In, Out>;
   /**
    * Sends and receives bytes without the codec, for a protocol that changes its framing: see {@link Channel.framed}. It
-   * emits chunks from the first byte on that no other view has decoded.
+   * starts at the first byte that no other view has decoded.
    *
    * @example
    * ```ts
@@ -93,13 +95,13 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rule C13
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
-  /** The protocol and the certificate of the peer; undefined without TLS, and until {@link Connection.startTls} resolves. */
+  /** The TLS protocol and the peer's certificate; undefined without TLS, and until {@link Connection.startTls} resolves. */
   readonly tls: TlsInfo | undefined;
-  /** The bytes so far: a snapshot, new at each access. */
+  /** The byte counts so far. Each access takes a new snapshot. */
   readonly stats: ConnectionStats;
   /**
-   * Emits once how the connection ended, to late subscribers too, and completes. It never fails, and does not keep the
-   * connection open.
+   * Emits once how the connection ended, to late subscribers too, and completes. It never fails, and subscribing to it does
+   * not keep the connection open.
    *
    * @example
    * ```ts
@@ -109,23 +111,23 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   readonly closed: Observable<Closed>;
   /**
-   * Starts TLS on this connection (STARTTLS): as a server where it was accepted, as a client where it was dialled.
+   * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted, as a client if it was dialled.
    *
-   * Values that were sent before go out in the clear first. Values that are sent from then on are buffered until the
-   * handshake is over. Subscribers and views stay.
+   * Values that you have already sent go out in the clear first. Values that you send from now on are buffered until the
+   * handshake has finished. Subscribers and views stay.
    *
-   * Call it in the turn in which you send the last message in the clear, or receive the peer's. Bytes that were received and
-   * not decoded, and bytes that arrive in the clear later, may come from an attacker on the way: they fail the connection
-   * with `ERR_TLS`, and none of them is emitted.
+   * Call it in the turn in which you send your last message in the clear, or in which you receive the peer's last one. A
+   * byte that was received and not decoded by then, or that arrives in the clear later, may come from an attacker on the
+   * way. It fails the connection with `ERR_TLS`, and is never emitted.
    *
-   * @param options - the option `tls` of `listen` where the connection was accepted, of `connect` where it was dialled.
-   * Pass the same object for every connection, because each object is prepared once. Its `handshakeTimeout`, or else that
-   * of `listen` or `connect`, limits the time from the call to the end of the handshake: milliseconds, default 10,000
-   * @returns a promise of the new value of `tls`. It rejects with `ERR_OPTION_INVALID` for options that could never work,
-   * for a transport without TLS and after an earlier call, and with `ERR_CLOSED`, or the error that ended the connection,
-   * if one of its sides has ended; the connection stays as it is then. If the handshake fails or takes too long, the
-   * connection fails with `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error
-   * @backpressure values that are sent during the handshake count in `bufferedBytes`, and `overflow` acts
+   * @param options - the option `tls` of `listen` if the connection was accepted, or of `connect` if it was dialled. Pass
+   * the same object for every connection, because each object is prepared once. Its `handshakeTimeout` limits the time from
+   * the call to the end of the handshake, in milliseconds; the default is that of `listen` or `connect`, 10,000
+   * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with
+   * `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error. If the handshake can't start, only the
+   * promise rejects: with `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an earlier call;
+   * with `ERR_CLOSED`, or the error that ended the connection, if one of its sides has ended
+   * @backpressure values sent during the handshake count in `bufferedBytes`, and `overflow` applies to them
    * @example
    * ```ts
    * connection.data.next('220 go ahead');
@@ -135,12 +137,13 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   startTls(options: StartTlsOptions): Promise<TlsInfo>;
   /**
-   * Closes gracefully: flushes what was sent, sends the FIN, and reads until the peer's FIN, so that unread input can't
-   * turn the close into a reset that destroys the reply on its way. Subscribers that aren't held still get what the peer
-   * sends; all other input is discarded. After `closeTimeout` the connection fails with `ERR_TIMEOUT_CLOSE`.
+   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. Without the reading, unread
+   * input would make the kernel reset the connection, and the reset could destroy a reply on its way. Subscribers that
+   * aren't held still get what the peer sends; all other input is discarded. After `closeTimeout` the connection fails with
+   * `ERR_TIMEOUT_CLOSE`.
    *
-   * @returns a promise that resolves when the connection has ended, however it did, and never rejects; each call returns
-   * the same one
+   * @returns a promise that resolves when the connection has ended for any reason, and never rejects; each call returns the
+   * same promise
    * @example
    * ```ts
    * connection.data.next('bye');
@@ -161,10 +164,10 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   [Symbol.asyncDispose](): Promise<void>;
   /**
-   * Ends the connection now: a reset where the transport has one, a plain end on unix sockets. Everything that is buffered
-   * is dropped. Subscribers of its channels get `ERR_CLOSED` at once, and `closed` emits `destroyed`.
+   * Ends the connection at once. TCP resets it; a unix socket, which has no reset, is closed. Everything buffered is dropped,
+   * the subscribers of its channels get `ERR_CLOSED`, and `closed` emits `destroyed`.
    *
-   * @param reason - the `cause` of that `ERR_CLOSED`; none by default
+   * @param reason - the `cause` of that `ERR_CLOSED`; `undefined` by default
    * @example
    * ```ts
    * connection.destroy(new Error('not welcome'));

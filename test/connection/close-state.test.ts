@@ -15,36 +15,36 @@ const inputs = [
   'bad frame',
   'peer finishes',
   'peer is cut off',
-  'reader comes',
+  'reader joins',
   'reader leaves',
   'work begins',
   'work ends',
   'flush',
-  'go round',
-  'socket breaks',
+  'other events',
+  'socket fails',
 ] as const;
 type Input = (typeof inputs)[number];
 
-/** A connection without a socket: it performs the actions, and records what came of them. */
+/** A connection without a socket. It performs the actions, and records their effects. */
 class Driver {
   readonly state: CloseState;
   readonly performed: CloseAction['do'][] = [];
-  /** The errors in the order in which something went wrong. */
+  /** The errors of all failures so far. */
   readonly failures: SocketError[] = [];
   readers = 1;
   busy = 0;
   finsAsked = 0;
   finsSent = 0;
   outcomes = 0;
-  isCut = false;
-  isForcedSoon = false;
-  isClaimTimed = false;
-  isHalfOpenTimed = false;
+  isAborted = false;
+  hasCloseTimer = false;
+  hasClaimTimer = false;
+  hasHalfOpenTimer = false;
   isSocketClosed = false;
-  /** How the readers' stream has ended, once they may be given it. */
+  /** The end of the stream that the readers get. */
   end: 'open' | 'fin' | SocketError = 'open';
   isPeerFinished = false;
-  private rests = 0;
+  private drainChecks = 0;
   private readonly hasSuccessor: boolean;
 
   constructor(halfOpen: boolean, hasSuccessor: boolean) {
@@ -87,10 +87,10 @@ class Driver {
         this.perform(state.failAtOnce(this.error('ERR_TLS')));
         return;
       case 'time out':
-        if (this.isForcedSoon) this.perform(state.fail(this.error('ERR_TIMEOUT_CLOSE')));
+        if (this.hasCloseTimer) this.perform(state.fail(this.error('ERR_TIMEOUT_CLOSE')));
         return;
       case 'bad frame':
-        // Nothing is decoded for nobody, nor after a bad frame.
+        // Nothing is decoded without a reader, nor after a bad frame.
         if (this.readers > 0) this.perform(state.badFrame(this.error('ERR_FRAME_INVALID')));
         return;
       case 'peer finishes':
@@ -105,7 +105,7 @@ class Driver {
         this.perform(state.peerCutOff(this.error('ERR_TLS')));
         this.perform(state.peerEndDelivered(this.hasReader, this.hasSuccessor));
         return;
-      case 'reader comes':
+      case 'reader joins':
         this.readers++;
         return;
       case 'reader leaves':
@@ -120,14 +120,15 @@ class Driver {
         if (this.busy > 0 && --this.busy === 0) this.perform(state.workEnded());
         return;
       case 'flush':
-        if (this.isCut || this.finsAsked === this.finsSent) return;
+        if (this.isAborted || this.finsAsked === this.finsSent) return;
         this.finsSent++;
         this.perform(state.finSent(this.hasReader));
         return;
-      case 'go round':
-        for (; this.rests > 0; this.rests--) this.perform(state.checkDrained(this.busy > 0, this.hasReader));
+      case 'other events':
+        for (; this.drainChecks > 0; this.drainChecks--)
+          this.perform(state.checkDrained(this.busy > 0, this.hasReader));
         return;
-      case 'socket breaks':
+      case 'socket fails':
         this.closeSocket(this.error('ECONNRESET'));
     }
   }
@@ -139,11 +140,11 @@ class Driver {
     this.perform(this.state.socketClosed(error));
   }
 
-  /** All that is due happens: what waits is sent, the work ends, the readers leave, the timers fire. */
+  /** Lets everything happen that is due: the FIN is sent, the work ends, the readers leave, and the timers fire. */
   settle(): void {
-    const steps: Input[] = ['flush', 'work ends', 'reader leaves', 'go round', 'time out'];
+    const steps: Input[] = ['flush', 'work ends', 'reader leaves', 'other events', 'time out'];
     for (let round = 0; round < 20; round++) for (const step of steps) this.input(step);
-    if (this.isCut || (this.isPeerFinished && this.finsSent > 0)) this.closeSocket();
+    if (this.isAborted || (this.isPeerFinished && this.finsSent > 0)) this.closeSocket();
   }
 
   private perform(actions: readonly CloseAction[]): void {
@@ -157,15 +158,15 @@ class Driver {
         this.finsAsked++;
         return;
       case 'reset':
-        // C6, C12: a socket whose sides have both ended in order is left alone, unless something has gone wrong.
+        // C6, C12: a socket whose sides have both finished is reset only after a failure.
         expect(this.state.failure).toBeDefined();
-        expect(this.isCut).toBe(false);
-        this.isCut = true;
+        expect(this.isAborted).toBe(false);
+        this.isAborted = true;
         return;
       case 'release':
-        // C11: only behind a FIN.
+        // C11: only after a FIN.
         expect(this.finsSent).toBe(1);
-        this.isCut = true;
+        this.isAborted = true;
         return;
       case 'finishInput':
         if (this.end === 'open') this.giveEnd('fin');
@@ -182,17 +183,17 @@ class Driver {
         this.readers = 0;
         return;
       case 'scheduleDrainCheck':
-        this.rests++;
+        this.drainChecks++;
         return;
       case 'startCloseTimer':
-        this.isForcedSoon = true;
+        this.hasCloseTimer = true;
         return;
       case 'startClaimTimer':
         expect(this.hasReader).toBe(false);
-        this.isClaimTimed = true;
+        this.hasClaimTimer = true;
         return;
       case 'startHalfOpenTimer':
-        this.isHalfOpenTimed = true;
+        this.hasHalfOpenTimer = true;
         return;
       case 'reportOutcome':
         this.outcomes++;
@@ -221,7 +222,7 @@ function run(steps: readonly Input[], check: (driver: Driver, step: Input) => vo
         check(driver, step);
       }
       if (settle) driver.settle();
-      check(driver, 'go round');
+      check(driver, 'other events');
     }
   }
 }
@@ -242,20 +243,20 @@ function after(...steps: Input[]): Driver {
 }
 
 describe('the close state, for every sequence of inputs', () => {
-  it('C6: asks for one FIN at most', () => {
+  it('C6: it asks for at most one FIN', () => {
     always(({ finsAsked, finsSent }) => {
       expect(finsAsked).toBeLessThanOrEqual(1);
       expect(finsSent).toBeLessThanOrEqual(finsAsked);
     });
   });
 
-  it('C12: reports one outcome, when the socket is closed and not before', () => {
+  it('C12: it reports one outcome, when the socket has closed', () => {
     always(({ outcomes, isSocketClosed }) => {
       expect(outcomes).toBe(isSocketClosed ? 1 : 0);
     });
   });
 
-  it('C12: the first failure stands, but for a better reason for the same end', () => {
+  it('C12: the first failure stands, unless there is a better reason for the same end', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         let first: { readonly kind: string; readonly error: SocketError } | undefined;
@@ -266,7 +267,7 @@ describe('the close state, for every sequence of inputs', () => {
           const { failure } = current.state;
           if (first !== undefined && failure !== first) {
             const isFrame = first.kind === 'cutOff' && step === 'bad frame';
-            const isReset = first.kind === 'destroyed' && step === 'socket breaks';
+            const isReset = first.kind === 'destroyed' && step === 'socket fails';
             expect(isFrame || isReset).toBe(true);
           }
           first = failure;
@@ -276,7 +277,7 @@ describe('the close state, for every sequence of inputs', () => {
     );
   });
 
-  it('C12: a connection without a failure has ended on both sides', () => {
+  it('C12: without a failure, both sides have finished', () => {
     always(({ state, outcomes, isPeerFinished, finsSent }) => {
       if (outcomes === 0 || state.failure !== undefined) return;
       expect(isPeerFinished).toBe(true);
@@ -284,23 +285,23 @@ describe('the close state, for every sequence of inputs', () => {
     });
   });
 
-  it('C8: the readers of a connection that was cut off are given an error, unless they had an end before', () => {
-    always(({ isCut, performed, end }) => {
-      if (!isCut) return;
+  it('C8: the readers of an aborted connection get an error, unless they have had an end', () => {
+    always(({ isAborted, performed, end }) => {
+      if (!isAborted) return;
       const hadEnd = performed.includes('finishInput') || performed.includes('stopInput');
       expect(typeof end === 'object' || hadEnd).toBe(true);
     });
   });
 
-  it('C11: a connection that is closed, drained or wrong is bounded in time', () => {
-    always(({ performed, isForcedSoon }) => {
+  it('C11: a connection that closes, drains or has a bad frame has a time limit', () => {
+    always(({ performed, hasCloseTimer }) => {
       if (performed.includes('lingerInput') || performed.includes('stopInput')) {
-        expect(isForcedSoon || performed.includes('reset') || performed.includes('release')).toBe(true);
+        expect(hasCloseTimer || performed.includes('reset') || performed.includes('release')).toBe(true);
       }
     });
   });
 
-  it('C11, S7: and it ends, when its work has ended, its readers have left and the peer does nothing', () => {
+  it('C11, S7: it ends after its work and its readers, even if the peer does nothing', () => {
     fc.assert(
       fc.property(
         sequences,
@@ -317,14 +318,14 @@ describe('the close state, for every sequence of inputs', () => {
     );
   });
 
-  it('C7: halfOpenTimeout bounds a sending side that goes on after the peer, unless there is another limit', () => {
-    always(({ state, isPeerFinished, end, finsSent, isHalfOpenTimed, isForcedSoon }) => {
+  it('C7: halfOpenTimeout limits a sending side that continues after the peer, unless another limit does', () => {
+    always(({ state, isPeerFinished, end, finsSent, hasHalfOpenTimer, hasCloseTimer }) => {
       if (!isPeerFinished || end !== 'fin' || state.isOver || finsSent > 0) return;
-      expect(isHalfOpenTimed || isForcedSoon).toBe(true);
+      expect(hasHalfOpenTimer || hasCloseTimer).toBe(true);
     });
   });
 
-  it('C20: destroy resets, also after the FIN, unless the connection is over', () => {
+  it('C20: destroy resets, even after the FIN, unless the connection is over', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         const driver = after(...steps);
@@ -337,7 +338,7 @@ describe('the close state, for every sequence of inputs', () => {
     );
   });
 
-  it('does nothing after the outcome but fail those who still read what was received', () => {
+  it('after the outcome, it only fails readers that still read received data', () => {
     fc.assert(
       fc.property(sequences, sequences, (steps, later) => {
         const driver = after(...steps);
@@ -354,22 +355,22 @@ describe('the close state, for every sequence of inputs', () => {
 });
 
 describe('the close state', () => {
-  it('C16: the sending side ends with the peer, once nobody reads any more', () => {
+  it('C16: the sending side ends after the peer, when the last reader has left', () => {
     const driver = after('peer finishes');
     expect(driver.finsAsked).toBe(0);
     driver.input('reader leaves');
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('C7: with halfOpen it does not', () => {
+  it('C7: with halfOpen it stays open', () => {
     const driver = new Driver(true, false);
     driver.input('peer finishes');
     driver.input('reader leaves');
     expect(driver.finsAsked).toBe(0);
-    expect(driver.isHalfOpenTimed).toBe(true);
+    expect(driver.hasHalfOpenTimer).toBe(true);
   });
 
-  it('I2: nor does it where a stream ends it', () => {
+  it('I2: it stays open if a Node stream has to end it', () => {
     const driver = new Driver(false, false);
     driver.state.keepSendingAfterPeer();
     driver.input('peer finishes');
@@ -377,7 +378,7 @@ describe('the close state', () => {
     expect(driver.finsAsked).toBe(0);
   });
 
-  it('K4: where another connection follows, it does not wait for the reader', () => {
+  it('K4: it does not wait for a reader if another connection follows', () => {
     const driver = new Driver(false, true);
     driver.input('peer finishes');
     expect(driver.finsAsked).toBe(1);
@@ -390,26 +391,26 @@ describe('the close state', () => {
     expect(driver.performed).toEqual(['finishSending', 'stopClaimTimer', 'lingerInput', 'startCloseTimer']);
   });
 
-  it('S7: a drain waits for the work and for the readers', () => {
-    const driver = after('work begins', 'drain', 'go round');
+  it('S7: a drain waits for the work and the readers', () => {
+    const driver = after('work begins', 'drain', 'other events');
     expect(driver.finsAsked).toBe(0);
-    for (const step of ['work ends', 'go round'] as const) driver.input(step);
+    for (const step of ['work ends', 'other events'] as const) driver.input(step);
     expect(driver.finsAsked).toBe(0);
-    for (const step of ['reader leaves', 'go round'] as const) driver.input(step);
+    for (const step of ['reader leaves', 'other events'] as const) driver.input(step);
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('D3: after a bad frame what is sent in reply still goes out, and then the FIN', () => {
+  it('D3: after a bad frame, the reply is still sent, and then the FIN', () => {
     const driver = after('bad frame');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ERR_FRAME_INVALID' } });
-    expect(driver.isCut).toBe(false);
-    for (const step of ['go round', 'flush', 'peer finishes'] as const) driver.input(step);
+    expect(driver.isAborted).toBe(false);
+    for (const step of ['other events', 'flush', 'peer finishes'] as const) driver.input(step);
     driver.closeSocket();
     expect(driver.performed).not.toContain('reset');
     expect(driver.outcomes).toBe(1);
   });
 
-  it('T5: a frame that the cut has broken off is the reason, instead of the cut', () => {
+  it('T5: an incomplete frame replaces the cut-off as the reason', () => {
     const state = new CloseState({ halfOpen: false, closeTimeout: 0 });
     const cut = new SocketError('ERR_TLS', 'the stream was cut off');
     const frame = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
@@ -421,29 +422,29 @@ describe('the close state', () => {
     expect(state.peerEndDelivered(false, false)).toEqual([]);
   });
 
-  it('T5: otherwise the cut fails the connection once it was delivered', () => {
+  it('T5: otherwise the cut-off fails the connection after the readers got it', () => {
     const driver = after('peer is cut off');
     expect(driver.performed).toEqual(['failInput', 'reset', 'failInput']);
   });
 
-  it('C11: at closeTimeout a peer that is slow to read keeps what was sent, if the FIN was behind it', () => {
+  it('C11: after closeTimeout, a peer that reads slowly still gets everything sent before the FIN', () => {
     expect(after('close', 'flush', 'time out').performed.at(-2)).toBe('release');
     expect(after('close', 'time out').performed.at(-2)).toBe('reset');
   });
 
-  it('C22: a connection whose sending side has ended has to find a reader', () => {
-    expect(after('reader leaves').isClaimTimed).toBe(true);
+  it('C22: claimTimeout limits a connection without a reader, unless it is closing', () => {
+    expect(after('reader leaves').hasClaimTimer).toBe(true);
     expect(
       after('reader leaves', 'close', 'flush').performed.filter((action) => action === 'startClaimTimer'),
     ).toHaveLength(1);
   });
 
-  it('C12: a reset of the peer that was faster than the own destroy is the reason', () => {
-    const driver = after('destroy', 'socket breaks');
+  it("C12: a peer's reset that came before destroy is the reason", () => {
+    const driver = after('destroy', 'socket fails');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNRESET' } });
   });
 
-  it('C12: a socket that is closed before both sides have finished has failed', () => {
+  it('C12: a socket that closes before both sides have finished has failed', () => {
     const driver = after('close', 'flush');
     driver.closeSocket();
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNABORTED' } });

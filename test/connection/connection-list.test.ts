@@ -7,40 +7,40 @@ interface Member extends Listed<Member> {
   readonly number: number;
 }
 
-it('S1: who is here is known in the order of coming, as a Set knows it, from whenever on the Set is looked at', () => {
+it('S1: the list has its members in the order of addition, and its Set too, whenever that is first read', () => {
   fc.assert(
-    fc.property(fc.array(fc.nat(7)), fc.nat(20), (numbers, look) => {
+    fc.property(fc.array(fc.nat(7)), fc.nat(20), (numbers, firstRead) => {
       const members = Array.from({ length: 8 }, (_, number): Member => ({
         number,
         earlier: undefined,
         later: undefined,
       }));
-      const roster = new ConnectionList<Member>();
+      const list = new ConnectionList<Member>();
       const model = new Set<Member>();
       let set: ReadonlySet<Member> | undefined;
       for (const [step, number] of numbers.entries()) {
-        if (step === look) set = roster.set;
+        if (step === firstRead) set = list.set;
         const member = members[number]!;
-        if (model.delete(member)) roster.remove(member);
+        if (model.delete(member)) list.remove(member);
         else {
           model.add(member);
-          roster.add(member);
+          list.add(member);
         }
-        expect(roster.size).toBe(model.size);
-        expect(roster.all()).toEqual([...model]);
+        expect(list.size).toBe(model.size);
+        expect(list.all()).toEqual([...model]);
         if (set !== undefined) expect([...set]).toEqual([...model]);
       }
-      expect([...roster.set]).toEqual([...model]);
-      expect(roster.set).toBe(set ?? roster.set);
+      expect([...list.set]).toEqual([...model]);
+      expect(list.set).toBe(set ?? list.set);
     }),
   );
 });
 
-it('S18: who has left leads to nobody who is here', () => {
+it('S18: a removed member has no links to the others', () => {
   const [one, other, third] = [0, 1, 2].map((number): Member => ({ number, earlier: undefined, later: undefined }));
-  const roster = new ConnectionList<Member>();
-  for (const member of [one!, other!, third!]) roster.add(member);
-  roster.remove(other!);
+  const list = new ConnectionList<Member>();
+  for (const member of [one!, other!, third!]) list.add(member);
+  list.remove(other!);
   expect([other!.earlier, other!.later]).toEqual([undefined, undefined]);
   expect([one!.later, third!.earlier]).toEqual([third, one]);
 });

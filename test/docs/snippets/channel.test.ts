@@ -185,7 +185,7 @@ describe('the examples of Connection', () => {
     peer.destroy();
     const console = recordingConsole();
     server.subscribe((connection) => {
-      console.log(`${formatAddress(connection.remote)} has come`);
+      console.log(`${formatAddress(connection.remote)} has connected`);
       connection.data.subscribe(connection.data);
     });
     const echo: Channel<string> = client.data;
@@ -194,7 +194,7 @@ describe('the examples of Connection', () => {
     const again = record(echo);
     echo.next('hello');
     expect(await again.count(1)).toEqual(['hello']);
-    expect(console.written).toEqual(['memory:pair#2 has come']);
+    expect(console.written).toEqual(['memory:pair#2 has connected']);
   });
 
   it('receive', async () => {
