@@ -1,4 +1,5 @@
 import type { Observable } from 'rxjs';
+import type { Origin } from '../errors/error-origin.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
 import type { Outbound } from '../io/outbound.js';
@@ -33,7 +34,7 @@ export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) 
  * no other stream follows, ends the reader. Right before the reader notifies its subscribers of the end it calls
  * `readerEnding`, and after that `readerEnded`.
  */
-export interface ChannelHost {
+export interface ChannelHost extends Origin {
   /** The receiving side; undefined while a client has no connection. */
   readonly inbound: Inbound | undefined;
   /** What its channels share when they send. */
@@ -44,8 +45,6 @@ export interface ChannelHost {
   readonly carrier: Carrier | undefined;
   /** Called at the end of each stream that another one may follow. */
   readonly streamEnds?: Set<StreamEndListener>;
-  /** Whether a server reports its errors. */
-  readonly reports: boolean;
   /** Whether its channels can be subscribed to again after the end, because another stream may come. */
   readonly reusable: boolean;
   /** Whether another stream follows the current one, so that the end of this one does not end the channel. */

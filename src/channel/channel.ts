@@ -214,7 +214,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     const { lane } = this.host;
     if (refusal === undefined) return lane.whenWritable();
     const rejected = Promise.reject<void>(refusalError(refusal, this.host));
-    return refusal === 'closed' && lane.owner.reports ? handled(rejected) : rejected;
+    return refusal === 'closed' && lane.owner.hasIncidents ? handled(rejected) : rejected;
   }
 
   /**

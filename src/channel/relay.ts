@@ -1,7 +1,7 @@
 import { type Observable, Subscription } from 'rxjs';
 import type { Channel } from './channel.js';
 import { host } from './channel-host.js';
-import { reportElsewhere } from '../errors/error-origin.js';
+import { noteReportedCause } from '../errors/error-origin.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
 /**
@@ -56,7 +56,7 @@ export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<ne
       directions.unsubscribe();
       for (const side of [a, b]) {
         side[host].failedBy(reason);
-        if (side[host].reports) reportElsewhere(reason);
+        if (side[host].hasIncidents) noteReportedCause(reason);
       }
       subscriber.error(reason);
     };

@@ -5,7 +5,7 @@ import { Channel } from '../channel/channel.js';
 import type { Closed } from '../connection/connection.js';
 import type { ConnectionOwner } from '../connection/connection-owner.js';
 import { SocketConnection } from '../connection/socket-connection.js';
-import { originate, originOf } from '../errors/error-origin.js';
+import { noteOrigin, originOf } from '../errors/error-origin.js';
 import { handlerError, systemError } from '../errors/node-errors.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { Inbound, Reader } from '../io/inbound.js';
@@ -54,7 +54,7 @@ export class Session<In, Out>
   readonly data: Channel<In, Out>;
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
-  readonly reports = false;
+  readonly hasIncidents = false;
   /** A new lane replaces it each time the client has ended (K8). */
   lane: SendLane;
   /** That of the connection, or one in which values wait for a connection. */
@@ -120,7 +120,7 @@ export class Session<In, Out>
 
   get aborted(): SocketError | undefined {
     const { signal } = this.settings;
-    return signal?.aborted === true ? originate(abortError(signal, this.address), this) : undefined;
+    return signal?.aborted === true ? noteOrigin(abortError(signal, this.address), this) : undefined;
   }
 
   // ChannelHost: what the channel asks and reports.
@@ -188,7 +188,7 @@ export class Session<In, Out>
 
   destroy(reason: unknown): void {
     const error = new SocketError('ERR_CLOSED', 'the client was destroyed', { address: this.address, cause: reason });
-    this.dispatch({ type: 'destroyed', error: originate(error, this), reason });
+    this.dispatch({ type: 'destroyed', error: noteOrigin(error, this), reason });
   }
 
   close(): Promise<void> {
@@ -207,7 +207,7 @@ export class Session<In, Out>
   // OutboundOwner: there is no connection that could fail, so the client does.
 
   overflowed(error: SocketError): void {
-    this.dispatch({ type: 'failed', error: originate(error, this) });
+    this.dispatch({ type: 'failed', error: noteOrigin(error, this) });
   }
 
   // ConnectionOwner: what its connections ask and report.
@@ -223,7 +223,7 @@ export class Session<In, Out>
   connectionClosed(connection: SocketConnection<In, Out>, { error }: Closed): void {
     const uptime = asyncScheduler.now() - this.since;
     if (error !== undefined && connection === connectionOf(this.state)) {
-      originate(error, this);
+      noteOrigin(error, this);
       noteUptime(error, uptime);
     }
     this.dispatch({ type: 'closed', connection, error, uptime });
@@ -403,7 +403,7 @@ export class Session<In, Out>
 
   private attemptFailed(dial: number, error: SocketError): void {
     if (dial === this.state.dials) this.work.unsubscribe();
-    this.dispatch({ type: 'attemptFailed', dial, error: originate(error, this), isFinal: false });
+    this.dispatch({ type: 'attemptFailed', dial, error: noteOrigin(error, this), isFinal: false });
   }
 
   private wait(error: SocketError | undefined, retries: number): void {
@@ -425,7 +425,7 @@ export class Session<In, Out>
   private endError(error: SocketError | 'ended' | 'left'): SocketError {
     if (typeof error !== 'string') return error;
     const message = error === 'ended' ? 'the client has ended' : 'the client was left';
-    return originate(new SocketError('ERR_CLOSED', message, { address: this.address }), this);
+    return noteOrigin(new SocketError('ERR_CLOSED', message, { address: this.address }), this);
   }
 }
 

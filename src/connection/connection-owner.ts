@@ -1,10 +1,9 @@
+import type { Origin } from '../errors/error-origin.js';
 import type { SocketError } from '../errors/socket-error.js';
 import type { Closed } from './connection.js';
 
 /** The server or the client that a connection `C` belongs to. */
-export interface ConnectionOwner<C> {
-  /** Whether it reports why its connections fail (S4). */
-  readonly reports: boolean;
+export interface ConnectionOwner<C> extends Origin {
   /** The connection is about to end its sending side: because of `error`, or gracefully. */
   finishing(connection: C, error?: SocketError): void;
   /** Returns whether values that are sent from now on go to another connection. */

@@ -11,7 +11,7 @@ import type { ConnectionOwner } from './connection-owner.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/node-errors.js';
-import { originate, originOf } from '../errors/error-origin.js';
+import { noteOrigin, originOf } from '../errors/error-origin.js';
 import { Inbound, type Reader } from '../io/inbound.js';
 import { Outbound, type OutboundOwner } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
@@ -123,7 +123,7 @@ export class SocketConnection<In, Out>
   destroy(reason?: unknown): void {
     if (this.state.isOver) return;
     const details = reason === undefined ? { address: this.remote } : { address: this.remote, cause: reason };
-    const error = originate(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
+    const error = noteOrigin(new SocketError('ERR_CLOSED', 'the connection was destroyed', details), this);
     this.perform(this.state.destroy(error));
   }
 
@@ -217,8 +217,8 @@ export class SocketConnection<In, Out>
     return false;
   }
 
-  get reports(): boolean {
-    return this.owner.reports;
+  get hasIncidents(): boolean {
+    return this.owner.hasIncidents;
   }
 
   observed(reader: Reader): void {
@@ -381,7 +381,7 @@ export class SocketConnection<In, Out>
         outbound.complete();
         return;
       case 'announceFailure':
-        owner.finishing(this, originate(action.error, this));
+        owner.finishing(this, noteOrigin(action.error, this));
         return;
       case 'reset':
         this.endSending(action.error);
@@ -399,7 +399,7 @@ export class SocketConnection<In, Out>
         inbound.stop();
         return;
       case 'failInput':
-        inbound.finish(originate(action.error, this));
+        inbound.finish(noteOrigin(action.error, this));
         return;
       case 'abortInput':
         inbound.abort(action.error);
@@ -431,7 +431,7 @@ export class SocketConnection<In, Out>
 
   /** Drops everything unsent. */
   private endSending(failure: SocketError): void {
-    const error = originate(failure, this);
+    const error = noteOrigin(failure, this);
     this.timers?.stop();
     this.owner.finishing(this, error);
     this.outbound.fail(error);

@@ -6,19 +6,17 @@ import type { Inbound } from '../io/inbound.js';
 import type { Outbound } from '../io/outbound.js';
 import { Timer } from '../scheduling/timer.js';
 import { duration, withDefault } from '../validation/checks.js';
-import { handled, originate } from '../errors/error-origin.js';
+import { handled, noteOrigin, type Origin } from '../errors/error-origin.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 import type { TransportSocket } from '../transport/transport.js';
 
 /** The connection that changes to TLS. */
-interface Upgraded {
+interface Upgraded extends Origin {
   readonly remote: Address;
   readonly inbound: Inbound;
   readonly outbound: Outbound;
   readonly closed: Observable<Closed>;
   readonly isUpgrading: boolean;
-  /** Whether a server reports why it fails. */
-  readonly reports: boolean;
   fail(error: SocketError): void;
   /** Like `fail`, but everything received and not emitted is dropped. */
   failAtOnce(error: SocketError): void;
@@ -132,7 +130,7 @@ export class TlsUpgrade {
 
 function endedError(connection: Upgraded): SocketError {
   const closed = new SocketError('ERR_CLOSED', 'startTls: one side of the connection has ended');
-  return connection.outbound.error ?? originate(closed, connection);
+  return connection.outbound.error ?? noteOrigin(closed, connection);
 }
 
 function invalid(reason: string): SocketError {

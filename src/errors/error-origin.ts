@@ -2,34 +2,34 @@ import type { SocketError } from './socket-error.js';
 
 /** The connection or the client that an error comes from. */
 export interface Origin {
-  /** Whether a server reports the errors in `closed` and in `incidents`. */
-  readonly reports: boolean;
+  /** Whether a server reports its errors in `incidents`: then a program need not handle them where they occur (S19). */
+  readonly hasIncidents: boolean;
 }
 
 const origins = new WeakMap<object, Origin>();
 
-/** Notes the origin of `error`, unless it has one. */
-export function originate(error: SocketError, origin: Origin): SocketError {
+/** Records the origin of `error`, unless it already has one. */
+export function noteOrigin(error: SocketError, origin: Origin): SocketError {
   if (!origins.has(error)) origins.set(error, origin);
   return error;
 }
 
-/** The origin of `error`, if it has one. */
+/** Returns the origin of `error`, if it has one. */
 export function originOf(error: unknown): Origin | undefined {
   return typeof error === 'object' && error !== null ? origins.get(error) : undefined;
 }
 
-const reportedElsewhere = new WeakSet<object>();
+const reportedCauses = new WeakSet<object>();
 
-/** Notes that a server reports `error`, which comes from a connection, as the cause of another error. */
-export function reportElsewhere(error: unknown): void {
-  if (originOf(error) !== undefined) reportedElsewhere.add(error as object);
+/** Records that a server reports `error`, which comes from a connection, as the `cause` of a different error. */
+export function noteReportedCause(error: unknown): void {
+  if (originOf(error) !== undefined) reportedCauses.add(error as object);
 }
 
 /** Whether a server reports `error`, so that a subscriber need not handle it (S19). */
 export function isReported(error: unknown): boolean {
   return (
-    originOf(error)?.reports === true || (typeof error === 'object' && error !== null && reportedElsewhere.has(error))
+    originOf(error)?.hasIncidents === true || (typeof error === 'object' && error !== null && reportedCauses.has(error))
   );
 }
 

@@ -24,7 +24,7 @@ export function connectionOver<In, Out>(
 ): SocketConnection<In, Out> {
   const settings = listenSettings<In, Out>({ codec, halfOpen, halfOpenTimeout: 0, claimTimeout: 0 });
   const owner: ConnectionOwner<SocketConnection<In, Out>> = {
-    reports: false,
+    hasIncidents: false,
     finishing: (_connection, error) => {
       if (error !== undefined) socket.setResetReason(error);
     },

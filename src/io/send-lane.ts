@@ -1,13 +1,11 @@
-import { handled, originate } from '../errors/error-origin.js';
+import { handled, noteOrigin, type Origin } from '../errors/error-origin.js';
 import { SocketError } from '../errors/socket-error.js';
 import { noWaiters, type Waiters } from './waiters.js';
 import { Watermark } from './watermark.js';
 import type { Retired } from './write-state.js';
 
 /** The connection, or the client, that a lane sends for. */
-export interface LaneOwner {
-  /** Whether a server reports what ends it, so that nobody else has to (S19). */
-  readonly reports: boolean;
+export interface LaneOwner extends Origin {
   /** No send from a source and no handler is in progress any more. */
   settled?(): void;
 }
@@ -96,7 +94,7 @@ export class SendLane {
     const written = new Promise<void>((resolve, reject) => {
       this.senders = this.senders.with(this.stream.accepted, resolve, reject);
     });
-    return this.stream.owner.reports ? handled(written) : written;
+    return this.stream.owner.hasIncidents ? handled(written) : written;
   }
 
   /** Calls `resolve` once the kernel has taken everything accepted so far, at once if it has. */
@@ -220,5 +218,5 @@ export class SendLane {
 
 /** Why nothing more can be sent: the error that ended the sending side, or that it has ended in order. */
 export function closedError(lane: SendLane): SocketError {
-  return lane.error ?? originate(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.owner);
+  return lane.error ?? noteOrigin(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.owner);
 }

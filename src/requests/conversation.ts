@@ -9,7 +9,7 @@ import type { ReacquirableHold } from '../flow/hold.js';
 import type { Inbound } from '../io/inbound.js';
 import { Timer } from '../scheduling/timer.js';
 import type { RequestSettings } from './request-settings.js';
-import { handled, originate } from '../errors/error-origin.js';
+import { handled, noteOrigin } from '../errors/error-origin.js';
 import { EventQueue } from './event-queue.js';
 import { IdMatcher } from './id-matcher.js';
 import type { Matcher } from './matcher.js';
@@ -291,11 +291,11 @@ export class Conversation<In, Out, Id> {
 
   /** The error after an orderly end, which is no failure of a handler that waits for the answer. */
   private unanswered(): SocketError {
-    return originate(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);
+    return noteOrigin(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);
   }
 
   /** Notes that the peer caused the error, so that an unhandled rejection does not end a server (S19). */
   private causedByPeer(error: SocketError): SocketError {
-    return originate(error, { reports: this.host.reports });
+    return noteOrigin(error, { hasIncidents: this.host.hasIncidents });
   }
 }

@@ -18,7 +18,7 @@ import type { Listener, ListenerEvents, Transport, TransportSocket } from '../tr
  */
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionOwner<SocketConnection<In, Out>> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
-  readonly reports = true;
+  readonly hasIncidents = true;
   readonly incidents: Observable<SocketError>;
   /** The bound address, replayed while bound; subscribing to it binds nothing (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {

@@ -8,7 +8,7 @@ import { ScriptedSocket } from '../support/transport/scripted-transport.js';
 
 const limits: OutboundLimits = { highWaterMark: 40_000, maxBuffered: 2 ** 24, overflow: 'error' };
 const owner: OutboundOwner = {
-  reports: false,
+  hasIncidents: false,
   overflowed: () => {
     throw new Error('nothing is over `maxBuffered` here');
   },
