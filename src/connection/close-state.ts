@@ -30,7 +30,7 @@ export type CloseAction =
   | { readonly do: 'announceFailure'; readonly error: SocketError }
   /** Drop everything unsent, and reset the socket. */
   | { readonly do: 'reset'; readonly error: SocketError }
-  /** Forget the socket, and let the kernel send the rest of what it has: the FIN comes last. */
+  /** Let go of the socket. The kernel still sends everything that it has, the FIN included. */
   | { readonly do: 'release'; readonly error: SocketError }
   /** The peer has finished: complete the readers after everything received. */
   | { readonly do: 'finishInput' }

@@ -22,7 +22,7 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** Times are kept relative to this: V8 stores a small number in the field itself. */
+/** The base of `opened`: V8 stores a small number in the field itself. */
 const loaded = Date.now();
 
 /**
@@ -42,7 +42,7 @@ export class SocketConnection<In, Out>
   private readonly state: CloseState;
   private readonly end: ConnectionEnd = new ConnectionEnd();
   private readonly opened: number = Date.now() - loaded;
-  /** Made for the first timer that is needed: most connections need none. */
+  /** Made when the first timer is needed: most connections need none. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
@@ -62,7 +62,7 @@ export class SocketConnection<In, Out>
     this.outbound = new Outbound(settings, this);
   }
 
-  // Connection: what the user calls.
+  // Connection: used by the program.
 
   get local(): Address {
     return this.socket.local;
@@ -127,7 +127,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.destroy(error));
   }
 
-  // What its server or its client calls, and the adapters in `interop`.
+  // Used by its server or its client, and by the adapters in `interop`.
 
   /** Its neighbours in the list of its server. */
   earlier: SocketConnection<In, Out> | undefined;
@@ -192,13 +192,13 @@ export class SocketConnection<In, Out>
       else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
     };
     this.defer(() => {
-      // A generator returns within a few promises after the end of its input: before the next events.
+      // A generator whose input has just ended returns after a few promises, before other events.
       if (this.lane.pacedTasks > 0) this.socket.scheduler.rest(finish);
       else finish();
     });
   }
 
-  // ChannelHost: what its channels ask and report.
+  // ChannelHost: used by its channels.
 
   get lane(): SendLane {
     return this.outbound.lane;
@@ -238,8 +238,9 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    const isCutOff = end === 'fin' ? !inbound.isStopped : state.isCutOff;
-    if (isCutOff && inbound.queue.length > 0) {
+    // Bytes that are left are an incomplete frame. It is an error, unless this side has ended the stream or it had failed.
+    const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
+    if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
     } else inbound.endReader(reader, end);
   }
@@ -257,10 +258,10 @@ export class SocketConnection<In, Out>
   }
 
   failedBy(cause: unknown): void {
-    // A handler that fails because its connection has failed is not to blame.
+    // The connection has failed first, and the handler fails because of that.
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
-    // `closed` has the first failure; a handler that fails later is reported by the owner.
+    // `closed` reports the first failure. The owner reports that of a handler which fails later.
     if (!this.hasFailed && !this.state.isOver) this.fail(error);
     else this.owner.failedAfter?.(error);
   }
@@ -270,7 +271,7 @@ export class SocketConnection<In, Out>
   }
 
   complete(): void {
-    // The client's channel continues on another connection, but what it has sent so far goes before the FIN.
+    // The values that the client's channel has sent so far belong before the FIN. Later ones go to the next connection.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
@@ -279,7 +280,7 @@ export class SocketConnection<In, Out>
     this.socket.scheduler.defer(work);
   }
 
-  // OutboundOwner: what the sending side reports.
+  // OutboundOwner: used by the sending side.
 
   overflowed(error: SocketError): void {
     this.fail(error);
@@ -299,7 +300,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.workEnded());
   }
 
-  // BorrowingSocketEvents: what the socket asks and reports.
+  // BorrowingSocketEvents: used by the socket.
 
   get keeps(): boolean {
     return this.inbound.keeps;
@@ -324,7 +325,7 @@ export class SocketConnection<In, Out>
       return;
     }
     this.timers?.stopReceiveTimer();
-    // Of a stream that is discarded nothing can be missing.
+    // If the input is discarded, nothing of it can be missing.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
       if (cutOff !== undefined) this.inbound.truncate();
       this.perform(this.state.peerFinished());
@@ -341,7 +342,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.socketClosed(error));
   }
 
-  // What its timers and its TlsUpgrade ask, and how they end it.
+  // Used by its timers and by TlsUpgrade.
 
   get isUpgrading(): boolean {
     return this.upgrade !== undefined;
@@ -368,6 +369,8 @@ export class SocketConnection<In, Out>
     this.timers?.restartIdleTimers();
     this.perform(this.state.readersChanged(this.hasReader, this.owner.outlives(this)));
   }
+
+  // Performing the decisions of CloseState.
 
   private perform(actions: readonly CloseAction[]): void {
     for (const action of actions) this.performOne(action);
