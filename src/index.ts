@@ -9,7 +9,8 @@ export type { Address, AddressInput } from './address/address.js';
 export { backoff, type Backoff, type BackoffOptions } from './reconnect/backoff.js';
 export { Broadcast } from './server/broadcast.js';
 export { Channel } from './channel/channel.js';
-export { Client, connect } from './client/connect.js';
+export { Client } from './client/client.js';
+export { connect } from './client/connect.js';
 export type { ConnectionState } from './client/connection-state.js';
 export type { Closed, Connection, ConnectionStats } from './connection/connection.js';
 export {

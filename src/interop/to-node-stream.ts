@@ -1,5 +1,5 @@
 import { Channel } from '../channel/channel.js';
-import type { Client } from '../client/connect.js';
+import type { Client } from '../client/client.js';
 import type { Connection } from '../connection/connection.js';
 import { invalidOption } from '../validation/checks.js';
 import type { SocketStream } from './socket-stream.js';

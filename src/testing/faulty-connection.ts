@@ -1,5 +1,5 @@
 import type { Subscription } from 'rxjs';
-import type { Client } from '../client/connect.js';
+import type { Client } from '../client/client.js';
 import type { Connection } from '../connection/connection.js';
 import { type CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultDirection, Faults, InjectedFault } from './faults.js';

@@ -2,7 +2,8 @@ import { asapScheduler, type Observable, ReplaySubject, type Subscription, type 
 import { parseAddress } from '../address-parsing/parse-address.js';
 import { formatAddress } from '../address/format-address.js';
 import type { Address, AddressInput } from '../address/address.js';
-import { type Client, connect } from '../client/connect.js';
+import { connect } from '../client/connect.js';
+import type { Client } from '../client/client.js';
 import type { SocketError } from '../errors/socket-error.js';
 import { listen, type Server } from '../server/listen.js';
 import type { Transport } from '../transport/transport.js';

@@ -1,0 +1,134 @@
+import { Observable, type Observer, Subscription } from 'rxjs';
+import type { Channel } from '../channel/channel.js';
+import type { Connection } from '../connection/connection.js';
+import { SocketError } from '../errors/socket-error.js';
+import type { ConnectionState } from './connection-state.js';
+import { Session } from './session.js';
+
+/**
+ * Connects to a server: an Observable of the state of its connection, with one channel for the data. All subscribers, to
+ * the states and to the data, share one connection.
+ *
+ * A subscriber gets the current state, then each change. The Observable completes after a clean end by the peer, and
+ * fails with a `SocketError` after a failure. With `reconnect` the client dials again instead. It then ends only when the
+ * policy gives up, when `data` was completed and everything is sent, or when `overflow` ends it.
+ *
+ * When the last subscriber leaves, an attempt is aborted and a connection closed gracefully. A later subscriber has the
+ * client dial again.
+ *
+ * Without `reconnect`, and apart from `data`, whose subscribers count as well, it is equivalent to:
+ *
+ * ```ts
+ * const client = new Observable<{ status: string }>((subscriber) => {
+ *   let failure: Error | undefined;
+ *   subscriber.next({ status: 'connecting' });
+ *   const socket = createConnection(address, () => subscriber.next({ status: 'connected' }));
+ *   socket.on('error', (error) => (failure = error));
+ *   socket.on('close', () => {
+ *     subscriber.next({ status: 'disconnected' });
+ *     if (failure === undefined) subscriber.complete();
+ *     else subscriber.error(failure);
+ *   });
+ *   return () => socket.end();
+ * }).pipe(share({ connector: () => new ReplaySubject(1) }));
+ * ```
+ *
+ * @typeParam In - the values that it receives; `Buffer` without a codec
+ * @typeParam Out - the values that it sends; bytes or text without a codec
+ * @example
+ * ```ts
+ * client.subscribe({
+ *   next: ({ status }) => console.log(status), // 'connecting', 'connected', 'disconnected'
+ *   error: (error: unknown) => console.log(String(error)), // 'SocketError: connect to …: ECONNREFUSED …'
+ * });
+ * ```
+ * @see rule K1
+ */
+export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<ConnectionState<In, Out>> {
+  /**
+   * Receives and sends, whichever connection there is.
+   *
+   * It emits each message of the server, then the end of the client. With `reconnect`, an unfinished frame of a lost
+   * connection is dropped, and the messages of the next connection follow.
+   *
+   * Values that are sent before the first connection wait, up to `maxBuffered`. After an attempt or a connection has
+   * ended, `whileDisconnected` sets what happens to them.
+   *
+   * @example
+   * ```ts
+   * client.data.next('hello'); // waits
+   * client.data.subscribe((line) => console.log(line)); // dials
+   * ```
+   * @see rule K4
+   */
+  readonly data: Channel<In, Out>;
+
+  /** @internal */
+  constructor(session: Session<In, Out>) {
+    super((subscriber) => session.watch(subscriber));
+    this.data = session.data;
+  }
+
+  /**
+   * Connects, and returns a promise of the connection: for a program that wants one connection, and not the states.
+   *
+   * The client stays subscribed to until that connection ends. With `reconnect` the promise waits for the first attempt
+   * that succeeds.
+   *
+   * @returns a promise of the current connection, or of the next one. It rejects with the error of the client, or with
+   * `ERR_CLOSED`, if the client ends first
+   * @example
+   * ```ts
+   * await using connection = await client.open();
+   * await connection.data.send('hello');
+   * ```
+   * @see rule K19
+   */
+  open(): Promise<Connection<In, Out>> {
+    return new Promise((resolve, reject) => {
+      const subscription = new Subscription();
+      let isOpen = false;
+      subscription.add(
+        this.subscribe({
+          next: (state) => {
+            if (state.status !== 'connected' || isOpen) return;
+            isOpen = true;
+            const leave = (): void => subscription.unsubscribe();
+            subscription.add(state.connection.closed.subscribe({ complete: leave, error: leave }));
+            resolve(state.connection);
+          },
+          // After the promise has resolved, `closed` and the channels of the connection report how it ended.
+          error: reject,
+          complete: () => {
+            reject(new SocketError('ERR_CLOSED', 'open: the client ended before it was connected'));
+          },
+        }),
+      );
+    });
+  }
+
+  // The overload to use comes last, as in a Flow, for the sake of TypeScript's error message.
+  /** @deprecated as in RxJS: pass an observer instead. */
+  override subscribe(
+    next: ((state: ConnectionState<In, Out>) => void) | null | undefined,
+    error: ((error: unknown) => void) | null | undefined,
+    complete?: (() => void) | null,
+  ): Subscription;
+  /**
+   * Subscribes to the states. The first subscriber has the client dial.
+   *
+   * @param observer - an observer of the states, or a function. Without one, the client dials and the states are dropped
+   * @returns the Subscription. When the last one ends, to the states and to `data`, the connection is closed
+   */
+  override subscribe(
+    observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void),
+  ): Subscription;
+  override subscribe(
+    observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void) | null,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription {
+    // eslint-disable-next-line rxjs-x/prefer-observer, @typescript-eslint/no-deprecated -- passes on each of RxJS's call forms
+    return super.subscribe(observer as (state: ConnectionState<In, Out>) => void, error, complete);
+  }
+}
