@@ -6,8 +6,8 @@ import { Timer } from '../scheduling/timer.js';
 import type { Dial, DialEvents, Transport } from '../transport/transport.js';
 
 /**
- * One attempt to connect, within `connectTimeout`. It ends when it fails, which is its last event, or when `established`
- * is called. Until then the preparation of the connection is part of it (K18).
+ * One attempt to connect. It fails after `connectTimeout`, unless `established` is called before: when the socket is
+ * connected and `prepare`, if there is one, has completed (K18). The failure is its last event.
  */
 export class DialAttempt implements Unsubscribable {
   private readonly dial: Dial;
@@ -38,7 +38,7 @@ export class DialAttempt implements Unsubscribable {
     });
   }
 
-  /** The attempt has succeeded: its timeout ends. */
+  /** Stops the timeout. Call it when the attempt has succeeded. */
   established(): void {
     this.end();
   }

@@ -8,8 +8,9 @@ import type { Prepare } from '../options/connect-options.js';
 /**
  * Runs `prepare` on a connection that was just opened (K18).
  *
- * @param done - called once: without an error when `prepare` has completed, with one when it or the connection has failed
- * @returns a Subscription that stops it, and resets the connection
+ * @param done - called once: without an error after `prepare` has completed, with an error after it or the connection has
+ * failed
+ * @returns a Subscription. Unsubscribing stops `prepare` and resets the connection
  */
 export function prepareConnection<In, Out>(
   connection: SocketConnection<In, Out>,
@@ -19,7 +20,7 @@ export function prepareConnection<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    // A connection that is failing is not prepared, although `prepare` has completed. `closed` reports its error.
+    // If the connection is failing, `closed` will report its error, even though `prepare` has completed.
     if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();
@@ -27,7 +28,7 @@ export function prepareConnection<In, Out>(
     done(error);
   };
   const failed = (cause: unknown): void => {
-    // `prepare` is not to blame for the loss of its connection.
+    // If `prepare` fails only because its connection does, the error is that of the connection.
     const isOwn = cause instanceof SocketError && originOf(cause) === connection;
     end(isOwn ? cause : handlerError(cause, connection.remote, 'prepare'));
   };

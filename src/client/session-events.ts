@@ -1,59 +1,63 @@
 import type { SocketError } from '../errors/socket-error.js';
-import type { SessionState, Shown } from './session-state.js';
+import type { Shown } from './session-phases.js';
 
-/** What happens to a client. */
+/** An input of the state machine. The events about readers have the names of the methods of `ChannelHost`. */
 export type SessionEvent<C, R, W> =
   | { readonly type: 'watch' | 'unwatch'; readonly watcher: W }
-  | { readonly type: 'read' | 'unread'; readonly reader: R }
-  /** A reader has left, and its connection knows. */
-  | { readonly type: 'detached' }
-  /** The watchers and readers of a run have got its end. */
+  | { readonly type: 'observed' | 'unobserved'; readonly reader: R }
+  /** A reader has left, and was detached from its connection. */
+  | { readonly type: 'readerLeft' }
+  /** The watchers of a run have got its end. */
   | { readonly type: 'subscribersEnded' }
-  /** The socket is there, and `prepare` begins. */
+  /** The socket is connected, and `prepare` is about to be called. */
   | { readonly type: 'opened'; readonly dial: number }
-  /** The socket is there, and prepared where that is asked for. */
+  /** The connection can be used: its socket is connected, and `prepare` has completed. */
   | { readonly type: 'ready'; readonly dial: number; readonly connection: C }
   | { readonly type: 'attemptFailed'; readonly dial: number; readonly error: SocketError; readonly isFinal: boolean }
-  /** A connection ends its sending side, because of `error` or in order. */
+  /** A connection ends its sending side: after a failure with `error`, otherwise cleanly. */
   | { readonly type: 'finishing'; readonly connection: C; readonly error?: SocketError | undefined }
-  /** A connection is gone. `uptime` is how long it was up, in ms. */
+  /** A connection has closed, `uptime` ms after it was adopted. */
   | {
       readonly type: 'closed';
       readonly connection: C;
       readonly error?: SocketError | undefined;
       readonly uptime: number;
     }
-  /** The watchers know of the lost connection. */
+  /** The watchers have been notified of the loss of the connection. */
   | { readonly type: 'announced'; readonly dial: number }
+  /** The policy has set the delay until the next attempt. */
   | { readonly type: 'waits'; readonly dial: number; readonly delay: number }
   | { readonly type: 'due' | 'policyEnded'; readonly dial: number }
   | { readonly type: 'policyFailed'; readonly dial: number; readonly error: SocketError }
-  /** A reader has emitted all that the connection had which is read. */
-  | { readonly type: 'streamEnded'; readonly reader: R; readonly end: 'fin' | SocketError }
-  /** A frame can't be decoded. */
-  | { readonly type: 'corrupted'; readonly error: SocketError }
-  /** The same, once the connection knows. */
-  | { readonly type: 'streamBroken'; readonly connection: C; readonly error: SocketError }
-  /** A reader is about to be given its end. `error` is what ended the sending side of the connection that is read. */
-  | { readonly type: 'concluded'; readonly reader: R; readonly error?: SocketError | undefined }
-  /** This side fails the client: with a value that can't be sent, or one too many. */
+  | { readonly type: 'readerDrained'; readonly reader: R; readonly end: 'fin' | SocketError }
+  | { readonly type: 'badFrame'; readonly error: SocketError }
+  /** The connection has handled a bad frame. */
+  | { readonly type: 'badFrameHandled'; readonly connection: C; readonly error: SocketError }
+  /** With the error that has ended the sending side of the connection, if one has. */
+  | { readonly type: 'readerEnding'; readonly reader: R; readonly error?: SocketError | undefined }
+  /** This side fails the client: a value cannot be encoded, or exceeds `maxBuffered`. */
   | { readonly type: 'failed'; readonly error: SocketError }
-  /** The user destroys the client. */
   | { readonly type: 'destroyed'; readonly error: SocketError; readonly reason: unknown };
 
-/** What a driver does. An action that may call a subscriber comes after those that call nobody. */
+/** The error of queued values that fail, or why the client gives them up. */
+export type OutputFailure = SocketError | 'ended' | 'left';
+
+/**
+ * An output of the state machine, which the driver performs.
+ *
+ * Actions that may call a subscriber come after those that cannot. A subscriber may cause events that change the state
+ * before the remaining actions are performed: see `isOvertaken`.
+ */
 export type SessionAction<C, R, W> =
-  /** Begin an attempt. */
-  | { readonly do: 'dial' }
-  /** Abort the attempt or the wait under way. */
-  | { readonly do: 'abort' }
-  /** The attempt has succeeded: its timeout ends. */
+  /** Begin attempt number `dial`. */
+  | { readonly do: 'dial'; readonly dial: number }
+  /** Stop the timeout of the attempt, which has succeeded. */
   | { readonly do: 'endAttempt' }
-  /** Wait as the policy says for the attempt after `retries` others in a row. */
-  | { readonly do: 'wait'; readonly retries: number; readonly error: SocketError | undefined }
+  /** Ask the policy how long to wait after attempt number `dial` and `retries` retries in a row. */
+  | { readonly do: 'wait'; readonly dial: number; readonly retries: number; readonly error: SocketError | undefined }
   | { readonly do: 'watchSignal' | 'ignoreSignal' }
   | { readonly do: 'publish'; readonly watchers: readonly W[]; readonly shown: Shown<C> }
-  /** Give each watcher `last`, if there is one, and then the end. */
+  /** Give each watcher `last`, if it is set, and then the end. */
   | {
       readonly do: 'endWatchers';
       readonly watchers: readonly W[];
@@ -61,51 +65,32 @@ export type SessionAction<C, R, W> =
       readonly last: Shown<C> | undefined;
     }
   | { readonly do: 'endReaders'; readonly readers: readonly R[]; readonly error: SocketError | undefined }
-  /** What is sent from now on waits for the next run. */
-  | { readonly do: 'renewOutput' }
-  /** What waits on the output that was just replaced fails, with `error` or because the client has ended or was left. */
-  | { readonly do: 'failReplacedOutput'; readonly error: SocketError | 'ended' | 'left' }
+  /** Queue further values for the next run. With `failure`, the values queued so far fail. */
+  | { readonly do: 'replaceOutput'; readonly failure?: OutputFailure | undefined }
+  /** Like `replaceOutput`, and abort the attempt, or the wait for it, before the queued values fail. */
+  | { readonly do: 'abandonAttempt'; readonly failure: OutputFailure }
   | { readonly do: 'failOutput'; readonly error: SocketError }
-  /** A `send` waits until the client is connected (K9). */
+  /** Let a `send` settle only when the client is connected (K9). */
   | { readonly do: 'expectConnection' }
-  /** `whileDisconnected` acts on what is sent (K13). */
+  /** Treat further values as `whileDisconnected` says (K13). */
   | { readonly do: 'parkOutput' }
-  /** What is sent goes to `connection`, what waits first (C2). */
+  /** Send on `connection` from now on, the queued values first (C2). */
   | { readonly do: 'adopt'; readonly connection: C }
-  /** What waits to be sent leaves `connection`, and waits for the next one (K4). */
+  /** Take the unsent values from `connection`, and queue them for the next one (K4). */
   | { readonly do: 'retire'; readonly connection: C }
   | { readonly do: 'open' | 'block' | 'close'; readonly connection: C }
-  | { readonly do: 'fail' | 'corrupt'; readonly connection: C; readonly error: SocketError }
+  | { readonly do: 'fail'; readonly connection: C; readonly error: SocketError }
   | { readonly do: 'destroy'; readonly connection: C; readonly reason: unknown }
   | { readonly do: 'attach'; readonly connection: C; readonly readers: readonly R[] }
   | { readonly do: 'detach'; readonly connection: C; readonly reader: R }
-  /** The readers go on from one connection to the next, or wait for one. */
+  /** Move the readers from one connection to the next. Without `to` they wait for one. */
   | { readonly do: 'readNext'; readonly from: C; readonly to: C | undefined; readonly readers: readonly R[] }
-  /** The reader gets the end of the connection. */
-  | { readonly do: 'endStream'; readonly connection: C; readonly reader: R; readonly end: 'fin' | SocketError }
-  /** What is left will never be a whole frame. */
+  /** Let the connection end the reader, which has read all of it. */
+  | { readonly do: 'forwardDrained'; readonly connection: C; readonly reader: R; readonly end: 'fin' | SocketError }
+  | { readonly do: 'forwardBadFrame'; readonly connection: C; readonly error: SocketError }
+  /** Drop the bytes of an unfinished frame, and detach the reader. */
   | { readonly do: 'dropRest'; readonly connection: C; readonly reader: R }
-  /** Requests that were sent on the connection get no answer any more (K21). */
+  /** Notify the requests sent on the connection that they get no answer any more (K21). */
   | { readonly do: 'reportStreamEnd'; readonly connection: C; readonly end: 'fin' | SocketError }
-  /** Another event follows, once the actions before it are done. */
+  /** Handle another event after the actions before this one. */
   | { readonly do: 'continue'; readonly event: SessionEvent<C, R, W> };
-
-/** What an event leads to. */
-export interface Step<C, R, W, S = SessionState<C, R, W>> {
-  readonly state: S;
-  readonly actions: readonly SessionAction<C, R, W>[];
-}
-
-/** The event leads to `state`, and to nothing else. */
-export function unchanged<C, R, W, S extends SessionState<C, R, W>>(state: S): Step<C, R, W, S> {
-  return { state, actions: [] };
-}
-
-/** `next` follows within the same event. */
-export function then<C, R, W>(
-  first: Step<C, R, W>,
-  next: (state: SessionState<C, R, W>) => Step<C, R, W>,
-): Step<C, R, W> {
-  const second = next(first.state);
-  return { state: second.state, actions: [...first.actions, ...second.actions] };
-}

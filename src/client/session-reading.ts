@@ -1,53 +1,56 @@
 import type { SocketError } from '../errors/socket-error.js';
-import { withoutEmpty } from './read-order.js';
-import { type Step, unchanged } from './session-events.js';
-import { connectionOf, readsOn, type SessionState, type Surroundings, type Waiting, without } from './session-state.js';
+import { withoutEmpty } from './connections-to-read.js';
+import {
+  connectionOf,
+  readsOn,
+  type SessionState,
+  type Surroundings,
+  toNextRun,
+  type Waiting,
+} from './session-phases.js';
+import { leave, start } from './session-run.js';
+import { idle, isWanted, type Step, then, unchanged } from './session-step.js';
 
-/**
- * The transitions of a client that are about reading: which connection the readers of `data` read, and what happens at its
- * end. `reduce` in `session-reducer.ts` calls them, and has the table.
- */
+// The transitions about readers of `data`: which connection they read, and when they get its end.
 
-/** Whether the readers have read everything that earlier runs have left. */
-export function isAllRead<C, R, W>({ order }: SessionState<C, R, W>, { unread }: Surroundings<C, R>): boolean {
-  const [source] = order;
-  return source === undefined || unread(source.connection).isRead;
-}
-
-/** K8, K14: what a connection has left comes first. A reader that comes after the end of a connection waits for the next. */
-export function startReading<C, R, W>(
-  state: SessionState<C, R, W>,
-  reader: R,
-  around: Surroundings<C, R>,
-): Step<C, R, W> {
-  const [source] = state.order;
-  if (source === undefined || (source.isLast && isAllRead(state, around))) return unchanged(state);
-  const isConcluded = state.phase === 'connected' && state.isConcluded && state.connection === source.connection;
-  if (isConcluded) return unchanged(state);
+/** K8, K14: a new reader reads what earlier connections hold. After the end of a connection it waits for the next one. */
+export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
+  const [source] = state.toRead;
+  const isRead = source !== undefined && around.leftover(source.connection).isRead;
+  if (state.phase === 'idle' && (source === undefined || isRead)) return start(state, around);
+  if (source === undefined || (source.endsRun && isRead)) return unchanged(state);
+  if (state.phase === 'connected' && state.isConcluded && state.connection === source.connection) {
+    return unchanged(state);
+  }
   return { state, actions: [{ do: 'attach', connection: source.connection, readers: [reader] }] };
 }
 
-/** A reader leaves: first its connection, which keeps what was not emitted. */
-export function stopReading<C, R, W>(state: SessionState<C, R, W>, reader: R): Step<C, R, W> {
-  const [source] = state.order;
-  const next = { do: 'continue', event: { type: 'detached' } } as const;
+/** A reader that has left is detached first. Only then is it known whether its connection has readers. */
+export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): Step<C, R, W> {
+  const [source] = state.toRead;
+  const next = { do: 'continue', event: { type: 'readerLeft' } } as const;
   return {
-    state: { ...state, readers: without(state.readers, reader) },
+    state,
     actions: source === undefined ? [next] : [{ do: 'detach', connection: source.connection, reader }, next],
   };
 }
 
-/** C7, K4, K14: a reader has emitted all that its connection had. */
-export function endStream<C, R, W>(
+/** K1, K8: the remaining readers move on if an earlier run is read. The client ends if no subscriber remains. */
+export function readOnOrLeave<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
+  return then(readOnIfDone(state, around), leave);
+}
+
+/** C7, K4, K14: a reader has emitted everything that its connection had received. */
+export function drainReader<C, R, W>(
   state: SessionState<C, R, W>,
   reader: R,
   end: 'fin' | SocketError,
   around: Surroundings<C, R>,
 ): Step<C, R, W> {
-  const [source] = state.order;
+  const [source] = state.toRead;
   if (source === undefined) return unchanged(state);
   const { connection } = source;
-  if (!readsOn(state, around)) return { state, actions: [{ do: 'endStream', connection, reader, end }] };
+  if (!readsOn(state, around)) return { state, actions: [{ do: 'forwardDrained', connection, reader, end }] };
   if (connection !== connectionOf(state)) return readNext(state);
   return {
     state,
@@ -58,63 +61,87 @@ export function endStream<C, R, W>(
   };
 }
 
-/** D3: a frame can't be decoded. What that means for the client depends on what the connection makes of it. */
-export function corrupt<C, R, W>(state: SessionState<C, R, W>, error: SocketError): Step<C, R, W> {
-  const [source] = state.order;
+/** D3, K17: the connection handles a bad frame before the readers are looked at. */
+export function reportBadFrame<C, R, W>(state: SessionState<C, R, W>, error: SocketError): Step<C, R, W> {
+  const [source] = state.toRead;
   if (source === undefined) return unchanged(state);
   const { connection } = source;
   return {
     state,
     actions: [
-      { do: 'corrupt', connection, error },
-      { do: 'continue', event: { type: 'streamBroken', connection, error } },
+      { do: 'forwardBadFrame', connection, error },
+      { do: 'continue', event: { type: 'badFrameHandled', connection, error } },
     ],
   };
 }
 
-/** D3, K17: a wrong frame ends its connection alone. The readers leave a connection that is gone already. */
+/** D3, K17: a bad frame ends only its own connection. If that has closed already, the readers move on. */
 export function breakStream<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,
   error: SocketError,
   around: Surroundings<C, R>,
 ): Step<C, R, W> {
-  if (state.order[0]?.connection !== connection || !readsOn(state, around)) return unchanged(state);
+  if (state.toRead[0]?.connection !== connection || !readsOn(state, around)) return unchanged(state);
   if (connection !== connectionOf(state)) return readNext(state);
   return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
 }
 
-/** K4: the connection is gone. The readers leave it if it has nothing more, and so does everything that has nothing. */
-export function leaveEmpty<C, R, W>(
-  state: Waiting<C, R, W>,
-  { unread }: Surroundings<C, R>,
-): Step<C, R, W, Waiting<C, R, W>> {
-  const [first, next] = state.order;
-  const isDone = first?.isLast === false && unread(first.connection).bytes === 0;
-  const step = isDone ? readNext<C, R, W, Waiting<C, R, W>>(state) : unchanged<C, R, W, Waiting<C, R, W>>(state);
-  const order = withoutEmpty(step.state.order, (connection) =>
-    isDone && connection === next?.connection
-      ? { ...unread(connection), hasReaders: state.readers.length > 0 }
-      : unread(connection),
-  );
-  return { state: { ...step.state, order }, actions: step.actions };
+/** C7, K8: a reader gets the end of a connection that no other follows. The sending side may continue. */
+export function conclude<C, R, W>(
+  state: SessionState<C, R, W>,
+  error: SocketError | undefined,
+  around: Surroundings<C, R>,
+): Step<C, R, W> {
+  if (state.phase !== 'connected' || state.toRead[0]?.connection !== state.connection) {
+    return readOnOrLeave(state, around);
+  }
+  const { connection, sending } = state;
+  // The next connection, for which values are queued, will never be made.
+  const isInVain = sending.to === 'next connection';
+  const renews = isInVain || (sending.to === 'connection' && around.isCompleted);
+  const goesTo = renews ? toNextRun : sending;
+  const isLeft = !isWanted(state);
+  const toConnection = { to: 'connection', connection, isConcluded: true } as const;
+  return {
+    state: isLeft
+      ? idle(state, goesTo.to === 'next run' ? goesTo : toConnection)
+      : { ...state, sending: goesTo, isConcluded: true },
+    actions: [
+      ...(isLeft ? [{ do: 'ignoreSignal' } as const] : []),
+      ...(renews ? [{ do: 'replaceOutput', failure: isInVain ? (error ?? 'ended') : undefined } as const] : []),
+    ],
+  };
 }
 
-/** When a run that has ended was read to its end, the reader moves on to the connection that came after it. */
-export function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { unread }: Surroundings<C, R>): Step<C, R, W> {
-  const [source] = state.order;
-  if (source?.isLast !== true) return unchanged(state);
-  const { isRead, hasReaders } = unread(source.connection);
+/** K4, K5: the readers leave a connection that holds nothing for them, and the wait begins. */
+export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
+  const [first] = state.toRead;
+  const isDone = first?.endsRun === false && leftover(first.connection).bytes === 0;
+  const step = isDone ? readNext(state) : unchanged(state);
+  const attached = isDone && state.readers.length > 0 ? step.state.toRead[0]?.connection : undefined;
+  const { next, error, dials } = state;
+  return {
+    state: { ...state, phase: 'waiting', toRead: withoutEmpty(step.state.toRead, leftover, attached) },
+    actions: [...step.actions, { do: 'wait', dial: dials, retries: next.retries, error }],
+  };
+}
+
+/** If an ended run has been read to its end, its readers move on to the connection that came after it. */
+function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
+  const [source] = state.toRead;
+  if (source?.endsRun !== true) return unchanged(state);
+  const { isRead, hasReaders } = leftover(source.connection);
   return isRead && !hasReaders ? readNext(state) : unchanged(state);
 }
 
-/** The readers go on to the next connection. */
-function readNext<C, R, W, S extends SessionState<C, R, W>>(state: S): Step<C, R, W, S> {
-  const [source, ...order] = state.order;
+/** The readers move on to the next connection, or wait for one. */
+function readNext<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  const [source, ...toRead] = state.toRead;
   if (source === undefined) return unchanged(state);
   const { readers } = state;
   return {
-    state: { ...state, order },
-    actions: [{ do: 'readNext', from: source.connection, to: order[0]?.connection, readers }],
+    state: { ...state, toRead },
+    actions: [{ do: 'readNext', from: source.connection, to: toRead[0]?.connection, readers }],
   };
 }

@@ -20,9 +20,9 @@ import type { Transport, TransportSocket } from '../transport/transport.js';
 import type { ConnectionState } from './connection-state.js';
 import { DialAttempt } from './dial-attempt.js';
 import { prepareConnection } from './prepare.js';
-import type { Unread } from './read-order.js';
-import type { SessionAction, SessionEvent } from './session-events.js';
-import { reduce } from './session-reducer.js';
+import type { Leftover } from './connections-to-read.js';
+import type { OutputFailure, SessionAction, SessionEvent } from './session-events.js';
+import { isOvertaken, reduce } from './session-reducer.js';
 import {
   connectionOf,
   connectionToEnd,
@@ -31,18 +31,18 @@ import {
   readsOn,
   type SessionState,
   type Surroundings,
-} from './session-state.js';
+} from './session-phases.js';
 
 type Watcher<In, Out> = Subscriber<ConnectionState<In, Out>>;
 type Event<In, Out> = SessionEvent<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
 type Action<In, Out> = SessionAction<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
 
 /**
- * A client behind its one channel: the driver of the state machine in `session-reducer.ts`. It turns what happens to its
- * channel, its connections and its timers into events, and performs the actions that `reduce` gives.
+ * The driver of the state machine in `session-reducer.ts`. It turns the calls of a client's channel, connections and timers
+ * into events, and performs the actions that `reduce` returns.
  *
- * The state changes before the first action is performed. So a subscriber that is called by an action, and that
- * subscribes, leaves or sends, acts on the new state, and its event is handled within that call.
+ * The state changes before the first action is performed. If an action calls a subscriber that subscribes, leaves or sends,
+ * the new state applies, and the resulting event is handled within that call.
  */
 export class Session<In, Out>
   implements
@@ -57,21 +57,21 @@ export class Session<In, Out>
   readonly hasIncidents = false;
   /** A new lane replaces it each time the client has ended (K8). */
   lane: SendLane;
-  /** That of the connection, or one in which values wait for a connection. */
+  /** The sending side of the connection, or a queue of values for the next connection. */
   outbound: Outbound;
 
   private readonly address: Address;
   private readonly settings: ConnectSettings<In, Out>;
   private readonly transport: Transport;
   private state: SessionState<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
-  /** The attempt, or the wait for the next. */
+  /** The current attempt, or the wait for the next one. */
   private work = new Subscription();
   private attempt: DialAttempt | undefined;
-  /** The last connection that was established, and when that was. */
+  /** The latest connection, and the time at which it was adopted. */
   private connection: SocketConnection<In, Out> | undefined;
   private since = 0;
   private ignoreSignal: (() => void) | undefined;
-  /** States that some watchers have not got yet, while others are being notified. */
+  /** The states that are still to be delivered while a watcher is being notified. */
   private readonly unpublished: (readonly [Watcher<In, Out>, ConnectionState<In, Out>])[] = [];
 
   constructor(address: Address, settings: ConnectSettings<In, Out>, transport: Transport) {
@@ -85,12 +85,12 @@ export class Session<In, Out>
     this.data = new Channel(this, settings.codec);
   }
 
-  /** Whether its connections speak TLS from the first byte. */
+  /** Whether connections use TLS from the first byte. */
   get isSecure(): boolean {
     return this.settings.tls !== undefined || (this.address.transport === 'tcp' && this.address.tls === true);
   }
 
-  /** Adds a watcher of the states. It gets the current state first. */
+  /** Adds a watcher, which gets the current state first. */
   watch(watcher: Watcher<In, Out>): TeardownLogic {
     this.dispatch({ type: 'watch', watcher });
     return () => {
@@ -98,9 +98,9 @@ export class Session<In, Out>
     };
   }
 
-  // Surroundings: what the state machine asks about.
+  // Surroundings: the state machine looks these up.
 
-  readonly unread = ({ inbound }: SocketConnection<In, Out>): Unread => ({
+  readonly leftover = ({ inbound }: SocketConnection<In, Out>): Leftover => ({
     bytes: inbound.queue.length,
     isRead: inbound.isRead,
     hasReaders: !inbound.unread,
@@ -114,7 +114,7 @@ export class Session<In, Out>
     return this.lane.closed;
   }
 
-  get hasWaiting(): boolean {
+  get hasQueued(): boolean {
     return this.outbound.bufferedBytes > 0;
   }
 
@@ -123,7 +123,7 @@ export class Session<In, Out>
     return signal?.aborted === true ? noteOrigin(abortError(signal, this.address), this) : undefined;
   }
 
-  // ChannelHost: what the channel asks and reports.
+  // ChannelHost: the channel calls these.
 
   get inbound(): Inbound | undefined {
     return this.reading?.inbound;
@@ -138,23 +138,23 @@ export class Session<In, Out>
   }
 
   observed(reader: Reader): void {
-    this.dispatch({ type: 'read', reader });
+    this.dispatch({ type: 'observed', reader });
   }
 
   unobserved(reader: Reader): void {
-    this.dispatch({ type: 'unread', reader });
+    this.dispatch({ type: 'unobserved', reader });
   }
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
-    this.dispatch({ type: 'streamEnded', reader, end });
+    this.dispatch({ type: 'readerDrained', reader, end });
   }
 
   readerEnding(reader: Reader): void {
-    this.dispatch({ type: 'concluded', reader, error: this.reading?.outbound.error });
+    this.dispatch({ type: 'readerEnding', reader, error: this.reading?.outbound.error });
   }
 
   badFrame(error: SocketError): void {
-    this.dispatch({ type: 'corrupted', error });
+    this.dispatch({ type: 'badFrame', error });
   }
 
   readerEnded(): void {
@@ -204,13 +204,13 @@ export class Session<In, Out>
     else connection.defer(work);
   }
 
-  // OutboundOwner: there is no connection that could fail, so the client does.
+  // OutboundOwner: the output fails while it has no connection, so the client fails.
 
   overflowed(error: SocketError): void {
     this.dispatch({ type: 'failed', error: noteOrigin(error, this) });
   }
 
-  // ConnectionOwner: what its connections ask and report.
+  // ConnectionOwner: the connections call these.
 
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
     this.dispatch({ type: 'finishing', connection, error });
@@ -229,51 +229,27 @@ export class Session<In, Out>
     this.dispatch({ type: 'closed', connection, error, uptime });
   }
 
-  /** The connection that the readers read now. */
+  /** The connection that the readers are reading. */
   private get reading(): SocketConnection<In, Out> | undefined {
-    return this.state.order[0]?.connection;
+    return this.state.toRead[0]?.connection;
   }
 
   private dispatch(event: Event<In, Out>): void {
     const { state, actions } = reduce(this.state, event, this);
     this.state = state;
-    /** The output that an action of this event has replaced. */
-    let replaced: Outbound | undefined;
-    for (const action of actions) {
-      switch (action.do) {
-        case 'renewOutput':
-          replaced = this.outbound;
-          this.outbound = new Outbound(this.settings, this);
-          this.lane = this.outbound.lane;
-          break;
-        case 'failReplacedOutput':
-          if (replaced?.ended === false) replaced.fail(this.endError(action.error));
-          break;
-        case 'dial':
-        case 'wait':
-        case 'publish':
-          // A subscriber that an earlier action has called may have ended what this action belongs to.
-          if (this.state.phase === state.phase && this.state.dials === state.dials) this.perform(action);
-          break;
-        default:
-          this.perform(action);
-      }
-    }
+    for (const action of actions) if (!isOvertaken(this.state, action)) this.perform(action);
   }
 
-  private perform(action: Exclude<Action<In, Out>, { do: 'renewOutput' | 'failReplacedOutput' }>): void {
+  private perform(action: Action<In, Out>): void {
     switch (action.do) {
       case 'dial':
-        this.dial();
-        break;
-      case 'abort':
-        this.work.unsubscribe();
+        this.dial(action.dial);
         break;
       case 'endAttempt':
         this.attempt?.established();
         break;
       case 'wait':
-        this.wait(action.error, action.retries);
+        this.wait(action.dial, action.error, action.retries);
         break;
       case 'watchSignal': {
         const { signal } = this.settings;
@@ -288,7 +264,7 @@ export class Session<In, Out>
         this.publish(action.watchers, action.shown);
         break;
       case 'endWatchers':
-        // All of them get the last state before the first one gets the end.
+        // All watchers get the last state before the first one gets the end.
         if (action.last !== undefined) this.publish(action.watchers, action.last);
         for (const watcher of action.watchers) {
           if (action.error === undefined) watcher.complete();
@@ -298,6 +274,16 @@ export class Session<In, Out>
       case 'endReaders':
         for (const reader of action.readers) reader.end(action.error ?? 'fin');
         break;
+      case 'replaceOutput':
+        this.failOutput(this.renewOutput(), action.failure);
+        break;
+      case 'abandonAttempt': {
+        // The teardown of `prepare` may send: its values belong to the next run.
+        const replaced = this.renewOutput();
+        this.work.unsubscribe();
+        this.failOutput(replaced, action.failure);
+        break;
+      }
       case 'failOutput':
         this.outbound.fail(action.error);
         break;
@@ -312,7 +298,7 @@ export class Session<In, Out>
         this.since = asyncScheduler.now();
         const earlier = this.outbound;
         this.outbound = action.connection.outbound;
-        // What waits is on its way before anybody can add to it (C2). The first bytes come in a later turn.
+        // The queued values are flushed before a subscriber can add to them (C2). The first bytes arrive in a later turn.
         this.outbound.adopt(earlier);
         action.connection.expectClaim();
         break;
@@ -336,7 +322,7 @@ export class Session<In, Out>
       case 'fail':
         action.connection.fail(action.error);
         break;
-      case 'corrupt':
+      case 'forwardBadFrame':
         action.connection.badFrame(action.error);
         break;
       case 'destroy':
@@ -352,7 +338,7 @@ export class Session<In, Out>
         for (const reader of action.readers) action.from.inbound.detach(reader);
         if (action.to !== undefined) attach(action.to, action.readers);
         break;
-      case 'endStream':
+      case 'forwardDrained':
         action.connection.readerDrained(action.reader, action.end);
         break;
       case 'dropRest':
@@ -367,25 +353,41 @@ export class Session<In, Out>
     }
   }
 
-  /** A watcher may cause the next state while others have not got this one yet: they get it first, so that none is missed (K2). */
+  /** A watcher may cause the next state before the other watchers have got this one. They get this one first (K2). */
   private publish(watchers: readonly Watcher<In, Out>[], shown: ConnectionState<In, Out>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
     for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift())
       next[0].next(next[1]);
   }
 
-  private dial(): void {
+  /** Queues further values for the next run, and returns the output that had the earlier ones. */
+  private renewOutput(): Outbound {
+    const replaced = this.outbound;
+    this.outbound = new Outbound(this.settings, this);
+    this.lane = this.outbound.lane;
+    return replaced;
+  }
+
+  private failOutput(output: Outbound, failure: OutputFailure | undefined): void {
+    if (failure === undefined || output.ended) return;
+    if (typeof failure !== 'string') output.fail(failure);
+    else {
+      const message = failure === 'ended' ? 'the client has ended' : 'the last subscriber of the client has left';
+      output.fail(originate(new SocketError('ERR_CLOSED', message, { address: this.address }), this));
+    }
+  }
+
+  private dial(dial: number): void {
     const work = (this.work = new Subscription());
-    const { dials } = this.state;
     const attempt = new DialAttempt(this.address, this.settings, this.transport, {
-      onConnect: (socket) => work.add(this.connected(socket, dials)),
-      onError: (error) => this.attemptFailed(dials, error),
+      onConnect: (socket) => work.add(this.connected(socket, dial)),
+      onError: (error) => this.attemptFailed(dial, error),
     });
     this.attempt = attempt;
     work.add(attempt);
   }
 
-  /** A new connection is prepared, where that is asked for; the attempt goes on until then (K18). */
+  /** Runs `prepare`, if it is set, on a new connection. The attempt continues until it has completed (K18). */
   private connected(socket: TransportSocket, dial: number): TeardownLogic {
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     const { prepare } = this.settings;
@@ -406,11 +408,10 @@ export class Session<In, Out>
     this.dispatch({ type: 'attemptFailed', dial, error: noteOrigin(error, this), isFinal: false });
   }
 
-  private wait(error: SocketError | undefined, retries: number): void {
+  private wait(dial: number, error: SocketError | undefined, retries: number): void {
     const { reconnect } = this.settings;
     if (reconnect === undefined) return;
     const work = (this.work = new Subscription());
-    const { dials: dial } = this.state;
     work.add(
       waitForRetry(reconnect, error, retries, {
         waits: (delay) => this.dispatch({ type: 'waits', dial, delay }),
@@ -420,12 +421,6 @@ export class Session<In, Out>
           this.dispatch({ type: 'policyFailed', dial, error: systemError(cause, 'reconnect', this.address) }),
       }),
     );
-  }
-
-  private endError(error: SocketError | 'ended' | 'left'): SocketError {
-    if (typeof error !== 'string') return error;
-    const message = error === 'ended' ? 'the client has ended' : 'the client was left';
-    return noteOrigin(new SocketError('ERR_CLOSED', message, { address: this.address }), this);
   }
 }
 

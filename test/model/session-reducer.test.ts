@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { SocketError } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
 import type { SessionAction, SessionEvent } from '../../src/client/session-events.js';
-import { reduce } from '../../src/client/session-reducer.js';
-import { connectionOf, initialState, readsOn, type SessionState, type Shown } from '../../src/client/session-state.js';
+import { isOvertaken, reduce } from '../../src/client/session-reducer.js';
+import { TransitionTable } from '../support/client/transition-table.js';
+import { connectionOf, initialState, readsOn, type SessionState, type Shown } from '../../src/client/session-phases.js';
 
 /** What a connection is to the reducer: something to compare, and what it holds for its readers. */
 class FakeConnection {
@@ -112,6 +113,7 @@ const lateReader: Step[] = (
 ).map((does) => ({ does, index: 0 }));
 
 const address = { transport: 'tcp', host: '::1', port: 1 } as const;
+const transitions = new TransitionTable();
 const failure = new SocketError('ECONNRESET', 'reset');
 
 /** A driver without I/O: it performs the actions on fakes, and checks that each has its place and its counterpart. */
@@ -124,7 +126,7 @@ class World {
   readonly connections: FakeConnection[] = [];
   work: 'none' | 'attempt' | 'wait' | 'waiting' = 'none';
   isCompleted = false;
-  hasWaiting = false;
+  hasQueued = false;
   aborted: SocketError | undefined;
   private watchesSignal = false;
   private readonly unpublished: (readonly [FakeWatcher, Shown<FakeConnection>])[] = [];
@@ -134,7 +136,7 @@ class World {
     this.state = frozen(initialState(address, limits));
   }
 
-  readonly unread = (connection: FakeConnection) => ({
+  readonly leftover = (connection: FakeConnection) => ({
     bytes: connection.bytes,
     isRead: connection.isRead,
     hasReaders: connection.readers.size > 0,
@@ -165,12 +167,12 @@ class World {
       case 'read': {
         const reader = new FakeReader();
         this.readers.push(reader);
-        this.dispatch({ type: 'read', reader });
+        this.dispatch({ type: 'observed', reader });
         break;
       }
       case 'unread': {
         const reader = this.state.readers[index];
-        if (reader !== undefined) this.dispatch({ type: 'unread', reader });
+        if (reader !== undefined) this.dispatch({ type: 'unobserved', reader });
         break;
       }
       case 'opened':
@@ -188,15 +190,15 @@ class World {
         if (connection?.isGone === false) connection.bytes += 40_000 * (index + 1);
         break;
       case 'reader comes to the end': {
-        const [source] = this.state.order;
+        const [source] = this.state.toRead;
         const reader = source === undefined ? undefined : [...source.connection.readers].at(-1);
         if (source === undefined || reader === undefined) break;
         source.connection.bytes = 0;
-        this.dispatch({ type: 'streamEnded', reader, end: source.connection.error ?? 'fin' });
+        this.dispatch({ type: 'readerDrained', reader, end: source.connection.error ?? 'fin' });
         break;
       }
       case 'bad frame':
-        if (this.state.order[0]?.connection.readers.size !== 0) this.dispatch({ type: 'corrupted', error: failure });
+        if (this.state.toRead[0]?.connection.readers.size !== 0) this.dispatch({ type: 'badFrame', error: failure });
         break;
       case 'connection finishes':
         if (connection?.isGone === false) this.dispatch({ type: 'finishing', connection });
@@ -227,7 +229,7 @@ class World {
         break;
       case 'client completes':
         this.isCompleted = true;
-        this.hasWaiting = index % 2 === 1;
+        this.hasQueued = index % 2 === 1;
         break;
       case 'client fails':
         this.dispatch({ type: 'failed', error: failure });
@@ -285,17 +287,17 @@ class World {
   }
 
   private dispatch(event: Event): void {
+    const before = this.state;
     const step = reduce(this.state, event, this);
     // The same input gives the same output, and no input is changed.
     expect(reduce(this.state, event, this)).toEqual(step);
     const after = (this.state = frozen(step.state));
-    let isReplaced = false;
+    transitions.check(before, event, step);
     for (const action of step.actions) {
-      if (action.do === 'failReplacedOutput') expect(isReplaced).toBe(true);
-      isReplaced ||= action.do === 'renewOutput';
       const isTied = action.do === 'dial' || action.do === 'wait' || action.do === 'publish';
-      if (isTied && (this.state.phase !== after.phase || this.state.dials !== after.dials)) continue;
-      this.perform(action);
+      const isOver = isTied && (this.state.phase !== after.phase || this.state.dials !== after.dials);
+      expect(isOvertaken(this.state, action)).toBe(isOver);
+      if (!isOver) this.perform(action);
     }
   }
 
@@ -313,9 +315,6 @@ class World {
         break;
       case 'endAttempt':
         expect(this.work).toBe('attempt');
-        this.work = 'none';
-        break;
-      case 'abort':
         this.work = 'none';
         break;
       case 'watchSignal':
@@ -341,15 +340,15 @@ class World {
       case 'endReaders':
         for (const reader of action.readers) this.conclude(reader);
         break;
-      case 'renewOutput':
-        this.isCompleted = this.hasWaiting = false;
-        break;
-      case 'failReplacedOutput':
-        this.callSubscriber();
+      case 'replaceOutput':
+      case 'abandonAttempt':
+        this.isCompleted = this.hasQueued = false;
+        if (action.do === 'abandonAttempt') this.work = 'none';
+        if (action.failure !== undefined) this.callSubscriber();
         break;
       case 'failOutput':
         this.isCompleted = true;
-        this.hasWaiting = false;
+        this.hasQueued = false;
         break;
       case 'adopt':
         expect(connectionOf(this.state)).toBe(action.connection);
@@ -363,7 +362,7 @@ class World {
         this.dispatch({ type: 'finishing', connection: action.connection });
         break;
       case 'fail':
-      case 'corrupt':
+      case 'forwardBadFrame':
         this.abort(action.connection, action.error);
         break;
       case 'destroy':
@@ -384,7 +383,7 @@ class World {
         action.connection.isDropped = true;
         action.connection.readers.delete(action.reader);
         break;
-      case 'endStream':
+      case 'forwardDrained':
         action.connection.isRead = true;
         action.connection.readers.delete(action.reader);
         this.conclude(action.reader, action.connection);
@@ -433,7 +432,7 @@ class World {
   private conclude(reader: FakeReader, connection?: FakeConnection): void {
     if (readsOn(this.state, this)) return;
     if (connection !== undefined) connection.isConcluded = true;
-    this.dispatch({ type: 'concluded', reader });
+    this.dispatch({ type: 'readerEnding', reader });
     expect(this.state.readers).not.toContain(reader);
     expect(++reader.ends).toBe(1);
     this.callSubscriber();
@@ -464,9 +463,9 @@ class World {
     if (!isIdle) for (const watcher of state.watchers) expect(watcher.last).toBe(state.shown);
     // A watcher that is not in the state has left, or has been given the end.
     for (const watcher of this.watchers) expect(watcher.isOver).toBe(!state.watchers.includes(watcher));
-    expect(new Set(state.order.map(({ connection }) => connection)).size).toBe(state.order.length);
+    expect(new Set(state.toRead.map(({ connection }) => connection)).size).toBe(state.toRead.length);
     // Each reader reads the first connection, waits for the one after it, or, without a connection, for an attempt.
-    const first = state.order[0]?.connection;
+    const first = state.toRead[0]?.connection;
     for (const reader of state.readers) {
       if (first === undefined) expect(isIdle).toBe(false);
       else if (isIdle || (!first.isRead && !first.isDropped)) expect(first.readers).toContain(reader);
@@ -474,7 +473,7 @@ class World {
     // Only the connection whose turn it is has readers.
     for (const connection of this.connections) {
       for (const reader of connection.readers) {
-        expect(connection).toBe(state.order[0]?.connection);
+        expect(connection).toBe(state.toRead[0]?.connection);
         expect(state.readers).toContain(reader);
       }
     }
@@ -484,8 +483,8 @@ class World {
 function frozen(state: State): State {
   Object.freeze(state.watchers);
   Object.freeze(state.readers);
-  for (const source of state.order) Object.freeze(source);
-  Object.freeze(state.order);
+  for (const source of state.toRead) Object.freeze(source);
+  Object.freeze(state.toRead);
   if ('sending' in state) Object.freeze(state.sending);
   return Object.freeze(state);
 }
@@ -509,4 +508,8 @@ describe.each([
       { numRuns: 3_000, examples: [[lateReader]] },
     );
   });
+});
+
+it("each row of the reducer's table, and each of its actions, is taken", () => {
+  expect(transitions.unused()).toEqual([]);
 });

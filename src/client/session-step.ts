@@ -1,0 +1,54 @@
+import type { SessionAction } from './session-events.js';
+import type { EveryState, Idle, Running, SessionState } from './session-phases.js';
+
+/** The result of an event: the next state, and the actions to perform. */
+export interface Step<C, R, W> {
+  readonly state: SessionState<C, R, W>;
+  readonly actions: readonly SessionAction<C, R, W>[];
+}
+
+export function unchanged<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  return { state, actions: [] };
+}
+
+/** A step to `state` in which further values are queued for the next run. */
+export function renewed<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
+  return { state, actions: [{ do: 'replaceOutput' }] };
+}
+
+/** A step to `state`, which is published. */
+export function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
+  return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
+}
+
+export function then<C, R, W>(
+  first: Step<C, R, W>,
+  next: (state: SessionState<C, R, W>) => Step<C, R, W>,
+): Step<C, R, W> {
+  const second = next(first.state);
+  return { state: second.state, actions: [...first.actions, ...second.actions] };
+}
+
+export function idle<C, R, W>(state: EveryState<C, R, W>, sending: Idle<C, R, W>['sending']): Idle<C, R, W> {
+  return { ...everyState(state), phase: 'idle', sending };
+}
+
+/** The fields that all states have, without those of the current phase. */
+export function everyState<C, R, W>(state: EveryState<C, R, W>): EveryState<C, R, W> {
+  const { address, limits, watchers, readers, toRead, dials } = state;
+  return { address, limits, watchers, readers, toRead, dials };
+}
+
+/** Whether the client has subscribers. */
+export function isWanted<C, R, W>({ watchers, readers }: SessionState<C, R, W>): boolean {
+  return watchers.length + readers.length > 0;
+}
+
+/** Whether `event` belongs to the current attempt. */
+export function isOf(state: { readonly dials: number }, event: { readonly dial: number }): boolean {
+  return state.dials === event.dial;
+}
+
+export function without<T>(all: readonly T[], one: T): readonly T[] {
+  return all.filter((other) => other !== one);
+}
