@@ -229,14 +229,14 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
   /** Makes the members ask for missing values before anything else is sent on their connections (B1). */
   private announce(outbounds: Iterable<Outbound>): void {
-    let turn: FlushScheduler | undefined;
+    let scheduler: FlushScheduler | undefined;
     for (const outbound of outbounds) {
       if (!this.members.has(outbound)) continue;
       outbound.await(this.publisher);
       // Members of one transport share their turns; one flush serves all members, however often it is asked for.
-      if (outbound.turn === turn) continue;
-      turn = outbound.turn;
-      turn?.addPublisher(this.publisher);
+      if (outbound.turn === scheduler) continue;
+      scheduler = outbound.turn;
+      scheduler?.addPublisher(this.publisher);
     }
   }
 

@@ -168,21 +168,21 @@ function task(data: Channel<any, any>, work: Observable<never>): Observable<neve
 
 /** Ends the sending side, and the connection when it has no reader any more. */
 function finishServing(connection: Connection<any, any>): void {
-  const port = portOf(connection);
-  if (port !== undefined) port.completeAndClose();
+  const ours = socketConnectionOf(connection);
+  if (ours !== undefined) ours.completeAndClose();
   else void connection.close();
 }
 
 function fail(connection: Connection<any, any>, cause: unknown): void {
-  const port = portOf(connection);
-  if (port !== undefined) port.failedBy(cause);
+  const ours = socketConnectionOf(connection);
+  if (ours !== undefined) ours.failedBy(cause);
   else connection.destroy(handlerError(cause, connection.remote, 'the handler'));
 }
 
 /** The connection behind `data`: a program may pass a connection of its own that wraps ours. */
-function portOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
-  const port = data instanceof Channel ? data[host] : undefined;
-  return port instanceof SocketConnection ? port : undefined;
+function socketConnectionOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
+  const owner = data instanceof Channel ? data[host] : undefined;
+  return owner instanceof SocketConnection ? owner : undefined;
 }
 
 function laneOf(data: Channel<any, any>): SendLane | undefined {

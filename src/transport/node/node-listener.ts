@@ -8,7 +8,7 @@ import { DescriptorMonitor } from './descriptor-monitor.js';
 import { HandshakeGate } from './handshake-gate.js';
 import type { Gate } from './internals/accept-gate.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
-import { boundName, localName, remoteName, withTls } from './socket-addresses.js';
+import { boundAddressOf, localAddressOf, remoteAddressOf, withTls } from './socket-addresses.js';
 import { tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
@@ -55,7 +55,7 @@ export class NodeListener implements Listener {
       },
       {
         onAdmitted: (raw, remote, secure) => {
-          const local = this.local ?? this.named(localName(raw, address));
+          const local = this.local ?? this.markTls(localAddressOf(raw, address));
           events.onConnection(new NodeSocket(context, raw, { local, remote }, undefined, secure));
         },
         onRefused: (error) => {
@@ -140,7 +140,7 @@ export class NodeListener implements Listener {
       return;
     }
     this.descriptors.accepted(this.context.internals.descriptorOf(socket));
-    this.handshakeGate.admit(socket, remoteName(socket, undefined, this.address));
+    this.handshakeGate.admit(socket, remoteAddressOf(socket, undefined, this.address));
   }
 
   private bound(): void {
@@ -151,12 +151,12 @@ export class NodeListener implements Listener {
     }
     this.acceptGate.opened();
     this.descriptors.start();
-    const name = this.named(boundName(this.server, this.address));
-    if (name.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(name.host))) {
-      this.local = Object.freeze(name);
+    const local = this.markTls(boundAddressOf(this.server, this.address));
+    if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
+      this.local = Object.freeze(local);
     }
     // A socket file can be connected to only once it is published.
-    if (!hasFile(this.address)) this.events.onListening(name);
+    if (!hasFile(this.address)) this.events.onListening(local);
   }
 
   private failed(cause: unknown): void {
@@ -165,7 +165,7 @@ export class NodeListener implements Listener {
     this.events.onError(bindError(cause, this.address));
   }
 
-  private named(address: Address): Address {
+  private markTls(address: Address): Address {
     return this.isSecure ? withTls(address) : address;
   }
 }

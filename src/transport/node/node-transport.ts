@@ -6,7 +6,7 @@ import { systemError } from '../../errors/node-errors.js';
 import { nodeInternals, publicApiOnly } from './internals/internals.js';
 import { NodeListener } from './node-listener.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
-import { localName, remoteName, withTls } from './socket-addresses.js';
+import { localAddressOf, remoteAddressOf, withTls } from './socket-addresses.js';
 import { checkDial, dialOptions, tcpOptions } from './tcp-options.js';
 import { checkClientTls } from './tls/check-tls-options.js';
 import { secureClient } from './tls/client-handshake.js';
@@ -159,12 +159,12 @@ class NodeDial implements Dial {
     this.state = 'done';
     const { raw, address } = this;
     raw.off('error', this.onError);
-    const remote = remoteName(raw, address);
-    const names = {
-      local: localName(raw, { transport: 'unix', path: '' }),
+    const remote = remoteAddressOf(raw, address);
+    const addresses = {
+      local: localAddressOf(raw, { transport: 'unix', path: '' }),
       remote: secure === undefined ? remote : withTls(remote),
     };
-    this.events.onConnect(new NodeSocket(this.context, raw, names, address, secure));
+    this.events.onConnect(new NodeSocket(this.context, raw, addresses, address, secure));
   }
 
   private fail(error: SocketError): void {

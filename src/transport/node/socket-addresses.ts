@@ -1,14 +1,14 @@
 import type net from 'node:net';
 import type { Address } from '../../address/address.js';
-import { inheritedName } from './unix/inherited-socket.js';
+import { inheritedAddress } from './unix/inherited-socket.js';
 
 /** The address of every unnamed peer. */
 const unnamed: Address = Object.freeze({ transport: 'unix', path: '' });
 
 /** Returns the address of this end of a connected socket; that of a unix socket is given as `unix`. */
-export function localName(socket: net.Socket, unix: Address): Address {
+export function localAddressOf(socket: net.Socket, unix: Address): Address {
   if (unix.transport !== 'tcp' && socket.localAddress === undefined) return unix;
-  return tcpName(socket.localAddress, socket.localPort);
+  return tcpAddress(socket.localAddress, socket.localPort);
 }
 
 /**
@@ -17,21 +17,21 @@ export function localName(socket: net.Socket, unix: Address): Address {
  * @param dialled - the address that this end has dialled, if it has
  * @param bound - the address of the server that has accepted the socket, if one has
  */
-export function remoteName(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
+export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
   // A peer that has already closed has no address, whatever it came over.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
-  return tcpName(socket.remoteAddress, socket.remotePort);
+  return tcpAddress(socket.remoteAddress, socket.remotePort);
 }
 
 /** Returns the address that a server is bound to, with the port that the kernel chose, or that of an inherited socket. */
-export function boundName(server: net.Server, asked: Address): Address {
-  const name = server.address();
-  if (name === null || typeof name === 'string') {
-    return asked.transport === 'fd' ? (inheritedName(asked.fd) ?? asked) : asked;
+export function boundAddressOf(server: net.Server, asked: Address): Address {
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') {
+    return asked.transport === 'fd' ? (inheritedAddress(asked.fd) ?? asked) : asked;
   }
-  return { transport: 'tcp', host: name.address, port: name.port };
+  return { transport: 'tcp', host: bound.address, port: bound.port };
 }
 
 /** Returns the same address, marked as one of TLS. */
@@ -40,7 +40,7 @@ export function withTls(address: Address): Address {
 }
 
 /** Returns the unspecified address for a peer that has already closed. */
-function tcpName(host: string | undefined, port: number | undefined): Address {
+function tcpAddress(host: string | undefined, port: number | undefined): Address {
   return { transport: 'tcp', host: unmapped(host ?? '0.0.0.0'), port: port ?? 0 };
 }
 

@@ -36,7 +36,7 @@ export function listenInherited(server: net.Server, fd: number, backlog: number,
  *
  * @returns `undefined` on another system, in another network namespace, or if the socket's file is no longer at its path
  */
-export function inheritedName(fd: number): UnixAddress | undefined {
+export function inheritedAddress(fd: number): UnixAddress | undefined {
   try {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
     const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
