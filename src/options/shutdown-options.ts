@@ -1,3 +1,5 @@
+import { checkOptions, duration, flag, refuseUnknown, withDefault } from '../validation/checks.js';
+
 /**
  * Configures {@link Server.shutdown}.
  *
@@ -23,4 +25,18 @@ export interface ShutdownOptions {
    * @defaultValue true
    */
   readonly drain?: boolean | undefined;
+}
+
+/** The checked options of a shutdown, with their defaults. */
+export interface ShutdownSettings {
+  readonly deadline: number;
+  readonly drain: boolean;
+}
+
+/** Checks the options of `shutdown` and fills in the defaults (A5, S14). */
+export function shutdownSettings(options: ShutdownOptions, closeTimeout: number): ShutdownSettings {
+  const checks = { deadline: withDefault(duration, closeTimeout), drain: withDefault(flag, true) };
+  const settings = checkOptions(checks, options);
+  refuseUnknown('shutdown', checks, options);
+  return settings;
 }

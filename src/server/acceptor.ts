@@ -4,9 +4,8 @@ import type { Address } from '../address/address.js';
 import type { Closed, Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { type FlowSource, Multicast } from '../flow/multicast.js';
-import type { ShutdownOptions } from '../options/shutdown-options.js';
+import { type ShutdownOptions, type ShutdownSettings, shutdownSettings } from '../options/shutdown-options.js';
 import type { ListenSettings } from '../options/listen-options.js';
-import { checkOptions, duration, flag, withDefault } from '../validation/checks.js';
 import { ConnectionList } from '../connection/connection-list.js';
 import type { ConnectionOwner } from '../connection/connection-owner.js';
 import { SocketConnection } from '../connection/socket-connection.js';
@@ -145,15 +144,14 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
 
   /** Stops accepting, drains and closes every connection within `deadline` ms, and completes (S7). */
   shutdown(options: ShutdownOptions): Promise<void> {
-    let checked: { readonly deadline: number; readonly drain: boolean };
+    let settings: ShutdownSettings;
     try {
-      const deadline = withDefault(duration, this.settings.closeTimeout);
-      checked = checkOptions({ deadline, drain: withDefault(flag, true) }, options);
+      settings = shutdownSettings(options, this.settings.closeTimeout);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is a SocketError
       return Promise.reject(error);
     }
-    const { deadline, drain } = checked;
+    const { deadline, drain } = settings;
     const { stopping } = this;
     if (stopping === undefined) return this.stop(deadline, drain);
     // A second call may shorten the deadline (S14).

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { firstValueFrom } from 'rxjs';
-import { type AddressInput, backoff, connect, listen, serve } from 'rxjs-sockets';
+import { type AddressInput, backoff, connect, listen, nodeTransport, serve } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
@@ -134,6 +134,29 @@ describe('a bad option', () => {
     expect(subscription.closed).toBe(false);
     await server.shutdown({ deadline: 5 });
     expect(subscription.closed).toBe(true);
+  });
+
+  it('A5: an unknown option is refused by shutdown, which then goes on', async () => {
+    const server = listen('memory:misspelt', { transport: memoryTransport() });
+    const subscription = server.subscribe();
+    await firstValueFrom(server.listening);
+    await expect(server.shutdown({ deadlien: 1 } as never)).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      message: 'deadlien is not an option of shutdown',
+    });
+    expect(subscription.closed).toBe(false);
+    await server.shutdown({ deadline: undefined });
+    expect(subscription.closed).toBe(true);
+  });
+
+  it('A5: an unknown option is refused by nodeTransport', () => {
+    expect(() => nodeTransport({ internal: false } as never)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_OPTION_INVALID',
+        message: 'internal is not an option of nodeTransport',
+      }),
+    );
+    expect(nodeTransport({ internals: undefined })).toBe(nodeTransport());
   });
 
   it.each([

@@ -3,6 +3,7 @@ import { formatAddress } from '../../address/format-address.js';
 import type { Address } from '../../address/address.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { systemError } from '../../errors/node-errors.js';
+import { checkOptions, flag, refuseUnknown, withDefault } from '../../validation/checks.js';
 import { nodeInternals, publicApiOnly } from './internals/internals.js';
 import { NodeListener } from './node-listener.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
@@ -48,7 +49,7 @@ export interface NodeTransportOptions {
  *
  * @param options - see {@link NodeTransportOptions}; none by default
  * @returns the transport; the same one for the same options
- * @throws `ERR_OPTION_INVALID` for an `internals` that is no boolean
+ * @throws `ERR_OPTION_INVALID` for a bad or an unknown option
  * @example
  * ```ts
  * const transport = nodeTransport({ internals: false });
@@ -57,13 +58,13 @@ export interface NodeTransportOptions {
  * ```
  */
 export function nodeTransport(options: NodeTransportOptions = {}): Transport {
-  const { internals = true } = options;
-  if (typeof internals !== 'boolean') {
-    throw new SocketError('ERR_OPTION_INVALID', 'internals must be true or false');
-  }
+  const { internals } = checkOptions(checks, options);
+  refuseUnknown('nodeTransport', checks, options);
   if (internals) return (withInternals ??= new NodeTransport(nodeInternals));
   return (withoutInternals ??= new NodeTransport(publicApiOnly));
 }
+
+const checks = { internals: withDefault(flag, true) };
 
 let withInternals: Transport | undefined;
 let withoutInternals: Transport | undefined;
