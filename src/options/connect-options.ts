@@ -4,7 +4,7 @@ import type { ConnectionSettings } from '../connection/connection-settings.js';
 import type { Connection } from '../connection/connection.js';
 import { attemptCount, type Backoff } from '../reconnect/backoff.js';
 import type { ClientTls } from '../transport/tls.js';
-import type { Transport } from '../transport/transport.js';
+import type { DialOptions, Transport } from '../transport/transport.js';
 import {
   type Check,
   checkOptions,
@@ -103,12 +103,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
 }
 
 /** The checked options of a client, with their defaults. */
-export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out> {
+export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out>, DialOptions {
   readonly connectTimeout: number;
-  readonly localAddress: string | undefined;
-  readonly localPort: number;
-  readonly family: 4 | 6 | undefined;
-  readonly tls: ClientTls | undefined;
   readonly reconnect: RetryConfig | undefined;
   readonly whileDisconnected: 'buffer' | 'drop' | 'error';
   readonly prepare: Prepare<In, Out> | undefined;

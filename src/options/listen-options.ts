@@ -1,7 +1,7 @@
 import type { ConnectionSettings } from '../connection/connection-settings.js';
 import { trustedPeers } from '../proxy-protocol/trusted-peers.js';
 import type { ServerTls } from '../transport/tls.js';
-import type { Transport } from '../transport/transport.js';
+import type { ListenerOptions, Transport } from '../transport/transport.js';
 import {
   checkOptions,
   type Checks,
@@ -92,15 +92,8 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
 }
 
 /** The checked options of a server, with their defaults. */
-export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out> {
-  readonly backlog: number;
+export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out>, ListenerOptions {
   readonly acceptQueue: number;
-  readonly maxConnections: number;
-  readonly mode: number;
-  readonly stale: 'replace' | 'fail';
-  readonly reusePort: boolean;
-  readonly tls: ServerTls | undefined;
-  readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
   readonly transport: Transport | undefined;
 }
 
