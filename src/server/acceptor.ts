@@ -11,29 +11,31 @@ import type { ConnectionOwner } from '../connection/connection-owner.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from '../transport/transport.js';
 
+/** Whether a server listens. A server that is not stopping returns to `unbound` when it fails or has no subscriber. */
+type ListenState =
+  | { readonly is: 'unbound' }
+  | { readonly is: 'binding'; readonly listener: Listener }
+  | { readonly is: 'bound'; readonly listener: Listener; readonly address: Address }
+  | { readonly is: 'stopping'; readonly stopped: Promise<void> };
+
 /**
- * The state behind a Server: one listener while there are subscribers, the clients that wait to be emitted, and the
- * connections that were accepted.
+ * The state of a Server: its listener while it has subscribers, the accepted sockets that are not emitted yet, and the
+ * open connections.
  */
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionOwner<SocketConnection<In, Out>> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly hasIncidents = true;
   readonly incidents: Observable<SocketError>;
-  /** The bound address, replayed while bound; subscribing to it binds nothing (S1). */
+  /** Emits the bound address, at once if the server is already bound. Subscribing does not bind it (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {
-    if (this.stopping !== undefined) subscriber.complete();
-    else if (this.bound !== undefined) subscriber.next(this.bound);
-    return this.bindings.subscribe({
-      next: (address) => {
-        if (address === undefined) subscriber.complete();
-        else subscriber.next(address);
+    if (this.state.is === 'stopping') subscriber.complete();
+    else if (this.state.is === 'bound') subscriber.next(this.state.address);
+    return this.changes.subscribe({
+      next: (state) => {
+        if (state.is === 'bound') subscriber.next(state.address);
+        else subscriber.complete();
       },
-      error: (error: unknown) => {
-        subscriber.error(error);
-      },
-      complete: () => {
-        subscriber.complete();
-      },
+      error: (error: unknown) => subscriber.error(error),
     });
   });
 
@@ -41,18 +43,17 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly settings: ListenSettings<In, Out>;
   private readonly transport: Transport;
   private readonly incidentSubject = new Subject<SocketError>();
-  private readonly bindings = new Subject<Address | undefined>();
+  private state: ListenState = { is: 'unbound' };
+  /** Emits each state that `listening` reports: `bound`, and the state after it. */
+  private readonly changes = new Subject<ListenState>();
   private readonly accepted = new ConnectionList<SocketConnection<In, Out>>();
   private readonly waitingSockets: TransportSocket[] = [];
   /** The last emitted connection, until we have checked whether it has a subscriber. */
   private lastEmitted: SocketConnection<In, Out> | undefined;
   private accepting = false;
   private readonly stopListeningToSignal: (() => void) | undefined;
-  private listener: Listener | undefined;
-  private bound: Address | undefined;
   /** Resolves when earlier listeners have released their resources. */
   private released: Promise<unknown> | undefined;
-  private stopping: Promise<void> | undefined;
 
   constructor(address: Address, settings: ListenSettings<In, Out>, transport: Transport) {
     this.incidents = this.incidentSubject.asObservable();
@@ -67,23 +68,23 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     return this.accepted.set;
   }
 
-  /** Returns a connection for the client that has waited longest (S2). */
+  /** Makes a connection from the socket that was accepted first (S2). */
   take(): Connection<In, Out> | undefined {
     const socket = this.waitingSockets.shift();
     if (socket === undefined) return undefined;
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     this.accepted.add(connection);
-    // Its first bytes arrive in a later turn, after the subscriber to whom it is emitted now has subscribed to it.
+    // Its first bytes arrive in a later turn, so a subscriber can subscribe to the connection before that.
     connection.open();
     this.lastEmitted?.expectClaim();
     this.lastEmitted = connection;
-    // Outside `accept` there is no later check.
+    // `accept` calls `expectClaim` itself, after the connection has been emitted.
     if (!this.accepting) this.expectClaim();
     return connection;
   }
 
   finishing(): void {
-    // A server has nothing else to send to.
+    // A server has no other connection to send the values on.
   }
 
   failedAfter(error: SocketError): void {
@@ -100,14 +101,14 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   started(): void {
-    if (this.stopping !== undefined) return;
-    // A closed listener may still report events; they are ignored.
+    if (this.state.is === 'stopping') return;
+    // A closed listener may still report events: ignore them.
     const isCurrent = (): boolean => this.listener === listener;
     const events: ListenerEvents = {
       onListening: (address) => {
         if (!isCurrent()) return;
-        this.bound = address;
-        this.bindings.next(address);
+        this.state = { is: 'bound', listener, address };
+        this.changes.next(this.state);
       },
       onConnection: (socket) => {
         if (isCurrent()) this.accept(socket);
@@ -121,12 +122,12 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
       },
     };
     const listener = this.transport.listen(this.address, this.settings, events);
-    this.listener = listener;
+    this.state = { is: 'binding', listener };
     if (this.multicast.held) listener.hold();
   }
 
   stopped(): void {
-    this.unbind();
+    this.unbind({ is: 'unbound' });
   }
 
   toggled(flowing: boolean): void {
@@ -135,7 +136,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   ended(): void {
-    // There is nothing to do after the end of a server.
+    // There is nothing left to do.
   }
 
   defer(work: () => void): void {
@@ -152,27 +153,25 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
       return Promise.reject(error);
     }
     const { deadline, drain } = settings;
-    const { stopping } = this;
-    if (stopping === undefined) return this.stop(deadline, drain);
+    const { state } = this;
+    if (state.is !== 'stopping') return this.stop(deadline, drain);
     // A second call may shorten the deadline (S14).
     this.closeAll(deadline, drain);
-    return stopping;
+    return state.stopped;
   }
 
   private stop(limit: number, drains: boolean): Promise<void> {
-    // A subscriber that is notified in between may call `shutdown` again, and gets the same promise.
+    // A subscriber that is notified below may call `shutdown` again. It gets the same promise, so set it first.
     let stopped: () => void = () => undefined;
     const stopping = new Promise<void>((resolve) => {
       stopped = resolve;
     });
-    this.stopping = stopping;
     this.stopListeningToSignal?.();
-    this.unbind();
+    this.unbind({ is: 'stopping', stopped: stopping });
     const { released } = this;
-    this.bindings.complete();
     const closed = this.accepted.all().map((connection) => connection.closed);
     this.closeAll(limit, drains);
-    // Without promises in between, so that it takes no time in `TestScheduler.run`.
+    // Uses Observables, because promises do not settle within `TestScheduler.run`.
     const over = (): void => {
       this.multicast.end();
       this.incidentSubject.complete();
@@ -192,13 +191,13 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private accept(socket: TransportSocket): void {
     const { acceptQueue, maxConnections } = this.settings;
     if (this.accepted.size + this.waitingSockets.length >= maxConnections) {
-      this.refuse(socket, `maxConnections (${maxConnections}) are open`);
+      this.refuse(socket, `maxConnections (${maxConnections}) is reached`);
     } else if (
       !this.multicast.flowing &&
       this.listener?.stoppable !== true &&
       this.waitingSockets.length >= acceptQueue
     ) {
-      this.refuse(socket, `acceptQueue (${acceptQueue}) clients are waiting while the server is held`);
+      this.refuse(socket, `the server is held, and acceptQueue (${acceptQueue}) is full`);
     } else {
       this.waitingSockets.push(socket);
       this.accepting = true;
@@ -221,18 +220,23 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private failed(error: SocketError): void {
-    this.unbind();
+    this.unbind({ is: 'unbound' });
     this.multicast.interrupt(error);
   }
 
-  /** Closes the listener, and resets the clients that still wait (S1). */
-  private unbind(): void {
-    if (this.listener === undefined) return;
-    const closed = this.listener.close();
+  private get listener(): Listener | undefined {
+    const { state } = this;
+    return state.is === 'binding' || state.is === 'bound' ? state.listener : undefined;
+  }
+
+  /** Closes the listener, and resets the accepted sockets that are not emitted yet (S1). */
+  private unbind(next: ListenState & { readonly is: 'unbound' | 'stopping' }): void {
+    const { listener, state } = this;
+    if (state.is === 'stopping' || state.is === next.is) return;
+    this.state = next;
+    const closed = listener?.close();
     if (closed !== undefined) this.released = Promise.all([this.released, closed]);
-    this.listener = undefined;
-    this.bound = undefined;
     for (const socket of this.waitingSockets.splice(0)) socket.reset();
-    this.bindings.next(undefined);
+    this.changes.next(next);
   }
 }
