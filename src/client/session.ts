@@ -373,7 +373,7 @@ export class Session<In, Out>
     if (typeof failure !== 'string') output.fail(failure);
     else {
       const message = failure === 'ended' ? 'the client has ended' : 'the last subscriber of the client has left';
-      output.fail(originate(new SocketError('ERR_CLOSED', message, { address: this.address }), this));
+      output.fail(noteOrigin(new SocketError('ERR_CLOSED', message, { address: this.address }), this));
     }
   }
 

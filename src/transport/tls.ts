@@ -1,13 +1,15 @@
 import type tls from 'node:tls';
 
 /**
- * Configures TLS of a server: the options of `node:tls` with at least a key and a certificate, or a function that returns
- * them for each new connection.
+ * Configures TLS for a server: the server options of `node:tls` with at least a key and a certificate, or a function that
+ * returns such options.
  *
- * `listen` calls the function once, and then once for each connection. It prepares the result again only if that is
- * another object than before. So a certificate is renewed without a restart.
+ * With a function, certificates can be renewed without a restart. `listen` calls it once, and the server calls it again for
+ * each new connection. Return the same object while nothing has changed: the server parses the certificates only when it
+ * gets a different object.
  *
- * @throws `ERR_OPTION_INVALID` for options with which nobody can be served; in `incidents` if the function returns them later
+ * @throws `ERR_OPTION_INVALID` for options with which no client can be served. If the function returns such options later,
+ * the error is reported in `incidents`
  * @example
  * ```ts
  * const tls: ServerTls = { key: readFileSync('server.key'), cert: readFileSync('server.pem') };
@@ -18,7 +20,7 @@ import type tls from 'node:tls';
 export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
 
 /**
- * Configures TLS of a server: the options of `tls.createServer`, and one of the library's own.
+ * Configures TLS for a server: the options of `tls.createServer`, and `allowHalfClosed`.
  *
  * @example
  * ```ts
@@ -31,9 +33,9 @@ export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
  */
 export interface ServerTlsOptions extends tls.TlsOptions {
   /**
-   * Whether a FIN without a close_notify is a proper end of a client's stream, unless it cuts through a frame. Browsers and
-   * curl end theirs like that. Anybody on the way can send such a FIN, so the frames have to show whether a message is
-   * complete.
+   * Whether a client may end its stream with a FIN but without a close_notify, as browsers and curl do. An attacker on the
+   * network can forge such a FIN, so use it only with a codec whose frames show whether a message is complete. An end within
+   * a frame is always an error.
    *
    * @defaultValue `false`: such an end is `ERR_TLS`
    */
@@ -41,10 +43,10 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 }
 
 /**
- * Configures TLS of a client: the options of `tls.connect`.
+ * Configures TLS for a client: the options of `tls.connect`.
  *
- * The server's certificate is verified unless `rejectUnauthorized` is false. It has to be for `servername`, by default
- * the dialled host, and over a unix socket `localhost`.
+ * The server's certificate is verified unless `rejectUnauthorized` is false. It must be valid for `servername`. The default
+ * is the dialled host, or `localhost` over a unix socket.
  *
  * @throws `ERR_OPTION_INVALID` for options with which no server can be reached
  * @example
@@ -57,11 +59,11 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 export type ClientTls = tls.ConnectionOptions;
 
 /**
- * Configures `startTls`: the option `tls` of `listen` if the connection was accepted, and that of `connect` if it was
- * dialled. An object may also have `handshakeTimeout`, in ms, in place of that of `listen` or `connect`.
+ * Configures `startTls`: like the option `tls` of `listen` on an accepted connection, and like that of `connect` on a dialled
+ * one. `handshakeTimeout`, in ms, replaces that of the connection.
  *
- * With `isServer: true` the side that dialled is the server of TLS, and takes the options of `listen`. FTP's active mode needs
- * that: the server dials the data connection, and shows its certificate on it.
+ * With `isServer: true` the side that dialled becomes the TLS server, and takes the options of `listen`. FTP's active mode
+ * needs it: the FTP server dials the data connection, and presents its certificate there.
  *
  * @example
  * ```ts
@@ -75,7 +77,7 @@ export type StartTlsOptions =
   | (ClientTls & { readonly handshakeTimeout?: number | undefined });
 
 /**
- * Describes the peer of a connection, as far as TLS knows it.
+ * Describes a TLS connection and its peer.
  *
  * @example
  * ```ts
@@ -85,11 +87,11 @@ export type StartTlsOptions =
  * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket, rule T9
  */
 export interface TlsInfo {
-  /** Whether the peer's certificate was verified; also false if none was asked for. */
+  /** Whether the peer's certificate was verified; also false if none was requested. */
   readonly authorized: boolean;
-  /** Why the certificate was not verified, if one was asked for and `rejectUnauthorized` is false. */
+  /** Why verification failed, if a certificate was requested and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;
-  /** The peer's certificate. It has no members if the peer has shown none, or if a client has resumed a session. */
+  /** The peer's certificate. It has no members if the peer has presented none, or if a client has resumed a session. */
   readonly peerCertificate: tls.PeerCertificate;
   /** The name that the client asked for (SNI). */
   readonly servername?: string;
@@ -98,8 +100,8 @@ export interface TlsInfo {
   /** The version of TLS, such as `'TLSv1.3'`. */
   readonly protocol: string;
   /**
-   * The latest session, which a later connection to the same server can resume with the option `tls.session`. Only a client
-   * has one. With TLS 1.3 the server sends it after the handshake, with its first bytes, and often several times.
+   * The latest session. A later connection to the same server can resume it with the option `tls.session`. Only a client has
+   * one. With TLS 1.3 the server sends it after the handshake, together with its first bytes, and often more than once.
    */
   readonly session?: Buffer;
 }

@@ -24,7 +24,7 @@ import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
  */
 export interface Transport {
   /**
-   * Refuses what no attempt to listen could ever succeed with. It is called before `listen`.
+   * Throws for an address or an option with which `listen` could never succeed. It is called before `listen`.
    *
    * @param address - a well-formed address
    * @param options - the options that `listen` will get
@@ -32,7 +32,7 @@ export interface Transport {
    */
   checkListen(address: Address, options: ListenerOptions): void;
   /**
-   * Refuses what no attempt to connect could ever succeed with. It is called before `connect`.
+   * Throws for an address or an option with which `connect` could never succeed. It is called before `connect`.
    *
    * @param address - a well-formed address
    * @param options - the options that `connect` will get
@@ -44,7 +44,7 @@ export interface Transport {
    *
    * @param address - an address that `checkListen` accepts
    * @param options - the options of the listener and of its sockets
-   * @param events - receives what happens: `onListening` and then each connection, or `onError` alone
+   * @param events - is notified when the address is bound and of each connection, or of the failure to bind
    * @returns the listener
    */
   listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener;
@@ -53,7 +53,7 @@ export interface Transport {
    *
    * @param address - an address that `checkConnect` accepts
    * @param options - the options of the socket
-   * @param events - receives the result: `onConnect` or `onError`
+   * @param events - is notified of the outcome: exactly one of its methods is called
    * @returns the attempt, which can be aborted
    */
   connect(address: Address, options: DialOptions, events: DialEvents): Dial;
@@ -65,21 +65,21 @@ export interface Transport {
  * @see {@link ListenOptions} for the defaults
  */
 export interface ListenerOptions extends SocketOptions {
-  /** How many connections may wait in the kernel's queue to be accepted, from 1 (S5). */
+  /** The number of clients that may wait in the kernel's queue, at least 1 (S5). */
   readonly backlog: number;
-  /** The permissions of a socket file, from the moment at which it can be connected to (S9). */
+  /** The permissions of a socket file. It has them before the first client can connect (S9). */
   readonly mode: number;
-  /** Whether to take over a socket file that nobody listens on. */
+  /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
   /** Whether several processes may listen on one port. */
   readonly reusePort: boolean;
-  /** The certificates, if clients have to speak TLS. */
+  /** The TLS options; undefined for plain text. */
   readonly tls: ServerTls | undefined;
-  /** The peers whose PROXY header is required and believed. */
+  /** The peers that must send a PROXY header, and are trusted to do so; undefined if no header is expected. */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
-  /** How long a PROXY header and a TLS handshake may take together, in ms; 0 means for ever. */
+  /** The time that the PROXY header and the TLS handshake of a client may take together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
-  /** How many handshakes may be under way at once. */
+  /** The number of handshakes that may be in progress at once. The server itself limits the connections after them. */
   readonly maxConnections: number;
 }
 
@@ -89,13 +89,13 @@ export interface ListenerOptions extends SocketOptions {
  * @see {@link ConnectOptions} for the defaults
  */
 export interface DialOptions extends SocketOptions {
-  /** The IP address to dial from; of `family`, if both are given (K20). */
+  /** The IP address to dial from. It belongs to `family`, if both are given (K20). */
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
-  /** Which addresses of a host name to dial: those of IPv4, those of IPv6, or both. */
+  /** Whether to dial only the IPv4 or only the IPv6 addresses of a host name; undefined for both. */
   readonly family: 4 | 6 | undefined;
-  /** The options of TLS, if the client speaks it. */
+  /** The TLS options; undefined for plain text, or for the defaults at a `tls://` address. */
   readonly tls: ClientTls | undefined;
 }
 
@@ -107,89 +107,97 @@ export interface DialOptions extends SocketOptions {
 export interface SocketOptions {
   /** Whether small writes are sent at once (TCP_NODELAY). */
   readonly noDelay: boolean;
-  /** After how many ms of silence TCP asks whether the peer is alive; 0 means never. */
+  /** The silence in ms after which TCP probes whether the peer is alive; 0 means never. */
   readonly keepAlive: number;
 }
 
-/** Listens on an address, or is about to. {@link ListenerEvents} receives what happens. */
+/** Listens on an address, or is about to. {@link ListenerEvents} is notified of its connections. */
 export interface Listener {
   /**
-   * Whether `hold` keeps further clients in the kernel's queue. Unless it is true, `acceptQueue` bounds how many wait in the
-   * process (S5).
+   * Whether `hold` leaves further clients in the kernel's queue. If not, they wait in the process, up to `acceptQueue` (S5).
    */
   readonly stoppable?: boolean;
   /**
-   * Stops accepting: up to `backlog` clients wait in the kernel's queue. A transport that cannot stop goes on calling
+   * Stops accepting: up to `backlog` clients wait in the kernel's queue. A transport that cannot stop keeps calling
    * `onConnection`.
    */
   hold(): void;
-  /** Accepts again, in the order in which the clients came. `onConnection` is called in a later turn. */
+  /** Accepts again, in the order in which the clients arrived. `onConnection` is called in a later turn. */
   release(): void;
   /**
-   * Gives the address back and resets the clients that wait. No event follows. Accepted connections stay open.
+   * Releases the address, and resets the clients that are not accepted yet. No event follows. Accepted connections stay open.
    *
-   * @returns a promise that resolves once the system has released everything, and never rejects; nothing if that is already
-   * true
+   * @returns a promise that resolves when the system has released everything, and never rejects; undefined if it already has
    */
   close(): Promise<void> | void;
 }
 
-/** Receives the events of a {@link Listener}: `onListening` and then connections and incidents, or `onError` alone. */
+/** Is notified by a {@link Listener}: `onListening` first, then connections and incidents. Or only `onError` is called. */
 export interface ListenerEvents {
   /**
-   * The listener is bound. Called once.
+   * Called once, when the listener is bound.
    *
-   * @param address - the bound address, with the port that was taken
+   * @param address - the bound address, with the port that the system chose
    */
   onListening(address: Address): void;
   /**
-   * A client was accepted. The receiver opens its socket or resets it; nothing is read before {@link TransportSocket.open}.
+   * Called for each accepted client. The receiver opens or resets the socket, which reads nothing before
+   * {@link TransportSocket.open}.
    *
    * @param socket - the socket of the client
    */
   onConnection(socket: TransportSocket): void;
   /**
-   * The address could not be bound. No event follows.
+   * Called if the address cannot be bound. No event follows.
    *
-   * @param error - the reason, with errno's name in `code`, and the address
+   * @param error - the reason, with the name of the errno in `code`, and the address
    */
   onError(error: SocketError): void;
   /**
-   * A client could not be accepted. The listener goes on.
+   * Called when a client could not be accepted. The listener continues.
    *
    * @param error - the reason
    */
   onIncident(error: SocketError): void;
 }
 
-/** An attempt to connect that is under way. */
+/** An attempt to connect. */
 export interface Dial {
-  /** Aborts the attempt: no event follows, and no socket is left. */
+  /** Aborts the attempt: no event follows, and no socket stays open. */
   abort(): void;
 }
 
-/** Receives how an attempt to connect ends: exactly one of the two is called, unless the attempt is aborted. */
+/** Is notified of the outcome of an attempt to connect: exactly one method is called, or none after `abort`. */
 export interface DialEvents {
   /**
-   * The connection is there. Nothing is read from it before {@link TransportSocket.open}.
+   * Called when the attempt has succeeded. The receiver opens or resets the socket, which reads nothing before
+   * {@link TransportSocket.open}.
    *
-   * @param socket - its socket
+   * @param socket - the connected socket
    */
   onConnect(socket: TransportSocket): void;
   /**
-   * The attempt has failed.
+   * Called when the attempt has failed.
    *
-   * @param error - the reason, with errno's name in `code`, and the address
+   * @param error - the reason, with the name of the errno in `code`, and the address
    */
   onError(error: SocketError): void;
 }
 
 /**
- * One connected socket, which a {@link Connection} is built on. It reports to the events that it is opened with, never
- * within a call of one of its own methods.
+ * One connected socket, on which a {@link Connection} is built.
  *
- * To send, call `write` or `writeAll`; after one has returned false, wait for `onDrain`. To receive at the receiver's pace, call
- * `pause` and `resume`. The socket ends after `end` and the peer's FIN, or after `reset`; then it calls `onClose`.
+ * The contract between the library and a socket:
+ *
+ * - The library calls `open` once. Before that the socket reads and reports nothing; `reset` instead of `open` discards it.
+ * - The socket calls the methods of {@link SocketEvents} in later turns, never within a call of one of its own methods.
+ * - After `write` or `writeAll` has returned false, the library calls neither before `onDrain`. It writes nothing after
+ *   `end`, `reset` or `onClose`.
+ * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on `unsent` may be
+ *   `Infinity`, because nobody knows how much of that write was sent.
+ * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose` they do nothing.
+ * - The socket closes when both `end` was called and the peer has sent its FIN, after `reset`, or after a failure. Then it
+ *   calls `onClose`, exactly once and as its last event.
  *
  * @example
  * ```ts
@@ -229,55 +237,54 @@ export interface TransportSocket {
   readonly local: Address;
   /** The address of the other end. */
   readonly remote: Address;
-  /** Collects the messages of one turn, so that they are written together. All sockets of a transport share one (C3). */
+  /** Has the messages of one turn written together. All sockets of a transport share one scheduler (C3). */
   readonly scheduler: FlushScheduler;
-  /** What TLS knows of the peer; undefined without TLS, and before `startTls` has called back. */
+  /** The peer as TLS describes it; undefined without TLS, and until the handshake of `startTls` has succeeded. */
   readonly tls: TlsInfo | undefined;
-  /** How many bytes of the last write the kernel has not taken, from 0 (C4). */
+  /** The number of bytes of the last write that the kernel has not taken; `Infinity` if that is unknown (C4). */
   readonly unsent: number;
   /**
-   * Begins to read and to report. Called once.
+   * Starts to read and to report. Called once.
    *
-   * @param events - receives what happens, in later turns
+   * @param events - is notified of everything that happens
    */
   open(events: SocketEvents): void;
-  /** Stops reading: the kernel's buffers fill, and the peer has to wait. At most one more chunk is reported (F3). */
+  /** Stops reading, so that the kernel's buffers fill and the peer has to wait. At most one more chunk is reported (F3). */
   pause(): void;
   /** Reads again. */
   resume(): void;
   /**
-   * Writes bytes or text. After it has returned false, it must not be called again before `onDrain`.
+   * Writes bytes or text. The socket keeps the part that the kernel does not take, and sends it later.
    *
-   * @param data - text, or bytes that do not change until they are taken; those that are not taken wait in the socket, and
-   * `unsent` counts them
-   * @param encoding - how text becomes bytes
-   * @returns true if the kernel has taken everything; otherwise `onDrain` follows
+   * @param data - text, or bytes; the caller does not change them before the kernel has taken them
+   * @param encoding - the encoding of text
+   * @returns true if the kernel has taken everything. Otherwise `onDrain` follows, or `onClose` after a failure
    */
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
   /**
-   * Writes several pieces at once, under the rules of `write`.
+   * Writes several pieces at once, like `write`.
    *
-   * @param pieces - one or more
-   * @returns true if the kernel has taken everything; otherwise `onDrain` follows
+   * @param pieces - at least one
+   * @returns like `write`
    */
   writeAll(pieces: readonly Uint8Array[]): boolean;
-  /** Ends the sending side (FIN) after what was written. The receiving side goes on until the peer ends it (C6). */
+  /** Sends a FIN after the written bytes. The receiving side stays open until the peer ends it (C6). */
   end(): void;
-  /** Ends both sides now, also after `end`: with a reset, if the transport has one (C8, C20). `onClose` follows. */
+  /** Closes both sides at once, also after `end`, with a reset if the transport has one (C8, C20). `onClose` follows. */
   reset(): void;
   /**
-   * Gives the socket up after `end`: the kernel still delivers what it has taken (C11). A socket without this method is reset
-   * instead.
+   * Closes the socket after `end` without a reset, so that the kernel still delivers the bytes that it has taken (C11). A
+   * socket without this method is reset instead.
    */
   drop?(): void;
   /**
    * Prepares to start TLS on this socket, and sends nothing yet. A transport without TLS lacks this method.
    *
-   * @param options - those of a server if the socket was accepted or `isServer` is true, otherwise those of a client
-   * @returns a function that starts the handshake. It is called at most once, when the kernel has taken every write; nothing
-   * is written until it has called `secured`. When the handshake fails, or the socket had read bytes that it has not
-   * reported, `onClose` reports the error
-   * @throws `ERR_OPTION_INVALID` for options that could never succeed
+   * @param options - server options if the socket was accepted or `isServer` is true, otherwise client options
+   * @returns a function that starts the handshake. The library calls it at most once, after the kernel has taken every write,
+   * and writes nothing before `secured` is called. `onClose` reports the error if the handshake fails, or if the socket has
+   * read clear text that it has not reported
+   * @throws `ERR_OPTION_INVALID` for options with which no handshake could succeed
    * @example
    * ```ts
    * const start = socket.startTls?.({ ca: authority });
@@ -287,27 +294,27 @@ export interface TransportSocket {
    */
   startTls?(options: StartTlsOptions): (secured: () => void) => void;
   /**
-   * What only Node's sockets can set; absent on any other socket.
+   * Settings that only Node's sockets have; absent on any other socket.
    *
    * @internal
    */
   readonly controls?: SocketControls | undefined;
 }
 
-/** Sets what only Node's sockets have, for a stream that stands in for a `net.Socket` (I2). A `net.Socket` is one. */
+/** Settings of a Node socket, for a stream that replaces a `net.Socket` (I2). Every `net.Socket` implements it. */
 export interface SocketControls {
-  /** Keeps the process running while the socket is open, as by default. */
+  /** Keeps the process running while the socket is open. This is the default. */
   ref(): void;
-  /** Lets the process end while the socket is open. */
+  /** Lets the process exit while the socket is open. */
   unref(): void;
-  /** Sends small writes at once, or not (TCP_NODELAY). */
+  /** Switches TCP_NODELAY on or off. */
   setNoDelay(on: boolean): void;
-  /** Has TCP ask after `delay` ms of silence whether the peer is alive, or not. */
+  /** Switches TCP's keep-alive probes on or off; the first one is sent after `delay` ms of silence. */
   setKeepAlive(on: boolean, delay: number): void;
 }
 
 /**
- * Receives the events of a {@link TransportSocket}. `onClose` is the last one.
+ * Is notified by a {@link TransportSocket}. `onClose` is the last event.
  *
  * @example
  * ```ts
@@ -322,7 +329,7 @@ export interface SocketControls {
  */
 export interface SocketEvents {
   /**
-   * Bytes have come. {@link TransportSocket.pause} may be called within it.
+   * Called with received bytes. The receiver may call {@link TransportSocket.pause} within it.
    *
    * @param chunk - at least one byte; the receiver may keep it
    */
@@ -333,12 +340,12 @@ export interface SocketEvents {
    * @param cutOff - given if the transport can tell that the stream was cut off before the peer ended it
    */
   onEnd(cutOff?: StreamCutOff): void;
-  /** The kernel has taken all of the last write, which had returned false. */
+  /** Called when the kernel has taken all of a write that had returned false. */
   onDrain(): void;
   /**
-   * The socket is closed.
+   * Called once, when the socket has closed.
    *
-   * @param error - the failure that closed it; undefined if nothing went wrong
+   * @param error - the failure that closed it; undefined after a clean end or `reset`
    */
   onClose(error: SocketError | undefined): void;
 }
@@ -356,20 +363,20 @@ export interface StreamCutOff {
 }
 
 /**
- * Receives the events of a socket whose chunks may be borrowed: such a chunk lies in memory that is overwritten once `onData`
- * has returned.
+ * Is notified by a socket that may lend its chunks: a borrowed chunk lies in memory that is overwritten after `onData` has
+ * returned.
  *
  * @internal
  */
 export interface BorrowingSocketEvents extends SocketEvents {
-  /** Whether it keeps the chunks as they are, so that they should lie in memory of their own. Absent: it cannot borrow. */
+  /** Whether the receiver keeps chunks, so that each should have its own memory. Absent if it cannot take borrowed chunks. */
   readonly keeps?: boolean;
-  /** The memory that the next bytes belong to, if that is known: a socket may read into it, and give it as the chunk. */
+  /** The final place of the next bytes, if it is known: the socket may read into it, and report it as the chunk. */
   readonly room?: Buffer | undefined;
 }
 
 /**
- * Returns the first of the given options that only TCP has.
+ * Returns the name of an option in `options` that applies only to TCP, if there is one.
  *
  * @internal
  */
