@@ -3,7 +3,7 @@ import type crypto from 'node:crypto';
 import type dns from 'node:dns';
 import type tls from 'node:tls';
 
-// Modules of Node that only some programs need. They take longer to load than the rest of what a server needs.
+// Modules of Node that only some programs need. They are loaded on demand, because they take longer to load than all others.
 
 export function nodeAsyncHooks(): typeof asyncHooks {
   return process.getBuiltinModule('node:async_hooks');

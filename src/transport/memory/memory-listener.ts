@@ -4,15 +4,15 @@ import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import { type MemorySocket, socketPair } from './memory-socket.js';
 import type { Listener, ListenerEvents, TransportSocket } from '../transport.js';
 
-/** A client that dials. */
+/** A client that is dialling. */
 export interface Dialler {
   readonly name: Address;
   connected(socket: TransportSocket): void;
-  /** The listener was closed before it had room. */
+  /** Called if the listener is closed before its queue has room for the client. */
   refused(): void;
 }
 
-/** A listener in memory with its queue of clients. As with a kernel's queue, they are connected before they are accepted. */
+/** A listener in memory. As in the kernel's queue, its clients are connected before the server accepts them. */
 export class MemoryListener implements Listener {
   readonly stoppable = true;
   private readonly address: Address;
@@ -20,9 +20,9 @@ export class MemoryListener implements Listener {
   private readonly scheduler: FlushScheduler;
   private readonly events: ListenerEvents;
   private readonly onClose: () => void;
-  /** Sockets that are connected and not yet accepted: at most `backlog`. */
+  /** At most `backlog` sockets that are connected but not yet accepted. */
   private readonly queue: MemorySocket[] = [];
-  /** Clients that are not connected, because the queue is full. */
+  /** Clients that are not connected yet, because the queue is full. */
   private readonly diallers = new Set<Dialler>();
   private held = false;
   private closed = false;
@@ -77,7 +77,7 @@ export class MemoryListener implements Listener {
     }
   }
 
-  /** Connects as many as the queue has room for. */
+  /** Connects as many clients as the queue has room for. */
   private admit(): void {
     for (const dialler of this.diallers) {
       if (this.queue.length >= this.backlog || this.closed) return;

@@ -4,9 +4,9 @@ import { SocketError } from '../../errors/socket-error.js';
 import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import type { SocketEvents, TransportSocket } from '../transport.js';
 
-/** How many bytes a pipe takes before its writer has to wait, like the kernel's buffers of a socket. */
+/** The number of unread bytes up to which a write is complete at once, like the size of the kernel's buffers. */
 const capacity = 65_536;
-/** How many bytes are reported at once, like one read from a socket. */
+/** The largest number of bytes in a chunk, like in one read from a socket. */
 const largestChunk = 65_536;
 
 /** Makes two ends that are connected to each other. */
@@ -31,10 +31,10 @@ export class MemorySocket implements TransportSocket {
 
   private peer: MemorySocket = this;
   private events: SocketEvents | undefined;
-  /** The chunks that the peer has written and this end has not read. */
+  /** The chunks that the peer has written and this end has not read yet. */
   private incoming: Buffer[] = [];
   private incomingSize = 0;
-  /** What follows the incoming bytes. */
+  /** What comes after the incoming bytes. */
   private follows: 'more' | 'fin' | 'reset' = 'more';
   private reading = true;
   private scheduled = false;
@@ -51,7 +51,7 @@ export class MemorySocket implements TransportSocket {
 
   get unsent(): number {
     if (!this.blocked) return 0;
-    // Bytes that an end has not read when it closes are lost.
+    // The bytes that the peer had not read when it closed are lost.
     return this.peer.closed ? Infinity : Math.max(0, this.peer.incomingSize - capacity);
   }
 
@@ -102,13 +102,13 @@ export class MemorySocket implements TransportSocket {
   reset(): void {
     if (this.closed) return;
     this.closeSoon(undefined);
-    // After a FIN the peer has all bytes, and a reset would take them away.
+    // After a FIN the peer has all bytes. A reset would make it drop those that it has not read.
     if (this.finSent) return;
     this.peer.follows = 'reset';
     this.peer.readSoon();
   }
 
-  /** The writer may use its memory again, so the chunks are copies. */
+  /** Copies the bytes, because the writer may reuse its memory. */
   private arrive(piece: Uint8Array): void {
     for (let start = 0; start < piece.length; start += largestChunk) {
       this.incoming.push(Buffer.from(piece.subarray(start, start + largestChunk)));
@@ -128,7 +128,7 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    // Like one of Node's, a paused socket still notices an end with no bytes before it.
+    // Like Node's sockets, a paused one still notices an end that no bytes precede.
     while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
@@ -139,7 +139,7 @@ export class MemorySocket implements TransportSocket {
       events.onData(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        // If this were reported within the microtask, two equally fast ends would block the event loop.
+        // Within the microtask, two equally fast ends would block the event loop.
         asyncScheduler.schedule(() => {
           if (!peer.closed) peer.events?.onDrain();
         });
@@ -170,7 +170,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // A write that can never be taken fails, even if nobody reads.
+    // A write that can never complete fails, even if its side does not read.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

@@ -20,8 +20,8 @@ import {
 const firstEphemeralPort = 49_152;
 
 /**
- * Carries bytes within the process: a name leads to a listener, and a connection is two bounded pipes. Everything runs on
- * `asapScheduler`, so it is synchronous and virtual within `TestScheduler.run`.
+ * Carries bytes within the process: listeners are found by name, and a connection is two bounded pipes. Everything runs on
+ * `asapScheduler`, so within `TestScheduler.run` it takes virtual time.
  */
 export class MemoryTransport implements Transport {
   private readonly listeners = new Map<string, MemoryListener>();
@@ -48,11 +48,11 @@ export class MemoryTransport implements Transport {
     const address = asked.transport === 'tcp' && asked.port === 0 ? { ...asked, port: this.nextPort() } : asked;
     const key = formatAddress(address);
     if (this.listeners.has(key)) {
-      const taken = new SocketError('EADDRINUSE', `listen at ${key}: EADDRINUSE (somebody listens there)`, { address });
-      const telling = asapScheduler.schedule(() => {
+      const taken = new SocketError('EADDRINUSE', `listen at ${key}: EADDRINUSE (a server listens there)`, { address });
+      const reporting = asapScheduler.schedule(() => {
         events.onError(taken);
       });
-      return { hold: nothing, release: nothing, close: () => telling.unsubscribe() };
+      return { hold: nothing, release: nothing, close: () => reporting.unsubscribe() };
     }
     const listener = new MemoryListener(address, options.backlog, this.scheduler, events, () =>
       this.listeners.delete(key),
@@ -64,7 +64,7 @@ export class MemoryTransport implements Transport {
   connect(address: Address, _options: DialOptions, events: DialEvents): Dial {
     let abort: (() => void) | undefined;
     const refused = (): void => {
-      const message = `connect to ${formatAddress(address)}: ECONNREFUSED (nobody listens there)`;
+      const message = `connect to ${formatAddress(address)}: ECONNREFUSED (no server listens there)`;
       events.onError(new SocketError('ECONNREFUSED', message, { address }));
     };
     const dialling = asapScheduler.schedule(() => {
@@ -81,7 +81,7 @@ export class MemoryTransport implements Transport {
     };
   }
 
-  /** Returns the address of a dialling end, as on the transport that `address` stands for. */
+  /** Returns an address for the dialling end, like that of a real socket that dials `address`. */
   private dialler(address: Address): Address {
     switch (address.transport) {
       case 'tcp':
@@ -105,9 +105,10 @@ function check(address: Address, role: 'listen' | 'connect'): void {
 }
 
 function refuse(option: string, value: unknown): void {
-  if (value !== undefined) throw new SocketError('ERR_OPTION_INVALID', `${option}: the memory transport has none`);
+  if (value !== undefined)
+    throw new SocketError('ERR_OPTION_INVALID', `${option}: the memory transport does not support it`);
 }
 
 function nothing(): void {
-  // There is nothing to hold.
+  // There is no listener.
 }

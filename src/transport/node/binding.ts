@@ -11,34 +11,34 @@ import { listenInherited } from './unix/inherited-socket.js';
 import { claimSocketFile } from './unix/socket-file.js';
 import type { UnixAddress } from './unix/socket-path.js';
 
-/** The socket file of a server, which is there or being made. */
+/** The socket file of a server. It may not be published yet. */
 export interface FileBinding {
   /**
-   * Removes the file, or gives up. To be called before the server is closed: as long as the server listens, others do not
-   * take its file for a stale one.
+   * Removes the file, or stops publishing it. Call it before the server is closed: while the server listens, other processes
+   * do not consider its file stale.
    *
-   * @returns a promise that resolves once nothing is under way any more
+   * @returns a promise that resolves when no work is in progress any more
    */
   close(): Promise<void>;
 }
 
-/** Receives how the making of a socket file ends: one of the two is called, or none after `close`. */
+/** Is notified of the outcome for a socket file: exactly one method is called, or none after `close`. */
 export interface FileEvents {
   onPublished(): void;
   onError(cause: unknown): void;
 }
 
-/** Whether a server at `address` has a file: an abstract name has none. */
+/** Whether a server at `address` has a socket file. An abstract name has none. */
 export function hasFile(address: Address): boolean {
   return address.transport === 'unix' && !address.path.startsWith('\0');
 }
 
 /**
- * Has `server` listen at `address`, which the server reports by its events `'listening'` and `'error'`. A socket file can be
- * connected to only after `onPublished`; where nothing is in the way, that is already true when this returns (S12).
+ * Makes `server` listen at `address`. The server reports the result by its events `'listening'` and `'error'`. Clients can
+ * connect to a socket file only once it is published. If its path is free, it is already published when this returns (S12).
  *
- * @returns the socket file, where there is one
- * @throws the cause, where it is found at once
+ * @returns the socket file, if the address has one
+ * @throws Node's error, if binding fails at once
  */
 export function bind(
   server: net.Server,
@@ -63,7 +63,7 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
   const listen = (path: string): Promise<unknown> | undefined => {
     // The processes of a cluster cannot share the file.
     server.listen({ path, backlog: options.backlog, exclusive: true });
-    // Node has bound it by now, or reports the failure in an event.
+    // Node has already bound it, or reports a failure in an event.
     return server.listening ? undefined : once(server, 'listening', { signal });
   };
   const settled = claimSocketFile(address, options, listen, signal).then(
@@ -82,28 +82,31 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
   };
 }
 
-/** Says why a server cannot listen at `address` (S3). libuv reports a missing folder as EACCES, as Windows does. */
+/** Returns the error of a server that cannot listen at `address` (S3). libuv reports a missing folder as EACCES, as Windows does. */
 export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;
   const error = systemError(cause, action, address);
   if (address.transport === 'fd' && error.code === 'EINVAL') {
-    return new SocketError('EINVAL', `${action}: EINVAL (it is no socket that can be listened on)`, { address, cause });
+    return new SocketError('EINVAL', `${action}: EINVAL (the descriptor is not a listening socket)`, {
+      address,
+      cause,
+    });
   }
   if (address.transport !== 'unix' || !hasFile(address)) return error;
   if (error.code === 'EADDRINUSE' && isNoSocket(address.path)) {
-    const message = `${action}: the file that stands there is no socket`;
+    const message = `${action}: the file at this path is not a socket`;
     return new SocketError('ERR_NOT_A_SOCKET', message, { address, cause });
   }
   if (error.code === 'EADDRINUSE') {
-    const hint = 'if no server listens there any more, remove the file';
+    const hint = 'if no server listens there, remove the file';
     return new SocketError('EADDRINUSE', `${error.message}; ${hint}`, { address, cause });
   }
   const folder = dirname(address.path);
   if (error.code !== 'EACCES' || !isMissing(folder)) return error;
-  return new SocketError('ENOENT', `${action}: ENOENT (there is no folder ${folder})`, { address, cause });
+  return new SocketError('ENOENT', `${action}: ENOENT (the folder ${folder} does not exist)`, { address, cause });
 }
 
-/** Whether a file, a folder or a symbolic link is at `path`. */
+/** Whether `path` is something other than a socket: a file, a folder or a symbolic link. */
 function isNoSocket(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false;
 }

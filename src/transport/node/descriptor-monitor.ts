@@ -4,41 +4,41 @@ import { SocketError } from '../../errors/socket-error.js';
 import { systemError } from '../../errors/node-errors.js';
 import { Timer } from '../../scheduling/timer.js';
 
-/** A listener stops accepting while fewer descriptors than these are left to the rest of the process. */
+/** A listener stops accepting while the process has fewer free descriptors than this. */
 const reserve = 8;
-/** The monitor opens a descriptor regularly only while the last number that it saw is this close to the limit, or closer. */
+/** The monitor opens a descriptor often only after it has seen a number this close to the limit. */
 const margin = 1_024;
 /** How often the monitor opens a descriptor, in ms. */
 const intervals = {
-  /** There are plenty: only a leak elsewhere in the process could use them up. */
+  /** The limit is far away: only a leak elsewhere in the process could reach it. */
   plenty: 60_000,
   near: 250,
   short: 50,
 };
-/** A shortage is reported at most once in this time, in ms: it may end and begin again with each client. */
+/** The shortest time between two reports, in ms: a shortage may end and begin again with each client. */
 const reportInterval = 1_000;
 
-/** Receives the events of a {@link DescriptorMonitor}. */
+/** Is notified by a {@link DescriptorMonitor}. */
 export interface DescriptorEvents {
-  /** {@link DescriptorMonitor.isShort} has changed. */
+  /** Called when {@link DescriptorMonitor.isShort} has changed. */
   onChange(): void;
-  /** A shortage has begun, and none was reported lately. */
+  /** Called when a shortage begins, at most once a second. */
   onShortage(error: SocketError): void;
 }
 
 /**
- * Notices that the process runs out of file descriptors (S15). Node does not report it: libuv then accepts each client and
- * closes it.
+ * Detects that the process is running out of file descriptors (S15). Node does not report it: libuv accepts each further
+ * client and closes it at once.
  *
- * A new descriptor gets the lowest free number, so a high number shows that few are left, and the numbers of accepted sockets
- * come for nothing. Only when they come near the limit does the monitor open descriptors of its own, because other parts
- * of the process use them up as well.
+ * A new descriptor gets the lowest free number, so a high number shows that few are left. The number of an accepted socket
+ * costs nothing to look up. When one is near the limit, the monitor also opens descriptors of its own from time to time,
+ * because other parts of the process use descriptors too.
  *
- * A low number proves little once there was a shortage, since it may fill the hole that a client has left: then the
- * monitor tries after each client whether another one may come.
+ * After a shortage a low number proves little, because it may be one that a client has just released. Then the monitor opens
+ * a descriptor after each accepted client.
  */
 export class DescriptorMonitor {
-  /** Whether there are too few descriptors to accept clients. */
+  /** Whether too few descriptors are left to accept clients. */
   isShort = false;
   private wasShort = false;
   private readonly events: DescriptorEvents;
@@ -61,9 +61,9 @@ export class DescriptorMonitor {
   }
 
   /**
-   * Notes that a socket was accepted.
+   * Call it for each accepted socket.
    *
-   * @param fd - the number of its descriptor; undefined where Node does not show it
+   * @param fd - its descriptor; undefined if Node does not show it
    */
   accepted(fd: number | undefined): void {
     if (this.isShort) return;
@@ -77,7 +77,7 @@ export class DescriptorMonitor {
     if (!wasNear && this.isNear && !this.isShort) this.wait(intervals.near);
   }
 
-  /** Whether the limit was near lately; always where it is unknown. */
+  /** Whether the limit was near lately; true if the limit is unknown. */
   private get isNear(): boolean {
     return this.limit === Infinity || asyncScheduler.now() < this.nearUntil;
   }
@@ -121,7 +121,7 @@ export class DescriptorMonitor {
     this.events.onShortage(shortage);
   }
 
-  /** Opens a descriptor: returns why there is none, or why too few are left. */
+  /** Opens a descriptor. Returns the error if that fails, or if too few are left after it. */
   private shortage(): SocketError | undefined {
     this.triedAt = asyncScheduler.now();
     try {
@@ -129,7 +129,7 @@ export class DescriptorMonitor {
       closeSync(fd);
       this.note(fd);
       if (fd < this.limit - reserve) return undefined;
-      return new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are left)`);
+      return new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are free)`);
     } catch (cause) {
       const error = systemError(cause, 'accept');
       if (error.code !== 'EMFILE' && error.code !== 'ENFILE') return undefined;
@@ -139,7 +139,7 @@ export class DescriptorMonitor {
   }
 }
 
-/** How many descriptors this process may have; `Infinity` where the system does not say. */
+/** Returns the number of descriptors that this process may have; `Infinity` if it is unknown. */
 function softLimit(): number {
   try {
     const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));

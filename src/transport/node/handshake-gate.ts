@@ -7,26 +7,26 @@ import { parseProxyHeader } from '../../proxy-protocol/parse-proxy-header.js';
 import type { SecureSocket } from './tls/handshake.js';
 import type { TlsAcceptor } from './tls/server-handshakes.js';
 
-/** What an accepted socket has to go through. */
+/** The steps between accepting a socket and handing it to the server. */
 export interface HandshakeRules {
   readonly tls: TlsAcceptor | undefined;
-  /** Whether the PROXY header of a peer is believed; undefined if none is expected. */
+  /** Whether a peer may send a PROXY header; undefined if no header is expected. */
   readonly trusted: ((peer: Address) => boolean) | undefined;
-  /** How long PROXY header and TLS handshake may take together, in ms; 0 means for ever. */
+  /** The time that the PROXY header and the TLS handshake may take together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
-  /** How many sockets may be at it at once. */
+  /** The number of handshakes that may be in progress at once. */
   readonly limit: number;
 }
 
-/** Receives what becomes of each accepted socket: one of the two. */
+/** Is notified of the outcome for each accepted socket: exactly one of the methods is called. */
 export interface HandshakeGateEvents {
-  /** The server may have the socket; `secure` is the one to read and write where TLS is on. */
+  /** The socket is ready for the server. With TLS, the server reads and writes `secure` instead of `raw`. */
   onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
-  /** The socket was dropped. */
+  /** The socket was destroyed. */
   onRefused(error: SocketError): void;
 }
 
-/** Takes each accepted socket through its PROXY header and its TLS handshake, where they are asked for. */
+/** Reads the PROXY header of each accepted socket and performs its TLS handshake, if the server's options require them. */
 export class HandshakeGate {
   private readonly rules: HandshakeRules;
   private readonly events: HandshakeGateEvents;
@@ -66,14 +66,14 @@ export class HandshakeGate {
     incoming.begin();
   }
 
-  /** Drops the sockets that are still at it. */
+  /** Drops the sockets whose handshake has not finished. */
   close(): void {
     for (const incoming of this.underWay) incoming.abort();
     this.underWay.clear();
   }
 }
 
-/** One accepted socket, at its PROXY header or at its handshake. It ends in exactly one event, unless it is aborted. */
+/** One accepted socket during its PROXY header and its handshake. It reports exactly one event, or none after `abort`. */
 class IncomingSocket {
   private readonly raw: net.Socket;
   private readonly rules: HandshakeRules;
@@ -94,13 +94,13 @@ class IncomingSocket {
     const { handshakeTimeout, trusted } = this.rules;
     if (handshakeTimeout > 0) {
       this.timer = new Timer(handshakeTimeout, () => {
-        const message = `the handshake was not over within ${handshakeTimeout} ms`;
+        const message = `the handshake did not finish within ${handshakeTimeout} ms`;
         this.refuse(new SocketError('ERR_TIMEOUT_HANDSHAKE', message, { address: this.remote }));
       });
     }
     if (trusted === undefined) this.secure();
     else if (trusted(this.remote)) this.readHeader();
-    else this.refuse(this.headerError('a peer that is not trusted has to send a PROXY header'));
+    else this.refuse(this.headerError('the peer is not in proxyProtocol.trusted'));
   }
 
   abort(): void {
@@ -123,13 +123,13 @@ class IncomingSocket {
       header = parseProxyHeader(this.queue);
     } catch (cause) {
       const { code, message } = cause instanceof SocketError ? cause : this.headerError(String(cause));
-      // The parser does not know the peer.
+      // The parser's error has no address.
       this.refuse(new SocketError(code, message, { address: this.remote, cause }));
       return;
     }
     if (header === undefined) return;
     this.stopReadingHeader();
-    // The bytes behind the header go back: the server, or TLS, reads them first.
+    // Put the bytes after the header back, so that TLS, or the server, reads them first.
     this.raw.pause();
     this.queue.skip(header.length);
     if (this.queue.length > 0) this.raw.unshift(this.queue.take(this.queue.length));
@@ -138,7 +138,7 @@ class IncomingSocket {
   };
 
   private readonly onEnd = (): void => {
-    this.refuse(this.headerError('the stream ended before its PROXY header did'));
+    this.refuse(this.headerError('the stream ended within the header'));
   };
 
   private stopReadingHeader(): void {

@@ -13,7 +13,7 @@ import { tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
-/** One `net.Server`. Accepted sockets pass the {@link HandshakeGate}; none is accepted while descriptors are short. */
+/** One `net.Server`. Accepted sockets pass the {@link HandshakeGate}. It accepts none while file descriptors are short. */
 export class NodeListener implements Listener {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -24,7 +24,7 @@ export class NodeListener implements Listener {
   private readonly handshakeGate: HandshakeGate;
   private readonly descriptors: DescriptorMonitor;
   private file: FileBinding | undefined;
-  /** The local address of every connection, if they all have the same: then the system need not be asked for each. */
+  /** The local address of all connections, if they have the same one. It saves a system call for each. */
   private local: Address | undefined;
   private isHeld = false;
   private closing: Promise<void> | undefined;
@@ -127,7 +127,7 @@ export class NodeListener implements Listener {
         },
       });
     } catch (cause) {
-      // No event comes within this call.
+      // A listener reports no event within the call of `listen`.
       process.nextTick(() => {
         this.failed(cause);
       });
@@ -144,7 +144,7 @@ export class NodeListener implements Listener {
   }
 
   private bound(): void {
-    // A server whose host name was being looked up binds it even though it was closed meanwhile.
+    // Node binds the address even if the server was closed during the lookup of its host name.
     if (this.isClosed) {
       this.server.close();
       return;
@@ -155,7 +155,7 @@ export class NodeListener implements Listener {
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
     }
-    // A socket file can be connected to only once it is published.
+    // With a socket file, clients can connect only after it is published.
     if (!hasFile(this.address)) this.events.onListening(local);
   }
 
@@ -170,7 +170,7 @@ export class NodeListener implements Listener {
   }
 }
 
-/** Whether all connections to a server that is bound to `host` are to that one address. */
+/** Whether all connections to a server that is bound to `host` have `host` as their local address. */
 function isOneHost(host: string): boolean {
   return host !== '0.0.0.0' && host !== '::' && !host.startsWith('::ffff:');
 }

@@ -27,8 +27,8 @@ import type {
 /** Configures {@link nodeTransport}. */
 export interface NodeTransportOptions {
   /**
-   * Whether the transport may use parts of Node's inside for which there is no public API. It tries out each of them and does
-   * without those that this version of Node lacks.
+   * Whether the transport may use internals of Node that have no public API. It tests each of them, and works without those
+   * that this version of Node lacks.
    *
    * @defaultValue `true`
    */
@@ -36,18 +36,17 @@ export interface NodeTransportOptions {
 }
 
 /**
- * Carries bytes over Node's own sockets: TCP and unix, with TLS or without. This is the default of the option `transport`.
+ * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. This is the default of the option `transport`.
  *
- * With `internals: false` it uses Node's public API alone, for a program that wants to depend on nothing else. Then
+ * With `internals: false` it uses only Node's public API. Then:
  *
- * - a server that is held goes on accepting: clients wait in the process, up to `acceptQueue`, instead of in the kernel (S5);
- * - each chunk is read into new memory, which costs time;
- * - a level of buffered bytes falls only when the kernel has taken a whole write (C4);
- * - a reset right behind the last bytes counts as the end of the stream (C8), and with TLS so does a FIN without a
- *   close_notify (T5);
- * - a lack of file descriptors may be noticed later (S15).
+ * - A held server continues to accept: clients wait in the process, up to `acceptQueue`, instead of in the kernel.
+ * - Each chunk is read into new memory, which costs time.
+ * - `bufferedBytes` falls only when the kernel has taken a complete write.
+ * - A reset right after the last bytes counts as the end of the stream. With TLS, so does a FIN without a close_notify.
+ * - A shortage of file descriptors may be detected later.
  *
- * @param options - see {@link NodeTransportOptions}; none by default
+ * @param options - see {@link NodeTransportOptions}
  * @returns the transport; the same one for the same options
  * @throws `ERR_OPTION_INVALID` for a bad or an unknown option
  * @example
@@ -56,6 +55,7 @@ export interface NodeTransportOptions {
  * const server = listen('tcp://localhost:7000', { codec: lines(), transport });
  * const client = connect('tcp://localhost:7000', { codec: lines(), transport });
  * ```
+ * @see rules C4, C8, S5, S15 and T5
  */
 export function nodeTransport(options: NodeTransportOptions = {}): Transport {
   const { internals } = checkOptions(checks, options);
@@ -80,7 +80,7 @@ class NodeTransport implements Transport {
     if (address.transport === 'memory') throw unusable(address, 'listen');
     if (options.tls !== undefined) new TlsAcceptor(options.tls, this.context.internals.tlsParents).prepare();
     else if (address.transport === 'tcp' && address.tls === true) {
-      throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs the option', { address });
+      throw new SocketError('ERR_OPTION_INVALID', 'tls: a server at a tls:// address needs this option', { address });
     }
     if (options.reusePort && !canReusePort()) {
       throw new SocketError('ERR_OPTION_INVALID', 'reusePort needs Node 22.12 or 23.1, or later', { address });
@@ -102,7 +102,7 @@ class NodeTransport implements Transport {
   }
 }
 
-/** An attempt to connect: it dials, then shakes hands where TLS is on, and ends in exactly one event unless it is aborted. */
+/** An attempt to connect: it dials, and then performs the TLS handshake, if there is one. It reports exactly one event, or none after `abort`. */
 class NodeDial implements Dial {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -118,7 +118,7 @@ class NodeDial implements Dial {
     this.events = events;
     const raw = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
     this.raw = raw;
-    // Nothing is read before the connection is opened.
+    // The socket reads nothing before the connection is opened.
     raw.pause();
     raw.on('error', this.onError);
     raw.on('connect', this.onConnect);
@@ -185,7 +185,7 @@ function unusable(address: Address, role: 'listen' | 'connect'): SocketError {
   return new SocketError('ERR_ADDRESS_INVALID', message, { address });
 }
 
-/** Versions of Node without the option ignore it, and nothing shows afterwards whether it was heeded. */
+/** Versions of Node without `reusePort` ignore it silently, so the version decides. */
 function canReusePort(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);

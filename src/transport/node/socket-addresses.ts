@@ -5,7 +5,7 @@ import { inheritedAddress } from './unix/inherited-socket.js';
 /** The address of every unnamed peer. */
 const unnamed: Address = Object.freeze({ transport: 'unix', path: '' });
 
-/** Returns the address of this end of a connected socket; that of a unix socket is given as `unix`. */
+/** Returns the address of this end of a connected socket; for a unix socket it returns `unix`. */
 export function localAddressOf(socket: net.Socket, unix: Address): Address {
   if (unix.transport !== 'tcp' && socket.localAddress === undefined) return unix;
   return tcpAddress(socket.localAddress, socket.localPort);
@@ -14,18 +14,18 @@ export function localAddressOf(socket: net.Socket, unix: Address): Address {
 /**
  * Returns the address of the other end.
  *
- * @param dialled - the address that this end has dialled, if it has
- * @param bound - the address of the server that has accepted the socket, if one has
+ * @param dialled - the address that this end has dialled, if it is a client's
+ * @param bound - the address of the server that has accepted the socket, if it is a server's
  */
 export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
-  // A peer that has already closed has no address, whatever it came over.
+  // A peer that has already closed has no address, over TCP and unix sockets alike.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpAddress(socket.remoteAddress, socket.remotePort);
 }
 
-/** Returns the address that a server is bound to, with the port that the kernel chose, or that of an inherited socket. */
+/** Returns the address that a server is bound to, with the port that the kernel chose, or the address of an inherited socket. */
 export function boundAddressOf(server: net.Server, asked: Address): Address {
   const bound = server.address();
   if (bound === null || typeof bound === 'string') {
@@ -34,7 +34,7 @@ export function boundAddressOf(server: net.Server, asked: Address): Address {
   return { transport: 'tcp', host: bound.address, port: bound.port };
 }
 
-/** Returns the same address, marked as one of TLS. */
+/** Returns the same address with `tls: true`. */
 export function withTls(address: Address): Address {
   return address.transport === 'tcp' ? { ...address, tls: true } : address;
 }

@@ -5,16 +5,16 @@ import { SocketError } from '../../errors/socket-error.js';
 import { nodeDns } from '../lazy-builtins.js';
 import { type DialOptions, type SocketOptions, tcpOnlyOption } from '../transport.js';
 
-/** Node's options of a TCP socket, accepted or dialled. */
+/** Returns Node's options for a TCP socket, accepted or dialled. */
 export function tcpOptions({ noDelay, keepAlive }: SocketOptions): net.SocketConstructorOpts & net.ServerOpts {
-  // Linux counts in whole seconds, and takes 0 for its own default of two hours.
+  // Linux counts in whole seconds, and 0 would select its default of two hours.
   return { noDelay, keepAlive: keepAlive > 0, keepAliveInitialDelay: Math.max(1_000, keepAlive) };
 }
 
-/** How long to try one of several addresses of a name before the next one, in ms. Some networks take longer than Node's 250. */
+/** The time for one of several addresses of a name before the next one is tried, in ms. Node's 250 is too short for some networks. */
 const attemptTimeout = 1_000;
 
-/** Node's options to dial over TCP (K20). */
+/** Returns Node's options for dialling over TCP (K20). */
 export function dialOptions(
   { host, port }: { readonly host: string; readonly port: number },
   { localAddress, localPort, family }: DialOptions,
@@ -30,28 +30,28 @@ export function dialOptions(
   if (family === undefined) return common;
   return {
     ...common,
-    // With the option `family`, Node would dial the first address of a name and no other (K16).
+    // With the option `family`, Node would dial only the first address of a name (K16).
     lookup: (name, options, done) => {
       nodeDns().lookup(name, { ...options, family, hints: 0 }, done);
     },
   };
 }
 
-/** Throws `ERR_OPTION_INVALID` if no attempt to dial could ever succeed with these options (A5, K20). */
+/** Throws `ERR_OPTION_INVALID` for options with which dialling could never succeed (A5, K20). */
 export function checkDial(address: Address, options: DialOptions): void {
   const { localAddress, family } = options;
   if (address.transport !== 'tcp') {
     const option = tcpOnlyOption(options);
     if (option === undefined) return;
-    throw invalid(option, `only TCP has it, and ${formatAddress(address)} is not TCP`, address);
+    throw invalid(option, `it applies only to TCP, and ${formatAddress(address)} is not a TCP address`, address);
   }
   const dialled = net.isIP(address.host);
   if (dialled === 0) return;
   if (localAddress !== undefined && net.isIP(localAddress) !== dialled) {
-    throw invalid('localAddress', `from ${localAddress} nobody can dial ${address.host}, of IPv${dialled}`, address);
+    throw invalid('localAddress', `${localAddress} cannot dial ${address.host}, an IPv${dialled} address`, address);
   }
   if (family !== undefined && family !== dialled) {
-    throw invalid('family', `${address.host} is an address of IPv${dialled}, not of IPv${family}`, address);
+    throw invalid('family', `${address.host} is an IPv${dialled} address, not IPv${family}`, address);
   }
 }
 

@@ -10,7 +10,7 @@
  *
  * **Tried out**: when the server listens, by what `readStop` and `readStart` return.
  *
- * **Without it**: clients are accepted all the same and wait in the process, up to `acceptQueue`.
+ * **Without it**: the server still accepts clients, which wait in the process, up to `acceptQueue`.
  */
 import net from 'node:net';
 
@@ -18,7 +18,7 @@ import net from 'node:net';
 export interface Gate {
   /** Whether `hold` keeps clients in the kernel's queue; false before the server listens. */
   readonly isEffective: boolean;
-  /** To be called once the server listens. */
+  /** Call it when the server listens. */
   opened(): void;
   hold(): void;
   release(): void;
@@ -41,7 +41,7 @@ interface ServerInside {
 
 type CreateHandle = (...args: unknown[]) => ListeningHandle | number;
 
-/** The gate that works by the listening handle. It has to be made before the server listens. */
+/** A gate that stops and starts the listening handle. Make it before the server listens. */
 export class AcceptGate implements Gate {
   private readonly server: ServerInside;
   private isHeld = false;
@@ -60,7 +60,7 @@ export class AcceptGate implements Gate {
         inside._handle ??= readableHandle(createHandle, args);
         listen.apply(inside, args);
       } catch (cause) {
-        // Node throws what its permission model forbids, often in a later turn, where nobody could catch it.
+        // Node throws errors of its permission model, often in a later turn, where no caller could catch them.
         server.close();
         process.nextTick(() => server.emit('error', cause));
       }
@@ -89,17 +89,17 @@ export class AcceptGate implements Gate {
   }
 }
 
-/** Returns a bound handle that libuv takes for readable, or `null` where Node has to make the handle itself. */
+/** Returns a bound handle that libuv has flagged as readable, or `null` if Node has to make the handle itself. */
 function readableHandle(createHandle: CreateHandle | undefined, args: unknown[]): ListeningHandle | null {
   if (typeof createHandle !== 'function') return null;
   const [address, port, addressType, , fd, flags] = args;
   const handle = createHandle(address, port, addressType, fd, flags);
-  // A number is an errno: Node runs into the same error and reports it.
+  // A number is an errno: Node will get the same error and report it.
   if (typeof handle === 'number') return null;
   if (handle.fd !== undefined && handle.fd >= 0) handle.open?.(handle.fd);
   return handle;
 }
 
 function nothing(): void {
-  // Nothing stops this server.
+  // This server cannot be stopped.
 }

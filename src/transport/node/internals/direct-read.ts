@@ -1,42 +1,42 @@
 /**
- * **What for**: reading into memory of ours. Node's own way allocates 64 KiB for each chunk and passes it through a stream,
+ * **What for**: reading into the library's own memory. Node allocates 64 KiB for each chunk and passes it through a stream,
  * which costs more than all of this library's code.
  *
- * **How**: `net.connect` has the option `onread` for it, and accepted sockets have no such option. So this sets what that
- * option sets: three properties of the socket whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`, and
- * `socket._handle.useUserBuffer`.
+ * **How**: `net.connect` has the option `onread` for it, but accepted sockets have no such option. So this does the same as
+ * that option: it sets the three properties of the socket whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`,
+ * and calls `socket._handle.useUserBuffer`.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Tried out**: at each socket: the symbols and the method have to be there, and the method must not throw.
+ * **Tried out**: for each socket: the symbols and the method have to exist, and the method must not throw.
  *
  * **Without it**: `'data'` events.
  */
 import type net from 'node:net';
 
-/** Has a socket read into given memory. */
+/** Makes a socket read into given memory. */
 export interface DirectRead {
   /**
-   * Has `socket`, connected and paused, read into `memory`.
+   * Makes `socket`, which is connected and paused, read into `memory`.
    *
-   * @param onRead - called on the socket with the number of bytes that lie at the beginning of `memory`
-   * @returns false where this is not possible: then nothing has changed
+   * @param onRead - called on the socket with the number of bytes at the start of `memory`
+   * @returns false if it is not possible; then the socket is unchanged
    */
   start(
     socket: net.Socket,
     memory: Uint8Array,
     onRead: (this: net.Socket, count: number, memory: Buffer) => true,
   ): boolean;
-  /** Within `onRead`: has its socket read into `memory` from now on. */
+  /** Makes the socket read into `memory` from now on. Call it within `onRead`. */
   continueIn(socket: net.Socket, memory: Uint8Array): void;
   /**
-   * Lets go of a socket that TLS reads from now on, or that has closed: both may outlive the memory. libuv keeps the address of
-   * the last memory, so it gets that of `memory`, which must never be freed.
+   * Ends the reading into given memory. Call it when the socket has closed, or before TLS reads from it, because both may
+   * outlive the memory. libuv keeps an address, so it gets that of `memory`, which must never be freed.
    */
   release(socket: net.Socket, memory: Uint8Array): void;
 }
 
-/** The keys of the memory that a socket reads into, of the callback, and of what gives it the next memory. */
+/** The keys of the socket's memory, of the callback, and of the function that returns the next memory. */
 interface Keys {
   readonly buffer: symbol;
   readonly callback: symbol;
@@ -50,21 +50,21 @@ type SocketInside = net.Socket & {
 
 let keys: Keys | undefined;
 let next: Uint8Array | undefined;
-/** The last socket that was given other memory. */
+/** The last socket that got new memory. */
 let latest: SocketInside | undefined;
 
-/** Sets on a socket what the option `onread` sets. */
+/** Sets the properties that the option `onread` sets. */
 export const onreadSymbols: DirectRead = {
   start(socket, memory, onRead) {
     const inside = socket as SocketInside;
-    // What Node has read already comes as 'data', and would come out of order.
+    // Node would emit the bytes that it has already read as 'data', out of order.
     if (typeof inside._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
     const found = keys ?? findKeys(inside);
     if (found === undefined) return false;
     try {
       inside._handle.useUserBuffer(memory);
     } catch {
-      // Some runtimes have the method and nothing behind it.
+      // Some runtimes have the method, but do not implement it.
       return false;
     }
     if (keys === undefined) process.on('uncaughtExceptionMonitor', repair);
@@ -87,7 +87,7 @@ export const onreadSymbols: DirectRead = {
   },
 };
 
-/** Node asks right after each chunk; undefined means the same memory again. */
+/** Node calls it right after each chunk; undefined keeps the same memory. */
 function takeNext(): Uint8Array | undefined {
   const memory = next;
   next = undefined;
@@ -95,15 +95,15 @@ function takeNext(): Uint8Array | undefined {
 }
 
 /**
- * Gives Node's C++ the memory that its JavaScript has noted for the socket. The two differ when something throws right behind
- * the callback, in `process.nextTick`, and the program goes on.
+ * Gives Node's C++ the memory that its JavaScript has noted for the socket. The two differ if a function of
+ * `process.nextTick` throws right after the callback, and the program continues.
  */
 function repair(): void {
   if (latest !== undefined && keys !== undefined) latest._handle?.useUserBuffer?.(latest[keys.buffer] as Uint8Array);
   latest = undefined;
 }
 
-/** Every socket has the three keys, with the value `null` where it was made without `onread`. */
+/** Every socket has the three keys. Without `onread` their value is `null`. */
 function findKeys(socket: SocketInside): Keys | undefined {
   const find = (name: string): symbol | undefined =>
     Object.getOwnPropertySymbols(socket).find((key) => key.description === name && socket[key] === null);

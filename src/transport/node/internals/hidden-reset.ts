@@ -1,13 +1,13 @@
 /**
- * **What for**: telling an abort from an end. When a reset comes right behind the last bytes, libuv takes the hang-up for
- * the end of the stream and never asks the kernel for the error: an abort would look like a completion (C8).
+ * **What for**: distinguishing an abort from an end. When a reset arrives right after the last bytes, libuv treats it as the
+ * end of the stream and does not ask the kernel for the error. The abort would look like a completion (C8).
  *
  * **How**: one more read of the socket's descriptor, by `descriptorOf`.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Tried out**: at each use. An error that is not one of a connection says that the descriptor cannot be read, and counts as
- * no answer.
+ * **Tried out**: at each use. An error other than those of a connection means that the descriptor cannot be read, and is
+ * ignored.
  *
  * **Without it**: such a reset counts as the end of the stream, as in plain Node.
  */
@@ -32,9 +32,9 @@ const connectionErrors = new Set<unknown>([
 ]);
 
 /**
- * Returns the error that the end of a stream hides, if there is one.
+ * Returns the error that the kernel keeps for a stream that has just ended, if it has one.
  *
- * @param socket - the socket of the kernel, also below TLS, whose stream has just ended
+ * @param socket - the plain socket; with TLS, the one below it
  */
 export function hiddenReset(socket: net.Socket): Error | undefined {
   const fd = descriptorOf(socket);

@@ -9,11 +9,11 @@ import { asyncContext, parentProperty, type TlsParents } from './tls-parent.js';
 import { unsentBytes } from './unsent-bytes.js';
 
 /**
- * What the transport takes from Node's inside, where there is no public API. Each hook has a file of its own in this folder;
- * its head comment says what it is for, where Node has it, how it is tried out, and what happens without it.
+ * The internals of Node that the transport uses because Node has no public API for them. Each hook has its own file in this
+ * folder. The comment at its top says what it is for, which versions have it, how it is tried out, and what happens without it.
  */
 export interface NodeInternals {
-  /** Makes the gate of a server that does not listen yet. */
+  /** Makes the gate of a server. Call it before the server listens. */
   acceptGate(server: net.Server): Gate;
   readonly directRead: DirectRead | undefined;
   descriptorOf(socket: net.Socket): number | undefined;
@@ -23,7 +23,7 @@ export interface NodeInternals {
   readonly tlsParents: TlsParents;
 }
 
-/** Uses Node's inside, each hook where it works. */
+/** Uses each hook that works. */
 export const nodeInternals: NodeInternals = {
   acceptGate: (server) => new AcceptGate(server),
   directRead: onreadSymbols,
@@ -34,7 +34,7 @@ export const nodeInternals: NodeInternals = {
   tlsParents: parentProperty,
 };
 
-/** Uses the public API alone. */
+/** Uses only the public API. */
 export const publicApiOnly: NodeInternals = {
   acceptGate: () => openGate,
   directRead: undefined,

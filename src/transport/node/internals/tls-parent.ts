@@ -1,6 +1,6 @@
 /**
- * **What for**: the raw socket below a TLS socket. Accepted sockets are handed to a `tls.Server` that does not listen, and
- * the server's events give the TLS socket only.
+ * **What for**: the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that does not listen,
+ * and the events of that server have only the TLS socket.
  *
  * **How**: `tlsSocket._parent`.
  *
@@ -8,25 +8,25 @@
  *
  * **Tried out**: once in a process, with a TLS socket on a socket that is not connected.
  *
- * **Without it**: an `AsyncLocalStorage`, since the events of a TLS socket come in the asynchronous context in which it was
- * made. That is public, but up to Node 22 it slows down all promises of the process.
+ * **Without it**: an `AsyncLocalStorage`, because the events of a TLS socket are emitted in the asynchronous context in which
+ * it was made. That is public, but up to Node 22 it slows down all promises of the process.
  */
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import net from 'node:net';
 import type tls from 'node:tls';
 import { nodeAsyncHooks, nodeTls } from '../../lazy-builtins.js';
 
-/** Hands raw sockets to a `tls.Server`, and tells afterwards which one an event of the server is about. */
+/** Hands raw sockets to a `tls.Server`, and finds the raw socket that an event of the server is about. */
 export interface TlsParents {
-  /** Has `server` shake hands over `raw`, as if it had accepted it. */
+  /** Makes `server` perform a handshake over `raw`, as if it had accepted `raw`. */
   handOver(server: tls.Server, raw: net.Socket): void;
-  /** Returns the raw socket below `socket`. To be called within an event of the server. */
+  /** Returns the raw socket below `socket`. Call it within an event of the server. */
   below(socket: tls.TLSSocket): net.Socket | undefined;
 }
 
 let hasParent: boolean | undefined;
 
-/** Finds the raw socket by `_parent`, where TLS sockets have it. */
+/** Finds the raw socket by `_parent`, if TLS sockets have it. */
 export const parentProperty: TlsParents = {
   handOver(server, raw) {
     hasParent ??= tryParent();
@@ -60,7 +60,7 @@ export const asyncContext: TlsParents = {
   below() {
     const context = storage?.getStore();
     const raw = context?.raw;
-    // What the program does within the event inherits the context, and is not to keep the socket in memory.
+    // Everything that the program starts within the event inherits the context. It must not keep the socket in memory.
     if (context !== undefined) context.raw = undefined;
     return raw;
   },

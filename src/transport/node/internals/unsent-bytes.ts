@@ -1,5 +1,5 @@
 /**
- * **What for**: how many bytes of the last write the kernel has not taken (C4).
+ * **What for**: the number of bytes of the last write that the kernel has not taken (C4).
  *
  * **How**: `socket._handle.writeQueueSize`, libuv's own count.
  *
@@ -7,12 +7,12 @@
  *
  * **Tried out**: at each use.
  *
- * **Without it**: `socket.writableLength`, which counts all of a write until the kernel has taken the whole of it. A socket of
- * TLS always uses that: its handle counts encrypted bytes.
+ * **Without it**: `socket.writableLength`, which counts a write in full until the kernel has taken all of it. A TLS socket
+ * always uses that, because its handle counts encrypted bytes.
  */
 import type net from 'node:net';
 
-/** Returns how many bytes libuv still has to write, where Node shows it. */
+/** Returns the number of bytes that libuv still has to write, if Node shows it. */
 export function unsentBytes(socket: net.Socket): number | undefined {
   return (socket as { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize;
 }

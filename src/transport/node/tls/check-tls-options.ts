@@ -17,7 +17,7 @@ const checks = {
 };
 const certificate = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;
 
-/** Throws `ERR_OPTION_INVALID` if no client could ever be served with these options (A5). */
+/** Throws `ERR_OPTION_INVALID` for options with which no client could be served (A5). */
 export function checkServerTls(options: unknown): asserts options is ServerTlsOptions {
   const { key, cert, pfx, SNICallback, pskCallback } = checked(options);
   const identity = (isGiven(key) && isGiven(cert)) || isGiven(pfx);
@@ -26,7 +26,7 @@ export function checkServerTls(options: unknown): asserts options is ServerTlsOp
   }
 }
 
-/** Throws `ERR_OPTION_INVALID` if no server could ever be reached with these options (A5). */
+/** Throws `ERR_OPTION_INVALID` for options with which no server could be reached (A5). */
 export function checkClientTls(options: unknown): asserts options is tls.ConnectionOptions {
   const { servername, minDHSize, session } = checked(options);
   if (servername !== undefined && typeof servername !== 'string') {
@@ -41,7 +41,7 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
   attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 
-/** Runs `make`, and names what it throws: keys and certificates are checked only when they are used. */
+/** Runs `make`, and converts its error: Node checks keys and certificates only when it uses them. */
 export function attempt<T>(make: () => T): T {
   try {
     return make();
@@ -50,7 +50,7 @@ export function attempt<T>(make: () => T): T {
   }
 }
 
-/** Refuses options that `node:tls` would ignore, so that TLS would be less safe than asked for. */
+/** Refuses options that `node:tls` would ignore, because TLS would be less safe than the caller expects. */
 function checked(options: unknown): Options {
   const given = object<Options>()('tls', options);
   checkOptions(checks, given, 'tls');
@@ -67,7 +67,7 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
   if (isGiven(key) && !isGiven(cert)) throw invalid('tls.key: a key needs its certificate, `cert`');
 }
 
-/** OpenSSL skips text that is no certificate, and Node takes an empty text for its own list of authorities. */
+/** OpenSSL skips text that is not a certificate, and for an empty text Node uses its own list of authorities. */
 function checkAuthorities(ca: unknown): void {
   if (ca === undefined) return;
   for (const one of Array.isArray(ca) ? (ca as unknown[]) : [ca]) {

@@ -7,10 +7,10 @@ import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
 /**
- * Shakes hands over a connected socket, as a client. The caller limits the time, by destroying `raw`.
+ * Performs a client's handshake over a connected socket. To limit its time, the caller destroys `raw`.
  *
- * @param dialled - the address whose host the certificate has to be for
- * @param action - what is being done, for the message of an error
+ * @param dialled - the certificate must be valid for the host of this address, unless the options have a `servername`
+ * @param action - the start of error messages
  */
 export function secureClient(
   raw: net.Socket,
@@ -30,10 +30,10 @@ export function secureClient(
   let socket: tls.TLSSocket;
   try {
     socket = connect({
-      // Node takes an option that is undefined for one that is given.
+      // Node treats an option that is undefined as given.
       ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
       ...namesFor(options, dialled),
-      // Set explicitly, so that no environment variable decides it.
+      // If it is absent, Node reads it from an environment variable.
       rejectUnauthorized: options.rejectUnauthorized ?? true,
       checkServerIdentity(name, certificate) {
         try {
@@ -59,7 +59,7 @@ export function secureClient(
   });
 }
 
-/** The name to ask for (SNI), and the one that the certificate has to be for. An IP address is never asked for (RFC 6066). */
+/** Returns the name for SNI, and the name that the certificate must be valid for. SNI has no IP addresses (RFC 6066). */
 function namesFor({ servername, host }: ClientTls, address: Address): { servername?: string; host?: string } {
   const dialled = address.transport === 'tcp' ? address.host : undefined;
   const name = servername ?? host ?? dialled;

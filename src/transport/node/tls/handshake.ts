@@ -4,11 +4,11 @@ import type { SocketError } from '../../../errors/socket-error.js';
 /** A socket whose TLS handshake has succeeded. */
 export interface SecureSocket {
   readonly socket: tls.TLSSocket;
-  /** Whether a FIN without a close_notify between two frames is a proper end of the stream (T11). */
+  /** Whether the peer may end the stream with a FIN but without a close_notify, unless it is within a frame (T11). */
   readonly allowHalfClosed: boolean;
 }
 
-/** Receives how a handshake ends: exactly one of the two is called. */
+/** Is notified of the outcome of a handshake: exactly one of the methods is called. */
 export interface HandshakeEvents {
   onSecure(secure: SecureSocket): void;
   onError(error: SocketError): void;

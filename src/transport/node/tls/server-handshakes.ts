@@ -10,15 +10,15 @@ import { attempt, checkServerTls } from './check-tls-options.js';
 import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
-/** The longest time that a timer can take, in ms: disables Node's own limit, which counts from another moment. */
+/** The longest timer, in ms. It disables Node's own limit, which does not include the PROXY header. */
 const never = 2 ** 31 - 1;
 
-/** Shakes hands with the clients of one server. When the options are a new object, new clients get the new options (T8). */
+/** Performs the handshakes of one server. When its options become a different object, new clients get the new options (T8). */
 export class TlsAcceptor {
   private readonly parents: TlsParents;
   private readonly options: () => ServerTlsOptions;
   private readonly underWay = new Map<net.Socket, HandshakeEvents>();
-  /** A TLS server that does not listen, and the options that it was made from. */
+  /** A TLS server that does not listen, and the options that it was made with. */
   private current: { readonly options: ServerTlsOptions; readonly server: tls.Server } | undefined;
 
   constructor(options: ServerTls, parents: TlsParents) {
@@ -26,7 +26,7 @@ export class TlsAcceptor {
     this.parents = parents;
   }
 
-  /** Returns the server for the next client. Throws `ERR_OPTION_INVALID` if no client could be served now (A5). */
+  /** Returns the server for the next client. Throws `ERR_OPTION_INVALID` if it cannot serve any client (A5). */
   prepare(): tls.Server {
     const options = attempt(this.options);
     if (this.current === undefined || options !== this.current.options) {
@@ -36,9 +36,9 @@ export class TlsAcceptor {
   }
 
   /**
-   * Shakes hands over `raw`. The caller limits the time, by destroying `raw`.
+   * Performs a handshake over `raw`. To limit its time, the caller destroys `raw`.
    *
-   * @param server - what `prepare` has returned. By default it is called now, and what it throws is reported in `events`
+   * @param server - the result of `prepare`. By default `prepare` is called now, and its error is reported to `events`
    */
   secure(raw: net.Socket, remote: Address, events: HandshakeEvents, server?: tls.Server): void {
     this.underWay.set(raw, {
@@ -51,10 +51,10 @@ export class TlsAcceptor {
         events.onError(new SocketError(error.code, error.message, { address: remote, cause: error.cause }));
       },
     });
-    // A client that finishes in the middle of the handshake has given up.
+    // A client that sends a FIN during the handshake has given up.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // An error of TLS comes first.
+      // If there is an error of TLS, it is reported first.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {
@@ -87,7 +87,7 @@ export class TlsAcceptor {
   }
 }
 
-/** The acceptors of TLS that starts later, one for each object of options: it parses certificates once and resumes sessions. */
+/** The acceptors for `startTls`, one for each options object, so that certificates are parsed once and sessions are resumed. */
 export class TlsAcceptors {
   private readonly parents: TlsParents;
   private readonly made = new WeakMap<object, TlsAcceptor>();
@@ -98,13 +98,13 @@ export class TlsAcceptors {
 
   of(options: ServerTls): TlsAcceptor {
     const acceptor = this.made.get(options) ?? new TlsAcceptor(options, this.parents);
-    // `prepare` refuses what is no object.
+    // `prepare` refuses options that are not an object.
     if (Object(options) === options) this.made.set(options, acceptor);
     return acceptor;
   }
 }
 
-/** Node drops a client that it cannot verify without an error of its own, and then reports that the client has hung up. */
+/** If Node cannot verify a client, it reports only that the client has hung up. The reason is in `authorizationError`. */
 function clientError(cause: Error, socket: tls.TLSSocket): SocketError {
   const reason = socket.authorizationError as unknown;
   if (reason === undefined || reason === null) return handshakeError(cause);

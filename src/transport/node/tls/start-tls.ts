@@ -6,16 +6,16 @@ import { secureClient } from './client-handshake.js';
 import type { HandshakeEvents } from './handshake.js';
 import type { TlsAcceptors } from './server-handshakes.js';
 
-/** Starts TLS on a plain socket that nobody reads any more. */
+/** Starts TLS on a plain socket. The socket must not have a reader any more. */
 export type TlsStarter = (raw: net.Socket, remote: Address, events: HandshakeEvents) => void;
 
-/** Whether this end is the server of TLS: it has accepted the connection, or the options say so (T10). */
+/** Whether this end is the TLS server: it has accepted the connection, or `isServer` is true (T10). */
 export function isTlsServer(options: StartTlsOptions, dialled: Address | undefined): boolean {
   return dialled === undefined || (Object(options) as { readonly isServer?: unknown }).isServer === true;
 }
 
 /**
- * Prepares to start TLS on an open connection (T10). Throws `ERR_OPTION_INVALID` for options that could never succeed.
+ * Prepares to start TLS on an open connection (T10). Throws `ERR_OPTION_INVALID` for options that cannot work.
  *
  * @param dialled - the address that this end has dialled; undefined if it has accepted the connection
  */

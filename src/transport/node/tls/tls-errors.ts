@@ -2,15 +2,15 @@ import type { Address } from '../../../address/address.js';
 import { systemError } from '../../../errors/node-errors.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
-/** Names an error of a TLS socket: errors of the network keep their names, and every other one is `ERR_TLS`. */
+/** Converts an error of a TLS socket: network errors keep their codes, and all others become `ERR_TLS`. */
 export function tlsError(cause: unknown, action: string, address?: Address): SocketError {
   const code = (cause as { code?: unknown } | undefined)?.code;
-  // OpenSSL's own errors have names with underscores, or are reported as EPROTO.
+  // OpenSSL's own errors have codes with underscores, or EPROTO.
   const isSystem = typeof code === 'string' && /^E[A-Z\d]+$/.test(code) && code !== 'EPROTO';
   return isSystem ? systemError(cause, action, address) : handshakeError(cause, action, address);
 }
 
-/** Names the error of a handshake, which is always `ERR_TLS`, also when the network has failed. */
+/** Converts the error of a handshake, which is always `ERR_TLS`, even if the network has failed. */
 export function handshakeError(cause: unknown, action = 'the TLS handshake failed', address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
   return new SocketError('ERR_TLS', `${action}: ${detailOf(cause)}`, { address, cause });

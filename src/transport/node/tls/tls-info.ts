@@ -2,7 +2,7 @@ import type tls from 'node:tls';
 import { describeValue } from '../../../errors/describe-value.js';
 import type { TlsInfo } from '../../tls.js';
 
-/** Returns what TLS knows of the peer. A client's `session` changes with each one that the server sends. */
+/** Describes the peer. A client's `session` is replaced whenever the server sends a new one. */
 export function tlsInfo(socket: tls.TLSSocket, isClient: boolean): TlsInfo {
   const { servername } = socket as { servername?: string | false | null };
   const { alpnProtocol, authorizationError } = socket as {
@@ -20,7 +20,7 @@ export function tlsInfo(socket: tls.TLSSocket, isClient: boolean): TlsInfo {
     protocol: socket.getProtocol() ?? 'unknown',
   };
   if (isClient) {
-    // With TLS 1.3 the session of a whole handshake cannot be resumed, only one that the server sends later.
+    // With TLS 1.3 a session can be resumed only if the server has sent it after the handshake.
     const session = info.protocol !== 'TLSv1.3' || socket.isSessionReused() ? socket.getSession() : undefined;
     if (session !== undefined) info.session = session;
     socket.on('session', (latest) => {

@@ -8,16 +8,17 @@ export type Unlock = () => void;
 
 const shortages = new Set<unknown>(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-/** Whether an error says that this process lacks a resource, and so nothing about the other side. */
+/** Whether the error means that this process lacks a resource. It then says nothing about the other side. */
 export function isShortage(cause: unknown): boolean {
   return shortages.has((cause as { code?: unknown } | undefined)?.code);
 }
 
 /**
- * Takes the lock called `key`. It is an abstract unix socket, so the kernel releases it when its holder dies. Only Linux has
- * those, each network namespace its own, and a security module may forbid them: then this returns a lock that locks nothing.
+ * Takes the lock called `key`. It is an abstract unix socket, so the kernel releases it when its holder dies. Abstract sockets
+ * exist only on Linux, are separate in each network namespace, and may be forbidden by a security module. Without them this
+ * returns a lock that locks nothing.
  *
- * @returns `undefined` if another process, or another part of this one, has the lock
+ * @returns `undefined` if the lock is taken
  */
 export async function tryLock(key: string): Promise<Unlock | undefined> {
   if (process.platform !== 'linux') return nothing;
@@ -38,7 +39,7 @@ export async function tryLock(key: string): Promise<Unlock | undefined> {
   };
 }
 
-/** Returns a name of the greatest length: versions of Node differ in whether they pad a shorter one. */
+/** Returns a name of the greatest length, because some versions of Node pad a shorter one. */
 function nameOf(key: string): string {
   const hash = nodeCrypto().createHash('sha512').update(key).digest('hex');
   return `\0${`rxjs-sockets/${hash}`.slice(0, maxPathBytes)}`;

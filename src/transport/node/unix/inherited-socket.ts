@@ -8,24 +8,26 @@ import { SocketError } from '../../../errors/socket-error.js';
 import { systemError } from '../../../errors/node-errors.js';
 import type { UnixAddress } from './socket-path.js';
 
-/** The owners whose inherited socket was used. */
+/** The owners that have used their inherited socket. */
 const used = new WeakSet<object>();
 
 /**
- * Has `server` listen on a socket that this process was started with. The socket belongs to the server from then on and is
- * closed with it. It is never used twice, because its number may be that of another file afterwards.
+ * Makes `server` listen on a socket that this process was started with. The socket then belongs to the server, and is closed
+ * with it. It is never used twice, because its number may belong to a different file afterwards.
  *
- * @param owner - an object that is the same for each run of one server
+ * @param owner - an object that is the same whenever the same server listens
  * @throws the reason, if the socket cannot be listened on
  */
 export function listenInherited(server: net.Server, fd: number, backlog: number, owner: object): void {
   const address: Address = { transport: 'fd', fd };
   const action = `listen at ${formatAddress(address)}`;
   if (used.has(owner)) {
-    throw new SocketError('EBADF', `${action}: EBADF (it was closed when the server stopped listening)`, { address });
+    throw new SocketError('EBADF', `${action}: EBADF (the socket was closed when the server stopped listening)`, {
+      address,
+    });
   }
   if (!isSocket(fd, action, address)) {
-    throw new SocketError('ENOTSOCK', `${action}: ENOTSOCK (it is no socket)`, { address });
+    throw new SocketError('ENOTSOCK', `${action}: ENOTSOCK (the descriptor is not a socket)`, { address });
   }
   used.add(owner);
   server.listen({ fd, backlog });
@@ -41,11 +43,11 @@ export function inheritedAddress(fd: number): UnixAddress | undefined {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
     const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
     const isFile = name !== undefined && lstatSync(name, { throwIfNoEntry: false })?.isSocket() === true;
-    // A relative path means nothing here: its working folder is unknown. One that begins with '@' looks like an abstract name.
+    // A relative path is useless, because its working folder is unknown. If it starts with '@', it looks like an abstract name.
     if (name?.startsWith('@') === true) return isFile ? undefined : unixAddress(abstractName(name));
     return isFile ? unixAddress(name) : undefined;
   } catch {
-    // The system does not list it, this process may not look, or the listed name is not a valid address.
+    // The socket is not listed, the list cannot be read, or the listed name is not a valid address.
     return undefined;
   }
 }
@@ -55,7 +57,7 @@ export function inheritedAddress(fd: number): UnixAddress | undefined {
  * of an abstract name.
  */
 export function listedName(table: string, inode: string): string | undefined {
-  // A path with a line end can look like another line: with two lines for one inode, nobody knows which is true.
+  // A path with a line break can imitate a line of the table. If two lines have the same inode, either may be the imitation.
   const [entry, ...others] = table
     .split(/\n(?=[\da-f]+: [\dA-F]{8} [\dA-F]{8} [\dA-F]{8} [\dA-F]{4} [\dA-F]{2} )/)
     .map((line) => /^[\da-f]+: (?:\w+ ){5} *(\d+) (.+)$/s.exec(line.replace(/\n$/, '')))

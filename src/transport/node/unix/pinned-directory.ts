@@ -13,22 +13,22 @@ import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
 const isLinux = process.platform === 'linux';
-/** O_PATH of Linux: the descriptor only names a file, so no permission to read is needed. */
+/** O_PATH of Linux: the descriptor only names a file, so it needs no permission to read. */
 const nameOnly = 0o10000000;
-/** How many bytes a path may have to fit into the address of a unix socket. */
+/** The largest number of bytes of a path that fits into the address of a unix socket. */
 const longestSocketPath = isLinux ? maxPathBytes : 103;
 
 /**
- * A folder that stays the same one, whatever is renamed or replaced and wherever the process changes its working folder to.
- * On Linux it is kept open, and its entries are reached through `/proc/self/fd`, which also makes their paths short. Elsewhere
- * it is whatever is at its absolute path.
+ * A folder that stays the same if its path is renamed or replaced, or if the process changes its working folder. On Linux it
+ * is kept open, and its entries are reached through `/proc/self/fd`, which also makes their paths short. On other systems it is
+ * the folder at its absolute path at the time of each call.
  */
 export class PinnedDirectory {
-  /** The path to use: the one through `/proc/self/fd`, if there is one. */
+  /** The path to use: through `/proc/self/fd`, if possible. */
   readonly path: string;
   /** The path for messages; it ends with a slash. */
   readonly absolute: string;
-  /** The path as it was given, relative to `cwd`. */
+  /** The given path, relative to `cwd`. */
   private readonly given: string;
   private readonly cwd: string;
   private readonly fd: number | undefined;
@@ -45,7 +45,7 @@ export class PinnedDirectory {
   static open(given: string): PinnedDirectory {
     const cwd = given.startsWith('/') ? '' : process.cwd();
     const absolute = given.startsWith('/') ? given : `${cwd}/${given}`;
-    // Because of the dot, anything but a folder is an error.
+    // The dot makes anything but a folder an error.
     return new PinnedDirectory(`${absolute}.`, absolute, given, cwd, 0);
   }
 
@@ -54,15 +54,15 @@ export class PinnedDirectory {
     return `${this.path}/${name}`;
   }
 
-  /** Returns a path of an entry that is short enough for a socket. To be used at once, because `chdir` may change it. */
+  /** Returns a path of an entry that is short enough for a socket. Use it at once: `chdir` may make it invalid. */
   socketPath(name: string): string {
     const spellings = [this.entry(name), this.absolute + name, ...(this.isAtHand() ? [this.given + name] : [])];
     const short = spellings.find((path) => Buffer.byteLength(path) <= longestSocketPath);
     if (short !== undefined) return short;
-    throw new SocketError('ENAMETOOLONG', `${this.absolute}${name} has over ${longestSocketPath} bytes`);
+    throw new SocketError('ENAMETOOLONG', `${this.absolute}${name} is longer than ${longestSocketPath} bytes`);
   }
 
-  /** Makes a folder in this one that nobody else can enter. */
+  /** Makes a subfolder that no other user can enter. */
   makePrivate(name: string): PinnedDirectory {
     const path = this.entry(name);
     mkdirSync(path, 0o700);
@@ -84,7 +84,7 @@ export class PinnedDirectory {
     return made;
   }
 
-  /** Removes a folder in this one, if it is empty. */
+  /** Removes a subfolder, if it is empty. */
   tryRemove(name: string): void {
     try {
       rmdirSync(this.entry(name));
@@ -97,11 +97,11 @@ export class PinnedDirectory {
     if (this.fd !== undefined) closeSync(this.fd);
   }
 
-  /** Anyone who can write to the parent may have put another folder in the place of the one that was made. */
+  /** A user who can write to the parent may have replaced the new folder. */
   private assertPrivate(): void {
     const { uid, mode } = this.fd === undefined ? lstatSync(this.path) : statSync(this.path);
     if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) {
-      throw new SocketError('EPERM', `${this.absolute} is not the private folder that was made`);
+      throw new SocketError('EPERM', `${this.absolute} is not the folder that was just made`);
     }
     // The umask may have removed this process's own permissions.
     if ((mode & 0o700) !== 0o700) chmodSync(this.path, 0o700);
@@ -124,9 +124,9 @@ function pinned(path: string, flags: number): number | undefined {
   return undefined;
 }
 
-/** Whether `path` exists and may be used. Node's permission model judges the text of a path, not its target. */
+/** Whether `path` exists and may be used. Node's permission model checks the text of a path, not its target. */
 function isAllowed(path: string): boolean {
-  // Only a process that was started with `--permission` has this property; there `existsSync` would throw.
+  // Only a process that was started with `--permission` has this property. In it `existsSync` would throw.
   const { permission } = process as Partial<Pick<NodeJS.Process, 'permission'>>;
   if (permission !== undefined && !(permission.has('fs.read', path) && permission.has('fs.write', path))) return false;
   return existsSync(path);

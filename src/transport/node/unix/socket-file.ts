@@ -5,37 +5,38 @@ import type { PinnedDirectory } from './pinned-directory.js';
 import { nodeCrypto } from '../../lazy-builtins.js';
 import { isSameBirth, isSameFile, look, SocketPath, type UnixAddress } from './socket-path.js';
 
-/** How long a claim waits for a lock, in ms. A process that holds one for longer is stopped, or malicious. */
+/** The longest time to wait for a lock, in ms. A process that holds it for longer is stopped or malicious. */
 const longestLockWait = 3_000;
-/** How long to wait between two attempts to take the lock, in ms. */
+/** The time between two attempts to take the lock, in ms. */
 const lockPause = 10;
 
 /** Configures a socket file. */
 export interface SocketFileOptions {
-  /** Its permissions, from the moment at which it can be connected to (S9). */
+  /** Its permissions. It has them before the first client can connect (S9). */
   readonly mode: number;
-  /** Whether to take over a socket file that nobody listens on. */
+  /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
 }
 
 /**
  * Makes a server reachable at a path (S8, S9).
  *
- * The server binds in a folder that nobody else can enter, the *shelter*. The file gets its permissions there. Then a link
- * publishes it, which replaces nothing: if several servers start, one wins.
+ * The server binds its socket file in the *shelter*, a folder that no other user can enter. There the file gets its
+ * permissions. Then a hard link publishes it at the path. A link replaces no file, so if several servers start at once, only
+ * one of them succeeds.
  *
- * Only a stale socket file is ever taken away for that. It is taken away under a lock, so that it is not the winner's file. And
- * it is moved into the shelter, so that it can be put back if somebody has exchanged it at the last moment. The shelter
- * exists as long as all this takes.
+ * Only a stale socket file is ever removed from the path. That happens under a lock, so that no server removes the file that
+ * another one has just published. The stale file is moved into the shelter first. If it turns out to be a different file,
+ * which has replaced the stale one at the last moment, it is moved back. The shelter is removed at the end.
  *
- * If nothing is in the way, everything is done before this returns, just as a TCP port is bound at once: a client that
- * connects in the same turn of the event loop gets through.
+ * If the path is free, everything is done before this returns, as with a TCP port: a client that connects in the same turn of
+ * the event loop succeeds.
  *
- * @param address - the path; a relative one starts at the present working folder
- * @param listen - makes the server listen at a path; returns a promise if that is not done at once, or has failed
- * @param signal - gives up, or removes the file at once if it still is the one that was made (S8). To be aborted before the
- * server is closed, because the file is not stale until then
- * @returns a promise that resolves once the file is there, and rejects once `signal` is aborted before
+ * @param address - the path; a relative one starts at the current working folder
+ * @param listen - makes the server listen at a path. It returns a promise if the result is not known at once
+ * @param signal - stops the work, or removes the published file, if it is still the same one (S8). Abort it before the server
+ * is closed, because the file is not stale until then
+ * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */
 export async function claimSocketFile(
@@ -66,16 +67,16 @@ class Claim {
 
   async publish(listen: (path: string) => Promise<unknown> | undefined): Promise<void> {
     const { place, signal } = this;
-    // A file in the way is reported before anything is made. If nothing is in the way, nothing below is awaited.
+    // An existing file is reported before anything is made. If the path is free, nothing below is awaited.
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
-    const shelter = place.attempt('make a folder beside it', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the bound name again when it closes, so no other file may ever have that name. `ss` shows it.
+    const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
+    // Node unlinks the bound name when it closes, so no other file may ever get that name. `ss` shows it.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
       if (binding !== undefined) await binding;
-      const made = place.attempt('set its mode', () => {
+      const made = place.attempt('set the mode of the file', () => {
         chmodSync(shelter.entry(bound), this.options.mode);
         return lstatSync(shelter.entry(bound), { bigint: true });
       });
@@ -98,25 +99,25 @@ class Claim {
     return this.place.findStale(this.options.stale, this.signal);
   }
 
-  /** Returns a promise if it is not done at once. */
+  /** Returns a promise if the server is not bound at once. */
   private bind(
     shelter: PinnedDirectory,
     name: string,
     listen: (path: string) => Promise<unknown> | undefined,
   ): Promise<void> | undefined {
     const { place, signal } = this;
-    const binding = place.attempt('bind it', () => listen(shelter.socketPath(name)));
+    const binding = place.attempt('bind the socket', () => listen(shelter.socketPath(name)));
     return binding?.then(
       () => {
         signal.throwIfAborted();
       },
       (cause: unknown) => {
-        throw place.failed('bind it', cause);
+        throw place.failed('bind the socket', cause);
       },
     );
   }
 
-  /** Returns false if something is in the way. */
+  /** Returns false if a file exists at the path. */
   private link(bound: string): boolean {
     this.signal.throwIfAborted();
     try {
@@ -124,7 +125,7 @@ class Claim {
       return true;
     } catch (cause) {
       if (codeOf(cause) === 'EEXIST') return false;
-      throw this.place.failed('link it into its place', cause);
+      throw this.place.failed('link the file to its path', cause);
     }
   }
 
@@ -132,7 +133,7 @@ class Claim {
     const unlock = await this.lock(stale);
     if (unlock === undefined) return;
     try {
-      // The previous holder of the lock may have replaced it.
+      // The previous holder of the lock may have replaced the file.
       const still = await this.findStale();
       if (still !== undefined) this.moveAway(still, shelter);
     } finally {
@@ -140,17 +141,17 @@ class Claim {
     }
   }
 
-  /** Returns `undefined` once `stale` is no longer there. */
+  /** Takes the lock, or returns `undefined` if `stale` no longer exists at the path. */
   private async lock(stale: BigIntStats): Promise<Unlock | undefined> {
     const { folder, name, path } = this.place;
     const { dev, ino } = statSync(folder.path, { bigint: true });
     const enough = performance.now() + longestLockWait;
     while (isSameBirth(look(path), stale)) {
       const unlock = await tryLock(`${dev}:${ino}/${name}`).catch((cause: unknown) => {
-        throw this.place.failed('lock it', cause);
+        throw this.place.failed('take the lock', cause);
       });
       if (unlock !== undefined) return unlock;
-      // It is safe to go on without the lock, unless three processes do so at the same instant.
+      // It is safe to continue without the lock, unless three processes do so at the same moment.
       if (performance.now() > enough) return () => undefined;
       await pause(lockPause, undefined, { signal: this.signal });
     }
@@ -163,9 +164,9 @@ class Claim {
       renameSync(this.place.path, aside);
     } catch (cause) {
       if (codeOf(cause) === 'ENOENT') return;
-      throw this.place.failed('take the stale file away', cause);
+      throw this.place.failed('move the stale file away', cause);
     }
-    // Nobody can exchange it in the shelter.
+    // No other process can exchange it in the shelter.
     if (isSameBirth(look(aside), stale)) unlinkSync(aside);
     else this.putBack(aside, shelter);
   }
@@ -178,7 +179,7 @@ class Claim {
         unlinkSync(aside);
       }
     } catch (cause) {
-      const why = `others come and go there; one of their files is now ${shelter.absolute}aside`;
+      const why = `other processes keep changing the file; one of their files is now ${shelter.absolute}aside`;
       throw this.place.refusal('EADDRINUSE', why, cause);
     }
   }
@@ -186,15 +187,15 @@ class Claim {
 
 function release(place: SocketPath, made: BigIntStats): void {
   try {
-    // The listening socket keeps its inode, so no other file can have its number.
+    // The listening socket keeps its inode in use, so no other file can have the same number.
     if (isSameFile(look(place.path), made)) unlinkSync(place.path);
   } catch {
-    // A file that cannot be removed is stale from now on, and the next server takes it over.
+    // The file is stale from now on. The next server replaces it.
   }
   place.folder.close();
 }
 
-/** Removes the bound name. A file that could not be put back stays in the shelter. */
+/** Removes the bound name. A file that could not be moved back stays in the shelter. */
 function clear(shelter: PinnedDirectory, bound: string): void {
   try {
     unlinkSync(shelter.entry(bound));

@@ -10,20 +10,20 @@ import { PinnedDirectory } from './pinned-directory.js';
 /** The address of a unix socket. */
 export type UnixAddress = Extract<Address, { transport: 'unix' }>;
 
-/** How long others may come and go at a path before it counts as being in use, in ms. */
+/** The time during which other processes may change the file at a path before the path counts as in use, in ms. */
 const longestTurmoil = 10_000;
 
-/** The path of a socket file to be made, and the file that is there already. */
+/** The path at which a server publishes its socket file. Another file may already exist there. */
 export class SocketPath {
   readonly folder: PinnedDirectory;
   /** The name of the file in its folder. */
   readonly name: string;
-  /** The path for functions that take one of any length. */
+  /** The path for functions that accept any length. */
   readonly path: string;
   private readonly address: UnixAddress;
   private readonly deadline = performance.now() + longestTurmoil;
 
-  /** Opens the folder; a relative path starts at the present working folder. */
+  /** Opens the folder. A relative path starts at the current working folder. */
   constructor(address: UnixAddress) {
     this.address = address;
     const slash = address.path.lastIndexOf('/') + 1;
@@ -33,26 +33,27 @@ export class SocketPath {
     this.path = this.folder.entry(this.name);
   }
 
-  /** Whether nothing is there. */
+  /** Whether no file exists at the path. */
   isFree(): boolean {
-    return this.attempt('look at what is there', () => look(this.path)) === undefined;
+    return this.attempt('examine the path', () => look(this.path)) === undefined;
   }
 
-  /** Returns the stale socket file that is there, if there is one. Throws if anything else is there. */
+  /** Returns the stale socket file at the path, if there is one. Throws if the path has any other file. */
   async findStale(stale: 'replace' | 'fail', signal: AbortSignal): Promise<BigIntStats | undefined> {
     while (performance.now() < this.deadline) {
-      const found = this.attempt('look at what is there', () => look(this.path));
+      const found = this.attempt('examine the path', () => look(this.path));
       if (found === undefined) return undefined;
-      if (!found.isSocket()) throw this.refusal('ERR_NOT_A_SOCKET', `${kindOf(found)} is there, and stays`);
-      if (stale === 'fail') throw this.refusal('EADDRINUSE', "a socket file is there, and stale is 'fail'");
-      const path = this.attempt('ask who listens there', () => this.folder.socketPath(this.name));
+      if (!found.isSocket())
+        throw this.refusal('ERR_NOT_A_SOCKET', `the path is ${kindOf(found)}, which is left as it is`);
+      if (stale === 'fail') throw this.refusal('EADDRINUSE', "a socket file exists, and stale is 'fail'");
+      const path = this.attempt('connect to the socket file', () => this.folder.socketPath(this.name));
       const error = await probe(path);
       signal.throwIfAborted();
-      this.assertNobody(error);
-      // Another file may have been there in the meantime, and refused.
+      this.assertNoServer(error);
+      // The connection may have been refused by a different file, which existed only for a moment.
       if (error?.code === 'ECONNREFUSED' && isSameBirth(look(this.path), found)) return found;
     }
-    throw this.refusal('EADDRINUSE', 'others come and go there');
+    throw this.refusal('EADDRINUSE', 'other processes keep changing the file');
   }
 
   attempt<T>(what: string, act: () => T): T {
@@ -73,9 +74,9 @@ export class SocketPath {
     return new SocketError(code, message, cause === undefined ? { address } : { address, cause });
   }
 
-  /** Throws if somebody listens, or if that is not known. */
-  private assertNobody(error: NodeJS.ErrnoException | undefined): void {
-    if (isShortage(error) || isForbidden(error)) throw this.failed('ask who listens there', error);
+  /** Throws if a process listens on the file, or if that is unknown. */
+  private assertNoServer(error: NodeJS.ErrnoException | undefined): void {
+    if (isShortage(error) || isForbidden(error)) throw this.failed('connect to the socket file', error);
     switch (error?.code) {
       case 'ECONNREFUSED':
       case 'ENOENT':
@@ -83,33 +84,33 @@ export class SocketPath {
       case undefined:
       case 'EAGAIN':
       case 'EPROTOTYPE':
-        throw this.refusal('EADDRINUSE', 'somebody listens there', error);
+        throw this.refusal('EADDRINUSE', 'a server listens there', error);
       default:
-        throw this.refusal('EADDRINUSE', "it can't be told whether somebody listens there", error);
+        throw this.refusal('EADDRINUSE', 'a server may listen there', error);
     }
   }
 }
 
-/** Returns what is at `path`, without following a symbolic link; `undefined` for nothing. */
+/** Returns the status of the file at `path`, or of the symbolic link itself; `undefined` if it does not exist. */
 export function look(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-/** Whether both are one file, if something keeps its inode from being reused. */
+/** Whether both are the same file, provided that its inode cannot have been reused. */
 export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one?.ino === other.ino && one.dev === other.dev;
 }
 
 /**
- * Whether both are one file, even if its inode may have been reused: another file would be younger. `mtime` is the time at
- * which a socket file was made, because nobody writes to it. A rename changes `ctime`, and not every file system has the time
- * of birth.
+ * Whether both are the same file, even if its inode may have been reused: a different file would be younger. The `mtime` of
+ * a socket file is the time of its creation, because it is never written to. `ctime` would change with a rename, and not
+ * every file system records the time of birth.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
 }
 
-/** Whether Node's permission model has refused the call: it would refuse to listen, too. */
+/** Whether Node's permission model has refused the call. It would refuse to listen, too. */
 function isForbidden(error: NodeJS.ErrnoException | undefined): boolean {
   return error?.code === 'ERR_ACCESS_DENIED';
 }
@@ -117,14 +118,14 @@ function isForbidden(error: NodeJS.ErrnoException | undefined): boolean {
 function kindOf(file: BigIntStats): string {
   if (file.isDirectory()) return 'a folder';
   if (file.isSymbolicLink()) return 'a symbolic link';
-  return file.isFile() ? 'a plain file' : 'something that is no socket';
+  return file.isFile() ? 'a regular file' : 'not a socket';
 }
 
 /**
- * Connects and leaves at once, which a server can notice. The kernel answers at once: also for a process that is stopped, and
- * for a server that is held; a full queue is `EAGAIN`.
+ * Connects and disconnects at once, which a server may notice. The kernel answers immediately, even for a stopped process and
+ * for a held server. A full queue is `EAGAIN`.
  *
- * @returns Node's error, or `undefined` if somebody listens
+ * @returns Node's error, or `undefined` if a server listens
  */
 function probe(path: string): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
