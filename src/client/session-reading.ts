@@ -9,7 +9,7 @@ import {
   type Waiting,
 } from './session-phases.js';
 import { leave, start } from './session-run.js';
-import { idle, isWanted, type Step, then, unchanged } from './session-step.js';
+import { idle, isWanted, andThen, type Step, unchanged } from './session-step.js';
 
 // The transitions about readers of `data`: which connection they read, and when they get its end.
 
@@ -37,7 +37,7 @@ export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): 
 
 /** K1, K8: the remaining readers move on if an earlier run is read. The client ends if no subscriber remains. */
 export function readOnOrLeave<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
-  return then(readOnIfDone(state, around), leave);
+  return andThen(readOnIfDone(state, around), leave);
 }
 
 /** C7, K4, K14: a reader has emitted everything that its connection had received. */

@@ -21,42 +21,42 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * lists every action that its step may need. `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
  * `test/model/session-reducer.test.ts` compares the table with the reducer.
  *
- * | state                 | event                                                     | next state   | actions                                                        | rules       |
- * | --------------------- | --------------------------------------------------------- | ------------ | -------------------------------------------------------------- | ----------- |
- * | idle                  | watch                                                     | connecting   | start                                                          | K1, K2, K8  |
- * | idle                  | observed, if nothing is left to read                      | connecting   | start                                                          | K1, K8      |
- * | idle                  | observed, if something is left                            | idle         | attach                                                         | K8, K14     |
- * | idle                  | subscribersEnded, if a reader has come meanwhile          | connecting   | start                                                          | K8          |
- * | idle                  | finishing, closed, of the last connection                 | idle         | replaceOutput                                                  | C7, K8      |
- * | idle                  | failed                                                    | idle         | failOutput                                                     | C4, C8      |
- * | idle                  | destroyed                                                 | idle         | failOutput, destroy                                            | C8, K8      |
- * | connecting            | opened                                                    | preparing    |                                                                | K18         |
- * | connecting, preparing | ready                                                     | connected    | endAttempt, block, open, attach, adopt, publish                | C2, K4, K14 |
- * | connecting, preparing | attemptFailed, if a retry is allowed                      | disconnected | parkOutput, publish, continue                                  | K3, K4, K16 |
- * | connecting, preparing | attemptFailed, if none is allowed                         | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers          | K3, K4, K16 |
- * | connecting, preparing | failed, destroyed                                         | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers          | K3, K7      |
- * | connected             | finishing, if a retry is allowed                          | connected    | retire                                                         | K4, K12     |
- * | connected             | finishing, after its readers have ended                   | connected    | replaceOutput                                                  | C7, K8      |
- * | connected             | closed, if a retry is allowed                             | disconnected | parkOutput, publish, continue                                  | K3, K4, K17 |
- * | connected             | closed, if none is allowed                                | idle         | ignoreSignal, replaceOutput, endReaders, endWatchers, continue | K3, K4      |
- * | connected             | readerEnding, if a subscriber remains                     | connected    | replaceOutput                                                  | C7, K8      |
- * | connected             | readerEnding, of the last subscriber                      | idle         | ignoreSignal, replaceOutput                                    | C7, K8      |
- * | connected             | failed                                                    | connected    | failOutput, fail                                               | C8, K17     |
- * | connected             | destroyed                                                 | connected    | replaceOutput, destroy                                         | C8, K17     |
- * | disconnected          | announced                                                 | waiting      | readNext, wait                                                 | K4, K5, K11 |
- * | waiting               | waits                                                     | waiting      | publish                                                        | K2, K10     |
- * | waiting               | due                                                       | connecting   | dial, publish                                                  | K2, K5      |
- * | waiting               | policyEnded, policyFailed                                 | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers          | K10, K11    |
- * | disconnected, waiting | failed, destroyed                                         | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers          | K10         |
- * | any but idle          | watch                                                     | the same     | publish                                                        | K1, K2      |
- * | any but idle          | observed                                                  | the same     | attach                                                         | K1, K8, K14 |
- * | any                   | unobserved                                                | the same     | detach, continue                                               | K1          |
- * | any                   | unwatch, if a subscriber remains                          | the same     |                                                                | K1          |
- * | any                   | readerLeft, readerEnding, if a subscriber remains         | the same     | readNext                                                       | K8, K14     |
- * | any but idle          | unwatch, readerLeft, readerEnding, of the last subscriber | idle         | readNext, ignoreSignal, abandonAttempt, replaceOutput, close   | K1, K7      |
- * | any                   | readerDrained                                             | the same     | forwardDrained, readNext, dropRest, reportStreamEnd            | C7, K4, K14 |
- * | any                   | badFrame                                                  | the same     | forwardBadFrame, continue                                      | D3, K17     |
- * | any                   | badFrameHandled                                           | the same     | readNext, reportStreamEnd                                      | D3, K17     |
+ * | state                 | event                                                     | next state   | actions                                                               | rules       |
+ * | --------------------- | --------------------------------------------------------- | ------------ | --------------------------------------------------------------------- | ----------- |
+ * | idle                  | watch                                                     | connecting   | start                                                                 | K1, K2, K8  |
+ * | idle                  | observed, if nothing is left to read                      | connecting   | start                                                                 | K1, K8      |
+ * | idle                  | observed, if something is left                            | idle         | attach                                                                | K8, K14     |
+ * | idle                  | subscribersEnded, if a reader has come meanwhile          | connecting   | replaceOutput, watchSignal, expectConnection, dial, publish, continue | K8          |
+ * | idle                  | finishing, closed, of the last connection                 | idle         | replaceOutput                                                         | C7, K8      |
+ * | idle                  | failed                                                    | idle         | failOutput                                                            | C4, C8      |
+ * | idle                  | destroyed                                                 | idle         | failOutput, destroy                                                   | C8, K8      |
+ * | connecting            | opened                                                    | preparing    |                                                                       | K18         |
+ * | connecting, preparing | ready                                                     | connected    | endAttempt, block, open, attach, adopt, publish                       | C2, K4, K14 |
+ * | connecting, preparing | attemptFailed, if a retry is allowed                      | disconnected | parkOutput, publish, continue                                         | K3, K4, K16 |
+ * | connecting, preparing | attemptFailed, if none is allowed                         | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers                 | K3, K4, K16 |
+ * | connecting, preparing | failed, destroyed                                         | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers                 | K3, K7      |
+ * | connected             | finishing, if a retry is allowed                          | connected    | retire                                                                | K4, K12     |
+ * | connected             | finishing, after its readers have ended                   | connected    | replaceOutput                                                         | C7, K8      |
+ * | connected             | closed, if a retry is allowed                             | disconnected | parkOutput, publish, continue                                         | K3, K4, K17 |
+ * | connected             | closed, if none is allowed                                | idle         | ignoreSignal, replaceOutput, endReaders, endWatchers, continue        | K3, K4      |
+ * | connected             | readerEnding, if a subscriber remains                     | connected    | replaceOutput                                                         | C7, K8      |
+ * | connected             | readerEnding, of the last subscriber                      | idle         | ignoreSignal, replaceOutput                                           | C7, K8      |
+ * | connected             | failed                                                    | connected    | failOutput, fail                                                      | C8, K17     |
+ * | connected             | destroyed                                                 | connected    | replaceOutput, destroy                                                | C8, K17     |
+ * | disconnected          | announced                                                 | waiting      | readNext, wait                                                        | K4, K5, K11 |
+ * | waiting               | waits                                                     | waiting      | publish                                                               | K2, K10     |
+ * | waiting               | due                                                       | connecting   | dial, publish                                                         | K2, K5      |
+ * | waiting               | policyEnded, policyFailed                                 | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers                 | K10, K11    |
+ * | disconnected, waiting | failed, destroyed                                         | idle         | ignoreSignal, abandonAttempt, endReaders, endWatchers                 | K10         |
+ * | any but idle          | watch                                                     | the same     | publish                                                               | K1, K2      |
+ * | any but idle          | observed                                                  | the same     | attach                                                                | K1, K8, K14 |
+ * | any                   | unobserved                                                | the same     | detach, continue                                                      | K1          |
+ * | any                   | unwatch, if a subscriber remains                          | the same     |                                                                       | K1          |
+ * | any                   | readerLeft, readerEnding, if a subscriber remains         | the same     | readNext                                                              | K8, K14     |
+ * | any but idle          | unwatch, readerLeft, readerEnding, of the last subscriber | idle         | readNext, ignoreSignal, abandonAttempt, replaceOutput, close          | K1, K7      |
+ * | any                   | readerDrained                                             | the same     | forwardDrained, readNext, dropRest, reportStreamEnd                   | C7, K4, K14 |
+ * | any                   | badFrame                                                  | the same     | forwardBadFrame, continue                                             | D3, K17     |
+ * | any                   | badFrameHandled                                           | the same     | readNext, reportStreamEnd                                             | D3, K17     |
  *
  * An event of an attempt has the number of that attempt (`dial`). It is ignored once another attempt has begun, or the
  * client has ended.

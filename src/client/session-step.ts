@@ -21,7 +21,8 @@ export function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
 }
 
-export function then<C, R, W>(
+// Not named `then`: a module with such an export cannot be imported dynamically, because it is a thenable.
+export function andThen<C, R, W>(
   first: Step<C, R, W>,
   next: (state: SessionState<C, R, W>) => Step<C, R, W>,
 ): Step<C, R, W> {
