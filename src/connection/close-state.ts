@@ -52,15 +52,15 @@ export type CloseAction =
 
 type Actions = readonly CloseAction[];
 
-/** Shared, because it is the answer to most inputs. */
+/** One array for all inputs without actions. */
 const nothing: Actions = [];
 
 /**
  * Decides how one connection ends. It has no socket and no timers: each input changes the state and returns the actions
  * that the connection performs, in this order.
  *
- * A line of the table is a transition. The first line applies whose input, phase and condition match; without one, nothing
- * happens. `test/connection/close-state-table.test.ts` compares the table with the code.
+ * Each line of the table is a transition. The first line that matches the input, the phase and the condition applies. If
+ * none does, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
  *
  * ```text
  * input                 phase           condition                     actions → next phase
@@ -114,9 +114,9 @@ const nothing: Actions = [];
  * ```
  *
  * - *not over*: `open`, `draining` or `closing`.
- * - `finishSending` is returned once: the table does not repeat that it is left out afterwards.
+ * - `finishSending` is returned at most once. The table does not repeat that later inputs leave it out.
  * - *the end is due*: the peer has finished, this side ends with it (no `halfOpen`, and `keepSendingAfterPeer` was not
- *   called), and there is no reader, or the next connection has to start.
+ *   called), and there is no reader or another connection follows this one.
  * - *the first failure*: nothing else has failed. A cut-off that was not delivered yet does not count.
  * - The first failure stands, and is the `error` of the actions (C12). There are two exceptions: a bad frame replaces a
  *   cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and of `badFrame`

@@ -238,7 +238,7 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    // Bytes that are left are an incomplete frame. It is an error unless this side ended the stream, or it failed.
+    // The remaining bytes are an incomplete frame: an error, unless this side has ended the stream or has failed before.
     const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
