@@ -109,7 +109,7 @@ describe('the examples of Server', () => {
     const second = net.connect('memory:full');
     record(first);
     await record(second).end();
-    expect(console.written).toEqual(['ERR_LIMIT_CONNECTIONS', 'a client was reset: maxConnections (1) are open']);
+    expect(console.written).toEqual(['ERR_LIMIT_CONNECTIONS', 'a client was reset: maxConnections (1) is reached']);
   });
 
   it('shut down', async () => {
