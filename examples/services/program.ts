@@ -46,8 +46,8 @@ function isUsageError(error: unknown): boolean {
  *
  * @param server - the listening server
  * @param served - the output of `serve`, to subscribe to
- * @param stopping - is notified in place of a shutdown, for a server that goes on receiving until its clients have sent all
- * of their data; connections that are left after eight seconds are reset in either case
+ * @param stopping - is notified instead of a shutdown, for a server that continues until its clients have sent all their
+ * data; in either case, connections that are open after eight seconds are reset
  * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
  */
 export async function serveUntilStopped(

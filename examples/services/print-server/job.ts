@@ -42,7 +42,7 @@ export function parseControlFile(text: string, number: string): ControlFile {
   const files = [...new Set(operands(/^[a-z]/))];
   if (files.length === 0) throw new Refusal('the control file prints nothing');
   const stranger = files.find((file) => !/^df[A-Za-z]\d{3}\S*$/.test(file) || file.slice(3, 6) !== number);
-  if (stranger !== undefined) throw new Refusal('the control file prints what is no data file of its job');
+  if (stranger !== undefined) throw new Refusal('the control file prints a file that is not part of its job');
   // Some clients write a document's name before it, some after it, but all in the same order.
   const names = operands(/^N/);
   return { user, documents: files.map((file, index) => ({ file, name: names[index] ?? '' })) };

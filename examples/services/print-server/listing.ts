@@ -10,7 +10,7 @@ export function matching(jobs: readonly Job[], list: readonly string[]): readonl
   );
 }
 
-/** Formats the queue, one line for each job; the long form has one for each document too. */
+/** Formats the queue: one line for each job and, in the long form, one for each document. */
 export function listing(form: 'short' | 'long', jobs: readonly Job[]): string {
   if (jobs.length === 0) return 'no entries\n';
   const heading = row('Rank', 'Owner', 'Job', 'Files', 'Total Size');

@@ -152,7 +152,7 @@ export class Queue {
     return [...jobs.values()];
   }
 
-  /** Lists the published files in the order of arrival. Other files, links and folders are left alone. */
+  /** Lists the published files in the order of arrival. It ignores other files, links and folders. */
   private async names(): Promise<string[]> {
     const entries = (await readdir(this.folder, { withFileTypes: true }).catch(unless('ENOENT'))) ?? [];
     const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
@@ -191,7 +191,7 @@ function unescaped(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // somebody else has named this file
+    return text; // a different program has named this file
   }
 }
 
