@@ -7,7 +7,7 @@ import inspector from 'node:inspector';
 const [, , library, kind = '', path] = process.argv;
 /** @type {{ serve: (kind: string, path: string | undefined, listening: (port: number) => void) => void }} */
 const { serve } = await import(`./allocation-${library}.js`);
-serve(kind, path, (port) => tell({ port }));
+serve(kind, path, (port) => report({ port }));
 
 const session = new inspector.Session();
 session.connect();
@@ -21,17 +21,17 @@ process.on('message', (question) => {
         includeObjectsCollectedByMajorGC: true,
         includeObjectsCollectedByMinorGC: true,
       });
-      tell({});
+      report({});
       break;
     case 'end':
       session.post('HeapProfiler.stopSampling', (error, result) => {
         if (error !== null) throw error;
-        tell(counted(result.profile));
+        report(counted(result.profile));
       });
       break;
     case 'settle':
       for (let i = 0; i < 3; i++) globalThis.gc?.();
-      tell({ bytes: process.memoryUsage().heapUsed });
+      report({ bytes: process.memoryUsage().heapUsed });
       break;
   }
 });
@@ -68,7 +68,7 @@ function counted({ head, samples }) {
   return { objects: samples.length, own, bytes, places };
 }
 
-/** @param {object} what */
-function tell(what) {
-  process.send?.(what);
+/** @param {object} message */
+function report(message) {
+  process.send?.(message);
 }

@@ -29,14 +29,14 @@ export function place(path) {
  * @param {number} port
  */
 export function announce(path, port) {
-  say({ address: path === undefined ? `tcp:${port}` : `unix:${path}` });
+  print({ address: path === undefined ? `tcp:${port}` : `unix:${path}` });
   process.stdin.setEncoding('utf8');
   process.stdin.on('data', (/** @type {string} */ text) => {
     for (const question of text.trim().split('\n')) {
-      if (question === 'cpu') say(process.cpuUsage());
+      if (question === 'cpu') print(process.cpuUsage());
       else if (question === 'memory') {
         collect();
-        say({ rss: process.memoryUsage.rss() });
+        print({ rss: process.memoryUsage.rss() });
       }
     }
   });
@@ -50,9 +50,9 @@ export function announce(path, port) {
  */
 export const transform = process.argv[2] === 'changed' ? (line) => line.toUpperCase() : (line) => line;
 
-/** @param {object} what */
-function say(what) {
-  process.stdout.write(`${JSON.stringify(what)}\n`);
+/** @param {object} answer */
+function print(answer) {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
 
 function collect() {

@@ -146,14 +146,14 @@ export class ValueDecoder implements Decoder<Value> {
     this.missing[depth]!--;
     if (kind === type.bulk) {
       const length = lengthIn(bytes, first, end);
-      if (length === undefined || (length < 0 && this.isFlat)) throw invalid(what(kind));
+      if (length === undefined || (length < 0 && this.isFlat)) throw invalid(reasonFor(kind));
       if (length >= 0) this.seen += length + crlf.length;
     } else if (kind === type.array) {
       const length = lengthIn(bytes, first, end);
-      if (length === undefined) throw invalid(what(kind));
+      if (length === undefined) throw invalid(reasonFor(kind));
       if (length > 0) this.openArray(length, depth);
     } else if (kind === type.integer) {
-      if (!/^[+-]?\d+$/.test(textIn(bytes, first, end))) throw invalid(what(kind));
+      if (!/^[+-]?\d+$/.test(textIn(bytes, first, end))) throw invalid(reasonFor(kind));
     }
     this.values++;
     if (this.seen > this.limits.maxLength) throw tooLong('invalid bulk length');
@@ -182,7 +182,7 @@ export class ValueDecoder implements Decoder<Value> {
     // The first byte of the line end may have arrived without the second.
     if (end > last || (end === -1 && bytes.length > last + 1)) {
       if (isWord) throw tooLong(`a line of more than ${maxLine} bytes`);
-      throw invalid(what(kind));
+      throw invalid(reasonFor(kind));
     }
     if (end !== -1) return end;
     this.searched = bytes.length - 1;
@@ -190,8 +190,8 @@ export class ValueDecoder implements Decoder<Value> {
   }
 }
 
-/** The error in the first line of a value, in the words of Redis. */
-function what(kind: number): string {
+/** Returns the error for the first line of a value, in the words of Redis. */
+function reasonFor(kind: number): string {
   if (kind === type.integer) return 'invalid integer';
   return kind === type.bulk ? 'invalid bulk length' : 'invalid multibulk length';
 }
