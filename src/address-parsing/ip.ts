@@ -1,6 +1,9 @@
 import net from 'node:net';
 
-/** The family of an IP address; an IPv6 address may have a zone (`fe80::1%eth0`). `undefined` for any other text. */
+/**
+ * Returns the family of an IP address, or `undefined` for any other text. An IPv6 address may have a zone
+ * (`fe80::1%eth0`).
+ */
 export function ipFamily(text: string): 4 | 6 | undefined {
   const [, address = '', zone] = /^([^%]*)(%[^\s\p{Cc}/\\?#@:%[\]]+)?$/u.exec(text) ?? [];
   if (net.isIPv6(address)) return 6;
@@ -8,8 +11,8 @@ export function ipFamily(text: string): 4 | 6 | undefined {
 }
 
 /**
- * Writes an IP address without a zone in its one canonical form. An IPv4-mapped address (`::ffff:10.0.0.1`) becomes the
- * IPv4 address. `undefined` for any other text.
+ * Returns the canonical form of an IP address without a zone, or `undefined` for any other text. An IPv4-mapped address
+ * (`::ffff:10.0.0.1`) becomes the IPv4 address.
  */
 export function canonicalIp(text: string): string | undefined {
   if (text.includes('%')) return undefined;
@@ -18,6 +21,7 @@ export function canonicalIp(text: string): string | undefined {
   const { address } = new net.SocketAddress({ address: text, family: 'ipv6' });
   if (!address.includes('.')) return address;
   if (address.startsWith('::ffff:')) return address.slice('::ffff:'.length);
-  // Node writes the obsolete IPv4-compatible addresses with dots, too (`::0.1.0.0`): they are IPv6 addresses (`::1:0`).
+  // Node also writes the obsolete IPv4-compatible addresses with dots (`::0.1.0.0`). Write them as IPv6 addresses
+  // (`::1:0`).
   return new URL(`http://[${address}]`).hostname.slice(1, -1);
 }

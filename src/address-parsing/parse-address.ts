@@ -8,7 +8,7 @@ import { lookupService } from './services-file.js';
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Node 20 silently cuts a longer path. @internal */
+/** The maximum size of a unix path. Node 20 silently truncates a longer one. @internal */
 export const maxPathBytes = 107;
 
 const maxPort = 65_535;
@@ -22,8 +22,9 @@ const loopback = '127.0.0.1';
  *
  * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes of
  * UTF-8. The default host is `127.0.0.1`; there is no default port
- * @returns a new plain object. Parsing the result of {@link formatAddress} gives the same address
- * @throws `ERR_ADDRESS_INVALID`, with the bad part and its value; also for a member that no form of address has
+ * @returns a new plain object. {@link formatAddress} converts it to a string that parses to the same address
+ * @throws `ERR_ADDRESS_INVALID`, with a message that names the bad part and its value. A member that no form of address
+ * has is refused, too
  * @example
  * ```ts
  * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
@@ -40,17 +41,17 @@ export function parseAddress(input: AddressInput): Address {
 }
 
 /**
- * Throws for an address that is valid, but that no client can connect to.
+ * Throws for a valid address that no client can connect to.
  *
  * @internal
  */
 export function assertDialable(address: Address): void {
   if (address.transport === 'fd') throw invalidAddress('fd', 'must be used with listen only', address.fd);
   if (address.transport === 'unix' && address.path === '') {
-    throw invalidAddress('path', 'must not be empty: nobody can connect to an unnamed socket', '');
+    throw invalidAddress('path', 'must not be empty, because no client can connect to an unnamed socket', '');
   }
   if (address.transport === 'tcp' && address.port === 0) {
-    throw invalidAddress('port', `must be an integer from 1 to ${maxPort} to connect to`, 0);
+    throw invalidAddress('port', `must be an integer from 1 to ${maxPort} for a client`, 0);
   }
 }
 
@@ -72,10 +73,10 @@ function fromUrl(url: URL): Address {
     throw invalidAddress('address', 'must have no user, password, query or fragment', href);
   }
   if (scheme === 'tcp' || scheme === 'tls') {
-    if (pathname !== '' && pathname !== '/') throw invalidAddress('address', 'must have no path beside a host', href);
+    if (pathname !== '' && pathname !== '/') throw invalidAddress('address', 'must have no path after the host', href);
     return tcp(unbracketed(decoded(hostname)), digits('port', port, href), scheme === 'tls');
   }
-  if (host !== '') throw invalidAddress('address', 'must start with tcp:// or tls:// where it has a host', href);
+  if (host !== '') throw invalidAddress('address', 'must start with tcp:// or tls:// if it has a host', href);
   // An encoded '@' is part of a file name; a plain one marks an abstract socket.
   const isFile = scheme === 'unix' && !pathname.startsWith('@');
   return fromOpaque(scheme, isFile ? file(decoded(pathname)) : decoded(pathname), href);
@@ -139,8 +140,8 @@ function unix(path: unknown): Address {
   const name = path.startsWith('\0') ? path.slice(1) : file(path);
   if (name.trim() === '') throw invalidAddress('path', 'must not be empty or blank', path);
   if (name.includes('\0'))
-    throw invalidAddress('path', 'must be without NUL, save the first of an abstract name', path);
-  // Node would replace it by U+FFFD, so that different paths would become the same.
+    throw invalidAddress('path', 'must contain no NUL, except at the start of an abstract name', path);
+  // Node would replace a lone surrogate with U+FFFD, so different paths would become the same.
   if (/\p{Surrogate}/u.test(name)) throw invalidAddress('path', 'must be well-formed Unicode', path);
   const bytes = Buffer.byteLength(name);
   if (bytes > maxPathBytes) throw invalidAddress('path', `must have at most ${maxPathBytes} bytes, not ${bytes}`, path);
@@ -148,7 +149,7 @@ function unix(path: unknown): Address {
 }
 
 function memory(name: unknown): Address {
-  if (typeof name !== 'string' || name === '') throw invalidAddress('name', 'must be a string that is not empty', name);
+  if (typeof name !== 'string' || name === '') throw invalidAddress('name', 'must be a non-empty string', name);
   return { transport: 'memory', name };
 }
 
@@ -157,8 +158,7 @@ function descriptor(fd: unknown): Address {
 }
 
 function service(name: unknown): number {
-  if (typeof name !== 'string' || name === '')
-    throw invalidAddress('service', 'must be a string that is not empty', name);
+  if (typeof name !== 'string' || name === '') throw invalidAddress('service', 'must be a non-empty string', name);
   return lookupService(name);
 }
 
@@ -177,7 +177,7 @@ function unbracketed(host: string): string | undefined {
 
 function digits(option: string, text: string, whole: string): number {
   if (text === '') throw invalidAddress(option, 'must not be missing', whole);
-  if (!/^\d+$/.test(text)) throw invalidAddress(option, 'must be written in digits', text);
+  if (!/^\d+$/.test(text)) throw invalidAddress(option, 'must be decimal digits', text);
   return Number(text);
 }
 
@@ -198,7 +198,11 @@ function decoded(text: string): string {
 function only(input: Members, ...members: string[]): Members {
   const extra = Object.keys(input).find((key) => input[key] !== undefined && !members.includes(key));
   if (extra !== undefined)
-    throw invalidAddress('address', `must not have ${describeValue(extra)} beside ${members.join(', ')}`, input);
+    throw invalidAddress(
+      'address',
+      `must not have ${describeValue(extra)} in addition to ${members.join(', ')}`,
+      input,
+    );
   return input;
 }
 

@@ -10,9 +10,10 @@
  *   (systemd), for `listen` only.
  * - An {@link Address}, for example the `remote` of a connection.
  *
- * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`; `{ path: '@name' }` is a
- * file of that name and becomes `./@name`. Node's sockets support all forms but `memory`, which is for `memoryTransport()`.
- * `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that their transport does not support.
+ * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`; `{ path: '@name' }` is
+ * a file of that name, and becomes `./@name`. Node's sockets support all forms except `memory`, which is for
+ * `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that their transport does not
+ * support.
  *
  * @example
  * ```ts
@@ -35,7 +36,8 @@ export type AddressInput =
   | Address;
 
 /**
- * The address of one end of a socket. {@link parseAddress} returns it; a connection has it as `local` and `remote`.
+ * The address of one end of a socket. {@link parseAddress} returns it, and the `local` and `remote` of a connection are
+ * addresses.
  *
  * - `tcp`: `port` is an integer from 0 to 65,535; 0 lets the system choose a port to listen on. `tls` is true for `tls://`.
  * - `unix`: `path` has at most 107 bytes of UTF-8; it is `''` for an unnamed client socket, `'\0name'` for an abstract one.

@@ -27,7 +27,7 @@ export function formatAddress(address: Address): string {
   }
 }
 
-/** A path that starts with `@` would be an abstract name in a string (A1). */
+/** Returns a path that `parseAddress` does not take for an abstract name, even if it starts with `@` (A1). */
 export function file(path: string): string {
   return path.startsWith('@') ? `./${path}` : path;
 }

@@ -2,8 +2,8 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
 /**
- * Decodes the values of one stream. Each call takes one whole frame off the queue. The bytes of an unfinished frame, and of
- * later frames, stay in it.
+ * Decodes the values of one stream. Each call takes one complete frame off the queue, and leaves the bytes of later
+ * frames, or of an unfinished one, in it.
  *
  * Receiving through a codec is equivalent to:
  *
@@ -19,12 +19,12 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * });
  * ```
  *
- * A decoder is called only when its channel may emit. Between two calls another view may take bytes off the queue: a decoder
- * that remembers what it has seen compares `position` to find out.
+ * A decoder is called only when its channel may emit. Between two calls, another view may take bytes off the queue. A
+ * decoder that remembers how far it has looked must compare `position` to notice that.
  *
- * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame, which ends the connection after the values
- * before it. It must refuse a frame that exceeds a finite maximum before the whole frame has arrived (D3). A decoder that has
- * thrown is not called again.
+ * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame. The connection then fails, after the
+ * values before that frame have been emitted. A decoder must have a finite maximum for the size of a frame, and refuse
+ * a larger one before all of it has arrived (D3). A decoder that has thrown is not called again.
  *
  * @typeParam T - the type of the values; never `undefined`
  * @example
@@ -37,8 +37,9 @@ export interface Decoder<T> {
   /**
    * Takes the next frame off the queue.
    *
-   * @param bytes - the bytes that wait; the same queue at each call
-   * @returns the value of the frame. `undefined` means that more bytes are needed; then nothing must have been taken off
+   * @param bytes - the received bytes; the same queue on each call
+   * @returns the value of the frame, or `undefined` if more bytes are needed. If it returns `undefined`, it must not
+   * have taken anything off the queue
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -49,16 +50,17 @@ export interface Decoder<T> {
   /**
    * Returns a value that the end of the stream completes, or throws if the stream ends inside a message.
    *
-   * It is called when the peer has ended the stream in order and `decode` has returned `undefined`, even if no byte waits. It
-   * is called again until it returns `undefined`. Bytes that remain then fail the connection with `ERR_FRAME_TRUNCATED`, as
-   * do all remaining bytes if there is no such method. It is not called for a stream that was reset or destroyed.
+   * It is called when the peer has ended the stream cleanly and `decode` has returned `undefined`, even if the queue is
+   * empty. It is called again until it returns `undefined`. If bytes remain in the queue then, the connection fails
+   * with `ERR_FRAME_TRUNCATED`. If a decoder lacks this method, all remaining bytes count as truncated. It is not
+   * called for a stream that was reset or destroyed.
    *
-   * A decoder that remembers something between its frames returns it here as the last value, or throws
-   * `ERR_FRAME_TRUNCATED`. It must return such a value once: after 1,000 values without a byte taken off, the connection fails
-   * with `ERR_FRAME_INVALID`.
+   * A decoder that keeps data between two frames returns it here as the last value, or throws `ERR_FRAME_TRUNCATED`. It
+   * must return that value only once: after 1,000 values for which it has not taken a byte off the queue, the
+   * connection fails with `ERR_FRAME_INVALID`.
    *
-   * @param bytes - the bytes that wait; none if the stream ends between two frames
-   * @returns a value, or `undefined` with nothing taken off
+   * @param bytes - the remaining bytes; none if the stream ends between two frames
+   * @returns a value, or `undefined` if there is none; then nothing must have been taken off the queue
    * @throws `ERR_FRAME_TRUNCATED`, `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -71,8 +73,8 @@ export interface Decoder<T> {
 /**
  * Encodes the values of one stream. It is called once for each value, within `next` or `send`.
  *
- * It throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. Nothing of that value is sent, and
- * the encoder must be in the state that it was in before (D5).
+ * It throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value is sent,
+ * and the encoder must return to its previous state (D5).
  *
  * @typeParam T - the type of the values
  * @example
@@ -86,7 +88,7 @@ export interface Encoder<T> {
    * Appends one value.
    *
    * @param value - the value
-   * @param into - takes the bytes; do not keep it
+   * @param into - receives the bytes; do not keep a reference to it
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -103,9 +105,9 @@ export interface Encoder<T> {
  * Sending over a connection is equivalent to this, wherever the network cuts the bytes into chunks:
  *
  * ```ts
- * const encoder = codec.encoder(); // of the one end
+ * const encoder = codec.encoder(); // at one end
  * for (const value of values) encoder.encode(value, sink);
- * const decoder = codec.decoder(); // of the other end
+ * const decoder = codec.decoder(); // at the other end
  * for (const chunk of chunksOf(sink)) {
  *   queue.push(chunk);
  *   for (let value = decoder.decode(queue); value !== undefined; value = decoder.decode(queue)) received.push(value);
@@ -136,7 +138,7 @@ export interface Codec<In, Out = In> {
   /**
    * Makes a decoder for one stream.
    *
-   * @returns one that shares no state with others
+   * @returns a decoder that shares no state with others
    * @example
    * ```ts
    * const decoder = lines().decoder();
@@ -146,7 +148,7 @@ export interface Codec<In, Out = In> {
   /**
    * Makes an encoder for one stream.
    *
-   * @returns one that shares no state with others
+   * @returns an encoder that shares no state with others
    * @example
    * ```ts
    * const encoder = lines().encoder();

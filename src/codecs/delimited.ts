@@ -7,7 +7,7 @@ import { messageLength, messageSize, tooLong } from './message-checks.js';
 import { decodeUtf8, isWellFormed } from '../bytes/utf8.js';
 
 /**
- * Sets how long {@link delimited} messages may be.
+ * Limits the size of {@link delimited} messages.
  *
  * @example
  * ```ts
@@ -24,22 +24,22 @@ export interface DelimitedOptions {
   readonly maxLength?: number | undefined;
 }
 
-/** A delimiter, and what is derived from it. */
+/** A delimiter and values derived from it, with the limit. */
 interface DelimitedRules {
   readonly delimiter: Buffer;
   /** The delimiter to search for. A single byte is found faster as a number. */
   readonly needle: number | Buffer;
   /** The delimiter as text, if it is valid UTF-8. Only then can text be searched for it. */
   readonly text: string | undefined;
-  /** Whether it can begin before its own end, as `'aa'` does. */
+  /** Whether one delimiter can begin inside another, as with `'aa'`. */
   readonly overlaps: boolean;
   readonly maxLength: number;
 }
 
 /**
- * Frames binary messages by a delimiter after each. A message ends where the delimiter begins for the first time.
+ * Frames binary messages with a delimiter after each. A message ends at the first occurrence of the delimiter.
  *
- * Reading is equivalent to this, but finds out sooner that a message is too long:
+ * Reading is equivalent to this, but notices sooner that a message is too long:
  *
  * ```ts
  * function decode(queue: ByteQueue): Buffer | undefined {
@@ -51,19 +51,20 @@ interface DelimitedRules {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
+ * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
+ * message that you store.
  *
- * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
- * A message that contains the delimiter is refused. If the delimiter overlaps itself, as `'aa'` does, so is a message whose end
- * would let the delimiter begin earlier, such as `'xa'`.
+ * You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8. A message that
+ * contains the delimiter is refused. If the delimiter overlaps itself, as `'aa'` does, so is a message whose end would
+ * make the delimiter begin too early, such as `'xa'`.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`; the messages before it are
- * emitted first. A stream that ends before a delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails with
- * `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for a refused message, for a value that is neither bytes nor a string, and
- * for a lone surrogate.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`; the messages before
+ * it are emitted first. A stream that ends without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails
+ * with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a refused message, for a
+ * value that is neither bytes nor a string, and for a lone surrogate.
  *
- * @param delimiter - 1 to 255 bytes, which are copied; a string stands for its UTF-8
- * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
+ * @param delimiter - 1 to 255 bytes, which are copied, or a string, which is converted to UTF-8
+ * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec that receives Buffers
  * @throws `ERR_OPTION_INVALID` for a bad delimiter or option
  * @example
@@ -89,7 +90,10 @@ export function delimited(
   return { decoder: () => new DelimitedDecoder(rules), encoder: () => new DelimitedEncoder(rules) };
 }
 
-/** The maximum size of a delimiter, in bytes. With each chunk, the last bytes are searched again for its beginning. */
+/**
+ * The maximum size of a delimiter, in bytes. It is limited because each chunk repeats the search in up to that many
+ * earlier bytes.
+ */
 const maxDelimiter = 255;
 
 function delimiterOption(value: string | Uint8Array): Buffer {
@@ -110,7 +114,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;
-  /** The offset in the stream before which there is no delimiter. */
+  /** The offset in the stream before which no delimiter begins. */
   private searched = 0;
 
   constructor({ delimiter, needle, maxLength }: DelimitedRules) {
@@ -131,7 +135,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     return message;
   }
 
-  /** Notes where the next delimiter may begin at the earliest. Throws if that is too late. */
+  /** Records the earliest offset at which the next delimiter may begin. Throws if that exceeds the limit. */
   private wait(bytes: ByteQueue): void {
     const { length, position } = bytes;
     let start = Math.max(0, this.searched - position, length - this.delimiter.length + 1);
@@ -140,7 +144,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
     this.searched = position + start;
   }
 
-  /** Whether the bytes from `start` on are the beginning of the delimiter. */
+  /** Returns whether the bytes from `start` on are the beginning of the delimiter. */
   private mayBegin(bytes: ByteQueue, start: number): boolean {
     for (let at = start; at < bytes.length; at++) if (bytes.at(at) !== this.delimiter[at - start]) return false;
     return true;
@@ -168,7 +172,7 @@ class DelimitedEncoder implements Encoder<Uint8Array | string> {
     }
   }
 
-  /** Whether the delimiter, if put after `message`, begins before the end of the message. */
+  /** Returns whether the delimiter after `message` would begin before the end of the message. */
   private beginsInText(message: string, delimiter: string): boolean {
     if (!this.rules.overlaps) return false;
     const tail = message.slice(1 - delimiter.length);
@@ -187,5 +191,8 @@ function viewOf(bytes: Uint8Array): Buffer {
 }
 
 function endsEarly(): SocketError {
-  return new SocketError('ERR_FRAME_INVALID', 'a message must not contain its delimiter, or end so that it begins early');
+  return new SocketError(
+    'ERR_FRAME_INVALID',
+    'a message must not contain its delimiter, or make it begin before the end of the message',
+  );
 }

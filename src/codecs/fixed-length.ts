@@ -6,7 +6,7 @@ import { messageLength, messageSize } from './message-checks.js';
 import { takeSizedMessage } from './sized-message.js';
 
 /**
- * Cuts the stream into binary messages of one fixed length.
+ * Splits the stream into binary messages of a fixed length.
  *
  * Reading is equivalent to:
  *
@@ -14,11 +14,13 @@ import { takeSizedMessage } from './sized-message.js';
  * const decode = (queue: ByteQueue): Buffer | undefined => (queue.length < size ? undefined : queue.take(size));
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
- * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
+ * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
+ * message that you store. You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as
+ * UTF-8.
  *
- * Decoding never fails, because any bytes are messages. Encoding fails with `ERR_FRAME_TOO_LONG` for more than `size` bytes, and
- * with `ERR_FRAME_INVALID` for fewer, for a value that is neither bytes nor a string, and for a lone surrogate.
+ * Decoding never fails, because every sequence of bytes is valid. Encoding fails with `ERR_FRAME_TOO_LONG` for more
+ * than `size` bytes, and with `ERR_FRAME_INVALID` for fewer, for a value that is neither bytes nor a string, and for a
+ * lone surrogate.
  *
  * @param size - the size of each message, in bytes: 1 to 2,147,483,647
  * @returns a codec that receives Buffers

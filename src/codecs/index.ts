@@ -1,5 +1,5 @@
 /**
- * Codecs: how messages lie in a stream of bytes.
+ * Codecs, which define how messages are laid out in a stream of bytes.
  *
  * @module rxjs-sockets/codecs
  */

@@ -8,7 +8,7 @@ import { lines } from './lines.js';
 import { messageLength } from './message-checks.js';
 
 /**
- * Sets how long {@link jsonLines} may be.
+ * Limits the size of the lines of {@link jsonLines}.
  *
  * @example
  * ```ts
@@ -26,14 +26,15 @@ export interface JsonLinesOptions {
 }
 
 /**
- * Frames values by lines of JSON: each line is one value, in UTF-8.
+ * Frames values as lines of JSON: each line is one value, in UTF-8.
  *
- * A line ends with `'\n'` or `'\r\n'`. The last line must have its ending, too, because a line that was cut off may still be
- * JSON, as `12` of `123` is (D4). Refused in both directions are (D6):
+ * A line ends with `'\n'` or `'\r\n'`. The last line must have its ending, too, because a truncated line may still be
+ * valid JSON, such as `12` instead of `123` (D4). The codec refuses in both directions (D6):
  *
  * - an empty line;
- * - an object with the name `__proto__`, however it is escaped: code that copies such an object sets a prototype;
- * - more than 1,000 nested arrays and objects, with which much code overflows its stack.
+ * - an object that has a member named `__proto__`, however the name is escaped, because code that copies such an object
+ *   sets a prototype;
+ * - more than 1,000 nested arrays and objects, because recursive code could overflow its stack.
  *
  * For all other lines, reading is equivalent to:
  *
@@ -47,14 +48,15 @@ export interface JsonLinesOptions {
  * Values are written by `JSON.stringify`: a `Date` becomes a string, `NaN` becomes `null`, and a property that is undefined or a
  * function is left out.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, with `ERR_FRAME_INVALID` for a
- * refused line and for a line that is not JSON (the reason is its `cause`), and with `ERR_FRAME_TRUNCATED` if the stream ends
- * inside a line; the values before are emitted first. Encoding fails with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for
- * a refused value and for one that JSON cannot carry: undefined, a function, a bigint, or a cycle.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, with `ERR_FRAME_INVALID`
+ * for a refused line and for a line that is not JSON (with the reason as `cause`), and with `ERR_FRAME_TRUNCATED` if
+ * the stream ends inside a line. The values before it are emitted first. Encoding fails with `ERR_FRAME_TOO_LONG` for a
+ * line over `maxLength`, and with `ERR_FRAME_INVALID` for a refused value and for one that JSON cannot represent:
+ * undefined, a function, a bigint, or a cycle.
  *
  * @typeParam In - the type of received values. It is not checked: a peer can send any JSON
  * @typeParam Out - the type of sent values
- * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
+ * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec whose messages are JSON values, `null` included
  * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
@@ -124,20 +126,23 @@ function stringify(value: unknown): string {
     });
   }
   if (text !== undefined) return text;
-  throw new SocketError('ERR_FRAME_INVALID', `a message must be a value that JSON can carry, got ${describeValue(value)}`);
+  throw new SocketError(
+    'ERR_FRAME_INVALID',
+    `a message must be a value that JSON can represent, got ${describeValue(value)}`,
+  );
 }
 
-/** Throws for valid JSON that is neither sent nor received. */
+/** Throws for valid JSON that the codec refuses in both directions. */
 function refuse(json: string): void {
   if (namesPrototype(json)) throw new SocketError('ERR_FRAME_INVALID', 'a message has __proto__ as a name');
   if (isTooDeep(json)) {
-    throw new SocketError('ERR_FRAME_INVALID', `a message nests more than ${maxDepth} arrays and objects`);
+    throw new SocketError('ERR_FRAME_INVALID', `a message has more than ${maxDepth} nested arrays and objects`);
   }
 }
 
 /**
- * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON it is exact: a quote that follows no
- * backslash and precedes one of these characters begins a string, and a string before a colon is a name.
+ * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON, the match is exact: a quote that
+ * follows no backslash and precedes one of these characters begins a string, and a string before a colon is a name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;
@@ -150,11 +155,11 @@ const quote = 0x22;
 const backslash = 0x5c;
 
 function isTooDeep(json: string): boolean {
-  // Each bracket takes two characters with its counterpart, and few lines have so many.
+  // Each level takes two brackets, so most lines are too short to be too deep.
   return json.length > 2 * maxDepth && opensMany(json) && depthExceeds(json);
 }
 
-/** Whether there are enough opening brackets and braces; some may lie in strings, or side by side. */
+/** Returns whether there are enough opening brackets and braces. Some of them may be in strings, or not nested. */
 function opensMany(json: string): boolean {
   let count = 0;
   for (const open of ['[', '{']) {
@@ -183,7 +188,7 @@ function depthExceeds(json: string): boolean {
   return false;
 }
 
-/** Where the string ends whose first character is at `from`. */
+/** Returns the position of the quote that ends the string whose first character is at `from`. */
 function endOfString(json: string, from: number): number {
   let at = from;
   for (let code = json.charCodeAt(at); code !== quote; code = json.charCodeAt(at)) at += code === backslash ? 2 : 1;

@@ -6,7 +6,7 @@ import { messageLength, messageSize, tooLong } from './message-checks.js';
 import { takeSizedMessage } from './sized-message.js';
 
 /**
- * Sets how {@link lengthPrefixed} messages are laid out and how long they may be.
+ * Configures the length field of {@link lengthPrefixed} messages, and limits their size.
  *
  * @example
  * ```ts
@@ -15,20 +15,21 @@ import { takeSizedMessage } from './sized-message.js';
  */
 export interface LengthPrefixedOptions {
   /**
-   * The size of the length, in bytes.
+   * The size of the length field, in bytes.
    *
    * @defaultValue 4
    * @unit bytes
    */
   readonly bytes?: 1 | 2 | 4 | undefined;
   /**
-   * The byte order of the length. Network byte order is `'big'`.
+   * The byte order of the length field. Network byte order is `'big'`.
    *
    * @defaultValue 'big'
    */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * The maximum size of a message, without its header: 1 to 2,147,483,647, and never more than fits in the length (D3).
+   * The maximum size of a message, without its header: 1 to 2,147,483,647, and never more than fits in the length field
+   * (D3).
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -49,7 +50,7 @@ interface PrefixRules {
 }
 
 /**
- * Frames binary messages by their length, an unsigned integer, before each.
+ * Frames binary messages with a length field, an unsigned integer, before each.
  *
  * Reading is equivalent to:
  *
@@ -63,15 +64,16 @@ interface PrefixRules {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
- * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
+ * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
+ * message that you store. You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as
+ * UTF-8.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated. Encoding fails
- * with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a lone
- * surrogate.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated.
+ * Encoding fails with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a value
+ * that is neither bytes nor a string, and for a lone surrogate.
  *
- * @param options - `bytes` (of the length: 1, 2 or 4; 4), `endian` (`'big'`), `maxLength` (bytes, 1 to 2,147,483,647;
- * 1,048,576, and never more than fits in the length)
+ * @param options - `bytes` (size of the length field: 1, 2 or 4; default 4), `endian` (default `'big'`), `maxLength` (1
+ * to 2,147,483,647 bytes; default 1,048,576, and never more than fits in the length field)
  * @returns a codec that receives Buffers
  * @throws `ERR_OPTION_INVALID` for a bad option
  * @example

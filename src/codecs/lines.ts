@@ -9,7 +9,7 @@ import { checkOptions, type Checks, oneOf, withDefault } from '../validation/che
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
- * Sets how {@link lines} are written and how long they may be.
+ * Configures how {@link lines} are written, and limits their size.
  *
  * @example
  * ```ts
@@ -18,7 +18,7 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  */
 export interface LinesOptions {
   /**
-   * The ending that is written after each line. Both endings are read.
+   * The ending that is written after each line. When reading, both are accepted.
    *
    * @defaultValue '\n'
    */
@@ -51,10 +51,10 @@ const checks: Checks<LinesRules> = {
 };
 
 /**
- * Frames text by lines: a message is a line without its ending. Both `'\n'` and `'\r\n'` are read as endings.
+ * Frames text as lines: a message is a line without its ending. When reading, both `'\n'` and `'\r\n'` end a line.
  *
- * The last line of a stream needs no ending (D4). A `'\r'` at the very end of the stream is part of the line, and so is a byte
- * order mark. For lines of ASCII, reading is equivalent to:
+ * The last line of a stream needs no ending (D4). A `'\r'` at the very end of the stream is part of the last line, and
+ * a byte order mark at the start is part of the first. For lines of ASCII, reading is equivalent to:
  *
  * ```ts
  * function decode(bytes: ByteQueue): string | undefined {
@@ -65,15 +65,17 @@ const checks: Checks<LinesRules> = {
  * }
  * ```
  *
- * Several lines are decoded at once and then cut apart. A line of 13 characters or more that the program keeps can keep up to
- * 16 KiB of the lines around it in memory. A line is emitted as soon as its ending has arrived.
+ * A line is emitted as soon as its ending has arrived. Several available lines are decoded at once and then split. So a
+ * line of 13 characters or more that the program keeps may keep up to 16 KiB of neighbouring lines in memory.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with `ERR_FRAME_INVALID` for
- * invalid UTF-8; the lines before it are emitted first. Encoding fails with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID`
- * for a value that is no string or would not be read as it was sent: one with a `'\n'`, with a `'\r'` right before the
- * delimiter `'\n'`, with a lone surrogate, or, with latin1, with a character above 0xFF.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with
+ * `ERR_FRAME_INVALID` for invalid UTF-8; the lines before it are emitted first. Encoding fails with
+ * `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with `ERR_FRAME_INVALID` for a value that is not a string, or
+ * that the peer would read differently: one with a `'\n'`, with a `'\r'` right before the delimiter `'\n'`, with a lone
+ * surrogate, or, with latin1, with a character above 0xFF.
  *
- * @param options - `delimiter` (`'\n'`), `encoding` (`'utf8'`), `maxLength` (bytes, 1 to 2,147,483,647; 65,536)
+ * @param options - `delimiter` (default `'\n'`), `encoding` (default `'utf8'`), `maxLength` (1 to 2,147,483,647 bytes;
+ * default 65,536)
  * @returns a codec whose messages are strings
  * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
@@ -96,19 +98,20 @@ const minBlock = 1_024;
 const maxBlock = 16_384;
 
 /**
- * Decodes a block of whole lines to one string, and cuts it line by line. The bytes of a line leave the queue when the line is
- * returned. If `position` has changed between two calls, another view has read, and the block is dropped.
+ * Decodes a block of complete lines to one string, and returns it line by line. The bytes of a line leave the queue
+ * when the line is returned. If `position` has changed between two calls, another view has read, and the block is
+ * dropped.
  */
 class LinesDecoder implements Decoder<string> {
   private readonly encoding: 'utf8' | 'latin1';
   private readonly maxLength: number;
-  /** Whole lines, each with its ending. */
+  /** The decoded block: complete lines, each with its ending. */
   private text = '';
-  /** Where the next line begins in `text`. */
+  /** The position in `text` at which the next line begins. */
   private cursor = 0;
-  /** Where the next line begins in the stream. */
+  /** The offset in the stream at which the next line begins. */
   private position = 0;
-  /** Whether each character of `text` is one byte. Otherwise the end of a line is searched for in the bytes, too. */
+  /** Whether each character of `text` is one byte. If not, the end of a line is searched for in the bytes, too. */
   private isSingleByte = true;
   /** Whether the block has invalid UTF-8. Then each of its lines is checked by itself. */
   private isInvalid = false;
@@ -147,7 +150,7 @@ class LinesDecoder implements Decoder<string> {
     return line;
   }
 
-  /** Decodes the next block. Returns false if no whole line waits. */
+  /** Decodes the next block. Returns false if the queue has no complete line. */
   private refill(bytes: ByteQueue): boolean {
     const { position } = bytes;
     if (position !== this.position) this.blockSize = minBlock;
@@ -155,7 +158,7 @@ class LinesDecoder implements Decoder<string> {
     this.text = '';
     this.cursor = 0;
     let scanned = Math.max(0, this.scanned - position);
-    // Looking at everything again takes linear time if at least as many bytes are new.
+    // Searching all bytes again takes linear time in total if at least half of them are new.
     if (bytes.length > 2 * scanned) {
       const head = borrowHead(bytes);
       const count = Math.min(head.length, this.blockSize);
@@ -169,12 +172,12 @@ class LinesDecoder implements Decoder<string> {
     const first = bytes.indexOf(newline, scanned);
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong('a line', this.maxLength);
-    // The line is longer than a block, or lies across chunks. A few lines after it are joined with it.
+    // The line is longer than a block, or spans several chunks. A few lines after it join its block.
     const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, minBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
 
-  /** Makes the lines in the first `count` bytes of `bytes` the next ones. */
+  /** Makes a block of the lines in the first `count` bytes of `bytes`. */
   private setBlock(bytes: Buffer, count: number): true {
     const block = count === bytes.length ? bytes : bytes.subarray(0, count);
     const text = this.decodeText(block);
@@ -185,7 +188,7 @@ class LinesDecoder implements Decoder<string> {
     return true;
   }
 
-  /** Notes that no line ends in the waiting bytes. Throws if they are too long for a line. */
+  /** Records that no line ends in the queued bytes. Throws if they are too long for a line. */
   private wait(bytes: ByteQueue): false {
     const count = bytes.length;
     this.scanned = bytes.position + count;
@@ -215,11 +218,12 @@ class LinesEncoder implements Encoder<string> {
     const fault = this.faultOf(value);
     if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a line ${fault}`);
     const { encoding, maxLength } = this;
-    if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength) throw tooLong('a line', maxLength);
+    if (value.length * 3 > maxLength && Buffer.byteLength(value, encoding) > maxLength)
+      throw tooLong('a line', maxLength);
     into.text(value + this.delimiter, encoding);
   }
 
-  /** Says why `value` would not be read as it was sent. */
+  /** Returns why the peer would not read `value` as it was sent. */
   private faultOf(value: unknown): string | undefined {
     if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
     if (value.includes('\n')) return 'must not contain a line ending';

@@ -6,7 +6,8 @@ import { describeError } from '../errors/describe-value.js';
 import { func, withMethods } from '../validation/checks.js';
 
 /**
- * Converts the messages of a codec by a function for each direction. The framing and its limits are those of `codec`.
+ * Converts the messages of a codec with one function for each direction. The framing and its limits remain those of
+ * `codec`.
  *
  * Receiving and sending are equivalent to:
  *
@@ -19,18 +20,19 @@ import { func, withMethods } from '../validation/checks.js';
  * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
- * If `decode` or `encode` throws, or `decode` returns undefined, that is an `ERR_FRAME_INVALID` with the thrown error as `cause`.
- * A `SocketError` with one of the codes `ERR_FRAME_…` is passed on as it is.
+ * If `decode` or `encode` throws, the result is `ERR_FRAME_INVALID` with the thrown error as `cause`. If `decode`
+ * returns undefined, it is `ERR_FRAME_INVALID`, too. A `SocketError` with one of the codes `ERR_FRAME_…` is passed on
+ * unchanged.
  *
  * @typeParam A - the type that `codec` receives
  * @typeParam B - the type that `codec` sends
  * @typeParam C - the type that the new codec receives
  * @typeParam D - the type that the new codec sends
  * @param codec - the codec to build on
- * @param decode - converts a received message, synchronously: a promise would be the value
+ * @param decode - converts a received message. It must be synchronous, because a promise would become the value
  * @param encode - converts a value to send, synchronously
  * @returns the new codec
- * @throws `ERR_OPTION_INVALID` for an argument of another type
+ * @throws `ERR_OPTION_INVALID` for an argument of the wrong type
  * @example
  * ```ts
  * const dates = mapCodec(lines(), (line) => new Date(line), (date: Date) => date.toISOString());
@@ -72,7 +74,7 @@ class MappedDecoder<A, C> implements Decoder<C> {
     if (message === undefined) return undefined;
     const value = attempt('decode', this.map, message);
     if (value !== undefined) return value;
-    throw new SocketError('ERR_FRAME_INVALID', 'decode, given to mapCodec, returned undefined');
+    throw new SocketError('ERR_FRAME_INVALID', 'decode, passed to mapCodec, returned undefined');
   }
 }
 
@@ -95,6 +97,6 @@ function attempt<T, R>(name: string, map: (value: T) => R, value: T): R {
     return map(value);
   } catch (cause) {
     if (cause instanceof SocketError && cause.code.startsWith('ERR_FRAME_')) throw cause;
-    throw new SocketError('ERR_FRAME_INVALID', `${name}, given to mapCodec, threw ${describeError(cause)}`, { cause });
+    throw new SocketError('ERR_FRAME_INVALID', `${name}, passed to mapCodec, threw ${describeError(cause)}`, { cause });
   }
 }

@@ -8,7 +8,7 @@ export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole num
 /**
  * Returns the size of a message in bytes: its bytes, or its text in UTF-8.
  *
- * @throws `ERR_FRAME_INVALID` for any other value, and for text that UTF-8 cannot carry
+ * @throws `ERR_FRAME_INVALID` for any other value, and for text that UTF-8 cannot represent
  */
 export function messageSize(value: unknown): number {
   if (value instanceof Uint8Array) return value.length;
@@ -20,10 +20,11 @@ export function messageSize(value: unknown): number {
   return Buffer.byteLength(value, 'utf8');
 }
 
-/** Says why `text` would not be read as it was sent in `encoding`. */
+/** Returns why `encoding` cannot represent `text`, if it cannot. */
 export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | undefined {
-  if (encoding === 'latin1') return beyondLatin1.test(text) ? 'has a character that latin1 lacks' : undefined;
-  return isWellFormed(text) ? undefined : 'has a lone surrogate, which UTF-8 lacks';
+  if (encoding === 'latin1')
+    return beyondLatin1.test(text) ? 'has a character that latin1 cannot represent' : undefined;
+  return isWellFormed(text) ? undefined : 'has a lone surrogate, which UTF-8 cannot represent';
 }
 
 const beyondLatin1 = /[^\0-\xff]/;

@@ -7,7 +7,7 @@ import { messageLength, messageSize, tooLong } from './message-checks.js';
 import { takeSizedMessage } from './sized-message.js';
 
 /**
- * Sets how long {@link netstring} messages may be.
+ * Limits the size of {@link netstring} messages.
  *
  * @example
  * ```ts
@@ -43,14 +43,15 @@ export interface NetstringOptions {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk. To keep only the message in memory, copy it.
- * A message to send is bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8.
+ * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
+ * message that you store. You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as
+ * UTF-8.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the digits exceed `maxLength`, before memory is allocated, and with
- * `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG`, and with `ERR_FRAME_INVALID` for a value
- * that is neither bytes nor a string, and for a lone surrogate.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the digits exceed `maxLength`, before memory is allocated, and
+ * with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG` for a message over
+ * `maxLength`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a lone surrogate.
  *
- * @param options - `maxLength` (bytes, 1 to 2,147,483,647; 1,048,576)
+ * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 1,048,576)
  * @returns a codec that receives Buffers
  * @throws `ERR_OPTION_INVALID` for a bad option
  * @example
@@ -78,12 +79,13 @@ class NetstringDecoder implements Decoder<Buffer> {
 
   decode(bytes: ByteQueue): Buffer | undefined {
     let size = 0;
-    // From the left, and no further than needed: so the first wrong byte decides, however the bytes are cut into chunks. The
-    // header is short, because a length over the maximum ends it, so reading it again with each chunk takes linear time.
+    // Read from the left, and no further than needed, so that the first wrong byte decides, however the bytes are split
+    // into chunks. The header is short, because a length over the maximum ends it. So reading it again with each chunk
+    // takes linear time in total.
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes.at(at);
       if (byte === colon && at > 0) return this.take(bytes, at + 1, size);
-      if (byte < zero || byte >= colon) throw malformed('its length must be decimal digits and a colon');
+      if (byte < zero || byte >= colon) throw malformed('its length must be decimal digits, followed by a colon');
       if (at > 0 && size === 0) throw malformed('its length must have no leading zero');
       size = 10 * size + byte - zero;
       if (size > this.maxLength) throw tooLong(`a message of ${size} bytes or more`, this.maxLength);
@@ -118,5 +120,5 @@ class NetstringEncoder implements Encoder<Uint8Array | string> {
 }
 
 function malformed(why: string): SocketError {
-  return new SocketError('ERR_FRAME_INVALID', `a message is no netstring: ${why}`);
+  return new SocketError('ERR_FRAME_INVALID', `a message is not a netstring: ${why}`);
 }

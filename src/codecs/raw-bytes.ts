@@ -5,7 +5,7 @@ import { borrowHead } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { isWellFormed } from '../bytes/utf8.js';
 
-/** The codec of a channel without a codec: chunks as they arrive, and bytes or text to send. */
+/** The default codec, which receives chunks as they arrive, and sends bytes or text. */
 export const bytes: Codec<Buffer, Uint8Array | string> = {
   decoder: () => chunks,
   encoder: () => chunks,
@@ -28,7 +28,7 @@ const chunks = {
   },
   encode(value: Uint8Array | string, into: ByteSink): void {
     if (typeof value === 'string') {
-      // Half a character would become a whole one if the next text happened to be joined with it.
+      // A lone surrogate would become a complete character if the next text happened to be joined with it.
       if (!isWellFormed(value)) throw new SocketError('ERR_FRAME_INVALID', 'the text has a lone surrogate');
       into.text(value, 'utf8');
     } else if (value instanceof Uint8Array) into.bytes(value);

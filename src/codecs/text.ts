@@ -9,29 +9,31 @@ import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
- * Decodes bytes to text without frames: a message is the text that has arrived. It never splits a character.
+ * Decodes and encodes text without frames: each received message is the text that has arrived since the one before. It
+ * never splits a character.
  *
- * Text that is sent at once may arrive in several messages, and several pieces in one; only the whole text is the same. A
- * character is a code point, so a letter and its combining accent may be split. A byte order mark stays. Reading is equivalent
- * to:
+ * The text of one call of `next` may arrive in several messages, and that of several calls in one; only the text as a
+ * whole is the same. A character is a code point, so a letter and its combining accent may be split. A byte order mark
+ * is kept. Reading is equivalent to:
  *
  * ```ts
  * const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
  * const decode = (queue: ByteQueue) => decoder.decode(queue.take(queue.length), { stream: true }) || undefined;
  * ```
  *
- * with three exceptions: `'latin1'` stands for the characters 0 to 255, unlike in `TextDecoder`; an unfinished character stays
- * in the queue; and text before invalid bytes is emitted first.
+ * with three exceptions: `'latin1'` decodes each byte to the character with the same number, unlike in `TextDecoder`;
+ * an unfinished character stays in the queue; and text before invalid bytes is emitted first.
  *
  * Decoding fails with `ERR_FRAME_INVALID` for invalid UTF-8, and with `ERR_FRAME_TRUNCATED` if the stream ends inside a
- * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is no string, for a lone surrogate, or, with latin1, for
- * a character above 0xFF. An empty string sends nothing.
+ * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, for a lone surrogate, or, with
+ * latin1, for a character above 0xFF. An empty string sends nothing.
  *
- * A message takes all bytes that have arrived. Change the framing (`framed`) only at a point where the peer waits.
+ * A message takes all bytes that have arrived. So change the framing (`framed`) only while the peer waits for this
+ * side.
  *
  * @param encoding - `'utf8'` (default) or `'latin1'`
- * @returns a codec whose messages are strings, never empty ones
- * @throws `ERR_OPTION_INVALID` for another encoding
+ * @returns a codec whose messages are non-empty strings
+ * @throws `ERR_OPTION_INVALID` for any other encoding
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: text() });
@@ -55,12 +57,12 @@ const latin1Decoder: Decoder<string> = {
   },
 };
 
-/** It has no state: an unfinished character stays in the queue. */
+/** The decoder has no state: an unfinished character stays in the queue. */
 const utf8Decoder: Decoder<string> = {
   decode(bytes) {
-    const whole = wholePart(borrow(bytes, bytes.length));
-    if (whole.length === 0) return undefined;
-    const valid = isUtf8(whole) ? whole : validPart(whole);
+    const complete = completePart(borrow(bytes, bytes.length));
+    if (complete.length === 0) return undefined;
+    const valid = isUtf8(complete) ? complete : validPart(complete);
     if (valid.length === 0) throw new SocketError('ERR_FRAME_INVALID', 'the text is not valid UTF-8');
     bytes.skip(valid.length);
     return decodeUtf8(valid);
@@ -77,12 +79,12 @@ class StringEncoder implements Encoder<string> {
   encode(value: string, into: ByteSink): void {
     const fault =
       typeof value === 'string' ? textFault(value, this.encoding) : `must be a string, got ${describeValue(value)}`;
-    if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a text ${fault}`);
+    if (fault !== undefined) throw new SocketError('ERR_FRAME_INVALID', `a message ${fault}`);
     into.text(value, this.encoding);
   }
 }
 
-/** The number of bytes at the end that begin an unfinished character: 0 to 3. */
+/** Returns the number of bytes of an unfinished character at the end: 0 to 3. */
 function unfinished(bytes: Buffer): number {
   const { length } = bytes;
   for (let count = 1; count <= 3 && count <= length; count++) {
@@ -94,14 +96,17 @@ function unfinished(bytes: Buffer): number {
   return 0;
 }
 
-/** The size of the character that begins with `lead`, in bytes; 0 if no character does. */
+/** Returns the size in bytes of a character that begins with `lead`, or 0 if no character does. */
 function sizeOf(lead: number): number {
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;
   return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-/** Whether the continuation byte `second` may follow `lead`: no overlong form, no surrogate, nothing above U+10FFFF. */
+/**
+ * Returns whether `second`, a continuation byte, may follow `lead`. Overlong forms, surrogates and characters above
+ * U+10FFFF are invalid.
+ */
 function follows(lead: number, second: number): boolean {
   switch (lead) {
     case 0xe0:
@@ -118,21 +123,21 @@ function follows(lead: number, second: number): boolean {
 }
 
 /**
- * Returns the characters before the first wrong byte, of which there must be one. It bisects, because native code checks
- * bytes many times as fast as code here could.
+ * Returns the characters before the first invalid byte; there must be one. It bisects, because native code validates
+ * bytes many times faster than a loop in JavaScript.
  */
 function validPart(bytes: Buffer): Buffer {
   let good = 0;
   let end = bytes.length - 1;
   while (good < end) {
     const middle = Math.ceil((good + end) / 2);
-    if (isUtf8(wholePart(bytes.subarray(0, middle)))) good = middle;
+    if (isUtf8(completePart(bytes.subarray(0, middle)))) good = middle;
     else end = middle - 1;
   }
-  return wholePart(bytes.subarray(0, good));
+  return completePart(bytes.subarray(0, good));
 }
 
 /** Returns all bytes except those of an unfinished character at the end. */
-function wholePart(bytes: Buffer): Buffer {
+function completePart(bytes: Buffer): Buffer {
   return bytes.subarray(0, bytes.length - unfinished(bytes));
 }

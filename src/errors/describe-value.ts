@@ -9,7 +9,7 @@ export function describeValue(value: unknown): string {
   return cut(inspected(value, longest), longest);
 }
 
-/** A getter or a proxy may throw when the object is inspected; the error message is written all the same. */
+/** Inspects a value. A getter or a proxy may throw, which must not prevent the error message. */
 function inspected(value: unknown, longest: number): string {
   try {
     return inspect(value, { depth: 0, maxArrayLength: 5, maxStringLength: longest, breakLength: Infinity });
@@ -22,9 +22,9 @@ function cut(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }
 
-/** Describes a thrown value in the message of another error: by its name and message if it is an error. */
+/** Describes a thrown value for the message of a different error. An error is described by its name and message. */
 export function describeError(cause: unknown): string {
-  // An error of another realm is not an instance of this realm's Error.
+  // An error from a different realm is not an instance of this realm's Error.
   if (!(cause instanceof Error) && !types.isNativeError(cause)) return describeValue(cause);
   const name = memberOf(cause, 'name') || 'Error';
   const message = memberOf(cause, 'message') || (cause instanceof AggregateError ? messageOf(cause) : '');
@@ -40,7 +40,10 @@ function memberOf(error: Error, member: 'name' | 'message'): string {
   }
 }
 
-/** The message of an error; those of an AggregateError's errors, whose own message is often empty. */
+/**
+ * Returns the message of an error. For an AggregateError, whose own message is often empty, it joins those of its
+ * errors.
+ */
 export function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(messageOf).join('; ');
   return cause instanceof Error ? cause.message : describeValue(cause);

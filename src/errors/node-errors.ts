@@ -2,7 +2,7 @@ import type { Address } from '../address/address.js';
 import { messageOf, describeValue } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
-// As an object, the compiler checks that it has exactly the members of the union.
+// This is an object because the compiler then checks that it has exactly the members of the union.
 const known: Readonly<Record<SystemErrorCode, true>> = {
   EACCES: true,
   EADDRINUSE: true,
@@ -42,8 +42,8 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 };
 
 /**
- * Converts an error of Node by its `code`, never by its message. If all addresses of a host have failed, Node reports an
- * AggregateError without a message; the new message has that of each error.
+ * Converts an error of Node by its `code`, never by its message. If all addresses of a host have failed, Node reports
+ * an AggregateError without a message. The new message then contains the message of each error.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
@@ -51,7 +51,7 @@ export function systemError(cause: unknown, action: string, address?: Address): 
   return new SocketError(code, `${action}: ${code}${detailOf(cause)}`, { address, cause });
 }
 
-/** The error for a user's function, or a source that is being sent, that has failed (C8, S6). */
+/** Makes the error for a failure of a user's function, or of a source whose values are being sent (C8, S6). */
 export function handlerError(cause: unknown, address?: Address, what = 'a handler, or a source,'): SocketError {
   const message = `${what} failed: ${cause instanceof Error ? cause.message : describeValue(cause)}`;
   return new SocketError('ERR_HANDLER', message, { address, cause });

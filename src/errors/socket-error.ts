@@ -92,9 +92,9 @@ export type SystemErrorCode =
 export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
 
 /**
- * The only error that this library throws, emits and rejects with.
+ * The class of every error that this library throws, emits, or rejects a promise with.
  *
- * Match on `code`, which is stable; `message` is for people and may change.
+ * Match on `code`, which is stable. The `message` is for people, and may change.
  *
  * @example
  * ```ts
@@ -108,7 +108,7 @@ export class SocketError extends Error {
   override readonly name = 'SocketError';
   /** What went wrong. */
   readonly code: SocketErrorCode;
-  /** The address that the error is about, if it is about one. */
+  /** The address that the error concerns, if any. */
   declare readonly address?: Address;
   /** The underlying error: Node's, or the value that a handler threw. Absent if the library detected the problem itself. */
   declare readonly cause?: unknown;
@@ -117,7 +117,7 @@ export class SocketError extends Error {
    * Creates an error, for your own transport or codec.
    *
    * @param code - what went wrong
-   * @param message - a sentence for people that names the option or the action
+   * @param message - a description for people, which names the option or the action
    * @param details - the address and the cause, if any
    * @example
    * ```ts

@@ -2,13 +2,13 @@ import type { Observer, Subscription } from 'rxjs';
 import { Fifo } from '../collections/fifo.js';
 import type { ReacquirableHold, Hold } from './hold.js';
 
-/** What an iterator needs of a Flow. */
+/** The methods of a Flow that an iterator needs. */
 export interface PausableSource<T> {
   hold(): Hold;
   subscribe(observer: Observer<T>): Subscription;
 }
 
-/** The promise of a `next()`. */
+/** The promise of a pending `next()`. */
 interface Request<R> {
   resolve(result: IteratorResult<R>): void;
   reject(reason: unknown): void;
@@ -17,11 +17,12 @@ interface Request<R> {
 const done = { done: true, value: undefined } as const;
 
 /**
- * One subscription that iterates a Flow at its own pace (F5). The Flow is held unless a `next()` is waiting or running.
- * Values that need no wait are emitted within the call of `next()`, which then costs one promise and nothing else.
+ * Iterates a Flow with one subscription, at the pace of the caller (F5). The Flow is held unless a `next()` is pending
+ * or running. A value that is available at once is emitted within the call of `next()`, which then costs only one
+ * promise.
  */
 abstract class PacedIterator<T, R> implements AsyncIterator<R> {
-  /** Values that no `next()` has asked for: an operator may make several out of one value. */
+  /** Values that no `next()` has requested. An operator may turn one value into several. */
   protected readonly spare: Fifo<T> = new Fifo();
   protected readonly requests: Fifo<Request<R>> = new Fifo();
   protected hold: ReacquirableHold | undefined;
@@ -40,7 +41,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
 
   abstract next(): Promise<IteratorResult<R>>;
 
-  /** Takes a value, and holds the Flow if nobody wants another one. */
+  /** Takes a value, and holds the Flow unless a further value is requested. */
   protected abstract receive(value: T): void;
 
   return(): Promise<IteratorResult<R>> {
@@ -50,7 +51,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
     return Promise.resolve(done);
   }
 
-  /** Lets the Flow emit what it has while a value is wanted. */
+  /** Releases the Flow, which emits its available values until no more are wanted. */
   protected ask(): void {
     this.asking = this.wanted = true;
     if (this.hold === undefined) this.start();
@@ -64,7 +65,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
     });
   }
 
-  /** The result of a `next()` after the last value: the failure, once, and then `done`. */
+  /** Returns the result of a `next()` after the last value: the failure, once, and then `done`. */
   protected last(): Promise<IteratorResult<R>> {
     if (this.failure === undefined) return Promise.resolve(done);
     const { reason } = this.failure;
@@ -90,7 +91,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
       },
     });
     if (this.ended) this.subscription.unsubscribe();
-    // An operator such as `startWith` emits within `subscribe`, though the Flow is held.
+    // An operator such as `startWith` emits within `subscribe`, even though the Flow is held.
     else if (this.wanted) this.hold.release();
   }
 
@@ -107,7 +108,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
 
 const nothing: unique symbol = Symbol('nothing');
 
-/** Gives one value for each `next()` (F5). */
+/** Returns one value from each `next()` (F5). */
 export class FlowIterator<T> extends PacedIterator<T, T> {
   private answer: T | typeof nothing = nothing;
 
@@ -136,7 +137,7 @@ export class FlowIterator<T> extends PacedIterator<T, T> {
   }
 }
 
-/** Gives, for each `next()`, the values that need no wait: at least one, at most `size` (F12). */
+/** Returns from each `next()` the values that are available at once: at least one, at most `size` (F12). */
 export class FlowBatches<T> extends PacedIterator<T, T[]> {
   private readonly size: number;
   /** The batch that is being filled. */

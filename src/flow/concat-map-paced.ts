@@ -3,8 +3,8 @@ import { assertFlow, type Flow } from './flow.js';
 import { PacedFlow } from './merge-map-paced.js';
 
 /**
- * Maps each value to an inner source, one after the other, and holds the origin while one runs. It is RxJS's `concatMap`
- * without the unbounded buffer. It is equivalent to:
+ * Maps each value to an inner source, runs one inner source at a time, and holds the origin meanwhile. It is RxJS's
+ * `concatMap` without the unbounded buffer. It is equivalent to:
  *
  * ```ts
  * async function* concatMapPaced<T, R>(flow: Flow<T>, project: (value: T, index: number) => AsyncIterable<R>) {
@@ -13,15 +13,16 @@ import { PacedFlow } from './merge-map-paced.js';
  * }
  * ```
  *
- * The result completes when the origin and the last inner source have completed. An error of an inner source, or one that
- * `project` throws, is an error notification. Only values that an earlier operator made out of one value can wait here.
- * For several inner sources at once, see {@link mergeMapPaced}.
+ * The result completes when the origin and the last inner source have completed. An error of an inner source, or one
+ * that `project` throws, is an error notification. The operator buffers values only if an earlier operator turns one
+ * value into several. To run several inner sources at once, see {@link mergeMapPaced}.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. An iterable is pulled
+ * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. The operator pulls
+ * an iterable as it needs values
  * @returns an operator that derives a Flow: holding it holds the origin and the inner source
- * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is no Flow
+ * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is not a Flow
  * @example
  * ```ts
  * const answers = connection.data.pipe(concatMapPaced((question) => lookUp(question)));

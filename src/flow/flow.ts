@@ -5,7 +5,7 @@ import { FlowIterator } from './async-iteration.js';
 import type { Hold } from './hold.js';
 import { endsServer, liftPlainly, ReportedObservable } from './reported-errors.js';
 
-/** Marks an observer that subscribes to a Flow by itself, to pace it (F7). */
+/** The name of a method with which an observer subscribes itself to a Flow and paces it (F7). */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
 interface PacedObserver<T> {
@@ -13,20 +13,20 @@ interface PacedObserver<T> {
 }
 
 /**
- * An Observable that can be held, and iterated with `for await`: its origin emits no faster than the consumer takes.
+ * An Observable that can be held, and iterated with `for await`, so that its origin emits no faster than the consumer
+ * reads.
  *
- * A Flow is multicast. While it has no subscriber it stops, and the next value waits for the next subscriber. RxJS's
- * operators derive a Flow from a Flow, and holding the result holds the origin. A value that an operator such as `delay`
- * has already taken still passes. The pacing of a Flow is equivalent to this loop, run whenever one of its conditions has
- * changed:
+ * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. A value
+ * that an operator such as `delay` has already received still passes. The pacing of a Flow is equivalent to this loop,
+ * which runs whenever one of its conditions has changed:
  *
  * ```text
- * while (subscribers > 0 && holds === 0 && a value is there)
- *   give that value to each subscriber
+ * while (subscribers > 0 && holds === 0 && a value is available)
+ *   emit that value to each subscriber
  * ```
  *
  * Each subscriber gets each value once, in order, then at most one terminal notification. When the last subscriber
- * unsubscribes, the Flow stops. Values that were not emitted wait for the next subscriber.
+ * unsubscribes, the Flow stops, and keeps the values that it has not emitted for the next subscriber.
  *
  * @typeParam T - the type of the values
  * @example
@@ -38,8 +38,8 @@ interface PacedObserver<T> {
  */
 export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIterable<T> {
   /**
-   * Stops the Flow, and the reading behind it, until the Hold is released. Several Holds may be taken; the Flow goes on
-   * when all are released. Unsubscribing releases none.
+   * Stops the Flow, and the reading from its origin, until the Hold is released. A Flow may have several Holds, and
+   * continues when all of them are released. Unsubscribing releases none of them.
    *
    * @example
    * ```ts
@@ -59,7 +59,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
    * `break` and `return()` unsubscribe, and values that were not taken stay in the Flow. An error of the Flow rejects
    * `next()`.
    *
-   * @returns an iterator with a subscription of its own, which begins at the first `next()`
+   * @returns an iterator with its own subscription, which begins at the first `next()`
    * @example
    * ```ts
    * for await (const line of connection.data) await store(line);
@@ -78,12 +78,13 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
    */
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
     const derived = liftPlainly(this, operator);
-    // RxJS's ConnectableObservable (`publish`) is no Flow, but borrows this method from the Flow that it connects to.
+    // RxJS's ConnectableObservable (`publish`) is not a Flow, but borrows this method from the Flow that it connects
+    // to.
     return this instanceof Flow ? new DerivedFlow<R>(this, derived) : derived;
   }
 
-  // TypeScript's error message is about the last overload, so the one to use comes last. The deprecated one requires two
-  // arguments: a call with one argument is checked against the other alone.
+  // TypeScript's error message is about the last overload, so the one to use comes last. The deprecated one requires
+  // two arguments, so that a call with one argument is checked against the last one alone.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((value: T) => void) | null | undefined,
@@ -91,9 +92,10 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     complete?: (() => void) | null,
   ): Subscription;
   /**
-   * Subscribes. A Channel as the observer paces the Flow: this is `sendFrom`, with completion and error passed on.
+   * Subscribes an observer. If the observer is a Channel, it paces the Flow: the call is then a `sendFrom` that also
+   * passes on completion and errors.
    *
-   * No value is emitted within this call. A plain observer is called for every value: hold the Flow to slow it down.
+   * No value is emitted within this call. A plain observer does not slow the Flow down; to do so, hold the Flow.
    *
    * @param observer - an observer, or a function for the values; without one the values are dropped
    * @returns the Subscription; the Flow stops when the last one is unsubscribed
@@ -202,7 +204,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   override pipe(...operators: OperatorFunction<any, any>[]): Flow<unknown> {
     return operators.reduce<unknown>((source, operator) => {
       const result: unknown = operator(source as Observable<any>);
-      // A result with members of its own, such as a ConnectableObservable, is passed on as it is.
+      // A result with members of its own, such as a ConnectableObservable, is returned unchanged.
       const isPlain =
         result instanceof Observable &&
         (result.constructor === Observable || (result instanceof ReportedObservable && !(result instanceof Flow)));
@@ -211,7 +213,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   }
 }
 
-/** Wraps what operators derived from a Flow. Holding it holds the origin. */
+/** Wraps an Observable that operators have derived from a Flow. Holding it holds that Flow. */
 class DerivedFlow<T> extends Flow<T> {
   private readonly origin: Flow<unknown>;
   private readonly derived: Observable<T>;
@@ -236,10 +238,10 @@ class DerivedFlow<T> extends Flow<T> {
   }
 }
 
-/** Throws for a source that is no Flow, if an operator can work only on a Flow (F6). */
+/** Throws if the source of an operator that works only on a Flow is not one (F6). */
 export function assertFlow(source: unknown, operator: string): asserts source is Flow<unknown> {
   if (source instanceof Flow) return;
-  throw new SocketError('ERR_NOT_A_FLOW', `${operator}: the source is no Flow, so it can't be held back`);
+  throw new SocketError('ERR_NOT_A_FLOW', `${operator}: the source is not a Flow, so it can't be held`);
 }
 
 function isPaced<T>(observer: unknown): observer is PacedObserver<T> {

@@ -1,7 +1,8 @@
 /**
- * Keeps a {@link Flow} from emitting until it is released. While a Flow is held, its origin stops: rule F3 bounds what waits.
+ * Keeps a {@link Flow} from emitting until it is released. While a Flow is held, its origin stops, too. Rule F3 limits
+ * the data that is buffered meanwhile.
  *
- * Release each Hold. Unsubscribing releases none, and a forgotten Hold stops the Flow for ever.
+ * Release each Hold. Unsubscribing does not release it, and a forgotten Hold stops the Flow forever.
  *
  * @example
  * ```ts
@@ -16,9 +17,9 @@
  */
 export interface Hold {
   /**
-   * Lets the Flow go on, unless another Hold is left. A second call does nothing.
+   * Lets the Flow continue, unless it has other Holds. A second call does nothing.
    *
-   * Values that wait are emitted within this call if there is a subscriber.
+   * Available values are emitted within this call if the Flow has a subscriber.
    *
    * @example
    * ```ts
@@ -29,7 +30,7 @@ export interface Hold {
    */
   release(): void;
   /**
-   * Does the same as {@link Hold.release}, at the end of a block with `using`.
+   * Releases the Hold at the end of a `using` block, as {@link Hold.release} does.
    *
    * @example
    * ```ts
@@ -46,13 +47,13 @@ export interface ReacquirableHold extends Hold {
   take(): void;
 }
 
-/** Counts its Holds. */
+/** The owner of Holds, which counts them. */
 interface Holdable {
   take(): void;
   release(): void;
 }
 
-/** The implementation of Hold. It counts once, however often it is taken or released. */
+/** The implementation of Hold. Its owner counts it once, however often it is taken or released. */
 export class CountedHold implements ReacquirableHold {
   private readonly owner: Holdable;
   private held = false;

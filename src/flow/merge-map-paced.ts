@@ -18,8 +18,8 @@ import { pacedFrom } from './pulled-flow.js';
 import { endsServer } from './reported-errors.js';
 
 /**
- * Maps each value to an inner source, at most `concurrent` at once, and holds the origin while so many run. It is RxJS's
- * `mergeMap` without the unbounded buffer. It is equivalent to:
+ * Maps each value to an inner source, runs at most `concurrent` inner sources at once, and holds the origin while that
+ * many are running. It is RxJS's `mergeMap` without the unbounded buffer. It is equivalent to:
  *
  * ```ts
  * async function mergeMapPaced<T, R>(
@@ -44,19 +44,21 @@ import { endsServer } from './reported-errors.js';
  * The result emits the values of the inner sources as they come, and completes when the origin and all inner sources have
  * completed. An error of an inner source, or one that `project` throws, is an error notification. There are two exceptions:
  *
- * - The error of a bad frame is emitted after the running inner sources have ended: answers to good requests come first.
+ * - The error of a bad frame is emitted after the running inner sources have ended, so that answers to good requests
+ *   come first.
  * - On a server, an inner source that fails with the error of its own connection counts as completed. The error is reported
  *   in `incidents`.
  *
- * Only values that an earlier operator made out of one value can wait here.
+ * The operator buffers values only if an earlier operator turns one value into several.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. An iterable is pulled
- * @param concurrent - how many inner sources may run at once, a whole number from 1; there is no default
+ * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. The operator pulls
+ * an iterable as it needs values
+ * @param concurrent - the maximum number of inner sources that run at once: an integer, at least 1; there is no default
  * @returns an operator that derives a Flow: holding it holds the origin and the inner sources
- * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that is no
- * Flow
+ * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that
+ * is not a Flow
  * @example
  * ```ts
  * const served = server.pipe(mergeMapPaced((connection) => serveOne(connection), 100)); // a hundred at once
@@ -109,8 +111,8 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
-    // A source that goes on may cause a new Hold, which then counts for the sources after it. The origin comes first, so that
-    // inner sources that always have values don't keep others from starting.
+    // A released source may emit a value that causes a new Hold, which then applies to the sources after it. The origin
+    // is released first, so that inner sources that always have values don't keep others from starting.
     this.originHold?.release();
     for (const run of this.runs) run.releaseInner();
   }
@@ -126,7 +128,10 @@ export class PacedFlow<T, R> extends Flow<R> {
   }
 }
 
-/** Whether answers can still be sent after `error`. After a bad frame, the answers to earlier messages are sent first (D3). */
+/**
+ * Returns whether answers can still be sent after `error`: after a bad frame, the answers to earlier messages are sent
+ * first (D3).
+ */
 function endsReceivingOnly(error: unknown): boolean {
   return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
 }
@@ -142,7 +147,7 @@ class Run<T, R> implements Unsubscribable {
   private readonly flow: PacedFlow<T, R>;
   private readonly subscriber: Subscriber<R>;
   private readonly inners = new Set<Inner>();
-  /** Values of an origin that emitted several at once, though it is held. */
+  /** Values of an origin that emitted several at once, even though it was held. */
   private readonly waiting: T[] = [];
   private readonly end = new Subject<void>();
   private busyHold: ReacquirableHold | undefined;
@@ -189,7 +194,7 @@ class Run<T, R> implements Unsubscribable {
     for (const inner of this.inners) {
       if (this.flow.holds > 0) return;
       inner.hold?.release();
-      // Its values caused a new Hold. At the next release the other sources come before it.
+      // Its values caused a new Hold, so it moves to the end: at the next release, the other sources come first.
       if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
     }
   }
@@ -242,7 +247,7 @@ class Run<T, R> implements Unsubscribable {
     };
     this.inners.add(inner);
     let completed = false;
-    // Only `end` can stop a source that emits without end within `subscribe`.
+    // A source that emits endlessly within `subscribe` has no subscription yet, so only `end` can stop it.
     inner.subscription = source.pipe(takeUntil(this.end)).subscribe({
       next: (result) => {
         this.subscriber.next(result);

@@ -5,13 +5,13 @@ import { CountedHold, type ReacquirableHold } from './hold.js';
 export interface FlowSource<T> {
   /** Returns the next value, or undefined if there is none yet. */
   take(): T | undefined;
-  /** The first subscriber has subscribed. */
+  /** Called when the first subscriber has subscribed. */
   started(): void;
-  /** The last subscriber has unsubscribed, and the Flow has not ended. */
+  /** Called when the last subscriber has unsubscribed before the end of the Flow. */
   stopped(): void;
-  /** The Flow was held, or all its Holds were released. */
+  /** Called when the Flow has been held, and when its last Hold has been released. */
   toggled(flowing: boolean): void;
-  /** The subscribers have been notified of the end. */
+  /** Called when the subscribers have been notified of the end. */
   ended(): void;
   /** Runs `work` soon, but not within this call. */
   defer(work: () => void): void;
@@ -19,15 +19,15 @@ export interface FlowSource<T> {
 
 type Outcome = { readonly kind: 'complete' } | { readonly kind: 'error'; readonly error: unknown };
 
-const nobody: readonly never[] = [];
+const noSubscribers: readonly never[] = [];
 
 /**
- * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). The loop is
- * entered once: a `drain` within a subscriber's `next` does nothing, because the outer one goes on.
+ * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). The
+ * loop is not re-entered: a `drain` within a subscriber's `next` does nothing, because the outer loop continues.
  */
 export class Multicast<T> {
   private readonly source: FlowSource<T>;
-  private subscribers: readonly Subscriber<T>[] = nobody;
+  private subscribers: readonly Subscriber<T>[] = noSubscribers;
   private holds = 0;
   private draining = false;
   private outcome: Outcome | undefined;
@@ -54,7 +54,7 @@ export class Multicast<T> {
     return this.holds > 0;
   }
 
-  /** Emits values while there are some and the Flow is neither held nor without a subscriber. */
+  /** Emits the available values while the Flow has a subscriber and is not held. */
   drain(): void {
     if (this.draining) return;
     this.draining = true;
@@ -80,7 +80,7 @@ export class Multicast<T> {
     if (!this.draining) this.deliver(this.outcome);
   }
 
-  /** Ends the Flow for the present subscribers. Others may subscribe again. */
+  /** Ends the Flow for its current subscribers. Later subscribers start it again. */
   interrupt(error?: unknown): void {
     const outcome = outcomeOf(error);
     if (this.draining) this.interruption = outcome;
@@ -92,7 +92,7 @@ export class Multicast<T> {
       notify(subscriber, this.outcome);
       return undefined;
     }
-    // Most Flows have one subscriber, and a literal list of one takes no spare room.
+    // Most Flows have one subscriber, and an array literal with one element has no spare capacity.
     this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();
@@ -126,17 +126,17 @@ export class Multicast<T> {
   private dismiss(outcome: Outcome): void {
     this.interruption = undefined;
     const subscribers = this.subscribers;
-    this.subscribers = nobody;
+    this.subscribers = noSubscribers;
     for (const subscriber of subscribers) notify(subscriber, outcome);
     this.source.ended();
   }
 
   remove(subscriber: Subscriber<T>): void {
-    // Subscribers that were notified of the end have left already.
+    // Subscribers that were notified of the end have already left.
     if (this.subscribers.length === 0) return;
     const left = this.subscribers.filter((other) => other !== subscriber);
     if (left.length === this.subscribers.length) return;
-    this.subscribers = left.length === 0 ? nobody : left;
+    this.subscribers = left.length === 0 ? noSubscribers : left;
     if (left.length === 0 && this.outcome === undefined) this.source.stopped();
   }
 }

@@ -2,7 +2,7 @@ import { from, Observable, type ObservableInput, type Subscriber, type TeardownL
 import { Flow } from './flow.js';
 import { CountedHold, type Hold } from './hold.js';
 
-/** Makes an Observable of any input that RxJS accepts. An iterable becomes a Flow, which can be held. */
+/** Converts any input that RxJS accepts to an Observable. An iterable becomes a Flow, which can be held. */
 export function pacedFrom<T>(input: ObservableInput<T>): Observable<T> {
   if (input instanceof Observable) return input;
   const iterable = input as Partial<AsyncIterable<T> & Iterable<T>>;
@@ -13,7 +13,9 @@ export function pacedFrom<T>(input: ObservableInput<T>): Observable<T> {
 
 type AnyIterator<T> = Iterator<T> | AsyncIterator<T>;
 
-/** A cold Flow over an iterable. Each subscription has an iterator of its own, and pulls while the Flow is not held. */
+/**
+ * A cold Flow over an iterable. Each subscription has its own iterator, and pulls values while the Flow is not held.
+ */
 class PulledFlow<T> extends Flow<T> {
   holds = 0;
   private readonly iterate: () => AnyIterator<T>;
@@ -48,7 +50,7 @@ class PulledFlow<T> extends Flow<T> {
   }
 }
 
-/** One iteration. A value is pulled when it can be emitted, never ahead of time. */
+/** One iteration. It pulls a value only when the value can be emitted. */
 class Pull<T> implements Unsubscribable {
   private readonly flow: PulledFlow<T>;
   private readonly iterator: AnyIterator<T>;
@@ -93,7 +95,7 @@ class Pull<T> implements Unsubscribable {
     this.ended = true;
     try {
       const stopping = this.iterator.return?.();
-      // Nobody is left to receive an error of an iterator that is being stopped.
+      // The subscriber has left, so it cannot receive an error of the iterator.
       if (isPromise(stopping)) stopping.then(undefined, ignore);
     } catch {
       // as above

@@ -29,7 +29,7 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 
   /**
-   * Whether an error here ends the subscription to a server, not only a connection. Such an error is never swallowed.
+   * Whether an error ends a subscription to a server, and not only one to a connection. Such an error is always raised.
    *
    * @internal
    */
@@ -51,7 +51,7 @@ export function liftPlainly<T, R>(source: Observable<T>, operator?: Operator<T, 
 }
 /* eslint-enable @typescript-eslint/no-deprecated */
 
-/** Makes an observer of three functions, as RxJS does. */
+/** Makes an observer from three functions, as RxJS does. */
 function watched<T>(
   next: ((value: T) => unknown) | null | undefined,
   error: (error: unknown) => void,
@@ -66,7 +66,7 @@ function watched<T>(
   };
 }
 
-/** Wraps the observer of a user, and calls its methods with their own `this`. */
+/** Wraps a user's observer, and calls its methods with that observer as `this`. */
 class WatchedObserver<T> implements Observer<T> {
   private readonly observer: Partial<Observer<T>>;
   private readonly unhandled: (error: unknown) => void;
@@ -90,7 +90,7 @@ class WatchedObserver<T> implements Observer<T> {
   }
 }
 
-/** Handles the promise of an `async` subscriber, which rejects with the error of the connection that it reads. */
+/** Handles the promise of an `async` subscriber, which may reject with the error of the connection that it reads. */
 function watchResult(result: unknown): void {
   if (typeof result !== 'object' || result === null) return;
   const { then } = result as Partial<PromiseLike<unknown>>;

@@ -1,7 +1,7 @@
 import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
 
-/** Listens to one signal for many clients: Node warns about more than ten listeners. */
+/** Adds one listener to a signal for many clients, because Node warns about more than ten listeners. */
 class AbortListeners {
   private readonly signal: AbortSignal;
   private readonly all = new Set<() => void>();
@@ -33,7 +33,7 @@ class AbortListeners {
 
 const listeners = new WeakMap<AbortSignal, AbortListeners>();
 
-/** Calls `listener` when `signal` is aborted; call the returned function to stop that. */
+/** Calls `listener` when `signal` is aborted. The returned function removes the listener. */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   const all = listeners.get(signal) ?? new AbortListeners(signal);
   listeners.set(signal, all);
@@ -41,7 +41,7 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   return () => all.delete(listener);
 }
 
-/** The error of a client whose signal was aborted (C29). */
+/** Makes the error of a client whose signal was aborted (C29). */
 export function abortError(aborted: AbortSignal, address?: Address): SocketError {
   return new SocketError('ERR_CLOSED', 'the signal was aborted', { address, cause: aborted.reason });
 }

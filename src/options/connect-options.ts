@@ -22,7 +22,7 @@ import {
 import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
- * Configures how a client connects and reconnects, and its connections.
+ * Configures how a client connects and reconnects, and each of its connections.
  *
  * @typeParam In - the messages that are received; `Buffer` without a codec
  * @typeParam Out - the messages that are sent; bytes or text without a codec
@@ -35,31 +35,32 @@ import { type Checked, connectionChecks, type ConnectionOptions } from './connec
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * The time that an attempt to connect may take; then it fails with `ERR_TIMEOUT_CONNECT`. 0 leaves the limit to the
-   * kernel.
+   * The maximum duration of an attempt to connect, which then fails with `ERR_TIMEOUT_CONNECT`. 0 leaves the limit to
+   * the kernel.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly connectTimeout?: number | undefined;
   /**
-   * The IP address to connect from, on a machine that has several. It must be of the same `family`. With it, the client
-   * dials only the first address of a host name in that family. TCP only: `connect` throws for any other address.
+   * The IP address to connect from, on a machine that has several. If `family` is set, the address must belong to it.
+   * With this option, the client dials only the first address of a host name in the same family. TCP only: with any
+   * other kind of address, `connect` throws.
    *
-   * @defaultValue `undefined`: the system chooses by the route to the peer
+   * @defaultValue `undefined`: the system chooses an address by the route to the peer
    */
   readonly localAddress?: string | undefined;
   /**
-   * The port to connect from, 1 to 65,535, or 0 to let the system choose. Each attempt uses the same port; while it is in
-   * use, attempts fail with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` applies. TCP only: `connect` throws for any
-   * other address.
+   * The port to connect from: 1 to 65,535, or 0 to let the system choose. Each attempt uses the same port. While the
+   * port is in use, attempts fail with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` applies. TCP only: with any
+   * other kind of address, `connect` throws.
    *
    * @defaultValue 0
    */
   readonly localPort?: number | undefined;
   /**
-   * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: `connect` throws for any other address, and for
-   * an IP address of the other family.
+   * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: with any other kind of address, or with an
+   * IP address of the other family, `connect` throws.
    *
    * @defaultValue `undefined`: the family of `localAddress`, or both
    */
@@ -68,34 +69,34 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * The options of TLS: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
    * is false; no environment variable changes that. It must be valid for `servername`, by default the host of the address.
    *
-   * @defaultValue `undefined`: plain text, but at a `tls://` address TLS with the authorities that Node trusts
+   * @defaultValue `undefined`: plain text; for a `tls://` address, TLS with the authorities that Node trusts
    */
   readonly tls?: ClientTls | undefined;
   /**
-   * When to dial again after a connection or an attempt has ended: {@link backoff}, or your own `RetryConfig`. Its `count`
-   * restarts after a connection that was up for `stableAfter`: 5,000 ms by default, or 0 with `resetOnSuccess`. Without
-   * `delay` the client waits as with `backoff()`.
+   * When to dial again after a connection or an attempt has ended: {@link backoff}, or your own `RetryConfig`. Its
+   * `count` restarts after a connection that was up for `stableAfter`, which is 5,000 ms by default, or 0 with
+   * `resetOnSuccess`. Without `delay`, the client waits as with `backoff()`.
    *
    * @defaultValue `undefined`: the client ends
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
-   * What happens to values that are sent between a connection, or an attempt, that has ended and the next one:
+   * What happens to values that are sent after a connection or an attempt has ended, until the next connection is open:
    *
-   * - `'buffer'` keeps them for the next connection, up to `maxBuffered`, where `overflow` applies.
+   * - `'buffer'` keeps them for the next connection, up to `maxBuffered`. Beyond that, `overflow` applies.
    * - `'drop'` drops them and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources wait.
    * - `'error'` ends the client with `ERR_CLOSED`.
    *
-   * Until the first attempt has ended, all values are kept.
+   * Values that are sent before the first attempt has ended are always kept.
    *
    * @defaultValue 'buffer'
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error' | undefined;
   /**
-   * Prepares each new connection, for example with a login: `(connection) => ObservableInput<unknown> | void`. It runs before
-   * the client's `data` sends or emits anything on this connection. Until the returned source completes, the state is
-   * `connecting` and `connectTimeout` continues. If it fails, the attempt fails with `ERR_HANDLER` and that error as `cause`,
-   * and `reconnect` applies. Messages that it does not read go to `data`.
+   * Prepares each new connection, for example with a login: `(connection) => ObservableInput<unknown> | void`. It runs
+   * before the client's `data` sends or emits anything on this connection. Until the returned source completes, the
+   * state stays `connecting`, and `connectTimeout` keeps running. If it fails, the attempt fails with `ERR_HANDLER` and
+   * that error as `cause`, and `reconnect` applies. Messages that it does not read go to `data`.
    *
    * @defaultValue `undefined`
    */
@@ -111,7 +112,6 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out>, D
   readonly transport: Transport | undefined;
 }
 
-/** The option `prepare`. */
 export type Prepare<In, Out> = (connection: Connection<In, Out>) => ObservableInput<unknown> | void;
 
 /** The check and the default of each option. */

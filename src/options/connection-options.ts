@@ -18,8 +18,8 @@ import { abortError } from './abort-signal.js';
 /**
  * Configures each connection of a server or a client.
  *
- * Durations are in ms, from 0 to under 2³¹; 0 switches a timer off. Sizes are whole numbers of bytes, from 1. `listen` and
- * `connect` throw `ERR_OPTION_INVALID` for a value out of its range.
+ * Durations are in ms, at least 0 and less than 2³¹; 0 switches a timer off. Sizes are whole numbers of bytes, at least
+ * 1. `listen` and `connect` throw `ERR_OPTION_INVALID` for a value out of range.
  *
  * @typeParam In - the messages that are received
  * @typeParam Out - the messages that are sent
@@ -33,13 +33,13 @@ import { abortError } from './abort-signal.js';
  */
 export interface ConnectionOptions<In, Out> {
   /**
-   * How messages are encoded as bytes.
+   * The codec that converts messages to bytes and back.
    *
-   * @defaultValue `undefined`: receives chunks of bytes as they arrive; sends bytes and UTF-8 text
+   * @defaultValue `undefined`: a channel receives chunks of bytes as they arrive, and sends bytes and UTF-8 text
    */
   readonly codec?: Codec<In, Out> | undefined;
   /**
-   * `writable` turns false when more bytes than this are buffered, and true again at half of it. A value over
+   * The number of buffered bytes above which `writable` turns false. It turns true again at half of that. A value above
    * `maxBuffered` counts as `maxBuffered`.
    *
    * @defaultValue 65_536
@@ -47,8 +47,8 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly highWaterMark?: number | undefined;
   /**
-   * The number of bytes that may be buffered before `overflow` applies. A single larger value is accepted while nothing is
-   * buffered.
+   * The maximum number of buffered bytes, beyond which `overflow` applies. A single larger value is accepted while
+   * nothing is buffered.
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -62,16 +62,18 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly overflow?: 'error' | 'drop' | undefined;
   /**
-   * The time without any byte received or written after which a connection fails with `ERR_TIMEOUT_IDLE`; 0 means never.
-   * Time counts only while this side is ready to read: a connection that is held, or whose consumer is busy, is not idle.
+   * The maximum time without any byte received or written. After that, the connection fails with `ERR_TIMEOUT_IDLE`. 0
+   * means no limit. Time counts only while this side is ready to read: a connection that is held, or whose consumer is
+   * busy, is not idle.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly idleTimeout?: number | undefined;
   /**
-   * The time without any byte received after which a connection fails with `ERR_TIMEOUT_RECEIVE`, whatever is sent
-   * meanwhile; 0 means never. Use it to notice a silent device that you keep polling. Time counts as for `idleTimeout`.
+   * The maximum time without any byte received, whatever is sent meanwhile. After that, the connection fails with
+   * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. Use it to notice that a device you keep polling has gone silent. Time
+   * counts as for `idleTimeout`.
    *
    * @defaultValue 0
    * @unit ms
@@ -84,75 +86,77 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly halfOpen?: boolean | undefined;
   /**
-   * The time without any byte written after which a connection whose peer has sent its FIN fails with
-   * `ERR_TIMEOUT_HALF_OPEN`; 0 means never.
+   * The maximum time without any byte written once the peer has sent its FIN. After that, the connection fails with
+   * `ERR_TIMEOUT_HALF_OPEN`. 0 means no limit.
    *
    * @defaultValue 60_000
    * @unit ms
    */
   readonly halfOpenTimeout?: number | undefined;
   /**
-   * The time that a graceful close may take; then the connection is aborted with `ERR_TIMEOUT_CLOSE`. 0 means no limit.
+   * The maximum duration of a graceful close. After that, the connection is aborted with `ERR_TIMEOUT_CLOSE`. 0 means
+   * no limit.
    *
    * @defaultValue 5_000
    * @unit ms
    */
   readonly closeTimeout?: number | undefined;
   /**
-   * The time that a connection may have no subscriber that reads it; 0 means no limit. Then it fails with
-   * `ERR_TIMEOUT_CLAIM` if it has had no reader since it was emitted and nothing was sent on it. It closes gracefully if
-   * its sending side has ended.
+   * The maximum time that a connection may be without a subscriber that reads it; 0 means no limit. After that, a
+   * connection fails with `ERR_TIMEOUT_CLAIM` if it has had no reader since it was emitted, and nothing was sent on it.
+   * If its sending side has ended, it closes gracefully instead.
    *
    * @defaultValue 30_000
    * @unit ms
    */
   readonly claimTimeout?: number | undefined;
   /**
-   * Whether small writes are sent at once (TCP_NODELAY). TCP only. Values that are sent in one turn of the event loop are
-   * written together in either case.
+   * Whether small writes are sent at once (TCP_NODELAY). TCP only. In either case, values that are sent in one turn of
+   * the event loop are written together.
    *
    * @defaultValue true
    */
   readonly noDelay?: boolean | undefined;
   /**
-   * The silence after which TCP probes whether the peer is still there; 0 means never. TCP only. Linux uses whole seconds,
-   * from 1.
+   * The time without traffic after which TCP starts to probe the peer; 0 means never. TCP only. Linux counts in whole
+   * seconds, at least 1.
    *
    * @defaultValue 60_000
    * @unit ms
    */
   readonly keepAlive?: number | undefined;
   /**
-   * The time that a handshake may take; 0 means no limit. For a server it covers a client's PROXY header and TLS handshake
-   * together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`. At most
-   * `maxConnections` handshakes run at once. For {@link Connection.startTls} it limits the handshake on either side, and
-   * fails the connection with the same code. The handshake of a client with `tls` is limited by `connectTimeout` instead.
+   * The maximum duration of a handshake; 0 means no limit. For a server it covers a client's PROXY header and TLS
+   * handshake together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`.
+   * At most `maxConnections` handshakes run at once. For {@link Connection.startTls} it limits the handshake on either
+   * side; after that, the connection fails with the same code. In a client with the option `tls`, `connectTimeout`
+   * limits the handshake instead.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly handshakeTimeout?: number | undefined;
   /**
-   * Shuts the server down, or ends the client, when it is aborted. The client ends with `ERR_CLOSED` and the signal's reason
-   * as `cause`. `listen` and `connect` throw `ERR_CLOSED` for a signal that is already aborted.
+   * A signal that shuts the server down, or ends the client, when it is aborted. The client ends with `ERR_CLOSED` and
+   * the signal's reason as `cause`. `listen` and `connect` throw `ERR_CLOSED` for a signal that is already aborted.
    *
    * @defaultValue `undefined`
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * What carries the bytes. `memoryTransport()` of `rxjs-sockets/testing` works without sockets.
+   * The transport that carries the bytes. `memoryTransport()` of `rxjs-sockets/testing` works without sockets.
    *
    * @defaultValue `undefined`: Node's sockets
    */
   readonly transport?: Transport | undefined;
 }
 
-/** Checked options, before the settings that follow from several of them are filled in. */
+/** Checked options, before the settings that depend on several of them are filled in. */
 export type Checked<Settings> = Omit<Settings, 'halfOpen' | 'endsNodeStreamsAfterPeer'> & {
   readonly halfOpen: boolean | undefined;
 };
 
-/** The check and the default of each option; that of `halfOpen` is different for `listen` and `connect`. */
+/** The check and the default of each option. The default of `halfOpen` differs between `listen` and `connect`. */
 export const connectionChecks: Checks<Checked<ConnectionSettings<any, any>> & { transport: Transport | undefined }> = {
   codec: withDefault(withMethods<Codec<any, any>>('a codec', 'decoder', 'encoder'), bytes),
   highWaterMark: withDefault(byteCount, 65_536),
@@ -171,7 +175,7 @@ export const connectionChecks: Checks<Checked<ConnectionSettings<any, any>> & { 
   transport: optional(withMethods<Transport>('a transport', 'checkListen', 'checkConnect', 'listen', 'connect')),
 };
 
-/** Nothing starts with a signal that is already aborted. */
+/** Refuses a signal that is already aborted, so that nothing starts with it. */
 function signalNotAborted(option: string, value: unknown): AbortSignal {
   if (!(value instanceof AbortSignal)) throw invalidOption(option, 'an AbortSignal', value);
   if (value.aborted) throw abortError(value);

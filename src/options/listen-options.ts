@@ -30,22 +30,22 @@ import { type Checked, connectionChecks, type ConnectionOptions } from './connec
  */
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * The number of clients that may wait in the kernel's queue, from 1 to under 2³¹. The kernel caps it at `somaxconn`.
+   * The maximum number of clients in the kernel's listen queue: 1 to 2,147,483,647. The kernel caps it at `somaxconn`.
    *
    * @defaultValue 4_096
    * @unit clients
    */
   readonly backlog?: number | undefined;
   /**
-   * The number of clients that may wait in the process while the server is held, from 1 to under 2³¹. One more is reset and
-   * reported in `incidents`. It applies only where the listener cannot stop accepting.
+   * The maximum number of clients that wait in the process while the server is held: 1 to 2,147,483,647. A further
+   * client is reset and reported in `incidents`. The option applies only if the listener cannot stop accepting.
    *
    * @defaultValue 128
    * @unit clients
    */
   readonly acceptQueue?: number | undefined;
   /**
-   * The number of connections that may be open at once, from 1 to under 2³¹. One more is reset and reported in `incidents`
+   * The maximum number of open connections: 1 to 2,147,483,647. A further client is reset and reported in `incidents`
    * as `ERR_LIMIT_CONNECTIONS`.
    *
    * @defaultValue 10_000
@@ -53,38 +53,39 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly maxConnections?: number | undefined;
   /**
-   * The permissions of the socket file, from 0o000 to 0o777. A user who may write to the file may connect. The file has
-   * them from the moment when clients can connect, whatever the umask. Only for unix sockets with a path.
+   * The permissions of the socket file, from 0o000 to 0o777. A user who may write to the file may connect. The
+   * permissions are in place before clients can connect, whatever the umask. Only for unix sockets with a path.
    *
    * @defaultValue 0o600
    */
   readonly mode?: number | undefined;
   /**
-   * What happens to a stale socket file at the path, on which no process listens: `'replace'` replaces it; `'fail'` leaves
-   * it and fails with `EADDRINUSE`. Other files, and sockets on which a process listens, are always left. Unix sockets only.
+   * What happens if a stale socket file, on which no process listens, is at the path: `'replace'` replaces it; `'fail'`
+   * leaves it and fails with `EADDRINUSE`. The server never replaces other files, or a socket on which a process
+   * listens. Unix sockets only.
    *
    * @defaultValue 'replace'
    */
   readonly stale?: 'replace' | 'fail' | undefined;
   /**
-   * Whether other processes of this user that set it too may listen on the same port; the kernel then distributes the
-   * clients among them. TCP only, with Node 22.12, 23.1 or later.
+   * Whether other processes of the same user may listen on the same port, if they set this option, too. The kernel then
+   * distributes the clients among them. TCP only, with Node 22.12, 23.1 or later.
    *
    * @defaultValue false
    */
   readonly reusePort?: boolean | undefined;
   /**
-   * The key and certificate for TLS, and all other server options of `node:tls`; or a function that returns them for each
-   * new connection. Required for a `tls://` address.
+   * The key and certificate for TLS, and any other server option of `node:tls`; or a function that returns them for
+   * each new connection. Required for a `tls://` address.
    *
    * @defaultValue `undefined`: plain text
    */
   readonly tls?: ServerTls | undefined;
   /**
-   * The proxies whose PROXY header, of version 1 or 2, is trusted: IP addresses, CIDR blocks, and the word `'unix'` for all
-   * peers on a unix socket. Each connection must then start with a header, and `remote` is the client that the header names.
-   * A connection from another peer, or without a header, is dropped and reported in `incidents` as `ERR_PROXY_HEADER`. The
-   * memory transport does not support it.
+   * The proxies whose PROXY headers, of version 1 or 2, are trusted: IP addresses, CIDR blocks, and the word `'unix'`
+   * for all peers on a unix socket. Each connection must then start with a header, and `remote` is the client that the
+   * header names. A connection from any other peer, or without a header, is dropped and reported in `incidents` as
+   * `ERR_PROXY_HEADER`. The memory transport does not support it.
    *
    * @defaultValue `undefined`: connections have no header
    */

@@ -5,7 +5,7 @@ import { connectChecks, type ConnectOptions, type ConnectSettings } from './conn
 import type { Checked } from './connection-options.js';
 import { listenChecks, type ListenOptions, type ListenSettings } from './listen-options.js';
 
-/** All options: a program may keep those of `listen` and those of `connect` in one object. */
+/** The options of both functions, because a program may pass one object to `listen` and to `connect`. */
 const known = { ...listenChecks, ...connectChecks };
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -21,12 +21,12 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   refuseUnknown('connect', known, options);
   const { localAddress, family } = settings;
   if (localAddress !== undefined && family !== undefined && ipFamily(localAddress) !== family) {
-    throw invalidOption('localAddress', `an IPv${family} address, as family is ${family}`, localAddress);
+    throw invalidOption('localAddress', `an IPv${family} address because family is ${family}`, localAddress);
   }
   return { ...settings, ...derived(settings), halfOpen: settings.halfOpen ?? false };
 }
 
-/** The settings that follow from several options, or from whether an option is given. */
+/** Derives the settings that depend on several options, or on whether an option is given. */
 function derived<In, Out>({
   highWaterMark,
   maxBuffered,
@@ -36,7 +36,7 @@ function derived<In, Out>({
   'highWaterMark' | 'endsNodeStreamsAfterPeer'
 > {
   return {
-    // A sender that waits for `writable` must be told to wait before it reaches `maxBuffered`.
+    // `writable` has to turn false before a sender that heeds it exceeds `maxBuffered`.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
     endsNodeStreamsAfterPeer: halfOpen === false,
   };

@@ -11,16 +11,16 @@ import { checkOptions, duration, flag, refuseUnknown, withDefault } from '../val
  */
 export interface ShutdownOptions {
   /**
-   * The time after which the remaining connections are aborted, from 0 to under 2³¹; 0 means never. A second call can only
-   * shorten it.
+   * The time after which the remaining connections are aborted: at least 0 and less than 2³¹; 0 means never. A second
+   * call of `shutdown` can shorten the time, but not extend it.
    *
    * @defaultValue the option `closeTimeout`
    * @unit ms
    */
   readonly deadline?: number | undefined;
   /**
-   * Whether to wait for handlers and sends in progress. If false, connections close at once, and unfinished paced sends are
-   * aborted, so that they do not look complete.
+   * Whether to wait for handlers and sends in progress. If false, connections close at once. A connection with an
+   * unfinished paced send is aborted, so that its data does not look complete.
    *
    * @defaultValue true
    */

@@ -8,7 +8,8 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * Computes the CRC-32C of `bytes`, from 0 to 4,294,967,295. Node has only the CRC-32 of zlib, which has another polynomial.
+ * Computes the CRC-32C of `bytes` as an unsigned 32-bit integer. Node has only zlib's CRC-32, which uses a different
+ * polynomial.
  *
  * @see https://www.rfc-editor.org/rfc/rfc4960#appendix-B
  */

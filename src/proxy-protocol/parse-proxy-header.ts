@@ -4,16 +4,17 @@ import { parseVersion1 } from './version-1.js';
 import { parseVersion2 } from './version-2.js';
 
 /**
- * Parses the PROXY header, of version 1 or 2, with which a connection from a proxy starts. It removes nothing from `bytes` and
- * keeps no state: call it again when more bytes have arrived, and skip `length` bytes when it returns a header.
+ * Parses the PROXY header, of version 1 or 2, at the start of a connection from a proxy. It removes nothing from
+ * `bytes` and keeps no state. Call it again when more bytes have arrived; when it returns a header, skip `length`
+ * bytes.
  *
- * It is strict, so that it never takes other data for a header. It throws at the first byte that cannot be part of a header
- * (in version 2, at the end of the field). An incomplete header has at most 106 bytes in version 1, and 4,095 bytes in
- * version 2. Nothing is allocated for the length that a header claims.
+ * It is strict, so that it does not mistake other data for a header. It throws at the first byte that cannot be part of
+ * a header (in version 2, at the end of the field). An incomplete header has at most 106 bytes in version 1, and 4,095
+ * bytes in version 2. No memory is allocated for the length that a header claims.
  *
  * @param bytes - the received bytes, from the start of the connection
  * @returns the header, or `undefined` if more bytes are needed
- * @throws `ERR_PROXY_HEADER`, which is final
+ * @throws `ERR_PROXY_HEADER`; do not call it again after that
  * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, rule S2
  */
 export function parseProxyHeader(bytes: ByteQueue): ProxyHeader | undefined {
@@ -21,5 +22,7 @@ export function parseProxyHeader(bytes: ByteQueue): ProxyHeader | undefined {
   const first = bytes.at(0);
   if (first === 0x50) return parseVersion1(bytes); // 'P'
   if (first === 0x0d) return parseVersion2(bytes);
-  throw malformed(`the connection must start with one, not with the byte 0x${first.toString(16).padStart(2, '0')}`);
+  throw malformed(
+    `the connection must start with a header, not with the byte 0x${first.toString(16).padStart(2, '0')}`,
+  );
 }

@@ -4,13 +4,16 @@ import { canonicalIp } from '../address-parsing/ip.js';
 
 /** The content of a PROXY header. */
 export interface ProxyHeader {
-  /** The client that it names; `undefined` if it names none (`LOCAL`, `UNKNOWN`): then the real address is used. */
+  /**
+   * The client that the header names. If it names none (`LOCAL`, `UNKNOWN`), this is `undefined`, and the connection
+   * keeps its real address.
+   */
   readonly remote: Address | undefined;
-  /** Its size in bytes: 15 to 4,096. */
+  /** The size of the header in bytes: 15 to 4,096. */
   readonly length: number;
 }
 
-/** The address of a client with a valid IP address, written as Node writes that of a peer. */
+/** Makes the address of a client from its valid IP address, which is written as Node writes a peer's address. */
 export function tcpRemote(ip: string, port: number): Address {
   return { transport: 'tcp', host: canonicalIp(ip) ?? ip, port };
 }

@@ -3,31 +3,36 @@ import type { Address } from '../address/address.js';
 import { canonicalIp } from '../address-parsing/ip.js';
 import { invalidOption } from '../validation/checks.js';
 
-/** Such an entry trusts every peer of the transport, whose peers have no addresses; `unix:` is another spelling. */
+/**
+ * Whether an entry is the name of a transport whose peers have no IP addresses, and so are all trusted. The colon is
+ * optional.
+ */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
 /**
- * Checks the option `proxyProtocol.trusted`, and returns a function that tells whether the PROXY header of a peer is trusted.
+ * Checks the option `proxyProtocol.trusted`, and returns a function that reports whether the PROXY header of a peer is
+ * trusted.
  *
- * IPv4 and IPv6 are separate: `::/0` trusts no IPv4 peer. An IPv4-mapped address, of a peer or in the list, is an IPv4
- * address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone. The bits of a block after its
- * prefix are ignored: `10.1.2.3/8` is `10.0.0.0/8`.
+ * IPv4 and IPv6 are matched separately: `::/0` trusts no IPv4 peer. An IPv4-mapped address, in the list or of a peer,
+ * counts as an IPv4 address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone. The bits
+ * of a block after its prefix are ignored: `10.1.2.3/8` is `10.0.0.0/8`.
  *
- * @param list - addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer of that transport:
- *   for a unix socket, the permissions of the socket file decide who may connect. The list is copied
+ * @param list - IP addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer of that
+ * transport. For a unix socket, the permissions of the socket file decide who may connect. The list is copied
  * @throws `ERR_OPTION_INVALID`
  */
 export function trustedPeers(list: readonly string[]): (peer: Address) => boolean {
   const option = 'proxyProtocol.trusted';
   if (!Array.isArray(list)) throw invalidOption(option, 'an array', list);
-  // In one list, a block of IPv6 addresses would also match IPv4 peers, which BlockList takes for IPv4-mapped ones.
+  // In a common BlockList, an IPv6 block would also match IPv4 peers, because BlockList compares them as IPv4-mapped
+  // addresses.
   const blocks = { 4: new net.BlockList(), 6: new net.BlockList() };
   const words = new Set<string>();
   for (const entry of list as readonly unknown[]) {
     const block = typeof entry === 'string' ? blockOf(entry) : undefined;
     if (block !== undefined) blocks[block.family].addSubnet(block.address, block.prefix, `ipv${block.family}`);
     else if (typeof entry === 'string' && isWord(entry)) words.add(entry.replace(':', ''));
-    else throw invalidOption(option, 'made of IP addresses, CIDR blocks and the word unix', entry);
+    else throw invalidOption(option, 'a list of IP addresses, CIDR blocks and the word unix', entry);
   }
   return (peer) => {
     if (peer.transport !== 'tcp') return words.has(peer.transport);
@@ -51,7 +56,7 @@ function blockOf(entry: string): Block | undefined {
   const prefix = digits === undefined ? bits : Number(digits);
   if (prefix > bits) return undefined;
   if (!net.isIPv4(address)) return { address, family: 6, prefix };
-  // Of an IPv4-mapped address the first 96 bits are always the same; a shorter prefix is one of IPv6 addresses.
+  // The first 96 bits of all IPv4-mapped addresses are the same, so a block with a shorter prefix is an IPv6 block.
   const short = prefix - (bits - 32);
   return short >= 0 ? { address, family: 4, prefix: short } : { address: text, family: 6, prefix };
 }

@@ -4,16 +4,16 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import { describeValue } from '../errors/describe-value.js';
 import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
-/** The longest line of the protocol, with its CRLF. */
+/** The maximum size of a header of version 1, with its CRLF. */
 const longest = 107;
 
-/** One of the fields, which are separated by single spaces. */
+/** A field of the header. Single spaces separate the fields. */
 interface Field {
   /** The requirement, for error messages. */
   readonly requirement: string;
   /** Whether `text` is such a field. */
   holds(text: string): boolean;
-  /** Whether `text` is such a field, or can become one with more characters. */
+  /** Whether `text` is such a field, or the beginning of one. */
   begins(text: string): boolean;
 }
 
@@ -22,46 +22,47 @@ const protocol = word('TCP4', 'TCP6', 'UNKNOWN');
 const port = field('a port from 0 to 65535, without leading zeros', isPort, ['', '0']);
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
 const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
-// An incomplete address lacks a group, the sequence '::', or numbers of an IPv4 address at its end. The protocol's text has
-// only groups of digits, but inet_ntop, and so haproxy, writes IPv4-mapped addresses like that.
+// An incomplete address becomes complete with a group, with '::', or with the numbers of an IPv4 address. The
+// specification allows only groups of hexadecimal digits, but inet_ntop, and therefore haproxy, ends IPv4-mapped
+// addresses with an IPv4 address.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
 
 const tcp4 = [keyword, protocol, ipV4, ipV4, port, port];
 const tcp6 = [keyword, protocol, ipV6, ipV6, port, port];
 
-/** Parses version 1, which is a line of text, like `parseProxyHeader`. */
+/** Parses a header of version 1, a line of text, with the same contract as `parseProxyHeader`. */
 export function parseVersion1(bytes: ByteQueue): ProxyHeader | undefined {
   const text = bytes.peek(Math.min(bytes.length, longest)).toString('latin1');
   const end = text.indexOf('\r');
-  const isWhole = end !== -1;
-  const line = isWhole ? text.slice(0, end) : text;
-  const after = isWhole ? text[end + 1] : undefined;
+  const isComplete = end !== -1;
+  const line = isComplete ? text.slice(0, end) : text;
+  const after = isComplete ? text[end + 1] : undefined;
   if (line.includes('\n') || (after !== undefined && after !== '\n')) {
-    throw malformed(`version 1 must end in CR and LF, and have neither of them alone, got ${describeValue(text)}`);
+    throw malformed(`version 1 must end in CRLF and must not contain CR or LF alone, got ${describeValue(text)}`);
   }
   if (line.length > longest - 2)
     throw malformed(`version 1 must end within ${longest} bytes, got ${describeValue(text)}`);
-  const remote = parseLine(line, isWhole);
+  const remote = parseLine(line, isComplete);
   return after === undefined ? undefined : { remote, length: end + 2 };
 }
 
-/** Throws if `line` is neither a header nor the beginning of one. Returns the source that a whole line names. */
-function parseLine(line: string, isWhole: boolean): Address | undefined {
+/** Throws if `line` is neither a header nor the beginning of one. Returns the source that a complete line names. */
+function parseLine(line: string, isComplete: boolean): Address | undefined {
   const texts = line.split(' ');
   const isUnknown = texts[0] === 'PROXY' && texts[1] === 'UNKNOWN';
-  if (isUnknown && (isWhole || texts.length > 2)) return undefined; // the rest is ignored
+  if (isUnknown && (isComplete || texts.length > 2)) return undefined; // the rest of the line is ignored
   const fields = texts[1] === 'TCP6' ? tcp6 : tcp4;
   for (const [index, text] of texts.entries()) {
-    const isOpen = !isWhole && index === texts.length - 1;
+    const isUnfinished = !isComplete && index === texts.length - 1;
     const field = fields[index];
     if (field === undefined) throw malformed(`version 1 must have ${fields.length} fields, got ${describeValue(line)}`);
-    if (!(isOpen ? field.begins(text) : field.holds(text))) {
+    if (!(isUnfinished ? field.begins(text) : field.holds(text))) {
       throw malformed(
         `version 1 must have ${field.requirement} instead of ${describeValue(text)}, got ${describeValue(line)}`,
       );
     }
   }
-  if (!isWhole) return undefined;
+  if (!isComplete) return undefined;
   if (texts.length < fields.length)
     throw malformed(`version 1 must have ${fields.length} fields, got ${describeValue(line)}`);
   return tcpRemote(texts[2]!, Number(texts[4]));
@@ -75,7 +76,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** A field of which each beginning is completed by one of `endings`. */
+/** Makes a field. One of `endings` must complete each beginning of a valid text. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

@@ -9,12 +9,12 @@ const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 /** The signature, version and command, family and protocol, and the length of the rest. */
 const fixedSize = 16;
 /**
- * The longest accepted header. Its length field could claim 65,551 bytes, which the process would buffer for every
- * connection that is not accepted yet. The protocol aims at 536 bytes; nginx has the same limit.
+ * The maximum size of a header. The length field allows 65,551 bytes, which the process would buffer for every
+ * connection that is not accepted yet. The specification aims at 536 bytes; nginx accepts up to 4,096, too.
  */
 const longest = 4_096;
 
-/** A unix path with its NUL and its padding. */
+/** The size of a unix path, with its NUL and its padding. */
 const pathSize = 108;
 const checksumType = 0x03;
 
@@ -23,13 +23,13 @@ interface Family {
   /** The size of the source and the destination together. */
   readonly size: number;
   /**
-   * Parses the source. The destination, at which the client called the proxy, is not used. Datagrams have no source here: the
-   * protocol treats a family that is valid but not supported like an unspecified one.
+   * Parses the source address. The destination, which is an address of the proxy, is not used. Datagram families have
+   * no such method, because the specification treats a valid but unsupported family like an unspecified one.
    */
   source?(addresses: Buffer): Address;
 }
 
-/** The families by the byte for the family and the protocol. */
+/** The families, by the byte that encodes the family and the protocol. */
 const families: Readonly<Partial<Record<number, Family>>> = {
   0x11: { size: 12, source: (addresses) => tcpRemote(addresses.subarray(0, 4).join('.'), addresses.readUInt16BE(8)) },
   0x21: { size: 36, source: (addresses) => tcpRemote(ipV6(addresses.subarray(0, 16)), addresses.readUInt16BE(32)) },
@@ -39,7 +39,7 @@ const families: Readonly<Partial<Record<number, Family>>> = {
   0x32: { size: 2 * pathSize },
 };
 
-/** Parses version 2, which is binary, like `parseProxyHeader`. */
+/** Parses a header of version 2, which is binary, with the same contract as `parseProxyHeader`. */
 export function parseVersion2(bytes: ByteQueue): ProxyHeader | undefined {
   const { length } = bytes;
   const wrong = signature.findIndex((byte, index) => index < length && bytes.at(index) !== byte);
@@ -71,7 +71,7 @@ function isLocalCommand(byte: number): boolean {
   return command === 0;
 }
 
-/** The family of the source; `undefined` if it is not specified: then the real address is used. */
+/** Returns the family of the source, or `undefined` if it is unspecified, so that the real address is used. */
 function namedFamily(kind: number): Family | undefined {
   const family = families[kind];
   if (family === undefined && kind !== 0) {
@@ -84,8 +84,8 @@ function namedFamily(kind: number): Family | undefined {
 }
 
 /**
- * Checks the bytes after the addresses, from `at`: type-length-value triples, and the checksum if there is one. If the header
- * names no source, the protocol does not define the content of the block, so other bytes are accepted.
+ * Checks the bytes from `at`, which follow the addresses: type-length-value triples, one of which may be a checksum. If
+ * the header names no source, the specification does not define these bytes, so any bytes are accepted.
  */
 function verify(header: Buffer, at: number, isNamed: boolean): void {
   const checksums: number[] = [];
@@ -99,7 +99,7 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
     if (isNamed) throw malformed('a type-length-value triple of version 2 exceeds the header');
     return;
   }
-  if (checksums.length > 1) throw malformed('version 2 must have one CRC-32C at most');
+  if (checksums.length > 1) throw malformed('version 2 must have at most one CRC-32C');
   for (const checksum of checksums) {
     const zeroed = Buffer.from(header).fill(0, checksum, checksum + 4);
     if (crc32c(zeroed) !== header.readUInt32BE(checksum)) throw malformed('the CRC-32C of version 2 is wrong');
@@ -107,8 +107,8 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
 }
 
 /**
- * Parses a path up to its NUL; `''` if it starts with NUL. An abstract name starts with NUL, too, but without its length it
- * cannot be distinguished from the padding of an unnamed socket.
+ * Parses a path up to its NUL. A path that starts with a NUL becomes `''`. An abstract name also starts with a NUL, but
+ * the header does not give its length, so it cannot be distinguished from the padding of an unnamed socket.
  */
 function unixRemote(bytes: Buffer): Address {
   const end = bytes.indexOf(0);

@@ -21,12 +21,12 @@ import {
  * @see rule K5
  */
 export interface Backoff extends RetryConfig {
-  /** How long a connection must have been up before the count of attempts starts again, in milliseconds. */
+  /** The time, in ms, that a connection must have been up before the count of attempts restarts. */
   readonly stableAfter: number;
 }
 
 /**
- * Sets how long {@link backoff} waits, and how often it tries.
+ * Configures the delays and the number of retries of {@link backoff}.
  *
  * @example
  * ```ts
@@ -36,41 +36,41 @@ export interface Backoff extends RetryConfig {
  */
 export interface BackoffOptions {
   /**
-   * The first delay, and the shortest: over 0 and under 2³¹.
+   * The first and shortest delay: greater than 0 and less than 2³¹.
    *
    * @defaultValue `100`, or `max` if that is less
    * @unit ms
    */
   readonly initial?: number | undefined;
   /**
-   * The longest delay: from `initial` to under 2³¹.
+   * The longest delay: at least `initial` and less than 2³¹.
    *
    * @defaultValue 30_000
    * @unit ms
    */
   readonly max?: number | undefined;
   /**
-   * The factor by which each delay grows: a finite number from 1.
+   * The factor by which each delay grows: a finite number, at least 1.
    *
    * @defaultValue 2
    */
   readonly factor?: number | undefined;
   /**
-   * The share of a delay that is random, from 0 to 1. It keeps clients that were disconnected together from returning
-   * together.
+   * The share of a delay that is random, from 0 to 1. It keeps clients that were disconnected at the same moment from
+   * reconnecting at the same moment.
    *
    * @defaultValue 0.5
    */
   readonly jitter?: number | undefined;
   /**
-   * The maximum number of retries in a row: an integer from 0, or `Infinity`.
+   * The maximum number of consecutive retries: an integer, at least 0, or `Infinity`.
    *
    * @defaultValue Infinity
    */
   readonly attempts?: number | undefined;
   /**
-   * How long a connection must have been up before the count starts again: from 0 to under 2³¹. It slows down the
-   * retries when a server accepts and closes at once.
+   * The time that a connection must have been up before the count restarts: at least 0 and less than 2³¹. It keeps the
+   * delays growing if a server accepts connections and closes them at once.
    *
    * @defaultValue 5_000
    * @unit ms
@@ -79,13 +79,12 @@ export interface BackoffOptions {
 }
 
 const positiveDuration = number(
-  'a number of milliseconds over 0 and under 2^31',
+  'a number of milliseconds, greater than 0 and less than 2^31',
   (value) => value > 0 && value < 2 ** 31,
 );
 
-/** A number of attempts. */
 export const attemptCount: Check<number> = number(
-  'an integer from 0, or Infinity',
+  'an integer, at least 0, or Infinity',
   (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
 );
 
@@ -93,7 +92,7 @@ const checks = {
   initial: optional(positiveDuration),
   max: withDefault(positiveDuration, 30_000),
   factor: withDefault(
-    number('a finite number from 1', (value) => value >= 1 && value < Infinity),
+    number('a finite number, at least 1', (value) => value >= 1 && value < Infinity),
     2,
   ),
   jitter: withDefault(
@@ -104,28 +103,30 @@ const checks = {
   stableAfter: withDefault(duration, 5_000),
 } satisfies Record<keyof BackoffOptions, unknown>;
 
-/** How long a connection was up before the error ended it, in ms. RxJS's `retry` passes on nothing but the error. */
+/**
+ * How long a connection was up before an error ended it, in ms. RxJS's `retry` passes nothing but the error to `delay`.
+ */
 const uptimes = new WeakMap<object, number>();
 
-/** Remembers how long a connection was up before `error` ended it. */
+/** Records how long a connection was up, in ms, before `error` ended it. */
 export function noteUptime(error: SocketError, uptime: number): void {
   uptimes.set(error, uptime);
 }
 
 /**
- * Creates a reconnect policy whose delays grow up to a limit, and are random in part.
+ * Creates a reconnect policy with delays that grow up to a limit and are partly random.
  *
- * With base = min(`max`, `initial` · `factor`^(n−1)), the n-th delay in a row is random between the larger of `initial`
- * and base · (1 − `jitter`), and base.
+ * Let base = min(`max`, `initial` · `factor`^(n−1)). The n-th consecutive delay is a random time between max(`initial`,
+ * base · (1 − `jitter`)) and base.
  *
- * With the option `reconnect`, the channel of the client goes on across connections. With RxJS's `retry`, each attempt is
- * a subscription of its own, and follows a failure only. One policy may serve many clients: each client, and each `retry`,
- * has a count of its own.
+ * With the option `reconnect`, the client's channel continues across connections. With RxJS's `retry`, each attempt is
+ * a new subscription, and only a failure causes one. Several clients may share a policy: each client, and each `retry`,
+ * has its own count.
  *
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
- * @returns a `RetryConfig`. It counts by itself, because `retry` takes each state of a client for a success and would start
- * its own count again
+ * @returns a `RetryConfig` that counts by itself, because `retry` takes each state of a client for a success and would
+ * restart its own count
  * @throws `ERR_OPTION_INVALID`, synchronously
  * @example
  * ```ts
@@ -140,7 +141,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
   return {
     resetOnSuccess: false,
     stableAfter: schedule.stableAfter,
-    /** Each `retry` reads this once, and so gets a count of its own. A copy of the policy works, too. */
+    /** Each `retry` reads this property once, and so gets its own count. A copy of the policy works, too. */
     get delay() {
       const delay = schedule.counted();
       schedules.set(delay, schedule);
@@ -151,7 +152,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
 
 const schedules = new WeakMap<object, ExponentialBackoff>();
 
-/** Finds the schedule of a policy that `backoff` has made, or of a copy of it. */
+/** Returns the schedule of a policy that `backoff` has created, or of a copy of such a policy. */
 export function scheduleOf({ delay }: RetryConfig): ExponentialBackoff | undefined {
   return typeof delay === 'function' ? schedules.get(delay) : undefined;
 }
@@ -177,20 +178,20 @@ export class ExponentialBackoff {
     this.stableAfter = stableAfter;
   }
 
-  /** Makes the `delay` of one `retry`, with a count of its own. It fails with the error after the last attempt. */
+  /** Makes the `delay` function of one `retry`, with its own count. After the last attempt, it passes the error on. */
   counted(): (error: unknown, retryCount: number) => Observable<unknown> {
     let retries = 0;
     return (error, retryCount) => {
       const uptime = typeof error === 'object' && error !== null ? (uptimes.get(error) ?? -1) : -1;
-      const startsAgain = retryCount === 1 || uptime >= this.stableAfter;
-      retries = startsAgain ? 1 : retries + 1;
+      const restarts = retryCount === 1 || uptime >= this.stableAfter;
+      retries = restarts ? 1 : retries + 1;
       if (retries <= this.attempts) return timer(this.delayOf(retries));
       // eslint-disable-next-line rxjs-x/throw-error -- passed on unchanged
       return throwError(() => error);
     };
   }
 
-  /** Draws the n-th delay in a row, in ms. */
+  /** Draws the n-th consecutive delay, in ms. */
   delayOf(n: number): number {
     const base = Math.min(this.max, this.initial * this.factor ** (n - 1));
     const least = Math.max(this.initial, base * (1 - this.jitter));

@@ -1,15 +1,18 @@
 import type { RetryConfig } from 'rxjs';
 import { scheduleOf } from './backoff.js';
 
-/** How often a policy has a client dial again. */
+/** The limits of a reconnect policy. */
 export interface RetryLimits {
-  /** How many retries in a row there are at most. */
+  /** The maximum number of consecutive retries. */
   readonly attempts: number;
-  /** How long a connection has to be up, in ms, before the count starts again. */
+  /** The time, in ms, that a connection must have been up before the count restarts. */
   readonly stableAfter: number;
 }
 
-/** The number of an attempt, from 1, and how many retries in a row have led to it. Both start again after a stable connection. */
+/**
+ * The number of an attempt, counted from 1, and the number of consecutive retries that have led to it. Both restart
+ * after a stable connection.
+ */
 export interface AttemptCount {
   readonly attempt: number;
   readonly retries: number;
@@ -18,7 +21,7 @@ export interface AttemptCount {
 /** The count of a client that starts to dial. */
 export const firstAttempt: AttemptCount = { attempt: 1, retries: 0 };
 
-/** Reads the limits of `policy`, a `RetryConfig` or what `backoff` makes (K11). */
+/** Reads the limits of `policy`: a `RetryConfig`, or a policy created by `backoff` (K11). */
 export function retryLimits(policy: RetryConfig & { readonly stableAfter?: number }): RetryLimits {
   const { count = Infinity, resetOnSuccess } = policy;
   return {
@@ -30,8 +33,8 @@ export function retryLimits(policy: RetryConfig & { readonly stableAfter?: numbe
 /**
  * Counts one more retry (K2, K5).
  *
- * @param uptime - how long the connection was up that has ended, in ms; absent after an attempt that failed
- * @returns the count of the next attempt, or nothing if the limits allow no further one
+ * @param uptime - how long the ended connection was up, in ms; absent after a failed attempt
+ * @returns the count of the next attempt, or `undefined` if the limits allow no further attempt
  */
 export function nextAttempt(limits: RetryLimits, count: AttemptCount, uptime?: number): AttemptCount | undefined {
   const isStable = uptime !== undefined && uptime >= limits.stableAfter;

@@ -2,26 +2,26 @@ import { defer, type Observable, type RetryConfig, type Subscription, take, time
 import { SocketError } from '../errors/socket-error.js';
 import { ExponentialBackoff, scheduleOf } from './backoff.js';
 
-/** What happens while a client waits for its next attempt. */
+/** Callbacks for the wait before a client's next attempt. */
 export interface RetryWaitEvents {
-  /** The wait has begun. `delay` is in ms, or NaN where only the policy's Observable knows. */
+  /** Called when the wait begins. `delay` is in ms, or NaN if a function of the policy determines it. */
   waits(delay: number): void;
-  /** It is time for the next attempt. */
+  /** Called when the next attempt is due. */
   due(): void;
-  /** The policy wants no further attempt. */
+  /** Called when the policy ends without a further attempt. */
   ended(): void;
-  /** The policy has failed. */
+  /** Called when the policy fails. */
   failed(cause: unknown): void;
 }
 
 /**
- * Waits as `policy` says (K11).
+ * Waits for the time that `policy` determines (K11).
  *
- * A policy that fails or completes within the call ends the wait before `waits` was called (K10). One that emits within
- * the call still waits first, and is due after that.
+ * If the policy fails or completes within this call, `waits` is not called (K10). If it emits within this call, `waits`
+ * is called first, and then `due`.
  *
- * @param error - what ended the last connection or attempt; absent after a clean end
- * @param retries - how often the client has dialled again in a row, with the attempt that it waits for
+ * @param error - the error that ended the last connection or attempt; absent after a clean end
+ * @param retries - the number of consecutive retries, including the one that the client waits for
  */
 export function waitForRetry(
   policy: RetryConfig,
@@ -29,7 +29,11 @@ export function waitForRetry(
   retries: number,
   events: RetryWaitEvents,
 ): Subscription {
-  const { delay, over } = waitOf(policy, error ?? new SocketError('ERR_CLOSED', 'the peer has finished'), retries);
+  const { delay, over } = waitOf(
+    policy,
+    error ?? new SocketError('ERR_CLOSED', 'the peer has closed the connection'),
+    retries,
+  );
   let isWaiting = false;
   let isDue = false;
   const wait = over.pipe(take(1)).subscribe({

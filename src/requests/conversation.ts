@@ -17,8 +17,8 @@ import { OrderMatcher } from './order-matcher.js';
 import { PendingRequest } from './pending-request.js';
 
 /**
- * The requests and the events of one channel. It is subscribed to the channel while a request is pending or the events have a
- * subscriber. It holds the channel while the events are held and no answer is awaited.
+ * The requests and the events of one channel. It is subscribed to the channel while a request is pending or the events
+ * have a subscriber. It holds the channel while the events are held and no request is pending.
  */
 export class Conversation<In, Out, Id> {
   private readonly channel: Channel<In, Out>;
@@ -32,7 +32,7 @@ export class Conversation<In, Out, Id> {
   private timer: Timer | undefined;
   /** The connections on which requests were sent. */
   private readonly watched = new Map<Carrier, Subscription>();
-  /** The source of the previous message, and the position at which that ended. */
+  /** The side that received the previous message, and the stream position at the end of that message. */
   private inbound: Inbound | undefined;
   private position = 0;
   /** The connections that have been read to their end. */
@@ -63,7 +63,7 @@ export class Conversation<In, Out, Id> {
     if (refusal !== undefined) return handled(Promise.reject(refusal));
     const request = new PendingRequest<In, Id>(id, asyncScheduler.now() + this.settings.timeout, this.current);
     this.matcher.add(request);
-    // A client that has ended starts again before anything is sent.
+    // Subscribe before sending, so that a client that has ended starts again first.
     this.update();
     // If the channel has ended, the subscription has already rejected the request.
     if (request.state === 'pending') this.send(message, request);
@@ -73,7 +73,7 @@ export class Conversation<In, Out, Id> {
   private receive(message: In): void {
     const { inbound } = this.host;
     const size = this.measure(inbound);
-    let match: PendingRequest<In, Id> | 'nobody' | undefined;
+    let match: PendingRequest<In, Id> | 'discard' | undefined;
     try {
       const { current } = this;
       match = this.matcher.match(message, (request) => request.canBeAnswered(inbound, current));
@@ -82,13 +82,13 @@ export class Conversation<In, Out, Id> {
       return;
     }
     if (match === undefined) this.addEvent(message, size);
-    else if (match !== 'nobody') {
+    else if (match !== 'discard') {
       match.resolve(message);
       this.update();
     }
   }
 
-  /** The connection that sends values now. */
+  /** The connection that sends values now, if there is one. */
   private get current(): Carrier | undefined {
     const { carrier, lane } = this.host;
     return (lane.owner as unknown) === carrier ? carrier : undefined;
@@ -115,7 +115,8 @@ export class Conversation<In, Out, Id> {
   private sent(request: PendingRequest<In, Id>): void {
     const { carrier, lane } = this.host;
     if (request.state === 'over' || carrier === undefined) return;
-    // A client without subscribers has flushed it on an earlier connection, which is not read; or no answer can come any more.
+    // No answer can come: either a client without subscribers has flushed the request on an earlier connection, which
+    // is not read, or this connection has been read to its end.
     if (request.lane !== lane || this.finished.has(carrier)) {
       this.drop(request, this.unanswered());
       return;
@@ -124,7 +125,10 @@ export class Conversation<In, Out, Id> {
     this.watch(carrier);
   }
 
-  /** A request of which a part was written ends with its connection, as one that was sent. */
+  /**
+   * Handles a request that could not be sent. If part of it was written, it counts as sent and ends with its
+   * connection.
+   */
   private lost(request: PendingRequest<In, Id>, error: SocketError): void {
     if (this.host.carrier === undefined || request.lane !== this.host.lane) this.drop(request, error);
     else this.sent(request);
@@ -139,17 +143,17 @@ export class Conversation<In, Out, Id> {
   private addEvent(message: In, size: number): void {
     const { eventQueue } = this;
     eventQueue.push(message, size);
-    if (!eventQueue.areFull || this.pending === 0) return;
-    // Nothing else would end the wait for an answer that is behind the events.
+    if (!eventQueue.isFull || this.pending === 0) return;
+    // The answer may come after the buffered events. Without a timeout, nothing else would end the wait for it.
     if (this.settings.timeout === 0) {
       const text =
-        'requests: too many events are buffered while an answer is awaited: read `events` faster, or set a timeout';
+        'requests: too many events are buffered while a request is pending; read `events` faster, or set a timeout';
       this.failReading(this.host.inbound, new SocketError('ERR_OVERFLOW', text));
     }
     this.update();
   }
 
-  /** The size of the last decoded message, or 0 if it is not known. */
+  /** Returns the encoded size of the message just received, or 0 if it is unknown. */
   private measure(inbound: Inbound | undefined): number {
     const position = inbound?.queue.position ?? 0;
     const size = inbound === this.inbound ? position - this.position : 0;
@@ -160,7 +164,7 @@ export class Conversation<In, Out, Id> {
 
   /** Brings the subscription, the hold and the timer up to date. */
   private update(): void {
-    const isWanted = this.pending > 0 || this.eventQueue.areWanted;
+    const isWanted = this.pending > 0 || this.eventQueue.isWanted;
     if (isWanted && this.subscriber === undefined) {
       this.subscriber = this.newSubscriber();
       this.host.streamEnds?.add(this.streamEnded);
@@ -185,14 +189,14 @@ export class Conversation<In, Out, Id> {
     return new InternalSubscriber(observer);
   }
 
-  /** Holds the channel while the events are held. While an answer is awaited, only if the event queue is full. */
+  /** Holds the channel while the events are held; while a request is pending, only if the event queue is full. */
   private regulate(): void {
     const { eventQueue } = this;
     const holds =
       this.subscriber !== undefined &&
-      eventQueue.areHeld &&
-      eventQueue.areWanted &&
-      (this.pending === 0 || eventQueue.areFull);
+      eventQueue.isHeld &&
+      eventQueue.isWanted &&
+      (this.pending === 0 || eventQueue.isFull);
     if (!holds) this.channelHold?.release();
     else if (this.channelHold === undefined) this.channelHold = this.channel.hold() as ReacquirableHold;
     else this.channelHold.take();
@@ -231,8 +235,8 @@ export class Conversation<In, Out, Id> {
   }
 
   private timeoutError(): SocketError {
-    const behind = this.eventQueue.areFull ? ', or is behind the buffered events, which are held' : '';
-    return new SocketError('ERR_TIMEOUT_REQUEST', `no answer came within ${this.settings.timeout} ms${behind}`);
+    const hint = this.eventQueue.isFull ? '; it may follow the buffered events, which are held' : '';
+    return new SocketError('ERR_TIMEOUT_REQUEST', `no answer came within ${this.settings.timeout} ms${hint}`);
   }
 
   private watch(carrier: Carrier): void {
@@ -252,7 +256,10 @@ export class Conversation<In, Out, Id> {
     this.watched.clear();
   }
 
-  /** The stream has ended, so no answer can come on it. A client may start another one for requests that are not sent yet (K8). */
+  /**
+   * Handles the end of the stream, on which no answer can come any more. Requests that were not sent stay pending if a
+   * client may connect again (K8).
+   */
   private end(error: unknown): void {
     this.subscriber = undefined;
     this.host.streamEnds?.delete(this.streamEnded);
@@ -264,7 +271,7 @@ export class Conversation<In, Out, Id> {
     this.update();
   }
 
-  /** A connection of a client has ended or is ending: no answer comes on it any more. */
+  /** Rejects the requests sent on a client's connection that has ended or is ending: no more answers come on it. */
   private readonly streamEnded = (connection: Carrier, end: 'fin' | SocketError): void => {
     this.finished.add(connection);
     this.rejectAll(end === 'fin' ? undefined : end, this.matcher.endConnection(connection));
@@ -283,18 +290,21 @@ export class Conversation<In, Out, Id> {
     for (const request of requests) request.reject(reason);
   }
 
-  /** Fails the connection, unless it has already ended and only its remaining messages are read. */
+  /** Fails the connection, unless it has ended and only its remaining messages are being read. */
   private failReading(inbound: Inbound | undefined, error: SocketError): void {
     const { carrier } = this.host;
     if (carrier?.inbound === inbound) carrier?.fail(error);
   }
 
-  /** The error after an orderly end, which is no failure of a handler that waits for the answer. */
+  /**
+   * Makes the error for a request that an orderly end leaves unanswered. A handler that rethrows it does not count as
+   * failed.
+   */
   private unanswered(): SocketError {
     return noteOrigin(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);
   }
 
-  /** Notes that the peer caused the error, so that an unhandled rejection does not end a server (S19). */
+  /** Records that the peer caused the error, so that an unhandled rejection does not end a server (S19). */
   private causedByPeer(error: SocketError): SocketError {
     return noteOrigin(error, { hasIncidents: this.host.hasIncidents });
   }

@@ -5,37 +5,37 @@ import { Flow } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
 import { type FlowSource, Multicast } from '../flow/multicast.js';
 
-/** When as many events or bytes wait, the channel is held. */
+/** The channel is held when this many events or bytes are buffered. */
 const maxEvents = 1_024;
 const maxBytes = 1_048_576;
 
-interface WaitingEvent<T> {
+interface BufferedEvent<T> {
   readonly value: T;
-  /** Its bytes on the wire. */
+  /** Its encoded size, in bytes. */
   readonly size: number;
 }
 
 /** The owner of the queue. */
 interface EventsHost {
-  /** `areWanted`, `areHeld` or `areFull` may have changed. */
+  /** Called when `isWanted`, `isHeld` or `isFull` may have changed. */
   eventsChanged(): void;
-  /** Runs `work` after the running code. */
+  /** Runs `work` once the running code has ended. */
   defer(work: () => void): void;
 }
 
 /**
- * The messages that answer nothing. They wait only while they are held and an answer is awaited, which lies behind them
- * in the stream; otherwise the channel itself is held.
+ * The messages that answer no request. They are buffered only while they are held and a request is pending, because its
+ * answer comes after them in the stream. Otherwise the channel itself is held.
  */
 export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;
   private readonly host: EventsHost;
   private readonly multicast: Multicast<T>;
-  private readonly waiting = new Fifo<WaitingEvent<T>>();
+  private readonly waiting = new Fifo<BufferedEvent<T>>();
   private bytes = 0;
   private full = false;
   private subscribed = false;
-  /** How the stream has ended, until the subscribers are notified. */
+  /** The end of the stream, until the subscribers are notified of it. */
   private ending: { readonly error: unknown } | undefined;
 
   constructor(host: EventsHost) {
@@ -44,30 +44,30 @@ export class EventQueue<T> implements FlowSource<T> {
     this.flow = new EventFlow(this.multicast);
   }
 
-  /** Whether there are subscribers, and the stream has not ended. */
-  get areWanted(): boolean {
+  /** Whether the events have subscribers, and the stream has not ended. */
+  get isWanted(): boolean {
     return this.subscribed && this.ending === undefined;
   }
 
-  get areHeld(): boolean {
+  get isHeld(): boolean {
     return this.multicast.held;
   }
 
-  /** Whether the limits are reached. */
-  get areFull(): boolean {
+  /** Whether a limit was reached, and the queue has not drained to half of it since. */
+  get isFull(): boolean {
     return this.full;
   }
 
-  /** Adds an event; without subscribers it is dropped. */
+  /** Adds an event, or drops it if the events have no subscriber. */
   push(value: T, size: number): void {
-    if (!this.areWanted) return;
+    if (!this.isWanted) return;
     this.waiting.push({ value, size });
     this.bytes += size;
     if (this.waiting.length >= maxEvents || this.bytes >= maxBytes) this.full = true;
     this.multicast.drain();
   }
 
-  /** Ends the stream: after the waiting events, or at once if this side has closed the connection (F10). */
+  /** Ends the stream after the buffered events, or at once if this side has closed the connection (F10). */
   end(error: unknown): void {
     if (this.ending !== undefined || (!this.subscribed && this.waiting.length === 0)) return;
     this.ending = { error };
@@ -106,7 +106,7 @@ export class EventQueue<T> implements FlowSource<T> {
   }
 
   ended(): void {
-    // Replies to events are sent on the channel, which ends by itself.
+    // Replies that a subscriber has sent are in the channel, which ends by itself.
   }
 
   defer(work: () => void): void {

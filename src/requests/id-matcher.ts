@@ -7,10 +7,13 @@ import type { PendingRequest } from './pending-request.js';
 /** Finds the request by the id that `answers` returns for a message. */
 export class IdMatcher<In, Id> implements Matcher<In, Id> {
   private readonly answers: (message: In) => Id | undefined;
-  /** The number of timed-out requests that are remembered. */
+  /** The maximum number of timed-out requests that are remembered. */
   private readonly limit: number;
   private readonly requests = new Map<Id, PendingRequest<In, Id>>();
-  /** The requests that have timed out, the oldest first: a late answer would be taken for that of a new request with the id. */
+  /**
+   * The requests that have timed out, oldest first. They are kept, because otherwise a late answer would be taken for
+   * the answer of a new request with the same id.
+   */
   private readonly abandoned = new Map<Id, PendingRequest<In, Id>>();
 
   constructor(answers: (message: In) => Id | undefined, limit: number) {
@@ -33,7 +36,7 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
 
   refusal(id: Id | undefined): SocketError | undefined {
     if (id === undefined) {
-      return new SocketError('ERR_OPTION_INVALID', 'ask: with the option answers, a request needs an id');
+      return new SocketError('ERR_OPTION_INVALID', "ask: a request needs an id if the option 'answers' is set");
     }
     if (this.requests.has(id)) {
       return new SocketError('ERR_OPTION_INVALID', `ask: a request with the id ${describeValue(id)} is pending`);
@@ -52,15 +55,15 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
   match(
     message: In,
     isPossible: (request: PendingRequest<In, Id>) => boolean,
-  ): PendingRequest<In, Id> | 'nobody' | undefined {
+  ): PendingRequest<In, Id> | 'discard' | undefined {
     const { answers } = this;
     const id = answers(message);
     if (id === undefined) return undefined;
     const request = this.requests.get(id) ?? this.abandoned.get(id);
-    if (request === undefined || !isPossible(request)) return 'nobody';
+    if (request === undefined || !isPossible(request)) return 'discard';
     const { state } = request;
     this.remove(request);
-    return state === 'pending' ? request : 'nobody';
+    return state === 'pending' ? request : 'discard';
   }
 
   abandon(request: PendingRequest<In, Id>): void {
@@ -73,7 +76,7 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
 
   remove(request: PendingRequest<In, Id>): void {
     const id = request.id as Id;
-    // Another request may have the id by now.
+    // By now, a newer request may have the id.
     if (this.requests.get(id) === request) this.requests.delete(id);
     if (this.abandoned.get(id) === request) this.abandoned.delete(id);
   }
@@ -83,8 +86,8 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
   }
 
   clear(isKept: (request: PendingRequest<In, Id>) => boolean): readonly PendingRequest<In, Id>[] {
-    const theirs = [...this.requests.values()].filter((request) => !isKept(request));
-    for (const request of [...theirs, ...this.abandoned.values()]) if (!isKept(request)) this.remove(request);
-    return theirs;
+    const ended = [...this.requests.values()].filter((request) => !isKept(request));
+    for (const request of [...ended, ...this.abandoned.values()]) if (!isKept(request)) this.remove(request);
+    return ended;
   }
 }

@@ -10,21 +10,22 @@ export interface Matcher<In, Id> {
   readonly oldest: PendingRequest<In, Id> | undefined;
   /** Whether no answer is expected, not even a late one. */
   readonly isEmpty: boolean;
-  /** The error if a request with this id cannot be made. */
+  /** Returns an error if a request must not have this id. */
   refusal(id: Id | undefined): SocketError | undefined;
   add(request: PendingRequest<In, Id>): void;
   /**
    * Removes and returns the request that `message` answers.
    *
-   * @param isPossible - whether the message can be the answer of a request
-   * @returns `'nobody'` for an answer without a pending request, and `undefined` for a message that is no answer
+   * @param isPossible - whether the message can answer a given request
+   * @returns `'discard'` for an answer that no pending request awaits, and `undefined` for a message that is not an
+   * answer
    * @throws the error of the option `answers`
    */
   match(
     message: In,
     isPossible: (request: PendingRequest<In, Id>) => boolean,
-  ): PendingRequest<In, Id> | 'nobody' | undefined;
-  /** Handles the timeout of a request: a late answer must not be taken for that of another request. */
+  ): PendingRequest<In, Id> | 'discard' | undefined;
+  /** Handles the timeout of a request, so that its late answer is not taken for the answer of a different request. */
   abandon(request: PendingRequest<In, Id>): void;
   /** Removes a request that will not be answered. */
   remove(request: PendingRequest<In, Id>): void;

@@ -6,8 +6,9 @@ import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 
 /**
- * The oldest request gets the next message. The queue also has those that only keep a place: of a request that has timed
- * out before it was sent, and of those whose connection has ended while its last messages were still to be read.
+ * Gives the next message to the oldest request. The queue also holds placeholders for requests that are no longer
+ * pending but may still be answered: those that timed out before they were sent, and those whose connection has ended
+ * while its last messages are unread.
  */
 export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   pending = 0;
@@ -24,7 +25,7 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
 
   refusal(id: unknown): SocketError | undefined {
     if (id === undefined) return undefined;
-    const message = `ask: id must be omitted without the option answers, got ${describeValue(id)}`;
+    const message = `ask: an id needs the option 'answers', got ${describeValue(id)}`;
     return new SocketError('ERR_OPTION_INVALID', message);
   }
 
@@ -36,20 +37,20 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   match(
     _message: In,
     isPossible: (request: PendingRequest<In, Id>) => boolean,
-  ): PendingRequest<In, Id> | 'nobody' | undefined {
+  ): PendingRequest<In, Id> | 'discard' | undefined {
     for (let { first } = this; first !== undefined; { first } = this) {
-      const isTheirs = isPossible(first);
-      if (!isTheirs && !first.isStranded) return undefined;
+      const isAnswer = isPossible(first);
+      if (!isAnswer && !first.isStranded) return undefined;
       this.queue.shift();
-      if (!isTheirs) continue;
-      if (first.state !== 'pending') return 'nobody';
+      if (!isAnswer) continue;
+      if (first.state !== 'pending') return 'discard';
       this.pending--;
       return first;
     }
     return undefined;
   }
 
-  /** The request keeps its place in the order: it has been sent, or will be, and so gets an answer. */
+  /** Leaves the request in the queue as a placeholder, because it was sent or will be, and so gets an answer. */
   abandon(request: PendingRequest<In, Id>): void {
     if (request.state === 'pending') this.pending--;
   }
@@ -60,30 +61,33 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   }
 
   endConnection(connection: Carrier): readonly PendingRequest<In, Id>[] {
-    return this.takeOut(({ sentOn }) => sentOn === connection, connection.inbound.queue.length > 0);
+    return this.end(({ sentOn }) => sentOn === connection, connection.inbound.queue.length > 0);
   }
 
   clear(isKept: (request: PendingRequest<In, Id>) => boolean): readonly PendingRequest<In, Id>[] {
-    return this.takeOut((request) => !isKept(request), false);
+    return this.end((request) => !isKept(request), false);
   }
 
-  /** @param isStranded - whether their answers may still be read, so that they keep their places */
-  private takeOut(
-    isTheirs: (request: PendingRequest<In, Id>) => boolean,
+  /**
+   * Ends the requests that `isAffected` selects, and returns those that were pending. If `isStranded`, they stay in the
+   * queue as placeholders, because their answers may still be read.
+   */
+  private end(
+    isAffected: (request: PendingRequest<In, Id>) => boolean,
     isStranded: boolean,
   ): readonly PendingRequest<In, Id>[] {
-    const theirs: PendingRequest<In, Id>[] = [];
+    const ended: PendingRequest<In, Id>[] = [];
     for (let left = this.queue.length; left > 0; left--) {
       const request = this.queue.shift()!;
-      if (!isTheirs(request)) this.queue.push(request);
+      if (!isAffected(request)) this.queue.push(request);
       else {
-        if (request.state === 'pending') theirs.push(request);
+        if (request.state === 'pending') ended.push(request);
         request.isStranded = isStranded;
         if (isStranded) this.queue.push(request);
       }
     }
-    this.pending -= theirs.length;
-    return theirs;
+    this.pending -= ended.length;
+    return ended;
   }
 
   private get first(): PendingRequest<In, Id> | undefined {

@@ -13,16 +13,16 @@ export class PendingRequest<In, Id> {
   readonly answer: Promise<In>;
   /** `'abandoned'` means that it has timed out, and may still be answered. */
   state: 'pending' | 'abandoned' | 'over' = 'pending';
-  /** The send lane that took it. */
+  /** The send lane on which it was sent. */
   lane: SendLane | undefined;
-  /** The connection that it was sent on; only there can the answer come. */
+  /** The connection on which it was written, the only one that can deliver its answer. */
   sentOn: Carrier | undefined;
   /** Whether that connection has ended, but still has unread messages. */
   isStranded = false;
 
   /** The connection at the time of `ask`. */
   private readonly askedOn: Carrier | undefined;
-  /** The number of bytes received there before. */
+  /** The number of bytes that this connection had received by then. */
   private readonly receivedBytesBefore: number;
   private settle: { resolve(message: In): void; reject(error: unknown): void } | undefined;
 
@@ -41,10 +41,11 @@ export class PendingRequest<In, Id> {
   }
 
   /**
-   * Whether the last decoded message can be its answer: it came on the same connection, and after the request was made.
-   * Otherwise a greeting, or a message left from an earlier connection, would be taken for the answer.
+   * Returns whether the last decoded message can be its answer. The message must have come on the same connection, and
+   * after the call of `ask`. Otherwise a greeting, or a message left over from an earlier connection, would be taken
+   * for the answer.
    *
-   * @param inbound - the source of the message
+   * @param inbound - the side that received the message
    * @param carrier - the connection that sends values now
    */
   canBeAnswered(inbound: Inbound | undefined, carrier: Carrier | undefined): boolean {

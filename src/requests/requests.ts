@@ -15,14 +15,15 @@ import { Conversation } from './conversation.js';
  */
 export interface RequestsOptions {
   /**
-   * The time from the call of `ask` after which a request rejects with `ERR_TIMEOUT_REQUEST`; 0 means no limit.
+   * The maximum time from the call of `ask` to the answer. After that, the request rejects with `ERR_TIMEOUT_REQUEST`.
+   * 0 means no limit.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly timeout?: number | undefined;
   /**
-   * The number of requests that may be pending, from 1. One more rejects with `ERR_OVERFLOW` and is not sent.
+   * The maximum number of pending requests, at least 1. A further request rejects with `ERR_OVERFLOW` and is not sent.
    *
    * @defaultValue 1_024
    * @unit requests
@@ -31,10 +32,10 @@ export interface RequestsOptions {
 }
 
 /**
- * Sets how {@link requests} waits for answers that bear the id of their request.
+ * Configures {@link requests} for answers that carry the id of their request.
  *
- * @typeParam In - what is received
- * @typeParam Id - what tells requests apart
+ * @typeParam In - the received messages
+ * @typeParam Id - the ids of the requests
  * @example
  * ```ts
  * const options: RequestsByIdOptions<{ id?: number }, number> = { answers: (message) => message.id };
@@ -50,27 +51,27 @@ export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
 }
 
 /**
- * Shows what {@link requests} makes of a channel, besides `ask`.
+ * Provides the members that {@link RequestsInOrder} and {@link RequestsById} have in common.
  *
- * @typeParam In - what is received
+ * @typeParam In - the received messages
  * @example
  * ```ts
  * const busy = (calls: Requests<unknown>): boolean => calls.pending > 100;
  * ```
- * @see {@link RequestsInOrder} and {@link RequestsById}
+ * @see {@link requests}
  */
 export interface Requests<In> {
   /**
-   * Emits the messages that answer no request, and ends as the channel does. Subscribing to it subscribes to the channel: on
-   * a client's `data` the client dials, and stays connected until the last subscriber leaves.
+   * Emits the messages that answer no request, and completes or fails with the channel. Subscribing to it subscribes to
+   * the channel. So a client dials, and stays connected until the last subscriber leaves.
    *
-   * An event that arrives without a subscriber is dropped while a request is pending, because the answer is behind it.
-   * Otherwise it waits in the channel.
+   * Without a subscriber, an event that arrives while a request is pending is dropped, because the answer comes after
+   * it. If no request is pending, it stays in the channel.
    *
-   * @backpressure while it is held and no request is pending, the channel is held. While a request is pending, up to 1,024
-   * events and 1,048,576 bytes are buffered, so that the answer gets through. When more arrive, the channel is held, and the
-   * answer waits until the events are read or the request times out. With a `timeout` of 0, the connection fails with
-   * `ERR_OVERFLOW` instead
+   * @backpressure while it is held and no request is pending, the channel is held. While a request is pending, up to
+   * 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. When more arrive, the channel is
+   * held, and the answer is not read until the events are, or until the request times out. With a `timeout` of 0, the
+   * connection fails with `ERR_OVERFLOW` instead
    * @example
    * ```ts
    * calls.events.subscribe({
@@ -85,10 +86,10 @@ export interface Requests<In> {
 }
 
 /**
- * Asks on a channel whose answers come in the order of the requests.
+ * Sends requests on a channel whose answers come in the order of the requests.
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
+ * @typeParam In - the received messages
+ * @typeParam Out - the sent messages
  * @example
  * ```ts
  * const time = async (clock: RequestsInOrder<string, string>): Promise<number> => Number(await clock.ask('time'));
@@ -99,11 +100,11 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
   /**
    * Sends a request and returns its answer. Several requests may be pending at once.
    *
-   * It rejects in the cases of {@link RequestsById.ask}. A timeout also fails the connection, because the next message could
-   * no longer be assigned to a request: `closed` has `ERR_TIMEOUT_REQUEST`, and so has the state of a client, which dials
-   * again with `reconnect`.
+   * The promise rejects in the same cases as that of {@link RequestsById.ask}. A timeout also fails the connection with
+   * `ERR_TIMEOUT_REQUEST`, because the next message could no longer be assigned to a request. A client with `reconnect`
+   * then dials again.
    *
-   * @param request - a message that the channel sends
+   * @param request - the message to send
    * @returns a promise of the answer. An unhandled rejection does not end the process
    * @example
    * ```ts
@@ -114,11 +115,11 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
 }
 
 /**
- * Asks on a channel whose answers bear the id of their request.
+ * Sends requests on a channel whose answers carry the id of their request.
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
- * @typeParam Id - what tells requests apart
+ * @typeParam In - the received messages
+ * @typeParam Out - the sent messages
+ * @typeParam Id - the ids of the requests
  * @example
  * ```ts
  * let last = 0;
@@ -131,17 +132,18 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
   /**
    * Sends a request and returns the answer that has its id. Several requests may be pending at once.
    *
-   * If the connection ends on which the request was sent, it rejects with the error of that connection, or `ERR_CLOSED` after
-   * an orderly end. It is not sent again, and the peer may or may not have received it. With `reconnect`, a request of which
-   * nothing was written yet stays pending, and is sent on the next connection. It also rejects
+   * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
+   * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
+   * With `reconnect`, a request of which nothing has been written stays pending, and is sent on the next connection.
+   * The promise also rejects
    *
    * - with `ERR_TIMEOUT_REQUEST` after `timeout`; an answer that comes later is dropped,
-   * - with `ERR_OVERFLOW`, and is not sent, if `maxPending` are pending, or the channel is full,
-   * - with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`, and is not sent, if it cannot be encoded,
-   * - with `ERR_OPTION_INVALID`, and is not sent, if the id is missing, is pending, or has timed out and may still be
-   *   answered on this connection.
+   * - with `ERR_OVERFLOW`, without sending the request, if `maxPending` requests are pending, or the channel is full,
+   * - with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`, without sending the request, if it cannot be encoded,
+   * - with `ERR_OPTION_INVALID`, without sending the request, if the id is missing, belongs to a pending request, or
+   *   belongs to a request that has timed out and may still be answered on this connection.
    *
-   * @param request - a message that the channel sends
+   * @param request - the message to send
    * @param id - the id that `answers` returns for its answer; compared like the keys of a `Map`. Use each id once
    * @returns a promise of the answer. An unhandled rejection does not end the process
    * @example
@@ -153,17 +155,18 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
 }
 
 /**
- * Matches the answers on a channel with the requests, for protocols in which one side asks and the other answers.
+ * Matches answers to requests on a channel, for protocols in which one side asks and the other answers.
  *
- * With `answers`, each message names the request that it answers, and the answers may come in any order. Without it, each
- * message answers the oldest request that was sent on its connection. A message that answers no request is an event.
+ * With the option `answers`, each message names the request that it answers, and the answers may come in any order.
+ * Without it, each message answers the oldest request that was sent on its connection. A message that answers no
+ * request is an event.
  *
- * It is subscribed to the channel only while a request is pending or the events have a subscriber. So a client without other
- * subscribers dials for the first request, and disconnects after the last answer. `client.open()` keeps it connected, and so
- * does a subscription to the client or to the events.
+ * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
+ * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
+ * keeps it connected, and so does a subscription to the client or to the events.
  *
- * Use one `requests` for a channel, and send nothing else on it that is answered. Apart from timeouts, limits and ends, it is
- * equivalent to:
+ * Call `requests` once for a channel, and send nothing else on it that the peer answers. Apart from timeouts, limits
+ * and the end of the connection, it is equivalent to:
  *
  * ```ts
  * function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {
@@ -183,12 +186,12 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * }
  * ```
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
- * @typeParam Id - what tells requests apart
+ * @typeParam In - the received messages
+ * @typeParam Out - the sent messages
+ * @typeParam Id - the ids of the requests
  * @param channel - a connection's or a client's `data`, or another view of one
- * @param options - see {@link RequestsByIdOptions}, and {@link RequestsOptions} where the answers come in order
- * @throws `ERR_OPTION_INVALID`, at once, for a bad option, or for what is no channel
+ * @param options - see {@link RequestsByIdOptions}, and {@link RequestsOptions} if the answers come in order
+ * @throws `ERR_OPTION_INVALID` for a bad option, or if `channel` is not a Channel
  * @example
  * ```ts
  * const calls = requests(connection.data, { answers: (message) => message.id });
@@ -200,7 +203,7 @@ export function requests<In, Out>(
   channel: Channel<In, Out>,
   options?: RequestsOptions & { readonly answers?: undefined },
 ): RequestsInOrder<In, Out>;
-// The compiler's message is about the last one.
+// TypeScript's error message is about the last overload, so the one with `answers` comes last.
 export function requests<In, Out, Id>(
   channel: Channel<In, Out>,
   options: RequestsByIdOptions<In, Id>,

@@ -1,11 +1,11 @@
-/** Has something to write at the end of a turn. */
+/** An object that has buffered values to write at the end of a turn. */
 export interface Flushable {
   flush(): void;
 }
 
 /**
- * Has each connection write once in a turn of the event loop, however many messages it sends (C3): at the end of the
- * delivery of a chunk, or when the running code has ended. All sockets of a transport share one.
+ * Makes each connection write once per turn of the event loop, however many messages it sends (C3). It writes at the
+ * end of the delivery of a chunk, or once the running code has ended. All sockets of a transport share one scheduler.
  *
  * @example
  * ```ts
@@ -20,7 +20,7 @@ export class FlushScheduler {
   private deliveries = 0;
   private flushing = false;
   private scheduled = false;
-  /** Whether the process exits, so that deferred work does not run any more. */
+  /** Whether the process is exiting, so that deferred work will not run. */
   private isExiting = false;
   private readonly onTime = (): void => {
     this.scheduled = false;
@@ -28,10 +28,10 @@ export class FlushScheduler {
   };
 
   /**
-   * Makes a scheduler for a transport.
+   * Creates a scheduler for a transport.
    *
    * @param later - runs a function once the running code has ended, never within the call
-   * @param idle - runs a function once the event loop has handled its other events, too; default `later`
+   * @param idle - runs a function once the event loop has also handled its other events; `later` by default
    */
   constructor(later: (work: () => void) => void, idle: (work: () => void) => void = later) {
     this.later = later;
@@ -39,7 +39,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Notes that a delivery begins.
+   * Records that a delivery begins.
    *
    * @internal
    */
@@ -48,7 +48,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Notes that a delivery ends. After the outermost one everything is written.
+   * Records that a delivery ends. The end of the outermost delivery flushes everything.
    *
    * @internal
    */
@@ -66,7 +66,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes `sender` at the end of this turn. A sender adds itself once until then.
+   * Flushes `sender` at the end of this turn. A sender must not add itself again before that.
    *
    * @internal
    */
@@ -76,7 +76,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes `publisher` before the senders, because its flush adds senders.
+   * Flushes `publisher` at the end of this turn, before the senders, because its flush adds senders.
    *
    * @internal
    */
@@ -94,7 +94,10 @@ export class FlushScheduler {
     this.later(work);
   }
 
-  /** What is sent because a flush has made room waits, or a fast peer would keep all others from being read. */
+  /**
+   * Schedules a flush, but not during one. Values that are sent because a flush has made room are flushed only after
+   * other events, because otherwise a fast peer would keep all others from being read.
+   */
   private schedule(): void {
     if (this.isExiting) this.flush();
     if (this.isExiting || this.deliveries > 0 || this.scheduled || this.flushing) return;
@@ -103,7 +106,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Runs `work` once the event loop has handled its other events: for work that would otherwise keep it from them.
+   * Runs `work` once the event loop has handled its other events. It is for work that would otherwise delay them.
    *
    * @internal
    */
@@ -112,7 +115,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes everything now, also within a delivery, and from now on whatever is sent: the process is about to exit (C24).
+   * Flushes everything now, even within a delivery, and everything sent later at once, because the process is about to
+   * exit (C24).
    *
    * @internal
    */

@@ -1,17 +1,17 @@
 import { asyncScheduler } from 'rxjs';
 import { Timer } from './timer.js';
 
-/** What an {@link IdleTimer} looks at before it expires. */
+/** The activity that an {@link IdleTimer} checks before it expires. */
 export interface Activity {
-  /** Changes with each activity that does not call `interrupt`. */
+  /** Returns a number that changes with each activity that does not call `interrupt`. */
   count(): number;
-  /** Whether silence counts now. */
+  /** Returns whether silence counts now. */
   isListening(): boolean;
 }
 
 /**
- * Reports that nothing has happened for a given time. An event costs one reading of the clock; a timer is needed for each
- * period only.
+ * Calls a function when nothing has happened for a given time. An event costs only a reading of the clock, because the
+ * timer is restarted once per period.
  */
 export class IdleTimer {
   private readonly limit: number;
@@ -23,9 +23,9 @@ export class IdleTimer {
   private last = 0;
 
   /**
-   * @param limit - the longest silence, in ms; 0 means for ever
+   * @param limit - the longest silence, in ms; 0 means no limit
    * @param expired - called once, after such a silence
-   * @param activity - is looked at before `expired` is called
+   * @param activity - checked before `expired` is called
    * @param keepsProcess - whether the timer keeps the process running
    */
   constructor(limit: number, expired: () => void, activity: Activity, keepsProcess = true) {
@@ -41,7 +41,7 @@ export class IdleTimer {
     this.wait(this.limit);
   }
 
-  /** Notes that something has happened, or that silence counts again. */
+  /** Records that something has happened, or that silence counts again. */
   interrupt(): void {
     if (this.timer !== undefined) this.note();
   }

@@ -5,8 +5,8 @@ let deferred: (() => void)[] = [];
 let isWatching = false;
 
 /**
- * Offers what was sent to the kernel when the process exits, also in the middle of a turn: `process.exit` runs nothing
- * that was deferred (C24).
+ * Offers all buffered values to the kernel when the process exits, even in the middle of a turn, because `process.exit`
+ * does not run deferred work (C24).
  */
 export function flushAtExit(): void {
   if (isWatching) return;
@@ -16,7 +16,7 @@ export function flushAtExit(): void {
   });
 }
 
-/** The scheduler of all of Node's sockets. */
+/** The scheduler that all of Node's sockets share. */
 export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   (work) => {
     if (deferred.push(work) === 1) process.nextTick(runDeferred);
@@ -26,7 +26,7 @@ export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   },
 );
 
-/** Runs behind everything that the turn has deferred, in promises or by `nextTick`: that belongs to the turn. */
+/** Runs after everything that the turn has deferred with promises or `nextTick`, because that belongs to the turn. */
 function runDeferred(): void {
   const works = deferred;
   deferred = [];

@@ -1,17 +1,18 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** A timer that is more than this many ms late was held up by a busy event loop. */
+/** A timer that is more than this many ms late was delayed by a busy event loop. */
 const late = 20;
 
 /**
- * Runs a function once, after a time.
+ * Calls a function once, after a delay.
  *
- * If the event loop was busy when the timer was due, it waits again for as long as it was late, but no longer than its own
- * time: nobody could react meanwhile, and what was sent just before may have left only now (C23). A timer that is a little
- * late waits again only once, because a loop that is always busy would put it off for ever.
+ * If the event loop was busy when the timer was due, the timer waits again for as long as it was late, but no longer
+ * than its own delay. This side could not react in the meantime, and values sent just before may have left only now
+ * (C23). A timer that is slightly late waits again only once, because a loop that is always busy would otherwise
+ * postpone it forever.
  *
- * A timer that is stopped at the very instant at which it is due stays scheduled and does nothing: within
- * `TestScheduler.run`, RxJS throws if it is unsubscribed then.
+ * A timer that is stopped at the very moment at which it is due stays scheduled and does nothing, because within
+ * `TestScheduler.run`, RxJS throws if the timer is unsubscribed then.
  */
 export class Timer implements Unsubscribable {
   private due = 0;
@@ -22,8 +23,8 @@ export class Timer implements Unsubscribable {
   private readonly keepsProcess: boolean;
 
   /**
-   * @param delay - the time, in ms
-   * @param work - the function
+   * @param delay - the delay, in ms
+   * @param work - the function to call
    * @param keepsProcess - whether the timer keeps the process running
    */
   constructor(delay: number, work: () => void, keepsProcess = true) {
@@ -50,7 +51,10 @@ export class Timer implements Unsubscribable {
   }
 }
 
-/** RxJS keeps Node's timer in `id`, which its types hide. In virtual time there is no timer. */
+/**
+ * Lets the process exit before the timer is due. RxJS stores Node's timer in `id`, which its types hide; in virtual
+ * time there is no timer.
+ */
 function unref(action: object): void {
   const { id } = action as { readonly id?: { unref?(): void } };
   id?.unref?.();

@@ -8,29 +8,29 @@ import type { Outbound, Publisher } from '../io/outbound.js';
 import { WriteBuffer } from '../io/write-buffer.js';
 import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 
-/** Writes bytes that are encoded already. */
+/** Appends bytes that are already encoded. */
 const encoded: Encoder<Uint8Array> = {
   encode(value, into) {
     into.bytes(value);
   },
 };
 
-/** Values are collected until the end of the turn, or until they have more bytes than this. */
+/** A batch that exceeds this size is flushed before the end of the turn. */
 const maxBatchBytes = 65_536;
 
-/** One membership. */
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** The number of values that it has, or does not get because it joined after them. */
+  /** The number of values that it has been given, or missed because it joined later. */
   given: number;
 }
 
 /**
- * Sends one message to many connections: encoded once, and written to each in one write a turn.
+ * Sends each message to many connections. A message is encoded once, and each connection is written to once per turn.
  *
- * A member is removed when its connection closes. A slow member does not delay others: its own `maxBuffered` and `overflow`
- * apply. Apart from `size`, `refused` and its cost, it is equivalent to:
+ * A member is removed when its connection closes. A slow member does not delay the others: its own connection buffers
+ * its messages, within the limits of `maxBuffered` and `overflow`. Apart from `size`, `refused` and the lower cost, it
+ * is equivalent to:
  *
  * ```ts
  * const broadcastOf = <Out>(codec: Codec<unknown, Out>) => {
@@ -49,11 +49,11 @@ interface Member {
  * };
  * ```
  *
- * It is an Observer: subscribe it to any Observable. `complete` and `error` end it for good.
+ * You can subscribe a Broadcast to any Observable, because it is an Observer. `complete` and `error` end it for good.
  *
  * @typeParam Out - the messages that it sends
- * @backpressure `next` never waits. Values are kept until the end of the turn, at most 65,536 bytes and one value. Then they
- * are buffered by each member's connection, up to `maxBuffered`
+ * @backpressure `next` never blocks. The Broadcast keeps the values of a turn until the turn ends or they exceed 65,536
+ * bytes. Then each member's connection buffers them, up to `maxBuffered`
  * @example
  * ```ts
  * const news = new Broadcast(lines());
@@ -68,12 +68,12 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new WriteBuffer();
   private readonly members = new Map<Outbound, Member>();
-  /** The encoded values of this turn, and the number of values before them. */
+  /** The encoded values of this turn, and the number of values sent in earlier turns. */
   private batch: Uint8Array[] = [];
   private batchStart = 0;
   private batchBytes = 0;
   private flushing = false;
-  /** Members that have all values so far, before the end of the turn; later values must be announced to them. */
+  /** Members that already have all values of this turn. The next value has to be announced to them again. */
   private upToDate: Outbound[] = [];
   private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
@@ -89,8 +89,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Creates a Broadcast without members.
    *
-   * @param codec - encodes the values, whatever the codec of a member is; by default, bytes and UTF-8 text. All members get
-   * the output of one encoder, so each value must be a whole frame by itself
+   * @param codec - encodes the values, whatever codec the members have; without it, values are bytes or UTF-8 text. One
+   * encoder serves all members, so each value must be a complete frame by itself
    * @example
    * ```ts
    * const prices = new Broadcast(jsonLines<Price>());
@@ -115,7 +115,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * The number of values passed to `next` that cannot be encoded, and so were sent to no member.
+   * The number of values that could not be encoded, and so were sent to no member.
    *
    * @example
    * ```ts
@@ -130,13 +130,14 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Adds a connection, which gets every value from now on.
    *
-   * A connection that joins twice is one member, with one membership. A connection whose sending side has ended does not
-   * become a member. After `complete` or `error`, a connection that joins is ended in the same way.
+   * A connection that joins twice is still one member, and gets the same membership. A connection whose sending side
+   * has ended does not become a member. After `complete` or `error`, a connection that joins is completed or destroyed
+   * at once.
    *
    * @param connection - a connection of a server or a client of this library
-   * @returns the membership. Unsubscribe to leave; the connection stays open, and gets the values that were passed to `next`
-   * before
-   * @throws `ERR_OPTION_INVALID` for a connection that is not of this library
+   * @returns the membership. Unsubscribe from it to remove the connection, which stays open and still gets the values
+   * passed to `next` before that
+   * @throws `ERR_OPTION_INVALID` for an object that is not a connection of this library
    * @example
    * ```ts
    * const membership = news.join(connection);
@@ -169,11 +170,12 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Sends a value to all current members. It never throws, and is ignored after `complete` and `error`.
+   * Sends a value to all current members. It never throws, and does nothing after `complete` or `error`.
    *
-   * On each connection the value keeps its order among the other values that are sent in the same turn. The values of a turn
-   * reach each member in one write, up to 65,536 bytes. A value that cannot be encoded is sent to no member, and counted in
-   * {@link Broadcast.refused}. Without members, nothing is encoded.
+   * On each connection, the values of the Broadcast and those of the connection's own channels go out in the order in
+   * which they were sent. The values of a turn reach each member in one write, if they have at most 65,536 bytes. A
+   * value that cannot be encoded is sent to no member and counted in {@link Broadcast.refused}. Without members,
+   * nothing is encoded.
    *
    * @param value - the value to send; it must not be changed afterwards
    * @example
@@ -185,11 +187,11 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
     if (this.sink.add(this.encoder, value) !== undefined) {
-      // One member may have caused it, so it must not end the others.
+      // A bad value may come from one member, and must not end the connections of the others.
       this.refusedCount++;
       return;
     }
-    // A value that is sent from within a flush is also for the members that were served already.
+    // A value sent during a flush also has to reach the members that were already flushed.
     if (this.batch.length === 0 || this.flushing) this.announce(this.members.keys());
     else if (this.upToDate.length > 0) this.announce(this.upToDate.splice(0));
     const bytes = this.sink.takeAll();
@@ -199,8 +201,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Ends the sending side of every member, after the values that were sent, and removes all members. The sending side of a
-   * connection that joins later is ended at once.
+   * Ends the sending side of every member after the values already sent, and removes all members. A connection that
+   * joins later is completed at once.
    *
    * @example
    * ```ts
@@ -213,8 +215,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Destroys the connection of every member, and removes all members. Buffered values are dropped. A connection that joins
-   * later is destroyed at once.
+   * Destroys the connection of every member, drops its buffered values, and removes all members. A connection that
+   * joins later is destroyed at once.
    *
    * @param reason - the `cause` of the `ERR_CLOSED` that subscribers of the members' channels get
    * @example
@@ -233,14 +235,14 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     for (const outbound of outbounds) {
       if (!this.members.has(outbound)) continue;
       outbound.await(this.publisher);
-      // Members of one transport share their turns; one flush serves all members, however often it is asked for.
+      // Members on one transport share a scheduler, which needs the publisher only once.
       if (outbound.turn === scheduler) continue;
       scheduler = outbound.turn;
       scheduler?.addPublisher(this.publisher);
     }
   }
 
-  /** At the end of the turn, joins its values once and gives each member the same bytes (B2). */
+  /** Joins the values of the turn once, and gives each member the same bytes (B2). */
   private flush(): void {
     const { batch, batchStart } = this;
     const count = batch.length;
@@ -255,7 +257,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       } else this.give(outbound, member);
     }
     this.flushing = false;
-    // A member that fails may cause new values at once: they are sent when this publisher is flushed again.
+    // A member that fails during the flush may cause new values: the next flush sends them.
     if (batch.length > count) return;
     this.batchStart += count;
     this.batch = [];
@@ -292,7 +294,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 }
 
-/** Sends several encoded values: together where they fit, else one by one, so that the policy acts on each (B3). */
+/**
+ * Sends encoded values together if they fit into the buffer. Otherwise it sends one at a time, so that `overflow`
+ * applies to each (B3).
+ */
 function publish(outbound: Outbound, all: Uint8Array, values: readonly Uint8Array[]): void {
   if (values.length === 1 || all.length <= outbound.room) outbound.push(outbound.lane, encoded, all, 'free');
   else for (const value of values) outbound.push(outbound.lane, encoded, value, 'free');

@@ -13,14 +13,15 @@ import { endsServer } from '../flow/reported-errors.js';
 import { nodeTransport } from '../transport/node/node-transport.js';
 
 /**
- * Creates a server, which binds its address when it is subscribed to.
+ * Creates a server, which binds its address on the first subscription.
  *
  * @typeParam In - the messages that its connections receive
  * @typeParam Out - the messages that they send
- * @param address - where to listen; the default host is loopback, and port 0 takes a free port
+ * @param address - where to listen. The default host is loopback; port 0 selects a free port
  * @param options - see {@link ListenOptions}
  * @returns the server, a Flow of connections; it is not bound yet
- * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`. Errors of the system, such as `EADDRINUSE`, are emitted instead
+ * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`. System errors, such as `EADDRINUSE`, arrive as error
+ * notifications instead
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines() });
@@ -35,7 +36,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   const settings = listenSettings(options);
   const transport = settings.transport ?? nodeTransport();
-  // For an abstract name, `mode` is refused only if it was given.
+  // `mode` has a default, so an abstract name refuses it only if the caller has set it.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });
   }
@@ -57,17 +58,18 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
  * }).pipe(share());
  * ```
  *
- * It emits each connection once, in order, before anything is read from it. It completes after {@link Server.shutdown}, and
- * fails with a `SocketError` if it cannot be bound; then it can be subscribed to again. When the last subscriber leaves, the
- * listener is closed, the socket file is removed, and clients that still wait are reset. Emitted connections stay open.
+ * It emits each connection once, in order, before anything is read from it. It completes after {@link Server.shutdown}.
+ * It fails with a `SocketError` if its address cannot be bound; a new subscription tries again. When the last
+ * subscriber leaves, the listener is closed, the socket file is removed, and clients that are not emitted yet are
+ * reset. Emitted connections stay open.
  *
  * @typeParam In - the messages that its connections receive; `Buffer` by default, as without a codec
  * @typeParam Out - the messages that they send; bytes or text by default
- * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot stop accepting,
- * up to `acceptQueue` clients wait in the process, and one more is reset
+ * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot stop
+ * accepting, up to `acceptQueue` clients wait in the process, and further clients are reset
  * @example
  * ```ts
- * for await (const connection of server) await serveOne(connection); // one client after the other
+ * for await (const connection of server) await serveOne(connection); // one client at a time
  * ```
  * @see rules S1 to S17
  */
@@ -81,10 +83,10 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Emits the bound address, with the port that was taken. Subscribing to it does not bind the server.
+   * Emits the bound address, with the actual port. Subscribing to it does not bind the server.
    *
-   * @returns an Observable that emits the address when the server is bound, or at once if it is; it completes when the
-   * listener is closed, and never fails
+   * @returns an Observable that emits the address when the server is bound, or at once if it already is. It completes
+   * when the listener is closed, and never fails
    * @example
    * ```ts
    * server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
@@ -96,9 +98,9 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * The connections that were emitted and have not closed, also after the server has completed.
+   * The open connections that the server has emitted, even after it has completed.
    *
-   * @returns a live set, always the same object, of at most `maxConnections`
+   * @returns a live set, always the same object, with at most `maxConnections` members
    * @example
    * ```ts
    * for (const connection of server.connections) connection.data.next('the server will be back in a minute');
@@ -110,11 +112,11 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Emits the errors that do not end the server, for a log:
+   * Emits errors that do not end the server, so that you can log them:
    *
-   * - the error of each connection that failed, as in its `closed`;
-   * - why a client was not accepted: `ERR_LIMIT_CONNECTIONS` over `maxConnections` or `acceptQueue`, `ERR_TLS`,
-   *   `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
+   * - the error of each failed connection, the same as in its `closed`;
+   * - the error of each client that was not accepted: `ERR_LIMIT_CONNECTIONS` (beyond `maxConnections` or
+   *   `acceptQueue`), `ERR_TLS`, `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
    * - `EMFILE`, at most once a second, while the process has too few file descriptors.
    *
    * @returns a hot Observable without a buffer; it completes after {@link Server.shutdown}, and never fails
@@ -129,26 +131,26 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Ends the server for good, after it has answered the requests that were received.
+   * Closes the server for good, after its handlers have finished with the received data.
    *
-   * 1. The server stops accepting, removes its socket file, and resets clients that still wait. {@link Server.listening}
-   *    completes.
+   * 1. The server stops accepting, removes its socket file, and resets clients that are not emitted yet.
+   *    {@link Server.listening} completes.
    * 2. Each connection's receiving side completes after the data that was already received, as if the peer had sent a FIN.
    *    An unfinished frame is dropped.
-   * 3. Handlers of {@link serve} and sends from a source (`sendFrom`, `sendTo`, `relay`, a Flow subscribed to a channel) run
-   *    to their end. Subscribers that hold their Flow, such as `for await` and the paced operators, read the received data
-   *    at their own pace.
-   * 4. Everything is flushed, and the connection closes gracefully. A connection without work in progress closes at once.
-   * 5. At `deadline` the remaining connections are aborted: with a reset, where the transport has one, and
-   *    `ERR_TIMEOUT_CLOSE` in `closed`.
+   * 3. Handlers of {@link serve}, and sends from a source (`sendFrom`, `sendTo`, `relay`, a Flow subscribed to a
+   *    channel), run to completion. Subscribers that hold their Flow, such as `for await` and the paced operators, read
+   *    the received data at their own pace.
+   * 4. Each connection then flushes its data and closes gracefully; without work in progress, it does so at once.
+   * 5. At `deadline` the remaining connections are aborted: the peer gets a reset, if the transport has one, and
+   *    `closed` reports `ERR_TIMEOUT_CLOSE`.
    * 6. When every connection has closed, the server and {@link Server.incidents} complete.
    *
-   * A handler that never ends by itself, such as one that sends an `interval`, is notified of the shutdown by the completion
-   * of `connection.data`: end its source with `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
+   * A handler that never ends by itself, such as one that sends an `interval`, has to watch for the completion of
+   * `connection.data`. End its source with `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
    *
    * @param options - see {@link ShutdownOptions}
-   * @returns a promise that resolves when sockets, timers and the socket file are gone; a second call returns the same one.
-   * It rejects only with `ERR_OPTION_INVALID`, for a bad option
+   * @returns a promise that resolves when all sockets are closed, all timers are stopped, and the socket file is
+   * removed. A second call returns the same promise. It rejects only for a bad option, with `ERR_OPTION_INVALID`
    * @example
    * ```ts
    * await server.shutdown({ deadline: 1_000 });
@@ -173,8 +175,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Stops accepting. Further clients wait in the kernel's queue until the Hold is released, and are then accepted in the
-   * order in which they came.
+   * Stops accepting. Further clients wait in the kernel's queue until the Hold is released, and are then accepted in
+   * the order of their arrival.
    *
    * @returns the Hold; release it to accept again
    * @example

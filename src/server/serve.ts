@@ -30,7 +30,8 @@ import { checkOptions, integer, optional, refuseUnknown } from '../validation/ch
  */
 export interface ServeOptions {
   /**
-   * The number of connections that may be served at once, from 1. While there are as many, the server is held.
+   * The maximum number of connections that are served at once, at least 1. While that many are served, the server is
+   * held.
    *
    * @defaultValue `undefined`: as many as `maxConnections` allows
    * @unit connections
@@ -42,7 +43,7 @@ export interface ServeOptions {
  * Serves each connection with a handler: sends the values that the handler returns, then closes the connection, and emits how
  * it ended. An error in a handler ends only its own connection.
  *
- * Apart from the handling of errors, and of input that is not read, it is equivalent to:
+ * It also handles errors, and discards input that is not read. Apart from that, it is equivalent to:
  *
  * ```ts
  * function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
@@ -53,22 +54,24 @@ export interface ServeOptions {
  * }
  * ```
  *
- * A handler is called with each connection when it is emitted, and may return:
+ * The handler is called when a connection is emitted. It may return:
  *
- * - an Observable, an iterable or another source: its values are sent.
- * - a promise: its value is sent, unless that is `undefined`. So an async function may send by itself.
- * - nothing: then it ends the connection itself.
+ * - an Observable, an iterable or any other source that RxJS accepts: its values are sent.
+ * - a promise: its value is sent unless it is `undefined`. So an async function can also do the sending itself.
+ * - nothing: then the handler has to end the connection itself.
  *
- * If a handler throws or its source fails, `closed` of that connection has `ERR_HANDLER`, and so has the server's `incidents`.
+ * If a handler throws or its source fails, its connection fails with `ERR_HANDLER`. Both the connection's `closed` and
+ * the server's `incidents` report it.
  *
  * @typeParam In - the messages that the connections receive
  * @typeParam Out - the messages that they send
  * @param handler - serves one connection
  * @param options - see {@link ServeOptions}
- * @returns an operator that emits how each connection ended. It completes when the server has completed and every connection
- * has closed. Unsubscribing stops the server and the handlers' sources, and closes the connections gracefully. Applied to a
- * server it makes a Flow; holding that Flow holds the server
- * @throws `ERR_OPTION_INVALID` for a bad option; with `concurrent`, `ERR_NOT_A_FLOW` if it is applied to a plain Observable
+ * @returns an operator that emits how each connection ended. It completes when the server has completed and every
+ * connection has closed. Unsubscribing stops the server and the handlers' sources, and closes the connections
+ * gracefully. Applied to a server, it returns a Flow; holding that Flow holds the server
+ * @throws `ERR_OPTION_INVALID` for a bad option; with `concurrent`, `ERR_NOT_A_FLOW` if the operator is applied to a
+ * plain Observable
  * @backpressure while the connection is not writable, an iterable is not pulled and a Flow is held, as with
  * {@link Channel.sendFrom}. With `concurrent`, further clients wait in the kernel's queue
  * @example
@@ -127,7 +130,7 @@ function sendReplies<In, Out>(
   const failing = tap<Out>({
     error: (cause: unknown) => {
       isReported = true;
-      // If the connection ends while the handler sends, that is no failure of the handler.
+      // If the connection ends while the handler is sending, the handler has not failed.
       if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
     },
   });
@@ -141,10 +144,11 @@ function sendReplies<In, Out>(
         ),
       )
     : data.sendFrom(pacedFrom(replies).pipe(failing));
-  // Another error than those that `failing` sees means that the sending side has ended: there is no more to send.
+  // `failing` handles the errors of the source. Any other error means that the sending side has ended, so nothing is
+  // left to send.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
-  // An async function whose connection has ended is not awaited any more, but its own error must not be lost.
+  // After its connection has ended, an async function is no longer awaited, but its own error must not be lost.
   if (isPromise(replies)) {
     replies.then(undefined, (cause: unknown) => {
       if (subscription.closed && !isReported) fail(connection, cause);
@@ -166,7 +170,7 @@ function task(data: Channel<any, any>, work: Observable<never>): Observable<neve
   });
 }
 
-/** Ends the sending side, and the connection when it has no reader any more. */
+/** Ends the sending side, and closes the connection once it has no readers. */
 function finishServing(connection: Connection<any, any>): void {
   const ours = socketConnectionOf(connection);
   if (ours !== undefined) ours.completeAndClose();
@@ -179,7 +183,9 @@ function fail(connection: Connection<any, any>, cause: unknown): void {
   else connection.destroy(handlerError(cause, connection.remote, 'the handler'));
 }
 
-/** The connection behind `data`: a program may pass a connection of its own that wraps ours. */
+/**
+ * Returns the library's connection that owns `data`, because a program may pass an object that wraps the connection.
+ */
 function socketConnectionOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
   const owner = data instanceof Channel ? data[host] : undefined;
   return owner instanceof SocketConnection ? owner : undefined;

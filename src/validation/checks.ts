@@ -11,17 +11,17 @@ export type Check<T> = (option: string, value: unknown) => T;
 /** A check for each option. */
 export type Checks<T> = { readonly [Name in keyof T]-?: Check<T[Name]> };
 
-/** `undefined` stands for `defaultValue`. */
+/** Replaces `undefined` with `defaultValue`. */
 export function withDefault<T>(check: Check<T>, defaultValue: T): Check<T> {
   return (option, value) => (value === undefined ? defaultValue : check(option, value));
 }
 
-/** `undefined` is allowed. */
+/** Allows `undefined`. */
 export function optional<T>(check: Check<T>): Check<T | undefined> {
   return (option, value) => (value === undefined ? undefined : check(option, value));
 }
 
-/** A number for which `accepts` is true. */
+/** Requires a number for which `accepts` returns true. */
 export function number(requirement: string, accepts: (value: number) => boolean): Check<number> {
   return (option, value) => {
     if (typeof value === 'number' && accepts(value)) return value;
@@ -29,15 +29,15 @@ export function number(requirement: string, accepts: (value: number) => boolean)
   };
 }
 
-/** An integer from `min` to `max`; `noun` names it in errors. */
+/** Requires an integer from `min` to `max`. Error messages call it `noun`. */
 export function integer(min: number, max: number, noun = 'an integer'): Check<number> {
-  const range = max < Number.MAX_SAFE_INTEGER ? `from ${min} to ${max}` : `from ${min}`;
-  return number(`${noun} ${range}`, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
+  const range = max < Number.MAX_SAFE_INTEGER ? ` from ${min} to ${max}` : `, at least ${min}`;
+  return number(`${noun}${range}`, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
 }
 
-/** A number of milliseconds that timers can wait: 2³¹ ms and more would fire at once. */
+/** Requires a number of milliseconds that a timer supports: 2³¹ ms or more would fire at once. */
 export const duration: Check<number> = number(
-  'a number of milliseconds from 0 to under 2^31',
+  'a number of milliseconds, at least 0 and less than 2^31',
   (value) => value >= 0 && value < 2 ** 31,
 );
 
@@ -52,7 +52,7 @@ export const flag: Check<boolean> = (option, value) => {
   throw invalidOption(option, 'true or false', value);
 };
 
-/** One of `choices`. */
+/** Requires one of `choices`. */
 export function oneOf<T extends string | number>(...choices: readonly T[]): Check<T> {
   return (option, value) => {
     if ((choices as readonly unknown[]).includes(value)) return value as T;
@@ -60,7 +60,7 @@ export function oneOf<T extends string | number>(...choices: readonly T[]): Chec
   };
 }
 
-/** A function; its parameters cannot be checked. */
+/** Requires a function. Its parameters cannot be checked. */
 export function func<T>(): Check<T> {
   return (option, value) => {
     if (typeof value === 'function') return value as T;
@@ -68,7 +68,7 @@ export function func<T>(): Check<T> {
   };
 }
 
-/** An object that is no array; its members are not checked. */
+/** Requires an object that is not an array. Its members are not checked. */
 export function object<T>(): Check<T> {
   return (option, value) => {
     if (isObject(value)) return value as T;
@@ -76,7 +76,7 @@ export function object<T>(): Check<T> {
   };
 }
 
-/** An object that has all of the methods. */
+/** Requires an object that has all of `methods`. */
 export function withMethods<T>(what: string, ...methods: readonly (keyof T & string)[]): Check<T> {
   return (option, value) => {
     const members = isObject(value) ? (value as Readonly<Record<string, unknown>>) : {};
@@ -86,10 +86,10 @@ export function withMethods<T>(what: string, ...methods: readonly (keyof T & str
 }
 
 /**
- * Checks the options that are named in `checks` and returns their values.
+ * Checks the options that `checks` names, and returns their values.
  *
- * @param options - an object; `undefined` stands for one without options
- * @param within - the option that `options` is the value of, if it is one: the names in errors start with it
+ * @param options - an object; `undefined` counts as an object without options
+ * @param within - the option that contains `options`, if there is one; error messages start with its name
  */
 export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: string): T {
   const given = options === undefined ? {} : object<Readonly<Record<string, unknown>>>()(within ?? 'options', options);
@@ -101,8 +101,8 @@ export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: st
 }
 
 /**
- * Refuses the options that `owner` does not have: one that is ignored may be the one that makes a program safe. An option
- * that is `undefined` is not given.
+ * Refuses options that `owner` does not have, because an ignored option may be the one that keeps a program safe. An
+ * option that is `undefined` counts as omitted.
  */
 export function refuseUnknown(owner: string, known: object, options: object): void {
   for (const [name, value] of Object.entries(options)) {
@@ -116,7 +116,7 @@ export function invalidOption(option: string, requirement: string, value: unknow
   return invalid('ERR_OPTION_INVALID', `${option} must be ${requirement}`, value);
 }
 
-/** The one wording of all errors about a bad value: `OPTION must be REQUIREMENT, got VALUE`. */
+/** Makes an error about a bad value. All such errors read `OPTION must be REQUIREMENT, got VALUE`. */
 export function invalid(code: SocketErrorCode, requirement: `${string} must ${string}`, value: unknown): SocketError {
   return new SocketError(code, `${requirement}, got ${describeValue(value)}`);
 }

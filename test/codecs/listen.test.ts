@@ -162,8 +162,8 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     [
       'mapCodec',
       (cause) => mapCodec(lines(), thrower(cause), thrower(cause)),
-      'decode, given to mapCodec, threw',
-      'encode, given to mapCodec, threw',
+      'decode, passed to mapCodec, threw',
+      'encode, passed to mapCodec, threw',
     ],
     [
       'a codec of its own',

@@ -124,14 +124,14 @@ describe('a codec made of another', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('x\n'));
     expect(refusal(() => codec.decoder().decode(queue)).message).toBe(
-      'decode, given to mapCodec, threw RangeError: no date: x',
+      'decode, passed to mapCodec, threw RangeError: no date: x',
     );
     expect(refusal(() => encodeOne(codec, 'x')).message).toBe(
-      'encode, given to mapCodec, threw RangeError: no date: x',
+      'encode, passed to mapCodec, threw RangeError: no date: x',
     );
     const end = mapCodec(lines(), thrown('no'), same);
     queue.push(Buffer.from('the last'));
-    expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, given to mapCodec, threw "no"');
+    expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, passed to mapCodec, threw "no"');
   });
 
   it('D3: a decode or an encode may choose the code of its failure among those of frames', () => {

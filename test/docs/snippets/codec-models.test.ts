@@ -191,9 +191,9 @@ describe('the models of the codecs', () => {
           });
           return cut(Buffer.concat(written), sizes);
         };
-        const encoder = codec.encoder(); // of the one end
+        const encoder = codec.encoder(); // at one end
         for (const value of values) encoder.encode(value, sink);
-        const decoder = codec.decoder(); // of the other end
+        const decoder = codec.decoder(); // at the other end
         for (const chunk of chunksOf(sink)) {
           queue.push(chunk);
           for (let value = decoder.decode(queue); value !== undefined; value = decoder.decode(queue))

@@ -34,7 +34,7 @@ describe('the examples of Server', () => {
     expect(await answer(net, 'tcp://localhost:7000', 'hello')).toBe('hello');
   });
 
-  it('serve one client after the other', async () => {
+  it('serve one client at a time', async () => {
     const net = network();
     const server: Server<string, string> = net.listen('memory:turns', { codec: lines() });
     const atOnce: number[] = [];
@@ -45,7 +45,7 @@ describe('the examples of Server', () => {
       await connection.close();
     };
     const serving = (async () => {
-      for await (const connection of server) await serveOne(connection); // one client after the other
+      for await (const connection of server) await serveOne(connection); // one client at a time
     })();
     await firstValueFrom(server.listening);
     const answers = await Promise.all(['a', 'b', 'c'].map((question) => answer(net, 'memory:turns', question)));
