@@ -36,8 +36,8 @@ export type AddressInput =
   | Address;
 
 /**
- * The address of one end of a socket. {@link parseAddress} returns it, and the `local` and `remote` of a connection are
- * addresses.
+ * The address of one end of a socket. {@link parseAddress} returns an Address, and so do the `local` and `remote` of a
+ * connection.
  *
  * - `tcp`: `port` is an integer from 0 to 65,535; 0 lets the system choose a port to listen on. `tls` is true for `tls://`.
  * - `unix`: `path` has at most 107 bytes of UTF-8; it is `''` for an unnamed client socket, `'\0name'` for an abstract one.

@@ -38,8 +38,8 @@ export interface Decoder<T> {
    * Takes the next frame off the queue.
    *
    * @param bytes - the received bytes; the same queue on each call
-   * @returns the value of the frame, or `undefined` if more bytes are needed. If it returns `undefined`, it must not
-   * have taken anything off the queue
+   * @returns the value of the frame, or `undefined` if more bytes are needed; then nothing must have been taken off the
+   * queue
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -71,10 +71,10 @@ export interface Decoder<T> {
 }
 
 /**
- * Encodes the values of one stream. It is called once for each value, within `next` or `send`.
+ * Encodes the values of one stream. `encode` is called once for each value, within `next` or `send`.
  *
- * It throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value is sent,
- * and the encoder must return to its previous state (D5).
+ * An encoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value
+ * is sent, and the encoder must return to its previous state (D5).
  *
  * @typeParam T - the type of the values
  * @example
@@ -99,8 +99,8 @@ export interface Encoder<T> {
 }
 
 /**
- * Defines how messages are laid out in a stream of bytes. It makes a new decoder and encoder for each connection, so one
- * codec can serve many.
+ * Defines how messages are laid out in a stream of bytes. A codec makes a new decoder and encoder for each connection,
+ * so one codec can serve many connections.
  *
  * Sending over a connection is equivalent to this, wherever the network cuts the bytes into chunks:
  *

@@ -106,7 +106,7 @@ export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
 export class SocketError extends Error {
   /** Always `'SocketError'`. */
   override readonly name = 'SocketError';
-  /** What went wrong. */
+  /** Identifies the kind of problem. */
   readonly code: SocketErrorCode;
   /** The address that the error concerns, if any. */
   declare readonly address?: Address;

@@ -32,7 +32,7 @@ export class Conversation<In, Out, Id> {
   private timer: Timer | undefined;
   /** The connections on which requests were sent. */
   private readonly watched = new Map<Carrier, Subscription>();
-  /** The side that received the previous message, and the stream position at the end of that message. */
+  /** The Inbound that delivered the previous message, and its position after that message. */
   private inbound: Inbound | undefined;
   private position = 0;
   /** The connections that have been read to their end. */
@@ -78,7 +78,7 @@ export class Conversation<In, Out, Id> {
       const { current } = this;
       match = this.matcher.match(message, (request) => request.canBeAnswered(inbound, current));
     } catch (cause) {
-      this.failReading(inbound, handlerError(cause, undefined, 'answers of requests'));
+      this.failReading(inbound, handlerError(cause, undefined, 'the option answers of requests'));
       return;
     }
     if (match === undefined) this.addEvent(message, size);

@@ -45,7 +45,7 @@ export class PendingRequest<In, Id> {
    * after the call of `ask`. Otherwise a greeting, or a message left over from an earlier connection, would be taken
    * for the answer.
    *
-   * @param inbound - the side that received the message
+   * @param inbound - the Inbound that delivered the message
    * @param carrier - the connection that sends values now
    */
   canBeAnswered(inbound: Inbound | undefined, carrier: Carrier | undefined): boolean {
