@@ -24,7 +24,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  *
  * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame. The connection then fails, after the
  * values before that frame have been emitted. A decoder must have a finite maximum for the size of a frame, and refuse
- * a larger one before all of it has arrived (D3). A decoder that has thrown is not called again.
+ * a larger one before all of it has arrived. A decoder that has thrown is not called again.
  *
  * @typeParam T - the type of the values; never `undefined`
  * @example
@@ -74,7 +74,8 @@ export interface Decoder<T> {
  * Encodes the values of one stream. `encode` is called once for each value, within `next` or `send`.
  *
  * An encoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value
- * is sent, and the encoder must return to its previous state (D5).
+ * is sent, and the encoder must return to its previous state. Each encoded value must be decodable by itself, because
+ * other values may be dropped (`overflow: 'drop'`) or sent on the next connection, to a new decoder (`reconnect`).
  *
  * @typeParam T - the type of the values
  * @example

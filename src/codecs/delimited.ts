@@ -16,7 +16,7 @@ import { decodeUtf8, isWellFormed } from '../bytes/utf8.js';
  */
 export interface DelimitedOptions {
   /**
-   * The maximum size of a message, without its delimiter: 1 to 2,147,483,647 (D3).
+   * The maximum size of a message, without its delimiter: 1 to 2,147,483,647.
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -54,7 +54,7 @@ interface DelimitedRules {
  * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
  * message that you store.
  *
- * You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as UTF-8. A message that
+ * You can send bytes, which must not be changed afterwards, or a string, which is sent as UTF-8. A message that
  * contains the delimiter is refused. If the delimiter overlaps itself, as `'aa'` does, so is a message whose end would
  * make the delimiter begin too early, such as `'xa'`.
  *

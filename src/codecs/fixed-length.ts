@@ -15,7 +15,7 @@ import { takeSizedMessage } from './sized-message.js';
  * ```
  *
  * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store. You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as
+ * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
  * UTF-8.
  *
  * Decoding never fails, because every sequence of bytes is valid. Encoding fails with `ERR_FRAME_TOO_LONG` for more

@@ -17,7 +17,7 @@ import { messageLength } from './message-checks.js';
  */
 export interface JsonLinesOptions {
   /**
-   * The maximum size of a line, without its ending: 1 to 2,147,483,647 (D3).
+   * The maximum size of a line, without its ending: 1 to 2,147,483,647.
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -29,7 +29,7 @@ export interface JsonLinesOptions {
  * Frames values as lines of JSON: each line is one value, in UTF-8.
  *
  * A line ends with `'\n'` or `'\r\n'`. The last line must have its ending, too, because a truncated line may still be
- * valid JSON, such as `12` instead of `123` (D4). The codec refuses in both directions (D6):
+ * valid JSON, such as `12` instead of `123`. The codec refuses in both directions:
  *
  * - an empty line;
  * - an object that has a member named `__proto__`, however the name is escaped, because code that copies such an object
@@ -64,7 +64,7 @@ export interface JsonLinesOptions {
  * const client = connect('tcp://localhost:7000', { codec: jsonLines<{ level: number }>() });
  * client.data.next({ level: 7 }); // {"level":7}
  * ```
- * @see https://jsonlines.org and rule D6
+ * @see https://jsonlines.org, rules D4 and D6
  */
 export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, Out> {
   const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 65_536) }, options);

@@ -28,8 +28,8 @@ export interface LengthPrefixedOptions {
    */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * The maximum size of a message, without its header: 1 to 2,147,483,647, and never more than fits in the length field
-   * (D3).
+   * The maximum size of a message, without its header: 1 to 2,147,483,647, and never more than fits in the length
+   * field.
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -65,7 +65,7 @@ interface PrefixRules {
  * ```
  *
  * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store. You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as
+ * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
  * UTF-8.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated.

@@ -30,7 +30,7 @@ export interface LinesOptions {
    */
   readonly encoding?: 'utf8' | 'latin1' | undefined;
   /**
-   * The maximum size of a line, without its ending: 1 to 2,147,483,647 (D3).
+   * The maximum size of a line, without its ending: 1 to 2,147,483,647.
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -53,8 +53,8 @@ const checks: Checks<LinesRules> = {
 /**
  * Frames text as lines: a message is a line without its ending. When reading, both `'\n'` and `'\r\n'` end a line.
  *
- * The last line of a stream needs no ending (D4). A `'\r'` at the very end of the stream is part of the last line, and
- * a byte order mark at the start is part of the first. For lines of ASCII, reading is equivalent to:
+ * The last line of a stream needs no ending. A `'\r'` at the very end of the stream is part of the last line, and a
+ * byte order mark at the start is part of the first. For lines of ASCII, reading is equivalent to:
  *
  * ```ts
  * function decode(bytes: ByteQueue): string | undefined {

@@ -16,7 +16,7 @@ import { takeSizedMessage } from './sized-message.js';
  */
 export interface NetstringOptions {
   /**
-   * The maximum size of a message, without its header and comma: 1 to 2,147,483,647 (D3).
+   * The maximum size of a message, without its header and comma: 1 to 2,147,483,647.
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -44,7 +44,7 @@ export interface NetstringOptions {
  * ```
  *
  * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store. You can send bytes, which must not be changed afterwards (C19), or a string, which is sent as
+ * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
  * UTF-8.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the digits exceed `maxLength`, before memory is allocated, and

@@ -2,7 +2,7 @@ import type { SocketError } from './socket-error.js';
 
 /** The connection or the client that an error comes from. */
 export interface Origin {
-  /** Whether a server reports its errors in `incidents`: then a program need not handle them where they occur (S19). */
+  /** Whether a server reports its errors in `incidents`. Then a program need not handle them where they occur (S19). */
   readonly hasIncidents: boolean;
 }
 
@@ -34,8 +34,8 @@ export function isReported(error: unknown): boolean {
 }
 
 /**
- * Keeps a rejection that nobody handles from ending the process. A server reports itself why a connection failed (S19).
- * Callers that wait for the promise still get the error.
+ * Keeps an unhandled rejection from ending the process, because a server itself reports why a connection has failed
+ * (S19). Callers that await the promise still get the error.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);

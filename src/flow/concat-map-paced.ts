@@ -14,8 +14,9 @@ import { PacedFlow } from './merge-map-paced.js';
  * ```
  *
  * The result completes when the origin and the last inner source have completed. An error of an inner source, or one
- * that `project` throws, is an error notification. The operator buffers values only if an earlier operator turns one
- * value into several. To run several inner sources at once, see {@link mergeMapPaced}.
+ * that `project` throws, is an error notification, with the exceptions that {@link mergeMapPaced} lists. The operator
+ * buffers values only if an earlier operator turns one value into several. To run several inner sources at once, see
+ * {@link mergeMapPaced}.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values

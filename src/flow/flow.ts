@@ -95,7 +95,8 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
    * Subscribes an observer. If the observer is a Channel, it paces the Flow: the call is then a `sendFrom` that also
    * passes on completion and errors.
    *
-   * No value is emitted within this call. A plain observer does not slow the Flow down; to do so, hold the Flow.
+   * The Flow emits no value within this call, unless it was derived by an operator that does, such as `startWith`. A
+   * plain observer does not slow the Flow down; to do so, hold the Flow.
    *
    * @param observer - an observer, or a function for the values; without one the values are dropped
    * @returns the Subscription; the Flow stops when the last one is unsubscribed

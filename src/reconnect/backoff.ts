@@ -120,8 +120,8 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * base · (1 − `jitter`)) and base.
  *
  * With the option `reconnect`, the client's channel continues across connections. With RxJS's `retry`, each attempt is
- * a new subscription, and only a failure causes one. Several clients may share a policy: each client, and each `retry`,
- * has its own count.
+ * a new subscription, and only a failure causes one. Several clients may share a policy: each client, and each call of
+ * `retry`, has its own count. To give each subscriber of one `retry` its own count, call `retry` within `defer`.
  *
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
@@ -141,7 +141,9 @@ export function backoff(options: BackoffOptions = {}): Backoff {
   return {
     resetOnSuccess: false,
     stableAfter: schedule.stableAfter,
-    /** Each `retry` reads this property once, and so gets its own count. A copy of the policy works, too. */
+    /**
+     * Each `retry` reads this property once, and so gets its own count. In a copy of the policy, all share one count.
+     */
     get delay() {
       const delay = schedule.counted();
       schedules.set(delay, schedule);

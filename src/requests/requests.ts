@@ -44,8 +44,9 @@ export interface RequestsOptions {
  */
 export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
   /**
-   * Returns the id of the request that a message answers, or `undefined` for a message that answers no request. It is called
-   * with every message, and the peer may send anything. If it throws, the connection fails with `ERR_HANDLER`.
+   * Returns the id of the request that a message answers, or `undefined` for a message that answers no request. A
+   * message with an id that no pending request has is dropped. The function is called with every message, and the peer
+   * may send anything. If it throws, the connection fails with `ERR_HANDLER`.
    */
   readonly answers: (message: In) => Id | undefined;
 }
@@ -100,9 +101,13 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
   /**
    * Sends a request and returns its answer. Several requests may be pending at once.
    *
-   * The promise rejects in the same cases as that of {@link RequestsById.ask}. A timeout also fails the connection with
-   * `ERR_TIMEOUT_REQUEST`, because the next message could no longer be assigned to a request. A client with `reconnect`
-   * then dials again.
+   * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
+   * `ERR_CLOSED` after an orderly end. With `reconnect`, a request of which nothing has been written stays pending, and
+   * is sent on the next connection. The promise also rejects, without sending the request, with `ERR_OVERFLOW` if
+   * `maxPending` requests are pending or the channel is full, and with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG` if
+   * the request cannot be encoded. After `timeout` it rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails
+   * with the same error, because the next message could no longer be assigned to a request, and a client with
+   * `reconnect` dials again.
    *
    * @param request - the message to send
    * @returns a promise of the answer. An unhandled rejection does not end the process
