@@ -1,6 +1,6 @@
 /**
- * Keeps a {@link Flow} from emitting until it is released. While a Flow is held, its origin stops, too. The data that
- * is buffered meanwhile is limited.
+ * Keeps a {@link Flow} from emitting until it is released. While a Flow is held, its origin stops, too, so only a
+ * limited amount of data is buffered.
  *
  * Release each Hold. Unsubscribing does not release it, and a forgotten Hold stops the Flow forever.
  *
