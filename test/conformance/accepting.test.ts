@@ -21,68 +21,65 @@ import { gated, ungated } from '../support/transport/node/internals/accept-gate.
 
 const real = realPlaces.map((place) => [place.name, place] as const);
 
-describe.each(places.map((place) => [place.name, place] as const))(
-  'what befalls one connection on %s',
-  (_name, place) => {
-    it('S4: what a subscriber throws is reported by RxJS, and the server goes on for all', async () => {
-      const reported: unknown[] = [];
-      config.onUnhandledError = (error) => reported.push(error);
-      onTestFinished(() => {
-        config.onUnhandledError = null;
-      });
-      const arrivals = new ReplaySubject<Connection>(Infinity);
-      let count = 0;
-      const { server, address } = await serverAt(place, () => {
-        throw new Error(`thrown ${++count}`);
-      });
-      const other = server.subscribe(arrivals);
-      onTestFinished(() => other.unsubscribe());
-      for (let index = 0; index < 3; index++) await peerAt(place, address);
-      const emitted = await firstValueFrom(arrivals.pipe(take(3), toArray()));
-      expect(server.connections.size).toBe(3);
-      await until(() => reported.length === 3);
-      expect(reported.map((error) => (error as Error).message)).toEqual(['thrown 1', 'thrown 2', 'thrown 3']);
-      // The connections that it did not look after are as good as any.
-      const peer = await peerAt(place, address);
-      const last = (await firstValueFrom(arrivals.pipe(take(4), toArray())))[3];
-      last?.bytes.next('hello');
-      await peer.receives('hello');
-      expect(emitted).toHaveLength(3);
-      await until(() => reported.length === 4);
+describe.each(places.map((place) => [place.name, place] as const))('errors on one connection on %s', (_name, place) => {
+  it('S4: an exception in a subscriber is reported by RxJS, and the server continues for every subscriber', async () => {
+    const reported: unknown[] = [];
+    config.onUnhandledError = (error) => reported.push(error);
+    onTestFinished(() => {
+      config.onUnhandledError = null;
     });
+    const arrivals = new ReplaySubject<Connection>(Infinity);
+    let count = 0;
+    const { server, address } = await serverAt(place, () => {
+      throw new Error(`thrown ${++count}`);
+    });
+    const other = server.subscribe(arrivals);
+    onTestFinished(() => other.unsubscribe());
+    for (let index = 0; index < 3; index++) await peerAt(place, address);
+    const emitted = await firstValueFrom(arrivals.pipe(take(3), toArray()));
+    expect(server.connections.size).toBe(3);
+    await until(() => reported.length === 3);
+    expect(reported.map((error) => (error as Error).message)).toEqual(['thrown 1', 'thrown 2', 'thrown 3']);
+    // The connections that the throwing subscriber did not handle work as well as any.
+    const peer = await peerAt(place, address);
+    const last = (await firstValueFrom(arrivals.pipe(take(4), toArray())))[3];
+    last?.bytes.next('hello');
+    await peer.receives('hello');
+    expect(emitted).toHaveLength(3);
+    await until(() => reported.length === 4);
+  });
 
-    it('S4: a connection that fails is told in `incidents`, with nobody subscribed to it', async () => {
-      const { server, address } = await serverAt(place, () => undefined);
-      const incidents = record(server.incidents);
-      if (place.name === 'memory') (await peerAt(place, address)).destroy();
-      else {
-        const raw = await rawClient(address);
-        await until(() => server.connections.size === 1);
-        await abort(raw, [...server.connections][0] as Connection);
-      }
-      expect(await incidents.count(1)).toMatchObject([{ code: 'ECONNRESET' }]);
-      await peerAt(place, address);
+  it('S4: a connection that fails without a subscriber is reported in `incidents`', async () => {
+    const { server, address } = await serverAt(place, () => undefined);
+    const incidents = record(server.incidents);
+    if (place.name === 'memory') (await peerAt(place, address)).destroy();
+    else {
+      const raw = await rawClient(address);
       await until(() => server.connections.size === 1);
-    });
+      await abort(raw, [...server.connections][0] as Connection);
+    }
+    expect(await incidents.count(1)).toMatchObject([{ code: 'ECONNRESET' }]);
+    await peerAt(place, address);
+    await until(() => server.connections.size === 1);
+  });
 
-    it('S4: `incidents` is told of what befalls connections also after the server has stopped to listen', async () => {
-      const { server, address, subscription } = await serverAt(place, () => undefined, { idleTimeout: 10 });
-      const incidents = record(server.incidents);
-      await peerAt(place, address);
-      await until(() => server.connections.size === 1);
-      subscription.unsubscribe();
-      expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TIMEOUT_IDLE' }]);
-      expect(incidents.endings).toEqual([]);
-    });
-  },
-);
+  it('S4: `incidents` reports connection failures after the server has stopped listening, too', async () => {
+    const { server, address, subscription } = await serverAt(place, () => undefined, { idleTimeout: 10 });
+    const incidents = record(server.incidents);
+    await peerAt(place, address);
+    await until(() => server.connections.size === 1);
+    subscription.unsubscribe();
+    expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TIMEOUT_IDLE' }]);
+    expect(incidents.endings).toEqual([]);
+  });
+});
 
 describe.each(real)('clients that are reset or killed on %s', (_name, place) => {
   describe.each([
     ['in the kernel', gated],
-    ['in the process, where the listener cannot be stopped', ungated],
+    ['in the process, because the listener cannot be paused', ungated],
   ])('that wait %s', (_where, prepared) => {
-    it('S4: whoever is reset or killed before, while or after it is accepted costs itself alone', async () => {
+    it('S4: a client that is reset or killed before, while or after it is accepted affects no other', async () => {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(prepared(place), (connection) => arrivals.next(connection));
       const failures: SocketError[] = [];
@@ -91,7 +88,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       server.incidents.subscribe((error) => failures.push(error));
       const doomed = await Puppet.start();
       const hold = server.hold();
-      // Before: of one the reset, of another the end, is there when it is accepted.
+      // Before: one client has been reset and another has ended when it is accepted.
       const reset = await doomed.connect(address);
       await doomed.write(reset, 10);
       if (place.name === 'tcp') await doomed.reset(reset);
@@ -102,7 +99,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       await settled();
       hold.release();
       await firstValueFrom(arrivals.pipe(take(3), toArray()));
-      // After: reading, and not reading.
+      // After: while it is read, and while it is not.
       const other = await Puppet.start();
       const ids = [await other.connect(address), await other.connect(address)];
       const emitted = await firstValueFrom(arrivals.pipe(take(5), toArray()));
@@ -125,7 +122,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
     });
   });
 
-  it('S4: hundreds that come and go at once leave nothing behind', async () => {
+  it('S4: hundreds of clients that connect and leave at once leave nothing behind', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe({ error: () => undefined }), {
       halfOpen: false,
     });
@@ -152,7 +149,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
   });
 });
 
-/** How many clients wait in the kernel for whoever listens at this port, or this path. */
+/** How many clients wait in the kernel's listen queue of this port, or this path. */
 function queued(address: Address): number {
   if (address.transport !== 'tcp') return -1;
   const row = readFileSync('/proc/net/tcp', 'utf8')
@@ -163,7 +160,7 @@ function queued(address: Address): number {
 }
 
 describe.each(real)('many clients on %s', (_name, place) => {
-  it('S5: 3,000 wait in the kernel while ten at a time are served, all in the order in which they came', async () => {
+  it('S5: 3,000 clients wait in the kernel while ten at a time are served, in the order in which they connected', async () => {
     const most = 10;
     const total = 3_000;
     const { options } = gated(place);
@@ -197,7 +194,7 @@ describe.each(real)('many clients on %s', (_name, place) => {
     const [{ answers }] = (await once(callers, 'message')) as [{ answers: string[] }];
     await served.count(total);
     expect(answers.map(Number).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, number) => number));
-    // In order, but for those that were served at the same time.
+    // In order, except that clients served at the same time may change places.
     expect(order.every((number, index) => Math.abs(number - index) < most)).toBe(true);
     expect(busiest).toBe(most);
     expect(incidents.values).toEqual([]);
@@ -205,7 +202,7 @@ describe.each(real)('many clients on %s', (_name, place) => {
   });
 });
 
-/** Plain clients in a process of their own. */
+/** Plain clients in a separate process. */
 function dial(address: Address, count: number): ChildProcess {
   const program = fileURLToPath(new URL('../support/processes/queued-clients.mjs', import.meta.url));
   const where = address.transport === 'tcp' ? String(address.port) : (address as { path: string }).path;
@@ -219,7 +216,7 @@ function dial(address: Address, count: number): ChildProcess {
   return child;
 }
 
-it('S5: a backlog of one client still serves them all', async () => {
+it('S5: with a backlog of one client, all are still served', async () => {
   const server = listen<string, string>(await tcp.address(), { codec: lines(), backlog: 1 });
   const served = record(server.pipe(mergeMapPaced(({ data }) => data.pipe(take(1)), 1)));
   onTestFinished(() => {

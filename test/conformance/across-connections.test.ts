@@ -20,7 +20,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const soon = backoff({ initial: 5, max: 20 });
 
-/** A plain server that keeps what it has accepted, and a client that dials it again and again. */
+/** A plain server that keeps what it has accepted, and a client that reconnects to it. */
 async function dialling(place: Place, options: ConnectOptions<any, any> = {}, accept = (_socket: net.Socket) => {}) {
   const accepted: net.Socket[] = [];
   const address = await rawServer(place, (socket) => {
@@ -39,16 +39,16 @@ function watch(client: Client<any, any>): Recording<ConnectionState<any, any>> {
   return states;
 }
 
-const told = (states: Recording<ConnectionState<any, any>>, status: string): number =>
+const countOf = (states: Recording<ConnectionState<any, any>>, status: string): number =>
   states.values.filter((state) => state.status === status).length;
 
 const connectionOf = (states: Recording<ConnectionState<any, any>>) => {
   const state = states.values.at(-1);
-  if (state?.status !== 'connected') throw new Error(`it is ${String(state?.status)}`);
+  if (state?.status !== 'connected') throw new Error(`the client is ${String(state?.status)}`);
   return state.connection;
 };
 
-/** The numbers of the lines that came whole, in their order. */
+/** The numbers of the lines that arrived whole, in order. */
 const numbers = (bytes: Buffer): number[] =>
   bytes
     .toString('latin1')
@@ -57,7 +57,7 @@ const numbers = (bytes: Buffer): number[] =>
     .map((line) => parseInt(line, 10));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('a client over %s', (_name, place) => {
-  it('K4: a clean end of the server is followed by a new connection, and `data` goes on', async () => {
+  it('K4: after a clean end of the server, the client connects again and `data` continues', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => {
       socket.write('hello\n');
       socket.end();
@@ -71,12 +71,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     for (const state of states.values) if (state.status === 'disconnected') expect(state.error).toBeUndefined();
   });
 
-  it('K4: what was sent between connections is sent to the next, in order, by `next`, `send` and `sendFrom`', async () => {
+  it('K4: values sent between connections with `next`, `send` and `sendFrom` go to the next one, in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     client.data.next('0');
     expect((await readBytes(accepted[0]!, 2)).toString()).toBe('0\n');
     accepted[0]!.end();
-    await until(() => told(states, 'disconnected') === 1);
+    await until(() => countOf(states, 'disconnected') === 1);
     client.data.next('1');
     const order: string[] = [];
     const sending = client.data.send('2').then(() => order.push('sent'));
@@ -94,12 +94,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K12: of what a server that dies has not taken, all but the last write comes to the next one, once, in order', async () => {
+  it('K12: all but the last write that a dying server has not taken reaches the next connection, once, in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
     const line = (i: number): string => `${String(i)} ${'x'.repeat(1_000)}`;
-    // More than the kernel takes, by turns and all at once.
+    // More than the kernel takes, over several turns and all at once.
     for (let i = 0; i < count; i++) {
       client.data.next(line(i));
       if (i % 50 === 0 && i < 3_000) await turns(1);
@@ -113,18 +113,18 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     client.data.next('last');
     client.data.complete();
     const got = numbers(await readAll(accepted[1]!)).slice(0, -1);
-    // Whole values, one after the other, to the very last.
+    // Whole values, in order, to the very last.
     expect(got).toEqual(Array.from({ length: got.length }, (_, i) => count - got.length + i));
     expect(got.length * line(0).length).toBeGreaterThan(waited - 150_000 - 65_536 - 3 * 1_100);
     accepted[1]!.end();
   });
 
-  it('K12: no byte is sent twice, where the server ends in the middle of what is sent', async () => {
+  it('K12: no byte is sent twice if the server ends in the middle of a value', async () => {
     const { client, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 5_000;
     for (let i = 0; i < count; i++) client.data.next(`${i} ${'y'.repeat(1_000)}`);
-    // The server's FIN: this side ends, too, and what was not begun goes to the next connection.
+    // The server's FIN ends this side too. Values that were not begun go to the next connection.
     accepted[0]!.end();
     const firstRead = readAll(accepted[0]!);
     await until(() => accepted.length === 2);
@@ -135,13 +135,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[1]!.end();
   });
 
-  it('K4: `writable` and `bufferedBytes` go on across connections', async () => {
+  it('K4: `writable` and `bufferedBytes` continue across connections', async () => {
     const { client, states, accepted } = await dialling(place, { highWaterMark: 100 });
     const writable = record(client.data.writable);
     onTestFinished(() => writable.subscription.unsubscribe());
     accepted[0]!.end();
     accepted[0]!.resume();
-    await until(() => told(states, 'disconnected') === 1);
+    await until(() => countOf(states, 'disconnected') === 1);
     client.data.next(Buffer.alloc(150));
     expect(client.data.bufferedBytes).toBe(150);
     expect(writable.values).toEqual([true, false]);
@@ -153,13 +153,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
   });
 
-  it("K13: with `'drop'`, what is paced waits for the next connection, and only what can't wait is dropped", async () => {
+  it("K13: with `'drop'`, paced values wait for the next connection, and only those that cannot wait are dropped", async () => {
     const again = new Subject<void>();
     const options = { codec: lines(), whileDisconnected: 'drop', reconnect: { delay: () => again } } as const;
     const { client, states, accepted } = await dialling(place, options);
     const writable = record(client.data.writable);
     accepted[0]!.end();
-    await until(() => told(states, 'waiting') === 1);
+    await until(() => countOf(states, 'waiting') === 1);
     let pulled = 0;
     const source = function* () {
       for (const line of ['1', '2', '3']) {
@@ -181,11 +181,11 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     writable.subscription.unsubscribe();
   });
 
-  it('K15: completed while it is disconnected, it sends what waits and the FIN on the next connection, and ends', async () => {
+  it('K15: after `complete` while disconnected, it sends the waiting values and the FIN on the next connection, then ends', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     accepted[0]!.end();
     accepted[0]!.resume();
-    await until(() => told(states, 'disconnected') === 1);
+    await until(() => countOf(states, 'disconnected') === 1);
     client.data.next('the rest');
     client.data.complete();
     expect(client.data.closed).toBe(true);
@@ -197,10 +197,10 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(accepted).toHaveLength(2);
   });
 
-  it('K4: an unfinished frame is discarded for every view, and its decoder begins anew', async () => {
+  it('K4: an unfinished frame is discarded in every view, and its decoder starts anew', async () => {
     let served = 0;
     const { client } = await dialling(place, {}, (socket) => {
-      // The second half of one would be the beginning of the next.
+      // Otherwise the second half of a frame would become the beginning of the next.
       socket.end(served++ < 3 ? Buffer.from([0, 0, 0, 2, 65, 65, 0, 0, 0, 9, 66]) : Buffer.from([0, 0, 0, 1, 67]));
     });
     const view = client.data.framed(lengthPrefixed());
@@ -208,7 +208,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(got.map(String)).toEqual(['AA', 'AA', 'AA', 'C']);
   });
 
-  it('K17: a frame that is wrong ends its connection, and `data` goes on with the next one', async () => {
+  it('K17: a bad frame ends its connection, and `data` continues with the next one', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: lengthPrefixed() }, (socket) => {
       const wrong = ++served < 3 ? [0xff, 0xff, 0xff, 0xff, 1, 2] : [];
@@ -223,7 +223,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(errors.filter((code) => code !== undefined)).toEqual(['ERR_FRAME_TOO_LONG', 'ERR_FRAME_TOO_LONG']);
   });
 
-  it('K17: without watchers of its states, too, a client is dialled again after a frame that is wrong', async () => {
+  it('K17: a client reconnects after a bad frame even if nobody watches its states', async () => {
     let served = 0;
     const address = await rawServer(place, (socket) => {
       socket.write(++served < 3 ? '{\n' : '"whole"\n');
@@ -234,7 +234,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(served).toBe(3);
   });
 
-  it('K17: a wrong frame that was kept of an old connection costs nothing of the next one', async () => {
+  it('K17: a bad frame left from an old connection does not affect the next one', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: jsonLines() }, (socket) => {
       served++;
@@ -244,15 +244,15 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     const hold = client.data.hold();
     const data = record(client.data);
     onTestFinished(() => data.subscription.unsubscribe());
-    await until(() => told(states, 'connected') === 2);
+    await until(() => countOf(states, 'connected') === 2);
     await until(() => connectionOf(states).stats.bytesRead > 0);
     hold.release();
     expect(await data.count(2)).toEqual([1, 2]);
     expect(data.endings).toEqual([]);
-    expect(told(states, 'disconnected')).toBe(1);
+    expect(countOf(states, 'disconnected')).toBe(1);
   });
 
-  it('K17: a connection that is destroyed is not the client: `data` goes on, and only its own channel is told', async () => {
+  it("K17: destroying a connection leaves the client alone: `data` continues, and only the connection's own channel fails", async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => socket.write('hello\n'));
     const data = record(client.data);
     onTestFinished(() => data.subscription.unsubscribe());
@@ -268,7 +268,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 12)).toString()).toBe('to the next\n');
   });
 
-  it('K4: async iteration goes on across connections, each message once', async () => {
+  it('K4: async iteration continues across connections, with each message once', async () => {
     let served = 0;
     const { client } = await dialling(place, { codec: lines() }, (socket) => {
       served++;
@@ -283,14 +283,14 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(got).toEqual(['1a', '1b', '1c', '2a', '2b', '2c', '3a', '3b', '3c', '4a', '4b', '4c']);
   });
 
-  it('F1: what nobody has read of an old connection comes before what the new one gives, to whoever comes', async () => {
+  it('F1: a late subscriber gets what nobody has read from an old connection, then what the new one sends', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: lines() }, (socket) => {
       served++;
       socket.write(`${served}a\n${served}b\nrest of ${served}`);
       if (served < 3) socket.end();
     });
-    await until(() => told(states, 'connected') === 3);
+    await until(() => countOf(states, 'connected') === 3);
     await until(() => connectionOf(states).stats.bytesRead > 0);
     expect(await firstValueFrom(client.data)).toBe('1a');
     expect(await firstValueFrom(client.data)).toBe('1b');
@@ -299,7 +299,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(rest).toEqual(['rest of 1', '2a', '2b', 'rest of 2', '3a', '3b']);
   });
 
-  it('K14: a held client that is dialled again keeps at most what is read ahead, however often', async () => {
+  it('K14: a held client keeps at most the read-ahead limit, however often it reconnects', async () => {
     const chunk = Buffer.alloc(50_000, 'z');
     const sizes: number[] = [];
     const { client, states, accepted } = await dialling(place, {}, (socket) => {
@@ -311,7 +311,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await until(() => accepted.length === 2);
     await turns(500);
     for (const state of states.values) if (state.status === 'connected') sizes.push(state.connection.stats.bytesRead);
-    // The second one is over the limit: it is not read, so its end is not noticed, and no third one comes.
+    // The second connection is over the limit: it is not read, so its end is not noticed, and no third one follows.
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(65_536 * 3);
     expect(accepted.length).toBeLessThanOrEqual(3);
     const before = accepted.length;
@@ -321,7 +321,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(bytes).toBeGreaterThanOrEqual(before * chunk.length);
   });
 
-  it('K7: leaving while it waits, or is being connected again, ends it for good', async () => {
+  it('K7: unsubscribing while the client waits or reconnects ends it for good', async () => {
     for (const status of ['disconnected', 'waiting', 'connecting']) {
       const { client, states, accepted } = await dialling(place, { codec: lines() });
       accepted[0]!.end();
@@ -345,7 +345,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     }
   });
 
-  it('K10: destroyed while it waits, it ends with that', async () => {
+  it('K10: destroying the client while it waits ends it with that error', async () => {
     const { client, states, accepted, address } = await dialling(place, { codec: lines() });
     const data = record(client.data);
     accepted[0]!.end();
@@ -356,7 +356,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
     expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough', address }]);
     expect(data.endings).toEqual(states.endings);
-    // Whoever comes now begins anew.
+    // A later subscriber starts anew.
     const again = watch(client);
     await until(() => again.values.at(-1)?.status === 'connected');
     client.data.next('new');
@@ -365,8 +365,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
   });
 });
 
-describe('a client whose kernel does as the test says', () => {
-  it('K10: destroyed after the end of the server, it takes what waits for another connection with it', async () => {
+describe('a client on a scripted kernel', () => {
+  it("K10: destroyed after the server's end, it also drops what waits for the next connection", async () => {
     const { transport, sockets } = scriptedTransport();
     const client = connect<string, string>('memory:there', { transport, codec: lines(), reconnect: soon });
     const reader = record(client.data);

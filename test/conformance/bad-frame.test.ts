@@ -61,9 +61,9 @@ const later = async (question: Question): Promise<Answer> => {
 
 const bad = '{"id":1}\n{"id":2}\n{"id":3}\nnonsense\n{"id":4}\n';
 const answers = [1, 2, 3].map((id) => `{"answer":${id}}\n`).join('');
-const told = '{"error":"ERR_FRAME_INVALID"}\n';
+const errorAnswer = '{"error":"ERR_FRAME_INVALID"}\n';
 
-/** Every way to answer, and whether the error is answered, too. */
+/** Every way to answer, and whether it also answers the error. */
 const forms: readonly (readonly [name: string, handler: Handler, complains: boolean])[] = [
   [
     'a plain subscriber',
@@ -98,7 +98,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
     true,
   ],
   [
-    'an async function that nobody waits for',
+    'an async function that nobody awaits',
     ({ data }) =>
       void (async () => {
         try {
@@ -122,12 +122,12 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad frame on %s', (_name, place) => {
   describe.each(forms)('that %s reads', (_kind, handler, complains) => {
-    it.each(['one packet', 'single bytes'])('D3: the requests before it are answered, from %s', async (how) => {
+    it.each(['one packet', 'single bytes'])('D3: the requests before it are answered, received as %s', async (how) => {
       const { address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
       if (how === 'one packet') peer.write(bad);
       else for (const byte of bad) peer.write(byte);
-      await peer.receives(complains ? answers + told : answers);
+      await peer.receives(complains ? answers + errorAnswer : answers);
       expect(await peer.ended).toBe('fin');
       peer.end();
       const [closed] = await outcomes.count(1);
@@ -136,7 +136,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
     });
   });
 
-  it('D3: a view ends in the same way', async () => {
+  it('D3: a bad frame in a view ends the connection in the same way', async () => {
     const { address, outcomes } = await serving(place, ({ bytes }) => {
       const view = bytes.framed(lines({ maxLength: 10 }));
       view.subscribe({ next: (line) => view.next(line), error: () => view.next('too long') });
@@ -149,7 +149,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_TOO_LONG' } }]);
   });
 
-  it.each([true, false])('D3: so does a stream that ends inside a frame; halfOpen: %s', async (halfOpen) => {
+  it.each([true, false])('D3: so does the end of the stream inside a frame; halfOpen: %s', async (halfOpen) => {
     const { address, outcomes, incidents } = await serving(place, forms[0]?.[1] as Handler, { halfOpen });
     const peer = await peerAt(place, address);
     peer.write('{"id":1}\n{"id":');
@@ -162,9 +162,9 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
-  'a bad frame of a plain peer on %s',
+  'a bad frame from a plain peer on %s',
   (_name, place) => {
-    it('D3: what waits for a slow reader, over a megabyte of it, is flushed', async () => {
+    it('D3: more than a megabyte that waits for a slow reader is flushed', async () => {
       const long = 'x'.repeat(60_000);
       const server = listen<string, string>(await place.address(), {
         codec: lines(),
@@ -198,7 +198,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_FRAME_INVALID' }]);
     });
 
-    it('D3: a peer that floods on is read, costs no memory, and is cut off at closeTimeout', async () => {
+    it('D3: a peer that continues flooding is read, costs no memory, and is cut off at closeTimeout', async () => {
       const heard: Question[] = [];
       const { server, address, outcomes } = await serving(
         place,
@@ -222,7 +222,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(heard).toEqual([{ id: 1 }]);
     });
 
-    it('D3: a handler that goes on is waited for, up to closeTimeout', async () => {
+    it('D3: a handler that continues is awaited until closeTimeout', async () => {
       const { address, outcomes } = await serving(
         place,
         async ({ data }) => {
@@ -243,14 +243,14 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       raw.write('nonsense\n');
       await endingOf(raw);
       expect(await others.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
-      // One whose handler has read enough has no bad frame.
+      // A handler that has read enough does not see the bad frame.
       const lucky = await rawClient(address);
       lucky.end('{"id":1}\nnonsense\n');
       await settled();
       expect(outcomes.values).toEqual([]);
     });
 
-    it('C12: `destroy` in the error handler does not change what is told, but cuts off at once', async () => {
+    it('C12: `destroy` in the error handler does not change the reported error, but aborts at once', async () => {
       const { address, outcomes, incidents } = await serving(place, (connection) => {
         const { data } = connection;
         data.subscribe({
@@ -270,7 +270,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       if (place.name === 'tcp') expect(how).toBe('ECONNRESET');
     });
 
-    it('D3: the first bad frame is what is told, and once', async () => {
+    it('D3: the first bad frame is reported, once', async () => {
       const errors: unknown[] = [];
       const { address, outcomes } = await serving(place, ({ data, bytes }) => {
         bytes.subscribe({ error: (error: unknown) => errors.push(error) });
@@ -284,7 +284,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(errors).toEqual([closed?.error, closed?.error]);
     });
 
-    it('D3: of values in the middle of a paced send, all that the source gives goes out', async () => {
+    it('D3: in the middle of a paced send, all values of the source are still sent', async () => {
       const { address, outcomes } = await serving(place, ({ data }) => {
         data.subscribe({ error: () => undefined });
         return (function* () {
@@ -300,7 +300,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
     });
 
-    it('D3: a peer that resets meanwhile does not change what is told', async () => {
+    it('D3: a reset by the peer meanwhile does not change the reported error', async () => {
       const { address, outcomes } = await serving(place, async ({ data }) => {
         data.subscribe({ error: () => undefined });
         await new Promise(() => undefined);

@@ -25,7 +25,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     return { near: near as Lines, peer };
   }
 
-  it.each(['at once', 'byte by byte'])('C26: exactly `size` bytes, then what follows: %s', async (how) => {
+  it.each(['at once', 'byte by byte'])('C26: emits exactly `size` bytes, then the rest follows: %s', async (how) => {
     const { near, peer } = await opened();
     const text = 'head\n0123456789next\n';
     if (how === 'at once') peer.write(text);
@@ -37,7 +37,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: a body of 0 bytes completes, and takes nothing', async () => {
+  it('C26: a body of 0 bytes completes and consumes nothing', async () => {
     const { near, peer } = await opened();
     peer.write('next\n');
     const body = record(near.bytes.body(0));
@@ -46,7 +46,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: it may be left and gone on with', async () => {
+  it('C26: a reader may leave and continue later', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     peer.write('abc');
@@ -58,21 +58,21 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('rest');
   });
 
-  it('C26: while it is held nothing is emitted', async () => {
+  it('C26: while it is held, nothing is emitted', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     const hold = body.hold();
-    const told = record(body);
+    const recording = record(body);
     peer.write('abcdefrest\n');
     await settled();
-    expect(told.values).toEqual([]);
+    expect(recording.values).toEqual([]);
     hold.release();
-    expect(await told.end()).toBe('complete');
-    expect(textOf(told.values)).toBe('abcdef');
+    expect(await recording.end()).toBe('complete');
+    expect(textOf(recording.values)).toBe('abcdef');
     expect(await firstValueFrom(near.data)).toBe('rest');
   });
 
-  it('C26: the end of the stream within it is ERR_FRAME_TRUNCATED, and fails the connection', async () => {
+  it('C26: the end of the stream inside it is ERR_FRAME_TRUNCATED and fails the connection', async () => {
     const { near, peer } = await opened();
     const body = record(near.bytes.body(10));
     peer.write('01234');
@@ -86,7 +86,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     });
   });
 
-  it('C26: the end of the stream right behind it is in order', async () => {
+  it('C26: the stream may end right after it', async () => {
     const { near, peer } = await opened();
     const body = record(near.bytes.body(5));
     peer.write('01234');
@@ -98,7 +98,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C26: within serve, a body is read in turn with lines', async () => {
+  it('C26: in serve, bodies and lines are read in turn', async () => {
     const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options });
     const serving = server
       .pipe(
@@ -125,7 +125,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a body of a plain peer on %s',
   (_name, place) => {
-    it('C26: what is kept of it stays as it was, though the memory is lent', async () => {
+    it('C26: chunks that a subscriber keeps do not change, although they are read into shared memory', async () => {
       const { near, raw } = await acceptedAt(place);
       const size = 4_000_000;
       const kept: Buffer[] = [];
@@ -134,7 +134,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       for (let at = 0; at + 4 <= size; at += 4) sent.writeUInt32LE(at, at);
       raw.write(sent);
       expect(await body.end()).toBe('complete');
-      // Another connection, and the rest of this one, overwrite what all sockets read into.
+      // Another connection, and the rest of this one, overwrite the block that all sockets read into.
       const other = await acceptedAt(place);
       other.near.bytes.subscribe({ error: () => undefined });
       other.raw.write(Buffer.alloc(1_000_000, '#'));
@@ -144,20 +144,20 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(Buffer.concat(kept).equals(sent)).toBe(true);
     });
 
-    it('C26: it buffers nothing: held, it stops the peer', async () => {
+    it('C26: buffers nothing: holding it stops the peer', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = near.bytes.body(20_000_000);
       const hold = body.hold();
-      const told = record(body);
+      const recording = record(body);
       raw.write(Buffer.alloc(20_000_000));
       await settled();
       expect(near.stats.bytesRead).toBeLessThan(300_000);
       hold.release();
-      expect(await told.end()).toBe('complete');
+      expect(await recording.end()).toBe('complete');
       expect(near.stats.bytesRead).toBe(20_000_000);
     });
 
-    it('C26: a reset within it fails it', async () => {
+    it('C26: a reset inside it fails it', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = record(near.bytes.body(1_000_000));
       raw.write('01234');
@@ -167,7 +167,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed' });
     });
 
-    it('C26: it works at a client, too', async () => {
+    it('C26: works on a client, too', async () => {
       const { near, raw } = await dialledAt<string, string>(place, { codec: lines() });
       raw.write('head\n0123456789next\n');
       expect(await firstValueFrom(near.data)).toBe('head');

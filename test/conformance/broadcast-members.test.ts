@@ -13,7 +13,7 @@ import { countWrites } from '../support/transport/count-writes.js';
 import { members } from '../support/server/broadcast-members.js';
 
 describe.each(named(places))('a Broadcast over %s', (_name, place) => {
-  it('B4: a connection that ends leaves by itself, however it ends', async () => {
+  it('B4: a member is removed when its connection ends, in whatever way', async () => {
     const { near, peers } = await members(place, 4);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -42,7 +42,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[0]?.receives('the very end');
     await peers[1]?.receives('the end');
     for (const peer of peers) expect(await peer.ended).toBe('fin');
-    // The receiving side goes on (C6).
+    // Receiving continues (C6).
     peers[0]?.write('still heard');
     expect(String(await firstValueFrom(near[0]!.bytes))).toBe('still heard');
     news.next('ignored');
@@ -66,7 +66,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     }
   });
 
-  it('B5: who joins after the end is ended in the same way', async () => {
+  it('B5: a connection that joins after the end is ended in the same way', async () => {
     const { near, peers } = await members(place, 2);
     const done = new Broadcast();
     done.complete();
@@ -91,7 +91,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     news.next('to nobody');
   });
 
-  it('B5: who joins twice is one member, with one membership', async () => {
+  it('B5: a connection that joins twice is one member, with one membership', async () => {
     const { near, peers } = await members(place, 1);
     const news = new Broadcast();
     const membership = news.join(near[0]!);
@@ -111,7 +111,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
 });
 
 describe('a Broadcast', () => {
-  it('B1: has members on several transports at once', async () => {
+  it('B1: can have members on several transports at once', async () => {
     const own = memory();
     const sides = await Promise.all([tcp, unix, own].map((place) => members(place, 2, { codec: lines() })));
     const news = new Broadcast(lines());
@@ -129,7 +129,7 @@ describe('a Broadcast', () => {
     expect(writes.count).toBe(6);
   });
 
-  it("B1: a client's connection can be a member, and leaves when it ends", async () => {
+  it("B1: a client's connection can be a member, and is removed when it ends", async () => {
     const { near, far } = await pairAt(tcp);
     const news = new Broadcast();
     news.join(near);
@@ -140,29 +140,32 @@ describe('a Broadcast', () => {
     await until(() => news.size === 0);
   });
 
-  it.each(named(realPlaces))('B3: who has stopped reading is not waited for, on %s', async (_name, place) => {
-    const news = new Broadcast();
-    const { near: slow, raw } = await acceptedAt(place);
-    const { near: fast, raw: reader } = await acceptedAt(place);
-    raw.pause();
-    const received = readAll(reader);
-    news.join(slow);
-    news.join(fast);
-    const value = Buffer.alloc(60_000, 'x');
-    let sent = 0;
-    // Far more than the slow one's buffers take: it fails, the other gets all.
-    while (sent < 20_000_000) {
-      news.next(value);
-      sent += value.length;
-      await until(() => fast.data.bufferedBytes === 0);
-    }
-    news.complete();
-    expect((await received).length).toBe(sent);
-    expect(await firstValueFrom(slow.closed)).toMatchObject({ error: { code: 'ERR_OVERFLOW' } });
-    reader.end();
-  });
+  it.each(named(realPlaces))(
+    'B3: a member that stops reading does not delay the others, on %s',
+    async (_name, place) => {
+      const news = new Broadcast();
+      const { near: slow, raw } = await acceptedAt(place);
+      const { near: fast, raw: reader } = await acceptedAt(place);
+      raw.pause();
+      const received = readAll(reader);
+      news.join(slow);
+      news.join(fast);
+      const value = Buffer.alloc(60_000, 'x');
+      let sent = 0;
+      // Far more than the slow member's buffers hold: it fails, and the other gets everything.
+      while (sent < 20_000_000) {
+        news.next(value);
+        sent += value.length;
+        await until(() => fast.data.bufferedBytes === 0);
+      }
+      news.complete();
+      expect((await received).length).toBe(sent);
+      expect(await firstValueFrom(slow.closed)).toMatchObject({ error: { code: 'ERR_OVERFLOW' } });
+      reader.end();
+    },
+  );
 
-  it('B4: keeps nothing of a connection that has left', async () => {
+  it('B4: keeps no reference to a connection that has left', async () => {
     const news = new Broadcast();
     const left: WeakRef<Connection>[] = [];
     const memberships: WeakRef<Subscription>[] = [];
@@ -184,21 +187,21 @@ describe('a Broadcast', () => {
     expect(news.size).toBe(0);
     const kept = (): number => [...left, ...memberships].filter((ref) => ref.deref() !== undefined).length;
     for (let i = 0; i < 50 && kept() > 0; i++) {
-      // What was looked at is kept until the turn is over.
+      // What this turn has used is kept until its end.
       await nextTurn();
       globalThis.gc?.();
     }
     expect(left.length + memberships.length).toBe(20);
     expect(kept()).toBe(0);
-    // It is still there itself.
+    // The connection itself still exists.
     expect(news.size).toBe(0);
   });
 
-  it('A5: refuses what is no connection of this library', () => {
+  it('A5: refuses an object that is not a connection of this library', () => {
     expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('B1: a late joiner of another transport in the same turn gets what follows', async () => {
+  it('B1: a member of another transport that joins late in a turn gets the values after it', async () => {
     const own = memory();
     const a = await members(tcp, 1);
     const b = await members(own, 1);

@@ -11,7 +11,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { countWrites } from '../support/transport/count-writes.js';
 import { members } from '../support/server/broadcast-members.js';
 
-/** Lines; counts how often it was asked to encode. */
+/** Lines, with a count of the calls to encode. */
 function counting(): { codec: Codec<string>; count: () => number } {
   const inner = lines();
   let encoded = 0;
@@ -31,7 +31,7 @@ function counting(): { codec: Codec<string>; count: () => number } {
 }
 
 describe.each(named(places))('a Broadcast over %s', (_name, place) => {
-  it("B1: gives every member every value, encoded by its own codec, whatever the member's", async () => {
+  it("B1: every member gets every value, encoded by the Broadcast's codec, whatever the member's codec", async () => {
     const { near, peers } = await members(place, 3, { codec: jsonLines() });
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
@@ -44,7 +44,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[2]?.receives('plain text\nmore\n');
   });
 
-  it('B1: without a codec its values are bytes, and text', async () => {
+  it('B1: without a codec, its values are bytes or text', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast();
     for (const connection of near) news.join(connection);
@@ -53,7 +53,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     for (const peer of peers) await peer.receives('bytes, text');
   });
 
-  it('B1: goes in one order with what else is sent on the connection in the same turn', async () => {
+  it('B1: keeps the order with everything else sent on the connection in the same turn', async () => {
     const { near, peers } = await members(place, 1, { codec: lines() });
     const [connection] = near as [Connection<string, string>];
     const news = new Broadcast(lines());
@@ -71,14 +71,14 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     void connection.data.send('9');
     others.next('10');
     await peers[0]?.receives('1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n');
-    // In a later turn it goes on so.
+    // The same holds in a later turn.
     news.next('11');
     connection.data.next('12');
     news.next('13');
     await peers[0]?.receives('1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n');
   });
 
-  it('B1: who joins or leaves in the middle of a turn gets what comes in between', async () => {
+  it('B1: a member that joins or leaves during a turn gets exactly the values in between', async () => {
     const { near, peers } = await members(place, 3);
     const [first, second, third] = near as [Connection, Connection, Connection];
     const news = new Broadcast();
@@ -101,7 +101,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[2]?.receives('45');
   });
 
-  it('B1: who joins later gets nothing of what was sent before', async () => {
+  it('B1: a member gets nothing that was sent before it joined', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast();
     news.next('to nobody');
@@ -115,7 +115,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('late');
   });
 
-  it('B1: a value that a member has sent from within a delivery keeps its place', async () => {
+  it('B1: a value that a member sends during a delivery keeps its place', async () => {
     const { near, peers } = await members(place, 2, { codec: lines() });
     const news = new Broadcast(lines());
     for (const connection of near) {
@@ -134,7 +134,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('somebody said a\nsomebody said b\n');
   });
 
-  it('B7: what is published in one turn counts for each member, and its bound holds within the turn', async () => {
+  it('B7: values of one turn count for each member at once, so its bound holds within the turn', async () => {
     const { near, peers } = await members(place, 2, { maxBuffered: 200_000, overflow: 'drop' });
     const news = new Broadcast();
     for (const connection of near) news.join(connection);
@@ -144,7 +144,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     news.next(value);
     expect(near.map(({ data }) => data.bufferedBytes)).toEqual([20_004, 20_000]);
     await peers[1]?.receives(value + value);
-    // In one turn far more than even the kernel takes: it does not wait for the turn's end.
+    // In one turn, far more than even the kernel takes: the bound cannot wait for the end of the turn.
     for (let i = 0; i < 3_000; i++) news.next(value);
     expect(near.every(({ data }) => data.dropped > 0)).toBe(true);
     let most = 0;
@@ -157,7 +157,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     for (const connection of near) connection.destroy();
   });
 
-  it('B2: encodes each value once, however many members there are', async () => {
+  it('B2: encodes each value once, for any number of members', async () => {
     const { near, peers } = await members(place, 20);
     const { codec, count } = counting();
     const news = new Broadcast(codec);
@@ -167,14 +167,14 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(count()).toBe(10);
   });
 
-  it("B2: a turn's values, and what else is sent in it, reach each member in one write", async () => {
+  it('B2: the values of one turn, and everything else sent in it, reach each member in one write', async () => {
     const { near, peers } = await members(place, 5, { codec: lines() });
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
     const writes = countWrites();
     news.next('1');
     near[0]?.data.next('2');
-    // In memory that is another turn already.
+    // In memory, a microtask later is another turn already.
     if (place.name !== 'memory') await Promise.resolve();
     news.next('3');
     near[0]?.data.next('4');
@@ -191,7 +191,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     const value = 'x'.repeat(10_000);
     let sent = 0;
     let most = 0;
-    // Each value is with all the others before the next is sent: they wait for nothing.
+    // Every other member has each value before the next one is sent, so none of them was delayed.
     while (news.size === 4) {
       news.next(value);
       sent += value.length;
@@ -224,7 +224,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     slow.stop();
   });
 
-  it('B6: a value that can not be encoded is sent to nobody and counted, and the rest goes on', async () => {
+  it('B6: a value that cannot be encoded is sent to nobody and counted, and the others are sent', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
@@ -237,11 +237,11 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(news.size).toBe(2);
   });
 
-  it('B1: what a subscriber sends because another member has failed in the middle of a flush reaches all', async () => {
+  it('B1: a value sent because another member failed in the middle of a flush reaches all', async () => {
     const { near, peers, address } = await members(place, 2, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
-    // The slow one is in the middle.
+    // The slow member is in the middle.
     const [first, last, middle] = near as [Connection, Connection, Connection];
     for (const connection of [first, middle, last]) news.join(connection);
     slow.near.bytes.subscribe({
@@ -255,7 +255,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     while (news.size === 3) {
       news.next(value);
       sent += value;
-      // Not within the turn: to look would have them given what waits, one by one.
+      // Checking within the turn would flush the waiting values one by one.
       await turns(1);
       await until(() => first.data.bufferedBytes === 0 && last.data.bufferedBytes === 0);
     }

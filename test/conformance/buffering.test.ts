@@ -10,11 +10,11 @@ import { record } from '../support/recording/record.js';
 import { scripted } from '../support/transport/scripted-transport.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** Ends the turn, so that what was sent is handed to the kernel. */
+/** Ends the turn, so that the values sent are handed to the kernel. */
 const flushed = (): Promise<void> => turns(2);
 
-describe('what waits to be sent, with a kernel that does as the test says', () => {
-  it('C4: bufferedBytes counts what was accepted and what the kernel has not taken, to the byte', async () => {
+describe('buffered values, with a scripted kernel', () => {
+  it('C4: bufferedBytes counts exactly the bytes accepted but not yet taken by the kernel', async () => {
     const { near, socket } = await scripted({ codec: lines() });
     const { data } = near;
     socket.eager = false;
@@ -58,7 +58,7 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
     expect(changes.values, 'over the mark').toEqual([true, false, true, false]);
   });
 
-  it('C4: writable gives its current value to whoever comes, also when nothing more can be sent', async () => {
+  it('C4: writable emits its current value to each new subscriber, even when nothing more can be sent', async () => {
     const { near, socket } = await scripted({ highWaterMark: 10 });
     socket.eager = false;
     near.data.next('x'.repeat(11));
@@ -89,7 +89,7 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
     expect(near.data.dropped).toBe(0);
   });
 
-  it("C4: overflow 'drop' drops that value alone, and counts it", async () => {
+  it("C4: overflow 'drop' drops only that value, and counts it", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
     socket.eager = false;
     near.data.next('a'.repeat(60));
@@ -105,7 +105,7 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
     expect(near.data.closed).toBe(false);
   });
 
-  it('C4: one value larger than maxBuffered is taken where nothing waits, and none beside it', async () => {
+  it('C4: a value larger than maxBuffered is accepted if nothing else waits, and none beside it', async () => {
     const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
     socket.eager = false;
     near.data.next('x'.repeat(500));
@@ -127,7 +127,7 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
     expect([near.data.bufferedBytes, near.data.dropped]).toEqual([400, 5]);
   });
 
-  it('C4: no order of values leads over maxBuffered plus one value', async () => {
+  it('C4: no sequence of values exceeds maxBuffered plus one value', async () => {
     const { near, socket } = await scripted({ maxBuffered: 1_000, overflow: 'drop' });
     socket.eager = false;
     let seed = 1;
@@ -141,7 +141,7 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
     expect(near.data.dropped).toBeGreaterThan(0);
   });
 
-  it('C4: before any value is refused the kernel is asked to take what waits', async () => {
+  it('C4: before a value is refused, the kernel is offered what waits', async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     for (let index = 0; index < 50; index++) near.data.next('x'.repeat(60));
     await flushed();
@@ -149,7 +149,7 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
     expect(Buffer.concat(socket.writes).length).toBe(3_000);
   });
 
-  it('C4: nothing waits any more once the connection has failed', async () => {
+  it('C4: once the connection has failed, nothing waits any more', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     near.data.next('x'.repeat(100));
@@ -162,12 +162,12 @@ describe('what waits to be sent, with a kernel that does as the test says', () =
   });
 });
 
-describe.each(places)('what waits to be sent, over $name', (place) => {
+describe.each(places)('buffered values, over $name', (place) => {
   const fill = (data: Channel<Buffer, Uint8Array | string>, size: number): void => {
     while (data.bufferedBytes < size) data.next(Buffer.alloc(1_000));
   };
 
-  it('C4: before the connection is open, too', async () => {
+  it('C4: the same holds before the connection is open', async () => {
     const address = place.name === 'tcp' ? { port: 7 } : await place.address();
     const client = connect(address, { ...place.options, maxBuffered: 100, highWaterMark: 50, overflow: 'drop' });
     const changes = record(client.data.writable);
@@ -179,13 +179,13 @@ describe.each(places)('what waits to be sent, over $name', (place) => {
     await changes.end();
   });
 
-  it('C4: a peer that does not read makes the channel not writable, and reading makes it writable', async () => {
+  it('C4: the channel is not writable while the peer does not read, and is again when it does', async () => {
     const { near, far } = await pairAt(place, { highWaterMark: 100_000, maxBuffered: 4_000_000 });
     const changes = record(near.data.writable);
     do {
       fill(near.data, 101_000);
       await turns(3);
-      // In memory a timer tells that something was taken; one that is set later comes after it.
+      // In memory, a timer reports that bytes were taken; a timer set later fires after it.
       await new Promise((resolve) => setTimeout(resolve, 2));
     } while (changes.values.at(-1) === true);
     const before = changes.values.length;
@@ -197,21 +197,21 @@ describe.each(places)('what waits to be sent, over $name', (place) => {
     expect(near.data.bufferedBytes).toBeLessThanOrEqual(50_000);
   });
 
-  it("C4: with overflow 'error' a peer that does not read ends its own connection alone", async () => {
+  it("C4: with overflow 'error', a peer that does not read ends only its own connection", async () => {
     const arrived: { near: Channel<Buffer, Uint8Array | string> }[] = [];
     const { address } = await serverAt(place, ({ data }) => arrived.push({ near: data }), { maxBuffered: 100_000 });
     const slow = connect(address, place.options);
     const quick = connect(address, place.options);
     const subscriptions = [slow, quick].map((client) => client.subscribe({ error: () => undefined }));
     await until(() => arrived.length === 2);
-    const told = record(arrived[0]!.near);
+    const slowRecording = record(arrived[0]!.near);
     let most = 0;
-    while (told.endings.length === 0) {
+    while (slowRecording.endings.length === 0) {
       arrived[0]!.near.next(Buffer.alloc(1_000));
       most = Math.max(most, arrived[0]!.near.bufferedBytes);
       if (most > 90_000) await turns(1);
     }
-    expect(told.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
+    expect(slowRecording.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
     expect(most).toBeLessThanOrEqual(100_000);
     const received = record(quick.data);
     arrived[1]!.near.next('still there');
@@ -220,7 +220,7 @@ describe.each(places)('what waits to be sent, over $name', (place) => {
     received.subscription.unsubscribe();
   });
 
-  it("C4: with overflow 'drop' what was not dropped arrives, in order and whole", async () => {
+  it("C4: with overflow 'drop', every value that was not dropped arrives whole and in order", async () => {
     const { near, far } = await pairAt(place, { codec: lines(), maxBuffered: 50_000, overflow: 'drop' });
     const hold = far.data.hold();
     const received = record(far.data);
@@ -239,7 +239,7 @@ describe.each(places)('what waits to be sent, over $name', (place) => {
   });
 });
 
-describe.each(realPlaces)('what waits to be sent, against node:net over $name', (place) => {
+describe.each(realPlaces)('buffered values, against node:net over $name', (place) => {
   it('C4: bufferedBytes falls as a plain server reads', async () => {
     const { near, raw } = await dialledAt(place, { maxBuffered: 1 << 24 });
     raw.pause();

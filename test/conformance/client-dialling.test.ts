@@ -19,7 +19,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     return client;
   };
 
-  it('K7: whoever leaves in the turn in which they came has dialled nothing that lasts', async () => {
+  it('K7: unsubscribing in the turn of the subscription leaves no connection behind', async () => {
     const { address, server } = await accepting(place);
     const client = dial(address);
     const states: ConnectionState[] = [];
@@ -35,7 +35,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
       return server.connections.size === 0;
     });
     expect(states.map(({ status }) => status)).toEqual(['connecting', 'connecting', 'connecting']);
-    // What was sent before is not sent on the next connection.
+    // Values sent before are not sent on the next connection.
     const { accepted } = { accepted: firstValueFrom(server) };
     const watching = client.subscribe();
     client.data.next('kept');
@@ -47,7 +47,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe('a client on real sockets', () => {
-  it('K7: leaving while the name is looked up dials nothing', async () => {
+  it('K7: unsubscribing during the name lookup dials nothing', async () => {
     const { address, accepted } = await rawAccepting(tcp);
     const { port } = address as { port: number };
     const recording = new Recording(connect({ host: 'localhost', port }));
@@ -58,8 +58,8 @@ describe('a client on real sockets', () => {
   });
 });
 
-describe.each(named([tcp, memory()]))('a client of a listener on %s that is full', (_name, place) => {
-  it('K7: leaving while connecting aborts the attempt', async () => {
+describe.each(named([tcp, memory()]))('a client of a listener with a full queue on %s', (_name, place) => {
+  it('K7: unsubscribing while connecting aborts the attempt', async () => {
     const { address } = await fullServer(place);
     const client = connect(address, place.options);
     const recording = new Recording(client);
@@ -78,10 +78,10 @@ describe.each(named([tcp, memory()]))('a client of a listener on %s that is full
     expect(statuses(recording)).toEqual(['connecting']);
     expect(recording.endings).toEqual([]);
     expect(data.endings).toEqual([]);
-    // That no socket and no timer is left is judged by the check after the test.
+    // The check after each test verifies that no socket and no timer is left.
   });
 
-  it('K7: those who stay keep the attempt', async () => {
+  it('K7: the attempt continues for the remaining subscribers', async () => {
     const { address, hold } = await fullServer(place);
     const client = connect(address, place.options);
     const leaving = new Recording(client);
@@ -95,14 +95,14 @@ describe.each(named([tcp, memory()]))('a client of a listener on %s that is full
     staying.subscription.unsubscribe();
   });
 
-  it('K3: an attempt that still waits when the listener is closed is refused', async () => {
+  it('K3: an attempt that still waits is refused when the listener closes', async () => {
     const { address, subscription } = await fullServer(place);
     const client = connect(address, place.options);
     const recording = new Recording(client);
     await settled();
     expect(statuses(recording)).toEqual(['connecting']);
     subscription.unsubscribe();
-    // TCP finds out when it tries again, after a second.
+    // TCP notices at its next attempt, after a second.
     expect(await recording.end()).toMatchObject({ code: 'ECONNREFUSED' });
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
@@ -123,7 +123,7 @@ describe.each(named([tcp, memory()]))('a client of a listener on %s that is full
 });
 
 describe('a client in virtual time', () => {
-  /** In virtual time: what is on the transport and on RxJS's schedulers happens in it. */
+  /** Runs in virtual time everything that the transport and RxJS's schedulers do. */
   const virtually = (test: (scheduler: TestScheduler) => void): void => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     scheduler.run(() => test(scheduler));
@@ -132,7 +132,7 @@ describe('a client in virtual time', () => {
   const letters = (client: Observable<ConnectionState>): Observable<string> =>
     client.pipe(map((state) => (state.status === 'disconnected' && state.error ? state.error.code : state.status)));
 
-  it('K7: `connectTimeout` gives an attempt up after exactly its time', () => {
+  it('K7: `connectTimeout` aborts an attempt after exactly its time', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -147,7 +147,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K7: it is 10 seconds unless said otherwise, and none with 0', () => {
+  it('K7: `connectTimeout` is 10 seconds by default, and 0 disables it', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -164,7 +164,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K7: it does not end a connection that was made in time', () => {
+  it('K7: `connectTimeout` does not end a connection made in time', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       listen('memory:open', { transport, claimTimeout: 0 }).subscribe();
@@ -183,9 +183,9 @@ describe('a client in virtual time', () => {
   });
 });
 
-describe.each(named(realPlaces))('a client over %s that is left in the TLS handshake', (_name, place) => {
+describe.each(named(realPlaces))('unsubscribing from a client over %s during the TLS handshake', (_name, place) => {
   it('K7: leaves no socket, no state and no promise behind', async () => {
-    // It accepts and says nothing.
+    // A server that accepts and sends nothing.
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { tls: { servername: 'localhost' } });
     const recording = new Recording(client);
@@ -202,11 +202,11 @@ describe.each(named(realPlaces))('a client over %s that is left in the TLS hands
   });
 });
 
-/** A listener of which the queue is full: who dials it now has to wait. */
+/** A listener whose queue is full, so that the next client has to wait. */
 async function fullServer(place: Place) {
   const { server, address, subscription } = await serverAt(gated(place), () => undefined, { backlog: 1 });
   const hold = server.hold();
-  // Linux takes one more than it is asked for.
+  // Linux takes one more than it was asked for.
   const clients = Array.from({ length: place.name === 'tcp' ? 2 : 1 }, () => connect(address, place.options));
   for (const client of clients) {
     const connected = whenConnected(client);

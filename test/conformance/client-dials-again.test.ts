@@ -17,7 +17,7 @@ import { Recording } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
 
-/** Lines that are numbered on the way in and on the way out, by each connection's decoder and encoder. */
+/** Lines, numbered by each connection's decoder and encoder. */
 function counted(): Codec<string> {
   return {
     decoder: () => {
@@ -50,7 +50,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     return recording;
   };
 
-  it('K8: whoever subscribes after the last has left gets a new connection', async () => {
+  it('K8: a subscriber that comes after the last one has left gets a new connection', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     for (let round = 1; round <= 3; round++) {
@@ -65,17 +65,17 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 3);
   });
 
-  it('K8: each connection has a decoder and an encoder of its own', async () => {
+  it('K8: each connection has its own decoder and encoder', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
-      // An unfinished frame, for a connection that ends before the rest comes.
+      // An unfinished frame: its connection ends before the rest arrives.
       connection.bytes.next('ab\nunfinished');
     });
     const client = dial<string>(address, { codec: counted() });
     for (let round = 0; round < 3; round++) {
       const watching = client.subscribe();
       await whenConnected(client);
-      // The data is asked for in the second round only when the connection is there.
+      // In the second round, `data` is subscribed to only once the connection exists.
       const data = new Recording(client.data);
       expect(await data.count(1)).toEqual(['0<ab']);
       client.data.next('x');
@@ -87,7 +87,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(3);
   });
 
-  it('D3: a frame that can not be decoded ends that connection, and not the next', async () => {
+  it('D3: a frame that cannot be decoded ends that connection, and not the next', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe({ error: () => undefined });
       connection.bytes.next(accepted.length === 1 ? 'one\ntoo long for it\n' : 'two\n');
@@ -100,7 +100,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('D3: a frame that can not be decoded is told to the states too', async () => {
+  it('D3: a frame that cannot be decoded is reported to the states, too', async () => {
     const { address } = await accepting(place, (connection) => {
       discard(connection);
       connection.bytes.next('too long for it\n');
@@ -114,7 +114,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('K8: what is sent between the end and the next subscription goes out on the next connection', async () => {
+  it('K8: values sent between the end and the next subscription go out on the next connection', async () => {
     const { address } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     client.data.next('first');
@@ -126,7 +126,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await received).toEqual(['in between', 'too', 'second']);
   });
 
-  it('K8: what is half-open is closed when the client is subscribed to anew', async () => {
+  it('K8: a half-open connection is closed when the client is subscribed to again', async () => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial(address, { halfOpen: true });
     expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
@@ -157,7 +157,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(6);
   });
 
-  it('K8: a client may be subscribed to again from within its `disconnected`', async () => {
+  it('K8: a client can be subscribed to again during its `disconnected` state', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     let second: Recording<ConnectionState> | undefined;
@@ -175,7 +175,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('K2: a subscription that leaves with the first state, and comes again, starts afresh', async () => {
+  it('K2: a subscriber that leaves with the first state and comes back starts afresh', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const firsts = await firstValueFrom(
@@ -186,7 +186,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe.each(named(realPlaces))('a client of a plain server on %s', (_name, place) => {
-  it('K1: is closed gracefully: all that was sent arrives, then the FIN', async () => {
+  it('K1: is closed gracefully: everything that was sent arrives, then the FIN', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const watching = client.subscribe();
@@ -200,7 +200,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     (accepted[0] as net.Socket).end();
   });
 
-  it('K8: a new connection takes nothing from the one that is still being closed', async () => {
+  it('K8: a new connection takes nothing from the previous one that is still closing', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const first = client.subscribe();
@@ -220,7 +220,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     second.unsubscribe();
   });
 
-  it('F1: what a held reader has not been given yet is not lost when the states are dialled for again', async () => {
+  it('F1: values that a held reader has not received are not lost when a new subscriber to the states dials', async () => {
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { codec: lines() });
     const hold = client.data.hold();

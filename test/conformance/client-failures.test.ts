@@ -21,7 +21,7 @@ import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
 import { gated } from '../support/transport/node/internals/accept-gate.js';
 
-/** An address of the place that nobody listens on. */
+/** An address at `place` where nobody listens. */
 async function deadAddress(place: Place): Promise<Address> {
   const { address, subscription } = await serverAt(place, () => undefined);
   subscription.unsubscribe();
@@ -43,7 +43,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     return recording;
   };
 
-  it('C8: what went wrong before anybody subscribed is told to the first who does, and nothing is dialled', async () => {
+  it('C8: an error from before the first subscription is reported to the first subscriber, and nothing is dialled', async () => {
     const { address, accepted } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     client.data.error('enough');
@@ -53,13 +53,13 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
     await settled();
     expect(accepted).toEqual([]);
-    // It is told once.
+    // It is reported once.
     const line = firstValueFrom(client.data);
     client.data.next('again');
     expect(await line).toBe('again');
   });
 
-  it('C8: destroying what is half-open resets it', async () => {
+  it('C8: destroying a half-open connection resets it', async () => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial(address, { halfOpen: true });
     expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
@@ -69,7 +69,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await firstValueFrom((accepted[0] as Connection).closed);
   });
 
-  it('K3: a failure to connect is told as a state and as an error, to all, with the address', async () => {
+  it('K3: a failure to connect is a state and an error for every subscriber, with the address', async () => {
     const address = await deadAddress(place);
     const client = dial(address);
     const recordings = [watch(client), watch(client)];
@@ -89,7 +89,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await expect(sent).rejects.toMatchObject({ code: refused(place) });
   });
 
-  it('K3: the clean end of the peer is told as a state and as completion, to all', async () => {
+  it('K3: a clean end of the peer is a state and a completion for every subscriber', async () => {
     const { address } = await accepting(place, (connection) => {
       connection.bytes.next('farewell');
       connection.bytes.complete();
@@ -105,7 +105,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(Buffer.concat(data.values).toString()).toBe('farewell');
   });
 
-  it('K3: a cut connection is told as a state and as an error, to all', async () => {
+  it('K3: an aborted connection is a state and an error for every subscriber', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -114,7 +114,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 1);
     (accepted[0] as Connection).bytes.next('half');
     await data.count(1);
-    // A unix socket has no reset: that something was not read is what makes it an error there.
+    // A unix socket has no reset: here, unread input makes the end an error.
     client.data.next(Buffer.alloc(1_000_000));
     await until(() => (accepted[0] as Connection).stats.bytesRead > 0);
     (accepted[0] as Connection).destroy();
@@ -125,7 +125,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await data.end()).toBe(error);
   });
 
-  it('K3: the end of a client without a connection reaches the one that has just been subscribed to its data', async () => {
+  it('K3: the end of a client without a connection reaches a subscriber that has just subscribed to its data', async () => {
     const client = dial(await deadAddress(place));
     for (let round = 0; round < 2; round++) {
       await expect(firstValueFrom(client.data)).rejects.toMatchObject({ code: refused(place) });
@@ -156,7 +156,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toMatchObject({ code: refused(place) });
   });
 
-  it('K3: `retry` finds the server once it is there, and `data` goes on with it', async () => {
+  it('K3: `retry` finds the server once it listens, and `data` continues', async () => {
     const address = await deadAddress(place);
     const client = dial<string>(address, { codec: lines() });
     let attempts = 0;
@@ -186,7 +186,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await line).toBe('welcome');
   });
 
-  it('C8: destroying the client by its data tells ERR_CLOSED to all, with the reason', async () => {
+  it('C8: destroying the client through its data is ERR_CLOSED for every subscriber, with the reason', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -198,7 +198,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C8: destroying the client while it connects tells ERR_CLOSED to all, with the reason', async () => {
+  it('C8: destroying the client while it connects is ERR_CLOSED for every subscriber, with the reason', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -213,7 +213,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe('a client on real sockets', () => {
-  it('K3: of a name with several addresses, the one that answers is taken', async () => {
+  it('K3: if a name has several addresses, the one that answers is used', async () => {
     const { address, accepted } = await rawAccepting(tcp);
     const { port } = address as { port: number };
     const client = connect({ host: 'localhost', port });
@@ -228,7 +228,7 @@ describe('a client on real sockets', () => {
     for (const socket of accepted) socket.end();
   });
 
-  it('K3: where none of them answers, the code is that of the first, and the message tells all', async () => {
+  it('K3: if none answers, the error has the code of the first, and its message names all', async () => {
     const { port } = (await deadAddress(tcp)) as { port: number };
     const error = await new Recording(connect({ host: 'localhost', port })).end();
     expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
@@ -240,7 +240,7 @@ describe('a client on real sockets', () => {
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
 
-  it('K3: a unix socket of which the listen queue is full is EAGAIN', async () => {
+  it('K3: a unix socket whose listen queue is full is EAGAIN', async () => {
     const { address, server } = await serverAt(gated(unix), () => undefined, { backlog: 1 });
     const hold = server.hold();
     const waiting = [connect(address), connect(address)];
@@ -256,8 +256,8 @@ describe('a client on real sockets', () => {
   });
 });
 
-describe('a client of a name that has several addresses', () => {
-  /** Has `name` looked up by hand; gives what answers. */
+describe('a client of a name with several addresses', () => {
+  /** Intercepts the lookups of `name`, so that the test can answer them. */
   function lookUp(name: string): { answer(...addresses: string[]): void; readonly asked: number } {
     const waiting: ((addresses: { address: string; family: number }[]) => void)[] = [];
     let asked = 0;
@@ -282,7 +282,7 @@ describe('a client of a name that has several addresses', () => {
     };
   }
 
-  it('K16: tells the failure of each, under the code of the first', async () => {
+  it('K16: reports the failure of each address, with the code of the first', async () => {
     const dead = (await deadAddress(tcp)) as Address & { transport: 'tcp' };
     const names = lookUp('several.test');
     const recording = new Recording(connect({ host: 'several.test', port: dead.port }));
@@ -295,7 +295,7 @@ describe('a client of a name that has several addresses', () => {
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
 
-  it('K16: connects to the first that answers', async () => {
+  it('K16: connects to the first address that answers', async () => {
     const { address, accepted } = await accepting(tcp);
     const { port } = address as Address & { transport: 'tcp' };
     const names = lookUp('several.test');
@@ -309,7 +309,7 @@ describe('a client of a name that has several addresses', () => {
     watching.unsubscribe();
   });
 
-  it('K7: leaving while the name is looked up aborts the attempt', async () => {
+  it('K7: unsubscribing during the name lookup aborts the attempt', async () => {
     const { address, accepted } = await accepting(tcp);
     const { port } = address as Address & { transport: 'tcp' };
     const names = lookUp('slow.test');
@@ -326,7 +326,7 @@ describe('a client of a name that has several addresses', () => {
     expect(accepted).toEqual([]);
   });
 
-  it('K7: a look-up that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
+  it('K7: a lookup that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
     const names = lookUp('slow.test');
     const recording = new Recording(connect({ host: 'slow.test', port: 1 }, { connectTimeout: 20 }));
     expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_CONNECT' });
@@ -335,7 +335,7 @@ describe('a client of a name that has several addresses', () => {
     expect(recording.endings).toHaveLength(1);
   });
 
-  it('K3: a name that nobody knows fails with ENOTFOUND', async () => {
+  it('K3: an unknown name fails with ENOTFOUND', async () => {
     const spy = vi.spyOn(dns, 'lookup') as unknown as { mockImplementation(lookup: (...args: any[]) => void): void };
     onTestFinished(() => {
       vi.restoreAllMocks();

@@ -29,7 +29,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     return recording;
   };
 
-  it('K1: dials nothing before somebody subscribes', async () => {
+  it('K1: dials nothing before it has a subscriber', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     client.data.next('early');
@@ -45,7 +45,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
-  ])('K1: dials for whoever subscribes to %s, and closes when they leave', async (_what, subscribe) => {
+  ])('K1: dials when someone subscribes to %s, and closes when they unsubscribe', async (_what, subscribe) => {
     const { address, accepted } = await accepting(place);
     const client = dial<Buffer, string>(address);
     const subscription = subscribe(client);
@@ -56,7 +56,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(Buffer.concat(received).toString()).toBe('all of it');
   });
 
-  it('K1: all share one connection', async () => {
+  it('K1: all subscribers share one connection', async () => {
     const { address, accepted } = await accepting(place, (connection) => echo(connection));
     const client = dial(address, { codec: lines() });
     const states = [watch(client), watch(client)];
@@ -73,7 +73,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     for (const recording of data) recording.subscription.unsubscribe();
   });
 
-  it('K1: is closed when the last leaves, and not before', async () => {
+  it('K1: closes when the last subscriber leaves, and not before', async () => {
     const { address, accepted } = await accepting(place, (connection) => echo(connection));
     const client = dial(address, { codec: lines() });
     const watching = client.subscribe();
@@ -92,7 +92,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await end).toMatchObject({ reason: 'finished' });
   });
 
-  it('C2: what is sent before the connection is there is sent first, in order', async () => {
+  it('C2: values sent before the connection exists are sent first, in order', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial<string>(address, { codec: lines() });
     client.data.next('before');
@@ -108,7 +108,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     subscription.unsubscribe();
   });
 
-  it('C2: what was sent and completed before anybody subscribed is sent, and then the FIN', async () => {
+  it('C2: after values and `complete()` before the first subscriber, the values are sent, then the FIN', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     client.data.next('all there is');
@@ -121,7 +121,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toBe('complete');
   });
 
-  it('K9: `send` resolves once the connection is there', async () => {
+  it('K9: `send` resolves once the connection exists', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const order: string[] = [];
@@ -142,26 +142,23 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
-  ])(
-    'C7: with halfOpen the sending side goes on after the FIN, for whoever was subscribed to %s',
-    async (_what, subscribe) => {
-      const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
-      const client = dial<Buffer, string>(address, { halfOpen: true });
-      const ended = firstValueFrom(client.data, { defaultValue: 'complete' });
-      const subscription = subscribe(client);
-      expect(await ended).toBe('complete');
-      await settled();
-      expect(client.data.closed).toBe(false);
-      await client.data.send('still ');
-      client.data.next('there');
-      client.data.complete();
-      const received = await firstValueFrom((accepted[0] as Connection).bytes.pipe(toArray()));
-      expect(Buffer.concat(received).toString()).toBe('still there');
-      subscription.unsubscribe();
-    },
-  );
+  ])('C7: with halfOpen, the sending side continues after the FIN for a subscriber to %s', async (_what, subscribe) => {
+    const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
+    const client = dial<Buffer, string>(address, { halfOpen: true });
+    const ended = firstValueFrom(client.data, { defaultValue: 'complete' });
+    const subscription = subscribe(client);
+    expect(await ended).toBe('complete');
+    await settled();
+    expect(client.data.closed).toBe(false);
+    await client.data.send('still ');
+    client.data.next('there');
+    client.data.complete();
+    const received = await firstValueFrom((accepted[0] as Connection).bytes.pipe(toArray()));
+    expect(Buffer.concat(received).toString()).toBe('still there');
+    subscription.unsubscribe();
+  });
 
-  it('C5: `sendFrom` on the data of a client that is left fails with ERR_CLOSED', async () => {
+  it('C5: `sendFrom` on the data of a client fails with ERR_CLOSED when its last subscriber leaves', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const watching = client.subscribe();

@@ -15,7 +15,7 @@ const codec = lines();
 const reply = Buffer.alloc(4 << 20, 'r');
 
 describe.each(ends)('close(), $name', ({ pair }) => {
-  it('C11: it flushes what was sent, sends the FIN, and resolves once the peer has finished', async () => {
+  it('C11: flushes what was sent, sends the FIN, and resolves once the peer has finished', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -42,7 +42,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 8 << 20 });
   });
 
-  it('C11: a subscriber that is flowing goes on getting everything until the FIN', async () => {
+  it('C11: a subscriber that does not hold continues to get everything until the FIN', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const here = record(near.data);
     const there = record(far.data);
@@ -58,7 +58,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(here.values).toEqual(['still', 'on', 'its', 'way']);
   });
 
-  it('C11: from the moment that nobody is flowing, what comes is discarded', async () => {
+  it('C11: once no such subscriber is left, input is discarded', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -76,9 +76,9 @@ describe.each(ends)('close(), $name', ({ pair }) => {
   it.each([
     ['holds', true],
     ['leaves', false],
-  ])('C11: a subscriber that %s after close(), within next, does not keep it from ending', async (_, holds) => {
+  ])('C11: a subscriber that %s after close(), within next, does not prevent its end', async (_, holds) => {
     const { near, far } = await pair({ codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
-    // Held for so long that the reading has stopped, with much waiting both here and there.
+    // Held until the reading has stopped, with much waiting on both sides.
     const hold = near.data.hold();
     let closing: Promise<void> | undefined;
     const here = record(near.data, () => {
@@ -96,7 +96,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 20_000 * 101 });
   });
 
-  it('C11: a second call gives the same promise; after the end it resolves', async () => {
+  it('C11: a second call returns the same promise; after the end, close() resolves', async () => {
     const { near, far } = await pair({ halfOpen: false });
     const closing = near.close();
     expect(near.close()).toBe(closing);
@@ -108,7 +108,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C11: both ends may close at once', async () => {
+  it('C11: both sides can close at once', async () => {
     const { near, far } = await pair({ maxBuffered: 1 << 24 });
     near.data.next(reply);
     far.data.next(reply);
@@ -118,7 +118,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     }
   });
 
-  it('C11: it resolves when a destroy or a failure comes in between, too', async () => {
+  it('C11: resolves on a destroy or a failure meanwhile, too', async () => {
     const { near } = await pair({ halfOpen: true });
     const closing = near.close();
     near.destroy();
@@ -130,21 +130,21 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     await waiting;
   });
 
-  it('C11: at closeTimeout it is forced, and its promise resolves', async () => {
+  it('C11: is forced at closeTimeout, and its promise resolves', async () => {
     const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
     const hold = far.data.hold();
     const there = record(far.data);
-    // So much that the peer does not even read the FIN before it is released.
+    // So much that the peer does not even read the FIN before the release.
     near.data.next(Buffer.alloc(120_000));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
-    // What the peer has been sent, the FIN too, is not taken back.
+    // Everything already sent to the peer, with the FIN, still arrives.
     hold.release();
     expect(await there.end()).toBe('complete');
     expect(Buffer.concat(there.values).length).toBe(120_000);
   });
 
-  it('C11: a peer that does not read the reply is forced, too', async () => {
+  it('C11: is forced as well if the peer does not read the reply', async () => {
     const { near } = await pair({ closeTimeout: 20, halfOpen: true });
     near.data.next(Buffer.alloc(16 << 20));
     await near.close();
@@ -153,8 +153,8 @@ describe.each(ends)('close(), $name', ({ pair }) => {
   });
 });
 
-describe('close(), on virtual time', () => {
-  it('C11: closeTimeout is counted from the call, and is forever where it is 0', () => {
+describe('close(), in virtual time', () => {
+  it('C11: closeTimeout counts from the call, and 0 means no limit', () => {
     const scheduler = new TestScheduler(() => undefined);
     const events: string[] = [];
     scheduler.run(() => {
@@ -186,7 +186,7 @@ describe('close(), on virtual time', () => {
 });
 
 describe.each(realPlaces)('close(), against node:net over $name', (place) => {
-  it('C11: a plain client that has pipelined a megabyte gets all 4 MB of the reply, and the FIN', async () => {
+  it('C11: a plain client that pipelined a megabyte gets all 4 MB of the reply, and the FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     raw.pause();
     raw.write('request\n'.repeat(131_072));
@@ -201,7 +201,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 1 << 20 });
   });
 
-  it('C11: a plain server that keeps sending does not lose the last request', async () => {
+  it('C11: a plain server that keeps sending still gets the last request', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     const noise = setInterval(() => raw.write(Buffer.alloc(10_000)), 1);
     raw.on('end', () => {
@@ -216,8 +216,8 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C11: a plain client that never ends its side is cut off at closeTimeout, with all that was sent', async () => {
-    // Time enough for all of the reply on a busy machine, since what is not sent by then is lost.
+  it('C11: a plain client that never ends its side gets everything sent, and is cut off at closeTimeout', async () => {
+    // Long enough for the whole reply on a busy machine, because anything not sent by then is lost.
     const { near, raw } = await acceptedAt(place, { closeTimeout: 1_000 });
     near.data.next(reply);
     const received = readAll(raw);
@@ -226,7 +226,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
-  it('C11: it resolves when a plain client resets', async () => {
+  it('C11: resolves when a plain client resets', async () => {
     const { near, raw } = await acceptedAt(place);
     near.data.next(Buffer.alloc(200_000));
     const closing = near.close();

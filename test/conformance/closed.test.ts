@@ -14,7 +14,7 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 const codec = lines();
 type Pair = { near: Connection<string, string>; far: Connection<string, string> };
 
-/** A way in which a connection can end: what is done, and what `near.closed` tells. */
+/** One way for a connection to end: what is done, and what `near.closed` emits. */
 interface Way {
   readonly name: string;
   readonly reason: Closed['reason'];
@@ -138,7 +138,7 @@ describe.each(places)('closed, over $name', (place) => {
     });
   });
 
-  it('C12: it counts the bytes of both directions', async () => {
+  it('C12: counts the bytes of both directions', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(far.data)];
     near.data.next('four');
@@ -151,7 +151,7 @@ describe.each(places)('closed, over $name', (place) => {
     expect(near.stats).toMatchObject({ bytesRead: 7, bytesWritten: 5 });
   });
 
-  it('C12: it tells the end though what was received has not been read', async () => {
+  it('C12: reports the end even if received data has not been read', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -163,26 +163,26 @@ describe.each(places)('closed, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['unread'], ['complete']]);
   });
 
-  it('C12: of a client, too, whether it is left or its server goes', async () => {
+  it('C12: reports it for a client, too, whether its subscribers leave or its server ends', async () => {
     const arrived: Connection[] = [];
     const { address } = await serverAt(place, (connection) => {
       arrived.push(connection);
       connection.data.subscribe({ error: () => undefined, complete: () => connection.data.complete() });
     });
     const client = connect(address, place.options);
-    let told: Recording<Closed> | undefined;
+    let ending: Recording<Closed> | undefined;
     const subscription = client.subscribe((state) => {
-      if (state.status === 'connected') told = record(state.connection.closed);
+      if (state.status === 'connected') ending = record(state.connection.closed);
     });
-    await until(() => told !== undefined && arrived.length === 1);
+    await until(() => ending !== undefined && arrived.length === 1);
     subscription.unsubscribe();
-    expect(await told?.end()).toBe('complete');
-    expect(told?.values).toMatchObject([{ reason: 'finished' }]);
+    expect(await ending?.end()).toBe('complete');
+    expect(ending?.values).toMatchObject([{ reason: 'finished' }]);
 
     const { connection } = await clientAt(place, address);
     await until(() => arrived.length === 2);
     arrived[1]?.destroy();
-    // Below TLS, too, a unix socket knows no reset; but a close_notify is missing (T7).
+    // A unix socket has no reset, with TLS neither; but there the close_notify is missing (T7).
     const code = place.name === 'tls-unix' ? 'ERR_TLS' : 'ECONNRESET';
     const isToldApart = place.name === 'tls-unix' ? usesInternals : place.name !== 'unix';
     expect(await firstValueFrom(connection.closed)).toMatchObject(
@@ -191,11 +191,11 @@ describe.each(places)('closed, over $name', (place) => {
   });
 });
 
-describe('closed, with a kernel that does as the test says', () => {
+describe('closed, with a scripted kernel', () => {
   it.each([
-    ['before anything', () => undefined],
+    ['before anything else', () => undefined],
     ["after the peer's FIN alone", (socket: ScriptedSocket) => socket.finish()],
-  ])('C12: a socket that is just gone, %s, has failed', async (_, act) => {
+  ])('C12: a socket that closes without notice, %s, has failed', async (_, act) => {
     const { near, socket } = await scripted({ halfOpen: true });
     act(socket);
     socket.close();
@@ -203,7 +203,7 @@ describe('closed, with a kernel that does as the test says', () => {
   });
 });
 
-/** Two half-open ends of which the far one has no timers, and reads nothing. */
+/** Two half-open ends; the far one has no timers and reads nothing. */
 async function pairOf(place: Place, options: Way['options']): Promise<Pair> {
   const arrived: Connection<string, string>[] = [];
   const { address } = await serverAt<string, string>(place, (far) => arrived.push(far), { codec, halfOpen: true });
@@ -213,37 +213,40 @@ async function pairOf(place: Place, options: Way['options']): Promise<Pair> {
 }
 
 describe.each(realPlaces)('closed, against node:net over $name', (place) => {
-  it('C12: finished, where a plain client and this side have ended in order', async () => {
+  it('C12: reports finished if a plain client and this side end in order', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
-    const told = record(near.closed);
+    const ending = record(near.closed);
     raw.end('a\n');
     near.data.next('b');
     near.data.complete();
     expect(String(await readAll(raw))).toBe('b\n');
-    await told.end();
-    expect(told.values).toEqual([{ reason: 'finished', bytesRead: 2, bytesWritten: 2 }]);
+    await ending.end();
+    expect(ending.values).toEqual([{ reason: 'finished', bytesRead: 2, bytesWritten: 2 }]);
   });
 
-  it.each([true, false])('C12: failed with ECONNRESET, where a plain client resets; a subscriber: %s', async (yes) => {
-    const { near, raw } = await acceptedAt(place, { codec });
-    if (yes) record(near.data);
-    const told = record(near.closed);
-    await abort(raw, near);
-    await told.end();
-    expect(told.values).toMatchObject([
-      { reason: 'failed', error: { code: 'ECONNRESET', cause: { code: 'ECONNRESET' } } },
-    ]);
-  });
+  it.each([true, false])(
+    'C12: reports failed with ECONNRESET if a plain client resets; a subscriber: %s',
+    async (yes) => {
+      const { near, raw } = await acceptedAt(place, { codec });
+      if (yes) record(near.data);
+      const ending = record(near.closed);
+      await abort(raw, near);
+      await ending.end();
+      expect(ending.values).toMatchObject([
+        { reason: 'failed', error: { code: 'ECONNRESET', cause: { code: 'ECONNRESET' } } },
+      ]);
+    },
+  );
 
-  it('C12: failed, where a plain client goes and this side still writes', async () => {
+  it('C12: reports failed if a plain client closes while this side still writes', async () => {
     const { near, raw } = await acceptedAt(place);
-    const told = record(near.closed);
+    const ending = record(near.closed);
     raw.destroy();
-    while (told.values.length === 0) {
+    while (ending.values.length === 0) {
       near.data.next(Buffer.alloc(1_000));
       await turns(1);
     }
-    expect(told.values[0]).toMatchObject({ reason: 'failed' });
-    expect(['EPIPE', 'ECONNRESET']).toContain(told.values[0]?.error?.code);
+    expect(ending.values[0]).toMatchObject({ reason: 'failed' });
+    expect(['EPIPE', 'ECONNRESET']).toContain(ending.values[0]?.error?.code);
   });
 });

@@ -12,7 +12,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<string, string> & ConnectOptions<string, string>;
 
-/** Lines, in messages of several that a dot ends; `end` is what becomes of the stream's end. */
+/** Messages of several lines, ended by a dot; `end` says what the decoder does at the end of the stream. */
 function mails(end: (open: readonly string[]) => string | undefined, counts = { ends: 0 }): Codec<string> {
   return {
     decoder: () => {
@@ -38,7 +38,7 @@ const truncated = (open: readonly string[]): undefined => {
   if (open.length > 0) throw new SocketError('ERR_FRAME_TRUNCATED', `inside a mail, after ${open.length} lines`);
 };
 
-/** Takes all bytes at once and remembers them: gives a value for each comma, and the rest at the end. */
+/** Consumes all bytes at once and remembers them: a value for each comma, and the rest at the end. */
 function hoarding(): Codec<string> {
   return {
     decoder: () => {
@@ -62,7 +62,7 @@ function hoarding(): Codec<string> {
   };
 }
 
-/** Lines, then the values of `last` at the end, one for each call. */
+/** Lines, then the values of `last` at the end, one per call. */
 function appending(...last: string[]): Codec<string> {
   return {
     decoder: (): Decoder<string> => {
@@ -83,7 +83,7 @@ const roles = [['accepted', acceptedAt] as const, ['dialled', dialledAt] as cons
 );
 
 describe.each(roles)('the end of the stream of a connection that was %s over %s', (_role, _name, make, place) => {
-  it('D4: a decoder that is in the middle of a message says so, though no byte is left', async () => {
+  it('D4: a decoder in the middle of a message can fail, even if no byte is left', async () => {
     const { near, raw } = await make({ codec: mails(truncated) });
     const received = record(near.data);
     raw.end('hello\n.\nbye\n');
@@ -98,8 +98,8 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     });
   });
 
-  it('D4: a decoder that is between two messages lets the stream end in order', async () => {
-    // A server of Node's that ends without a word sends no close_notify (T5).
+  it('D4: a decoder between two messages lets the stream end in order', async () => {
+    // A server of node:tls that ends without sending anything sends no close_notify (T5).
     const silent = isSecure(place) ? [] : [''];
     for (const stream of [...silent, 'hello\n.\n', 'a\n.\nb\n.\n']) {
       const counts = { ends: 0 };
@@ -113,7 +113,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     }
   });
 
-  it('D4: what a decoder has left in itself is the last value', async () => {
+  it('D4: the bytes that a decoder has kept become the last value', async () => {
     const { near, raw } = await make({ codec: hoarding() });
     const received = record(near.data);
     raw.end('a,b,rest');
@@ -121,7 +121,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'b', 'rest: rest']);
   });
 
-  it('D4: `end` is called until it gives no more', async () => {
+  it('D4: `end` is called until it returns undefined', async () => {
     const { near, raw } = await make({ codec: appending('x', 'y', 'z') });
     const received = record(near.data);
     raw.end('a\n');
@@ -129,7 +129,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'x', 'y', 'z']);
   });
 
-  it('D4: an `end` that goes on and on is stopped, and the connection fails', async () => {
+  it('D4: an `end` that never returns undefined is stopped, and the connection fails', async () => {
     const { near, raw } = await make({ codec: mails(() => 'again') });
     const received = record(near.data);
     raw.end('a\n');
@@ -141,7 +141,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed' });
   });
 
-  it('D4: an `end` that takes bytes off may give as many values as there are', async () => {
+  it('D4: an `end` that consumes bytes may return any number of values', async () => {
     const bytewise = (bytes: ByteQueue): string | undefined =>
       bytes.length === 0 ? undefined : bytes.take(1).toString();
     const codec: Codec<string> = {
@@ -155,7 +155,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toHaveLength(5_000);
   });
 
-  it('D4: what is left beside a last value is still truncated', async () => {
+  it('D4: bytes left after a last value are still truncated', async () => {
     const { near, raw } = await make({ codec: appending('last') });
     const received = record(near.data);
     raw.end('a\nunfinished');
@@ -163,7 +163,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'last']);
   });
 
-  it('F10: while it is held, the last values wait, and so does an end inside a message', async () => {
+  it('F10: while the channel is held, the last values wait, and so does an end inside a message', async () => {
     for (const [codec, values, ending] of [
       [appending('last'), ['a', 'last'], 'complete'],
       [mails(truncated), ['a'], { code: 'ERR_FRAME_TRUNCATED' }],
@@ -183,7 +183,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     }
   });
 
-  it('F1: each subscriber takes what it wants of the last values', async () => {
+  it('F1: each subscriber takes as many of the last values as it wants', async () => {
     const { near, raw } = await make({ codec: appending('x', 'y', 'z') });
     raw.end('a\n');
     const taken: string[] = [];
@@ -194,7 +194,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(rest.values).toEqual(['y', 'z']);
   });
 
-  it('D4: `end` is not called before the stream has ended, nor where it ends in another way', async () => {
+  it('D4: `end` is called only after the stream has ended in order', async () => {
     const counts = { ends: 0 };
     const { near, raw } = await make({ codec: mails(truncated, counts) });
     const received = record(near.data);
@@ -208,7 +208,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(counts.ends).toBe(0);
   });
 
-  it('D4: a view that begins at the end of the stream has a decoder of its own', async () => {
+  it('D4: a view that starts at the end of the stream has its own decoder', async () => {
     const { near, raw } = await make({ codec: undefined });
     const first = record(near.bytes.framed(appending('one')));
     raw.end('a\n');
@@ -218,7 +218,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect([first.values, second.values]).toEqual([['a', 'one'], ['two']]);
   });
 
-  it('D4: mapCodec hands the end on, and maps the last values', async () => {
+  it('D4: mapCodec passes the end on, and maps the last values', async () => {
     const shout = (line: string): string => line.toUpperCase();
     const { near, raw } = await make({ codec: mapCodec(hoarding(), shout, shout) });
     const received = record(near.data);
@@ -237,7 +237,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a client over %s with reconnect',
   (_n, place) => {
-    /** Dials a server that says what each of `streams` has, and finishes. */
+    /** Connects to a server that sends each of `streams` on one connection, and finishes. */
     async function dialling(place: Place, codec: Codec<string>, streams: string[]) {
       const address = await rawServer(place, (socket) => {
         const stream = streams.shift();
@@ -258,7 +258,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       return { states, data };
     }
 
-    it('K4: drops a message that the old connection has ended in the middle of, as an unfinished frame', async () => {
+    it('K4: drops the unfinished message of the old connection, like an unfinished frame', async () => {
       const { states, data } = await dialling(place, mails(truncated), ['a\n', 'b\nunfin', '.\n']);
       expect(await data.count(4)).toEqual(['a', 'b', '.', 'the last']);
       const ends = states.values.flatMap((state) => (state.status === 'disconnected' ? [state.error] : []));
@@ -271,7 +271,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await data.count(7)).toEqual(['a', 'x', 'y', 'b', 'x', 'y', 'the last']);
     });
 
-    it('K17: an `end` that finds a wrong frame fails that connection alone', async () => {
+    it('K17: an `end` that throws fails only that connection', async () => {
       const wrong = (open: readonly string[]): undefined => {
         if (open[0] === 'bad') throw new SocketError('ERR_FRAME_INVALID', 'not this one');
       };

@@ -92,7 +92,7 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
         concatMapPaced((line) => of(line)),
       );
       const derived = operator(flow);
-      if (!(derived instanceof Flow)) throw new TypeError('it is no Flow');
+      if (!(derived instanceof Flow)) throw new TypeError('it is not a Flow');
       return derived as Flow<string>;
     },
   },
@@ -101,7 +101,7 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
 ];
 
 describe.each(places)('derived Flows, over $name', (place) => {
-  it.each(derivations)('F6: what $name derives can be held, and holds its origin', async ({ derive }) => {
+  it.each(derivations)('F6: a Flow derived by $name can be held, and holds its origin', async ({ derive }) => {
     const { near, far } = await pairAt(place, { codec });
     const origin = record(near.data);
     const derived = derive(near.data);
@@ -118,7 +118,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(recording.values.map((line) => line.replace('!', ''))).toEqual(['a', 'b']);
   });
 
-  it('F6: holding the origin holds what is derived', async () => {
+  it('F6: holding the origin holds the derived Flow', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(near.data.pipe(map((line) => line)));
     const hold = near.data.hold();
@@ -129,7 +129,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F6: what is derived can be iterated, and keeps what a break leaves', async () => {
+  it('F6: a derived Flow can be iterated, and keeps what a break leaves', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['1', 'x', '2', '3']) far.data.next(line);
     const numbers = near.data.pipe(
@@ -144,7 +144,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(await firstValueFrom(numbers)).toBe(2);
   });
 
-  it('F6: a value that delay has taken already still passes while it is held', async () => {
+  it('F6: a value already taken by delay still passes while the Flow is held', async () => {
     const { near, far } = await pairAt(place, { codec });
     const taken: string[] = [];
     const delayed = near.data.pipe(
@@ -163,7 +163,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     await recording.count(2);
   });
 
-  it('F6: each subscriber of what is derived runs the operators by itself, from where the Flow is', async () => {
+  it('F6: each subscriber of a derived Flow runs the operators separately, from the current position of the Flow', async () => {
     const { near, far } = await pairAt(place, { codec });
     let runs = 0;
     const derived = near.data.pipe(

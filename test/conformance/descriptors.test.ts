@@ -12,19 +12,19 @@ const program = fileURLToPath(new URL('../support/transport/node/limited-server.
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const limit = 64;
 
-/** An echo server in a process that may have 64 descriptors. */
+/** An echo server in a process with a limit of 64 descriptors. */
 class Host {
   private readonly child: ChildProcess;
   private readonly answers: ((state: State) => void)[] = [];
   private incidents = 0;
-  private told: () => void = () => undefined;
+  private notify: () => void = () => undefined;
 
   private constructor(child: ChildProcess) {
     this.child = child;
     child.on('message', (message: { answer?: State }) => {
       if (message.answer !== undefined) this.answers.shift()?.(message.answer);
       else this.incidents++;
-      this.told();
+      this.notify();
     });
   }
 
@@ -47,11 +47,11 @@ class Host {
     return { host, address: parseAddress(address) };
   }
 
-  /** Resolves once `count` incidents were told in all. */
+  /** Resolves after `count` incidents in all. */
   async incident(count: number): Promise<void> {
     while (this.incidents < count) {
       await new Promise<void>((resolve) => {
-        this.told = resolve;
+        this.notify = resolve;
       });
     }
   }
@@ -70,7 +70,7 @@ class Host {
   }
 }
 
-/** Connects, and sends something that is to be echoed. */
+/** Connects, and sends something to be echoed. */
 class Caller {
   readonly echoed: Promise<string>;
   readonly closed: Promise<void>;
@@ -110,19 +110,20 @@ class Caller {
 const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
-  it('S15: tells it, serves those whom it has, and the others once some are free: none is lost', async () => {
+  it('S15: reports it, serves the clients it has, and the others once descriptors are free: none is lost', async () => {
     const { host, address } = await Host.start(place, true);
     const callers = call(address, 100);
     await host.incident(1);
     let state = await host.tell('rest');
-    // It does not spin, and does not tell it over and over.
+    // It does not spin, and does not report it over and over.
     expect(state.busy).toBeLessThan(0.5);
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
     expect(state.served).toBeGreaterThan(0);
     expect(state.served).toBeLessThan(limit);
     const before = state.incidents.length;
     const began = Date.now();
-    // Two that leave make room for at least one more: one more than the reserve allows may have been accepted.
+    // When two clients leave, there is room for at least one more, because one more than the reserve may have been
+    // accepted.
     const served = callers.filter(({ isEchoed }) => isEchoed);
     for (let turn = 0; turn < 20; turn++) {
       const others = callers.filter(({ isEchoed }) => !isEchoed);
@@ -133,12 +134,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     for (const caller of callers) void caller.echoed.then(() => caller.leave());
     expect(await Promise.all(callers.map(({ echoed }) => echoed))).toEqual(Array(100).fill('hello'));
     state = await host.tell('state');
-    // Once a second at most.
+    // At most once a second.
     expect(state.incidents.length - before).toBeLessThanOrEqual(1 + (Date.now() - began) / 1_000);
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
   });
 
-  it('S4: survives that the rest of the process uses all of them up, and serves again once they are free', async () => {
+  it('S4: survives when the rest of the process uses all of them, and serves again once some are free', async () => {
     const { host, address } = await Host.start(place, true);
     const [early] = call(address, 1);
     expect(await early?.echoed).toBe('hello');
@@ -154,21 +155,21 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: clients that come before it can be noticed are turned away, and the server lives on', async () => {
+  it('S15: turns away clients that connect before it can notice, and continues serving', async () => {
     const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');
     const callers = call(address, 20);
     await eaten;
     await host.incident(1);
     await host.tell('free');
-    // Each was served in the end, or told that it was not.
+    // Each was either served or turned away.
     await Promise.all(callers.map(({ echoed, closed }) => Promise.race([echoed, closed])));
     const [later] = call(address, 1);
     expect(await later?.echoed).toBe('hello');
     expect(host.alive).toBe(true);
   });
 
-  it('S4: survives it where the listener cannot be stopped, and serves again', async () => {
+  it('S4: survives it if the listener cannot be paused, and serves again', async () => {
     const { host, address } = await Host.start(place, false);
     const callers = call(address, 100);
     await host.incident(1);
@@ -179,7 +180,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(callers.filter(({ isEchoed }) => isEchoed).length).toBeGreaterThan(0);
     for (const caller of callers) caller.leave();
     for (let attempt = 0; ; attempt++) {
-      // The server has to notice that they have left.
+      // The server has to notice that these clients have left.
       const [later] = call(address, 1);
       if ((await Promise.race([later?.echoed, later?.closed])) === 'hello') break;
       expect(attempt).toBeLessThan(1_000);

@@ -46,7 +46,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
           for (let n = 0; n < 60; n++) yield await Promise.resolve(long);
         },
       ],
-    ])('S7: a reply that is under way reaches a slow reader to its last byte: %s', async (_kind, handler) => {
+    ])('S7: a reply in progress reaches a slow reader completely: %s', async (_kind, handler) => {
       const { server, address, outcomes } = await serving(place, handler);
       const raw = await rawClient(address);
       let size = 0;
@@ -64,12 +64,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('S7: an echo under way sends back all that was received', async () => {
+    it('S7: an echo in progress sends back everything that was received', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data);
       const raw = await rawClient(address);
       const text = `${long}\n`.repeat(100);
       raw.write(text);
-      // Without internals a write counts until the kernel has taken all of it, so the reading stops earlier.
+      // Without internals, a write counts until the kernel has taken all of it, so reading stops earlier.
       const most = usesInternals ? 500_000 : 250_000;
       await until(() => [...server.connections].some(({ stats }) => stats.bytesRead > most));
       const shutdown = server.shutdown();
@@ -82,7 +82,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesWritten: echoed.length }]);
     });
 
-    it('S7: a relay passes on what it has received', async () => {
+    it('S7: a relay forwards what it has received', async () => {
       const { server: behind, address: inner } = await serving(place, ({ data }) =>
         data.pipe(concatMap((line) => of(line).pipe(delay(50)))),
       );
@@ -117,7 +117,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       const [connection] = server.connections;
       let sent = 0;
       const flood = Buffer.alloc(1_000_000, 'flood\n');
-      // All of it is taken off the kernel's hands, though nobody reads any more.
+      // The kernel's buffers are emptied, although nobody reads any more.
       for (; sent < 30; sent++) await new Promise((resolve) => raw.write(flood, resolve));
       await until(() => (connection?.stats.bytesRead ?? 0) > 29_000_000);
       gate.release();
@@ -128,7 +128,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesRead: 4 + 30_000_000 }]);
     });
 
-    it('S7: a peer that never finishes is cut off at the deadline, after it has got all', async () => {
+    it('S7: a peer that never finishes is cut off at the deadline, after it got everything', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data);
       const raw = await rawClient(address);
       raw.write('hello\n');
@@ -139,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
     });
 
-    it('S7: a reply that a peer does not read is never ended in order at the deadline', async () => {
+    it('S7: a reply that the peer does not read never ends in order at the deadline', async () => {
       const { server, address, outcomes, incidents } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -156,7 +156,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(size).toBeLessThan(400 * 50_001);
     });
 
-    it('S7: without draining, the peer of a send that is not finished is reset', async () => {
+    it('S7: without draining, the peer of an unfinished send is reset', async () => {
       const { server, address, outcomes } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -172,7 +172,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
     });
 
-    it('S7: the peer that resets its connection meanwhile fails it, and the shutdown resolves', async () => {
+    it('S7: a peer that resets meanwhile fails its connection, and the shutdown resolves', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(() => NEVER)));
       const raw = await rawClient(address);
       raw.write('one\ntwo\n');
@@ -184,7 +184,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
         await shutdown;
         expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ECONNRESET' } }]);
       } else {
-        // A unix socket that is closed is seen as a FIN: the handler goes on.
+        // A destroyed unix socket looks like a FIN, so the handler continues.
         raw.destroy();
         await settled();
         void server.shutdown({ deadline: 10 });
@@ -196,7 +196,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
     it.each<[string, ShutdownOptions]>([
       ['drained', {}],
       ['not drained', { drain: false }],
-    ])('S7: the peer may have finished before, and be answered: %s', async (_how, options) => {
+    ])('S7: a peer that finished before is still answered: %s', async (_how, options) => {
       const gate = new Gate();
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(gate.answer)));
       const raw = await rawClient(address);
@@ -205,18 +205,18 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await settled();
       const shutdown = server.shutdown(options);
       setTimeout(() => gate.release(), 30);
-      const told = readAll(raw).then(String, String);
+      const replies = readAll(raw).then(String, String);
       await shutdown;
       if (options.drain === false)
         expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
       else {
-        expect(await told).toBe('answer to one\nanswer to two\n');
+        expect(await replies).toBe('answer to one\nanswer to two\n');
         expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
       }
-      await told;
+      await replies;
     });
 
-    it('S7: a handler that is called by the shutdown of another one is drained as well', async () => {
+    it("S7: a handler called during another one's shutdown is drained as well", async () => {
       let second: Promise<void> | undefined;
       const { server, address, outcomes } = await serving(place, async ({ data }) => {
         const line = await firstValueFrom(data);
@@ -256,7 +256,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('S7: a reply that is sent when the end is told still goes out', async () => {
+    it('S7: a reply sent when the end is notified still goes out', async () => {
       const { server, address } = await serving(place, ({ data }) => {
         data.subscribe({ next: () => undefined, complete: () => data.next('goodbye') });
       });
@@ -268,7 +268,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await shutdown;
     });
 
-    it('S7: a big reply by next, to a slow reader, goes out whole', async () => {
+    it('S7: a large reply sent with next to a slow reader goes out whole', async () => {
       const { server, address, outcomes } = await serving(
         place,
         ({ data }) => {
@@ -289,7 +289,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('S7: the halfOpen of the server changes nothing', async () => {
+    it("S7: the server's halfOpen makes no difference", async () => {
       for (const halfOpen of [true, false]) {
         const gate = new Gate();
         const { server, address, outcomes } = await serving(
@@ -301,7 +301,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
         raw.write('one\ntwo\n');
         await until(() => gate.begun === 1);
         const shutdown = server.shutdown();
-        // The peer finishes while it is being answered.
+        // The peer finishes while it is answered.
         raw.end();
         await settled();
         gate.release();
@@ -314,7 +314,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
 );
 
 describe('a drain in the process', () => {
-  it('S7: `for await` over the server, and what it serves, go on to their end', async () => {
+  it('S7: `for await` over the server, and what it serves, continue to their end', async () => {
     for (const place of places) {
       const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options });
       const gate = new Gate();
@@ -328,7 +328,7 @@ describe('a drain in the process', () => {
       await until(() => gate.begun === 1);
       const shutdown = server.shutdown();
       gate.release();
-      // Outside `serve`, what is paced by hand is in progress while it reads.
+      // Outside `serve`, a hand-paced loop counts as in progress while it reads.
       await peer.receives('answer to one\nanswer to two\n');
       expect(await peer.ended).toBe('fin');
       peer.end();
@@ -337,7 +337,7 @@ describe('a drain in the process', () => {
     }
   });
 
-  it('S7: the handler of an interval learns of it by the completion of its data', async () => {
+  it('S7: the handler of an interval notices by the completion of its data', async () => {
     const { server, address, outcomes } = await serving(tcp, ({ data }) =>
       interval(5).pipe(
         map((count) => `tick ${count}`),
@@ -353,7 +353,7 @@ describe('a drain in the process', () => {
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: many connections, some busy, some idle, some that never read, leave nothing', async () => {
+  it('S7: many connections, some busy, some idle, some never read, leave nothing behind', async () => {
     const { server, address, outcomes } = await serving(tcp, ({ data }) =>
       data.pipe(
         concatMapPaced((line) =>
@@ -380,7 +380,7 @@ describe('a drain in the process', () => {
     expect(await firstValueFrom(server.pipe(ignoreElements()), { defaultValue: EMPTY })).toBe(EMPTY);
   });
 
-  it('S7: of a connection that is being closed already, the shutdown only bounds the time', async () => {
+  it('S7: for a connection that is already closing, the shutdown only limits the time', async () => {
     const { server, address, outcomes } = await serving(tcp, (connection) => {
       void connection.close();
     });

@@ -10,7 +10,7 @@ import { type Handler, serving, Gate } from '../support/server/drained-server.js
 
 type Form = readonly [name: string, handler: (gate: Gate) => Handler, atOnce: number];
 
-/** Every way to answer each line, with how many questions it begins at once. */
+/** Every way to answer each line, with the number of questions it starts at once. */
 const forms: readonly Form[] = [
   [
     'an Observable, through concatMap',
@@ -50,7 +50,7 @@ const forms: readonly Form[] = [
     1,
   ],
   [
-    'an async function that gives one answer',
+    'an async function that returns one answer',
     ({ answer }) =>
       async ({ data }) => {
         const answers: string[] = [];
@@ -86,7 +86,7 @@ const forms: readonly Form[] = [
 ];
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain on %s', (_name, place) => {
-  it.each(forms)('S7: what was received is answered, several requests too: %s', async (kind, handler, atOnce) => {
+  it.each(forms)('S7: requests already received are answered, even several: %s', async (kind, handler, atOnce) => {
     const gate = new Gate();
     const { server, address, outcomes, incidents } = await serving(place, handler(gate));
     const peer = await peerAt(place, address);
@@ -128,7 +128,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     ],
     ['a plain subscriber', ({ data }) => void data.subscribe((line) => data.next(line))],
     ['one that nobody reads', () => undefined],
-  ])('S7: an idle connection is closed at once, whether it is drained or not: %s', async (kind, handler) => {
+  ])('S7: an idle connection is closed at once, drained or not: %s', async (kind, handler) => {
     for (const drain of [true, false]) {
       const { server, address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
@@ -147,7 +147,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     }
   });
 
-  it('S7: an unfinished frame is dropped, and not delivered as a whole one', async () => {
+  it('S7: an unfinished frame is dropped, not delivered as a whole one', async () => {
     const heard: string[] = [];
     let completed = false;
     const { server, address, outcomes } = await serving(place, ({ data }) => {
@@ -186,7 +186,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(incidents.values).toEqual([ending]);
   });
 
-  it('S7: a body that was received, and the request behind it, are still taken', async () => {
+  it('S7: a body already received, and the request after it, are still read', async () => {
     const gate = new Gate();
     const { server, address, outcomes } = await serving(place, async ({ bytes, data }) => {
       const head = await firstValueFrom(data);
@@ -207,7 +207,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: at the deadline what is left is aborted, and reported', async () => {
+  it('S7: at the deadline, what is left is aborted and reported', async () => {
     const { server, address, outcomes, incidents } = await serving(place, ({ data }) =>
       data.pipe(concatMapPaced(() => NEVER)),
     );
@@ -221,7 +221,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     if (!place.name.endsWith('unix')) expect(how).toBe('ECONNRESET');
   });
 
-  it('S7: a second call hurries the first', async () => {
+  it('S7: a second call can shorten the deadline of the first', async () => {
     const { server, address, outcomes } = await serving(place, () => NEVER);
     const peer = await peerAt(place, address);
     await until(() => server.connections.size === 1);
@@ -234,7 +234,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     await peer.ended;
   });
 
-  it('S7: a second call with drain: false waits for no handler any more', async () => {
+  it('S7: a second call with drain: false stops waiting for handlers', async () => {
     const { server, address, outcomes } = await serving(place, async () => {
       await new Promise(() => undefined);
     });
@@ -250,7 +250,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: without draining, a paced send that is not finished is aborted', async () => {
+  it('S7: without draining, an unfinished paced send is aborted', async () => {
     let pulled = 0;
     let returned = false;
     const { server, address, outcomes, incidents } = await serving(place, function* () {

@@ -10,7 +10,7 @@ import { freshFolder, memory, places, realPlaces, tcp } from '../support/transpo
 import { pairAt } from '../support/connection/connected-pairs.js';
 import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 
-describe('what is told of those who are gone', () => {
+describe('addresses of clients that have left', () => {
   it('S2: a TCP client that was reset before it was emitted has no unix address', async () => {
     const server = listen(await tcp.address());
     const bound = firstValueFrom(server.listening);
@@ -56,34 +56,37 @@ describe('timers that are due at the same instant', () => {
   });
 });
 
-describe('options that this version does not have', () => {
-  it.each(['idelTimeout', 'backof'])('A7: connect refuses %s instead of passing it over', (name) => {
+describe('unknown options', () => {
+  it.each(['idelTimeout', 'backof'])('A7: connect refuses %s instead of ignoring it', (name) => {
     expect(() => connect('memory:x', { ...memory().options, [name]: 5 })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(name) as string }),
     );
   });
 
-  it.each(['maxBufferd', 'proxy'])('A7: listen refuses %s instead of passing it over', (name) => {
+  it.each(['maxBufferd', 'proxy'])('A7: listen refuses %s instead of ignoring it', (name) => {
     expect(() => listen('memory:x', { ...memory().options, [name]: 5 })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(name) as string }),
     );
   });
 
-  it('A7: one that is undefined is not given', () => {
+  it('A7: an undefined option counts as omitted', () => {
     expect(() => listen('memory:x', { ...memory().options, ...{ idelTimeout: undefined } })).not.toThrow();
   });
 
-  it.each([-1, NaN, 2 ** 31, '5'])('S11: shutdown rejects a deadline of %s, and goes on serving', async (deadline) => {
-    const { server } = await pairAt(memory());
-    await expect(server.shutdown({ deadline: deadline as number })).rejects.toMatchObject({
-      code: 'ERR_OPTION_INVALID',
-    });
-    expect(server.connections.size).toBe(1);
-  });
+  it.each([-1, NaN, 2 ** 31, '5'])(
+    'S11: shutdown rejects a deadline of %s, and continues serving',
+    async (deadline) => {
+      const { server } = await pairAt(memory());
+      await expect(server.shutdown({ deadline: deadline as number })).rejects.toMatchObject({
+        code: 'ERR_OPTION_INVALID',
+      });
+      expect(server.connections.size).toBe(1);
+    },
+  );
 });
 
 describe.each(places)('text without a codec over $name', (place) => {
-  it('D5: refuses a lone surrogate, which might or might not find its other half in the same turn', async () => {
+  it('D5: refuses a lone surrogate, because its other half may or may not follow in the same turn', async () => {
     const { near } = await pairAt(place);
     await expect(near.data.send('\ud83d')).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
     near.data.next('\ud83d\ude00');
@@ -91,8 +94,8 @@ describe.each(places)('text without a codec over $name', (place) => {
   });
 });
 
-describe('what stands at the path of a unix socket', () => {
-  it('S3: a file that is no socket is refused as such, and left', async () => {
+describe('other files at the path of a unix socket', () => {
+  it('S3: a file that is not a socket is refused as such, and left in place', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'file');
     await writeFile(path, 'precious');
@@ -105,8 +108,8 @@ describe('what stands at the path of a unix socket', () => {
   });
 });
 
-describe.each(realPlaces)('a client that was given up before anybody subscribed, over $name', (place) => {
-  it('K1: dials nothing, and tells why', async () => {
+describe.each(realPlaces)('a client destroyed before anybody subscribed, over $name', (place) => {
+  it('K1: dials nothing, and reports the reason', async () => {
     let dialled = 0;
     const address = await rawServer(place, () => dialled++);
     const client = connect(address);
@@ -124,7 +127,7 @@ describe.each(realPlaces)('a client that was given up before anybody subscribed,
 });
 
 describe.each(places)('a source as fast as the kernel, over $name', (place) => {
-  it('C5: leaves time to timers', async () => {
+  it('C5: lets timers run', async () => {
     const { near, far } = await pairAt(place);
     far.data.subscribe({ error: () => undefined });
     const all = 100_000;

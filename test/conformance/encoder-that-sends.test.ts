@@ -9,13 +9,13 @@ import { until } from '../support/scheduling/event-loop.js';
 const long = 'x'.repeat(40_000);
 
 describe.each(places)('an encoder that sends, over $name', (place) => {
-  it('C1: a value whose encoder sends on the same connection within a delivery reaches that connection and no other', async () => {
+  it('C1: if an encoder sends on the same connection within a delivery, its value reaches that connection and no other', async () => {
     let send: (value: string) => void = () => undefined;
     const codec = mapCodec(
       lines(),
       (line) => line,
       (value: string) => {
-        // What is sent within the encoding of a value is enough to be written at once (C3).
+        // The encoder sends enough to be written at once (C3).
         if (value === 'outer') send(long);
         return value;
       },
@@ -39,7 +39,7 @@ describe.each(places)('an encoder that sends, over $name', (place) => {
     expect(others.values).toEqual(['hello']);
   });
 
-  it('C5: send settles where its encoder destroys the connection', async () => {
+  it('C5: send settles if its encoder destroys the connection', async () => {
     let destroy: () => void = () => undefined;
     const codec = mapCodec(
       lines(),

@@ -17,7 +17,7 @@ type Lines = Connection<string, string>;
 
 const boom = new Error('boom');
 
-/** Two connections that were accepted, and the incidents of their server. */
+/** Two accepted connections, and the incidents of their server. */
 async function two(place: Place) {
   const arrived: Lines[] = [];
   const { server, address } = await serverAt<string, string>(place, (connection) => arrived.push(connection), {
@@ -60,7 +60,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
               .subscribe({ error: () => undefined }),
         ),
     ],
-  ])('F7, C8: fails the connection with ERR_HANDLER, and its cause: %s', async (_kind, begin) => {
+  ])('F7, C8: fails the connection with ERR_HANDLER and its error as cause: %s', async (_kind, begin) => {
     const { one, other, peers, incidents } = await two(place);
     begin(one, other);
     peers[0]?.write('bad\n');
@@ -88,9 +88,9 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
 
   it('C8: the error of one side of a relay fails the other with ERR_HANDLER', async () => {
     const { one, other } = await two(place);
-    const told = record(relay(one.data, other.data));
+    const recording = record(relay(one.data, other.data));
     one.destroy(boom);
-    expect(await told.end()).toMatchObject({ code: 'ERR_CLOSED', cause: boom });
+    expect(await recording.end()).toMatchObject({ code: 'ERR_CLOSED', cause: boom });
     expect(await firstValueFrom(one.closed)).toMatchObject({ reason: 'destroyed' });
     expect(await firstValueFrom(other.closed)).toMatchObject({
       reason: 'failed',
@@ -98,7 +98,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     });
   });
 
-  it('C8: the connection’s own error is not a failure of what it sends', async () => {
+  it('C8: the connection’s own error is not a failure of its source', async () => {
     const { one, incidents } = await two(place);
     one.data.subscribe(one.data);
     one.destroy(boom);
@@ -109,10 +109,10 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     expect(incidents.values).toEqual([]);
   });
 
-  it('C8: a source of sendFrom that fails leaves the channel open', async () => {
+  it('C8: a sendFrom source that fails leaves the channel open', async () => {
     const { one, peers } = await two(place);
-    const told = record(one.data.sendFrom(failing('x')));
-    expect(await told.end()).toBe(boom);
+    const recording = record(one.data.sendFrom(failing('x')));
+    expect(await recording.end()).toBe(boom);
     one.data.next('more');
     await peers[0]?.receives('x\nmore\n');
   });
@@ -132,24 +132,24 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
-  'ends with plain peers on %s',
+  'the end of a connection to a plain peer on %s',
   (_name, place) => {
-    it('C12: a failure that was noticed before a local destroy wins', async () => {
+    it('C12: a failure noticed before a local destroy wins', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
-      const told: unknown[] = [];
+      const recording: unknown[] = [];
       near.data.subscribe({
         error: (error: unknown) => {
-          told.push(error);
+          recording.push(error);
           near.destroy('mine');
         },
       });
       await abort(raw, near);
       const closed = await firstValueFrom(near.closed);
       expect(closed).toMatchObject({ reason: 'failed', error: { code: 'ECONNRESET' } });
-      expect(told).toEqual([closed.error]);
+      expect(recording).toEqual([closed.error]);
     });
 
-    it('C12: so does one while it is told to a sender', async () => {
+    it('C12: so does a failure while a sender is notified of it', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
       const send = (async () => {
         for (;;) await near.data.send('x'.repeat(60_000));
@@ -165,7 +165,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       });
     });
 
-    it('C23: a loop that is busy longer than closeTimeout, right after close(), does not blame the peer', async () => {
+    it('C23: an event loop busy longer than closeTimeout right after close() does not cut off the peer', async () => {
       for (const busy of [105, 112, 160, 350]) {
         const { near, raw } = await acceptedAt<string, string>(place, { codec: lines(), closeTimeout: 100 });
         raw.resume();
@@ -178,7 +178,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       }
     });
 
-    it('C23: nor does one during a shutdown', async () => {
+    it('C23: nor does a busy event loop during a shutdown', async () => {
       const server = listen<string, string>(await place.address(), { codec: lines() });
       const outcomes = record(server.pipe(serve(({ data }) => data)));
       onTestFinished(() => outcomes.subscription.unsubscribe());
@@ -196,7 +196,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
 );
 
 describe('destroy after complete on TCP', () => {
-  /** How the first write of `raw` that is not accepted fails: right away, if the connection was reset. */
+  /** The error of the first write of `raw` that is not accepted: it comes at once if the connection was reset. */
   async function write(raw: net.Socket): Promise<string> {
     return new Promise((resolve) => {
       raw.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
@@ -243,9 +243,9 @@ describe('destroy after complete on TCP', () => {
 
   it('C20: not after the peer has finished', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines(), halfOpen: true });
-    const told = record(near.data);
+    const recording = record(near.data);
     raw.end('one\n');
-    expect(await told.end()).toBe('complete');
+    expect(await recording.end()).toBe('complete');
     near.data.next('all');
     near.data.complete();
     await until(() => near.stats.bytesWritten === 4);

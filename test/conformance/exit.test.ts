@@ -5,7 +5,7 @@ import '../support/leaks.js';
 import { allRealPlaces, type Place } from '../support/transport/places.js';
 import { isSecure, rawServer } from '../support/sockets/plain-sockets.js';
 
-/** Runs `program`, whose `connected` are clients of `address`, and gives what each of them has sent. */
+/** Runs `program`, in which `connected` are the clients of `address`, and returns what each of them sent. */
 async function lastWords(place: Place, clients: number, program: string): Promise<string[]> {
   const ends: Promise<string>[] = [];
   const address = await rawServer(place, (socket: net.Socket) => {
@@ -50,7 +50,7 @@ async function lastWords(place: Place, clients: number, program: string): Promis
   return Promise.all(ends);
 }
 
-/** Each way to exit, with how many connections there are and what arrives on them. */
+/** Every way to exit, with the number of connections and what arrives on them. */
 const exits: readonly (readonly [program: string, texts: readonly string[]])[] = [
   [
     `for (const { data } of connected) { data.next('one'); data.next('two'); }
@@ -92,7 +92,7 @@ const exits: readonly (readonly [program: string, texts: readonly string[]])[] =
 ];
 
 describe.each(allRealPlaces.map((place) => [place.name, place] as const))('exit on %s', (_name, place) => {
-  it('C24: what was sent before `process.exit` arrives, whatever it was sent by', async () => {
+  it('C24: everything sent before `process.exit` arrives, however it was sent', async () => {
     const chosen = place.options.tls !== undefined ? exits.slice(0, 1) : exits;
     const arrived = await Promise.all(chosen.map(([program, texts]) => lastWords(place, texts.length, program)));
     expect(arrived).toEqual(chosen.map(([, texts]) => texts));

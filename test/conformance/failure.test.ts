@@ -35,13 +35,13 @@ describe.each(places)('failures, over $name', (place) => {
     expect(recording.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'a reason' }]);
     expect(near.data.closed).toBe(true);
     const other = await pairAt(place, { codec });
-    const told = record(other.near.data);
+    const otherRecording = record(other.near.data);
     other.near.destroy();
-    expect(told.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
-    expect('cause' in (told.endings[0] as SocketError)).toBe(false);
+    expect(otherRecording.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
+    expect('cause' in (otherRecording.endings[0] as SocketError)).toBe(false);
   });
 
-  it('C8: a local destroy is told at once, also while the Flow is held, and what waits is dropped', async () => {
+  it('C8: a local destroy is reported at once, even while the Flow is held, and waiting values are dropped', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -62,7 +62,7 @@ describe.each(places)('failures, over $name', (place) => {
     else expect(end).toMatchObject({ code: 'ECONNRESET', address: far.remote });
   });
 
-  it('C8: a destroy after complete(), while much still waits to be sent, is a reset as well', async () => {
+  it('C8: a destroy after complete(), while much still waits to be sent, is a reset, too', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const hold = far.data.hold();
     const recording = record(far.data);
@@ -73,12 +73,12 @@ describe.each(places)('failures, over $name', (place) => {
     hold.release();
     const end = await recording.end();
     expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
-    // Without internals the reset may count as the end, if it comes right behind bytes.
+    // Without internals, a reset right behind bytes may count as the end.
     if (place.name !== 'unix' && (usesInternals || end !== 'complete'))
       expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C8: a failure while it is held comes after the values that were received before it', async () => {
+  it('C8: a failure while the Flow is held comes after the values received before it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -110,14 +110,14 @@ describe.each(places)('failures, over $name', (place) => {
     await expect(near.data.send('too late')).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
   });
 
-  it('C10: connections that fail with nobody subscribed take nothing else down', async () => {
+  it('C10: connections that fail without a subscriber affect nothing else', async () => {
     const failing = await pairAt(place, { codec });
     const standing = await pairAt(place, { codec });
     failing.near.data.next('no\nline');
     failing.far.destroy();
     expect(await firstValueFrom(failing.near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_INVALID' } });
     expect(await firstValueFrom(failing.far.closed)).toMatchObject({ reason: 'destroyed' });
-    // An error that nobody handles would have ended the process, or failed this test, by now.
+    // By now, an unhandled error would have ended the process, or failed this test.
     await turns();
     const recording = record(standing.near.data);
     standing.far.data.next('still here');
@@ -126,7 +126,7 @@ describe.each(places)('failures, over $name', (place) => {
 });
 
 describe.each(realPlaces)('failures, against node:net over $name', (place) => {
-  it('C8: a reset by a plain client is one error, after all that was received before it', async () => {
+  it('C8: a reset by a plain client is one error, after everything received before it', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const hold = near.data.hold();
     const recordings = [record(near.data), record(near.data)];
@@ -153,10 +153,10 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
   it.each([
     ['open', false],
     ['ended', true],
-  ])('C8: nor is one right behind the last bytes, with this side %s', async (_, ended) => {
+  ])('C8: nor is an abort right behind the last bytes, with this side %s', async (_, ended) => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
-    // On a unix socket it takes unread bytes to make a reset of closing.
+    // A unix socket is reset only if input is left unread.
     if (place.name === 'unix') near.bytes.next(Buffer.alloc(150_000));
     if (ended) near.data.complete();
     await turns();
@@ -165,7 +165,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     else raw.destroy();
     const end = await recording.end();
     if (!usesInternals && end === 'complete') {
-      // The libuv of some versions takes it for the end, but loses nothing; that of Node 26 reports it.
+      // Some versions of libuv take it for the end, but lose nothing; that of Node 26 reports it.
       expect(recording.values).toEqual(['last words', 'unfinished']);
       near.destroy();
       return;
@@ -175,12 +175,12 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', bytesRead: 21 });
   });
 
-  it('C8: what had come when the reset came, while the reading was stopped, is given before the error', async () => {
+  it('C8: bytes that arrived before the reset, while reading was stopped, are emitted before the error', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     let size = 0;
     const recording = record(near.data, (chunk) => (size += chunk.length));
-    // So little over what is read ahead that Node, where it reads in its own way, takes the rest though it is paused.
+    // So little over the read-ahead limit that Node, when it reads by itself, takes the rest even while paused.
     raw.write(Buffer.alloc(65_537));
     await until(() => near.stats.bytesRead === 65_537);
     raw.write(Buffer.alloc(1_000));
@@ -192,7 +192,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     expect(size).toBe(66_537);
   });
 
-  it('C8: what was not yet read when this side destroys it is given to nobody', async () => {
+  it('C8: bytes not yet read when this side destroys the connection are never emitted', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     const early = record(near.data);
@@ -217,7 +217,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     else await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C10: resets of clients that nobody reads leave the server, the others and the process as they were', async () => {
+  it('C10: resets of clients that nobody reads do not affect the server, the others or the process', async () => {
     const connections: Connection<string, string>[] = [];
     const { server, address } = await serverAt<string, string>(place, (connection) => connections.push(connection), {
       codec,
@@ -238,7 +238,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     await until(() => connections.length === 6);
   });
 
-  it('C10: a reset before anybody has subscribed is told by closed, and to whoever comes', async () => {
+  it('C10: a reset before anybody has subscribed is reported by closed, and to later subscribers', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     raw.write('last words\n');
     await until(() => near.stats.bytesRead === 11);

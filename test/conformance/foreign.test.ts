@@ -11,7 +11,7 @@ import { until } from '../support/scheduling/event-loop.js';
 
 type Lines = Connection<string, string>;
 
-/** A connection that a user has made around ours: it may be logged, or counted. */
+/** A user's own connection object around ours, which might log or count. */
 class Wrapped implements Connection<string, string> {
   closes = 0;
   private readonly inner: Lines;
@@ -89,7 +89,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
     ['our own connections', (connection) => connection],
     ['connections that wrap ours', (connection) => new Wrapped(connection)],
   ])('with %s', (_kind, wrap) => {
-    it('S6: answers, ends, and tells', async () => {
+    it('S6: answers, ends, and reports how it ended', async () => {
       const { outcomes, incidents, peer } = await serving(place, () => of('hello'), wrap);
       await peer.receives('hello\n');
       expect(await peer.ended).toBe('fin');
@@ -142,7 +142,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
           }
         },
       ],
-    ])('S6: who unsubscribes stops the handlers, and closes the connections in order: %s', async (_what, handler) => {
+    ])('S6: unsubscribing stops the handlers and closes the connections gracefully: %s', async (_what, handler) => {
       const { server, outcomes, incidents, peer } = await serving(place, handler, wrap);
       await until(() => server.connections.size === 1);
       const [connection] = server.connections;
@@ -156,7 +156,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
   });
 });
 
-describe('a connection that is none of ours', () => {
+describe('a connection that is not one of ours', () => {
   /** As much of a connection as `serve` needs, without a socket. */
   function made() {
     const sent: string[] = [];
@@ -186,7 +186,7 @@ describe('a connection that is none of ours', () => {
     return { connection, sent, closed, ends };
   }
 
-  it('S6: is sent what the handler gives, and closed after it', () => {
+  it('S6: gets what the handler emits, and is closed after it', () => {
     const { connection, sent, closed, ends } = made();
     const outcomes = record(of(connection).pipe(serve(() => of('one', 'two'))));
     expect(sent).toEqual(['one', 'two']);
@@ -198,7 +198,7 @@ describe('a connection that is none of ours', () => {
     expect(outcomes.endings).toEqual(['complete']);
   });
 
-  it('S6: is destroyed with ERR_HANDLER where the handler throws', () => {
+  it('S6: is destroyed with ERR_HANDLER if the handler throws', () => {
     const { connection, ends } = made();
     const boom = new Error('boom');
     const handler: Handler = () => {
@@ -209,7 +209,7 @@ describe('a connection that is none of ours', () => {
     outcomes.subscription.unsubscribe();
   });
 
-  it('S6: is closed where serve is unsubscribed from', () => {
+  it('S6: is closed when serve is unsubscribed from', () => {
     const { connection, ends } = made();
     const outcomes = record(of(connection).pipe(serve(() => undefined)));
     expect(ends).toEqual([]);

@@ -12,8 +12,8 @@ import { until } from '../support/scheduling/event-loop.js';
 
 const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));
 
-describe.each(places)('frames that fail, over $name', (place) => {
-  it('D5: of a value that send cannot encode nothing is written, and the connection goes on', async () => {
+describe.each(places)('frames that cannot be encoded or decoded, over $name', (place) => {
+  it('D5: if send cannot encode a value, nothing of it is written, and the connection continues', async () => {
     const { near, far } = await pairAt(place, { codec: lines({ maxLength: 10 }) });
     const received = record(far.data);
     const first = near.data.send('before');
@@ -27,7 +27,7 @@ describe.each(places)('frames that fail, over $name', (place) => {
     expect(received.values).toEqual(['before', 'after']);
   });
 
-  it('D5: nor is what an encoder wrote of it before it threw', async () => {
+  it('D5: nor is anything written that an encoder wrote before it threw', async () => {
     const { near, far } = await pairAt(place, { codec: halfway });
     const received = record(far.bytes);
     for (const value of ['a', 'bad', 'b', 'x'.repeat(5_000), 'bad', 'c'.repeat(100)]) {
@@ -44,7 +44,7 @@ describe.each(places)('frames that fail, over $name', (place) => {
     );
   });
 
-  it('D5: given to next, such a value fails the connection, on both ends', async () => {
+  it('D5: passed to next, such a value fails the connection, on both sides', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const [here, there] = [record(near.data), record(far.data)];
     near.data.next('two\nlines');
@@ -65,14 +65,14 @@ describe.each(places)('frames that fail, over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_INVALID' } });
   });
 
-  it('D5: an error of the encoder that is no SocketError arrives as ERR_FRAME_INVALID with its cause', async () => {
+  it("D5: an encoder's error that is not a SocketError becomes ERR_FRAME_INVALID, with the error as cause", async () => {
     const cause = new TypeError('a bug in an encoder');
     const { near } = await pairAt(place, { codec: throwing(cause) });
     await expect(near.data.send('x')).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID', cause });
   });
 });
 
-describe.each(realPlaces)('frames that fail, against node:net over $name', (place) => {
+describe.each(realPlaces)('frames that cannot be encoded or decoded, against node:net over $name', (place) => {
   const faults: readonly [code: string, codec: () => Codec<unknown, never>, sent: string | Buffer, good: number][] = [
     ['ERR_FRAME_TOO_LONG', () => lines({ maxLength: 10 }), `short\n${'x'.repeat(12)}`, 1],
     ['ERR_FRAME_INVALID', () => lines(), Buffer.of(97, 10, 0xc3, 0x28, 10), 1],
@@ -81,7 +81,7 @@ describe.each(realPlaces)('frames that fail, against node:net over $name', (plac
     ['ERR_FRAME_INVALID', () => throwing(new Error('a bug in a decoder')), 'x', 0],
   ];
 
-  it.each(faults)('D3: a plain client that sends what cannot be decoded gets %s', async (code, codec, sent, good) => {
+  it.each(faults)('D3: a plain client that sends a bad frame gets %s', async (code, codec, sent, good) => {
     const { near, raw } = await acceptedAt<unknown, never>(place, { codec: codec() });
     const recording = record(near.data);
     const received = readAll(raw);
@@ -113,7 +113,7 @@ describe.each(realPlaces)('frames that fail, against node:net over $name', (plac
     expect(recording.values).toEqual(['one', 'two']);
   });
 
-  it('D4: a reset inside a frame is the reset, and not a truncated frame', async () => {
+  it('D4: a reset inside a frame is reported as the reset, not as a truncated frame', async () => {
     const { near, raw } = await acceptedAt(place, { codec: lines() });
     const recording = record(near.data);
     raw.write('one\ntw');
@@ -124,7 +124,7 @@ describe.each(realPlaces)('frames that fail, against node:net over $name', (plac
     expect(recording.values).toEqual(['one']);
   });
 
-  it('D5: a plain server sees nothing of a value that could not be encoded', async () => {
+  it('D5: a plain server receives nothing of a value that could not be encoded', async () => {
     const { near, raw } = await dialledAt(place, { codec: lengthPrefixed({ bytes: 1 }) });
     near.data.next('ok');
     await expect(near.data.send('x'.repeat(256))).rejects.toMatchObject({ code: 'ERR_FRAME_TOO_LONG' });

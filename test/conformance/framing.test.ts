@@ -13,11 +13,11 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const prefixed = lengthPrefixed({ bytes: 1 });
 const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));
-/** Two lines, a frame of three bytes, and what has no frame. */
+/** Two lines, a frame of three bytes, and bytes without a frame. */
 const mixed = 'HELLO\nUPGRADE\n\x03abcrest';
 
 describe.each(places)('framing, over $name', (place) => {
-  it('C13: within the handler of a line the framing changes for the bytes after it: first leaving, then subscribing', async () => {
+  it('C13: the handler of a line can change the framing of the bytes after it: unsubscribe, then subscribe', async () => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const upgrade = (): void => {
@@ -40,7 +40,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(got).toEqual(['line HELLO', 'line UPGRADE', 'frame abc', 'bytes rest']);
   });
 
-  it('C13: of several views with subscribers the newest reads, and the earlier goes on when it leaves', async () => {
+  it('C13: of several views with subscribers, the newest reads, and the previous one continues when it leaves', async () => {
     const { near, far } = await pairAt(place);
     const frames = near.bytes.framed(prefixed);
     let framed: Recording<Buffer> | undefined;
@@ -54,7 +54,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(framed?.values.map(String)).toEqual(['abc']);
   });
 
-  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: however the bytes are cut: in pieces of %d', async (size) => {
+  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: works for pieces of %d bytes', async (size) => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const serve = async (): Promise<void> => {
@@ -85,7 +85,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('three');
   });
 
-  it('C13: async iteration of one framing after the other', async () => {
+  it('C13: async iteration can use one framing after the other', async () => {
     const { near, far } = await pairAt(place);
     far.data.next('3\nabc2\nde0\n');
     far.data.complete();
@@ -101,7 +101,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(bodies).toEqual(['abc', 'de']);
   });
 
-  it('C13: sending through a framed channel keeps the order with the others', async () => {
+  it('C13: values sent through a framed channel keep their order with the others', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const received = record(far.bytes);
     near.data.next('a');
@@ -112,7 +112,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(text(received)).toBe('a\n\x02bcd');
   });
 
-  it('C13: whatever a codec gives is a value, apart from undefined: null, false, 0 and the empty string', async () => {
+  it('C13: any value but undefined can be a message: null, false, 0 and the empty string, too', async () => {
     const { near, far } = await pairAt(place, { codec: json });
     const values = [null, false, 0, '', null];
     for (const value of values) far.data.next(value);
@@ -130,7 +130,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(refusal(() => near.bytes.framed(prefixed).framed(prefixed as never)).code).toBe('ERR_OPTION_INVALID');
   });
 
-  it('C13: every view gets the end of the stream, and one that comes later does, too', async () => {
+  it('C13: every view gets the end of the stream, later ones too', async () => {
     const { near, far } = await pairAt(place);
     const views = [near.bytes, near.data, near.bytes.framed(lines()), near.bytes.framed(prefixed)].map((view) =>
       record<unknown>(view),
@@ -144,7 +144,7 @@ describe.each(places)('framing, over $name', (place) => {
 });
 
 describe.each(realPlaces)('framing, against node:net over $name', (place) => {
-  it('C13: a plain client changes the framing in mid-stream, in one write', async () => {
+  it('C13: the framing of a plain client changes in mid-stream, within one write', async () => {
     const { near, raw } = await acceptedAt(place);
     const got: string[] = [];
     const header = near.bytes.framed(lines()).subscribe((line) => {

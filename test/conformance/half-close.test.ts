@@ -13,7 +13,7 @@ const codec = lines();
 const large = Buffer.alloc(4 << 20, 'x');
 
 describe.each(ends)('half-close, $name', ({ pair }) => {
-  it('C6: complete() flushes what was sent, ends the sending side, and receiving goes on', async () => {
+  it('C6: complete() flushes what was sent and ends the sending side; receiving continues', async () => {
     const { near, far } = await pair({ halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -33,7 +33,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C6: a second complete(), or one through another view, changes nothing', async () => {
+  it('C6: a second complete(), also through another view, changes nothing', async () => {
     const { near, far } = await pair({ codec });
     const there = record(far.data);
     near.data.next('a');
@@ -44,7 +44,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(there.values).toEqual(['a']);
   });
 
-  it('C6: complete() before the first value is a FIN alone', async () => {
+  it('C6: complete() before the first value sends only a FIN', async () => {
     const { near, far } = await pair({ halfOpen: true });
     near.data.complete();
     const there = record(far.data);
@@ -53,7 +53,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     far.data.complete();
   });
 
-  it('C7: the FIN completes the receiving side after all that was received', async () => {
+  it('C7: the FIN completes the receiving side after everything received', async () => {
     const { near, far } = await pair();
     let size = 0;
     const here = record(near.data, (chunk) => (size += chunk.length));
@@ -63,7 +63,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(size).toBe(large.length);
   });
 
-  it('C7: with halfOpen the sending side goes on until complete()', async () => {
+  it('C7: with halfOpen, the sending side continues until complete()', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
@@ -80,7 +80,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without it what was sent is flushed and the sending side ends too', async () => {
+  it('C7: without halfOpen, what was sent is flushed, then the sending side ends', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -94,7 +94,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without it the sending side ends once all that the peer sent was emitted: answers still go out', async () => {
+  it('C7: without halfOpen, the sending side ends once everything received was emitted: answers still go out', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -110,7 +110,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(there.values).toEqual(['A', 'B']);
   });
 
-  it('C7: without it the sending side ends at once where nobody reads', async () => {
+  it('C7: without halfOpen or a reader, the sending side ends at once', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     near.data.next('sent');
     far.data.next('unread');
@@ -122,7 +122,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(await firstValueFrom(near.data)).toBe('unread');
   });
 
-  it('C7: of two views one may leave after the FIN: the other still has to read', async () => {
+  it('C7: if one of two views is left after the FIN, the other one still has to be read', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -143,7 +143,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect([here.values, there.values]).toEqual([['question'], ['answer']]);
   });
 
-  it('C7: a reader that leaves after the FIN, without having taken everything, ends it too', async () => {
+  it('C7: a reader that leaves after the FIN without having read everything ends the sending side, too', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -179,7 +179,7 @@ describe.each(places)('half-close, over $name', (place) => {
 });
 
 describe.each(realPlaces)('half-close, against node:net over $name', (place) => {
-  it('C6: a plain client gets everything and the FIN, and is heard until its own', async () => {
+  it('C6: a plain client gets everything and the FIN, and is received until its own FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const here = record(near.data);
     near.bytes.next(large);
@@ -196,7 +196,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: a plain client that has ended its side is answered for as long as it takes', async () => {
+  it('C7: a plain client that has ended its side can still be answered at any later time', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const here = record(near.data);
     raw.end('question\n');
@@ -209,7 +209,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(String(await readAll(raw))).toBe('');
   });
 
-  it("C7: a plain server's FIN ends a client's sending side after what it has sent", async () => {
+  it("C7: a plain server's FIN ends a client's sending side after everything it has sent", async () => {
     const { near, raw } = await dialledAt(place);
     const here = record(near.data);
     near.data.next(large);
@@ -220,7 +220,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 3 });
   });
 
-  it('C7: a half-open client goes on sending to a plain server that has finished', async () => {
+  it('C7: a half-open client continues sending to a plain server that has finished', async () => {
     const { near, raw } = await dialledAt(place, { codec, halfOpen: true });
     const here = record(near.data);
     raw.end('go on\n');

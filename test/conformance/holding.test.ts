@@ -24,7 +24,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F2: a hold within next keeps back the rest of the chunk that is being decoded', async () => {
+  it('F2: a hold within next keeps the rest of the chunk being decoded', async () => {
     const { near, far } = await pairAt(place, { codec });
     const holds: Hold[] = [];
     const recording = record(near.data, () => holds.push(near.data.hold()));
@@ -39,7 +39,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(sent);
   });
 
-  it('F2: of several Holds the last one to be released lets it go on', async () => {
+  it('F2: with several Holds, emission continues when the last is released', async () => {
     const { near, far } = await pairAt(place, { codec });
     const holds = [near.data.hold(), near.data.hold(), near.data.hold()];
     const recording = record(near.data);
@@ -52,7 +52,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F2: release is idempotent, so one Hold never counts for another', async () => {
+  it('F2: release is idempotent, so one Hold never releases another', async () => {
     const { near, far } = await pairAt(place, { codec });
     const first = near.data.hold();
     const second = near.data.hold();
@@ -76,7 +76,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F2: a hold right after the subscription is in time, since subscribe emits nothing itself', async () => {
+  it('F2: a hold right after subscribing is in time, because subscribe itself emits nothing', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.next('a');
     await until(() => near.stats.bytesRead === 2);
@@ -88,7 +88,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F2: a Hold outlives its subscriber, and one taken before the first subscriber counts', async () => {
+  it('F2: a Hold outlives its subscriber, and works if taken before the first subscriber', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const first = record(near.data);
@@ -112,7 +112,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('a');
   });
 
-  it('F2: completion waits for the release, as the values before it do', async () => {
+  it('F2: completion waits for the release, like the values before it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -125,7 +125,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['last'], ['complete']]);
   });
 
-  it('F2: a value that is being given to several is given to all, though the first of them holds', async () => {
+  it('F2: a value that is being emitted reaches every subscriber, even if the first one holds', async () => {
     const { near, far } = await pairAt(place, { codec });
     let hold: Hold | undefined;
     const first = record(near.data, () => (hold = near.data.hold()));
@@ -141,7 +141,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     ]);
   });
 
-  it('F3: holding stops the reading at 65,536 bytes and the chunk in hand; release takes up again', async () => {
+  it('F3: holding stops reading at 65,536 bytes and the current chunk; release resumes it', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 24, 'x');
     let size = 0;
@@ -162,7 +162,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(size).toBe(sent.length);
   });
 
-  it('F3: an unfinished frame waits beside them, and is whole after the release', async () => {
+  it('F3: an unfinished frame waits as well, and is whole after the release', async () => {
     const { near, far } = await pairAt(place, { codec: lengthPrefixed(), maxBuffered: 1 << 26 });
     const recording = record(near.data);
     far.bytes.next(Buffer.of(0, 8, 0, 0));
@@ -181,7 +181,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a held Flow, against node:net over $name', (place) => {
-  it('F3: a plain client is told to wait, and its bytes are all there after the release', async () => {
+  it('F3: a plain client is stopped, and all its bytes arrive after the release', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     let size = 0;
@@ -197,7 +197,7 @@ describe.each(realPlaces)('a held Flow, against node:net over $name', (place) =>
     expect(size).toBe(sent.length);
   });
 
-  it('F3: held and released over and over, a plain server delivers every line once', async () => {
+  it('F3: held and released over and over, the lines of a plain server are each delivered once', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     const sent = Array.from({ length: 20_000 }, (_, index) => `line ${index}`);
     raw.end(sent.map((line) => `${line}\n`).join(''));

@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const tsx = import.meta.resolve('tsx');
 const heir = fileURLToPath(new URL('../support/transport/node/unix/listen-on-inherited.ts', import.meta.url));
 
-/** A process that has `fd` as its descriptor 3 and listens there. */
+/** A process that inherits `fd` as its descriptor 3 and listens on it. */
 function inheriting(fd: number, cwd = root): Program {
   const args = ['--import', tsx, '--conditions=rxjs-sockets-source', heir, 'fd:3'];
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe', fd] });
@@ -34,7 +34,7 @@ function inheriting(fd: number, cwd = root): Program {
 
 const descriptor = (owner: unknown): number => (owner as { _handle: { fd: number } })._handle.fd;
 
-/** A socket that listens at `where`, and that nobody accepts from here. `close` leaves its file. */
+/** A socket that listens at `where`, and that this process does not accept from. `close` leaves its file. */
 async function openedAt(where: { port: number; host: string } | { path: string }): Promise<Opened> {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -49,7 +49,7 @@ async function openedAt(where: { port: number; host: string } | { path: string }
     return { fd, close: () => void server.close(), address: { transport: 'tcp', host: '127.0.0.1', port } };
   }
   const close = (): void => {
-    // Node removes the name that it has bound.
+    // Node removes the name that it bound.
     const kept = `${where.path}.kept`;
     const isFile = !where.path.startsWith('\0');
     if (isFile) linkSync(where.path, kept);
@@ -85,10 +85,10 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
     expect(await program.ended, program.errors).toBe(0);
     expect(program.lines.slice(1, 3)).toEqual([`client ${local} at ${formatAddress(address)}`, 'descriptor closed']);
     expect(program.lines[3]).toMatch(/^error EBADF listen at fd:3: .*closed when the server stopped/);
-    // By then the number is another listener's, which is none the worse for it.
+    // By then the number belongs to another listener, which is not affected.
     expect(program.lines.slice(4)).toEqual(['descriptor open', 'other 3 serves']);
     await expect(rawClient(address)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    // The file is its owner's.
+    // The file belongs to the process that made it.
     if (address.transport === 'unix') expect(existsSync(address.path)).toBe(true);
   });
 
@@ -103,50 +103,50 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
 });
 
 describe('an inherited unix socket', () => {
-  /** What `listening` gives in a process that has inherited the socket and works in `cwd`. */
-  async function told(fd: number, cwd?: string): Promise<string | undefined> {
+  /** What `listening` emits in a process that has inherited the socket and runs in `cwd`. */
+  async function reportedBy(fd: number, cwd?: string): Promise<string | undefined> {
     const program = inheriting(fd, cwd);
     return (await program.until(/^listening (.+)$/m))[1];
   }
 
-  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: tells its path, also one with %j in it', async (name) => {
+  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: reports its path, even with %j in it', async (name) => {
     const { fd, address } = await openedAt({ path: join(await freshFolder(), name) });
-    expect(await told(fd)).toBe(formatAddress(address));
+    expect(await reportedBy(fd)).toBe(formatAddress(address));
   });
 
-  it('S16: tells its abstract name', async () => {
+  it('S16: reports its abstract name', async () => {
     const name = `rxjs-sockets-${process.pid}`;
     const { fd } = await openedAt({ path: `\0${name}` });
-    expect(await told(fd)).toBe(`unix:@${name}`);
+    expect(await reportedBy(fd)).toBe(`unix:@${name}`);
   });
 
-  it('S16: tells its descriptor where its file is not there any more, or is another thing', async () => {
+  it('S16: reports its descriptor if its file is gone or has been replaced', async () => {
     const path = join(await freshFolder(), 'socket');
     const { fd } = await openedAt({ path });
     renameSync(path, `${path}.renamed`);
-    expect(await told(fd)).toBe('fd:3');
+    expect(await reportedBy(fd)).toBe('fd:3');
     writeFileSync(path, '');
-    expect(await told(fd)).toBe('fd:3');
+    expect(await reportedBy(fd)).toBe('fd:3');
     unlinkSync(path);
     renameSync(`${path}.renamed`, path);
-    expect(await told(fd)).toBe(`unix:${path}`);
+    expect(await reportedBy(fd)).toBe(`unix:${path}`);
   });
 
-  it.each(['socket', '@socket'])('S16: tells the relative path %s only where it leads to the file', async (name) => {
+  it.each(['socket', '@socket'])('S16: reports the relative path %s only if it leads to the file', async (name) => {
     const folder = await freshFolder();
     const before = process.cwd();
     process.chdir(folder);
     const { fd } = await openedAt({ path: name });
     process.chdir(before);
-    // An '@' could stand for an abstract name, so where such a file is there nobody knows.
-    expect(await told(fd, folder)).toBe(name === 'socket' ? 'unix:socket' : 'fd:3');
-    if (name === 'socket') expect(await told(fd)).toBe('fd:3');
+    // An '@' may stand for an abstract name, so with such a file the name is ambiguous.
+    expect(await reportedBy(fd, folder)).toBe(name === 'socket' ? 'unix:socket' : 'fd:3');
+    if (name === 'socket') expect(await reportedBy(fd)).toBe('fd:3');
     unlinkSync(join(folder, name));
   });
 });
 
-describe('a descriptor that is no listening socket', () => {
-  it('S3: one that is not there is EBADF, and subscribing again tries again', async () => {
+describe('a descriptor that is not a listening socket', () => {
+  it('S3: one that is not open is EBADF, and subscribing again tries again', async () => {
     for (const address of [{ fd: 9_999 }, 'fd:9999', { transport: 'fd', fd: 9_999 }] as const) {
       const server = listen(address);
       for (let attempt = 0; attempt < 2; attempt++) {
@@ -176,7 +176,7 @@ describe('a descriptor that is no listening socket', () => {
     closeSync(fd);
   });
 
-  it('S3: a socket for datagrams is EINVAL', async () => {
+  it('S3: a datagram socket is EINVAL', async () => {
     const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1');
     await once(socket, 'listening');
     const { fd } = Object.getOwnPropertySymbols(socket)

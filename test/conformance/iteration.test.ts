@@ -11,7 +11,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('async iteration, over $name', (place) => {
-  it('F5: a value is emitted for each next(), and none besides', async () => {
+  it('F5: each next() emits one value, and nothing else is emitted', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     far.data.complete();
@@ -29,7 +29,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('F5: a slow loop holds the sender back, and gets everything', async () => {
+  it('F5: a slow loop makes the sender wait, and gets everything', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 23, 'x');
     far.data.next(sent);
@@ -44,7 +44,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(size).toBe(sent.length);
   });
 
-  it('F5: next() calls that do not wait for each other are answered in order', async () => {
+  it('F5: concurrent next() calls are answered in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next(), iterator.next()];
@@ -78,7 +78,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(rest.values).toEqual(['d', 'e']);
   });
 
-  it('F5: return() while next() calls are parked settles them as done at once', async () => {
+  it('F5: return() settles pending next() calls as done at once', async () => {
     const { near, far } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -88,7 +88,7 @@ describe.each(places)('async iteration, over $name', (place) => {
       { done: true, value: undefined },
     ]);
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
-    // Nothing holds the Flow, or is subscribed to it, any more.
+    // Nothing holds the Flow or is subscribed to it any more.
     const recording = record(near.data);
     far.data.next('a');
     await recording.count(1);
@@ -105,7 +105,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     await recording.count(1);
   });
 
-  it('F5: the error is thrown by the next() that meets it, after the values before it', async () => {
+  it('F5: the next() that reaches the error throws it, after the values before it', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.bytes.next(Buffer.concat([Buffer.from('a\nb\n'), Buffer.of(0xff, 0xff), Buffer.from('\nc\n')]));
     const taken: string[] = [];
@@ -116,7 +116,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(taken).toEqual(['a', 'b']);
   });
 
-  it('F5: a destroy between two next() calls is thrown by the second, and only by that', async () => {
+  it('F5: a destroy between two next() calls is thrown by the second, and only by it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     far.data.next('a');
@@ -127,7 +127,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('F5: of parked next() calls the first is rejected by a failure, the others are done', async () => {
+  it('F5: a failure rejects the first pending next(); the others are done', async () => {
     const { near } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -137,7 +137,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(settled[1]).toEqual({ status: 'fulfilled', value: { done: true, value: undefined } });
   });
 
-  it('F5: a throw in the loop leaves the Flow as break does', async () => {
+  it('F5: a throw in the loop leaves the Flow as a break does', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.next('a');
     far.data.next('b');
@@ -150,7 +150,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(rest.values).toEqual(['b']);
   });
 
-  it('F5: two iterators go on at the pace of the slower one, and both see everything', async () => {
+  it('F5: two iterators advance at the pace of the slower one, and both get everything', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [one, two] = [near.data[Symbol.asyncIterator](), near.data[Symbol.asyncIterator]()];
     const first = [one.next(), two.next()];
@@ -165,7 +165,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await early).toEqual({ done: false, value: 'b' });
   });
 
-  it('F5: several values that an operator makes of one wait for the loop, in order', async () => {
+  it('F5: if an operator makes several values of one, they wait for the loop, in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a b c', 'd', 'e f']) far.data.next(line);
     far.data.complete();
@@ -181,7 +181,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(taken).toEqual(['A', 'B', 'C', 'D', 'E', 'F']);
   });
 
-  it('F5: the value of startWith is the answer to the first next(), and none is emitted besides', async () => {
+  it('F5: the value of startWith answers the first next(), and nothing else is emitted', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b']) far.data.next(line);
     await until(() => near.stats.bytesRead === 4);
@@ -199,7 +199,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     await iterator.return?.();
   });
 
-  it('F5: next() calls from within the delivery that answers one are answered after it', async () => {
+  it('F5: next() calls made during the delivery that answers one are answered after it', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd']) far.data.next(line);
     await until(() => near.stats.bytesRead === 8);
@@ -221,7 +221,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     for await (const line of near.data) expect.unreachable(line);
   });
 
-  it('F5: a Flow that was destroyed before it is iterated throws from the first next()', async () => {
+  it('F5: if a Flow was destroyed before the iteration, the first next() throws', async () => {
     const { near } = await pairAt(place, { codec });
     near.destroy();
     const loop = async (): Promise<void> => {
@@ -232,7 +232,7 @@ describe.each(places)('async iteration, over $name', (place) => {
 });
 
 describe.each(realPlaces)('async iteration, against node:net over $name', (place) => {
-  it('F5: a loop over a plain client reads line by line to its FIN', async () => {
+  it('F5: a loop reads a plain client line by line to its FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const sent = Array.from({ length: 10_000 }, (_, index) => `line ${index}`);
     raw.end(sent.join('\n'));
@@ -241,7 +241,7 @@ describe.each(realPlaces)('async iteration, against node:net over $name', (place
     expect(taken).toEqual(sent);
   });
 
-  it('F5: a plain server waits for a loop that is busy', async () => {
+  it('F5: a plain server waits for a busy loop', async () => {
     const { near, raw } = await dialledAt(place);
     const sent = Buffer.alloc(1 << 23, 'x');
     raw.end(sent);

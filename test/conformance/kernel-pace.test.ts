@@ -9,8 +9,8 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const ten = 'x'.repeat(10);
 
-describe('sendFrom and send, with a kernel that does as the test says', () => {
-  it('C5: an async iterable is asked for a value while the channel is writable, and never for one more', async () => {
+describe('sendFrom and send, with a scripted kernel', () => {
+  it('C5: an async iterable is pulled only while the channel is writable, and never once more', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     const { counts, source } = countedSource(ten);
@@ -34,7 +34,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect(near.data.closed).toBe(false);
   });
 
-  it('C5: so is an iterable: exactly as many as make the channel not writable', async () => {
+  it('C5: so is an iterable: exactly until the channel is not writable', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let pulled = 0;
@@ -58,31 +58,28 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     subscription.unsubscribe();
   });
 
-  it.each([1_048_576, 1_000])(
-    'C5: a source as fast as the kernel leaves others their turns: %d',
-    async (maxBuffered) => {
-      const { near } = await scripted({ maxBuffered });
-      const most = 3_000_000;
-      const source = function* (): Generator<string> {
-        for (let pulled = 0; pulled < most && turnsGone < 10; pulled++) yield ten;
-        if (turnsGone < 10) throw new Error('nobody else has had a turn');
-      };
-      let turnsGone = 0;
-      const go = (): void => {
-        if (++turnsGone < 10) setImmediate(go);
-      };
-      setImmediate(go);
-      expect(await record(near.data.sendFrom(source())).end()).toBe('complete');
-      turnsGone = 0;
-      setImmediate(go);
-      for (let sent = 0; turnsGone < 10; sent++) {
-        if (sent === most) expect.unreachable('nobody else has had a turn');
-        await near.data.send(ten);
-      }
-    },
-  );
+  it.each([1_048_576, 1_000])('C5: a source as fast as the kernel lets other code run: %d', async (maxBuffered) => {
+    const { near } = await scripted({ maxBuffered });
+    const most = 3_000_000;
+    const source = function* (): Generator<string> {
+      for (let pulled = 0; pulled < most && turnsGone < 10; pulled++) yield ten;
+      if (turnsGone < 10) throw new Error('nobody else has had a turn');
+    };
+    let turnsGone = 0;
+    const go = (): void => {
+      if (++turnsGone < 10) setImmediate(go);
+    };
+    setImmediate(go);
+    expect(await record(near.data.sendFrom(source())).end()).toBe('complete');
+    turnsGone = 0;
+    setImmediate(go);
+    for (let sent = 0; turnsGone < 10; sent++) {
+      if (sent === most) expect.unreachable('nobody else has had a turn');
+      await near.data.send(ten);
+    }
+  });
 
-  it('C5: it completes once the kernel has taken everything, and sends no FIN', async () => {
+  it('C5: completes once the kernel has taken everything, and sends no FIN', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -97,7 +94,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect([near.data.closed, socket.ended]).toEqual([false, false]);
   });
 
-  it('C5: of an empty source it completes at once, unless something waits', async () => {
+  it('C5: completes at once for an empty source, unless something waits', async () => {
     const { near, socket } = await scripted();
     expect(record(near.data.sendFrom([])).endings).toEqual(['complete']);
     socket.eager = false;
@@ -109,7 +106,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect(sending.endings).toEqual(['complete']);
   });
 
-  it('C5: a failure while it flushes fails it, with what ended the channel', async () => {
+  it("C5: a failure during the flush fails it, with the channel's error", async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -118,7 +115,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect(sending.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough' }]);
   });
 
-  it('C5: complete() while it flushes loses nothing of it', async () => {
+  it('C5: complete() during the flush loses nothing', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -146,7 +143,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect(settled).toEqual(['first', 'second']);
   });
 
-  it('C5: send waits for room: that its own bytes were taken is not enough while others keep the channel full', async () => {
+  it('C5: send waits for room: it is not enough that its own bytes were taken while others keep the channel full', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let settled = false;
@@ -164,7 +161,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('C5: a send whose value was not written rejects with what closed the channel; one that was written does not', async () => {
+  it("C5: a send whose value was not written rejects with the channel's error; one that was written does not", async () => {
     const { near, socket } = await scripted({ highWaterMark: 10, maxBuffered: 1_000 });
     socket.eager = false;
     const sends = [near.data.send('x'.repeat(20)), near.data.send('y'.repeat(20)), near.data.send('z'.repeat(20))];
@@ -179,7 +176,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     ]);
   });
 
-  it('C5: a send that waits while complete() flushes it resolves', async () => {
+  it('C5: a send that waits resolves when complete() flushes it', async () => {
     const { near, socket } = await scripted({ highWaterMark: 10 });
     socket.eager = false;
     const sending = near.data.send('x'.repeat(20));
@@ -189,7 +186,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     await sending;
   });
 
-  it("C5: overflow holds for send, too: it rejects with ERR_OVERFLOW, with 'error' and with 'drop'", async () => {
+  it("C5: overflow applies to send, too: it rejects with ERR_OVERFLOW, with 'error' and with 'drop'", async () => {
     const dropping = await scripted({ maxBuffered: 100, overflow: 'drop' });
     dropping.socket.eager = false;
     void dropping.near.data.send('x'.repeat(100));
@@ -207,7 +204,7 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
     expect(failing.near.data.closed).toBe(true);
   });
 
-  it("C5: a plain Observable's values are given to next, so overflow acts", async () => {
+  it("C5: a plain Observable's values go to next, so overflow applies", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     socket.eager = false;
     near.data.next(ten);
@@ -218,15 +215,15 @@ describe('sendFrom and send, with a kernel that does as the test says', () => {
   });
 });
 
-describe('what is sent while a chunk is delivered', () => {
+describe('sending while a chunk is delivered', () => {
   it.each([
     [32_700, [32_700]],
     [48_000, [33_000, 15_000]],
-  ])('C3: while a chunk is delivered, what is over 32,768 bytes goes out at once: %i', async (total, sizes) => {
+  ])('C3: while a chunk is delivered, more than 32,768 bytes go out at once: %i', async (total, sizes) => {
     const { near, socket } = await scripted({ codec: lines() });
     near.data.subscribe({
       next: (line) => near.data.next(line.toUpperCase()),
-      // It is cut off at the end.
+      // The end of the test aborts the connection.
       error: () => undefined,
     });
     await turns();

@@ -12,7 +12,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 type Lines = Client<string, string>;
 
-/** A client of lines that is not subscribed to yet, whatever was left of it destroyed with the test. */
+/** A client of lines without a subscriber; the test destroys it at its end. */
 function clientOf(address: Address, options: ConnectOptions<string, string> = {}): Lines {
   const client = connect<string, string>(address, { codec: lines(), ...options });
   onTestFinished(() => {
@@ -21,7 +21,7 @@ function clientOf(address: Address, options: ConnectOptions<string, string> = {}
   return client;
 }
 
-/** Whoever watches the states, with the connections that there were. */
+/** A subscriber to the states, with the connections it has seen. */
 function watched(client: Lines): { states: Recording<unknown>; connections: Connection<string, string>[] } {
   const connections: Connection<string, string>[] = [];
   const states = record(client, (state) => {
@@ -41,7 +41,7 @@ function recorded(client: Lines): Recording<string> {
   return recording;
 }
 
-/** A plain server whose connections greet with their number; the first ones end with their greeting. */
+/** A plain server whose connections greet with their number; the first ones end after their greeting. */
 async function greeting(
   place: Place,
   count: number,
@@ -68,7 +68,7 @@ interface Greeting {
 }
 
 describe.each(realPlaces)('a late reader on $name', (place) => {
-  it('K8: is given what was received on a connection that has ended in order, and its end, before a new one is dialled', async () => {
+  it('K8: gets what was received on a connection that has ended in order, then its end, before a new one is dialled', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     expect(await watched(client).states.end()).toBe('complete');
@@ -81,7 +81,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: is given what was received on a connection that was reset, and then the error', async () => {
+  it('K8: gets what was received on a connection that was reset, then the error', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -100,7 +100,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(await recorded(client).count(1)).toEqual(['hello 2']);
   });
 
-  it('D3, K8: is given the messages before a bad frame, and then its error', async () => {
+  it('D3, K8: gets the messages before a bad frame, then its error', async () => {
     const { address, sockets } = await greeting(place, 1, (n) =>
       Buffer.from(`hello ${n}\n\xff\xfe\nnever\n`, 'latin1'),
     );
@@ -112,7 +112,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K8: takes several messages one by one after the end, then learns the end, and only then dials', async () => {
+  it('K8: takes several messages one by one after the end, then gets the end, and only then dials', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\nc${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -126,7 +126,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: iterates over what a connection that has ended has left', async () => {
+  it('K8: iterates over what an ended connection has left', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -136,7 +136,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('F2, K8: waits for the Hold before what was left, and before the end', async () => {
+  it('F2, K8: waits for the Hold before it gets what was left, and before the end', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -149,7 +149,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(late.values).toEqual(['hello 1']);
   });
 
-  it('K8: is given the old bytes, then their end, though the states have been subscribed to again', async () => {
+  it('K8: gets the old bytes, then their end, although the states have been subscribed to again', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const states = record(client.pipe(repeat({ delay: 1 })));
@@ -164,7 +164,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8, K14: is given what all the connections have left, in order, with `reconnect`', async () => {
+  it('K8, K14: with `reconnect`, gets what every connection has left, in order', async () => {
     const { address, sockets } = await greeting(place, 3);
     const client = clientOf(address, { reconnect: { delay: 1 } });
     const { connections } = watched(client);
@@ -172,7 +172,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(await recorded(client).count(4)).toEqual(['hello 1', 'hello 2', 'hello 3', 'hello 4']);
   });
 
-  it('K8: with `retry` of the states each end comes before what follows', async () => {
+  it('K8: with `retry` on the states, each end comes before what follows', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -191,16 +191,16 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
       await abort(sockets[at]!, connections[at]!);
     }
     await until(() => connections[2]?.stats.bytesRead === 8);
-    const told: unknown[] = [];
+    const events: unknown[] = [];
     await new Promise<void>((resolve) => {
       const again = (): void => {
         const subscription = client.data.subscribe({
           next: (line) => {
-            told.push(line);
+            events.push(line);
             if (line === 'hello 3') resolve();
           },
           error: () => {
-            told.push('error');
+            events.push('error');
             again();
           },
         });
@@ -210,11 +210,11 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
       };
       again();
     });
-    expect(told).toEqual(['hello 1', 'error', 'hello 2', 'error', 'hello 3']);
+    expect(events).toEqual(['hello 1', 'error', 'hello 2', 'error', 'hello 3']);
     expect(sockets).toHaveLength(3);
   });
 
-  it('K8: dials at once where the own channels of the connection have read everything', async () => {
+  it("K8: dials at once if the connection's own channels have read everything", async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const own: string[] = [];
@@ -227,7 +227,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: is given the end of a connection that has sent nothing, once', async () => {
+  it('K8: gets the end of a connection that has sent nothing, once', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => (n === 1 ? '' : `hello ${n}\n`));
     const client = clientOf(address);
     await watched(client).states.end();
@@ -239,22 +239,22 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
   });
 
   it.each(['callback', 'microtask', 'turn'] as const)(
-    'K8: a reader that comes again in a later %s is given each end once, though the states are watched',
+    'K8: a reader that comes back in a later %s gets each end once, even while the states are watched',
     async (when) => {
       const { address, sockets } = await greeting(place, 2);
       const client = clientOf(address);
       const { states } = watched(client);
-      const told: unknown[] = [];
+      const events: unknown[] = [];
       await new Promise<void>((resolve) => {
         const again = (): void => {
           const subscription = client.data.subscribe({
             next: (line) => {
-              told.push(line);
+              events.push(line);
               if (line === 'hello 3') resolve();
             },
             complete: () => {
-              told.push('complete');
-              if (told.length > 10) throw new Error('it is told the end again and again');
+              events.push('complete');
+              if (events.length > 10) throw new Error('it gets the end again and again');
               if (when === 'callback') again();
               else if (when === 'microtask') queueMicrotask(again);
               else setImmediate(again);
@@ -266,7 +266,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
         };
         again();
       });
-      expect(told).toEqual(['hello 1', 'complete', 'hello 2', 'complete', 'hello 3']);
+      expect(events).toEqual(['hello 1', 'complete', 'hello 2', 'complete', 'hello 3']);
       expect(sockets).toHaveLength(3);
       expect(states.endings).toEqual(['complete']);
     },
@@ -274,11 +274,11 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
 
   describe.each(['states', 'data'] as const)('with a subscriber to its %s', (what) => {
     it.each(['a callback', 'a microtask', 'a turn', 'the close'] as const)(
-      'K8: what is sent in %s after the end goes out on the next connection, whatever the end was',
+      'K8: values sent in %s after the end go out on the next connection, whatever the end was',
       async (when) => {
         const { address, sockets, received } = await greeting(place, 0);
         for (const how of ['fin', 'reset'] as const) {
-          // Within its completion, an answer still goes to the connection (C16).
+          // During the completion, an answer still goes to the connection (C16).
           if (how === 'fin' && what === 'data' && when === 'a callback') continue;
           const before = sockets.length;
           const client = clientOf(address);
@@ -330,7 +330,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     );
   });
 
-  it('K8: `send` waits for the next connection where more is sent than a channel that is writable takes', async () => {
+  it('K8: `send` waits for the next connection when more is sent than a writable channel takes', async () => {
     const { address, received } = await greeting(place, 1);
     const client = clientOf(address, { highWaterMark: 10 });
     await watched(client).states.end();
@@ -340,7 +340,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     const sent = client.data.send('x'.repeat(20)).then(() => (isSent = true));
     await turns();
     expect([isSent, writable.values]).toEqual([false, [true, false]]);
-    // The first one reads what was left.
+    // The first reader gets what was left.
     await recorded(client).end();
     expect(isSent).toBe(false);
     recorded(client);
@@ -348,7 +348,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     await until(() => received[1] === `${'x'.repeat(20)}\n`);
   });
 
-  it('K14: the connections of a client that nobody reads are bounded, also those that have left nothing', async () => {
+  it('K14: the number of ended connections that a client without readers keeps is bounded, even of empty ones', async () => {
     const refs: WeakRef<Connection<string, string>>[] = [];
     let count = 0;
     const address = await rawServer(place, (socket) => {

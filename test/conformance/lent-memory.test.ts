@@ -17,7 +17,7 @@ import { acceptedAt } from '../support/connection/connected-pairs.js';
 import { readBytes } from '../support/sockets/read-socket.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** Overwrites what other sockets have read: a block of all sockets is full of it afterwards. */
+/** Overwrites what other sockets have read: afterwards it fills the block that all sockets read into. */
 async function disturb(place: Place): Promise<void> {
   const { near, raw } = await acceptedAt(place, { codec: fixedLength(1) });
   let count = 0;
@@ -28,18 +28,18 @@ async function disturb(place: Place): Promise<void> {
   near.destroy();
 }
 
-/** Subscribes; that the connection is destroyed at the end of the test is nobody's business. */
+/** Subscribes, and ignores that the connection is destroyed at the end of the test. */
 function hear<T>(channel: Channel<T, any>, next: (value: T) => void): Subscription {
   return channel.subscribe({ next, error: () => undefined });
 }
 
-/** Text that differs everywhere. */
+/** Text without repetition. */
 const numbered = (count: number, name = 'line'): string[] =>
   Array.from({ length: count }, (_, index) => `${name} ${index} ${index % 3 === 0 ? 'é' : 'e'}`);
 
 const textOf = (all: readonly string[]): string => all.map((line) => `${line}\n`).join('');
 
-/** A codec of a user's that gives views of what waits. */
+/** A user's codec that returns views of the queue. */
 const heads: Codec<Buffer> = {
   decoder: () => new Heads(),
   encoder: () => ({ encode: (value, into) => into.bytes(value) }),
@@ -54,7 +54,7 @@ class Heads implements Decoder<Buffer> {
   }
 }
 
-/** Errors that nobody catches reach the test, and not the program that runs it. */
+/** Unhandled errors reach the test instead of the test runner. */
 function uncaught(): unknown[] {
   const errors: unknown[] = [];
   const others = process.listeners('uncaughtException');
@@ -68,12 +68,12 @@ function uncaught(): unknown[] {
   return errors;
 }
 
-/** Messages of 1,000 bytes, each of one number. */
+/** Messages of 1,000 bytes, each filled with one number. */
 const stream = (count: number): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, index) => Buffer.alloc(1_000, index % 251)));
 
-describe.each(places)('memory that all sockets read into, over $name', (place) => {
-  it('C19: the Buffers that a view of bytes, a user codec or frames give never change', async () => {
+describe.each(places)('memory shared by all sockets for reading, over $name', (place) => {
+  it('C19: the Buffers that the bytes view, a user codec or frames emit never change', async () => {
     const channels: ((connection: Connection<any, any>) => Channel<Buffer, any>)[] = [
       ({ bytes }) => bytes,
       ({ bytes }) => bytes.framed(heads),
@@ -100,7 +100,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     }
   });
 
-  it('C19: a codec whose second decoder keeps views, other than its first, is given memory that it may keep', async () => {
+  it('C19: if only the second decoder of a codec keeps views, it gets memory that it may keep', async () => {
     let made = 0;
     const codec: Codec<any> = {
       decoder: () => (made++ === 0 ? lines().decoder() : new Heads()),
@@ -116,7 +116,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     expect(kept.map(String)).toEqual(['first', 'other']);
   });
 
-  it('F2: lines that are held in the middle of a chunk stay as they are while other sockets read', async () => {
+  it('F2: lines held in the middle of a chunk do not change while other sockets read', async () => {
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     const all = numbered(3_000);
     const got: string[] = [];
@@ -129,7 +129,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     expect(got).toEqual(all);
   });
 
-  it('C13: another view that takes over within a delivery, and keeps what it gets, keeps the right bytes', async () => {
+  it('C13: a view that takes over during a delivery, and keeps its chunks, keeps the right bytes', async () => {
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     const kept: Buffer[] = [];
     let chunks: Subscription | undefined;
@@ -147,7 +147,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     chunks?.unsubscribe();
   });
 
-  it('C1: what a relay passes on arrives as it was sent, to a peer that reads late, while somebody else keeps it, too', async () => {
+  it('C1: a relay to a peer that reads late forwards the bytes unchanged, even if another subscriber keeps them', async () => {
     const from = await acceptedAt(place);
     const to = await acceptedAt(place);
     const relaying = relay(from.near.bytes, to.near.bytes).subscribe({ error: () => undefined });
@@ -169,7 +169,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     relaying.unsubscribe();
   });
 
-  it('C1: lines that are passed on to peers that read late arrive as they were sent', async () => {
+  it('C1: lines forwarded to peers that read late arrive unchanged', async () => {
     const from = await acceptedAt<string, string>(place, { codec: lines() });
     const late = await acceptedAt<string, string>(place, { codec: lines(), maxBuffered: 10_000_000 });
     const early = await acceptedAt<string, string>(place, { codec: lines(), maxBuffered: 10_000_000 });
@@ -189,7 +189,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     for (const read of await Promise.all(reads)) expect(read.toString() === text).toBe(true);
   });
 
-  it('D1: large frames of many connections at once arrive whole, each in memory of its own', async () => {
+  it('D1: large frames of many connections at once arrive whole, each in its own memory', async () => {
     const codec = lengthPrefixed();
     const pairs = await Promise.all([1, 2, 3, 4].map(() => acceptedAt<Buffer, Buffer>(place, { codec })));
     const frames = await Promise.all(
@@ -208,7 +208,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     frames.forEach((frame, index) => expect(frame.equals(Buffer.alloc(400_000, index + 1))).toBe(true));
   });
 
-  it('C1: where a subscriber throws within a delivery, and the program goes on, what follows is right', async () => {
+  it('C1: if a subscriber throws during a delivery and the program continues, later data is correct', async () => {
     const errors = uncaught();
     const { near, raw } = await acceptedAt<Buffer, Buffer>(place, { codec: fixedLength(1_000) });
     const got: Buffer[] = [];
@@ -222,7 +222,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
         // The connection is destroyed at the end of the test.
       }
     }
-    // eslint-disable-next-line @typescript-eslint/no-deprecated -- what RxJS makes of an observer catches what it throws
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- RxJS catches what an observer throws
     near.data.subscribe(new Throwing());
     const sent = stream(3_000);
     raw.end(sent);
@@ -232,7 +232,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
-  it('C1: where anything throws right behind a delivery, and the program goes on, what follows is right', async () => {
+  it('C1: if anything throws right after a delivery and the program continues, later data is correct', async () => {
     const errors = uncaught();
     const { near, raw } = await acceptedAt<Buffer, Buffer>(place, { codec: fixedLength(1_000) });
     const got: Buffer[] = [];
@@ -251,7 +251,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
     expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
-  it('F3: a frame that is announced and does not come costs no memory', async () => {
+  it('F3: an announced frame that never arrives costs no memory', async () => {
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
     const codec = lengthPrefixed({ maxLength: 16_777_216 });
@@ -268,7 +268,7 @@ describe.each(places)('memory that all sockets read into, over $name', (place) =
   });
 });
 
-it('C19: a decoder that a user makes of one of ours is given memory that it may keep', async () => {
+it("C19: a user's decoder made from one of ours gets memory that it may keep", async () => {
   const kept: Buffer[] = [];
   const codec: Codec<string> = {
     decoder() {

@@ -29,7 +29,7 @@ type Options = ListenOptions<string, string>;
 interface Script {
   readonly server: Server<string, string>;
   at(time: number, what: () => void): void;
-  /** The connection that the server has emitted. */
+  /** The connection that the server emitted. */
   connection(): Connection<string, string>;
   /** What the client sends. */
   says(line: string): void;
@@ -38,7 +38,7 @@ interface Script {
 
 const day = 86_400_000;
 
-/** A server in memory with one client, on virtual time: what befalls their connection, and when. */
+/** A server in memory with one client, in virtual time: the events of their connection, each with its time. */
 function run(options: Options, act: (script: Script) => void): string[] {
   const scheduler = new TestScheduler(() => undefined);
   const events: string[] = [];
@@ -75,14 +75,14 @@ function run(options: Options, act: (script: Script) => void): string[] {
       data.error('the test is over');
     }, 3 * day);
   });
-  // What the end of the test itself does.
+  // The end of the test itself causes more events.
   return events.filter((event) => !event.startsWith(String(3 * day)));
 }
 
 const reading = ({ data }: Connection<string, string>): void => void data.subscribe({ error: () => undefined });
 
-describe('the timers of a connection, on virtual time', () => {
-  it('C12: `idleTimeout` ends a connection on which nothing was received or written for so long', () => {
+describe('the timers of a connection, in virtual time', () => {
+  it('C12: `idleTimeout` ends a connection on which nothing was received or written for that long', () => {
     const events = run({ idleTimeout: 100 }, ({ at, connection, says }) => {
       at(1, () => reading(connection()));
       at(90, () => says('a word'));
@@ -117,10 +117,10 @@ describe('the timers of a connection, on virtual time', () => {
     expect(events).toEqual(['50 client: FIN', '150 incident ERR_TIMEOUT_CLOSE', '150 failed ERR_TIMEOUT_CLOSE']);
   });
 
-  it('F1: `claimTimeout` destroys a connection that nobody reads and on which nothing was sent', () => {
+  it('F1: `claimTimeout` destroys a connection without a reader on which nothing was sent', () => {
     const ends = ['incident ERR_TIMEOUT_CLAIM', 'failed ERR_TIMEOUT_CLAIM', 'client: ECONNRESET'];
     expect(run({ claimTimeout: 100 }, () => undefined)).toEqual(ends.map((what) => `100 ${what}`));
-    // It is counted from the emission.
+    // It counts from the emission.
     const held = run({ claimTimeout: 100 }, ({ at, server }) => {
       const hold = server.hold();
       at(1_000, () => hold.release());
@@ -128,7 +128,7 @@ describe('the timers of a connection, on virtual time', () => {
     expect(held).toEqual(ends.map((what) => `1100 ${what}`));
   });
 
-  it('F1: `claimTimeout` closes a connection that nobody reads gracefully, once its sending side has ended', () => {
+  it('F1: `claimTimeout` closes a connection without a reader gracefully, once its sending side has ended', () => {
     const ended = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, says }) => {
       at(1, () => connection().data.next('all that there is'));
       at(10, () => connection().data.complete());
@@ -140,7 +140,7 @@ describe('the timers of a connection, on virtual time', () => {
       '150 incident ERR_TIMEOUT_CLOSE',
       '150 failed ERR_TIMEOUT_CLOSE',
     ]);
-    // One that is sent something for longer is looked at again.
+    // A connection that is still being sent to is checked again later.
     const later = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, finishes }) => {
       at(1, () => connection().data.next('the first'));
       at(250, () => connection().data.next('the last'));
@@ -150,7 +150,7 @@ describe('the timers of a connection, on virtual time', () => {
     expect(later).toEqual(['1 client: the first', '250 client: the last', '260 client: FIN', '320 finished']);
   });
 
-  it('F1: a connection that is claimed in time, or is sent something, is left alone by `claimTimeout`', () => {
+  it('F1: `claimTimeout` leaves a connection alone that is read in time, or sent something', () => {
     const claimed = run({ claimTimeout: 100 }, ({ at, connection }) => {
       at(99, () => void firstValueFrom(connection().data).catch(() => undefined));
     });
@@ -181,13 +181,13 @@ describe('the timers of a connection, on virtual time', () => {
       ['1 client: FIN', `${2 * day} finished`],
     ],
     ['claimTimeout', { claimTimeout: 0 }, () => undefined, []],
-  ])('C12: 0 switches %s off', (_name, options, act, events) => {
+  ])('C12: 0 disables %s', (_name, options, act, events) => {
     expect(run({ claimTimeout: 0, ...options }, act)).toEqual(events);
   });
 });
 
 describe.each(places.map((place) => [place.name, place] as const))('`maxConnections` on %s', (_name, place) => {
-  it('S5: counts those of an earlier run too, and those that wait while they are closed', async () => {
+  it('S5: counts connections of an earlier run, and those that are closing', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, { maxConnections: 2 });
     const [one, two] = [await peerAt(place, address), await peerAt(place, address)];
     await until(() => server.connections.size === 2);
@@ -211,13 +211,13 @@ describe.each(places.map((place) => [place.name, place] as const))('`maxConnecti
   });
 });
 
-describe('what stands before a connection', () => {
+describe('limits before a connection is emitted', () => {
   const proxyProtocol = { trusted: ['127.0.0.1'] };
   const header = (port: number): string => `PROXY TCP4 192.0.2.1 192.0.2.2 ${port} 7000\r\n`;
   const gone = (socket: net.Socket): Promise<unknown> =>
     new Promise((resolve) => socket.resume().once('end', resolve).once('error', resolve));
 
-  it('S4: `handshakeTimeout` drops who does not send its PROXY header, and tells it', async () => {
+  it('S4: `handshakeTimeout` drops and reports a client that does not send its PROXY header', async () => {
     const options = { proxyProtocol, handshakeTimeout: 30 };
     const { server, address } = await serverAt(tcp, () => undefined, options);
     const incidents = record(server.incidents);
@@ -229,7 +229,7 @@ describe('what stands before a connection', () => {
       { code: 'ERR_TIMEOUT_HANDSHAKE', address: { transport: 'tcp' } },
     ]);
     expect(server.connections.size).toBe(0);
-    // It does not count for those who are in.
+    // It does not apply to clients that have been accepted.
     (await rawClient(address)).write(header(2));
     await until(() => server.connections.size === 1);
     const late = await rawClient(address);
@@ -237,7 +237,7 @@ describe('what stands before a connection', () => {
     expect(server.connections.size).toBe(1);
   });
 
-  it('S4: `handshakeTimeout` 0 waits for ever', async () => {
+  it('S4: `handshakeTimeout` 0 waits without a limit', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, handshakeTimeout: 0 });
     const other = await serverAt(tcp, () => undefined, { proxyProtocol, handshakeTimeout: 1 });
     const patient = await rawClient(address);
@@ -247,7 +247,7 @@ describe('what stands before a connection', () => {
     await until(() => server.connections.size === 1);
   });
 
-  it('S17: no more than `maxConnections` handshakes are under way; one more is dropped and told', async () => {
+  it('S17: at most `maxConnections` handshakes run at once; one more is dropped and reported', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, maxConnections: 2 });
     const incidents = record(server.incidents);
     const clients = [await rawClient(address), await rawClient(address)];
@@ -258,7 +258,7 @@ describe('what stands before a connection', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: those whose handshake ends while the server is held wait for it, however many they are', async () => {
+  it('S17: clients whose handshake ends while the server is held wait for it, however many', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);
@@ -285,7 +285,7 @@ describe('what stands before a connection', () => {
   });
 });
 
-it('A5: `reusePort` is refused where Node has no such option', (context) => {
+it('A5: `reusePort` is refused if Node lacks the option', (context) => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)) context.skip('this Node has it');
   expect(refusal(() => listen('tcp://127.0.0.1:0', { reusePort: true }))).toMatchObject({
@@ -312,7 +312,7 @@ it('S5: with `reusePort` two servers share a port', async (context) => {
     for (const { subscription } of emitted) subscription.unsubscribe();
     for (const connection of [...one.connections, ...other.connections]) connection.destroy();
   });
-  // Either of them may get any of these.
+  // The kernel may give any of these to either server.
   for (let count = 0; count < 4; count++) await rawClient(address);
   await until(() => one.connections.size + other.connections.size === 4);
 });

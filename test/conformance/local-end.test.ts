@@ -26,7 +26,7 @@ const from = '127.0.0.77';
 const soon = backoff({ initial: 5, max: 20 });
 const secure = allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls');
 
-/** A port of `host` that nobody has. */
+/** A free port of `host`. */
 async function freePort(host = from): Promise<number> {
   const server = net.createServer().listen(0, host);
   await once(server, 'listening');
@@ -42,7 +42,7 @@ interface End {
   readonly family: string | undefined;
 }
 
-/** A plain server at `host` that tells where its clients come from; `then` is what it does with each. */
+/** A plain server at `host` that records where its clients come from; `then` handles each of them. */
 async function plainServer(host: string, then: (socket: net.Socket) => void) {
   const ends: End[] = [];
   const sockets: net.Socket[] = [];
@@ -72,10 +72,10 @@ async function codeOf(address: Address, options: ConnectOptions): Promise<string
   return ((await record(connect(address, options)).end()) as SocketError).code;
 }
 
-describe.each(secure)('a client over $name with an end of its own', (place) => {
+describe.each(secure)('a client over $name with a local address of its own', (place) => {
   const tls = place.options.tls === undefined ? {} : { tls: { ca: authority, servername: 'localhost' } };
 
-  it('K20: comes from `localAddress` and `localPort`, and says so in `local`', async () => {
+  it('K20: dials from `localAddress` and `localPort`, and reports them in `local`', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -92,7 +92,7 @@ describe.each(secure)('a client over $name with an end of its own', (place) => {
     expect(connected?.connection.local).toMatchObject({ transport: 'tcp', host: from, port: localPort });
   });
 
-  it('K20: comes from `localPort` alone, or from `localAddress` alone', async () => {
+  it('K20: dials from `localPort` alone, or from `localAddress` alone', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -110,8 +110,8 @@ describe.each(secure)('a client over $name with an end of its own', (place) => {
   });
 });
 
-describe('a client with an end of its own that dials again', () => {
-  it('K20: uses the port again at once, where the server ends first', async () => {
+describe('a client with a local port that reconnects', () => {
+  it('K20: uses the port again at once if the server ends first', async () => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end('hello\n').resume());
     const localPort = await freePort();
     const client = connect(address, { codec: lines(), localAddress: from, localPort, reconnect: soon });
@@ -125,7 +125,7 @@ describe('a client with an end of its own that dials again', () => {
   it.each<[string, (connection: Connection) => void, SocketErrorCode | undefined]>([
     ['destroys', (connection) => connection.destroy(), 'ERR_CLOSED'],
     ['closes', (connection) => void connection.close(), undefined],
-  ])('K20: uses the port again at once, where this side %s the connection', async (_, leave, code) => {
+  ])('K20: uses the port again at once if this side %s the connection', async (_, leave, code) => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => {
       socket.on('end', () => socket.end()).resume();
     });
@@ -141,7 +141,7 @@ describe('a client with an end of its own that dials again', () => {
     expect(errors).toEqual([code, code, code]);
   });
 
-  it('K20: dials until an earlier connection from that port is over, which is EADDRNOTAVAIL', async () => {
+  it('K20: dialling fails with EADDRNOTAVAIL until an earlier connection from that port has ended', async () => {
     const { sockets, address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     const localPort = await freePort();
     const earlier = net.connect({ port: address.port, host: address.host, localAddress: from, localPort });
@@ -160,8 +160,8 @@ describe('a client with an end of its own that dials again', () => {
   });
 });
 
-describe('an end that can not be had', () => {
-  it('K20: is EADDRNOTAVAIL for a second connection from one port to one peer, and none to another peer', async () => {
+describe('a local address that is not available', () => {
+  it('K20: is EADDRNOTAVAIL for a second connection from one port to the same peer, but not to another peer', async () => {
     const one = await plainServer('127.0.0.1', (socket) => socket.resume());
     const other = await plainServer('127.0.0.1', (socket) => socket.resume());
     const options = { localAddress: from, localPort: await freePort() };
@@ -190,7 +190,7 @@ describe('an end that can not be had', () => {
 });
 
 describe('a client of a name', () => {
-  /** Answers for `name` with what it has of the family that is asked for. */
+  /** Answers lookups of `name` with its addresses of the family asked for. */
   function lookUp(name: string, ...addresses: string[]): { readonly asked: unknown[] } {
     const asked: unknown[] = [];
     const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
@@ -231,7 +231,7 @@ describe('a client of a name', () => {
     return { port, four: four.ends, six: ends };
   }
 
-  it.each([4, 6] as const)('K20: dials its addresses of IPv%i where `family` says so', async (family) => {
+  it.each([4, 6] as const)('K20: dials only its IPv%i addresses if `family` says so', async (family) => {
     const names = lookUp('both.test', '::1', '127.0.0.1');
     const { port, four, six } = await bothServers();
     expect(await record(connect({ host: 'both.test', port }, { family })).end()).toBe('complete');
@@ -243,7 +243,7 @@ describe('a client of a name', () => {
   it.each([
     ['127.0.0.1', 4],
     ['::1', 6],
-  ] as const)('K20: dials those of the family of `localAddress`, %s', async (localAddress, family) => {
+  ] as const)('K20: dials the addresses of the same family as `localAddress`, %s', async (localAddress, family) => {
     const names = lookUp('both.test', '127.0.0.1', '::1');
     const { port, four, six } = await bothServers();
     expect(await record(connect({ host: 'both.test', port }, { localAddress })).end()).toBe('complete');
@@ -251,7 +251,7 @@ describe('a client of a name', () => {
     expect([...four, ...six]).toMatchObject([{ host: localAddress, family: `IPv${family}` }]);
   });
 
-  it('K16: with a `family` it tries each of several addresses, from the same `localPort`', async () => {
+  it('K16: with a `family`, tries each of several addresses, from the same `localPort`', async () => {
     lookUp('several.test', '::1', '127.0.0.2', '127.0.0.3', '127.0.0.1');
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end().resume());
     const localPort = await freePort('0.0.0.0');
@@ -268,7 +268,7 @@ describe('a client of a name', () => {
     expect((error as SocketError).message).not.toContain('::1');
   });
 
-  it('K3: that has no address of the family fails with ENOTFOUND', async () => {
+  it('K3: fails with ENOTFOUND if it has no address of the family', async () => {
     lookUp('four.test', '127.0.0.1');
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { family: 6 })).toBe('ENOTFOUND');
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { localAddress: '::1' })).toBe('ENOTFOUND');
@@ -281,7 +281,7 @@ describe('a client of a name', () => {
     expect(ends).toMatchObject([{ family: 'IPv4' }]);
   });
 
-  it('K20: takes an address of the family as it is', async () => {
+  it('K20: accepts an address of the family as it is', async () => {
     const { ends, address } = await plainServer('::1', (socket) => socket.end().resume());
     expect(await record(connect(address, { family: 6, localAddress: '::1' })).end()).toBe('complete');
     expect(ends).toMatchObject([{ host: '::1', family: 'IPv6' }]);

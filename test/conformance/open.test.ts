@@ -8,13 +8,13 @@ import { rawServer } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** Where nobody listens. */
+/** An address where nobody listens. */
 async function deadAddress(place: Place): Promise<AddressInput> {
   return place.name === 'tcp' ? { port: 1 } : place.address();
 }
 
-describe.each(realPlaces)('a client that is opened on $name', (place) => {
-  it('K19: gives the first connection, and keeps the client subscribed until that ends', async () => {
+describe.each(realPlaces)('opening a client on $name', (place) => {
+  it('K19: `open` returns the first connection, and keeps the client subscribed until that ends', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -30,7 +30,7 @@ describe.each(realPlaces)('a client that is opened on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K19: with `reconnect` it lets go of the client with that connection', async () => {
+  it('K19: with `reconnect`, it unsubscribes from the client when that connection ends', async () => {
     let count = 0;
     const address = await rawServer(place, (socket) => {
       count++;
@@ -43,7 +43,7 @@ describe.each(realPlaces)('a client that is opened on $name', (place) => {
     expect(count).toBe(1);
   });
 
-  it('K19: two that are opened at once share one connection', async () => {
+  it('K19: two calls at once share one connection', async () => {
     const address = await rawServer(place, (socket) => {
       socket.resume();
       socket.on('end', () => socket.end());
@@ -68,7 +68,7 @@ describe.each(realPlaces)('a client that is opened on $name', (place) => {
     await until(() => sockets[0]!.destroyed);
   });
 
-  it('K19: rejects where there is none: nobody listens, the client is destroyed, or the signal is aborted', async () => {
+  it('K19: rejects if there is no connection: nobody listens, the client is destroyed, or the signal is aborted', async () => {
     const address = await deadAddress(place);
     await expect(connect(address).open()).rejects.toMatchObject({
       code: place.name === 'tcp' ? 'ECONNREFUSED' : 'ENOENT',
@@ -84,7 +84,7 @@ describe.each(realPlaces)('a client that is opened on $name', (place) => {
     await expect(aborted).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: { message: 'too late' } });
   });
 
-  it('K19: the failure of the connection afterwards is no unhandled rejection', async () => {
+  it('K19: a later failure of the connection is not an unhandled rejection', async () => {
     const address = await rawServer(place, (socket) => socket.resume());
     const connection = await connect(address).open();
     const closed = record(connection.closed);

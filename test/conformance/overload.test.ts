@@ -34,7 +34,7 @@ const roles: readonly (readonly [
 
 const whats = places.flatMap(([name, place]) => roles.map(([role, make]) => [role, name, place, make] as const));
 
-/** Every way to send, which tells whether the value was taken. */
+/** Every way to send, with a function that tells whether the value was accepted. */
 const ways: readonly (readonly [
   string,
   (channel: Channel<any, any>, near: Connection<any, any>) => (value: Buffer) => void,
@@ -55,51 +55,57 @@ const ways: readonly (readonly [
   ],
 ];
 
-describe.each(whats)('a connection that was %s over %s, of which the peer never reads', (_role, _name, place, make) => {
-  it.each(ways)("C4: keeps to its bound with overflow 'drop' by %s, and counts what it drops", async (_way, sender) => {
-    const { near, raw } = await make(place, { overflow: 'drop', maxBuffered: 200_000 });
-    raw.pause();
-    const send = sender(near.bytes, near);
-    const value = Buffer.alloc(7_000, 'v');
-    let sent = 0;
-    let most = 0;
-    while (near.data.dropped < 100) {
-      for (let i = 0; i < 5; i++) {
-        send(value);
-        sent++;
-        most = Math.max(most, near.data.bufferedBytes);
+describe.each(whats)('a connection that was %s over %s, whose peer never reads', (_role, _name, place, make) => {
+  it.each(ways)(
+    "C4: stays within its bound with overflow 'drop' by %s, and counts what it drops",
+    async (_way, sender) => {
+      const { near, raw } = await make(place, { overflow: 'drop', maxBuffered: 200_000 });
+      raw.pause();
+      const send = sender(near.bytes, near);
+      const value = Buffer.alloc(7_000, 'v');
+      let sent = 0;
+      let most = 0;
+      while (near.data.dropped < 100) {
+        for (let i = 0; i < 5; i++) {
+          send(value);
+          sent++;
+          most = Math.max(most, near.data.bufferedBytes);
+        }
+        await turns(1);
       }
-      await turns(1);
-    }
-    expect(most).toBeGreaterThan(150_000);
-    expect(most).toBeLessThanOrEqual(200_000 + value.length);
-    near.data.complete();
-    // What was not dropped arrives whole.
-    const received = await readAll(raw);
-    expect(received.length).toBe((sent - near.data.dropped) * value.length);
-    raw.end();
-  });
+      expect(most).toBeGreaterThan(150_000);
+      expect(most).toBeLessThanOrEqual(200_000 + value.length);
+      near.data.complete();
+      // Everything that was not dropped arrives whole.
+      const received = await readAll(raw);
+      expect(received.length).toBe((sent - near.data.dropped) * value.length);
+      raw.end();
+    },
+  );
 
-  it.each(ways)("C4: is destroyed with overflow 'error' by %s, and everybody is told why", async (_way, sender) => {
-    const { near, raw } = await make(place, { maxBuffered: 200_000 });
-    raw.pause();
-    const data = record(near.data);
-    const send = sender(near.bytes, near);
-    const value = Buffer.alloc(7_000, 'v');
-    let most = 0;
-    while (!near.data.closed) {
-      send(value);
-      most = Math.max(most, near.data.bufferedBytes);
-      await turns(1);
-    }
-    expect(most).toBeLessThanOrEqual(200_000 + value.length);
-    expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_OVERFLOW' } });
-    expect(data.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
-    expect(near.data.bufferedBytes).toBe(0);
-    await expect(near.data.send(value)).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
-  });
+  it.each(ways)(
+    "C4: is destroyed with overflow 'error' by %s, and every subscriber gets the reason",
+    async (_way, sender) => {
+      const { near, raw } = await make(place, { maxBuffered: 200_000 });
+      raw.pause();
+      const data = record(near.data);
+      const send = sender(near.bytes, near);
+      const value = Buffer.alloc(7_000, 'v');
+      let most = 0;
+      while (!near.data.closed) {
+        send(value);
+        most = Math.max(most, near.data.bufferedBytes);
+        await turns(1);
+      }
+      expect(most).toBeLessThanOrEqual(200_000 + value.length);
+      expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_OVERFLOW' } });
+      expect(data.endings).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
+      expect(near.data.bufferedBytes).toBe(0);
+      await expect(near.data.send(value)).rejects.toMatchObject({ code: 'ERR_OVERFLOW' });
+    },
+  );
 
-  it("C4: the message of ERR_OVERFLOW names the way out, with 'error' and with 'drop'", async () => {
+  it("C4: the message of ERR_OVERFLOW says what to do instead, with 'error' and with 'drop'", async () => {
     const wayOut = /maxBuffered \(200000 bytes\).* sendFrom .*await send.* overflow /;
     for (const overflow of ['error', 'drop'] as const) {
       const { near, raw } = await make(place, { overflow, maxBuffered: 200_000 });
@@ -115,7 +121,7 @@ describe.each(whats)('a connection that was %s over %s, of which the peer never 
     }
   });
 
-  it('C4: `send` rejects with ERR_OVERFLOW at the value that is too much, and those before with what closed it', async () => {
+  it('C4: `send` rejects with ERR_OVERFLOW at the value that is too much, and earlier ones with the error that closed it', async () => {
     const { near, raw } = await make(place, { maxBuffered: 200_000 });
     raw.pause();
     const codes: string[] = [];
@@ -133,7 +139,7 @@ describe.each(whats)('a connection that was %s over %s, of which the peer never 
     expect(codes.indexOf('ERR_OVERFLOW')).toBeGreaterThan(codes.lastIndexOf('sent'));
   });
 
-  it('C4: nothing of this size is kept by what is paced: it waits at highWaterMark', async () => {
+  it('C4: paced sending buffers nothing of this size: it waits at highWaterMark', async () => {
     const { near, raw } = await make(place, { maxBuffered: 500_000, highWaterMark: 100_000 });
     raw.pause();
     let pulled = 0;
@@ -158,7 +164,7 @@ describe.each(whats)('a connection that was %s over %s, of which the peer never 
 });
 
 describe.each(places)('a server over %s with a slow peer', (_name, place) => {
-  it('C14: costs that peer its connection, while the others get every message as soon as without it', async () => {
+  it('C14: that peer loses its connection, while the others get every message as soon as without it', async () => {
     const slow = await acceptedAt<string, string>(place, { codec: lines(), maxBuffered: 300_000, overflow: 'drop' });
     slow.raw.pause();
     const others = await Promise.all(
@@ -172,7 +178,7 @@ describe.each(places)('a server over %s with a slow peer', (_name, place) => {
       slow.near.data.next(line);
       for (const { near } of others) near.data.next(line);
       most = Math.max(most, slow.near.data.bufferedBytes);
-      // By progress, not by time: within few rounds of the event loop each of them has it.
+      // Measured by progress, not time: each of them has it within a few rounds of the event loop.
       let looks = 0;
       while (!counts.every((count) => count === round * 10_000)) {
         await turns(1);
@@ -186,7 +192,7 @@ describe.each(places)('a server over %s with a slow peer', (_name, place) => {
 });
 
 describe.each(places)('a client over %s that is not connected', (_name, place) => {
-  /** A client that waits for its next attempt, for ever. */
+  /** A client that waits for ever before its next attempt. */
   async function waiting(options: ConnectOptions<any, any>) {
     const address = await rawServer(place, (socket) => socket.end().resume());
     const client = connect<any, any>(address, { reconnect: { delay: 1_000_000 }, ...options });
@@ -208,7 +214,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.closed).toBe(false);
   });
 
-  it("K4: over maxBuffered, 'error' ends the client, and everybody is told", async () => {
+  it("K4: over maxBuffered, 'error' ends the client, and every subscriber gets the error", async () => {
     const { client, states } = await waiting({ maxBuffered: 100 });
     const data = record(client.data);
     const kept = client.data.send(Buffer.alloc(60));
@@ -220,7 +226,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K4: one value larger than maxBuffered waits where nothing else does', async () => {
+  it('K4: one value larger than maxBuffered waits if nothing else does', async () => {
     const { client } = await waiting({ maxBuffered: 100, overflow: 'drop' });
     client.data.next(Buffer.alloc(1_000));
     client.data.next(Buffer.alloc(1));
@@ -228,13 +234,13 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.dropped).toBe(1);
   });
 
-  it("K4: with whileDisconnected 'error' what is sent ends the client with ERR_CLOSED", async () => {
+  it("K4: with whileDisconnected 'error', sending ends the client with ERR_CLOSED", async () => {
     const { client, states } = await waiting({ whileDisconnected: 'error' });
     await expect(client.data.send('too early')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
   });
 
-  it('K4: `sendFrom` waits with what is paced, whatever `maxBuffered` says', async () => {
+  it('K4: paced values of `sendFrom` wait, whatever `maxBuffered` is', async () => {
     const { client } = await waiting({ maxBuffered: 10_000, highWaterMark: 1_000 });
     let pulled = 0;
     const source = (function* () {
@@ -248,7 +254,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
   });
 });
 
-it('C4: no mixture of senders leads over maxBuffered plus one value, whether it is connected or not', async () => {
+it('C4: no mixture of senders exceeds maxBuffered plus one value, connected or not', async () => {
   type Act = readonly ['next' | 'send' | 'publish' | 'framed', number] | 'turn' | 'read' | 'cut';
   const act: fc.Arbitrary<Act> = fc.oneof(
     {
@@ -298,7 +304,7 @@ it('C4: no mixture of senders leads over maxBuffered plus one value, whether it 
   );
 });
 
-it('C5: a plain Observable that is too fast runs into overflow, and `sendFrom` is told', async () => {
+it('C5: a plain Observable that is too fast causes an overflow, and `sendFrom` fails with it', async () => {
   const { near, raw } = await acceptedAt(realPlaces[0]!, { maxBuffered: 100_000 });
   raw.pause();
   const source = new Observable<Buffer>((subscriber) => {

@@ -27,11 +27,11 @@ type Own = Connection<string, string>;
 interface Far {
   readonly address: Address;
   readonly sockets: net.Socket[];
-  /** What each connection has received. */
+  /** What each connection received. */
   readonly received: string[];
 }
 
-/** A plain server that reads nothing on its first `slow` connections. */
+/** A plain server that does not read its first `slow` connections. */
 async function far(place: Place, slow = 0): Promise<Far> {
   const sockets: net.Socket[] = [];
   const received: string[] = [];
@@ -66,7 +66,7 @@ function dial(address: Address, options: ConnectOptions<string, string> = {}): {
   return { client, connections };
 }
 
-/** A source that counts what is pulled. */
+/** A source that counts how often it is pulled. */
 function* lots(counter: { pulled: number }, size = 100_000): Generator<string> {
   for (; counter.pulled < 500; counter.pulled++) yield 'o'.repeat(size);
 }
@@ -87,7 +87,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       ...(reconnects ? { reconnect: { delay: 1 } } : {}),
     };
 
-    it.each(Object.keys(ends))('C5, C21: what waits on them ends with %s', async (how) => {
+    it.each(Object.keys(ends))('C5, C21: everything that waits on them ends with %s', async (how) => {
       const server = await far(place, 1);
       const { client, connections } = dial(server.address, options);
       await until(() => connections.length === 1);
@@ -117,7 +117,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
         const error = await recording.end();
         expect(['ERR_CLOSED', 'ERR_TIMEOUT_CLOSE', 'ECONNRESET', 'EPIPE']).toContain((error as { code: string }).code);
       }
-      // What the kernel has taken before is sent.
+      // Bytes that the kernel took before are still sent.
       if (!['a reset', 'its close'].includes(how)) expect(await sent).not.toBe('sent');
       await sent;
       expect(stopped).toBe(true);
@@ -133,7 +133,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       else await lastValueFrom(near.closed);
       client.data.next('client');
       if (!reconnects) {
-        // The end of the first one may come before (K8).
+        // The end of the first connection may come before (K8).
         const next = record(client.data.pipe(retry(1), repeat(2)));
         onTestFinished(() => {
           next.subscription.unsubscribe();
@@ -146,7 +146,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('C5: an async source that is waited for is given up, and does not send on the next connection', async () => {
+  it('C5: an async source still pending is stopped, and does not send on the next connection', async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -174,7 +174,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     expect(returned).toBe(1);
   });
 
-  it('C5: `complete` ends that connection alone, and what the client has sent so far goes before', async () => {
+  it('C5: `complete` ends only that connection, after everything the client has sent so far', async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -189,7 +189,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     expect(server.received[0]).toBe('own 1\nclient 1\nown 2\n');
   });
 
-  it('C5, S18: a connection that is gone is kept by nothing of the client', async () => {
+  it('C5, S18: the client keeps no reference to a connection that has ended', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -203,7 +203,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
         const subscription = client.subscribe((state) => {
           if (state.status !== 'connected') return;
           const { connection } = state;
-          // The last one is still this callback's.
+          // This callback still refers to the last connection.
           if (count < 19) {
             mark<object>(connection);
             mark<object>(connection.data);
@@ -223,7 +223,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('B1, C5, K4, K12: every interleaving sends each value once, in order, and own ones on their own connection', async () => {
+  it('B1, C5, K4, K12: in every interleaving, each value is sent once, in order, and own values on their own connection', async () => {
     const action = fc.constantFrom(
       'client',
       'own',
@@ -244,7 +244,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
   });
 });
 
-/** Does all of it, and checks what each connection of the server has received. */
+/** Runs the steps, and checks what each connection of the server received. */
 async function interleave(place: Place, actions: readonly string[], slow: number): Promise<void> {
   const server = await far(place, slow);
   const options = { reconnect: { delay: 1 }, closeTimeout: 20, highWaterMark: 50_000 };
@@ -284,7 +284,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     else if (action === 'complete') near.data.complete();
     else near.destroy();
   }
-  // What is given to a connection that is read is not lost.
+  // Values sent on a connection that is read are not lost.
   await until(() => {
     for (const socket of server.sockets.slice(0, slow)) socket.destroy();
     return connections.length > slow && connections.at(-1)?.data.closed === false;
@@ -299,7 +299,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     for (const line of text.split('\n').slice(0, -1)) {
       expect(line).toMatch(/^(client|feed\d+|own\d+) \d+ (x*|b|last)$/);
       const [prefix = '', count] = line.split(' ');
-      // In order within each source, and so each once, across the connections.
+      // In order within each source, and therefore each once, across the connections.
       expect(Number(count)).toBeGreaterThan(lastOf.get(prefix) ?? -1);
       lastOf.set(prefix, Number(count));
       if (prefix.startsWith('own')) expect(prefix).toBe(`own${at + 1}`);

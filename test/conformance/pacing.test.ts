@@ -33,7 +33,7 @@ describe.each(places)('a paced sender over $name', (place) => {
     expect(most).toBeLessThanOrEqual(10_000 + 27_000);
   });
 
-  it('C7: completes what a channel sends of its own data when the peer finishes, without halfOpen too', async () => {
+  it('C7: an echo completes when the peer finishes, also without halfOpen', async () => {
     for (const send of [true, false]) {
       const { near, far } = await pairAt(place, { halfOpen: false });
       const echo = send
@@ -56,7 +56,7 @@ describe.each(places)('a paced sender over $name', (place) => {
 describe.each(realPlaces)('a slow plain peer over $name', (place) => {
   const MiB = 1_048_576;
 
-  /** A peer that reads only what it is told to. */
+  /** A peer that reads only when asked to. */
   async function slowPeer(options: object) {
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -87,7 +87,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C5: send waits for room, not only for its own value to be gone', async () => {
+  it('C5: send waits for room, not only until its own value is gone', async () => {
     const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
     let buffered = -1;
     const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {
@@ -104,7 +104,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C3: what a callback sends, and what it defers in promises and by nextTick, is one write', async () => {
+  it('C3: values sent in a callback, and in promises and nextTick calls that it starts, go out in one write', async () => {
     const { connection } = await slowPeer({});
     const writes = countWrites();
     await new Promise<void>((resolve) => {

@@ -22,11 +22,11 @@ type Prepare = NonNullable<ConnectOptions<string, string>['prepare']>;
 interface Served {
   readonly address: Address;
   readonly sockets: net.Socket[];
-  /** What each connection has received. */
+  /** What each connection received. */
   readonly received: string[];
 }
 
-/** A plain server that answers each LOGIN with a greeting, and a line behind it. */
+/** A plain server that answers each LOGIN with a greeting and another line. */
 async function login(place: Place, answers = true): Promise<Served> {
   const sockets: net.Socket[] = [];
   const received: string[] = [];
@@ -80,7 +80,7 @@ const forms: [string, Prepare][] = [
 ];
 
 describe.each(allRealPlaces)('a client that prepares its connections on $name', (place) => {
-  it.each(forms)('K18: each connection begins with what `prepare` sends, which returns %s', async (_, prepare) => {
+  it.each(forms)('K18: each connection begins with what `prepare` sends, when it returns %s', async (_, prepare) => {
     const { address, sockets, received } = await login(place);
     const { client, states } = clientOf(place, address, prepare, { reconnect: { delay: 1 } });
     client.data.next('first');
@@ -91,7 +91,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     });
     await data.count(2);
     await until(() => received[0] === 'LOGIN\nfirst\n');
-    // In the same turn, so that it waits for the connection that follows.
+    // In the same turn, so this value waits for the next connection.
     sockets[0]!.destroy();
     await until(() => sockets.length === 2);
     client.data.next('second');
@@ -101,7 +101,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(data.values).toEqual(['OK 1', 'news 1', 'OK 2', 'news 2']);
   });
 
-  it('K18: an answer may be read, and what `prepare` does not take goes to `data`', async () => {
+  it('K18: `prepare` can read an answer, and what it leaves goes to `data`', async () => {
     const { address, received, sockets } = await login(place);
     const answers: string[] = [];
     const { client, states, statuses } = clientOf(place, address, async ({ data }) => {
@@ -119,7 +119,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect([answers, statuses, sockets.length]).toEqual([['OK 1'], ['connecting', 'connected'], 1]);
   });
 
-  it('K18: is `connecting` until it has prepared, and gives nothing before', async () => {
+  it('K18: the state is `connecting` until it has prepared, and nothing is emitted before', async () => {
     const { address, received } = await login(place);
     const { client, states, statuses } = clientOf(place, address, ({ data }) => {
       data.next('LOGIN');
@@ -154,7 +154,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
           }),
         ),
     ],
-  ])('K18: where `prepare` %s, the attempt fails with ERR_HANDLER', async (_, prepare) => {
+  ])('K18: if `prepare` %s, the attempt fails with ERR_HANDLER', async (_, prepare) => {
     const { address, sockets } = await login(place);
     const { client, states, statuses } = clientOf(place, address, prepare);
     const data = record(client.data);
@@ -165,7 +165,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     await until(() => sockets.every((socket) => socket.destroyed));
   });
 
-  it('K18: where `prepare` fails, `reconnect` acts', async () => {
+  it('K18: if `prepare` fails, `reconnect` applies', async () => {
     const { address, received } = await login(place);
     let attempts = 0;
     const prepare: Prepare = ({ data }) => {
@@ -183,7 +183,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(received.filter((text) => text !== '')).toEqual(['LOGIN\nwaits\n']);
   });
 
-  it('K16, K18: `connectTimeout` covers it', async () => {
+  it('K16, K18: `connectTimeout` includes the preparation', async () => {
     const { address, sockets } = await login(place, false);
     const options = { connectTimeout: 100 };
     const { states, statuses } = clientOf(place, address, ({ data }) => firstValueFrom(data), options);
@@ -192,18 +192,21 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     await until(() => sockets.every((socket) => socket.destroyed));
   });
 
-  it.each(['destroy', 'close'] as const)('K18: a connection that `prepare` %ss is no connection', async (how) => {
-    const { address } = await login(place);
-    const prepare: Prepare = (connection) => {
-      void connection[how]();
-      return NEVER;
-    };
-    const { states, statuses } = clientOf(place, address, prepare);
-    expect(await states().end()).toMatchObject({ code: 'ERR_CLOSED' });
-    expect(statuses).toEqual(['connecting', 'disconnected']);
-  });
+  it.each(['destroy', 'close'] as const)(
+    'K18: a connection that `prepare` %ss never counts as connected',
+    async (how) => {
+      const { address } = await login(place);
+      const prepare: Prepare = (connection) => {
+        void connection[how]();
+        return NEVER;
+      };
+      const { states, statuses } = clientOf(place, address, prepare);
+      expect(await states().end()).toMatchObject({ code: 'ERR_CLOSED' });
+      expect(statuses).toEqual(['connecting', 'disconnected']);
+    },
+  );
 
-  it('K18: where the peer ends the stream meanwhile, `prepare` learns it from its own reading', async () => {
+  it('K18: if the peer ends the stream meanwhile, `prepare` notices when it reads', async () => {
     const address = await rawServer(place, (socket) => socket.end('sorry\n'));
     const { states, statuses } = clientOf(place, address, ({ data }) => data.pipe(ignoreElements()), {
       halfOpen: true,
@@ -213,7 +216,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     watching.subscription.unsubscribe();
   });
 
-  it('K18: leaving meanwhile lets go of the connection', async () => {
+  it('K18: unsubscribing meanwhile closes the connection', async () => {
     const { address, sockets } = await login(place);
     let subscribed = 0;
     const prepare: Prepare = () => {
@@ -228,7 +231,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(statuses).toEqual(['connecting']);
   });
 
-  it('K18: the connection that was prepared is the one of the state, and its channels go on', async () => {
+  it('K18: the prepared connection is the one of the state, and its channels continue', async () => {
     const { address, received } = await login(place);
     let prepared: Connection<string, string> | undefined;
     const { client, states } = clientOf(place, address, async (connection) => {
@@ -250,7 +253,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
 });
 
 describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))('on $name', (place) => {
-  it('K18: a reset meanwhile is the error of the attempt, not of `prepare`', async () => {
+  it('K18: a reset meanwhile fails the attempt, and is not an error of `prepare`', async () => {
     const below: net.Socket[] = [];
     const address = await rawServer(
       place,
@@ -265,7 +268,7 @@ describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls
     expect(statuses).toEqual(['connecting', 'disconnected']);
   });
 
-  it('K18: what completes because the connection fails has prepared nothing', async () => {
+  it('K18: if `prepare` only completes because the connection failed, the attempt fails', async () => {
     const { address, received } = await login(place);
     let count = 0;
     const prepare: Prepare = ({ data }) => {

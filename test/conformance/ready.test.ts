@@ -25,8 +25,8 @@ import { until } from '../support/scheduling/event-loop.js';
 
 const later = (time: number) => new Promise<void>((resolve) => setTimeout(resolve, time));
 
-describe('time that counts, on virtual time', () => {
-  /** What is noted of a connection with `options`, while `script` runs at its instants. */
+describe('idle and receive timeouts, in virtual time', () => {
+  /** Records the end of a connection with `options`, while `script` runs at its instants. */
   function run(
     options: { idleTimeout?: number; receiveTimeout?: number },
     script: (
@@ -67,7 +67,7 @@ describe('time that counts, on virtual time', () => {
     return events;
   }
 
-  it('C27: receiveTimeout counts from what was received last, whatever this side sends', () => {
+  it('C27: receiveTimeout counts from the last bytes received, whatever this side sends', () => {
     const events = run({ receiveTimeout: 100 }, (at, near, far) => {
       at(1, () => near().data.subscribe({ error: () => undefined }));
       at(60, () => far().data.next('here'));
@@ -76,7 +76,7 @@ describe('time that counts, on virtual time', () => {
     expect(events).toEqual(['160 ERR_TIMEOUT_RECEIVE']);
   });
 
-  it('C27: idleTimeout counts from what was sent last, too', () => {
+  it('C27: idleTimeout also counts from the last bytes sent', () => {
     const events = run({ idleTimeout: 100 }, (at, near, far) => {
       at(1, () => near().data.subscribe({ error: () => undefined }));
       at(60, () => far().data.next('here'));
@@ -98,7 +98,7 @@ describe('time that counts, on virtual time', () => {
     expect(events).toEqual([`830 ${code}`]);
   });
 
-  it('C27: receiveTimeout ends with the stream of the peer', () => {
+  it('C27: receiveTimeout stops when the peer finishes', () => {
     const events = run({ receiveTimeout: 100 }, (at, near, far) => {
       at(1, () => near().data.subscribe({ error: () => undefined }));
       at(50, () => far().data.complete());
@@ -108,21 +108,21 @@ describe('time that counts, on virtual time', () => {
   });
 });
 
-describe.each(realPlaces.map((place) => [place.name, place] as const))('time that counts on %s', (_name, place) => {
-  async function serving(handler: Parameters<typeof serve<string, string>>[0], options: object) {
-    const server: Server<string, string> = listen<string, string>(await place.address(), {
-      codec: lines(),
-      ...options,
-    });
-    const outcomes = record<Closed>(server.pipe(serve(handler)));
-    onTestFinished(() => outcomes.subscription.unsubscribe());
-    const raw = await rawClient(await firstValueFrom(server.listening));
-    return { server, outcomes, raw };
-  }
+describe.each(realPlaces.map((place) => [place.name, place] as const))(
+  'idle and receive timeouts on %s',
+  (_name, place) => {
+    async function serving(handler: Parameters<typeof serve<string, string>>[0], options: object) {
+      const server: Server<string, string> = listen<string, string>(await place.address(), {
+        codec: lines(),
+        ...options,
+      });
+      const outcomes = record<Closed>(server.pipe(serve(handler)));
+      onTestFinished(() => outcomes.subscription.unsubscribe());
+      const raw = await rawClient(await firstValueFrom(server.listening));
+      return { server, outcomes, raw };
+    }
 
-  it.each(['idleTimeout', 'receiveTimeout'])(
-    'C27: %s leaves a client alone that waits for its answer',
-    async (option) => {
+    it.each(['idleTimeout', 'receiveTimeout'])('C27: %s spares a client that waits for its answer', async (option) => {
       const { raw, outcomes } = await serving(
         ({ data }) =>
           data.pipe(
@@ -136,80 +136,80 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('time tha
       raw.end('one\ntwo\n');
       expect((await readAll(raw)).toString()).toBe('answer to one\nanswer to two\n');
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
-    },
-  );
-
-  it('C27: so does a loop that takes one after the other', async () => {
-    const { raw, outcomes } = await serving(
-      async function* ({ data }) {
-        for await (const question of data) {
-          await later(120);
-          yield `answer to ${question}`;
-        }
-      },
-      { idleTimeout: 50, receiveTimeout: 50 },
-    );
-    raw.end('one\ntwo\n');
-    expect((await readAll(raw)).toString()).toBe('answer to one\nanswer to two\n');
-    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
-  });
-
-  it('C27: so does a function that has taken one request and works on it', async () => {
-    const { raw, outcomes } = await serving(
-      async ({ data }) => {
-        const question = await firstValueFrom(data);
-        await later(300);
-        return `answer to ${question}`;
-      },
-      { idleTimeout: 150, receiveTimeout: 150 },
-    );
-    raw.write('one\n');
-    expect((await readAll(raw)).toString()).toBe('answer to one\n');
-    raw.end();
-    expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
-  });
-
-  it('C27: a function that waits for a request is not busy', async () => {
-    const { raw, outcomes } = await serving(async ({ data }) => firstValueFrom(data), { idleTimeout: 50 });
-    raw.resume();
-    expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_IDLE' } }]);
-  });
-
-  it('C27: a silent device is noticed while it is asked again and again', async () => {
-    const { near, raw } = await dialledAt<string, string>(place, { codec: lines(), receiveTimeout: 60 });
-    raw.resume();
-    const asking = setInterval(() => near.data.next('status?'), 10);
-    onTestFinished(() => clearInterval(asking));
-    const told = record(near.data);
-    expect(await told.end()).toMatchObject({ code: 'ERR_TIMEOUT_RECEIVE' });
-    expect(await firstValueFrom(near.closed)).toMatchObject({
-      reason: 'failed',
-      error: { code: 'ERR_TIMEOUT_RECEIVE' },
     });
-  });
 
-  it('C27: what a shutdown waits for is not idle', async () => {
-    const { server, raw, outcomes } = await serving(
-      async ({ data }) => {
-        const question = await firstValueFrom(data);
-        data.subscribe();
-        await later(150);
-        return `answer to ${question}`;
-      },
-      { idleTimeout: 100 },
-    );
-    raw.write('one\n');
-    await until(() => [...server.connections].some(({ stats }) => stats.bytesRead === 4));
-    const shutdown = server.shutdown();
-    expect((await readAll(raw)).toString()).toBe('answer to one\n');
-    raw.end();
-    await shutdown;
-    expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
-  });
-});
+    it('C27: so does a loop that handles one request after another', async () => {
+      const { raw, outcomes } = await serving(
+        async function* ({ data }) {
+          for await (const question of data) {
+            await later(120);
+            yield `answer to ${question}`;
+          }
+        },
+        { idleTimeout: 50, receiveTimeout: 50 },
+      );
+      raw.end('one\ntwo\n');
+      expect((await readAll(raw)).toString()).toBe('answer to one\nanswer to two\n');
+      expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+    });
 
-describe('values that are ignored', () => {
-  it('C25: a closed channel warns once, after a thousand of them', async () => {
+    it('C27: so does a function that has taken one request and works on it', async () => {
+      const { raw, outcomes } = await serving(
+        async ({ data }) => {
+          const question = await firstValueFrom(data);
+          await later(300);
+          return `answer to ${question}`;
+        },
+        { idleTimeout: 150, receiveTimeout: 150 },
+      );
+      raw.write('one\n');
+      expect((await readAll(raw)).toString()).toBe('answer to one\n');
+      raw.end();
+      expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
+    });
+
+    it('C27: a function that waits for a request is not busy', async () => {
+      const { raw, outcomes } = await serving(async ({ data }) => firstValueFrom(data), { idleTimeout: 50 });
+      raw.resume();
+      expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_IDLE' } }]);
+    });
+
+    it('C27: a silent device is noticed although it is asked again and again', async () => {
+      const { near, raw } = await dialledAt<string, string>(place, { codec: lines(), receiveTimeout: 60 });
+      raw.resume();
+      const asking = setInterval(() => near.data.next('status?'), 10);
+      onTestFinished(() => clearInterval(asking));
+      const recording = record(near.data);
+      expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_RECEIVE' });
+      expect(await firstValueFrom(near.closed)).toMatchObject({
+        reason: 'failed',
+        error: { code: 'ERR_TIMEOUT_RECEIVE' },
+      });
+    });
+
+    it('C27: a handler that a shutdown waits for is not idle', async () => {
+      const { server, raw, outcomes } = await serving(
+        async ({ data }) => {
+          const question = await firstValueFrom(data);
+          data.subscribe();
+          await later(150);
+          return `answer to ${question}`;
+        },
+        { idleTimeout: 100 },
+      );
+      raw.write('one\n');
+      await until(() => [...server.connections].some(({ stats }) => stats.bytesRead === 4));
+      const shutdown = server.shutdown();
+      expect((await readAll(raw)).toString()).toBe('answer to one\n');
+      raw.end();
+      await shutdown;
+      expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+    });
+  },
+);
+
+describe('ignored values', () => {
+  it('C25: a closed channel warns once, after a thousand ignored values', async () => {
     const warnings: (Error & { code?: string; detail?: string })[] = [];
     const listener = (warning: Error): void => void warnings.push(warning);
     process.on('warning', listener);
@@ -228,7 +228,7 @@ describe('values that are ignored', () => {
       for (let n = 0; n < 5_000; n++) near.data.next('x');
       await settled();
       expect(warnings.length).toBe(1);
-      // Another channel has a warning of its own.
+      // Another channel has its own warning.
       for (let n = 0; n < 1_000; n++) near.bytes.next('x');
       await settled();
       expect(warnings.length).toBe(2);
@@ -237,8 +237,8 @@ describe('values that are ignored', () => {
   });
 });
 
-describe('what ends by itself', () => {
-  it('C28: `Closed` has the connection, also in the output of serve; it can be logged as JSON', async () => {
+describe('logging and disposal', () => {
+  it('C28: `Closed` has the connection, also in the output of serve, and can be logged as JSON', async () => {
     const server = listen<string, string>({ port: 0 }, { codec: lines() });
     let arrived: Connection<string, string> | undefined;
     const outcomes = record(
@@ -260,7 +260,7 @@ describe('what ends by itself', () => {
     await server.shutdown();
   });
 
-  it('C29: a signal shuts the server down, drained', async () => {
+  it('C29: a signal shuts the server down, with draining', async () => {
     const controller = new AbortController();
     const server = listen<string, string>({ port: 0 }, { codec: lines(), signal: controller.signal });
     let begun = false;
@@ -284,7 +284,7 @@ describe('what ends by itself', () => {
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('C29: a signal that was aborted already is thrown at once, with its reason', () => {
+  it('C29: an already aborted signal is thrown at once, with its reason', () => {
     const reason = new Error('too late');
     const error: SocketError = refusal(() => listen({ port: 0 }, { signal: AbortSignal.abort(reason) }));
     expect(error).toMatchObject({ code: 'ERR_CLOSED', cause: reason });

@@ -10,7 +10,7 @@ type State = ConnectionState<string, string>;
 
 const soon = backoff({ initial: 5, max: 20 });
 
-/** A server on `address` that answers each line with its name, and what ends it. */
+/** A server on `address` that answers each line with its name, and a way to stop it. */
 async function serving(place: Place, address: Parameters<typeof listen>[0], name: string) {
   const server = listen<string, string>(address, { ...place.options, codec: lines() });
   const bound = firstValueFrom(server.listening);
@@ -25,7 +25,7 @@ async function serving(place: Place, address: Parameters<typeof listen>[0], name
   return { server, address: await bound, stop };
 }
 
-/** A client that is watched, with the states that it went through and what its channel has given. */
+/** A subscribed client, with its states so far and everything its channel has emitted. */
 function watched(place: Place, address: Parameters<typeof connect>[0], options: object = {}) {
   const client = connect<string, string>(address, { ...place.options, codec: lines(), reconnect: soon, ...options });
   const states: State[] = [];
@@ -76,8 +76,8 @@ function watched(place: Place, address: Parameters<typeof connect>[0], options: 
   };
 }
 
-describe.each(places)('a client that dials again over $name', (place) => {
-  it('K4: keeps one channel across connections, and what waits meanwhile is sent to the new one, in order', async () => {
+describe.each(places)('a client with reconnect over $name', (place) => {
+  it('K4: keeps one channel across connections; what waits meanwhile is sent on the new one, in order', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -91,7 +91,7 @@ describe.each(places)('a client that dials again over $name', (place) => {
     expect(received).toEqual(['first a', 'second b', 'second c']);
   });
 
-  it('K2: tells the attempts in order, and the error of each', async () => {
+  it('K2: emits the attempts in order, each with its error', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { states, until, count } = watched(place, first.address);
@@ -113,7 +113,7 @@ describe.each(places)('a client that dials again over $name', (place) => {
     }
   });
 
-  it('K5: gives up after as many further attempts as the policy has, with the last error', async () => {
+  it('K5: fails with the last error after as many further attempts as the policy allows', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, until, ended } = watched(place, first.address, {
@@ -125,11 +125,11 @@ describe.each(places)('a client that dials again over $name', (place) => {
     expect(states.at(-1)).toMatchObject({ status: 'disconnected', attempt: 3 });
     expect(ended()).toBeInstanceOf(SocketError);
     await expect(lost).rejects.toBe(ended());
-    // It is as new (K8).
+    // It starts anew (K8).
     expect(client.data.closed).toBe(false);
   });
 
-  it('K5: does not hammer a server that closes at once: the count goes on until a connection proved stable', async () => {
+  it('K5: does not hammer a server that closes at once: the count continues until a connection was stable', async () => {
     const server = listen<string, string>(await place.address(), { ...place.options, codec: lines() });
     const bound = firstValueFrom(server.listening);
     const accepting = server.subscribe(({ data }) => {
@@ -146,7 +146,7 @@ describe.each(places)('a client that dials again over $name', (place) => {
     expect(delays.slice(0, 4)).toEqual([2, 4, 8, 16]);
   });
 
-  it('K2: starts the count again after a stable connection', async () => {
+  it('K2: restarts the count after a stable connection', async () => {
     const server = listen<string, string>(await place.address(), { ...place.options, codec: lines() });
     const bound = firstValueFrom(server.listening);
     const accepting = server.subscribe(({ data }) => {
@@ -175,7 +175,7 @@ describe.each(places)('a client that dials again over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
-  it("K4: whileDisconnected 'drop' drops what is sent between connections, and counts it", async () => {
+  it("K4: whileDisconnected 'drop' drops values sent between connections, and counts them", async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address, { whileDisconnected: 'drop' });
     client.data.next('before it was open');
@@ -195,7 +195,7 @@ describe.each(places)('a client that dials again over $name', (place) => {
     expect(received).toEqual(['first before it was open', 'second after']);
   });
 
-  it("K4: whileDisconnected 'error' ends the client when something is sent between connections", async () => {
+  it("K4: whileDisconnected 'error' ends the client when a value is sent between connections", async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, until, count, ended } = watched(place, first.address, { whileDisconnected: 'error' });
     await until(() => count('connected') === 1);
@@ -206,7 +206,7 @@ describe.each(places)('a client that dials again over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('K7: leaving while it waits ends it: no further attempt, and what was to be sent is rejected', async () => {
+  it('K7: unsubscribing while it waits ends it: no further attempt, and waiting sends reject', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, subscription, until, count } = watched(place, first.address);
@@ -215,14 +215,14 @@ describe.each(places)('a client that dials again over $name', (place) => {
     subscription.unsubscribe();
     await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     const seen = states.length;
-    // A server that comes now is not dialled.
+    // A server that starts now is not dialled.
     const second = await serving(place, first.address, 'second');
     for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
     expect(states).toHaveLength(seen);
     expect(second.server.connections.size).toBe(0);
   });
 
-  it('K4: what a held channel had received is given before what the next connection sends', async () => {
+  it('K4: what a held channel received is emitted before what the next connection sends', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -258,8 +258,8 @@ describe.each(places)('a client that dials again over $name', (place) => {
   });
 });
 
-describe.each(realPlaces)('a client that dials again over $name, against a plain server', (place) => {
-  it('K4: discards the unfinished frame of the old connection, and sends no byte of it again', async () => {
+describe.each(realPlaces)('a client with reconnect over $name, against a plain server', (place) => {
+  it('K4: discards the unfinished frame of the old connection, and sends none of its own bytes again', async () => {
     const where = (await place.address()) as net.ListenOptions;
     const seen: Buffer[][] = [];
     const server = net.createServer((socket) => {
@@ -269,7 +269,7 @@ describe.each(realPlaces)('a client that dials again over $name, against a plain
       socket.on('data', (chunk: Buffer) => {
         chunks.push(chunk);
         if (seen.length > 1) return;
-        // A whole frame, and half of one.
+        // A whole frame, and half of another.
         socket.write(Buffer.from([0, 0, 0, 1, 65, 0, 0, 0, 9, 66]), () => socket.end());
       });
       if (seen.length > 1) socket.write(Buffer.from([0, 0, 0, 1, 67]));
@@ -289,7 +289,7 @@ describe.each(realPlaces)('a client that dials again over $name, against a plain
   });
 });
 
-describe('options of a client that dials again', () => {
+describe('options of a client with reconnect', () => {
   it.each<[string, object]>([
     ['reconnect.count', { reconnect: { count: -1 } }],
     ['reconnect.count', { reconnect: { count: 1.5 } }],

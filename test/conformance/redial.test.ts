@@ -19,7 +19,7 @@ import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import { record } from '../support/recording/record.js';
 
-/** In virtual time: what is on the transport and on RxJS's schedulers happens in it. */
+/** Runs in virtual time everything that the transport and RxJS's schedulers do. */
 const virtually = (test: (scheduler: TestScheduler) => void): void => {
   const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
   scheduler.run(() => test(scheduler));
@@ -36,17 +36,17 @@ const brief = (state: ConnectionState<any, any>): string => {
   }
 };
 
-/** The states of a client and when they came, for `time` ms; then it is left. */
+/** The states of a client during `time` ms, each with its time; then the client is unsubscribed. */
 function story(client: Observable<ConnectionState<any, any>>, scheduler: TestScheduler, time: number): string[] {
-  const told: string[] = [];
+  const events: string[] = [];
   const now = (): number => scheduler.now();
   const watching = client.subscribe({
-    next: (state) => told.push(`${now()}: ${brief(state)}`),
-    error: (error: unknown) => told.push(`${now()}: ! ${(error as SocketError).code}`),
-    complete: () => told.push(`${now()}: |`),
+    next: (state) => events.push(`${now()}: ${brief(state)}`),
+    error: (error: unknown) => events.push(`${now()}: ! ${(error as SocketError).code}`),
+    complete: () => events.push(`${now()}: |`),
   });
   scheduler.schedule(() => watching.unsubscribe(), time);
-  return told;
+  return events;
 }
 
 const to = (name: string, transport = memoryTransport()) => ({
@@ -55,8 +55,8 @@ const to = (name: string, transport = memoryTransport()) => ({
     connect(`memory:${name}`, { transport, claimTimeout: 0, ...(reconnect === undefined ? {} : { reconnect }) }),
 });
 
-/** A server that ends each connection after `time` ms, cleanly or not. */
-function brusque(
+/** A server that ends each connection after `time` ms, cleanly or with a reset. */
+function endingServer(
   transport: ReturnType<typeof memoryTransport>,
   name: string,
   time: (n: number) => number,
@@ -71,12 +71,12 @@ function brusque(
 
 const steady = { initial: 100, factor: 2, jitter: 0 };
 
-describe('a client that dials again, in virtual time', () => {
-  it('K2: waiting carries the delay, the error and the number of the attempt that ended', () => {
+describe('a client with reconnect, in virtual time', () => {
+  it('K2: `waiting` carries the delay, the error and the number of the attempt that ended', () => {
     virtually((scheduler) => {
-      const told = story(to('nobody').dial(backoff({ ...steady, max: 400 })), scheduler, 1_200);
+      const events = story(to('nobody').dial(backoff({ ...steady, max: 400 })), scheduler, 1_200);
       scheduler.flush();
-      expect(told).toEqual([
+      expect(events).toEqual([
         '0: c1',
         '0: d1 ECONNREFUSED',
         '0: w1 100',
@@ -96,7 +96,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K2: a watcher gets every state, also when another one ends the client while it is notified', () => {
+  it('K2: a subscriber gets every state, even if another one ends the client while it is notified', () => {
     virtually((scheduler) => {
       const client = to('nobody').dial(backoff(steady));
       client.subscribe({
@@ -118,15 +118,15 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K2: the count of the attempts starts again after a stable connection, and only then', () => {
+  it('K2: the attempts are counted from 1 again after a stable connection, and only then', () => {
     virtually((scheduler) => {
-      const { dial, transport } = to('brusque');
+      const { dial, transport } = to('ending');
       const up = [4_999, 5_000, 0, 10_000];
-      const serving = brusque(transport, 'brusque', (n) => up[n - 1] ?? 0);
-      const told = story(dial(backoff(steady)), scheduler, 20_700);
+      const serving = endingServer(transport, 'ending', (n) => up[n - 1] ?? 0);
+      const events = story(dial(backoff(steady)), scheduler, 20_700);
       scheduler.flush();
       serving.unsubscribe();
-      expect(told).toEqual([
+      expect(events).toEqual([
         '0: c1',
         '0: C1',
         '4999: d1',
@@ -160,23 +160,23 @@ describe('a client that dials again, in virtual time', () => {
     ['is reset', false],
   ])('K5: a server that accepts and %s at once is not hammered', (_how, clean) => {
     virtually((scheduler) => {
-      const { dial, transport } = to('brusque');
-      const serving = brusque(transport, 'brusque', () => 0, clean);
-      const told = story(dial(backoff()), scheduler, 60_000);
+      const { dial, transport } = to('ending');
+      const serving = endingServer(transport, 'ending', () => 0, clean);
+      const events = story(dial(backoff()), scheduler, 60_000);
       scheduler.flush();
       serving.unsubscribe();
-      const attempts = told.filter((line) => / c\d/.test(line)).length;
-      // 100 + 200 + … + 25,600 ms less what is random, then at least 15 s each.
+      const attempts = events.filter((line) => / c\d/.test(line)).length;
+      // 100 + 200 + … + 25,600 ms minus jitter, then at least 15 s each.
       expect(attempts).toBeGreaterThan(8);
       expect(attempts).toBeLessThan(14);
     });
   });
 
-  it('K5: nor is it with `retry(backoff())`, on the states or on the data', () => {
+  it('K5: nor is it hammered with `retry(backoff())`, on the states or on the data', () => {
     virtually((scheduler) => {
-      const { dial, transport } = to('brusque');
+      const { dial, transport } = to('ending');
       let accepted = 0;
-      const serving = listen('memory:brusque', { transport, claimTimeout: 0 }).subscribe((connection) => {
+      const serving = listen('memory:ending', { transport, claimTimeout: 0 }).subscribe((connection) => {
         accepted++;
         connection.destroy();
       });
@@ -194,9 +194,9 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K3: `retry(backoff())` dials again after failures, with growing delays, as often as `attempts` says', () => {
+  it('K3: `retry(backoff())` dials again after failures, with growing delays, up to `attempts` times', () => {
     virtually((scheduler) => {
-      const told = story(
+      const events = story(
         to('nobody')
           .dial()
           .pipe(retry(backoff({ ...steady, attempts: 3 }))),
@@ -204,7 +204,7 @@ describe('a client that dials again, in virtual time', () => {
         9_999,
       );
       scheduler.flush();
-      expect(told).toEqual([
+      expect(events).toEqual([
         '0: c1',
         '0: d1 ECONNREFUSED',
         '100: c1',
@@ -218,23 +218,29 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K5: `retry(backoff())` starts its count again after a connection that was stable', () => {
+  it('K5: `retry(backoff())` restarts its count after a stable connection', () => {
     virtually((scheduler) => {
-      const { dial, transport } = to('brusque');
+      const { dial, transport } = to('ending');
       const up = [0, 0, 5_000, 4_999];
-      const serving = brusque(transport, 'brusque', (n) => up[n - 1] ?? 0, false);
-      const told = story(dial().pipe(retry(backoff(steady))), scheduler, 10_900);
+      const serving = endingServer(transport, 'ending', (n) => up[n - 1] ?? 0, false);
+      const events = story(dial().pipe(retry(backoff(steady))), scheduler, 10_900);
       scheduler.flush();
       serving.unsubscribe();
-      expect(told.filter((line) => / c1/.test(line))).toEqual(['0: c1', '100: c1', '300: c1', '5400: c1', '10599: c1']);
+      expect(events.filter((line) => / c1/.test(line))).toEqual([
+        '0: c1',
+        '100: c1',
+        '300: c1',
+        '5400: c1',
+        '10599: c1',
+      ]);
     });
   });
 
-  it('K11: one policy serves several clients and pipelines at once, each with a count of its own', () => {
+  it('K11: one policy serves several clients and pipelines at once, with a separate count for each', () => {
     virtually((scheduler) => {
       const policy = backoff({ ...steady, attempts: 3 });
       const one = to('nobody').dial();
-      const told = [
+      const events = [
         story(one.pipe(retry(policy)), scheduler, 9_999),
         story(to('nobody').dial().pipe(retry(policy)), scheduler, 9_999),
         story(to('nobody').dial(policy), scheduler, 9_999),
@@ -243,7 +249,7 @@ describe('a client that dials again, in virtual time', () => {
       let failures = 0;
       one.data.pipe(retry(policy)).subscribe({ error: () => failures++ });
       scheduler.flush();
-      for (const lines of told) {
+      for (const lines of events) {
         expect(lines.filter((line) => / c\d/.test(line)).map((line) => line.split(':')[0])).toEqual([
           '0',
           '100',
@@ -256,33 +262,33 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K5: a copy of a policy with another `count` counts as it does', () => {
+  it('K5: a copy of a policy with another `count` stops after that count', () => {
     virtually((scheduler) => {
       const policy = { ...backoff(steady), count: 2 };
-      const told = [
+      const events = [
         story(to('nobody').dial().pipe(retry(policy)), scheduler, 9_999),
         story(to('nobody').dial(policy), scheduler, 9_999),
       ];
       scheduler.flush();
-      for (const lines of told) {
+      for (const lines of events) {
         expect(lines.filter((line) => / c\d/.test(line)).map((line) => line.split(':')[0])).toEqual([
           '0',
           '100',
           '300',
         ]);
       }
-      expect(told[1]?.filter((line) => / w/.test(line))).toEqual(['0: w1 100', '100: w2 200']);
+      expect(events[1]?.filter((line) => / w/.test(line))).toEqual(['0: w1 100', '100: w2 200']);
     });
   });
 
   it('K3: `repeat` dials again after clean ends', () => {
     virtually((scheduler) => {
-      const { dial, transport } = to('brusque');
-      const serving = brusque(transport, 'brusque', () => 10);
-      const told = story(dial().pipe(repeat({ count: 3, delay: 50 })), scheduler, 9_999);
+      const { dial, transport } = to('ending');
+      const serving = endingServer(transport, 'ending', () => 10);
+      const events = story(dial().pipe(repeat({ count: 3, delay: 50 })), scheduler, 9_999);
       scheduler.flush();
       serving.unsubscribe();
-      expect(told).toEqual([
+      expect(events).toEqual([
         '0: c1',
         '0: C1',
         '10: d1',
@@ -299,13 +305,13 @@ describe('a client that dials again, in virtual time', () => {
 
   it('K5: `attempts: 0` dials once', () => {
     virtually((scheduler) => {
-      const told = story(to('nobody').dial(backoff({ attempts: 0 })), scheduler, 9_999);
+      const events = story(to('nobody').dial(backoff({ attempts: 0 })), scheduler, 9_999);
       scheduler.flush();
-      expect(told).toEqual(['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED']);
+      expect(events).toEqual(['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED']);
     });
   });
 
-  it('K16: `connectTimeout` is for each attempt', () => {
+  it('K16: `connectTimeout` applies to each attempt', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -313,11 +319,11 @@ describe('a client that dials again, in virtual time', () => {
       const serving = server.subscribe();
       const first = connect('memory:full', { transport, claimTimeout: 0 }).subscribe();
       const client = connect('memory:full', { transport, connectTimeout: 700, reconnect: { delay: 50 } });
-      const told = story(client, scheduler, 1_600);
+      const events = story(client, scheduler, 1_600);
       scheduler.flush();
       first.unsubscribe();
       serving.unsubscribe();
-      expect(told).toEqual([
+      expect(events).toEqual([
         '0: c1',
         '700: d1 ERR_TIMEOUT_CONNECT',
         '700: w1 50',
@@ -333,12 +339,12 @@ describe('a client that dials again, in virtual time', () => {
     ['`count`', { count: 1, delay: 10 }, [...first('w1 10'), '10: c2', '10: d2 ECONNREFUSED', '10: ! ECONNREFUSED']],
     ['`count` of 0', { count: 0 }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED']],
     [
-      '`delay` that gives an Observable',
+      '`delay` that returns an Observable',
       { count: 1, delay: (_error, count) => timer(count * 30) },
       [...first('w1 NaN'), '30: c2', '30: d2 ECONNREFUSED', '30: ! ECONNREFUSED'],
     ],
     [
-      '`delay` that gives a value at once',
+      '`delay` that emits at once',
       { count: 1, delay: () => of('now') },
       [...first('w1 NaN'), '0: c2', '0: d2 ECONNREFUSED', '0: ! ECONNREFUSED'],
     ],
@@ -357,31 +363,31 @@ describe('a client that dials again, in virtual time', () => {
       },
       ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO'],
     ],
-    ['`delay` that never comes', { delay: () => NEVER }, first('w1 NaN')],
-    ['`delay` that is no Observable', { delay: () => 5 as never }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO']],
+    ['`delay` that never emits', { delay: () => NEVER }, first('w1 NaN')],
+    ['`delay` that is not an Observable', { delay: () => 5 as never }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO']],
     ['`delay` that completes later', { delay: () => timer(20).pipe(ignoreElements()) }, [...first('w1 NaN'), '20: |']],
-  ])('K11: `reconnect` is any RetryConfig: %s', (_what, config, expected) => {
+  ])('K11: `reconnect` accepts any RetryConfig: %s', (_what, config, expected) => {
     virtually((scheduler) => {
-      const told = story(to('nobody').dial(config), scheduler, 100);
+      const events = story(to('nobody').dial(config), scheduler, 100);
       scheduler.flush();
-      expect(told.slice(0, config.count === undefined ? expected.length : undefined)).toEqual(expected);
+      expect(events.slice(0, config.count === undefined ? expected.length : undefined)).toEqual(expected);
     });
   });
 
-  it('K11: a RetryConfig without a delay waits as `backoff()` does, so that nobody is hammered', () => {
+  it('K11: a RetryConfig without a delay waits as `backoff()` does, so that no server is hammered', () => {
     virtually((scheduler) => {
-      const told = story(to('nobody').dial({ count: 2 }), scheduler, 1_000);
+      const events = story(to('nobody').dial({ count: 2 }), scheduler, 1_000);
       scheduler.flush();
-      const delays = told.flatMap((line) => (line.includes(' w') ? [Number(line.split(' ').at(-1))] : []));
+      const delays = events.flatMap((line) => (line.includes(' w') ? [Number(line.split(' ').at(-1))] : []));
       expect(delays).toHaveLength(2);
       expect(delays[0]).toBe(100);
       expect(delays[1]).toBeGreaterThanOrEqual(100);
       expect(delays[1]).toBeLessThanOrEqual(200);
-      expect(told.at(-1)).toMatch(/! ECONNREFUSED/);
+      expect(events.at(-1)).toMatch(/! ECONNREFUSED/);
     });
   });
 
-  it('K10: a policy that fails, or completes, while it waits ends the client', () => {
+  it('K10: a policy that fails or completes while it waits ends the client', () => {
     virtually((scheduler) => {
       const fails = story(
         to('nobody').dial({
@@ -411,7 +417,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K11: the delay function is given the error and how often it was dialled again', () => {
+  it('K11: the delay function gets the error and the number of attempts so far', () => {
     virtually((scheduler) => {
       const given: string[] = [];
       const config: RetryConfig = {
@@ -427,10 +433,10 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K11: with `resetOnSuccess` every connection starts the count again', () => {
+  it('K11: with `resetOnSuccess`, every connection restarts the count', () => {
     virtually((scheduler) => {
-      const { dial, transport } = to('brusque');
-      const serving = brusque(transport, 'brusque', () => 10);
+      const { dial, transport } = to('ending');
+      const serving = endingServer(transport, 'ending', () => 10);
       const resets = story(dial({ count: 1, delay: 10, resetOnSuccess: true }), scheduler, 95);
       const counts = story(dial({ count: 1, delay: 10 }), scheduler, 95);
       scheduler.flush();
@@ -440,7 +446,7 @@ describe('a client that dials again, in virtual time', () => {
     });
   });
 
-  it('K13: after the first failure what is sent is subject to `whileDisconnected`', () => {
+  it('K13: after the first failure, `whileDisconnected` applies to values sent', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const options = { transport, reconnect: { delay: 50 }, claimTimeout: 0 } as const;

@@ -37,7 +37,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values).toEqual([...'123456789', 'x', 'y', 'a', 'b']);
   });
 
-  it('C5: it is cold: each subscription sends', async () => {
+  it('C5: is cold: each subscription sends', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     let subscriptions = 0;
@@ -55,7 +55,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(subscriptions).toBe(2);
   });
 
-  it('C5: a source as fast as it can be stays bounded, and all of it arrives', async () => {
+  it('C5: a source that is always ready stays bounded, and arrives completely', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 100_000 });
     const hold = far.data.hold();
     let size = 0;
@@ -112,7 +112,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.at(-1)).toBe('last');
   });
 
-  it('C5: unsubscribing from the sending of a Flow leaves the rest in the Flow, and nothing held', async () => {
+  it('C5: unsubscribing from the sending of a Flow leaves the rest in the Flow, and releases it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data, () => subscription.unsubscribe());
@@ -123,7 +123,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('b');
   });
 
-  it('C5: an error of the source is passed on, stops it, and leaves the channel open', async () => {
+  it('C5: an error of the source is passed on, stops the source, and leaves the channel open', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     const cause = new Error('the source');
@@ -152,7 +152,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.toSorted()).toEqual(['from the Observable', 'from the iterable', 'from the iterator']);
   });
 
-  it('C5: if the channel ends first, it fails with ERR_CLOSED or with the error, and stops the source', async () => {
+  it("C5: if the channel ends first, it fails with ERR_CLOSED or the channel's error, and stops the source", async () => {
     const completed = await pairAt(place, { codec });
     const one = countedSource('line');
     const first = record(completed.near.data.sendFrom(one.source));
@@ -170,7 +170,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     await until(() => two.counts.stopped === 1);
   });
 
-  it('C5: on a channel that has ended it fails at once, and asks the source for nothing', async () => {
+  it('C5: on a channel that has ended, it fails at once and pulls nothing from the source', async () => {
     const { near } = await pairAt(place, { codec });
     near.data.complete();
     const { counts, source } = countedSource('line');
@@ -187,7 +187,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect([counts.pulled, subscribed]).toEqual([0, 0]);
   });
 
-  it('C5: a source that never ends is left when the channel ends, though it says nothing', async () => {
+  it('C5: a silent source that never ends is stopped when the channel ends', async () => {
     const { near } = await pairAt(place, { codec });
     const subject = new Subject<string>();
     const sendings = [record(near.data.sendFrom(NEVER)), record(near.data.sendFrom(subject))];
@@ -199,7 +199,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
 });
 
 describe.each(realPlaces)('sendFrom, against node:net over $name', (place) => {
-  it('C5: a plain client gets what the source gives', async () => {
+  it('C5: a plain client gets the values of the source', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const sent = Array.from({ length: 10_000 }, (_, index) => String(index));
     near.data.sendFrom(sent).subscribe({ complete: () => near.data.complete() });

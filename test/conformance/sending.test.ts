@@ -14,10 +14,10 @@ import { countWrites } from '../support/transport/count-writes.js';
 const codec = lines();
 
 describe.each(places)('sending, over $name', (place) => {
-  /** What runs first after a delivery: memory delivers in a microtask itself. */
+  /** The earliest code that runs after a delivery: the memory transport delivers in a microtask. */
   const soon = place.name === 'memory' ? queueMicrotask : (work: () => void) => process.nextTick(work);
 
-  it('C1: what is sent in any form arrives byte for byte, in order', async () => {
+  it('C1: values of any form arrive byte for byte, in order', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const recording = record(far.data);
     const sent: Buffer[] = [];
@@ -68,7 +68,7 @@ describe.each(places)('sending, over $name', (place) => {
     await recording.end();
   });
 
-  it('C2: next never throws for a peer that is gone, nor does anything else go wrong', async () => {
+  it('C2: next never throws, and nothing else fails, when the peer is gone', async () => {
     const { near, far } = await pairAt(place);
     far.destroy();
     for (let turn = 0; turn < 50; turn++) {
@@ -81,7 +81,7 @@ describe.each(places)('sending, over $name', (place) => {
     near.data.complete();
   });
 
-  it('C3: what is sent in one turn is written at once', async () => {
+  it('C3: values sent in one turn are written at once', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(far.data);
     const writes = countWrites();
@@ -94,7 +94,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: so are bytes of all sizes, text among them, and the end', async () => {
+  it('C3: so are bytes of all sizes, with text among them, and the end', async () => {
     const { near, far } = await pairAt(place);
     const recording = record(far.data);
     const writes = countWrites();
@@ -107,7 +107,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(1);
   });
 
-  it('C3: what is sent while a chunk is delivered is written at the end of that delivery', async () => {
+  it('C3: values sent while a chunk is delivered are written at the end of that delivery', async () => {
     const { near, far } = await pairAt(place, { codec });
     const order: string[] = [];
     record(near.data, (line) => {
@@ -117,7 +117,7 @@ describe.each(places)('sending, over $name', (place) => {
     });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     const echoed = record(far.data);
-    // The first write is of the lines themselves.
+    // The first write contains the lines themselves.
     const writes = countWrites(() => order.push('write'));
     await echoed.count(3);
     await turns(1);
@@ -125,7 +125,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: that holds for what is sent on another connection, too', async () => {
+  it('C3: the same holds for values sent on another connection', async () => {
     const { near, far } = await pairAt(place, { codec });
     const other = await pairAt(place, { codec });
     const order: string[] = [];
@@ -164,7 +164,7 @@ describe.each(places)('sending, over $name', (place) => {
     await here.count(1);
   });
 
-  it('C9: after both sides have ended, too', async () => {
+  it('C9: the same holds after both sides have ended', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [here, there] = [record(near.data), record(far.data)];
     near.data.complete();
@@ -188,7 +188,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     expect(String(await readAll(raw))).toBe(sent.map((line) => `${line}\n`).join(''));
   });
 
-  it('C2: a plain server gets first what was sent before the connection was open', async () => {
+  it('C2: a plain server first gets what was sent before the connection was open', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => sockets.push(socket));
     const client = connect(address);
@@ -203,7 +203,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     await until(() => subscription.closed);
   });
 
-  it('C2: next never blocks: what a peer that does not read leaves waits in the process', async () => {
+  it('C2: next never blocks: values wait in the process while the peer does not read', async () => {
     const { near, raw } = await dialledAt(place, { maxBuffered: 1 << 26 });
     raw.pause();
     const sent = Buffer.alloc(1 << 24, 'x');
@@ -216,7 +216,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('C3: a plain client gets the hundred lines that answer its one in one write', async () => {
+  it('C3: a plain client gets the hundred lines that answer its line in one write', async () => {
     const answers = countWrites();
     const { near, raw } = await acceptedAt(place, { codec });
     record(near.data, (line) => {
@@ -224,7 +224,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     });
     raw.write('question\n');
     await readBytes(raw, 900);
-    // One of them is the question.
+    // One of them contains the question.
     expect(answers.count).toBe(2);
   });
 
@@ -237,7 +237,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     await expect(near.data.send('refused')).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C1: two clients at once each get their own bytes', async () => {
+  it('C1: of two clients at once, each gets its own bytes', async () => {
     const { address } = await serverAt<string, string>(
       place,
       ({ data }) => {

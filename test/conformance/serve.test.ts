@@ -33,7 +33,7 @@ interface Serving {
   readonly incidents: Recording<SocketError>;
 }
 
-/** A server of lines that `handler` serves, until the end of the test. */
+/** A server of lines that `handler` serves until the end of the test. */
 async function serving(
   place: Place,
   handler: Handler,
@@ -62,7 +62,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     ['an array', () => ['one', 'two']],
     ['an async iterable', generated],
     ['a promise', () => Promise.resolve('one\ntwo'.split('\n')[0] as string)],
-  ])('S6: sends what a handler gives, and ends the connection: %s', async (kind, handler) => {
+  ])('S6: sends what a handler returns, and ends the connection: %s', async (kind, handler) => {
     const { address, outcomes, incidents } = await serving(place, handler);
     const client = await peerAt(place, address);
     await client.receives(kind === 'a promise' ? 'one\n' : 'one\ntwo\n');
@@ -73,7 +73,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it('S6: sends back what comes, where the handler gives what it is given', async () => {
+  it("S6: echoes if the handler returns the connection's data", async () => {
     const { address, outcomes } = await serving(place, ({ data }) => data.pipe(map((line) => line.toUpperCase())));
     const client = await peerAt(place, address);
     client.write('one\ntwo\n');
@@ -85,7 +85,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 13, bytesWritten: 14 }]);
   });
 
-  it('S6: an async handler that gives nothing has nothing sent, and its connection ends with it', async () => {
+  it('S6: an async handler that resolves with nothing sends nothing, and its connection ends with it', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, async ({ data }) => {
       heard.push(await firstValueFrom(data));
@@ -101,7 +101,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesRead: 14, bytesWritten: 0 }]);
   });
 
-  it('S6: a handler that returns nothing looks after its connection itself', async () => {
+  it('S6: a handler that returns nothing manages its connection itself', async () => {
     let connection: Connection<string, string> | undefined;
     const { address, outcomes } = await serving(place, (arrived) => {
       connection = arrived;
@@ -120,18 +120,18 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S6: after the handler has completed, input that nobody is subscribed to is read and discarded', async () => {
+  it('S6: after the handler has completed, input without a subscriber is read and discarded', async () => {
     const { address, outcomes } = await serving(place, () => of('bye'));
     const client = await peerAt(place, address);
     expect(await client.ended).toBe('fin');
-    // More than the kernel's buffers, or the client's last bytes would never leave.
+    // More than the kernel's buffers hold; otherwise the client could not send its last bytes.
     const text = 'x'.repeat(place.name === 'memory' ? 100_000 : 1_000_000);
     for (let part = 0; part < 8; part++) client.write(text);
     client.end();
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 8 * text.length }]);
   });
 
-  it('S6: input that somebody is still subscribed to is read to its end', async () => {
+  it('S6: input that still has a subscriber is read to its end', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, ({ data }) => {
       data.subscribe((line) => heard.push(line));
@@ -155,9 +155,9 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
       },
     ],
     ['rejects', () => Promise.reject(boom)],
-    ['gives an Observable that fails at once', () => throwError(() => boom)],
+    ['returns an Observable that fails at once', () => throwError(() => boom)],
     [
-      'gives an Observable that fails later',
+      'returns an Observable that fails later',
       () =>
         concat(
           of('one'),
@@ -165,7 +165,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
         ),
     ],
     [
-      'gives an iterable that throws',
+      'returns an iterable that throws',
       async function* () {
         await settled();
         yield 'one';
@@ -173,14 +173,14 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
       },
     ],
     [
-      'rejects after it has ended the sending side itself',
+      'rejects after ending the sending side itself',
       async ({ data }) => {
         data.complete();
         await settled();
         throw boom;
       },
     ],
-  ])('S6: a handler that %s fails its own connection alone, with ERR_HANDLER', async (_how, failing) => {
+  ])('S6: a handler that %s fails only its own connection, with ERR_HANDLER', async (_how, failing) => {
     let arrived = 0;
     const { server, address, outcomes, incidents } = await serving(place, (connection) =>
       ++arrived === 2 ? failing(connection) : connection.data,
@@ -200,7 +200,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual([]);
   });
 
-  it('S6: what is no source at all fails the connection with ERR_HANDLER', async () => {
+  it('S6: returning something that is not a source fails the connection with ERR_HANDLER', async () => {
     for (const nonsense of [null, 7, {}, Symbol('s')]) {
       const { address, outcomes } = await serving(place, (() => nonsense) as unknown as Handler);
       await peerAt(place, address);
@@ -208,7 +208,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     }
   });
 
-  it('S6: a handler whose source goes on is stopped when its connection ends', async () => {
+  it('S6: a handler whose source continues is stopped when its connection ends', async () => {
     let stopped = 0;
     const { address, outcomes, incidents } = await serving(
       place,
@@ -225,7 +225,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it('S6: that the connection ends while a handler sends is no failure of the handler', async () => {
+  it('S6: a connection that ends while a handler sends is not a failure of the handler', async () => {
     const { server, address, outcomes, incidents } = await serving(place, async ({ data }) => {
       await firstValueFrom(data);
       for (;;) await data.send('more');
@@ -267,7 +267,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual([]);
   });
 
-  it('S6: it completes when the server has been shut down and every connection has ended', async () => {
+  it('S6: completes when the server has been shut down and every connection has ended', async () => {
     const { server, address, outcomes } = await serving(place, ({ data }) => data);
     const client = await peerAt(place, address);
     client.write('hello\n');
@@ -278,7 +278,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual(['complete']);
   });
 
-  it('S6: a failure to bind is its error', async () => {
+  it('S6: fails if the server cannot bind', async () => {
     const { address } = await serving(place, () => NEVER);
     const second = record(
       listen<string, string>(address, { codec: lines(), ...place.options }).pipe(serve(() => NEVER)),
@@ -325,7 +325,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
     const client = await rawClient(address);
     client.pause();
     if (!isIterable) {
-      // As much as the kernel takes: the echo isn't read, so neither is this.
+      // As much as the kernel takes: nobody reads the echo, so the server stops reading.
       let taken = 0;
       while (taken < 64_000_000 && client.writableLength < 1_000_000) {
         client.write(`${line}\n`.repeat(100));
@@ -344,7 +344,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
     await until(() => pulled > before + 1_000);
   });
 
-  it('C11: a reply of 4 MB arrives whole, though the client never stops writing what the handler does not read', async () => {
+  it('C11: a reply of 4 MB arrives whole, although the client keeps writing what the handler does not read', async () => {
     const { address, outcomes } = await serving(place, () =>
       Array.from({ length: 64 }, (_, part) => String.fromCharCode(65 + (part % 26)).repeat(65_535)),
     );
@@ -370,7 +370,7 @@ it('S6: a bad `concurrent` is ERR_OPTION_INVALID, at once', () => {
   }
 });
 
-it('S6: works on connections that do not come straight from a server', async () => {
+it('S6: works on connections that do not come directly from a server', async () => {
   const server = listen<string, string>(await tcp.address(), { codec: lines() });
   const plain = new Observable<Connection<string, string>>((subscriber) => server.subscribe(subscriber));
   const welcome = record(plain.pipe(serve(() => interval(1_000).pipe(map((count) => `${count}`)))));

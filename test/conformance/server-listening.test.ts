@@ -22,12 +22,12 @@ import {
   everywhere,
 } from '../support/server/listening-servers.js';
 
-/** How many sockets and listeners this process has. */
+/** How many sockets and listeners this process has open. */
 const handles = (): number => process.getActiveResourcesInfo().filter((kind) => /^(TCP|Pipe)/.test(kind)).length;
 
 const atRest = handles();
 
-/** An address with a fixed name that nobody listens on. */
+/** An address with a fixed name where nobody listens. */
 async function freeAddress(place: Place): Promise<Address> {
   const address = await place.address();
   if (place.name === 'memory') return parseAddress(address);
@@ -40,22 +40,22 @@ async function freeAddress(place: Place): Promise<Address> {
 }
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S1: binds nothing before somebody subscribes, nor for those who only ask for the address', async () => {
+  it('S1: binds nothing before it has a subscriber; subscribing to `listening` binds nothing', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
-    const told: Address[] = [];
-    const listening = server.listening.subscribe((bound) => told.push(bound));
+    const addresses: Address[] = [];
+    const listening = server.listening.subscribe((bound) => addresses.push(bound));
     const hold = server.hold();
     const derived = server.pipe(map((connection) => connection.id));
     server.incidents.subscribe();
     await settled();
     expect(await dialling(place, address)).toBe(nobody(place));
-    expect(told).toEqual([]);
+    expect(addresses).toEqual([]);
     expect(server.connections.size).toBe(0);
     hold.release();
     const subscription = derived.subscribe();
     await firstValueFrom(server.listening);
-    expect(told).toEqual([address]);
+    expect(addresses).toEqual([address]);
     expect(await dialling(place, address)).toBe('connected');
     subscription.unsubscribe();
     listening.unsubscribe();
@@ -74,7 +74,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(new Set(server.connections)).toEqual(new Set(ones));
   });
 
-  it('S1: goes on for those who stay when one of them leaves', async () => {
+  it('S1: continues for the other subscribers when one leaves', async () => {
     const server = listenAt(place, await place.address());
     const staying = arrivalsOf(server);
     const leaving = server.subscribe();
@@ -84,7 +84,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await first(staying, 1)).toHaveLength(1);
   });
 
-  it('S1: is closed at once when the last one leaves, and what was emitted lives on', async () => {
+  it('S1: closes at once when the last subscriber leaves; emitted connections live on', async () => {
     const { server, address, subscription } = await serverAt(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
     });
@@ -101,7 +101,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await peer.ended).toBe('fin');
   });
 
-  it('S1: resets the clients that still wait when the last one leaves', async () => {
+  it('S1: resets the clients still waiting when the last subscriber leaves', async () => {
     const { server, address, subscription } = await serverAt(gated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -111,19 +111,19 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: resets those who wait in the process too, where the listener cannot be stopped', async () => {
+  it('S1: also resets clients that wait in the process, if the listener cannot be paused', async () => {
     const { server, address, subscription } = await serverAt(ungated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     await settled();
     subscription.unsubscribe();
-    // A unix socket has no reset; nobody had written to it.
+    // A unix socket has no reset, because nothing was written to it.
     const how = place.name === 'unix' ? 'fin' : 'ECONNRESET';
     expect(await Promise.all(peers.map((peer) => peer.ended))).toEqual(Array(3).fill(how));
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: binds again for whoever subscribes after the last has left', async () => {
+  it('S1: binds again for a subscriber that comes after the last one left', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     for (let round = 0; round < 3; round++) {
@@ -136,7 +136,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(3);
   });
 
-  it('S1: may be left and subscribed to again before the listener is up', async () => {
+  it('S1: the last subscriber can leave and another one come before the listener is up', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     server.subscribe().unsubscribe();
@@ -147,7 +147,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     await first(arrivals, 1);
   });
 
-  it('S10: `listening` gives the address to those who come early and to those who come late', async () => {
+  it('S10: `listening` emits the address to early and late subscribers', async () => {
     const server = listenAt(place, await place.address());
     const early: unknown[] = [];
     server.listening.subscribe({ next: (bound) => early.push(bound), complete: () => early.push('complete') });
@@ -158,14 +158,14 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(early).toEqual([address]);
     expect(late).toEqual([address]);
     if (address.transport === 'tcp') expect(address.port).toBeGreaterThan(0);
-    // It is the address that one can connect to.
+    // A client can connect to the address.
     expect(await dialling(place, address)).toBe('connected');
     subscription.unsubscribe();
     expect(early).toEqual([address, 'complete']);
     expect(late).toEqual([address, 'complete']);
   });
 
-  it('S10: `listening` completes when the server could not be bound, and when it is shut down', async () => {
+  it('S10: `listening` completes when binding fails, and on shutdown', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     const ofRefused = lastValueFrom(refused.listening, { defaultValue: 'complete' });
@@ -178,21 +178,21 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     const bound = await firstValueFrom(stopped.listening);
     const shutdown = stopped.shutdown();
     expect(await ofStopped).toEqual([bound]);
-    // At once, and for ever.
+    // At once, and ever after.
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
     await shutdown;
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
   });
 
-  it('S10: `listening` completes for those who asked before a server was shut down that never listened', async () => {
+  it('S10: `listening` completes if a server is shut down before it ever listened', async () => {
     const server = listenAt(place, await place.address());
-    const told = firstValueFrom(server.listening.pipe(toArray()));
+    const addresses = firstValueFrom(server.listening.pipe(toArray()));
     await server.shutdown();
-    expect(await told).toEqual([]);
+    expect(await addresses).toEqual([]);
     expect(await firstValueFrom(server.pipe(toArray()))).toEqual([]);
   });
 
-  it('S11: a server that is shut down binds nothing any more', async () => {
+  it('S11: a server that has been shut down never binds again', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     const arrivals = arrivalsOf(server);
@@ -203,22 +203,22 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await dialling(place, address)).toBe(nobody(place));
   });
 
-  it('S10: `listening` tells the address of the next run to those who ask again', async () => {
+  it('S10: `listening` emits the address of the next run to new subscribers', async () => {
     const server = listenAt(place, await place.address());
-    const told: (Address | 'complete')[] = [];
+    const addresses: (Address | 'complete')[] = [];
     const listening = server.listening
       .pipe(endWith('complete' as const), repeat(2))
-      .subscribe((address) => told.push(address));
+      .subscribe((address) => addresses.push(address));
     for (let round = 0; round < 2; round++) {
       const subscription = server.subscribe();
       const bound = await firstValueFrom(server.listening);
       subscription.unsubscribe();
-      expect(told.slice(round * 2)).toEqual([bound, 'complete']);
+      expect(addresses.slice(round * 2)).toEqual([bound, 'complete']);
     }
     listening.unsubscribe();
   });
 
-  it('S11: a failure to bind and the end are told at once, also while the server is held', async () => {
+  it('S11: a failure to bind and the end are reported at once, even while the server is held', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     refused.hold();
@@ -234,7 +234,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(['ECONNRESET', 'EPIPE']).toContain(await peer?.ended);
   });
 
-  it('S1: `connections` has a connection from its emission to its end', async () => {
+  it('S1: `connections` contains a connection from its emission to its end', async () => {
     let atEmission = false;
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => {
@@ -256,7 +256,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 });
 
 describe('a server on real sockets', () => {
-  it('S1: a name that is looked up is not bound for somebody who has left meanwhile', async () => {
+  it('S1: a name whose lookup ends after the last subscriber has left is not bound', async () => {
     const { port } = (await freeAddress(tcp)) as { port: number };
     const server = listenAt(tcp, { host: 'localhost', port });
     server.subscribe().unsubscribe();
@@ -268,7 +268,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 1);
   });
 
-  it('S1: with port 0 each run has a port of its own', async () => {
+  it('S1: with port 0, each run has its own port', async () => {
     const server = listenAt(tcp, { port: 0 });
     const ports: number[] = [];
     for (let round = 0; round < 2; round++) {
@@ -282,7 +282,7 @@ describe('a server on real sockets', () => {
     expect(ports.every((port) => port > 0)).toBe(true);
   });
 
-  it('S1: has one handle, takes none for the clients that wait, and leaves none behind', async () => {
+  it('S1: has one handle, none for waiting clients, and leaves none behind', async () => {
     for (const place of [tcp, unix]) {
       const { server, address, subscription } = await serverAt(gated(place), () => undefined);
       await until(() => handles() === atRest + 1);
@@ -299,7 +299,7 @@ describe('a server on real sockets', () => {
     }
   });
 
-  it('S1: an abstract name makes no file, and is given back', async () => {
+  it('S1: an abstract name creates no file, and is free again afterwards', async () => {
     const name = `rxjs-sockets-${process.pid}-${Math.random()}`;
     for (let round = 0; round < 2; round++) {
       const server = listenAt(unix, `unix:@${name}`);
@@ -317,7 +317,7 @@ describe('a server on real sockets', () => {
     expect(existsSync(name) || existsSync(`@${name}`)).toBe(false);
   });
 
-  it('A2: without a host it is on the loopback alone', async () => {
+  it('A2: without a host, it listens on loopback alone', async () => {
     const { address } = await serverAt(tcp, () => undefined);
     expect(address).toMatchObject({ host: '127.0.0.1' });
     const { port } = address as { port: number };
@@ -327,7 +327,7 @@ describe('a server on real sockets', () => {
   });
 });
 
-/** An address of this machine that is not the loopback's, if it has one. */
+/** An address of this machine other than loopback, if it has one. */
 function outerAddress(): string | undefined {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return all.find(({ internal, family }) => !internal && family === 'IPv4')?.address;

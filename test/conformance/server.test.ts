@@ -19,14 +19,14 @@ import {
   everywhere,
 } from '../support/server/listening-servers.js';
 
-/** The first text that comes on a connection. */
+/** The first text received on a connection. */
 const firstText = async (connection: Connection): Promise<string> =>
   (await firstValueFrom(connection.bytes)).toString();
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, number) => String(number));
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S2: emits each client once, in the order in which they came', async () => {
+  it('S2: emits each client once, in the order in which they connected', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     await numberedPeers(place, address, 8);
@@ -36,7 +36,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(8);
   });
 
-  it('S2: each connection bears the names of its two ends', async () => {
+  it('S2: each connection has the addresses of its two ends', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { address } = await serverAt(place, (connection) => arrivals.next(connection));
     const client = connect(address, place.options);
@@ -50,7 +50,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     else expect(connection?.remote).toEqual(state.local);
   });
 
-  it('S2: nothing is lost of what a client sent before it was served', async () => {
+  it('S2: loses nothing that a client sent before it was served', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     const hold = server.hold();
@@ -63,7 +63,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect((await Promise.all(received)).map((chunks) => Buffer.concat(chunks).toString())).toEqual(numbers(4));
   });
 
-  it('S2: a client that has gone before it was served is emitted, and its end is told', async () => {
+  it('S2: a client that left before it was served is emitted, with its end', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { halfOpen: false };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -82,7 +82,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 
   describe.each([
     ['in the kernel', gated],
-    ['in the process, where the listener cannot be stopped', ungated],
+    ['in the process, because the listener cannot be paused', ungated],
   ])('S5: waiting %s', (_where, prepared) => {
     const open = async (options: ListenOptions = {}) => {
       const arrivals = new ReplaySubject<Connection>(Infinity);
@@ -90,7 +90,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       return { ...opened, arrivals };
     };
 
-    it('S5: while it is held clients connect and none is emitted; on release all are, in order', async () => {
+    it('S5: while it is held, clients connect and none is emitted; on release all are, in order', async () => {
       const { server, address, arrivals } = await open();
       for (let round = 0; round < 3; round++) {
         const holds = [server.hold(), server.hold()];
@@ -105,7 +105,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       }
     });
 
-    it('S5: a Hold that was taken before the first subscription counts', async () => {
+    it('S5: a Hold taken before the first subscription works', async () => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       const hold = server.hold();
@@ -118,7 +118,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     });
 
-    it('S5: a Hold outlives the subscription, and counts for the next', async () => {
+    it('S5: a Hold outlives the subscription, and applies to the next one', async () => {
       const { server, subscription } = await open();
       const hold = server.hold();
       subscription.unsubscribe();
@@ -131,7 +131,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     });
 
-    it('S5: holding as the first of several is emitted keeps the others waiting', async () => {
+    it('S5: holding when the first of several is emitted keeps the others waiting', async () => {
       const { server, address, arrivals } = await open();
       const start = server.hold();
       const subscription = server.subscribe(() => server.hold());
@@ -144,7 +144,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(server.connections.size).toBe(1);
     });
 
-    it('S5: `for await` serves one after the other', async () => {
+    it('S5: `for await` serves one connection after another', async () => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       const bound = firstValueFrom(server.listening);
@@ -164,7 +164,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       await serving;
       expect(served).toEqual(numbers(4));
       expect(server.connections.size).toBe(0);
-      // `break` has left: nobody listens any more.
+      // After `break` nobody listens any more.
       expect(await dialling(place, address)).toBe(nobody(place));
     });
 
@@ -215,7 +215,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     });
   });
 
-  it('S5: what waits in the kernel does not count in `acceptQueue`', async () => {
+  it('S5: clients that wait in the kernel do not count in `acceptQueue`', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(gated(place), (connection) => arrivals.next(connection), {
       acceptQueue: 1,
@@ -230,7 +230,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: a server that is held before it listens accepts nobody', async () => {
+  it('S5: a server held before it listens accepts nobody', async () => {
     const server = listenAt(gated(place), await place.address(), { acceptQueue: 1 });
     const hold = server.hold();
     const incidents: SocketError[] = [];
@@ -265,7 +265,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: one over `acceptQueue` is reset and told, where the listener cannot be stopped', async () => {
+  it('S5: if the listener cannot be paused, one client over `acceptQueue` is reset and reported', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { acceptQueue: 3 };
     const { server, address } = await serverAt(ungated(place), (connection) => arrivals.next(connection), options);
@@ -285,7 +285,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstText((await first(arrivals, 4))[3] as Connection)).toBe('later');
   });
 
-  it('S5: one over `maxConnections` is reset and told, and the server goes on', async () => {
+  it('S5: one client over `maxConnections` is reset and reported, and the server continues', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { maxConnections: 2 };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -310,7 +310,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 });
 
 describe('a server on real sockets', () => {
-  it('S2: nothing is read of a client that waits in the process', async () => {
+  it('S2: nothing is read from a client that waits in the process', async () => {
     const { server, address } = await serverAt(ungated(tcp), () => undefined, { acceptQueue: 4 });
     server.hold();
     const [peer] = await numberedPeers(tcp, address, 1);
@@ -321,7 +321,7 @@ describe('a server on real sockets', () => {
     expect(waiting.filter(({ state }) => state === 'established').map(({ unread }) => unread)).toEqual([100_000]);
   });
 
-  it('S5: the kernel holds the clients of a TCP server that is held', async () => {
+  it('S5: while a TCP server is held, its clients wait in the kernel', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(gated(tcp), (connection) => arrivals.next(connection));
     const { port } = address as { port: number };
@@ -336,11 +336,11 @@ describe('a server on real sockets', () => {
     expect(await queued()).toBe(0);
   });
 
-  it('S5: the kernel holds the clients of a unix server that is held, up to `backlog`', async () => {
+  it('S5: while a unix server is held, its clients wait in the kernel, up to `backlog`', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(gated(unix), (connection) => arrivals.next(connection), { backlog: 2 });
     const hold = server.hold();
-    // Linux takes one more than asked for.
+    // Linux takes one more than it is asked for.
     await numberedPeers(unix, address, 3);
     await settled();
     await expect(rawClient(address)).rejects.toMatchObject({ code: 'EAGAIN' });
@@ -351,7 +351,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 4);
   });
 
-  it('S2: a client that comes over IPv4 to a server on both has its IPv4 address', async (context) => {
+  it('S2: a client that comes over IPv4 to a dual-stack server has its IPv4 address', async (context) => {
     const server = listenAt(tcp, { port: 0, host: '::' });
     const arrivals = arrivalsOf(server);
     const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });
@@ -365,7 +365,7 @@ describe('a server on real sockets', () => {
     expect(connections.map(({ local }) => (local as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
   });
 
-  it('S5: a server that is held and released in one turn goes on', async () => {
+  it('S5: a server held and released in one turn continues', async () => {
     for (const place of [tcp, unix, memory()]) {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
@@ -376,7 +376,7 @@ describe('a server on real sockets', () => {
   });
 });
 
-/** The TCP sockets of this machine with the local port `port`, and how much waits in them: bytes, or clients. */
+/** The TCP sockets of this machine with the local port `port`, and how much waits in each: bytes, or clients. */
 async function socketsOf(port: number): Promise<{ state: string; unread: number }[]> {
   const table = await readFile('/proc/net/tcp', 'utf8');
   const states: Record<string, string> = { '01': 'established', '0A': 'listening' };

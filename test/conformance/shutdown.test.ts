@@ -17,7 +17,7 @@ import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { gated, ungated } from '../support/transport/node/internals/accept-gate.js';
 
-/** A server with what it has emitted. */
+/** A server, and the connections it has emitted. */
 async function opened(place: Place, options = {}) {
   const arrivals = new ReplaySubject<Connection>(Infinity);
   const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -32,7 +32,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     const { server, address, accepted } = await opened(place);
     const [one, other] = [await peerAt(place, address), await peerAt(place, address)];
     const connections = await accepted(2);
-    const told = record(server);
+    const recording = record(server);
     const incidents = record(server.incidents);
     for (const { bytes } of connections) bytes.next('the last words');
     const shutdown = server.shutdown();
@@ -40,13 +40,13 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     for (const peer of [one, other]) {
       await peer.receives('the last words');
       expect(await peer.ended).toBe('fin');
-      expect(told.endings).toEqual([]);
-      // What comes in answer is still taken.
+      expect(recording.endings).toEqual([]);
+      // The peer's answer is still received.
       peer.write('and mine');
       peer.end();
     }
     await shutdown;
-    expect(told.endings).toEqual(['complete']);
+    expect(recording.endings).toEqual(['complete']);
     expect(incidents.endings).toEqual(['complete']);
     expect(incidents.values).toEqual([]);
     expect(server.connections.size).toBe(0);
@@ -55,7 +55,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     }
   });
 
-  it('S7: a second call gives the same promise, from within its own signals too', async () => {
+  it('S7: a second call returns the same promise, also from within its own notifications', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -76,7 +76,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(promises.every((promise) => promise === first)).toBe(true);
   });
 
-  it('S7: what is left is forced at the deadline, and told', async () => {
+  it('S7: connections left at the deadline are aborted and reported', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -92,7 +92,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     await peer.ended;
   });
 
-  it('S7: clients that wait to be accepted are reset', async () => {
+  it('S7: clients waiting to be accepted are reset', async () => {
     const { server, address } = await opened(gated(place));
     const hold = server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -103,7 +103,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: those who wait in the process are cut off too, where the listener cannot be stopped', async () => {
+  it('S7: clients waiting in the process are cut off, too, if the listener cannot be paused', async () => {
     const { server, address } = await opened(ungated(place));
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -113,15 +113,15 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(server.connections.size).toBe(0);
   });
 
-  it('S14: a server that was shut down completes at once for whoever subscribes, and binds nothing', async () => {
+  it('S14: after a shutdown, the server completes at once for each new subscriber, and binds nothing', async () => {
     const server = listen(await place.address(), place.options);
     const asked = record(server.listening);
     await server.shutdown();
     expect(asked.endings).toEqual(['complete']);
     for (const observable of [server, server.listening, server.incidents]) {
-      const told = record<unknown>(observable);
-      expect(await told.end()).toBe('complete');
-      expect(told.values).toEqual([]);
+      const recording = record<unknown>(observable);
+      expect(await recording.end()).toBe('complete');
+      expect(recording.values).toEqual([]);
     }
     const values: unknown[] = [];
     for await (const connection of server) values.push(connection);
@@ -130,7 +130,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     await server.shutdown();
   });
 
-  it('S7: a server that nobody has subscribed to any more closes its connections all the same', async () => {
+  it('S7: a server that has no subscribers any more still closes its connections', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -143,13 +143,13 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(await firstValueFrom((connection as Connection).closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('S7: `shutdown` in the turn in which it was subscribed to leaves nothing bound', async () => {
+  it('S7: `shutdown` in the turn of the subscription leaves nothing bound', async () => {
     const address = await place.address();
     const server = listen(address, place.options);
-    const told = record(server);
+    const recording = record(server);
     const listening = record(server.listening);
     await server.shutdown();
-    expect(told.endings).toEqual(['complete']);
+    expect(recording.endings).toEqual(['complete']);
     expect(listening).toMatchObject({ values: [], endings: ['complete'] });
     const next = listen(address, place.options);
     const arrivals = next.subscribe();
@@ -157,7 +157,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     arrivals.unsubscribe();
   });
 
-  it('S7: a connection that ends of its own accord meanwhile is waited for, not more', async () => {
+  it('S7: waits for connections that already end by themselves, and no longer', async () => {
     const { server, address, accepted } = await opened(place);
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     const [one, two] = await accepted(3);
@@ -187,7 +187,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown on %s', (_name, place) => {
-  it('S7: resolves though its peers never read, never finish, are stopped, or were killed', async () => {
+  it('S7: resolves even if its peers never read, never finish, are stopped, or were killed', async () => {
     const { server, address, accepted } = await opened(place, { maxBuffered: 64_000_000 });
     const stopped = await Puppet.start();
     const killed = await Puppet.start();
@@ -207,17 +207,17 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     await stopped.kill();
   });
 
-  it('S7: sockets, timers and the file are gone when it resolves', async () => {
+  it('S7: when it resolves, sockets, timers and the socket file are gone', async () => {
     const puppet = await Puppet.start();
     const before = resources();
     const files = readdirSync('/proc/self/fd').length;
     for (const withClients of [false, true]) {
       const server = listen(await place.address(), { ...place.options, idleTimeout: 1_000, claimTimeout: 500 });
-      const told = record(server);
+      const recording = record(server);
       const address = await firstValueFrom(server.listening);
       if (withClients) {
         await Promise.all([puppet.connect(address), puppet.connect(address), puppet.connect(address)]);
-        await told.count(3);
+        await recording.count(3);
         server.hold();
         await puppet.connect(address);
       }
@@ -231,7 +231,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     }
   });
 
-  it('S7: what is left of a listener that was closed before is gone, too', async () => {
+  it('S7: resources of an earlier, closed listener are gone, too', async () => {
     const before = resources();
     const server = listen(await place.address(), place.options);
     for (let runs = 0; runs < 2; runs++) {
@@ -243,7 +243,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     expect(resources()).toEqual(before);
   });
 
-  it('S7: clients whose handshake is under way are dropped', async () => {
+  it('S7: drops clients during their handshake', async () => {
     const peers: net.Socket[] = [];
     const { server, address } = await opened(place, { proxyProtocol: { trusted: ['127.0.0.1', 'unix:'] } }).catch(() =>
       opened(tcp, { proxyProtocol: { trusted: ['127.0.0.1'] } }),
@@ -258,7 +258,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
   });
 });
 
-it('S7: a name that is being looked up is not bound any more', async () => {
+it('S7: a name whose lookup is pending is not bound any more', async () => {
   const inside = net as unknown as { _createServerHandle(...args: unknown[]): unknown };
   const create = inside._createServerHandle;
   const bound: unknown[] = [];
@@ -271,10 +271,10 @@ it('S7: a name that is being looked up is not bound any more', async () => {
   });
   const { options } = gated(tcp);
   const server = listen({ host: 'localhost', port: 0 }, options);
-  const told = record(server);
+  const recording = record(server);
   await server.shutdown();
-  expect(told.endings).toEqual(['complete']);
-  // What is looked up later is there later.
+  expect(recording.endings).toEqual(['complete']);
+  // A later lookup answers later.
   const other = listen({ host: 'localhost', port: 0 }, options);
   const serving = other.subscribe();
   await firstValueFrom(other.listening);
@@ -282,20 +282,23 @@ it('S7: a name that is being looked up is not bound any more', async () => {
   expect(bound).toHaveLength(1);
 });
 
-it('S7: a socket file that is waited for is not made any more', async () => {
+it('S7: a pending socket file is not created any more', async () => {
   const path = `${await freshFolder()}/socket`;
   const owner = net.createServer().listen(path);
   await new Promise((resolve) => owner.once('listening', resolve));
   const server = listen({ path }, unix.options);
-  const told = record(server);
+  const recording = record(server);
   await server.shutdown();
-  expect(told.endings).toEqual(['complete']);
+  expect(recording.endings).toEqual(['complete']);
   expect(readdirSync(dirname(path))).toEqual(['socket']);
   await new Promise((resolve) => owner.close(resolve));
 });
 
-describe('shutdown on virtual time', () => {
-  /** A server with one peer that keeps its side open, and what befalls; `act` is called once both are connected. */
+describe('shutdown, in virtual time', () => {
+  /**
+   * A server with one peer that keeps its side open, and the events with their times; `act` is called once both are
+   * connected.
+   */
   function run(closeTimeout: number | undefined, act: (events: Script) => void): string[] {
     const scheduler = new TestScheduler(() => undefined);
     const events: string[] = [];
@@ -330,7 +333,7 @@ describe('shutdown on virtual time', () => {
     shutdown(deadline?: number): void;
   }
 
-  it('S7: the default deadline is `closeTimeout`, and that is 5,000 ms', () => {
+  it('S7: the default deadline is `closeTimeout`, which is 5,000 ms', () => {
     expect(run(undefined, ({ shutdown }) => shutdown())).toEqual([
       '10 FIN',
       '5010 failed ERR_TIMEOUT_CLOSE',
@@ -352,7 +355,7 @@ describe('shutdown on virtual time', () => {
     expect(events).toEqual(['10 FIN', '100 finished', '100 complete']);
   });
 
-  it('S14: the deadline 0 means never, as with every duration', () => {
+  it('S14: the deadline 0 means no limit, as with every duration', () => {
     const events = run(50, ({ at, finish, shutdown }) => {
       shutdown(0);
       at(86_400_000, finish);
@@ -360,7 +363,7 @@ describe('shutdown on virtual time', () => {
     expect(events).toEqual(['10 FIN', '86400010 finished', '86400010 complete']);
   });
 
-  it('S14: a second call can hurry the first, and not put it off', () => {
+  it('S14: a second call can shorten the deadline of the first, and not extend it', () => {
     const hurried = run(undefined, ({ at, shutdown }) => {
       shutdown(0);
       at(90, () => shutdown(50));
@@ -376,7 +379,7 @@ describe('shutdown on virtual time', () => {
   });
 });
 
-/** What keeps the process alive, without what this file's own runner comes and goes with. */
+/** The resources that keep the process alive, without those of the test runner. */
 function resources(): string[] {
   return process
     .getActiveResourcesInfo()

@@ -14,7 +14,7 @@ function aborted(): { code: string; cause: unknown } {
   return { code: 'ERR_CLOSED', cause: reason };
 }
 
-/** Where nobody listens. */
+/** An address where nobody listens. */
 async function deadAddress(place: Place): Promise<AddressInput> {
   return place.name === 'tcp' ? { port: 1 } : place.address();
 }
@@ -29,13 +29,13 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     return { client: connect(address, { ...options, signal: controller.signal }), controller };
   }
 
-  it('C29: one that is aborted is thrown at once', () => {
+  it('C29: an aborted signal is thrown at once', () => {
     const error = thrown(() => connect('tcp://127.0.0.1:1', { signal: AbortSignal.abort(reason) }));
     expect(error).toBeInstanceOf(SocketError);
     expect(error).toMatchObject(aborted());
   });
 
-  it('C29: aborted before anybody subscribes, nothing is dialled', async () => {
+  it('C29: aborting it before anybody subscribes dials nothing', async () => {
     const { client, controller } = await dial();
     controller.abort(reason);
     const states = record(client);
@@ -44,7 +44,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it.each(['connecting', 'connected'] as const)('C29: aborted while %s, it ends the client', async (when) => {
+  it.each(['connecting', 'connected'] as const)('C29: aborting it while %s ends the client', async (when) => {
     const { client, controller } = await dial({ reconnect: { delay: 0 } });
     const states = record(client);
     const data = record(client.data);
@@ -56,7 +56,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it('C29, K18: aborted while it prepares, it ends the client', async () => {
+  it('C29, K18: aborting it during `prepare` ends the client', async () => {
     let begun = false;
     const { client, controller } = await dial({
       prepare: () => {
@@ -71,7 +71,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(states.values.map(({ status }) => status)).toEqual(['connecting', 'disconnected']);
   });
 
-  it('C29, K10: aborted while it waits, it ends the client', async () => {
+  it('C29, K10: aborting it while the client waits ends the client', async () => {
     const controller = new AbortController();
     const client = connect(await deadAddress(place), { signal: controller.signal, reconnect: { delay: 100_000 } });
     const states = record(client);
@@ -81,7 +81,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it('C29: nothing listens to it while nobody is subscribed', async () => {
+  it('C29: nothing listens to it while the client has no subscriber', async () => {
     const { client, controller } = await dial();
     const listeners = (): number => getEventListeners(controller.signal, 'abort').length;
     expect(listeners()).toBe(0);

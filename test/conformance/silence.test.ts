@@ -13,7 +13,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
-  it('C7: halfOpenTimeout after the FIN ends it with ERR_TIMEOUT_HALF_OPEN if nothing is written', async () => {
+  it('C7: halfOpenTimeout ends the connection after the FIN with ERR_TIMEOUT_HALF_OPEN if nothing is written', async () => {
     const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 20 });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
@@ -22,19 +22,19 @@ describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
       reason: 'failed',
       error: { code: 'ERR_TIMEOUT_HALF_OPEN' },
     });
-    // The far end has sent its FIN, and unix sockets have no reset.
+    // The far side has sent its FIN, and unix sockets have no reset.
     if (place.name === 'tcp') expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
     else await there.end();
   });
 
-  it('C7: halfOpenTimeout does not run before the FIN, nor after both have ended', async () => {
+  it('C7: halfOpenTimeout runs neither before the FIN nor after both sides have ended', async () => {
     const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 1 });
     const other = await pair({ halfOpen: true, halfOpenTimeout: 1 });
-    const told = record(other.near.data);
+    const recording = record(other.near.data);
     other.far.data.complete();
-    await told.end();
+    await recording.end();
     await firstValueFrom(other.near.closed);
-    // By now a timer of this length has run out.
+    // By now a timer of this length has fired.
     expect(near.data.closed).toBe(false);
     near.data.complete();
     far.data.complete();
@@ -42,7 +42,7 @@ describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
   });
 });
 
-describe('a silent peer, on virtual time', () => {
+describe('a silent peer, in virtual time', () => {
   it('C7: halfOpenTimeout counts from the last write', () => {
     const scheduler = new TestScheduler(() => undefined);
     const events: string[] = [];
@@ -74,15 +74,15 @@ describe('a silent peer, on virtual time', () => {
   });
 });
 
-describe('a silent peer, with a kernel that does as the test says', () => {
+describe('a silent peer, with a scripted kernel', () => {
   it.each([
     ['halfOpenTimeout', 'ERR_TIMEOUT_HALF_OPEN'],
     ['idleTimeout', 'ERR_TIMEOUT_IDLE'],
-  ])('C7: %s does not run out while the kernel takes a large write bit by bit', async (option, code) => {
+  ])('C7: %s does not expire while the kernel takes a large write bit by bit', async (option, code) => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
     onTestFinished(() => void vi.useRealTimers());
     const { near, socket } = await scripted({ halfOpen: true, [option]: 100 });
-    const told = record(near.closed);
+    const recording = record(near.closed);
     socket.eager = false;
     socket.finish();
     near.data.next(Buffer.alloc(1_000));
@@ -95,7 +95,7 @@ describe('a silent peer, with a kernel that does as the test says', () => {
     expect(near.data.closed).toBe(false);
     vi.advanceTimersByTime(102);
     expect(near.data.closed).toBe(true);
-    await told.end();
-    expect(told.values).toMatchObject([{ reason: 'failed', error: { code }, bytesWritten: 9 }]);
+    await recording.end();
+    expect(recording.values).toMatchObject([{ reason: 'failed', error: { code }, bytesWritten: 9 }]);
   });
 });

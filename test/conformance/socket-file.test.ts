@@ -30,7 +30,7 @@ import {
   started,
   workIn,
 } from '../support/transport/node/unix/socket-files.js';
-import { starter, starters, whoListens } from '../support/transport/node/unix/listener-process.js';
+import { starter, starters, listenerPid } from '../support/transport/node/unix/listener-process.js';
 
 const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
@@ -38,7 +38,7 @@ const canIsolate = isRoot && works('unshare', '--net', 'true');
 
 describe('a stale socket file', () => {
   it(
-    'S8: of eight processes that start on it, or where nothing is, exactly one listens',
+    'S8: of eight processes that start on it, or without a file, exactly one listens',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -49,7 +49,7 @@ describe('a stale socket file', () => {
         const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
         expect(answers.toSorted(), `round ${round}`).toEqual([...Array<string>(7).fill('EADDRINUSE'), 'ok']);
         const winner = racers[answers.indexOf('ok')];
-        expect(await whoListens(path)).toBe(winner?.pid);
+        expect(await listenerPid(path)).toBe(winner?.pid);
         expect(readdirSync(folder)).toEqual(['socket']);
         await winner?.stop();
         expect(readdirSync(folder)).toEqual([]);
@@ -57,23 +57,27 @@ describe('a stale socket file', () => {
     },
   );
 
-  it('S8: of those who wait for a crashed owner exactly one is next, each time', { timeout: 120_000 }, async () => {
-    const folder = await freshFolder();
-    const path = join(folder, 'socket');
-    const racers = await starters(6);
-    while (racers.length > 0) {
-      const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
-      expect(answers.filter((answer) => answer === 'ok')).toHaveLength(1);
-      const [winner] = racers.splice(answers.indexOf('ok'), 1);
-      expect(await whoListens(path)).toBe(winner?.pid);
-      await winner?.kill();
-      expect(readdirSync(folder)).toEqual(['socket']);
-    }
-  });
+  it(
+    'S8: of those that wait after the owner has crashed, exactly one is next, each time',
+    { timeout: 120_000 },
+    async () => {
+      const folder = await freshFolder();
+      const path = join(folder, 'socket');
+      const racers = await starters(6);
+      while (racers.length > 0) {
+        const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
+        expect(answers.filter((answer) => answer === 'ok')).toHaveLength(1);
+        const [winner] = racers.splice(answers.indexOf('ok'), 1);
+        expect(await listenerPid(path)).toBe(winner?.pid);
+        await winner?.kill();
+        expect(readdirSync(folder)).toEqual(['socket']);
+      }
+    },
+  );
 
-  // The network namespace has the abstract names, and so the lock: two containers with one volume have none in common.
+  // Abstract names, and so the lock, belong to the network namespace: two containers with one volume share no lock.
   it.skipIf(!canIsolate)(
-    'S8: of two processes that share no lock exactly one listens',
+    'S8: of two processes that share no lock, exactly one listens',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -84,14 +88,14 @@ describe('a stale socket file', () => {
         const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
         expect(answers.toSorted(), `round ${round}`).toEqual(['EADDRINUSE', 'ok']);
         const winner = racers[answers.indexOf('ok')];
-        expect(await whoListens(path)).toBe(winner?.pid);
+        expect(await listenerPid(path)).toBe(winner?.pid);
         await winner?.stop();
         expect(readdirSync(folder)).toEqual([]);
       }
     },
   );
 
-  it('S8: of four threads of one process exactly one listens', { timeout: 120_000 }, async () => {
+  it('S8: of four threads of one process, exactly one listens', { timeout: 120_000 }, async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (let round = 0; round < 2; round++) {
@@ -112,7 +116,7 @@ describe('a stale socket file', () => {
     }
   });
 
-  it("S8: it stays where 'stale' is 'fail'", async () => {
+  it("S8: with 'stale' 'fail', it is left in place", async () => {
     const path = join(await freshFolder(), 'socket');
     await makeStale(path);
     const before = fingerprint(path);
@@ -123,7 +127,7 @@ describe('a stale socket file', () => {
 });
 
 describe('a live owner', () => {
-  it('S8: it is refused, whether it accepts or is stopped, and though its queue is full', async () => {
+  it('S8: it is refused, whether the owner accepts, is stopped, or has a full queue', async () => {
     const path = join(await freshFolder(), 'socket');
     const owner = await starter();
     expect(await owner.listen(path, { backlog: 1 })).toBe('ok');
@@ -135,10 +139,10 @@ describe('a live owner', () => {
     expect(await outcome(path)).toBe('EADDRINUSE');
 
     owner.signal('SIGCONT');
-    await expect.poll(() => whoListens(path)).toBe(owner.pid);
+    await expect.poll(() => listenerPid(path)).toBe(owner.pid);
   });
 
-  it('S8: it is refused where the same process listens', async () => {
+  it('S8: it is refused if the same process listens', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await outcome(path)).toBe('ok');
     const before = fingerprint(path);
@@ -146,7 +150,7 @@ describe('a live owner', () => {
     expect(fingerprint(path)).toBe(before);
   });
 
-  it.skipIf(!isRoot)('S8: it is refused where it may not be connected to', async () => {
+  it.skipIf(!isRoot)('S8: it is refused if connecting to it is not permitted', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o777);
@@ -158,7 +162,7 @@ describe('a live owner', () => {
   });
 });
 
-describe('what is no socket', () => {
+describe('files that are not sockets', () => {
   const kinds: [string, (path: string) => unknown][] = [
     ['a plain file', (path) => writeFileSync(path, 'precious')],
     ['an empty file', (path) => writeFileSync(path, '')],
@@ -182,7 +186,7 @@ describe('what is no socket', () => {
     ],
   ];
 
-  it.each(kinds)('S8: %s is refused and stays', async (_kind, make) => {
+  it.each(kinds)('S8: %s is refused and left in place', async (_kind, make) => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await make(path);
@@ -221,7 +225,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S8: a process that shuts down at SIGTERM leaves none, and one that is killed leaves a stale one', async () => {
+  it('S8: a process that shuts down at SIGTERM leaves no file, and a killed one leaves a stale file', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const [first, second, third] = await starters(3);
@@ -232,10 +236,10 @@ describe('the end of a server', () => {
     await second!.kill();
     expect(readdirSync(folder)).toEqual(['socket']);
     expect(await third!.listen(path)).toBe('ok');
-    expect(await whoListens(path)).toBe(third!.pid);
+    expect(await listenerPid(path)).toBe(third!.pid);
   });
 
-  it('S8: a plain file that has replaced its file stays', async () => {
+  it('S8: a plain file that has replaced the socket file is left in place', async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     writeFileSync(`${path}.new`, 'precious');
@@ -244,25 +248,25 @@ describe('the end of a server', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it("S8: another server's socket that has replaced its file stays, and goes on", async () => {
+  it("S8: another server's socket that has replaced the file is left in place, and continues", async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     unlinkSync(path);
     const other = await starter();
     expect(await other.listen(path)).toBe('ok');
     stop();
-    expect(await whoListens(path)).toBe(other.pid);
+    expect(await listenerPid(path)).toBe(other.pid);
   });
 
-  it('S8: a server that failed, or gave way, removes nothing of its rival', async () => {
+  it('S8: a server that failed, or gave way to a rival, removes nothing of that rival', async () => {
     const path = join(await freshFolder(), 'socket');
     const other = await starter();
     expect(await other.listen(path)).toBe('ok');
     expect(await outcome(path)).toBe('EADDRINUSE');
-    expect(await whoListens(path)).toBe(other.pid);
+    expect(await listenerPid(path)).toBe(other.pid);
   });
 
-  it('S13: a relative path means the working folder of the start, whatever chdir does', async () => {
+  it('S13: a relative path is relative to the working directory at the start, despite a later chdir', async () => {
     const folder = await freshFolder();
     const elsewhere = await freshFolder();
     writeFileSync(join(elsewhere, 'socket'), 'precious');
@@ -270,7 +274,7 @@ describe('the end of a server', () => {
     await server.chdir(folder);
     expect(await server.listen('socket')).toBe('ok');
     await server.chdir(elsewhere);
-    expect(await whoListens(join(folder, 'socket'))).toBe(server.pid);
+    expect(await listenerPid(join(folder, 'socket'))).toBe(server.pid);
     await server.stop();
     expect(readdirSync(folder)).toEqual([]);
     expect(readdirSync(elsewhere)).toEqual(['socket']);
@@ -289,7 +293,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S13: its file is removed from a folder that was renamed, and what took its place stays', async () => {
+  it('S13: the file is removed from a renamed folder, and the file that took its place is left', async () => {
     const folder = await freshFolder();
     const [old, moved] = [join(folder, 'old'), join(folder, 'moved')];
     mkdirSync(old);
@@ -304,7 +308,7 @@ describe('the end of a server', () => {
 });
 
 describe('the mode', () => {
-  it('S9: it is 600 unless it is said otherwise, and exact whatever the umask', { timeout: 40_000 }, async () => {
+  it('S9: it is 600 by default, and exact for any umask', { timeout: 40_000 }, async () => {
     const path = join(await freshFolder(), 'socket');
     const server = await starter();
     const cases: [umask: number, options: ListenOptions, mode: number][] = [
@@ -331,7 +335,7 @@ describe('the mode', () => {
     [0o077, 0o600],
     [0o077, 0o666],
   ])(
-    'S9: nobody ever sees it looser, or gets in where it is made, with umask %o and mode %o',
+    'S9: no one ever sees it more open, or connects early, with umask %o and mode %o',
     { timeout: 120_000 },
     async (umask, mode) => {
       const folder = await freshFolder();
@@ -357,19 +361,19 @@ describe('the mode', () => {
     },
   );
 
-  it('S9: who may connect to it gets in', { timeout: 40_000 }, async () => {
+  it('S9: a permitted user can connect', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
     chmodSync(folder, 0o777);
     const server = await starter();
     const intruder = await intruderAt(folder);
-    // The intruder does what it can: it gets in where it may.
+    // The intruder tries everything: it connects if it is permitted.
     const open = join(folder, 'open');
     expect(await server.listen(open, { mode: 0o666 })).toBe('ok');
     await expect.poll(async () => (await intruder.report()).connected).toContain(open);
   });
 });
 
-describe.skipIf(!isRoot)('a folder that others can write to', () => {
+describe.skipIf(!isRoot)('a folder that other users can write to', () => {
   it('S8: a server works in a sticky one, and removes its file', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
@@ -378,12 +382,12 @@ describe.skipIf(!isRoot)('a folder that others can write to', () => {
     await server.become(nobody);
     expect(await server.listen(path)).toBe('ok');
     expect(lstatSync(path).uid).toBe(nobody);
-    expect(await whoListens(path)).toBe(server.pid);
+    expect(await listenerPid(path)).toBe(server.pid);
     await server.stop();
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("S8: another user's stale file stays in a sticky one, with the system's word for it", async () => {
+  it("S8: another user's stale file in a sticky folder is left in place, with the system's error", async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o1777);
@@ -394,7 +398,7 @@ describe.skipIf(!isRoot)('a folder that others can write to', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it("S8: another user's stale file is taken over in one without the sticky bit", async () => {
+  it("S8: another user's stale file in a folder without the sticky bit is taken over", async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o777);
@@ -415,7 +419,7 @@ describe.skipIf(!isRoot)('a folder that others can write to', () => {
   });
 });
 
-/** A thread that listens there; it ends with the test. */
+/** A thread that listens at the path until the end of the test. */
 function workerAt(path: string): Worker {
   const worker = new Worker(new URL('../support/transport/node/unix/listener-thread.mjs', import.meta.url), {
     workerData: path,
@@ -426,7 +430,7 @@ function workerAt(path: string): Worker {
   return worker;
 }
 
-/** Connects until the kernel takes no more. */
+/** Connects until the kernel's queue is full. */
 async function fillQueue(path: string): Promise<void> {
   for (;;) {
     const socket = net.connect(path);
@@ -446,7 +450,7 @@ interface Report {
   readonly modes: string[];
 }
 
-/** A process of another user that looks at all that is in `folder`, and tries to connect to it. */
+/** A process of another user that watches the contents of `folder`, and tries to connect to each file. */
 async function intruderAt(folder: string): Promise<{ sees(path: string): Promise<void>; report(): Promise<Report> }> {
   const program = fileURLToPath(new URL('../support/transport/node/unix/intruder.mjs', import.meta.url));
   const child = fork(program, [folder, String(isRoot ? nobody : process.getuid?.())], { execArgv: [] });

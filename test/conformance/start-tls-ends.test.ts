@@ -17,13 +17,13 @@ describe.each(sides)('after TLS has started, $name', (side) => {
   it.each([
     ['a frame', lengthPrefixed(), Buffer.from([0, 0, 0, 9, 65])],
     ['a line', lines(), Buffer.from('whole\npart')],
-  ])('T5: a FIN without a close_notify inside %s is no end in order', async (name, codec, bytes) => {
+  ])('T5: a FIN without a close_notify inside %s is not an orderly end', async (name, codec, bytes) => {
     const { near, raw, peer } = await startedAt<unknown, unknown>(side, { codec });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write(bytes, resolve));
     raw.end();
     if (name === 'a line' && (side.role === 'dialled' || !usesInternals)) {
-      // A client takes it for the end if the server has sent something; without internals every FIN is the end.
+      // A client takes it for the end if the server has sent something. Without internals, every FIN is the end.
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;
@@ -33,7 +33,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T5: between frames it is ERR_TLS, at a client only where nothing came under TLS', async () => {
+  it('T5: between frames it is ERR_TLS; at a client, only if nothing was received under TLS', async () => {
     const { near, raw, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write('one\n', resolve));
@@ -42,7 +42,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     else expect(await recording.end()).toMatchObject({ code: 'ERR_TLS' });
     expect(recording.values).toEqual(['one']);
     near.destroy();
-    // What has come in the clear does not count.
+    // Bytes received in the clear do not count.
     const { near: other, raw: below } = await side.pair<string, string>({ codec: lines() });
     const silent = record(other.data);
     below.write('in the clear\n');
@@ -60,7 +60,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(other.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
   });
 
-  it('T6: complete() ends its own direction with a close_notify, and the other goes on', async () => {
+  it('T6: complete() ends its own direction with a close_notify, and the other continues', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     near.data.next('last');
@@ -72,10 +72,10 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T7: a destroy is no end: the peer sees a reset, or no close_notify', async () => {
+  it('T7: a destroy is not an orderly end: the peer sees a reset, or no close_notify', async () => {
     const { near, peer, raw } = await startedAt(side);
     peer.resume();
-    // What the handshake leaves behind is out of the way.
+    // The leftovers of the handshake have been read.
     await settled();
     const ended = new Promise<string>((resolve) => {
       peer.once('error', (error: NodeJS.ErrnoException) => resolve(String(error.code)));
@@ -86,7 +86,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(side.place.name === 'tcp' ? ['ECONNRESET'] : ['ECONNRESET', 'closed']).toContain(await ended);
   });
 
-  it.runIf(side.place.name === 'tcp')('C8: a reset is told as one', async () => {
+  it.runIf(side.place.name === 'tcp')('C8: a reset is reported as a reset', async () => {
     const { near, raw } = await startedAt(side);
     const recording = record(near.data);
     await settled();
@@ -95,7 +95,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ECONNRESET' } });
   });
 
-  it('C11: close() delivers a reply of 4 MB under pipelined input', async () => {
+  it('C11: close() delivers a reply of 4 MB while the peer pipelines input', async () => {
     const reply = Buffer.alloc(4_000_000, 'r');
     const { near, peer } = await startedAt(side, { maxBuffered: 8_000_000 });
     peer.write('more\n'.repeat(50_000));
@@ -108,7 +108,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C14: a peer that does not read costs what may wait', async () => {
+  it('C14: a peer that does not read costs at most what may wait', async () => {
     const { near, peer } = await startedAt(side, { overflow: 'drop', maxBuffered: 200_000 });
     peer.pause();
     const chunk = Buffer.alloc(50_000);
@@ -123,7 +123,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('F3: a held channel stops the peer, and goes on when it is released', async () => {
+  it('F3: a held channel stops the peer, and continues when it is released', async () => {
     const { near, peer } = await startedAt(side);
     const hold = near.data.hold();
     let size = 0;
@@ -138,7 +138,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('F3: what was held before it starts is held after it', async () => {
+  it('F3: a Hold taken before TLS starts lasts', async () => {
     const { near, raw } = await side.pair();
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -155,7 +155,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('C12: idleTimeout goes on, and `stats` count what was sent and received, in the clear and under TLS', async () => {
+  it('C12: idleTimeout continues, and `stats` count all bytes, in the clear and under TLS', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), idleTimeout: 300 });
     const recording = record(near.data);
     raw.write('clear\n');
@@ -173,7 +173,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_IDLE' });
   });
 
-  it('C27: a handshake is no silence, and what comes after it may be', async () => {
+  it('C27: the handshake does not count as silence, and silence after it does', async () => {
     const { near, raw } = await side.pair({ idleTimeout: 100, receiveTimeout: 100 });
     const recording = record(near.data);
     const started = near.startTls(side.options);
@@ -185,7 +185,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     });
   });
 
-  it('C7: without halfOpen the sending side ends with the peer', async () => {
+  it('C7: without halfOpen, the sending side ends with the peer', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines(), halfOpen: false });
     const recording = record(near.data, (line) => near.data.next(`${line}!`));
     peer.end('one\ntwo\n');
@@ -194,7 +194,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C3: what is sent in one turn is one record', async () => {
+  it('C3: values sent in one turn form one record', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines() });
     const chunks: string[] = [];
     peer.on('data', (chunk) => chunks.push(String(chunk)));
@@ -204,7 +204,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('C1: a megabyte comes back as it was sent, however it is cut', async () => {
+  it('C1: a megabyte is echoed unchanged, for any chunking', async () => {
     const { near, peer } = await startedAt(side);
     near.data.subscribe(near.data);
     const sent = Buffer.from(Array.from({ length: 1_000_000 }, (_, index) => index % 251));
@@ -221,7 +221,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
 });
 
 describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has started, $name', ({ place }) => {
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('T6: a close_notify goes before the FIN, with %s', async (version) => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('T6: a close_notify precedes the FIN, with %s', async (version) => {
     const wire: Buffer[] = [];
     const { address } = await serverAt(place, (connection) => {
       connection.data.next('go');
@@ -238,7 +238,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     peer.end();
   });
 
-  it('S7: shutdown closes what has started TLS, and what is in the middle of it', async () => {
+  it('S7: shutdown closes connections that have started TLS, or are in the handshake', async () => {
     const { server, address } = await serverAt(place, (connection) => {
       void connection.startTls(asServer);
       connection.data.subscribe({ error: () => undefined });
@@ -255,7 +255,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: shutdown waits for a handler that is in the middle of it', async () => {
+  it('S7: shutdown waits for a handler during its handshake', async () => {
     const listening = listen<string, string>(await place.address(), { codec: lines() });
     const bound = firstValueFrom(listening.listening);
     const served = record(
@@ -278,7 +278,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     expect(served.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S6: a handler of serve may start it; that it fails is no failure of the handler', async () => {
+  it('S6: a handler of serve can start TLS; a failed handshake is not a failure of the handler', async () => {
     const listening = listen<string, string>(await place.address(), { codec: lines() });
     const bound = firstValueFrom(listening.listening);
     const incidents = record(listening.incidents);

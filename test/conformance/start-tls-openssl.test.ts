@@ -13,7 +13,7 @@ import { asServer } from '../support/connection/start-tls.js';
 
 const codec = lines({ delimiter: '\r\n' });
 
-/** Answers the commands of a protocol; what has no answer starts TLS after `go`. */
+/** Answers the commands of a protocol; a command without an answer gets `go`, and then TLS starts. */
 async function talk(
   connection: Connection<string, string>,
   greeting: string,
@@ -30,7 +30,7 @@ async function talk(
   data.complete();
 }
 
-describe.each(realPlaces)('the program of OpenSSL and STARTTLS, over $name', (place) => {
+describe.each(realPlaces)("OpenSSL's tools and STARTTLS, over $name", (place) => {
   const at = (address: Address): string[] =>
     address.transport === 'tcp'
       ? ['-connect', `127.0.0.1:${address.port}`]
@@ -43,7 +43,7 @@ describe.each(realPlaces)('the program of OpenSSL and STARTTLS, over $name', (pl
     ['pop3', '+OK here', '+OK go ahead', 'STLS', ['-ERR no']],
     ['imap', '* OK here', '. OK go ahead', '. STARTTLS', ['* CAPABILITY IMAP4 STARTTLS', '. OK done']],
   ])(
-    'T10: s_client starts it with %s, is verified, answered, and ends in order',
+    'T10: s_client starts TLS with %s, verifies, gets an answer, and ends in order',
     async (name, greeting, go, command, other) => {
       let closed: Promise<Closed> | undefined;
       const { address } = await serverAt<string, string>(
@@ -65,7 +65,7 @@ describe.each(realPlaces)('the program of OpenSSL and STARTTLS, over $name', (pl
     },
   );
 
-  it('T10: s_client starts it with the request of PostgreSQL, which is no text', async () => {
+  it("T10: s_client starts TLS with PostgreSQL's binary request", async () => {
     let closed: Promise<Closed> | undefined;
     const { address } = await serverAt(place, (connection) => {
       closed = firstValueFrom(connection.closed);
@@ -85,7 +85,7 @@ describe.each(realPlaces)('the program of OpenSSL and STARTTLS, over $name', (pl
   });
 });
 
-it('T10: curl sends a mail over STARTTLS, and refuses a server that it can not verify', async () => {
+it('T10: curl sends a mail over STARTTLS, and refuses a server that it cannot verify', async () => {
   const mails: string[] = [];
   const { address } = await serverAt<string, string>(
     tcp,

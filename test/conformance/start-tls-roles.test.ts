@@ -26,7 +26,7 @@ const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
 
 describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
-  it('T10: a dialled connection verifies its server as T1 says', async () => {
+  it('T10: a dialled connection verifies its server as in T1', async () => {
     const refusal = async (shown: object, options: object): Promise<string | undefined> => {
       const { near, raw } = await sides.find((one) => one.role === 'dialled' && one.place === place)!.pair();
       const started = near.startTls(options);
@@ -40,19 +40,19 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     };
     const { ca } = asClient;
     expect(await refusal(identity, { ca })).toBeUndefined();
-    // Newer versions of Node go on with advice.
+    // Newer versions of Node append advice.
     expect(await refusal(identity, {})).toMatch(/^unable to verify the first certificate/);
     expect(await refusal(stranger, { ca })).toMatch(/self.signed/);
     expect(await refusal(other, { ca, servername: 'localhost' })).toMatch(/altnames/);
     expect(await refusal(other, { ca, servername: 'other.test' })).toBeUndefined();
-    // Its certificate is for 127.0.0.1 and not for localhost, which is the name over a unix socket.
+    // The certificate is for 127.0.0.1, not for localhost, which is the name used over a unix socket.
     expect(await refusal(other, { ca })).toEqual(
       place === tcp ? undefined : (expect.stringMatching(/altnames/) as string),
     );
     expect(await refusal(stranger, { rejectUnauthorized: false })).toBeUndefined();
   });
 
-  it('T10: the name is that of the dialled host, and is asked for', async () => {
+  it('T10: sends and verifies the name of the dialled host', async () => {
     const asked: (string | false | undefined)[] = [];
     const { address } = await serverAt<string, string>(
       place,
@@ -70,7 +70,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(asked).toEqual(place === tcp ? ['localhost'] : [undefined]);
   });
 
-  it('T10: with `isServer` the side that has dialled is the server, with its certificate, and ends as one', async () => {
+  it('T10: with `isServer`, the side that dialled acts as server, with its certificate, and ends like one', async () => {
     const { near, raw } = await dialledAt(place, { halfOpen: true });
     const recording = record(near.data);
     const started = near.startTls({ ...asServer, isServer: true });
@@ -80,18 +80,18 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(info.session).toBeUndefined();
     peer.write('hello');
     expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
-    raw.end(); // without a close_notify, which a server does not take for the end, unless it cannot tell (T5)
+    raw.end(); // Without a close_notify, which a server does not accept as the end, unless it cannot tell (T5).
     const cutOff = { reason: 'failed', error: { code: 'ERR_TLS' } };
     if (usesInternals) expect(await firstValueFrom(near.closed)).toMatchObject(cutOff);
     else expect(await recording.end()).toBe('complete');
   });
 
-  it('T10: with `isServer` it needs what a server needs', async () => {
+  it('T10: `isServer` requires the options of a server', async () => {
     const { near } = await dialledAt(place);
     await expect(near.startTls({ ca: asClient.ca, isServer: true })).rejects.toThrow(invalid('a server needs `key`'));
   });
 
-  it('T10: with `requestCert` an accepted connection knows its client, or fails', async () => {
+  it("T10: with `requestCert`, an accepted connection knows its client's certificate, or fails", async () => {
     const { near, raw } = await acceptedAt(place);
     const started = near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
     beginAsClient(raw, { ...identity });
@@ -103,12 +103,12 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     const { error } = await failureOf(refusing, refused.near);
     expect(error).toMatchObject({
       code: 'ERR_TLS',
-      // The public API does not say why the client has gone.
+      // The public API does not say why the client left.
       message: expect.stringContaining(usesInternals ? 'certificate is refused' : 'the client has gone') as string,
     });
   });
 
-  it('T10: a function gives the options of each accepted connection, and a failure is told in incidents', async () => {
+  it('T10: a function gives the options for each accepted connection, and its failure is reported in incidents', async () => {
     const accepted: Connection[] = [];
     const { server, address } = await serverAt(place, (connection) => accepted.push(connection));
     const incidents = record(server.incidents);
@@ -132,7 +132,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     connection.destroy();
   });
 
-  it('T10: a client whose data waits sends it encrypted, and what it receives goes to its data', async () => {
+  it('T10: waiting values of the client are sent encrypted, and what it receives goes to `data`', async () => {
     const { address } = await serverAt<string, string>(
       place,
       (connection) => {
@@ -156,7 +156,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(connection.tls).toBe(await started);
   });
 
-  it('T10: the addresses stay what they are', async () => {
+  it('T10: the addresses do not change', async () => {
     const side = sides.find((one) => one.role === 'dialled' && one.place === place)!;
     const { near, raw } = await side.pair();
     const { local, remote } = near;
@@ -168,98 +168,98 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
   });
 });
 
-describe.each(sides.filter(({ role }) => role === 'dialled'))(
-  'a client and TLS that starts later, $name',
-  ({ place }) => {
-    /** A plain server that answers each connection with TLS after a line, and what it has received in the clear and under TLS. */
-    async function upgradingServer(answers: readonly ('TLS' | 'garbage')[]) {
-      const clear: string[] = [];
-      const encrypted: string[] = [];
-      const peers: tls.TLSSocket[] = [];
-      let count = 0;
-      const address = await rawServer(place, (raw) => {
-        const answer = answers[count++] ?? 'TLS';
-        raw.once('data', (chunk) => {
-          clear.push(String(chunk));
-          raw.write('go ahead\n');
-          if (answer === 'garbage') raw.write('nothing like a handshake');
-          else {
-            const peer = beginAsServer(raw);
-            peers.push(peer);
-            peer.on('data', (bytes) => encrypted.push(String(bytes)));
-          }
-        });
+describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TLS starts later, $name', ({ place }) => {
+  /**
+   * A plain server that answers each connection with TLS after a line, and records what it receives in the clear and
+   * under TLS.
+   */
+  async function upgradingServer(answers: readonly ('TLS' | 'garbage')[]) {
+    const clear: string[] = [];
+    const encrypted: string[] = [];
+    const peers: tls.TLSSocket[] = [];
+    let count = 0;
+    const address = await rawServer(place, (raw) => {
+      const answer = answers[count++] ?? 'TLS';
+      raw.once('data', (chunk) => {
+        clear.push(String(chunk));
+        raw.write('go ahead\n');
+        if (answer === 'garbage') raw.write('nothing like a handshake');
+        else {
+          const peer = beginAsServer(raw);
+          peers.push(peer);
+          peer.on('data', (bytes) => encrypted.push(String(bytes)));
+        }
       });
-      return { address, clear, encrypted, peers };
-    }
-
-    it('K18: started in `prepare`, nothing that waits is sent in the clear, also after a handshake that failed', async () => {
-      const { address, clear, encrypted } = await upgradingServer(['garbage']);
-      const errors: unknown[] = [];
-      const client = connect<string, string>(address, {
-        codec: lines(),
-        reconnect: backoff({ initial: 1, max: 1 }),
-        prepare: async (connection) => {
-          connection.data.next('STARTTLS');
-          expect(await firstValueFrom(connection.data)).toBe('go ahead');
-          await connection.startTls(asClient);
-          connection.data.next('login');
-        },
-      });
-      client.data.next('a secret');
-      const states = record(client, (state) => {
-        if (state.status === 'disconnected') errors.push(state.error?.code);
-      });
-      await until(() => encrypted.join('') === 'login\na secret\n');
-      expect(clear).toEqual(['STARTTLS\n', 'STARTTLS\n']);
-      expect(errors).toEqual(['ERR_TLS']);
-      states.subscription.unsubscribe();
     });
+    return { address, clear, encrypted, peers };
+  }
 
-    it('T10: what both of its channels have sent keeps its order, before and after the border', async () => {
-      const { address, clear, encrypted } = await upgradingServer([]);
-      const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
-      const heard = record(connection.data);
-      client.data.next('client 1');
-      connection.data.next('own 1');
-      client.data.next('client 2');
-      const answered = heard.count(1);
-      await answered;
-      const started = connection.startTls(asClient);
-      connection.data.next('own 2');
-      client.data.next('client 3');
-      connection.data.next('own 3');
-      await started;
-      client.data.next('client 4');
-      await until(() => encrypted.join('').includes('client 4'));
-      expect(clear.join('')).toBe('client 1\nown 1\nclient 2\n');
-      expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
+  it('K18: if TLS starts in `prepare`, no waiting value is sent in the clear, even after a failed handshake', async () => {
+    const { address, clear, encrypted } = await upgradingServer(['garbage']);
+    const errors: unknown[] = [];
+    const client = connect<string, string>(address, {
+      codec: lines(),
+      reconnect: backoff({ initial: 1, max: 1 }),
+      prepare: async (connection) => {
+        connection.data.next('STARTTLS');
+        expect(await firstValueFrom(connection.data)).toBe('go ahead');
+        await connection.startTls(asClient);
+        connection.data.next('login');
+      },
     });
+    client.data.next('a secret');
+    const states = record(client, (state) => {
+      if (state.status === 'disconnected') errors.push(state.error?.code);
+    });
+    await until(() => encrypted.join('') === 'login\na secret\n');
+    expect(clear).toEqual(['STARTTLS\n', 'STARTTLS\n']);
+    expect(errors).toEqual(['ERR_TLS']);
+    states.subscription.unsubscribe();
+  });
 
-    it('C5, K4: what waits of its own ends with the connection, what waits of the client goes to the next one', async () => {
-      const { address, clear, encrypted } = await upgradingServer([]);
-      const connections: Connection<string, string>[] = [];
-      const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });
-      const states = record(client, (state) => {
-        if (state.status === 'connected') connections.push(state.connection);
-      });
-      await until(() => connections.length === 1);
-      const [first] = connections as [Connection<string, string>];
-      const started = first.startTls(asClient);
-      first.data.next('own');
-      client.data.next("the client's");
-      first.destroy();
-      await expect(started).rejects.toMatchObject({ code: 'ERR_CLOSED' });
-      await until(() => clear.length === 1);
-      expect(clear).toEqual(["the client's\n"]);
-      expect(encrypted).toEqual([]);
-      states.subscription.unsubscribe();
+  it('T10: values sent on both channels keep their order, before and after TLS starts', async () => {
+    const { address, clear, encrypted } = await upgradingServer([]);
+    const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
+    const heard = record(connection.data);
+    client.data.next('client 1');
+    connection.data.next('own 1');
+    client.data.next('client 2');
+    const answered = heard.count(1);
+    await answered;
+    const started = connection.startTls(asClient);
+    connection.data.next('own 2');
+    client.data.next('client 3');
+    connection.data.next('own 3');
+    await started;
+    client.data.next('client 4');
+    await until(() => encrypted.join('').includes('client 4'));
+    expect(clear.join('')).toBe('client 1\nown 1\nclient 2\n');
+    expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
+  });
+
+  it('C5, K4: waiting values of the connection end with it; those of the client go to the next one', async () => {
+    const { address, clear, encrypted } = await upgradingServer([]);
+    const connections: Connection<string, string>[] = [];
+    const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });
+    const states = record(client, (state) => {
+      if (state.status === 'connected') connections.push(state.connection);
     });
-  },
-);
+    await until(() => connections.length === 1);
+    const [first] = connections as [Connection<string, string>];
+    const started = first.startTls(asClient);
+    first.data.next('own');
+    client.data.next("the client's");
+    first.destroy();
+    await expect(started).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await until(() => clear.length === 1);
+    expect(clear).toEqual(["the client's\n"]);
+    expect(encrypted).toEqual([]);
+    states.subscription.unsubscribe();
+  });
+});
 
 describe('TLS on an open connection', () => {
-  it('T10: a transport without TLS refuses it, and goes on', async () => {
+  it('T10: a transport without TLS refuses it, and the connection continues', async () => {
     const { near, far } = await pairAt<string, string>(memory(), { codec: lines() });
     await expect(near.startTls(asClient)).rejects.toEqual(invalid('the transport has no TLS'));
     const heard = record(far.data);

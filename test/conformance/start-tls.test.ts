@@ -15,7 +15,7 @@ const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
 
 describe.each(sides)('TLS on an open connection, $name', (side) => {
-  it('T10: what was sent before goes out in the clear, and what is sent from then on encrypted', async () => {
+  it('T10: values sent before go out in the clear, and values sent from then on encrypted', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const recording = record(near.data);
     expect(near.tls).toBeUndefined();
@@ -39,11 +39,11 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 10, bytesWritten: 23 });
   });
 
-  it('T10: however much was sent before goes out in the clear, whatever the peer takes when', async () => {
+  it('T10: everything sent before goes out in the clear, however much and however slowly the peer reads', async () => {
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     const before = Buffer.alloc(9_000_000, 'c');
-    // The first of them are being written when the next come, and the last wait for the end of the turn.
+    // The first values are being written when the next are sent, and the last wait for the end of the turn.
     near.data.next(before.subarray(0, 8_000_000));
     await settled();
     for (let at = 8_000_000; at < before.length; at += 100_000) near.data.next(before.subarray(at, at + 100_000));
@@ -62,7 +62,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: 10_000_001 });
   });
 
-  it('T10: nothing of what follows goes out in the clear, and a handshake that never comes sends none of it', async () => {
+  it('T10: nothing sent later goes out in the clear, even if the handshake never comes', async () => {
     const { near, raw } = await side.pair({ handshakeTimeout: 100 });
     const received = readAll(raw).catch(() => Buffer.from(''));
     near.data.next('before');
@@ -78,7 +78,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect((await received).includes('secret')).toBe(false);
   });
 
-  it('T10: what is sent meanwhile counts in `bufferedBytes`, waits for `send`, and overflows', async () => {
+  it('T10: values sent meanwhile count in `bufferedBytes`, delay `send`, and can overflow', async () => {
     const { near, raw } = await side.pair({ maxBuffered: 1_000, highWaterMark: 500, overflow: 'drop' });
     const started = near.startTls(side.options);
     const writable = record(near.data.writable);
@@ -102,7 +102,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: overflow `error` ends a connection in the middle of its handshake, as ever', async () => {
+  it('T10: overflow `error` ends a connection during its handshake, as usual', async () => {
     const { near } = await side.pair({ maxBuffered: 1_000 });
     const started = near.startTls(side.options);
     near.data.next(Buffer.alloc(800));
@@ -112,7 +112,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(closed.error).toBe(error);
   });
 
-  it('T10: subscribers and views live on across it', async () => {
+  it('T10: subscribers and views continue across the handshake', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const view = near.bytes.framed(fixedLength(4));
     const whole = record(near.data);
@@ -133,7 +133,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a loop that answers the command line by line, held meanwhile', async () => {
+  it('T10: a loop that answers the command continues line by line, and is held meanwhile', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const seen: string[] = [];
     const loop = (async () => {
@@ -159,7 +159,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     ['in the same chunk', (command: string, injected: string) => [command + injected]],
     ['in the same chunk, inside a line', (command: string) => [`${command}quit`]],
     ['in a chunk of its own', (command: string, injected: string) => [command, injected]],
-  ])('T10: bytes in the clear behind the command fail it and are not emitted, %s', async (_name, chunks) => {
+  ])('T10: unencrypted bytes behind the command fail it and are not emitted, %s', async (_name, chunks) => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), maxBuffered: 20_000_000 });
     let started: Promise<unknown> | undefined;
     const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
@@ -182,7 +182,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(started).rejects.toBe(ended.error);
   });
 
-  it('T10: so do bytes that nobody has read, and a plain text that comes later fails the handshake', async () => {
+  it('T10: unread bytes fail it, too, and plain text received later fails the handshake', async () => {
     const unread = await side.pair<string, string>({ codec: lines() });
     unread.raw.write('half a li');
     await until(() => unread.near.stats.bytesRead === 9);
@@ -204,7 +204,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     ['a reset', (raw) => (raw.remoteFamily === undefined ? raw.destroy() : raw.resetAndDestroy())],
     ['no version in common', (raw) => side.begin(raw, { maxVersion: 'TLSv1.2' })],
     ['no protocol in common', (raw) => side.begin(raw, { ALPNProtocols: ['a'] })],
-  ])('T10: a handshake that fails ends the connection with ERR_TLS: %s', async (name, fail) => {
+  ])('T10: a failed handshake ends the connection with ERR_TLS: %s', async (name, fail) => {
     const { near, raw } = await side.pair();
     const recording = record(near.data);
     const started = near.startTls({ ...side.options, minVersion: 'TLSv1.3', ALPNProtocols: ['b'] });
@@ -218,7 +218,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await recording.end()).toBe(error);
   });
 
-  it('T10: a promise that nobody keeps ends nothing else when it is rejected', async () => {
+  it('T10: an unhandled rejection of its promise ends nothing else', async () => {
     const { near, raw } = await side.pair();
     const rejections: unknown[] = [];
     const note = (reason: unknown): unknown => rejections.push(reason);
@@ -232,7 +232,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(rejections).toEqual([]);
   });
 
-  it('T10: one that takes longer than `handshakeTimeout` is ERR_TIMEOUT_HANDSHAKE', async () => {
+  it('T10: a handshake longer than `handshakeTimeout` is ERR_TIMEOUT_HANDSHAKE', async () => {
     const ways: [object, StartTlsOptions][] = [
       [{ handshakeTimeout: 50 }, side.options],
       [{ handshakeTimeout: 0 }, { ...side.options, handshakeTimeout: 50 }],
@@ -243,14 +243,14 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
       expect(error).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
       expect(closed.error).toBe(error);
     }
-    // What is sent before may be as slow: the peer does not take it.
+    // Earlier values may be just as slow, because the peer does not read them.
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     near.data.next(Buffer.alloc(15_000_000));
     expect(await failureOf(near.startTls({ ...side.options, handshakeTimeout: 50 }), near)).toMatchObject({
       error: { code: 'ERR_TIMEOUT_HANDSHAKE' },
     });
-    // With 0 it waits, and so it does with the default.
+    // With 0 it waits without a limit, and it waits with the default.
     const patient = [(await side.pair({ handshakeTimeout: 0 })).near, (await side.pair()).near];
     for (const one of patient) void one.startTls(side.options);
     await settled();
@@ -260,7 +260,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     }
   });
 
-  it('T10: one that is over in time is not ended by the timer', async () => {
+  it('T10: the timer does not end a handshake that finishes in time', async () => {
     const { near, peer } = await startedAt(side, { handshakeTimeout: 200 });
     await new Promise((resolve) => setTimeout(resolve, 300));
     near.data.next('still there');
@@ -268,7 +268,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a second call, and one on a connection that is closing or has ended, is rejected and changes nothing', async () => {
+  it('T10: rejects a second call, and one on a connection that closes or has ended, without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const started = near.startTls(side.options);
     await expect(near.startTls(side.options)).rejects.toEqual(invalid('under way'));
@@ -306,7 +306,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(failed.near.startTls(side.options)).rejects.toBe(error);
   });
 
-  it('T10: bad options are refused as those of `tls` are, and change nothing', async () => {
+  it('T10: refuses bad options as `tls` does, without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const recording = record(near.data);
     const wrong: unknown[] = [
@@ -346,7 +346,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: it may be destroyed, closed and left at any moment of it', async () => {
+  it('T10: it can be destroyed, closed and unsubscribed at any moment of it', async () => {
     const moments: ((begin: () => void) => void | Promise<void>)[] = [
       () => undefined,
       (begin) => begin(),
@@ -394,7 +394,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await failureOf(never, stuck.near)).toMatchObject({ error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
-  it.runIf(side.place.name === 'tcp')('T10: a destroy in the middle of it is a reset', async () => {
+  it.runIf(side.place.name === 'tcp')('T10: a destroy during it is a reset', async () => {
     const { near, raw } = await side.pair();
     void near.startTls(side.options);
     await settled();
@@ -402,7 +402,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('T10: a peer of the library on the other side, and both may send at once', async () => {
+  it('T10: works with this library on both sides, even if both send at once', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     near.destroy();
     raw.destroy();
@@ -423,7 +423,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(server.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T10: what a Broadcast has sent before goes out in the clear, too', async () => {
+  it('T10: values that a Broadcast sent before go out in the clear, too', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const news = new Broadcast(lines());
     news.join(near);

@@ -11,7 +11,7 @@ const codec = lines();
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index));
 
 describe.each(places)('several subscribers, over $name', (place) => {
-  it('F4: all who subscribe in the same turn see the same values in the same order', async () => {
+  it('F4: all subscribers of one turn see the same values in the same order', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     await until(() => near.stats.bytesRead === 6);
@@ -27,7 +27,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(order).toEqual(['a', 'b', 'c'].flatMap((line) => [`first ${line}`, `second ${line}`, `third ${line}`]));
   });
 
-  it('F4: who comes later, even within next, gets what follows', async () => {
+  it('F4: a later subscriber, even within next, gets the values after it', async () => {
     const { near, far } = await pairAt(place, { codec });
     let late: Recording<string> | undefined;
     const early = record(near.data, () => (late ??= record(near.data)));
@@ -37,7 +37,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(late?.values).toEqual(['b', 'c']);
   });
 
-  it('F4: who leaves within next, or is made to leave by another, gets nothing more', async () => {
+  it('F4: a subscriber that leaves within next, or is unsubscribed by another, gets nothing more', async () => {
     const { near, far } = await pairAt(place, { codec });
     const first = record(near.data, (line) => {
       if (line === 'b') third.subscription.unsubscribe();
@@ -50,7 +50,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([first.values, second.values, third.values]).toEqual([['a', 'b', 'c'], ['a', 'b', 'c', 'd'], ['a']]);
   });
 
-  it('F4: each of several subscribers gets the end, and so does whoever comes after it', async () => {
+  it('F4: every subscriber gets the end, later ones too', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(near.data)];
     far.data.next('a');
@@ -60,7 +60,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([late.values, late.endings]).toEqual([[], ['complete']]);
   });
 
-  it('F8: next is never called within next: what a release within it sets free comes after it', async () => {
+  it('F8: next is never called within next: values set free by a release within next come after it', async () => {
     const { near, far } = await pairAt(place, { codec });
     let depth = 0;
     let deepest = 0;
@@ -77,7 +77,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(deepest).toBe(1);
   });
 
-  it('F8: re-entrant sends, holds, subscriptions and leaves keep the order and do not grow the stack', async () => {
+  it('F8: re-entrant sends, holds, subscribes and unsubscribes keep the order and do not grow the stack', async () => {
     const { near, far } = await pairAt(place, { codec, maxBuffered: 1 << 24 });
     const count = 30_000;
     const received: string[] = [];
@@ -110,17 +110,17 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(Math.max(...depths)).toBeLessThan(100);
   });
 
-  it('F8: a destroy within next ends it once that value is given, to all of them', async () => {
+  it('F8: after a destroy within next, all subscribers get that value, then the end', async () => {
     const { near, far } = await pairAt(place, { codec });
-    const told: string[] = [];
+    const events: string[] = [];
     const observer = (name: string, then: () => void): Partial<Observer<string>> => ({
       next: (line) => {
-        told.push(`${name} ${line}`);
+        events.push(`${name} ${line}`);
         then();
-        told.push(`${name} done`);
+        events.push(`${name} done`);
       },
-      error: (error: { code: string }) => told.push(`${name} ${error.code}`),
-      complete: () => told.push(`${name} complete`),
+      error: (error: { code: string }) => events.push(`${name} ${error.code}`),
+      complete: () => events.push(`${name} complete`),
     });
     near.data.subscribe(observer('first', () => near.destroy()));
     near.data.subscribe(observer('second', () => undefined));
@@ -128,10 +128,17 @@ describe.each(places)('several subscribers, over $name', (place) => {
     far.data.next('b');
     await firstValueFrom(near.closed);
     await turns();
-    expect(told).toEqual(['first a', 'first done', 'second a', 'second done', 'first ERR_CLOSED', 'second ERR_CLOSED']);
+    expect(events).toEqual([
+      'first a',
+      'first done',
+      'second a',
+      'second done',
+      'first ERR_CLOSED',
+      'second ERR_CLOSED',
+    ]);
   });
 
-  it('F8: after unsubscribe there is no signal, neither a value nor the end', async () => {
+  it('F8: after unsubscribe there is no notification, neither a value nor the end', async () => {
     const { near, far } = await pairAt(place, { codec });
     const left = record(near.data);
     const stays = record(near.data);
@@ -144,7 +151,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([left.values, left.endings]).toEqual([['a'], []]);
   });
 
-  it('F8: there is one terminal signal, however often and in whatever way it is ended', async () => {
+  it('F8: there is one terminal notification, however often and in whatever way the connection is ended', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(near.data, () => {
       near.destroy('first');
@@ -161,7 +168,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(recording.endings).toEqual([expect.objectContaining({ code: 'ERR_CLOSED', cause: 'first' })]);
   });
 
-  it('F8: complete within next ends the sending alone', async () => {
+  it('F8: complete within next ends only the sending side', async () => {
     const { near, far } = await pairAt(place, { codec, halfOpen: true });
     const there = record(far.data);
     const here = record(near.data, (line) => {
@@ -175,7 +182,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(here.values).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('F8: a subscriber that throws takes neither the others nor the connection with it', async () => {
+  it('F8: a subscriber that throws affects neither the others nor the connection', async () => {
     const { near, far } = await pairAt(place, { codec });
     const thrown: unknown[] = [];
     const listeners = process.listeners('uncaughtException');

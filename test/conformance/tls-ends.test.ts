@@ -15,7 +15,7 @@ import { until } from '../support/scheduling/event-loop.js';
 import { lastRecord, tapAt } from '../support/sockets/wire-tap.js';
 import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
-/** A connection that was accepted from a {@link cutter}. */
+/** A connection accepted from a {@link cutter}. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   let accepted: (connection: Connection<T, T>) => void = () => undefined;
   const near = new Promise<Connection<T, T>>((resolve) => {
@@ -49,7 +49,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     });
   });
 
-  it('T5: between frames a server tells it as ERR_TLS, after all that was received', async () => {
+  it('T5: between frames a server reports ERR_TLS, after everything received', async () => {
     const { near, server, secured, below } = await cutAt(place, { codec: lines() });
     const incidents = record(server.incidents);
     const recording = record(near.data);
@@ -66,7 +66,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(incidents.values).toMatchObject([{ code: 'ERR_TLS' }]);
   });
 
-  it('T5: so it is where nobody reads, and where much was received before it', async () => {
+  it('T5: so it does if nobody reads, or if much was received before', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     secured.write(Buffer.alloc(300_000), () => below.end());
     const hold = near.data.hold();
@@ -88,14 +88,14 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
   });
 
   it('T5: a client takes it for the end, unless it has received nothing', async () => {
-    const told = await dialledAt(place, { codec: lines() });
-    const recording = record(told.near.data);
-    told.raw.write('one\n', () => told.raw.destroy());
+    const answering = await dialledAt(place, { codec: lines() });
+    const recording = record(answering.near.data);
+    answering.raw.write('one\n', () => answering.raw.destroy());
     expect(await recording.end()).toBe('complete');
     expect(recording.values).toEqual(['one']);
-    const untold = await dialledAt(place, { codec: lines() });
-    const nothing = record(untold.near.data);
-    untold.raw.destroy();
+    const silent = await dialledAt(place, { codec: lines() });
+    const nothing = record(silent.near.data);
+    silent.raw.destroy();
     if (usesInternals) expect(await nothing.end()).toMatchObject({ code: 'ERR_TLS' });
     else expect(await nothing.end()).toBe('complete');
   });
@@ -124,12 +124,12 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
       hold.release();
       const end = await recording.end();
       if (usesInternals) expect(end).toMatchObject({ code: 'ECONNRESET' });
-      // libuv may take it for the end, so the frames have to show whether the stream is whole.
+      // libuv may take it for the end, so the frames must show whether the stream is complete.
       else if (end !== 'complete') expect(end).toMatchObject({ code: 'ECONNRESET' });
     }
   });
 
-  it('T5: what is discarded cannot be cut off', async () => {
+  it('T5: input that is discarded anyway cannot be cut off', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     const closed = near.close();
     await new Promise((resolve) => secured.once('end', resolve));
@@ -139,7 +139,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
   });
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-    'T6: a close_notify goes before the FIN, whenever it ends, with %s',
+    'T6: a close_notify precedes the FIN, whenever the side ends, with %s',
     async (version) => {
       const ways: ((connection: Connection) => void)[] = [
         ({ data }) => data.complete(),
@@ -167,7 +167,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     },
   );
 
-  it('C11: close() delivers a reply of 4 MB under pipelined input', async () => {
+  it('C11: close() delivers a reply of 4 MB while the peer pipelines input', async () => {
     const reply = Buffer.alloc(4_000_000, 'r');
     const { near, raw } = await acceptedAt(place, { maxBuffered: 8_000_000 });
     raw.write('more\n'.repeat(50_000));
@@ -180,7 +180,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C6: after complete() the receiving side goes on', async () => {
+  it('C6: after complete() the receiving side continues', async () => {
     const { near, raw } = await acceptedAt(place, { codec: lines() });
     const recording = record(near.data);
     near.data.next('last');
@@ -191,7 +191,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two']);
   });
 
-  it('T7: a destroy is no end: the peer sees a reset, or no close_notify', async () => {
+  it('T7: a destroy is not an orderly end: the peer sees a reset, or no close_notify', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const recording = record(far.data);
     near.destroy();
@@ -199,7 +199,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(['ECONNRESET', 'ERR_TLS']).toContain(code);
   });
 
-  it('T7: a connection may be destroyed the moment it is there, from either end, and a client refused', async () => {
+  it('T7: either side can destroy a connection right after it opens, and a client can be refused', async () => {
     const { server, address } = await serverAt(place, (connection) => connection.destroy(), { maxConnections: 1 });
     const incidents = record(server.incidents);
     for (let i = 0; i < 5; i++) {
@@ -216,7 +216,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     for (let i = 0; i < 5; i++) (await clientAt(place, dialled)).connection.destroy();
   });
 
-  it('C14: a peer that does not read costs its own connection what may wait, and delays no other', async () => {
+  it('C14: a peer that does not read costs its own connection at most what may wait, and delays no other', async () => {
     const { near, raw } = await acceptedAt(place, { overflow: 'drop', maxBuffered: 200_000 });
     raw.pause();
     const chunk = Buffer.alloc(50_000);

@@ -18,7 +18,7 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 
 const tls = { ...asServer, allowHalfClosed: true };
 
-/** A connection that was accepted with these options, and its client, which can end the transport without TLS. */
+/** A connection accepted with these options, and its client, which can end the transport without TLS. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   let accepted: (connection: Connection<T, T>) => void = () => undefined;
   const near = new Promise<Connection<T, T>>((resolve) => {
@@ -28,7 +28,7 @@ async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   return { ...(await cutter(address)), near: await near, server };
 }
 
-/** As {@link cutAt}, but TLS was started later. */
+/** As {@link cutAt}, but TLS starts later. */
 async function startedAt<T>(place: Place, { tls: later = tls, ...options }: ListenOptions<T, T>) {
   const { near, raw } = await acceptedAt<T, T>(place, options);
   const started = near.startTls(later);
@@ -63,7 +63,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T11: so it is where nothing was sent, where nobody reads, and where the rest waits', async () => {
+  it('T11: the same holds if nothing was sent, if nobody reads, and if the rest waits', async () => {
     const silent = await cut<string>({ codec: lines() });
     const nothing = record(silent.near.data);
     silent.below.end();
@@ -88,7 +88,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     ['a header', lengthPrefixed(), Buffer.from([0, 0]), []],
     ['a line', lines(), Buffer.from('whole\npart'), ['whole']],
     ['a message', jsonLines(), Buffer.from('1\n2'), [1]],
-  ])('T11: inside %s it stays ERR_FRAME_TRUNCATED', async (name, codec, bytes, whole) => {
+  ])('T11: inside %s, it is still ERR_FRAME_TRUNCATED', async (name, codec, bytes, whole) => {
     const { near, secured, below } = await cut<unknown>({ codec });
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
@@ -103,7 +103,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T11: a close_notify ends a last line without its newline, as ever', async () => {
+  it('T11: a close_notify still ends a last line without its newline', async () => {
     const { near, secured } = await cut<string>({ codec: lines() });
     const recording = record(near.data);
     secured.end('whole\npart');
@@ -112,7 +112,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     near.destroy();
   });
 
-  it('T11: without it, or with false, it is ERR_TLS', async () => {
+  it('T11: if it is omitted or false, such a FIN is ERR_TLS', async () => {
     for (const options of [{ tls: asServer }, { tls: { ...asServer, allowHalfClosed: false } }]) {
       const { near, secured, below } = await cut<string>({ codec: lines(), ...options });
       const recording = record(near.data);
@@ -124,7 +124,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     }
   });
 
-  it('T11: a function may give it', async () => {
+  it('T11: a function can return it', async () => {
     const { near, below } = await cut<string>({ codec: lines(), tls: () => tls });
     const recording = record(near.data);
     below.end();
@@ -134,13 +134,16 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
 });
 
 describe('allowHalfClosed', () => {
-  it.each(securePlaces)('T11: a client that shares the object is as strict as ever, over $name', async (place) => {
-    const address = await rawServer(place, (socket) => socket.destroy());
-    const { connection } = await clientAt(place, address, { tls: { ...place.options.tls, ...tls } });
-    const end = await record(connection.data).end();
-    if (usesInternals) expect(end).toMatchObject({ code: 'ERR_TLS' });
-    else expect(end).toBe('complete');
-  });
+  it.each(securePlaces)(
+    'T11: a client that shares the options object is as strict as without it, over $name',
+    async (place) => {
+      const address = await rawServer(place, (socket) => socket.destroy());
+      const { connection } = await clientAt(place, address, { tls: { ...place.options.tls, ...tls } });
+      const end = await record(connection.data).end();
+      if (usesInternals) expect(end).toMatchObject({ code: 'ERR_TLS' });
+      else expect(end).toBe('complete');
+    },
+  );
 
   it.each(['yes', 1, 0, null, {}])('T2: %o is refused at once', (allowHalfClosed) => {
     const naming = expect.objectContaining({

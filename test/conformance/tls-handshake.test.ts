@@ -14,7 +14,7 @@ import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
-/** A whole hello, as it goes over the wire, for a server to choke on half of. */
+/** A whole ClientHello as sent over the wire; a server gets half of it and waits. */
 async function hello(): Promise<Buffer> {
   let heard: (bytes: Buffer) => void = () => undefined;
   const first = new Promise<Buffer>((resolve) => {
@@ -30,7 +30,7 @@ async function hello(): Promise<Buffer> {
 
 describe.each(securePlaces)('a handshake, over $name', (place) => {
   const below = place.name === 'tls' ? tcp : unix;
-  /** A plain socket to where TLS is expected. */
+  /** A plain socket to an address where TLS is expected. */
   const plainClient = async (address: Awaited<ReturnType<typeof rawServer>>) => {
     const socket = net.connect(
       address.transport === 'tcp' ? { port: address.port } : { path: (address as { path: string }).path },
@@ -43,7 +43,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     return socket;
   };
 
-  it('T3: whatever goes wrong in it is told in incidents, ends that client alone, and the server lives on', async () => {
+  it('T3: every failure in it is reported in incidents and ends only that client, and the server continues', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), { handshakeTimeout: 300 });
     const incidents = record(server.incidents);
     const whole = await hello();
@@ -73,16 +73,16 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     expect(server.connections.size).toBeLessThanOrEqual(1);
   });
 
-  it('T3: a plain client is told nothing in the clear, and a client that is refused sees an end', async () => {
+  it('T3: a plain client gets nothing in the clear, and a refused client sees an end', async () => {
     const { address } = await serverAt(place, () => undefined);
     const socket = await plainClient(address);
     socket.write('hello\n');
     const answer = await readAll(socket).catch(() => Buffer.alloc(0));
-    // An alert at most.
+    // At most an alert.
     expect(answer.length === 0 || answer[0] === 0x15).toBe(true);
   });
 
-  it('S7: shutdown ends in time with handshakes under way', async () => {
+  it('S7: shutdown ends in time during handshakes', async () => {
     const { server, address } = await serverAt(place, () => undefined, { handshakeTimeout: 0 });
     const half = (await hello()).subarray(0, 100);
     const closed: Promise<unknown>[] = [];
@@ -113,7 +113,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     expect(data.endings).toHaveLength(1);
   });
 
-  it('T3: connectTimeout covers it, and leaving in the middle of it leaves nothing (K7)', async () => {
+  it('T3: connectTimeout includes the handshake, and unsubscribing during it leaves nothing (K7)', async () => {
     const arrived: net.Socket[] = [];
     const address = await rawServer(below, (socket) => arrived.push(socket.resume()));
     const late = record(connect(address, { ...place.options, connectTimeout: 100 }));
@@ -131,47 +131,44 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
 
   it.each([
     ['none', undefined],
-    ['one of a stranger', stranger],
-  ])(
-    'T4: a client with no certificate that can be verified, but %s, is refused by either server',
-    async (_name, own) => {
-      const demanding = { ...identity, ca: authority, requestCert: true };
-      const seen: unknown[] = [];
-      const { server, address } = await serverAt(place, (connection) => seen.push(connection), { tls: demanding });
-      const incidents = record(server.incidents);
-      const plain = tls.createServer(demanding, (socket) => seen.push(socket));
-      plain.on('tlsClientError', () => undefined);
-      onTestFinished(() => {
-        plain.close();
+    ['an unknown one', stranger],
+  ])('T4: a client with no verifiable certificate, but %s, is refused by either server', async (_name, own) => {
+    const demanding = { ...identity, ca: authority, requestCert: true };
+    const seen: unknown[] = [];
+    const { server, address } = await serverAt(place, (connection) => seen.push(connection), { tls: demanding });
+    const incidents = record(server.incidents);
+    const plain = tls.createServer(demanding, (socket) => seen.push(socket));
+    plain.on('tlsClientError', () => undefined);
+    onTestFinished(() => {
+      plain.close();
+    });
+    const where = (await below.address()) as net.ListenOptions;
+    await new Promise<void>((resolve) => plain.listen(where, resolve));
+    const bound = plain.address() as net.AddressInfo | string;
+    for (const to of [address, typeof bound === 'string' ? { path: bound } : { port: bound.port }]) {
+      const dialled = connect(to, { codec: lines(), tls: { ca: authority, ...own } });
+      dialled.data.next('let me in');
+      const closed: unknown[] = [];
+      const states = record(dialled, (state) => {
+        if (state.status === 'connected') state.connection.closed.subscribe((outcome) => closed.push(outcome));
       });
-      const where = (await below.address()) as net.ListenOptions;
-      await new Promise<void>((resolve) => plain.listen(where, resolve));
-      const bound = plain.address() as net.AddressInfo | string;
-      for (const to of [address, typeof bound === 'string' ? { path: bound } : { port: bound.port }]) {
-        const dialled = connect(to, { codec: lines(), tls: { ca: authority, ...own } });
-        dialled.data.next('let me in');
-        const closed: unknown[] = [];
-        const states = record(dialled, (state) => {
-          if (state.status === 'connected') state.connection.closed.subscribe((outcome) => closed.push(outcome));
-        });
-        const data = record(dialled.data);
-        const end = await states.end();
-        expect(data.values).toEqual([]);
-        // A server on Node refuses without an alert, and every FIN may be the end (T5).
-        if (!usesInternals && end === 'complete') continue;
-        expect(end).toMatchObject({ code: 'ERR_TLS' });
-        expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
-        expect(closed).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TLS' } }]);
-      }
-      expect(seen).toEqual([]);
-      expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
-      // The public API does not say why the client has gone.
-      const why = usesInternals ? 'certificate' : 'the client has gone';
-      if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
-    },
-  );
+      const data = record(dialled.data);
+      const end = await states.end();
+      expect(data.values).toEqual([]);
+      // A server of Node refuses without an alert, and every FIN may be the end (T5).
+      if (!usesInternals && end === 'complete') continue;
+      expect(end).toMatchObject({ code: 'ERR_TLS' });
+      expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
+      expect(closed).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TLS' } }]);
+    }
+    expect(seen).toEqual([]);
+    expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
+    // The public API does not say why the client left.
+    const why = usesInternals ? 'certificate' : 'the client has gone';
+    if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
+  });
 
-  it('T4: with rejectUnauthorized false a client is served, and told apart', async () => {
+  it('T4: with rejectUnauthorized false, such a client is served, and can be recognized', async () => {
     const asking = { ...identity, ca: authority, requestCert: true, rejectUnauthorized: false };
     const seen: unknown[] = [];
     const { address } = await serverAt(
@@ -194,7 +191,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     ]);
   });
 
-  it('K4: a client that dials again shakes hands anew each time, and resumes no session', async () => {
+  it('K4: a client with reconnect does a new handshake each time, and resumes no session', async () => {
     let served = 0;
     const { address } = await serverAt<string, string>(
       place,
@@ -217,7 +214,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     watching.unsubscribe();
   });
 
-  it('K7: may be left from within what TLS asks in the middle of the handshake', async () => {
+  it('K7: the last subscriber can leave within a callback of the handshake', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, {
       tls: {
         ...identity,
@@ -248,7 +245,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
 });
 
 describe.each(realPlaces)('over $name', (place) => {
-  it('T3: a client of a plain protocol and a server of TLS, or the other way round, never wait for each other', async () => {
+  it('T3: TLS on one side only never makes client and server wait for each other', async () => {
     const { address, server } = await serverAt(place, () => undefined, { tls: identity, handshakeTimeout: 100 });
     const incidents = record(server.incidents);
     const plain = await clientAt(
@@ -256,7 +253,7 @@ describe.each(realPlaces)('over $name', (place) => {
       address.transport === 'tcp' ? { ...address, tls: undefined as never } : address,
     );
     plain.connection.data.next('hello\n');
-    // What it gets is the alert, and then the end.
+    // The peer gets the alert, then the end.
     await firstValueFrom(plain.connection.closed);
     expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
     const echo = await serverAt(place, ({ data }) => data.subscribe(data));

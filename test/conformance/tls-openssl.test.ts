@@ -11,36 +11,39 @@ import { freshFolder, securePlaces } from '../support/transport/places.js';
 import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
 import { record } from '../support/recording/record.js';
 
-describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
+describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
   const at = (address: Address): string[] =>
     address.transport === 'tcp'
       ? ['-connect', `127.0.0.1:${address.port}`, '-servername', 'localhost']
       : ['-unix', (address as { path: string }).path];
 
-  it.each(['-tls1_2', '-tls1_3'])('C1: s_client is verified, answered, and ends in order, with %s', async (version) => {
-    let accepted: (connection: Connection<string, string>) => void = () => undefined;
-    const connected = new Promise<Connection<string, string>>((resolve) => {
-      accepted = resolve;
-    });
-    const { address } = await serverAt<string, string>(place, (connection) => accepted(connection), {
-      codec: lines(),
-      tls: { ...place.options.tls, requestCert: true },
-    });
-    const trust = ['-CAfile', file('authority.pem'), '-verify_return_error', '-verify_hostname', 'localhost'];
-    const identity = ['-cert', file('client.pem'), '-key', file('client.key')];
-    const child = openssl('s_client', version, ...trust, ...identity, ...at(address));
-    const { data, closed, tls } = await connected;
-    expect(tls).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'somebody' } } });
-    const recording = record(data, (line) => data.next(`you said ${line}`));
-    child.stdin.write('hello\n');
-    await shows(child, /you said hello/);
-    child.stdin.end();
-    expect(await recording.end()).toBe('complete');
-    data.complete();
-    expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
-  });
+  it.each(['-tls1_2', '-tls1_3'])(
+    'C1: s_client verifies, gets an answer, and ends in order, with %s',
+    async (version) => {
+      let accepted: (connection: Connection<string, string>) => void = () => undefined;
+      const connected = new Promise<Connection<string, string>>((resolve) => {
+        accepted = resolve;
+      });
+      const { address } = await serverAt<string, string>(place, (connection) => accepted(connection), {
+        codec: lines(),
+        tls: { ...place.options.tls, requestCert: true },
+      });
+      const trust = ['-CAfile', file('authority.pem'), '-verify_return_error', '-verify_hostname', 'localhost'];
+      const identity = ['-cert', file('client.pem'), '-key', file('client.key')];
+      const child = openssl('s_client', version, ...trust, ...identity, ...at(address));
+      const { data, closed, tls } = await connected;
+      expect(tls).toMatchObject({ authorized: true, peerCertificate: { subject: { CN: 'somebody' } } });
+      const recording = record(data, (line) => data.next(`you said ${line}`));
+      child.stdin.write('hello\n');
+      await shows(child, /you said hello/);
+      child.stdin.end();
+      expect(await recording.end()).toBe('complete');
+      data.complete();
+      expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
+    },
+  );
 
-  // It can't tell a path of a unix socket that is longer than 31 bytes.
+  // It cannot use the path of a unix socket that is longer than 31 bytes.
   it.runIf(place.name === 'tls')('C1: s_server is verified, and answers', async () => {
     const identity = ['-cert', file('server.pem'), '-key', file('server.key')];
     const child = openssl('s_server', '-rev', ...identity, '-accept', '127.0.0.1:0');
@@ -78,7 +81,7 @@ describe.each(securePlaces)('the program of OpenSSL, over $name', (place) => {
       const child = openssl('s_server', '-www', version, ...identity, '-accept', '127.0.0.1:0');
       const [, port = '0'] = await shows(child, /ACCEPT \S*:(\d+)\n/);
       const address: Address = { transport: 'tcp', host: '127.0.0.1', port: Number(port), tls: true };
-      /** What the server says about a connection, which ends it, and the session afterwards. */
+      /** Visits the server, which reports on the connection and ends it; returns the report, and the session afterwards. */
       const visit = async (session?: Buffer) => {
         const tls = { ...place.options.tls, session };
         const { connection } = await clientAt<string, string>(place, address, { codec: lines(), tls });

@@ -16,7 +16,7 @@ const isReused = (socket: net.Socket): boolean => socket instanceof tls.TLSSocke
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** A connection to a server that greets, and the greeting has come: with it the tickets of TLS 1.3. */
+/** A connection to a server that greets, after the greeting: with TLS 1.3 it brings the tickets. */
 async function greetedAt(
   place: Place,
   address: Awaited<ReturnType<typeof rawServer>>,
@@ -34,7 +34,7 @@ async function greetedAt(
 
 describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
   it.each(versions)(
-    'T11: a client gives the latest one, and resumes it with a server of node:tls, with %s',
+    'T11: a client exposes the latest session, and resumes it with a server of node:tls, with %s',
     async (version) => {
       const reused: boolean[] = [];
       const address = await rawServer(place, (socket) => {
@@ -47,7 +47,7 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
       const second = await greetedAt(place, address, { maxVersion: version, session });
       expect(reused).toEqual([false, true]);
       expect(second.tls).toMatchObject({ authorized: true, protocol: version });
-      // One that was resumed can be resumed again.
+      // A resumed session can be resumed again.
       await greetedAt(place, address, { maxVersion: version, session: second.tls?.session });
       expect(reused).toEqual([false, true, true]);
       await greetedAt(place, address, { maxVersion: version });
@@ -57,7 +57,7 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
     },
   );
 
-  it('T11: with TLS 1.3 it comes with the first bytes, in the same `tls`, and a server has none', async () => {
+  it('T11: with TLS 1.3 the session comes with the first bytes, in the same `tls`, and a server has none', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     const info = near.tls;
     far.data.next('hello');
@@ -69,7 +69,7 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
     expect(far.tls?.session).toBeUndefined();
   });
 
-  it('T11: one that the server does not know, or that is garbage, is a whole handshake', async () => {
+  it('T11: a session that the server does not know, or that is garbage, leads to a full handshake', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     far.data.next('hello');
     const greeting = record(near.data);
@@ -86,7 +86,7 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
     expect(reused).toEqual([false, false, false, false]);
   });
 
-  it('T11: with `requestCert` a client that resumes is known to the server', async () => {
+  it('T11: with `requestCert`, the server knows a client that resumes', async () => {
     const seen: unknown[] = [];
     const { address } = await serverAt<string, string>(
       place,
@@ -101,7 +101,7 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
     expect(seen).toEqual([true, 'somebody', true, 'somebody']);
   });
 
-  it('T11: a client that dials again takes the session that `tls` has then', async () => {
+  it('T11: a client with reconnect uses the session that `tls` has at that time', async () => {
     const reused: boolean[] = [];
     const address = await rawServer(place, (socket) => {
       reused.push(isReused(socket));
@@ -136,29 +136,32 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
   });
 });
 
-describe.each(realPlaces)('sessions of TLS that was started later, over $name', (place) => {
-  it.each(versions)('T11: a dialled connection resumes one with a server of node:tls, with %s', async (version) => {
-    const dialled = sides.find((side) => side.role === 'dialled' && side.place === place)!;
-    const ticketKeys = Buffer.alloc(48, 'k');
-    const start = async (session?: Buffer) => {
-      const { near, raw } = await dialled.pair<string, string>({ codec: lines() });
-      const started = near.startTls({ ...asClient, maxVersion: version, session });
-      const peer = beginAsServer(raw, { ticketKeys, sessionIdContext: 'test' });
-      await secured(peer);
-      peer.write('hello\n');
-      const greeting = record(near.data);
-      await started;
-      await greeting.count(1);
-      await until(() => near.tls?.session !== undefined);
-      const reused = peer.isSessionReused();
-      return { reused, session: near.tls?.session };
-    };
-    const first = await start();
-    expect(first).toMatchObject({ reused: false, session: expect.any(Buffer) as Buffer });
-    expect(await start(first.session)).toMatchObject({ reused: true });
-  });
+describe.each(realPlaces)('TLS sessions started on an open connection, over $name', (place) => {
+  it.each(versions)(
+    'T11: a dialled connection resumes a session with a server of node:tls, with %s',
+    async (version) => {
+      const dialled = sides.find((side) => side.role === 'dialled' && side.place === place)!;
+      const ticketKeys = Buffer.alloc(48, 'k');
+      const start = async (session?: Buffer) => {
+        const { near, raw } = await dialled.pair<string, string>({ codec: lines() });
+        const started = near.startTls({ ...asClient, maxVersion: version, session });
+        const peer = beginAsServer(raw, { ticketKeys, sessionIdContext: 'test' });
+        await secured(peer);
+        peer.write('hello\n');
+        const greeting = record(near.data);
+        await started;
+        await greeting.count(1);
+        await until(() => near.tls?.session !== undefined);
+        const reused = peer.isSessionReused();
+        return { reused, session: near.tls?.session };
+      };
+      const first = await start();
+      expect(first).toMatchObject({ reused: false, session: expect.any(Buffer) as Buffer });
+      expect(await start(first.session)).toMatchObject({ reused: true });
+    },
+  );
 
-  it('T11: one object of options makes one server, whose sessions can be resumed', async () => {
+  it('T11: one options object makes one server, whose sessions can be resumed', async () => {
     const accepted: Connection<string, string>[] = [];
     const { address } = await serverAt<string, string>(place, (connection) => accepted.push(connection), {
       codec: lines(),
@@ -175,7 +178,7 @@ describe.each(realPlaces)('sessions of TLS that was started later, over $name', 
       const greeting = record(connection.data);
       await until(() => info.session !== undefined);
       greeting.subscription.unsubscribe();
-      // A server shows no certificate where a session is resumed.
+      // A server shows no certificate when a session is resumed.
       certificates.push(Object.keys(info.peerCertificate).length);
       return info.session;
     };

@@ -30,7 +30,7 @@ const refused = expect.objectContaining({
   message: expect.stringContaining('tls') as string,
 }) as Error;
 
-/** Whether Node itself finds ::1 in a certificate that is for it: 22.23.0 to 22.23.3 do not. */
+/** Whether Node itself accepts ::1 in a certificate issued for it: 22.23.0 to 22.23.3 do not. */
 const verifiesIPv6 = tls.checkServerIdentity('::1', new X509Certificate(server.cert).toLegacyObject()) === undefined;
 
 /** A TLS server of the library. */
@@ -87,7 +87,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('a\nb\n');
   });
 
-  it('T9: carries both ways between two ends of the library, and tells who the peer is', async () => {
+  it("T9: works in both directions with the library on both sides, and exposes the peer's identity", async () => {
     const { address } = await tlsServer(place, ({ data }) => data.subscribe(data), {
       tls: { ...server, ALPNProtocols: ['chat'] },
     });
@@ -114,7 +114,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(states).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C11: a large reply under pipelined input arrives whole', async () => {
+  it('C11: a large reply arrives whole while the peer pipelines input', async () => {
     const reply = 'r'.repeat(4_000_000);
     const { address } = await tlsServer(
       place,
@@ -134,11 +134,11 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(length).toBe(reply.length);
   });
 
-  it('S4: garbage, silence and a plain client end alone, told as incidents', async () => {
+  it('S4: garbage, silence and a plain client each end only themselves, and are reported as incidents', async () => {
     const { address, incidents, listening } = await tlsServer(place, ({ data }) => data.subscribe(data), {
       handshakeTimeout: 200,
     });
-    const told = firstValueFrom(listening.incidents.pipe(take(2), toArray()));
+    const firstTwo = firstValueFrom(listening.incidents.pipe(take(2), toArray()));
     for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '\x16\x03\x01']) {
       const plain =
         address.transport === 'tcp'
@@ -150,7 +150,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
         plain.destroy();
       });
     }
-    await told;
+    await firstTwo;
     expect(incidents.sort()).toEqual(['ERR_TIMEOUT_HANDSHAKE', 'ERR_TLS']);
     const raw = rawTls(address);
     raw.end('still there\n');
@@ -159,7 +159,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('still there\n');
   });
 
-  it('S2: asks for client certificates, and refuses whoever has none or a wrong one', async () => {
+  it('S2: asks for client certificates, and refuses a client without one or with a wrong one', async () => {
     const seen: (string | undefined)[] = [];
     const { address, incidents } = await tlsServer(
       place,
@@ -178,7 +178,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
       const refused = dial(address, bad);
       const served: string[] = [];
       refused.data.next('let me in');
-      // A TLS 1.3 client is through with its handshake before the server has judged it, and may see no more than an end.
+      // A TLS 1.3 client finishes its handshake before the server has verified it, and may see no more than an end.
       await new Promise<void>((resolve) => {
         refused.data.subscribe({
           next: (line) => served.push(line),
@@ -193,7 +193,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(incidents).toHaveLength(2);
   });
 
-  it("T1: the message of a failed handshake gives OpenSSL's reason, without its codes and files", async () => {
+  it("T1: the message of a failed handshake contains OpenSSL's reason, without its codes and files", async () => {
     const address = await rawServer(place, (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     const error = (await record(connect(address, { tls: { ca: authority } })).end()) as SocketError;
     expect(error).toMatchObject({ code: 'ERR_TLS', cause: { code: 'ERR_SSL_WRONG_VERSION_NUMBER' } });
@@ -202,7 +202,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
 });
 
 describe('TLS', () => {
-  it('K3: does not connect to a server that it can not verify, whatever the environment says', async () => {
+  it('K3: does not connect to a server that it cannot verify, whatever the environment says', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
@@ -220,7 +220,7 @@ describe('TLS', () => {
     expect(await got).toBe('on purpose');
   });
 
-  it('T1: a tls:// address speaks TLS, verified without being told to, and a server tells one', async () => {
+  it('T1: a tls:// address uses TLS, verified by default, and a server reports such an address', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     expect(address).toMatchObject({ transport: 'tcp', tls: true });
     const dialled = connect<string, string>(`tls://127.0.0.1:${address.transport === 'tcp' ? address.port : 0}`, {
@@ -232,7 +232,7 @@ describe('TLS', () => {
     expect(await got).toBe('by name');
   });
 
-  it('T8: serves by the name that the client asks for, and new certificates without a restart', async () => {
+  it('T8: serves the certificate for the name the client asks for, and new ones without a restart', async () => {
     let current: tls.TlsOptions = server;
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => current });
     const certificate = async (servername: string): Promise<string> => {
@@ -261,7 +261,7 @@ describe('TLS', () => {
     expect(await ended).toMatchObject({ reason: 'finished' });
   });
 
-  it('T1: no variable of the environment switches the verification off', async () => {
+  it('T1: no environment variable disables the verification', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: stranger });
     const dialler = fileURLToPath(new URL('../support/transport/node/tls/dial-untrusted.ts', import.meta.url));
     const dials = async (...args: string[]): Promise<string> => {
@@ -278,7 +278,7 @@ describe('TLS', () => {
     expect(await Promise.all([dials(), dials('trusting')])).toEqual(['ERR_TLS', 'connected']);
   });
 
-  it('T8: a function that fails costs that client alone, and what it gave before lives on', async () => {
+  it('T8: a function that fails costs only that client, and earlier certificates stay in use', async () => {
     let give: () => tls.TlsOptions = () => server;
     const { address, listening } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => give() });
     const incidents = record(listening.incidents);
@@ -306,7 +306,7 @@ describe('TLS', () => {
     got.subscription.unsubscribe();
   });
 
-  it('T9: without a protocol in common the handshake fails', async () => {
+  it('T9: the handshake fails without a protocol in common', async () => {
     const { address } = await tlsServer(tcp, () => undefined, { tls: { ...server, ALPNProtocols: ['a'] } });
     expect(await record(dial(address, { ALPNProtocols: ['b'] })).end()).toMatchObject({ code: 'ERR_TLS' });
   });
@@ -326,8 +326,8 @@ describe('TLS', () => {
         throw new Error('no such file');
       },
     ],
-    ['a function that gives nothing', () => () => undefined],
-    ['no object', () => 'yes' as never],
+    ['a function that returns nothing', () => () => undefined],
+    ['something other than an object', () => 'yes' as never],
     ['a list', () => [server]],
     ['null', () => null as never],
   ])('T2: a server with %s is refused at once', (_name, options) => {
@@ -350,7 +350,7 @@ describe('TLS', () => {
     ['SNICallback', { SNICallback: {} }],
     ['tls', { minVersion: 'TLSv9' }],
     ['tls', { ciphers: 'none of these' }],
-  ])('T2: a wrong %s is refused at once, of a server and of a client: %o', (name, options) => {
+  ])('T2: a wrong %s is refused at once, for server and client: %o', (name, options) => {
     const naming = expect.objectContaining({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringContaining(name) as string,
@@ -359,7 +359,7 @@ describe('TLS', () => {
     expect(() => connect({ port: 1 }, { tls: options })).toThrow(naming);
   });
 
-  it("T2: so is a tls:// server without the option, and what is only a client's", () => {
+  it('T2: so is a tls:// server without the option, and an option only for clients', () => {
     expect(() => listen('tls://localhost:0')).toThrow(refused);
     const wrong: object[] = [
       { key: 'x', cert: 'y' },
@@ -373,7 +373,7 @@ describe('TLS', () => {
     for (const options of wrong) expect(() => connect({ port: 1 }, { tls: options })).toThrow(refused);
   });
 
-  it('T2: several authorities are taken, in one text or in a list, with other text around them', async () => {
+  it('T2: accepts several authorities, in one text or in a list, with other text around them', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     for (const ca of [`# ours\n${stranger.cert}\n${authority}`, [stranger.cert, Buffer.from(authority)]]) {
       const { connection } = await clientAt(tcp, address, {
@@ -384,8 +384,8 @@ describe('TLS', () => {
   });
 });
 
-describe.each(securePlaces)('who the server is, over $name', (place) => {
-  /** Why `options` don't trust the server with `identity`; nothing where they do. */
+describe.each(securePlaces)('the identity of the server, over $name', (place) => {
+  /** Why `options` do not trust the server with `identity`; undefined if they do. */
   const distrust = async (identity: object, options: object): Promise<string | undefined> => {
     const { address } = await serverAt(place, () => undefined, { tls: identity });
     const dialled = connect(address, { tls: options });
@@ -403,7 +403,7 @@ describe.each(securePlaces)('who the server is, over $name', (place) => {
     return (error?.cause as { code?: string } | undefined)?.code;
   };
 
-  it('T1: a server is trusted for its authority, its time and its name', async () => {
+  it('T1: a server is trusted by its authority, its time and its name', async () => {
     const trusting = { ca: authority };
     expect(await distrust(server, trusting)).toBeUndefined();
     expect(await distrust(server, {})).toBe('UNABLE_TO_VERIFY_LEAF_SIGNATURE');
@@ -417,7 +417,7 @@ describe.each(securePlaces)('who the server is, over $name', (place) => {
     expect(await distrust(server, { ...trusting, rejectUnauthorized: undefined, servername: 'x' })).toBeDefined();
   });
 
-  it('T1: checkServerIdentity decides instead, and distrusts where it throws', async () => {
+  it('T1: checkServerIdentity decides instead, and refuses if it throws', async () => {
     const names: string[] = [];
     const checkServerIdentity = (name: string): Error | undefined => {
       names.push(name);
@@ -431,7 +431,7 @@ describe.each(securePlaces)('who the server is, over $name', (place) => {
     expect(names).toEqual([expect.stringMatching(/^(localhost|127\.0\.0\.1|::1)$/), 'bad.test']);
   });
 
-  it('T1: an IP address is verified, and never asked for', async () => {
+  it('T1: an IP address is verified, but not sent as a server name', async () => {
     const asked: (string | undefined)[] = [];
     const { address } = await serverAt(place, ({ tls: info }) => asked.push(info?.servername));
     const warnings: unknown[] = [];
@@ -447,7 +447,7 @@ describe.each(securePlaces)('who the server is, over $name', (place) => {
     expect(warnings).toEqual([]);
   });
 
-  it('T1: a callback for certificates that throws or fails ends that handshake alone', async () => {
+  it('T1: a certificate callback that throws or fails ends only that handshake', async () => {
     const ways: tls.TlsOptions['SNICallback'][] = [
       () => {
         throw new Error('no');

@@ -15,10 +15,10 @@ import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { type Lines, unhandled, reported, consume } from '../support/errors/unhandled-errors.js';
 
-describe('what is still unhandled', () => {
+describe('errors that stay unhandled', () => {
   const boom = new Error('boom');
 
-  /** What nobody handles of a connection that `begin` reads, once a line has come. */
+  /** The unhandled errors of a connection that `begin` reads, once a line has arrived. */
   async function after(begin: (connection: Lines) => unknown, reset = false): Promise<unknown[]> {
     const errors = unhandled();
     let near: Lines | undefined;
@@ -96,7 +96,7 @@ describe('what is still unhandled', () => {
     expect(await after(begin)).toEqual([boom]);
   });
 
-  it('S19: what an error handler throws is reported', async () => {
+  it('S19: an exception in an error handler is reported', async () => {
     const begin = ({ data }: Lines): unknown =>
       data.subscribe({
         error: () => {
@@ -107,8 +107,8 @@ describe('what is still unhandled', () => {
   });
 
   it('S19: RxJS’s own handler for unhandled errors gets what is unhandled, and nothing else', async () => {
-    const told: unknown[] = [];
-    config.onUnhandledError = (error: unknown) => void told.push(error);
+    const events: unknown[] = [];
+    config.onUnhandledError = (error: unknown) => void events.push(error);
     onTestFinished(() => {
       config.onUnhandledError = null;
     });
@@ -121,12 +121,12 @@ describe('what is still unhandled', () => {
         )
         .subscribe();
     expect(await after(bad)).toEqual([]);
-    expect(told).toEqual([boom]);
+    expect(events).toEqual([boom]);
     expect(await after(({ data }) => data.subscribe(), true)).toEqual([]);
-    expect(told).toEqual([boom]);
+    expect(events).toEqual([boom]);
   });
 
-  it('S19: what a client does not handle is unhandled, as ever', async () => {
+  it('S19: an error that a client does not handle is unhandled, as usual', async () => {
     const begin: [string, (client: ReturnType<typeof connect<string, string>>) => unknown][] = [
       ['data', ({ data }) => data.subscribe(() => undefined)],
       ['derived', ({ data }) => data.pipe(map((line) => `${line}!`)).subscribe(() => undefined)],
@@ -145,7 +145,7 @@ describe('what is still unhandled', () => {
     }
   });
 
-  it('S19: a client’s failed send that nobody waits for is an unhandled rejection, as ever', async () => {
+  it('S19: a client’s failed send that nobody awaits is an unhandled rejection, as usual', async () => {
     const errors = unhandled();
     const address = await rawServer(tcp, (socket) => {
       socket.pause();
@@ -158,7 +158,7 @@ describe('what is still unhandled', () => {
     expect(errors.length).toBe(1);
   });
 
-  it('S19: awaiting a send, and iterating, still reject', async () => {
+  it('S19: awaiting a send and iterating still reject', async () => {
     const seen: unknown[] = [];
     const errors = await after(({ data }) => {
       void (async () => {
@@ -203,22 +203,25 @@ describe('what is still unhandled', () => {
 });
 
 describe('observers', () => {
-  it('S19: a partial observer has its own `this`, and gets what RxJS gives it, in that order', async () => {
-    const told: string[] = [];
+  it('S19: a partial observer keeps its own `this`, and is called as by RxJS, in order', async () => {
+    const events: string[] = [];
     class Watcher {
       name = 'mine';
       next(line: string): void {
-        told.push(`${this.name} ${line}`);
+        events.push(`${this.name} ${line}`);
       }
       complete(): void {
-        told.push(`${this.name} the end`);
+        events.push(`${this.name} the end`);
       }
     }
     const subject = new Subject<string>();
-    subject.subscribe({ next: (line) => told.push(`subject ${line}`), complete: () => told.push('subject the end') });
+    subject.subscribe({
+      next: (line) => events.push(`subject ${line}`),
+      complete: () => events.push('subject the end'),
+    });
     const subscriber = new Subscriber<string>({
-      next: (line: string) => told.push(`subscriber ${line}`),
-      complete: () => told.push('subscriber the end'),
+      next: (line: string) => events.push(`subscriber ${line}`),
+      complete: () => events.push('subscriber the end'),
     } as never);
     const { address } = await serverAt<string, string>(
       tcp,
@@ -226,14 +229,14 @@ describe('observers', () => {
         data.subscribe(new Watcher());
         data.subscribe(subject);
         data.subscribe(subscriber);
-        data.subscribe((line) => told.push(`function ${line}`));
-        data.pipe(map((line) => `mapped ${line}`)).subscribe({ next: (line) => told.push(line) });
+        data.subscribe((line) => events.push(`function ${line}`));
+        data.pipe(map((line) => `mapped ${line}`)).subscribe({ next: (line) => events.push(line) });
       },
       { codec: lines() },
     );
     const raw = await rawClient(address);
     raw.end('one\ntwo\n');
-    await until(() => told.includes('subscriber the end'));
+    await until(() => events.includes('subscriber the end'));
     const each = (line: string): string[] => [
       `mine ${line}`,
       `subject ${line}`,
@@ -241,16 +244,16 @@ describe('observers', () => {
       `function ${line}`,
       `mapped ${line}`,
     ];
-    expect(told).toEqual([...each('one'), ...each('two'), 'mine the end', 'subject the end', 'subscriber the end']);
+    expect(events).toEqual([...each('one'), ...each('two'), 'mine the end', 'subject the end', 'subscriber the end']);
   });
 
-  it('S19: an observer may unsubscribe itself within `next`, and gets nothing more', async () => {
-    const told: string[] = [];
+  it('S19: an observer can unsubscribe itself within `next`, and gets nothing more', async () => {
+    const events: string[] = [];
     const { address } = await serverAt<string, string>(
       tcp,
       ({ data }) => {
         const subscription = data.subscribe((line) => {
-          told.push(line);
+          events.push(line);
           subscription.unsubscribe();
         });
       },
@@ -258,41 +261,41 @@ describe('observers', () => {
     );
     const raw = await rawClient(address);
     raw.write('one\ntwo\n');
-    await until(() => told.length > 0);
+    await until(() => events.length > 0);
     await settled();
-    expect(told).toEqual(['one']);
+    expect(events).toEqual(['one']);
   });
 
-  it('S19: an error handler is given the error', async () => {
-    const told: unknown[] = [];
+  it('S19: an error handler gets the error', async () => {
+    const events: unknown[] = [];
     const subject = new Subject<string>();
-    subject.subscribe({ error: (error: unknown) => told.push(error) });
+    subject.subscribe({ error: (error: unknown) => events.push(error) });
     let near: Lines | undefined;
     const { address } = await serverAt<string, string>(
       tcp,
       (connection) => {
         near = connection;
         const { data } = connection;
-        data.subscribe({ error: (error: unknown) => told.push(error) });
+        data.subscribe({ error: (error: unknown) => events.push(error) });
         data.subscribe(subject);
-        data.pipe(map((line) => `${line}!`)).subscribe({ error: (error: unknown) => told.push(error) });
-        data.subscribe(undefined, (error: unknown) => told.push(error));
+        data.pipe(map((line) => `${line}!`)).subscribe({ error: (error: unknown) => events.push(error) });
+        data.subscribe(undefined, (error: unknown) => events.push(error));
       },
       { codec: lines() },
     );
     const raw = await rawClient(address);
     await until(() => near !== undefined);
     raw.resetAndDestroy();
-    await until(() => told.length === 4);
-    expect(told[0]).toMatchObject({ code: 'ECONNRESET' });
-    expect(new Set(told).size).toBe(1);
+    await until(() => events.length === 4);
+    expect(events[0]).toMatchObject({ code: 'ECONNRESET' });
+    expect(new Set(events).size).toBe(1);
   });
 });
 
-describe('a process of its own', () => {
+describe('a separate process', () => {
   const run = promisify(execFile);
 
-  /** Runs `program` with the library, and gives how it ended. */
+  /** Runs `program` with the library, and returns how it ended. */
   async function outcome(program: string): Promise<{ code: number; output: string }> {
     const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', '--input-type=module', '-e', program];
     try {

@@ -15,7 +15,7 @@ import { until } from '../support/scheduling/event-loop.js';
 import { type Lines, unhandled, reported, consume } from '../support/errors/unhandled-errors.js';
 import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
-/** Every way to read or to send that a program without error handling may choose. */
+/** Every way to read or send that a program without error handling may choose. */
 const beginners: readonly (readonly [name: string, begin: (connection: Lines) => unknown])[] = [
   ['subscribe with a function', ({ data }) => data.subscribe(() => undefined)],
   ['subscribe with nothing', ({ data }) => data.subscribe()],
@@ -40,7 +40,7 @@ const beginners: readonly (readonly [name: string, begin: (connection: Lines) =>
     },
   ],
   [
-    'an operator of one’s own',
+    'a custom operator',
     ({ data }) =>
       data.pipe((source) => new Observable((subscriber) => source.subscribe(subscriber))).subscribe(() => undefined),
   ],
@@ -78,11 +78,11 @@ const beginners: readonly (readonly [name: string, begin: (connection: Lines) =>
       }),
   ],
   ['iteration in an async subscriber', ({ data }) => data.subscribe(async () => consume(data))],
-  ['the writable changes', ({ data }) => data.writable.subscribe(() => undefined)],
-  ['a Subject that nobody is subscribed to', ({ data }) => data.subscribe(new Subject<string>())],
+  ['`writable`', ({ data }) => data.writable.subscribe(() => undefined)],
+  ['a Subject without a subscriber', ({ data }) => data.subscribe(new Subject<string>())],
 ];
 
-/** Every way in which a connection may fail. */
+/** Every way in which a connection can fail. */
 const failures: readonly (readonly [name: string, code: RegExp, options: ListenOptions<string, string>, fail: Fail])[] =
   [
     ['a reset', /ECONNRESET|EPIPE/, {}, (raw, near) => abort(raw, near)],
@@ -124,12 +124,12 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
         const ending = firstValueFrom(near.closed);
         raw.write('hello\n');
         await until(() => near.stats.bytesRead === 6);
-        // Only what decodes finds a bad frame, and TLS tells an abort in words of its own.
+        // Only readers that decode find a bad frame, and TLS reports an abort in its own words.
         const isDecoded = !/bytes|body|sendFrom$|sendFrom through|relay|writable/.test(kind);
         if (how === 'a bad frame' && !isDecoded) near.destroy();
         else if (how === 'a reset' && place.name.startsWith('tls')) {
           raw.destroy();
-          // Without internals that ends the receiving side alone (T5).
+          // Without internals, it ends only the receiving side (T5).
           if (!usesInternals) near.destroy();
         } else await fail(raw, near);
         raw.resume();

@@ -11,8 +11,8 @@ import { readAll } from '../support/sockets/read-socket.js';
 
 const reply = Buffer.alloc(4_000_000, 'r');
 
-describe.each(realPlaces)('a connection that is read no more, over $name', (place) => {
-  it('C22: is closed in order once its reply is out, though the peer sends more than is read ahead', async () => {
+describe.each(realPlaces)('a connection whose reader has left, over $name', (place) => {
+  it('C22: is closed in order once its reply is sent, although the peer sends more than the read-ahead limit', async () => {
     const ends: string[] = [];
     const { address } = await serverAt(
       place,
@@ -36,8 +36,8 @@ describe.each(realPlaces)('a connection that is read no more, over $name', (plac
   });
 });
 
-describe('the time that a connection may be left without a reader', () => {
-  /** A server's connection and a client that sends and stays, on virtual time. */
+describe('claimTimeout', () => {
+  /** A server's connection and a client that sends and stays, in virtual time. */
   const within = (use: (connection: Connection) => void): string[] => {
     const log: string[] = [];
     new TestScheduler(() => undefined).run(({ flush }) => {
@@ -59,12 +59,12 @@ describe('the time that a connection may be left without a reader', () => {
     return log;
   };
 
-  it('C22: is not over for one that was read, and whose sending side is open', () => {
+  it('C22: spares a connection that was read and whose sending side is open', () => {
     const log = within(({ data }) => data.pipe(take(1)).subscribe());
     expect(log).toEqual(['ERR_CLOSED']);
   });
 
-  it('C22: is over for one that nobody has ever read', () => {
+  it('C22: ends a connection that nobody has ever read', () => {
     expect(within(() => undefined)).toEqual(['ERR_TIMEOUT_CLAIM']);
   });
 });

@@ -23,7 +23,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: when the last subscriber leaves it stops, and the next one gets the rest', async () => {
+  it('F1: stops when the last subscriber leaves; the next one gets the rest', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     await until(() => near.stats.bytesRead === 10);
@@ -41,7 +41,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('e');
   });
 
-  it('F1: of several subscribers one may leave, and the Flow goes on', async () => {
+  it('F1: continues when one of several subscribers leaves', async () => {
     const { near, far } = await pairAt(place, { codec });
     const stays = record(near.data);
     const leaves = record(near.data.pipe(take(1)));
@@ -52,7 +52,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(stays.values).toEqual(['a', 'b']);
   });
 
-  it('F1: firstValueFrom takes exactly one message, and the next one follows', async () => {
+  it('F1: firstValueFrom takes exactly one message, and the next subscriber the one after it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const sent = Array.from({ length: 20 }, (_, index) => `line ${index}`);
     for (const line of sent) far.data.next(line);
@@ -61,7 +61,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: whoever subscribes as another leaves, in the same next, misses nothing', async () => {
+  it('F1: a subscriber that comes as another leaves, in the same next, misses nothing', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received: string[] = [];
     const sent = Array.from({ length: 100 }, (_, index) => String(index));
@@ -75,7 +75,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: the end is noticed though nobody reads, up to 65,536 bytes, and nothing of them is lost', async () => {
+  it('F1: the end is noticed without a reader if at most 65,536 bytes precede it, and none of them is lost', async () => {
     const { near, far } = await pairAt(place, { halfOpen: false });
     far.data.next(Buffer.alloc(65_536, 'x'));
     far.data.complete();
@@ -86,7 +86,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(Buffer.concat(recording.values)).toEqual(Buffer.alloc(65_536, 'x'));
   });
 
-  it('F1: over 65,536 bytes and the chunk in hand nothing is read ahead', async () => {
+  it('F1: nothing is read ahead beyond 65,536 bytes and the current chunk', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 24, 'x');
     far.data.next(sent);
@@ -101,7 +101,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a Flow without subscribers, against node:net over $name', (place) => {
-  it('F1: what a plain client sent before anybody subscribed, and its FIN, wait', async () => {
+  it('F1: everything that a plain client sent before anybody subscribed waits, with its FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     raw.end('one\ntwo\nthree');
     await until(() => near.stats.bytesRead === 13);
@@ -111,7 +111,7 @@ describe.each(realPlaces)('a Flow without subscribers, against node:net over $na
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: a plain server is told to wait while nobody reads, and loses nothing', async () => {
+  it('F1: a plain server is stopped while nobody reads, and loses nothing', async () => {
     const { near, raw } = await dialledAt(place);
     const sent = Buffer.alloc(1 << 24, 'y');
     raw.end(sent);
