@@ -17,10 +17,10 @@ function refusal(act: () => unknown): SocketError {
     expect(error).toBeInstanceOf(SocketError);
     return error as SocketError;
   }
-  return expect.unreachable('it was not refused');
+  return expect.unreachable('the input was accepted');
 }
 
-/** The input is refused at once, and the message names the option and shows the value, in bounds. */
+/** Asserts that the input is refused at once, and that the message names the option and shows the value, truncated. */
 function refused(input: unknown, option: string, value: string): void {
   const { code, message } = refusal(() => parse(input));
   expect(code).toBe('ERR_ADDRESS_INVALID');
@@ -30,7 +30,7 @@ function refused(input: unknown, option: string, value: string): void {
 }
 
 describe('formats and parses', () => {
-  it('A1: what parseAddress gives is parsed to the same again, from every form of input', () => {
+  it('A1: parsing what parseAddress returned gives the same address, whatever the input looked like', () => {
     fc.assert(
       fc.property(arbitrary.addressInput(), (input) => {
         const address = parseAddress(input);
@@ -39,7 +39,7 @@ describe('formats and parses', () => {
     );
   });
 
-  it('A1: an Address is an input too, and stays what it is', () => {
+  it('A1: accepts an Address too, and does not change it', () => {
     fc.assert(
       fc.property(arbitrary.address(), (address) => {
         const parsed = parseAddress(Object.freeze(address));
@@ -78,7 +78,7 @@ describe('formats and parses', () => {
     expect(formatAddress(address)).toBe(text);
   });
 
-  it('A1: the host of a string is an IPv6 address exactly where Node says so', () => {
+  it('A1: a host in a string counts as IPv6 exactly when Node says so', () => {
     const hosts = fc.oneof(fc.ipV6(), fc.string({ unit: fc.constantFrom(...'0123abcdf:.'), maxLength: 20 }));
     fc.assert(
       fc.property(hosts, (host) => {
@@ -89,7 +89,7 @@ describe('formats and parses', () => {
     );
   });
 
-  it('A1: an unnamed unix socket has a form, which is no address to listen on or to connect to (A4)', () => {
+  it('A1: an unnamed unix socket can be formatted, but not listened on or connected to (A4)', () => {
     expect(formatAddress({ transport: 'unix', path: '' })).toBe('unix:');
     refused('unix:', 'path', '""');
   });
@@ -103,14 +103,14 @@ describe('the host', () => {
     },
   );
 
-  it.skipIf(!existsSync('/etc/services'))('A3: a service is looked up, on loopback or on its host', () => {
+  it.skipIf(!existsSync('/etc/services'))('A3: a service name is looked up, with or without a host', () => {
     expect(parseAddress({ service: 'http' })).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: 80 });
     expect(parseAddress({ service: 'ftp', host: 'h' })).toStrictEqual({ transport: 'tcp', host: 'h', port: 21 });
     expect(parseAddress({ service: 'login' })).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: 513 });
   });
 
   it.each([[''], ['no-such-service'], ['80'], [80], [null], [['http']]])(
-    'A3: a bad service is refused: %o',
+    'A3: refuses the bad service %o',
     (service) => {
       refused({ service }, 'service', typeof service === 'string' ? JSON.stringify(service) : String(service));
     },
@@ -121,14 +121,14 @@ describe('unix paths', () => {
   const wide = 'é'.repeat(53); // 106 bytes
 
   it.each([`${wide}a`, 'a'.repeat(107), `@${'a'.repeat(104)}`, `\0${'a'.repeat(107)}`, `\0${wide}a`])(
-    'A4: up to 107 bytes are taken: %o',
+    'A4: accepts up to 107 bytes: %o',
     (path) => {
       expect(parse({ path })).toMatchObject({ transport: 'unix' });
     },
   );
 
   it.each([`${wide}aa`, 'a'.repeat(108), `@${'a'.repeat(105)}`, `\0${'a'.repeat(108)}`, `\0${wide}é`])(
-    'A4: more than 107 bytes are refused: %o',
+    'A4: refuses more than 107 bytes: %o',
     (path) => {
       refused({ path }, 'path', '107 bytes');
       refused({ transport: 'unix', path }, 'path', '107 bytes');
@@ -136,7 +136,7 @@ describe('unix paths', () => {
   );
 
   it.each(['', ' ', '\t\n', '\0', '\0 ', 'a\0', '/a\0b', '\0a\0', '\0\0a', 'a\ud800'])(
-    'A4: empty, blank, with a NUL or ill-formed: %o',
+    'A4: refuses a path that is empty, blank, ill-formed or contains a NUL: %o',
     (path) => {
       refused({ path }, 'path', JSON.stringify(path));
       refused(path.startsWith('\0') ? `unix:@${path.slice(1)}` : `unix:${path}`, 'path', JSON.stringify(path));
@@ -146,7 +146,7 @@ describe('unix paths', () => {
 
 describe('bad inputs', () => {
   it.each([[-1], [65_536], ['80x'], ['80'], [1.5], [NaN], [Infinity], [null], [[80]], [{}], [80n]])(
-    'A5: port %o',
+    'A5: refuses port %o',
     (port) => {
       const value = typeof port === 'string' ? JSON.stringify(port) : '';
       refused({ port }, 'port', value);
@@ -155,14 +155,14 @@ describe('bad inputs', () => {
   );
 
   it.each(['', ' ', 'a b', 'a\tb', 'a\nb', 'a\0b', 'a/b', 'a\\b', '[::1]', '::g', 'h:80', 'u@h', 'a%b', '::1%', '*?#'])(
-    'A5: host %o',
+    'A5: refuses host %o',
     (host) => {
       refused({ port: 80, host }, 'host', JSON.stringify(host));
       refused({ service: 'http', host }, existsSync('/etc/services') ? 'host' : 'service', '');
     },
   );
 
-  it.each([[null], [7], [['a']], [{}]])('A5: host %o', (host) => {
+  it.each([[null], [7], [['a']], [{}]])('A5: refuses host %o', (host) => {
     refused({ port: 80, host }, 'host', '');
   });
 
@@ -221,7 +221,7 @@ describe('bad inputs', () => {
   });
 
   it.each([[null], [undefined], [80], [true], [Symbol('a')], [() => 80], [['tcp://h:80']], [{}], [{ host: 'h' }]])(
-    'A5: no address at all: %o',
+    'A5: refuses what is not an address at all: %o',
     (input) => {
       refused(input, 'address', '');
     },
@@ -238,7 +238,7 @@ describe('bad inputs', () => {
     [{ port: 80, tls: true }],
     [{ transport: 'unix', path: '/a', port: 80 }],
     [new String('tcp://h:80')],
-  ])('A5: members that do not go together: %o', (input) => {
+  ])('A5: refuses members that exclude each other: %o', (input) => {
     refused(input, 'address', '');
   });
 
@@ -260,13 +260,13 @@ describe('bad inputs', () => {
     refused(input, option, '');
   });
 
-  it('A5: a long value is cut in the message, and control characters are escaped', () => {
+  it('A5: the message truncates a long value and escapes control characters', () => {
     refused({ path: '/a'.repeat(10_000) }, 'path', '…');
     refused({ port: Array.from({ length: 10_000 }, () => 'x'.repeat(1000)) }, 'port', '…');
     expect(refusal(() => parse({ port: 1, host: 'a\u001b[31m' })).message).not.toContain('\u001b');
   });
 
-  it('A5: whatever is given, the answer is an address or an ERR_ADDRESS_INVALID', () => {
+  it('A5: any input gives either an address or an ERR_ADDRESS_INVALID', () => {
     const members = {
       port: fc.anything(),
       host: fc.anything(),
@@ -290,7 +290,7 @@ describe('bad inputs', () => {
     [{ transport: 'tcp', host: 'h', port: 0 }, 'port'],
     [{ transport: 'fd', fd: 3 }, 'fd'],
     [{ transport: 'unix', path: '' }, 'path'],
-  ])('A5: nobody can connect to %o', (address, option) => {
+  ])('A5: refuses to connect to %o', (address, option) => {
     const { code, message } = refusal(() => {
       assertDialable(address);
     });
@@ -298,7 +298,7 @@ describe('bad inputs', () => {
     expect(message.startsWith(`${option} `)).toBe(true);
   });
 
-  it.each(['tcp://h:1', 'unix:/a', 'unix:@a', 'memory:a'])('A5: %s can be connected to', (input) => {
+  it.each(['tcp://h:1', 'unix:/a', 'unix:@a', 'memory:a'])('A5: accepts %s to connect to', (input) => {
     assertDialable(parseAddress(input));
   });
 });

@@ -47,7 +47,7 @@ describe('servicePort', () => {
     expect(servicePort(text.replaceAll('\n', '\r\n'), name)).toBe(port);
   });
 
-  it('A3: every entry that is written is found, by its name and by its aliases', () => {
+  it('A3: finds every entry of the file, by its name and by its aliases', () => {
     const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,15}$/);
     const entry = fc.record({ names: fc.array(word, { minLength: 1, maxLength: 4 }), port: fc.nat(65_535) });
     fc.assert(

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { readBlock } from '../../src/bytes/shared-read-block.js';
 
-/** What a decoder does; fractions stand for amounts, so that every history is a valid one. */
+/** What a decoder does. Amounts are fractions, so that every history is valid. */
 const look = () =>
   fc.record({
     act: fc.constantFrom('skip', 'take', 'peek', 'borrow', 'head', 'at', 'uint', 'indexOf', 'find' as const),
@@ -13,7 +13,7 @@ const look = () =>
     width: fc.constantFrom(1 as const, 2 as const, 4 as const),
   });
 
-/** What happens while a chunk is lent, or while one is read to where it belongs. */
+/** What happens while a chunk is borrowed, or while bytes are read directly into a frame. */
 const looks = () => fc.array(look(), { maxLength: 5 });
 
 /** One step of a history. */
@@ -36,7 +36,7 @@ const step = () =>
     { weight: 1, arbitrary: fc.record({ act: fc.constant('clear' as const) }) },
   );
 
-/** Few different bytes, so that needles are found; sizes on both sides of what is copied and of what is kept. */
+/** Few different bytes, so that needles are found; sizes above and below the limits of copying and keeping. */
 const chunk = () =>
   fc
     .tuple(
@@ -53,13 +53,13 @@ const chunk = () =>
 type Step = ReturnType<typeof step> extends fc.Arbitrary<infer T> ? T : never;
 type Look = ReturnType<typeof look> extends fc.Arbitrary<infer T> ? T : never;
 
-/** The queue beside the plainest one there is. */
+/** The queue under test, next to the simplest possible one. */
 class Pair {
   readonly queue = new ChunkQueue();
   waiting = Buffer.alloc(0);
   position = 0;
   private readonly given: (readonly [Buffer, Buffer])[] = [];
-  /** While a chunk is borrowed, borrowed views of it are not kept. */
+  /** While a chunk is borrowed, views of it are not kept. */
   private lent = false;
 
   take(step: Step): void {
@@ -80,7 +80,7 @@ class Pair {
     this.waiting = Buffer.concat([this.waiting, bytes]);
   }
 
-  /** What lies in `bytes` is gone afterwards. */
+  /** Pushes `bytes` as a borrowed chunk, and overwrites them afterwards. */
   private lend(bytes: Buffer, how: { before: Look[]; early: boolean; after: Look[] }): void {
     const block = readBlock.subarray(0, bytes.copy(readBlock));
     this.lent = true;
@@ -96,7 +96,7 @@ class Pair {
     block.fill(3);
   }
 
-  /** The bytes are read to where they belong, while the decoder goes on. */
+  /** Reads the bytes directly into the frame while the decoder continues. */
   private read(bytes: Buffer, before: Look[]): void {
     const { room } = this.queue;
     for (const look of before) this.look(look);
@@ -129,7 +129,7 @@ class Pair {
     this.compare();
   }
 
-  /** What was given out stays as it was, whatever came after it. */
+  /** Checks that views given out earlier have not changed. */
   finish(): void {
     for (const [view, copy] of this.given) expect(view.equals(copy)).toBe(true);
   }
@@ -154,7 +154,7 @@ class Pair {
   }
 }
 
-/** How many bytes are copied from one place to another while `act` runs, those of `push` aside. */
+/** How many bytes are copied while `act` runs, not counting those of `push`. */
 function copiedIn(act: () => void): number {
   const prototype = Buffer.prototype as Buffer;
   const { copy } = prototype;
@@ -175,7 +175,7 @@ function copiedIn(act: () => void): number {
 const mebibyte = 1_048_576;
 
 describe('the queue of received bytes', () => {
-  it('D1: is one sequence of bytes, however they are pushed', () => {
+  it('D1: is one sequence of bytes, however they were pushed', () => {
     fc.assert(
       fc.property(fc.array(step(), { maxLength: 60, size: 'max' }), (steps) => {
         const pair = new Pair();
@@ -185,7 +185,7 @@ describe('the queue of received bytes', () => {
     );
   });
 
-  it('D1: the rest of a large frame is read to where it belongs, and is copied there at most once', () => {
+  it('D1: reads the rest of a large frame to its final place, copying it at most once', () => {
     const frame = Buffer.alloc(mebibyte, 'x');
     const queue = new ChunkQueue();
     let read = 0;
@@ -204,7 +204,7 @@ describe('the queue of received bytes', () => {
     expect(queue.peek(mebibyte).equals(frame)).toBe(true);
   });
 
-  it('F3: a frame that was only announced gets memory as its bytes come', () => {
+  it('F3: allocates memory for an announced frame only as its bytes arrive', () => {
     const queue = new ChunkQueue();
     for (const size of [4, 4_000]) {
       queue.push(Buffer.alloc(size));
@@ -215,7 +215,7 @@ describe('the queue of received bytes', () => {
     expect(queue.room?.buffer.byteLength).toBeLessThanOrEqual(16 * queue.length);
   });
 
-  it('D1: finds a needle that lies across any number of chunks', () => {
+  it('D1: finds a needle that spans any number of chunks', () => {
     const needle = Buffer.from('aabaaab');
     for (const size of [1_024, 1_025, 2_000]) {
       for (let at = size - needle.length; at <= size; at++) {
@@ -229,7 +229,7 @@ describe('the queue of received bytes', () => {
     }
   });
 
-  it('D1: gives a view, without a copy, of what lies in one chunk', () => {
+  it('D1: returns a view, without a copy, of bytes within one chunk', () => {
     const queue = new ChunkQueue();
     const chunk = Buffer.alloc(4_096, 'x');
     queue.push(chunk);
@@ -257,7 +257,7 @@ describe('the queue of received bytes', () => {
     }
   });
 
-  it('D1: small and large chunks in turn are copied once or twice', () => {
+  it('D1: copies small and large chunks in turn once or twice', () => {
     const queue = new ChunkQueue();
     const copied = copiedIn(() => {
       for (let round = 0; round < 500; round++) {
@@ -268,7 +268,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(2 * queue.length);
   });
 
-  it('D1: copies in linear time where the first bytes of many are looked at, more of them each time', () => {
+  it('D1: copies in linear time when a reader looks at the first bytes of many, more of them each time', () => {
     const queue = new ChunkQueue();
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(16_384));
     const copied = copiedIn(() => {
@@ -301,7 +301,7 @@ describe('the queue of received bytes', () => {
     expect(queue.length).toBe(mebibyte);
   });
 
-  it('F3: lets go of the memory of what was taken off', async () => {
+  it('F3: frees the memory of bytes that were taken off', async () => {
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
     gc();
@@ -310,7 +310,7 @@ describe('the queue of received bytes', () => {
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(65_536));
     expect(queue.indexOf(1, 32 * 65_536)).toBe(-1);
     queue.skip(queue.length - 1);
-    // The memory is given back by another thread, some time after the collection.
+    // Another thread frees the memory, some time after the collection.
     const kept = (): number => {
       gc();
       return process.memoryUsage().arrayBuffers - before;
@@ -333,7 +333,7 @@ describe('the queue of received bytes', () => {
     ['take', (queue: ChunkQueue) => queue.take(Number.NaN)],
     ['skip', (queue: ChunkQueue) => queue.skip(4)],
     ['skip', (queue: ChunkQueue) => queue.skip(-1)],
-  ])('%s refuses what is not there, and takes nothing off', (_, act) => {
+  ])('%s refuses more bytes than there are, and takes nothing off', (_, act) => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('abc'));
     expect(() => act(queue)).toThrow(RangeError);

@@ -5,7 +5,7 @@ import { SocketError } from '../../src/errors/socket-error.js';
 import { readBlock } from '../../src/bytes/shared-read-block.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
 
-/** What an encoder does with a part of the block, or with memory of its own. */
+/** What an encoder does with a part of the block, or with its own memory. */
 interface Step {
   readonly kind: 'bytes' | 'text' | 'own';
   readonly start: number;
@@ -23,7 +23,7 @@ const value = fc.record({
   fate: fc.constantFrom('stays', 'stays', 'fails', 'dropped'),
 });
 
-/** A delivery: what is sent within it, and whether it is written before its end, after it, or later. */
+/** One delivery: what is sent during it, and whether that is written before its end, after it, or later. */
 const delivery = fc.record({
   seed: fc.nat(250),
   values: fc.array(value, { maxLength: 5 }),
@@ -32,7 +32,7 @@ const delivery = fc.record({
   way: fc.constantFrom('write', 'all', 'parts'),
 });
 
-/** Keeps what it is given until the test looks at it: a kernel that has taken a part only. */
+/** Keeps what is written until the test looks at it, like a kernel that has taken only a part. */
 class Peer {
   readonly done: Buffer[] = [];
   private kept: (Uint8Array | string)[] = [];
@@ -52,8 +52,8 @@ class Peer {
   }
 }
 
-describe('what is sent out of memory that is only lent', () => {
-  it('C1: is what the block held when it was sent, though that is overwritten before it is written', () => {
+describe('sending borrowed memory', () => {
+  it('C1: sends what the block held at that time, even if it is overwritten before the write', () => {
     fc.assert(
       fc.property(fc.array(delivery, { maxLength: 8 }), (deliveries) => {
         const buffer = new WriteBuffer();
@@ -68,11 +68,11 @@ describe('what is sent out of memory that is only lent', () => {
               else if (kind === 'text') into.text(bytes.toString('latin1'), 'utf8');
               else into.bytes(bytes);
             }
-            if (fails) throw new SocketError('ERR_FRAME_INVALID', 'as the test says');
+            if (fails) throw new SocketError('ERR_FRAME_INVALID', 'thrown by the test');
           },
         };
         const write = (way: string): void => {
-          // A second write has to wait until the first is taken.
+          // A second write waits until the first is done.
           peer.flush();
           if (way === 'write') buffer.writeTo(peer);
           else if (way === 'all') peer.writeAll([buffer.takeAll()]);
@@ -104,7 +104,7 @@ describe('what is sent out of memory that is only lent', () => {
     );
   });
 
-  it('C14: values that are dropped while the peer takes nothing leave no memory behind', () => {
+  it('C14: values that are dropped while the peer does not read leave no memory behind', () => {
     const buffer = new WriteBuffer();
     const encoder: Encoder<Buffer> = {
       encode(bytes, into) {

@@ -43,10 +43,10 @@ const thrownBy = (act: () => unknown): unknown => {
   }
 };
 
-/** A value with `__proto__` as a name of its own, as JSON.parse makes it. */
+/** A value with an own property `__proto__`, as JSON.parse makes it. */
 const poisoned = (): unknown => JSON.parse('{"a":[{"__proto__":{"b":1}}]}');
 
-/** Whether `json` has `__proto__` as a name, as JSON.parse reads it. */
+/** Whether `json` contains `__proto__` as a name, according to JSON.parse. */
 function namesPrototype(json: string): boolean {
   let found = false;
   JSON.parse(json, (key, value: unknown) => {
@@ -56,7 +56,7 @@ function namesPrototype(json: string): boolean {
   return found;
 }
 
-/** What JSON can carry, often with text that looks like the name that is refused. */
+/** Values that JSON can carry, often with text that looks like the refused name. */
 const json = (): fc.Arbitrary<unknown> => {
   const looks = fc.constantFrom('__proto__', '"__proto__":1', '\\"__proto__":', 'x"__proto__', '__proto__"', '\\u005f');
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 10 }), looks);
@@ -73,7 +73,7 @@ const json = (): fc.Arbitrary<unknown> => {
 };
 
 describe('lines of JSON', () => {
-  it('D1: keep the rules of a codec, D2, D4, D5 and C13 too', () => {
+  it('D1: obey the codec rules, also D2, D4, D5 and C13', () => {
     const values = [
       null,
       true,
@@ -108,7 +108,7 @@ describe('lines of JSON', () => {
     verifyCodec(jsonLines({ maxLength: 10_000 }), values, { refused });
   });
 
-  it('D2: what was sent is what is received, for every value and every chunking', () => {
+  it('D2: are received as they were sent, for every value and every chunking', () => {
     fc.assert(
       fc.property(fc.array(json(), { maxLength: 10 }), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(jsonLines(), value)));
@@ -119,7 +119,7 @@ describe('lines of JSON', () => {
     );
   });
 
-  it('D1: are read as JSON.parse reads the lines, for every chunking', () => {
+  it('D1: are decoded as JSON.parse reads each line, for every chunking', () => {
     const line = fc.oneof(
       { weight: 6, arbitrary: json().map((value) => JSON.stringify(value)) },
       { weight: 2, arbitrary: json().map((value) => ` ${JSON.stringify(value)}\t\r`) },
@@ -142,24 +142,24 @@ describe('lines of JSON', () => {
     );
   });
 
-  it('D2: lie in the stream as JSON without line ends, which end each line', () => {
+  it('D2: are encoded as JSON without line ends inside, and with one at the end', () => {
     expect(encodeOne(jsonLines(), { a: 'é\n', b: [1, null] }).toString()).toBe('{"a":"é\\n","b":[1,null]}\n');
     expect(read('{"a":1}\n[2]\r\n"3"\n').messages).toStrictEqual([{ a: 1 }, [2], '3']);
   });
 
-  it('D2: are written as JSON.stringify writes them', () => {
+  it('D2: are encoded as by JSON.stringify', () => {
     const value = { when: new Date(0), no: undefined, nan: Number.NaN, act: () => 1, map: new Map([[1, 2]]), zero: -0 };
     expect(encodeOne(jsonLines(), value).toString()).toBe(`${JSON.stringify(value)}\n`);
   });
 
-  it('D1: one byte at a time, a long line is looked at a few times only', () => {
+  it('D1: read each byte of a long line only a few times, one byte at a time', () => {
     const stream = encodeOne(jsonLines(), ['x'.repeat(60_000)]);
     const queue = new CountingQueue();
     expect(receive(jsonLines(), chunksOf(stream, [1]), queue).messages).toHaveLength(1);
     expect(queue.examined / stream.length).toBeLessThan(4);
   });
 
-  it('C13: a line takes exactly its own bytes off', () => {
+  it('C13: a line consumes exactly its own bytes', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":1}\n[2]\nrest'));
     const decoder = jsonLines().decoder();
@@ -172,7 +172,7 @@ describe('lines of JSON', () => {
 
 describe('the limits of lines of JSON', () => {
   it.each<[string, string | Buffer, SocketErrorCode]>([
-    ['what is no JSON', '{"a":}', 'ERR_FRAME_INVALID'],
+    ['text that is not JSON', '{"a":}', 'ERR_FRAME_INVALID'],
     ['an empty line', '', 'ERR_FRAME_INVALID'],
     ['an empty line with a carriage return', '\r', 'ERR_FRAME_INVALID'],
     ['a line of spaces', '  ', 'ERR_FRAME_INVALID'],
@@ -199,7 +199,7 @@ describe('the limits of lines of JSON', () => {
     }
   });
 
-  it('D3: tells why a line is no JSON', () => {
+  it('D3: the message says why a line is not JSON', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":}\n'));
     const error = refusal(() => jsonLines().decoder().decode(queue));
@@ -207,7 +207,7 @@ describe('the limits of lines of JSON', () => {
     expect(error.cause).toBeInstanceOf(SyntaxError);
   });
 
-  it('D3: nesting of 1,000 is taken, and brackets in text or beside each other do not count', () => {
+  it('D3: accept nesting of 1,000, not counting brackets in text or next to each other', () => {
     const flat = Array.from({ length: 1_100 }, () => [{}]);
     const texts = ['["{['.repeat(1_000), '\\'.repeat(3_001) + '"[', '[\\"'.repeat(900), ['\\', '['.repeat(1_500), '"']];
     for (const value of [JSON.parse(nestedText(1_000)), flat, ...texts, [flat, texts, { '[{"\\': flat }]]) {
@@ -219,13 +219,13 @@ describe('the limits of lines of JSON', () => {
     expect(read(`${deep.slice(1, -1)}\n`).error).toBe(undefined);
   });
 
-  it('D3: values that are nested more deeply than any stack reaches overflow none', () => {
+  it('D3: values nested deeper than any stack overflow no stack', () => {
     const options = { maxLength: 2 ** 24 };
     expect(read(`${nestedText(500_000)}\n`, options).error).toBe('ERR_FRAME_INVALID');
     expect(refusal(() => encodeOne(jsonLines(options), nested(200_000))).code).toBe('ERR_FRAME_INVALID');
   });
 
-  it('D4: a line that has not ended is truncated, though it is JSON as it stands', () => {
+  it('D4: a line without its end is truncated, even if it is valid JSON', () => {
     for (const text of ['{"a":1}', '12', 'null', '"a"', '{', ' ', '\r', 'nonsense', '{"__proto__":1}']) {
       expect(read(text), text).toMatchObject({ messages: [], error: 'ERR_FRAME_TRUNCATED' });
     }
@@ -241,26 +241,27 @@ describe('the limits of lines of JSON', () => {
     ['a bigint', 1n, 'ERR_FRAME_INVALID'],
     ['a bigint within', { a: [1n] }, 'ERR_FRAME_INVALID'],
     ['a cycle', cycle(), 'ERR_FRAME_INVALID'],
-    ['what throws', throwing(), 'ERR_FRAME_INVALID'],
+    ['an object that throws', throwing(), 'ERR_FRAME_INVALID'],
     ['__proto__ as a name', poisoned(), 'ERR_FRAME_INVALID'],
     ['nesting of 20,000', nested(20_000), 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', 'ééééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength by its quotes', 'x'.repeat(9), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: writes nothing of %s', (_, value, code) => {
+  ])('D5: write nothing of %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = jsonLines({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value, { bytes: never, text: never, uint: never })).code).toBe(code);
   });
 
-  it('D5: what JSON.stringify throws is the cause', () => {
+  it('D5: the cause is the error that JSON.stringify threw', () => {
     expect(refusal(() => encodeOne(jsonLines(), 1n)).cause).toBeInstanceOf(TypeError);
     expect(refusal(() => encodeOne(jsonLines(), throwing())).cause).toMatchObject({ message: 'no' });
-    // From Node 26 on it writes what overflowed the stack before; then the depth is refused, and nothing has been thrown.
+    // From Node 26 on, JSON.stringify does not overflow the stack here. Then the depth is refused, and nothing was
+    // thrown.
     const overflow = thrownBy(() => JSON.stringify(nested(20_000)));
     expect(refusal(() => encodeOne(jsonLines(), nested(20_000))).cause).toEqual(overflow);
   });
 
-  it('D5: a refusal leaves what was sent before and what comes after whole', () => {
+  it('D5: refusing a value changes nothing sent before or after it', () => {
     const buffer = new WriteBuffer();
     const encoder = jsonLines({ maxLength: 100 }).encoder();
     for (const value of [1, cycle(), [2], undefined, 'x'.repeat(101), poisoned(), { three: 3 }]) {
@@ -277,7 +278,7 @@ describe('the limits of lines of JSON', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once and named: %o', (name, options) => {
+  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
     const error = refusal(() => jsonLines(options as JsonLinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);
@@ -337,7 +338,7 @@ describe('prototypes in lines of JSON', () => {
     expect(encodeOne(jsonLines(), JSON.parse(text)).toString()).toBe(`${JSON.stringify(JSON.parse(text))}\n`);
   });
 
-  it('D6: refuses the name wherever it is and however it is spelled, and nothing else', () => {
+  it('D6: refuses the name in every place and spelling, and nothing else', () => {
     const spelled = fc
       .tuple(...Array.from('__proto__', (character) => fc.constantFrom(character, character, escaped(character))))
       .map((characters) => `"${characters.join('')}"`);
@@ -375,7 +376,7 @@ describe('prototypes in lines of JSON', () => {
     expect(refused).toBeGreaterThan(100);
   });
 
-  it('D6: gives objects whose prototype is the usual one, and changes it for nobody', () => {
+  it('D6: returns objects with the usual prototype, and never changes that prototype', () => {
     const [value] = read('{"constructor":{"prototype":{"polluted":1}}}\n').messages as [object];
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect('polluted' in {}).toBe(false);
@@ -387,7 +388,7 @@ const escaped = (character: string): string => {
   return `\\u${code}`;
 };
 
-/** Of entries with one name the last: JSON.parse forgets the others, so that the model would not see them. */
+/** Of entries with the same name, only the last: JSON.parse drops the others, so the model would not see them. */
 function uniqueNames(entries: [string, string, string, string][]): [string, string, string, string][] {
   return [...new Map(entries.map((entry) => [JSON.parse(entry[1]) as string, entry])).values()];
 }

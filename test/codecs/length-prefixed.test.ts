@@ -21,13 +21,13 @@ const bufferOf = (value: Uint8Array | string): Buffer =>
 const mebibyte = 1_048_576;
 
 describe('length-prefixed messages', () => {
-  it.each(layouts)('D1: keep the rules of a codec, D2, D4, D5 and C13 too, with %o', (layout) => {
+  it.each(layouts)('D1: obey the codec rules, also D2, D4, D5 and C13, with %o', (layout) => {
     const values = ['', 'a', Uint8Array.of(), Buffer.alloc(200, 7), 'é€😀', Uint8Array.of(0, 0, 0, 1), 'x'.repeat(255)];
     const refused = [Buffer.alloc(256), 'é'.repeat(128), '\ud800', undefined, null, 7, {}, [1], new ArrayBuffer(1)];
     verifyCodec(lengthPrefixed({ ...layout, maxLength: 255 }), values, { refused });
   });
 
-  it('D2: what was sent is what is received, for every layout and every chunking', () => {
+  it('D2: are received as they were sent, for every layout and every chunking', () => {
     const values = fc.array(message(255), { maxLength: 30 });
     fc.assert(
       fc.property(values, chunkSizes(), fc.constantFrom(...layouts), (values, sizes, layout) => {
@@ -45,11 +45,11 @@ describe('length-prefixed messages', () => {
     [{ bytes: 2 }, [0, 2, 97, 98]],
     [{ bytes: 2, endian: 'little' }, [2, 0, 97, 98]],
     [{ bytes: 1 }, [2, 97, 98]],
-  ])('D2: lie in the stream as %o says', (options, bytes) => {
+  ])('D2: are encoded in the layout %o', (options, bytes) => {
     expect([...encodeOne(lengthPrefixed(options), 'ab')]).toStrictEqual(bytes);
   });
 
-  it('D1: a message of 1 MiB, one byte at a time, is looked at a few times only', () => {
+  it('D1: read each byte of a 1 MiB message only a few times, one byte at a time', () => {
     const codec = lengthPrefixed();
     const sent = Buffer.alloc(mebibyte, 'x');
     const stream = encodeOne(codec, sent);
@@ -62,7 +62,7 @@ describe('length-prefixed messages', () => {
     }
   });
 
-  it('D1: are views of the chunk that they came in, and copies only where they came in several', () => {
+  it('D1: are views of the chunk they arrived in, and copies only if they span several', () => {
     const codec = lengthPrefixed({ bytes: 1 });
     const frames = [encodeOne(codec, 'abc'), encodeOne(codec, Buffer.alloc(100, 'y'))];
     const chunk = Buffer.from(new Uint8Array(Buffer.concat(frames)).buffer); // in memory of its own
@@ -72,7 +72,7 @@ describe('length-prefixed messages', () => {
     expect(messages[1]?.buffer).not.toBe(chunk.buffer);
   });
 
-  it('C13: a message takes exactly its own bytes off, and an unfinished one none', () => {
+  it('C13: a message consumes exactly its own bytes, and an unfinished one none', () => {
     const queue = new ChunkQueue();
     const decoder = lengthPrefixed({ bytes: 2 }).decoder();
     queue.push(Buffer.from([0, 1, 97, 0]));
@@ -86,7 +86,7 @@ describe('length-prefixed messages', () => {
 });
 
 describe('the limits of length-prefixed messages', () => {
-  it('D3: a length of 4 GiB is refused at its header, and nothing is allocated for it', () => {
+  it('D3: a length of 4 GiB fails at its header, and nothing is allocated for it', () => {
     const { allocUnsafe, allocUnsafeSlow, alloc } = Buffer;
     const decoder = lengthPrefixed().decoder();
     const queue = new ChunkQueue();
@@ -109,11 +109,11 @@ describe('the limits of length-prefixed messages', () => {
   it.each<[string, LengthPrefixedOptions, number[]]>([
     ['one more than maxLength', { maxLength: 10 }, [0, 0, 0, 11]],
     ['one more than the default', {}, [0, 0x10, 0, 1]],
-    ['what would be negative if it were signed', {}, [0x80, 0, 0, 0]],
+    ['a length that would be negative as a signed number', {}, [0x80, 0, 0, 0]],
     ['little-endian', { endian: 'little', maxLength: 255 }, [0, 1, 0, 0]],
     ['in two bytes', { bytes: 2, maxLength: 0xfffe }, [0xff, 0xff]],
     ['in one byte', { bytes: 1, maxLength: 1 }, [2]],
-  ])('D3: a header that tells too much fails after the messages before it: %s', (_, options, header) => {
+  ])('D3: a header that announces too much fails after the messages before it: %s', (_, options, header) => {
     const codec = lengthPrefixed(options);
     const stream = Buffer.concat([encodeOne(codec, 'a'), Buffer.from(header)]);
     for (const size of [1, 2, 100]) {
@@ -123,7 +123,7 @@ describe('the limits of length-prefixed messages', () => {
     }
   });
 
-  it('D3: maxLength counts the bytes without the header, and is at most what the header can tell', () => {
+  it('D3: maxLength counts the bytes without the header, and is at most what the header can express', () => {
     const full = { 1: 255, 2: 65_535, 4: mebibyte } as const;
     for (const bytes of [1, 2, 4] as const) {
       const codec = lengthPrefixed({ bytes });
@@ -138,7 +138,7 @@ describe('the limits of length-prefixed messages', () => {
     );
   });
 
-  it('D4: the end of the stream inside a message, or inside its header, is told', () => {
+  it('D4: the end of the stream inside a message or its header is ERR_FRAME_TRUNCATED', () => {
     const stream = encodeOne(lengthPrefixed(), 'abc');
     for (let cut = 1; cut < stream.length; cut++) {
       expect(receive(lengthPrefixed(), [stream.subarray(0, cut)]).error, `cut at ${cut}`).toBe('ERR_FRAME_TRUNCATED');
@@ -152,7 +152,7 @@ describe('the limits of length-prefixed messages', () => {
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
     ['that is an array of numbers', [1, 2], 'ERR_FRAME_INVALID'],
-  ])('D5: writes nothing of a value %s', (_, value, code) => {
+  ])('D5: write nothing of a value %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lengthPrefixed({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -171,7 +171,7 @@ describe('the limits of length-prefixed messages', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once and named: %o', (name, options) => {
+  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
     const error = refusal(() => lengthPrefixed(options as LengthPrefixedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -30,14 +30,14 @@ describe('writing lines', () => {
     [{}, values, ['a\r', '\r']],
     [{ delimiter: '\r\n' }, [...values, 'a\r', '\r'], []],
     [{ encoding: 'latin1' }, ['', 'a', 'é\xff', 'b\rc', 'x'.repeat(1_500)], ['€', 'aĀ', 'a\r']],
-  ])('D1: keeps the rules of a codec, D2, D4, D5 and C13 too, with %o', (options, values, more) => {
+  ])('D1: obeys the codec rules, also D2, D4, D5 and C13, with %o', (options, values, more) => {
     verifyCodec(lines({ ...options, maxLength: 1_500 }), values, {
       lastFrameMayBeOpen: true,
       refused: [...refused, ...more],
     });
   });
 
-  it('D2: what was sent is what is received, for every text and every chunking', () => {
+  it('D2: lines are received as they were sent, for every text and every chunking', () => {
     const codec = lines({ maxLength: 100_000 });
     fc.assert(
       fc.property(fc.array(line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {
@@ -47,7 +47,7 @@ describe('writing lines', () => {
     );
   });
 
-  it('D2: as well in latin1', () => {
+  it('D2: the same holds for latin1', () => {
     const codec = lines({ encoding: 'latin1' });
     fc.assert(
       fc.property(fc.array(latin1Line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {
@@ -70,7 +70,7 @@ describe('writing lines', () => {
     ["a '\\r' that would be taken for an ending", {}, 'a\r', 'ERR_FRAME_INVALID'],
     ['a lone surrogate', {}, '\ud83d', 'ERR_FRAME_INVALID'],
     ['a character that latin1 lacks', { encoding: 'latin1' }, '€', 'ERR_FRAME_INVALID'],
-    ['no string', {}, 7, 'ERR_FRAME_INVALID'],
+    ['a type other than string', {}, 7, 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', { maxLength: 3 }, 'éé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength in latin1', { maxLength: 3, encoding: 'latin1' }, 'éééé', 'ERR_FRAME_TOO_LONG'],
     ['more than the default', {}, 'x'.repeat(65_537), 'ERR_FRAME_TOO_LONG'],
@@ -81,7 +81,7 @@ describe('writing lines', () => {
     expect(error.code).toBe(code);
   });
 
-  it('D5: takes all that fits', () => {
+  it('D5: accepts everything that fits', () => {
     expect(encodeOne(lines({ maxLength: 4 }), 'éé').length).toBe(5);
     expect(encodeOne(lines({ maxLength: 4, encoding: 'latin1' }), 'éééé').length).toBe(5);
     expect(encodeOne(lines(), 'x'.repeat(65_536)).length).toBe(65_537);
@@ -108,13 +108,13 @@ describe('the options of lines', () => {
     ['options', 10],
     ['options', []],
     ['options', () => '\n'],
-  ])('A5: a bad %s is refused at once and named: %o', (name, options) => {
+  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
     const error = refusal(() => lines(options as LinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);
   });
 
-  it('A5: every good one is taken, and the options object stays as it is', () => {
+  it('A5: accept every valid value, and leave the options object unchanged', () => {
     const options = Object.freeze({ delimiter: '\r\n', encoding: 'latin1', maxLength: 2 ** 31 - 1 } as const);
     expect(encodeOne(lines(options), 'é').toString('latin1')).toBe('é\r\n');
     expect(encodeOne(lines({ maxLength: 1 }), 'a').length).toBe(2);

@@ -10,7 +10,7 @@ import { line, lineBytes } from '../support/codecs/arbitrary-line.js';
 import { type Received, receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** What a whole stream of lines gives, read in the plainest way. */
+/** The lines of a whole stream, read in the simplest way. */
 function model(stream: Buffer, maxLength: number, encoding: 'utf8' | 'latin1'): Received<string> {
   const messages: string[] = [];
   let at = 0;
@@ -32,24 +32,24 @@ const whole = (text: string | Buffer): Buffer[] => [Buffer.from(text as string)]
 /** One byte at a time. */
 const bytewise = (bytes: Buffer): Buffer[] => chunksOf(bytes, [1]);
 
-/** How many bytes are read where the work is counted. */
+/** How many bytes the tests read that count the work. */
 const total = 262_144;
 
 describe('reading lines', () => {
-  it.each(['utf8', 'latin1'] as const)('D1: gives the same as the model for every chunking, %s', (encoding) => {
+  it.each(['utf8', 'latin1'] as const)('D1: gives the same result as the model for every chunking, %s', (encoding) => {
     fc.assert(
       fc.property(lineBytes(), chunkSizes(), fc.constantFrom(5, 20, 1_023, 65_536), (bytes, sizes, maxLength) => {
         const received = receive(lines({ encoding, maxLength }), chunksOf(bytes, sizes));
         const expected = model(bytes, maxLength, encoding);
         expect(received.messages).toStrictEqual(expected.messages);
         expect(received.error).toBe(expected.error);
-        // A line that is too long is refused before all of it is there.
+        // A line that is too long fails before all of it has arrived.
         if (expected.error !== 'ERR_FRAME_TOO_LONG') expect(received.left).toBeLessThanOrEqual(expected.left);
       }),
     );
   });
 
-  it('D1: takes both endings off, and no other', () => {
+  it('D1: removes both line endings, and nothing else', () => {
     const stream = 'a\nb\r\n\n\r\nc\rd\r\r\n\u2028\u0085\v\f\n';
     for (const delimiter of ['\n', '\r\n'] as const) {
       const { messages } = receive(lines({ delimiter }), whole(stream));
@@ -57,7 +57,7 @@ describe('reading lines', () => {
     }
   });
 
-  it('D1: keeps a byte order mark, in short lines and in long ones', () => {
+  it('D1: keeps a byte order mark, in short and in long lines', () => {
     for (const rest of ['', 'a', 'é', 'é'.repeat(1_000), 'a'.repeat(1_000)]) {
       expect(receive(lines(), whole(`\ufeff${rest}\n`)).messages).toStrictEqual([`\ufeff${rest}`]);
     }
@@ -69,19 +69,19 @@ describe('reading lines', () => {
     ['short lines', 'some text\n'.repeat(total / 10)],
     ['short lines that are not ASCII', 'some téxt\n'.repeat(total / 11)],
     ['empty lines', '\n'.repeat(total)],
-  ])('D1: looks at each byte a few times only: %s', (_, text) => {
+  ])('D1: reads each byte only a few times: %s', (_, text) => {
     const bytes = Buffer.from(text);
     for (const size of [1, 7, 1_448, 65_536]) {
       const queue = new CountingQueue();
       const { messages, error } = receive(lines({ maxLength: total }), chunksOf(bytes, [size]), queue);
       expect(error).toBe(undefined);
       expect(messages.length).toBe(text.split('\n').length - 1);
-      // `head` counts in full, though a block of at most 16 KiB of it is read.
+      // `head` counts in full, although it reads at most 16 KiB.
       expect(queue.examined / bytes.length, `chunks of ${size}`).toBeLessThan(size === 65_536 ? 10 : 4);
     }
   });
 
-  it('D1: gives a line at once that is as long as a block of lines', () => {
+  it('D1: emits a line as long as a decoded block at once', () => {
     for (const length of [1_022, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 16_383, 16_384, 16_385]) {
       const queue = new ChunkQueue();
       const decoder = lines().decoder();
@@ -93,7 +93,7 @@ describe('reading lines', () => {
     }
   });
 
-  it('C13: another view may take over after any line', () => {
+  it('C13: another view can continue after any line', () => {
     const views = fc.array(fc.constantFrom('first', 'second', 'latin1', 'raw'), { minLength: 1, maxLength: 30 });
     fc.assert(
       fc.property(fc.array(line(), { maxLength: 60 }), chunkSizes(), views, (values, sizes, order) => {
@@ -129,7 +129,7 @@ describe('reading lines', () => {
     );
   });
 
-  it('C13: a line takes exactly its own bytes off', () => {
+  it('C13: a line consumes exactly its own bytes', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('é\r\nab\nrest'));
     const decoder = lines().decoder();
@@ -150,14 +150,14 @@ describe('reading lines', () => {
     expect(Math.max(...decoded)).toBeLessThanOrEqual(1_024);
   });
 
-  it('C13: at most 16 KiB are decoded ahead, which a line that is kept keeps in memory', () => {
+  it('C13: decodes at most 16 KiB ahead, so a kept line keeps no more than that in memory', () => {
     const decoded = decodedIn(() => receive(lines(), whole('0123456789\n'.repeat(20_000))));
     expect(Math.max(...decoded)).toBeLessThanOrEqual(16_384);
     expect(decoded.length).toBeLessThan(20);
   });
 });
 
-/** How many bytes were decoded to a string at each time, while `act` runs. */
+/** How many bytes each call decoded to a string while `act` ran. */
 function decodedIn(act: () => void): readonly number[] {
   const prototype = Buffer.prototype as Buffer;
   const { toString } = prototype;
@@ -189,7 +189,7 @@ describe('the limits of lines', () => {
     }
   });
 
-  it('D3: a line without an end fails as soon as it is certain to be too long', () => {
+  it('D3: a line without an end fails as soon as it is certainly too long', () => {
     const feed = (text: string): (() => unknown) => {
       const decoder = lines({ maxLength: 10 }).decoder();
       const queue = new ChunkQueue();
@@ -205,13 +205,13 @@ describe('the limits of lines', () => {
     expect(refusal(feed(`${'x'.repeat(10)}\rx`)).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D3: is 65,536 bytes by default', () => {
+  it('D3: the default is 65,536 bytes', () => {
     const fits = 'x'.repeat(65_536);
     expect(receive(lines(), whole(`${fits}\n`)).messages).toStrictEqual([fits]);
     expect(receive(lines(), whole(`${fits}x`)).error).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D3: of a line that is too long nothing is joined or decoded', () => {
+  it('D3: a line that is too long is neither joined nor decoded', () => {
     const queue = new CountingQueue();
     queue.push(Buffer.from('ok\n'));
     for (let count = 0; count < 10; count++) queue.push(Buffer.alloc(100_000, 'x'));
@@ -245,7 +245,7 @@ describe('the limits of lines', () => {
     expect(receive(lines({ encoding: 'latin1' }), whole(stream)).error).toBe(undefined);
   });
 
-  it('D3: is the same failure for every chunking where a line is both invalid and too long', () => {
+  it('D3: a line that is both invalid and too long fails in the same way for every chunking', () => {
     const stream = Buffer.concat([Buffer.from('ok\n'), Buffer.alloc(20, 0xff), Buffer.from('\n')]);
     for (let size = 1; size <= stream.length; size++) {
       const received = receive(lines({ maxLength: 19 }), chunksOf(stream, [size]));
@@ -262,7 +262,7 @@ describe('the end of a stream of lines', () => {
     expect(receive(lines(), []).messages).toStrictEqual([]);
   });
 
-  it("D4: a '\\r' at the very end is no ending", () => {
+  it("D4: a '\\r' at the very end is not a line ending", () => {
     expect(receive(lines(), whole('a\r')).messages).toStrictEqual(['a\r']);
     expect(receive(lines({ delimiter: '\r\n' }), whole('\r')).messages).toStrictEqual(['\r']);
   });

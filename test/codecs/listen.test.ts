@@ -22,11 +22,11 @@ import { turns } from '../support/scheduling/event-loop.js';
 
 type Any = Codec<unknown, never>;
 
-/** A server that reads whatever its clients send, and what it tells. */
+/** A server that reads whatever its clients send, and records it. */
 interface Host {
   readonly address: Address;
   readonly server: Server<unknown, never>;
-  /** The connections in the order in which they came, each with all that it gives. */
+  /** The connections in the order in which they were accepted, each with everything it emits. */
   accepted(): Promise<[Connection<unknown, never>, Recording<unknown>]>;
   readonly incidents: SocketError[];
 }
@@ -59,7 +59,7 @@ const thrower = (cause: unknown) => (): never => {
   throw cause;
 };
 
-/** What may be thrown, and how a message names it. */
+/** Values that may be thrown, and how a message names them. */
 const reasons: readonly [cause: unknown, named: string][] = [
   [new RangeError('no date: x'), 'RangeError: no date: x'],
   [new TypeError(''), 'TypeError'],
@@ -72,7 +72,9 @@ const reasons: readonly [cause: unknown, named: string][] = [
 const max4G = Buffer.of(0xff, 0xff, 0xff, 0xff);
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 
-/** What each codec gives for `before`, and then what fails: without anything that follows it, so without a claim of memory. */
+/**
+ * For each codec, a stream that gives `before` and then fails at once, so nothing is allocated for what would follow.
+ */
 const faults: readonly [string, Any, before: string, bad: string | Buffer, code: string][] = [
   ['a line without end', lines(), 'ok\n', 'x'.repeat(65_538), 'ERR_FRAME_TOO_LONG'],
   ['a line without end that is short', lines({ maxLength: 4 }), 'ok\n', '123456', 'ERR_FRAME_TOO_LONG'],
@@ -116,15 +118,21 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
     `${'{"":'.repeat(9_000)}1${'}'.repeat(9_000)}\n`,
     'ERR_FRAME_INVALID',
   ],
-  ['a line that is no JSON', jsonLines(), '"ok"\n', 'ok\n', 'ERR_FRAME_INVALID'],
+  ['a line that is not JSON', jsonLines(), '"ok"\n', 'ok\n', 'ERR_FRAME_INVALID'],
   ['JSON of invalid UTF-8', jsonLines(), '"ok"\n', Buffer.of(0x22, 0xff, 0x22, 10), 'ERR_FRAME_INVALID'],
   ['JSON without end', jsonLines(), '"ok"\n', `"${'x'.repeat(65_538)}`, 'ERR_FRAME_TOO_LONG'],
   ['text of invalid UTF-8', text(), 'ok', Buffer.of(0xff), 'ERR_FRAME_INVALID'],
-  ['what a codec over another refuses', mapCodec(lines(), JSON.parse, String), '"ok"\n', '{\n', 'ERR_FRAME_INVALID'],
+  [
+    'a frame that a codec over another refuses',
+    mapCodec(lines(), JSON.parse, String),
+    '"ok"\n',
+    '{\n',
+    'ERR_FRAME_INVALID',
+  ],
 ];
 
 describe.each([tcp, unix])('hostile clients over $name', (place) => {
-  it.each(faults)('D3: %s ends its connection, and no other', async (_, codec, before, bad, code) => {
+  it.each(faults)('D3: %s ends its own connection, and no other', async (_, codec, before, bad, code) => {
     const whole = Buffer.concat([Buffer.from(before), Buffer.from(bad as string)]);
     const single = Array.from(whole, (byte) => Buffer.of(byte));
     for (const slices of [
@@ -145,7 +153,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
       raw.end();
       expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'failed', error: { code } });
       expect(incidents.map((error) => error.code)).toEqual([code]);
-      // The other one, and whoever comes now, are served.
+      // The other client, and later ones, are served.
       bystander.write(before);
       await other.count(1);
       const next = await rawClient(address);
@@ -157,7 +165,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     }
   });
 
-  /** A codec of lines whose functions throw `cause`, and how its messages begin. */
+  /** A codec of lines whose functions throw `cause`, and how its error messages begin. */
   const throwing: readonly [string, (cause: unknown) => Codec<string>, decoding: string, encoding: string][] = [
     [
       'mapCodec',
@@ -173,7 +181,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     ],
   ];
 
-  it.each(throwing)('D3: an error that is thrown inside %s is named in the message', async (_, codecOf, begins) => {
+  it.each(throwing)('D3: the message names the error thrown inside %s', async (_, codecOf, begins) => {
     for (const [cause, named] of reasons) {
       const { address, accepted, incidents } = await host(place, codecOf(cause));
       const raw = await rawClient(address);
@@ -188,7 +196,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
   });
 
   it.each(throwing)(
-    'D5: nor is one lost that is thrown inside %s at sending',
+    'D5: the message names the error thrown inside %s while sending',
     async (_, codecOf, _decoding, begins) => {
       for (const [cause, named] of reasons) {
         const { address, accepted } = await host(place, codecOf(cause));
@@ -204,7 +212,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     },
   );
 
-  /** A stream of two frames, and after how many of its bytes an end is in order. */
+  /** A stream of two frames, and after how many bytes the stream may end in order. */
   const streams: readonly [string, Any, string, (at: number) => boolean][] = [
     ['delimited', delimited('\r\n'), 'abc\r\n\r\n', (at) => [0, 5, 7].includes(at)],
     ['fixedLength', fixedLength(3), 'abcdef', (at) => at % 3 === 0],
@@ -217,7 +225,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     ['mapCodec of netstring', mapCodec(netstring(), String, String), '3:abc,0:,', (at) => [0, 6, 9].includes(at)],
   ];
 
-  it.each(streams)('D4: the end of the stream at each of its bytes: %s', async (_, codec, stream, isInOrder) => {
+  it.each(streams)('D4: the stream may end only between two frames: %s', async (_, codec, stream, isInOrder) => {
     const bytes = Buffer.from(stream);
     const { address, accepted } = await host(place, codec);
     for (let at = 0; at <= bytes.length; at++) {
@@ -237,7 +245,7 @@ it.each<[string, Any, string | Buffer]>([
   ['2 GiB that are allowed', lengthPrefixed({ maxLength: 2 ** 31 - 1 }), Buffer.of(0x7f, 0xff, 0xff, 0xff)],
   ['the maximum in digits', netstring(), '1048576:'],
   ['one that is always the same', fixedLength(2 ** 31 - 1), 'a'],
-])('D3: a length claims no memory: %s', async (_, codec, header) => {
+])('D3: a length alone allocates nothing: %s', async (_, codec, header) => {
   const { address, accepted } = await host(tcp, codec);
   const sockets = await Promise.all(Array.from({ length: 200 }, () => rawClient(address)));
   const connections: Connection<unknown, never>[] = [];
@@ -248,11 +256,11 @@ it.each<[string, Any, string | Buffer]>([
   for (const socket of sockets) socket.write(header);
   await expect.poll(() => connections.every(({ stats }) => stats.bytesRead > 0)).toBe(true);
   globalThis.gc?.();
-  // 200 of them claim 200 MiB at least. Each has one chunk of some bytes, if it is not over already.
+  // 200 of them announce at least 200 MiB. Each connection that is still open holds one chunk of a few bytes.
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2_000_000);
 });
 
-it('D6: what a hostile client sends changes no prototype', async () => {
+it('D6: input of a hostile client changes no prototype', async () => {
   const { address, accepted } = await host(tcp, jsonLines());
   const raw = await rawClient(address);
   const [, recording] = await accepted();

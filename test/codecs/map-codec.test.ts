@@ -14,7 +14,7 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** Decimal numbers, a line each. */
+/** Decimal numbers, one on each line. */
 const numbers = mapCodec(
   lines(),
   (line) => {
@@ -27,7 +27,7 @@ const numbers = mapCodec(
   },
 );
 
-/** Points, of two numbers in eight bytes. */
+/** Points: two numbers in eight bytes. */
 const points: Codec<[number, number]> = mapCodec(
   fixedLength(8),
   (bytes): [number, number] => [bytes.readInt32BE(0), bytes.readInt32BE(4)],
@@ -45,8 +45,8 @@ const thrown = (error: unknown) => (): never => {
   throw error;
 };
 
-describe('a codec made of another', () => {
-  it('D1: keeps the rules of a codec, D2, D4, D5 and C13 too', () => {
+describe('a codec made from another one', () => {
+  it('D1: obeys the codec rules, also D2, D4, D5 and C13', () => {
     verifyCodec(numbers, [0, -1, 42, Number.MAX_SAFE_INTEGER], {
       lastFrameMayBeOpen: true,
       refused: [1.5, Number.NaN, Infinity, undefined, 'x'],
@@ -65,7 +65,7 @@ describe('a codec made of another', () => {
     );
   });
 
-  it('D2: what was sent is what is received, for every chunking', () => {
+  it('D2: values are received as they were sent, for every chunking', () => {
     fc.assert(
       fc.property(fc.array(fc.maxSafeInteger()), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(numbers, value)));
@@ -78,7 +78,7 @@ describe('a codec made of another', () => {
     );
   });
 
-  it('D2: may be made of one that is made of another, and receive other things than it sends', () => {
+  it('D2: can be made from another mapped codec, and can decode to another type than it encodes', () => {
     const doubled = mapCodec(
       numbers,
       (value) => ({ value: 2 * value }),
@@ -88,13 +88,13 @@ describe('a codec made of another', () => {
     expect(receive(doubled, [Buffer.from('21\n')]).messages).toStrictEqual([{ value: 42 }]);
   });
 
-  it('D3: the limits and the end are those of the codec that it is made of', () => {
+  it('D3: has the limits and the end of the codec it is made from', () => {
     const codec = mapCodec(lines({ maxLength: 3 }), Number, (value: number) => String(value));
     expect(receive(codec, [Buffer.from('1\n1234\n')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_TOO_LONG' });
     expect(refusal(() => encodeOne(codec, 1_234)).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D4: the end of the stream is that of the codec that it is made of', () => {
+  it('D4: the end of the stream is handled by the codec it is made from', () => {
     expect(receive(numbers, [Buffer.from('1\n2')])).toMatchObject({ messages: [1, 2], error: undefined });
     expect(receive(numbers, [Buffer.from('1\nx')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_INVALID' });
     expect(receive(points, [Buffer.from('123456789')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED' });
@@ -103,9 +103,9 @@ describe('a codec made of another', () => {
   it.each<[string, (line: string) => unknown, unknown]>([
     ['an error', thrown(new TypeError('no')), new TypeError('no')],
     ['an error of the library that is not about frames', thrown(new SocketError('ERR_CLOSED', 'no')), undefined],
-    ['what is no error', thrown('no'), 'no'],
+    ['a value that is not an error', thrown('no'), 'no'],
     ['nothing', thrown(undefined), undefined],
-  ])('D3: a decode that throws %s fails after the messages before', (_, fail, cause) => {
+  ])('D3: a decode that throws %s fails after the messages before it', (_, fail, cause) => {
     const codec = mapCodec(lines(), (line) => (line === 'bad' ? fail(line) : line), same);
     for (const size of [1, 3, 100]) {
       const received = receive(codec, chunksOf(Buffer.from('a\nbad\nb\n'), [size]));
@@ -118,7 +118,7 @@ describe('a codec made of another', () => {
     if (cause !== undefined) expect(error.cause).toStrictEqual(cause);
   });
 
-  it('D3: the message names the error that decode or encode has thrown', () => {
+  it('D3: the message names the error that decode or encode threw', () => {
     const fail = thrown(new RangeError('no date: x'));
     const codec = mapCodec(lines(), fail, fail);
     const queue = new ChunkQueue();
@@ -134,7 +134,7 @@ describe('a codec made of another', () => {
     expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, passed to mapCodec, threw "no"');
   });
 
-  it('D3: a decode or an encode may choose the code of its failure among those of frames', () => {
+  it('D3: decode and encode may choose the code of their failure among the frame errors', () => {
     const tooLong = new SocketError('ERR_FRAME_TOO_LONG', 'more than I take');
     const codec = mapCodec(lines(), thrown(tooLong), thrown(tooLong));
     const queue = new ChunkQueue();
@@ -143,14 +143,14 @@ describe('a codec made of another', () => {
     expect(refusal(() => encodeOne(codec, 'a'))).toBe(tooLong);
   });
 
-  it('D3: a decode that gives undefined is refused, since that would be no message', () => {
+  it('D3: a decode that returns undefined fails, because undefined is not a message', () => {
     const codec = mapCodec(lines(), (line) => (line === 'skip' ? undefined : line), same);
     const received = receive(codec, [Buffer.from('a\nskip\nb\n')]);
     expect(received).toMatchObject({ messages: ['a'], error: 'ERR_FRAME_INVALID' });
     expect(receive(codec, [Buffer.from('skip')]).error).toBe('ERR_FRAME_INVALID');
   });
 
-  it('D5: writes nothing where encode throws, or gives what the codec refuses', () => {
+  it('D5: writes nothing if encode throws, or returns a value that the codec refuses', () => {
     const cause = new RangeError('no');
     const codec = mapCodec(lines(), same, (value: string) => (value === 'bad' ? thrown(cause)() : value));
     const never = (): never => expect.unreachable('something was written');
@@ -167,7 +167,7 @@ describe('a codec made of another', () => {
     expect(Buffer.from(buffer.takeAll()).toString()).toBe('a\nd\n');
   });
 
-  it('D1: its streams share nothing, as those of the codec that it is made of', () => {
+  it('D1: its streams share no state, like those of the codec it is made from', () => {
     const counting: Codec<string> = {
       ...lines(),
       decoder: () => {
@@ -187,7 +187,7 @@ describe('a codec made of another', () => {
     }
   });
 
-  it('D1: calls the methods of a codec as methods', () => {
+  it('D1: calls the functions of a codec as methods', () => {
     class Shouting implements Codec<string> {
       private readonly inner = lines();
       decoder(): ReturnType<Codec<string>['decoder']> {
@@ -210,7 +210,7 @@ describe('a codec made of another', () => {
     ['decode', lines(), 'decode', String],
     ['encode', lines(), String, undefined],
     ['encode', lines(), String, {}],
-  ])('A5: a bad %s is refused at once and named', (name, codec, decode, encode) => {
+  ])('A5: refuses a bad %s at once, by name', (name, codec, decode, encode) => {
     const error = refusal(() =>
       mapCodec(codec as Codec<string>, decode as (line: string) => string, encode as (line: string) => string),
     );

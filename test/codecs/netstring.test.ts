@@ -20,7 +20,7 @@ const textsOf = ({ messages, error }: Received<Buffer>): [string[], SocketErrorC
   error,
 ];
 
-/** The model of the documentation. */
+/** The model from the documentation. */
 const model = (maxLength: number) => (queue: ByteQueue) => {
   const [, digits = '', colon] = /^(0|[1-9][0-9]*|)(:?)/.exec(queue.peek(queue.length).toString('latin1')) ?? [];
   const length = Number(digits);
@@ -33,7 +33,7 @@ const model = (maxLength: number) => (queue: ByteQueue) => {
   return queue.take(end + 1).subarray(digits.length + 1, end);
 };
 
-/** Bytes that are often netstrings, and often nearly so. */
+/** Bytes that are often netstrings, or almost. */
 const nearly = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -46,7 +46,7 @@ const nearly = (): fc.Arbitrary<Buffer> =>
     .map((pieces) => Buffer.concat(pieces));
 
 describe('netstrings', () => {
-  it('D1: keep the rules of a codec, D2, D4, D5 and C13 too', () => {
+  it('D1: obey the codec rules, also D2, D4, D5 and C13', () => {
     const values = [
       '',
       'a',
@@ -61,7 +61,7 @@ describe('netstrings', () => {
     verifyCodec(netstring({ maxLength: 1_000 }), [...values, 'y'.repeat(1_000)], { refused });
   });
 
-  it('D1: are read as the model reads them, for every chunking', () => {
+  it('D1: are decoded as by the model, for every chunking', () => {
     fc.assert(
       fc.property(nearly(), chunkSizes(), fc.constantFrom(3, 20, 100_000), (stream, sizes, maxLength) => {
         const decode = model(maxLength);
@@ -72,7 +72,7 @@ describe('netstrings', () => {
     );
   });
 
-  it('D2: what was sent is what is received, for every chunking', () => {
+  it('D2: are received as they were sent, for every chunking', () => {
     fc.assert(
       fc.property(fc.array(message(), { maxLength: 30 }), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(netstring(), value)));
@@ -88,11 +88,11 @@ describe('netstrings', () => {
     ['é', '2:é,'],
     [Uint8Array.of(), '0:,'],
     [Buffer.from('a,b:'), '4:a,b:,'],
-  ])('D2: %o lies in the stream as %o', (value, bytes) => {
+  ])('D2: %o is encoded as %o', (value, bytes) => {
     expect(encodeOne(netstring(), value).toString()).toBe(bytes);
   });
 
-  it('D1: a message of 1 MiB, one byte at a time, is looked at a few times only', () => {
+  it('D1: read each byte of a 1 MiB message only a few times, one byte at a time', () => {
     const stream = encodeOne(netstring(), Buffer.alloc(1_048_576, 'x'));
     const queue = new CountingQueue();
     const { messages, error } = receive(netstring(), chunksOf(stream, [1]), queue);
@@ -100,7 +100,7 @@ describe('netstrings', () => {
     expect(queue.examined / stream.length).toBeLessThan(12);
   });
 
-  it('C13: a message takes exactly its own bytes off, and an unfinished one none', () => {
+  it('C13: a message consumes exactly its own bytes, and an unfinished one none', () => {
     const queue = new ChunkQueue();
     const decoder = netstring().decoder();
     queue.push(Buffer.from('1:a,2:b'));
@@ -113,7 +113,7 @@ describe('netstrings', () => {
     expect(queue.take(4).toString()).toBe('rest');
   });
 
-  it('C3: a text is written with its header and its comma in one piece', () => {
+  it('C3: write text with its header and comma in one piece', () => {
     const written: unknown[] = [];
     const never = (): never => expect.unreachable('it is text');
     const sink = { bytes: never, uint: never, text: (...piece: unknown[]) => void written.push(piece) };
@@ -139,8 +139,8 @@ describe('the limits of netstrings', () => {
     ['another character for the colon', '1;a,', 'ERR_FRAME_INVALID'],
     ['another character for the comma', '1:a;', 'ERR_FRAME_INVALID'],
     ['a line end after the comma before it', '\n1:b,', 'ERR_FRAME_INVALID'],
-    ['fewer bytes than it tells', '3:ab,1:c,', 'ERR_FRAME_INVALID'],
-    ['more bytes than it tells', '1:ab,', 'ERR_FRAME_INVALID'],
+    ['fewer bytes than it announces', '3:ab,1:c,', 'ERR_FRAME_INVALID'],
+    ['more bytes than it announces', '1:ab,', 'ERR_FRAME_INVALID'],
     ['one byte more than the default', '1048577:', 'ERR_FRAME_TOO_LONG'],
     ['4 GiB', '4294967295:', 'ERR_FRAME_TOO_LONG'],
     ['more digits than a number has', '9'.repeat(400), 'ERR_FRAME_TOO_LONG'],
@@ -153,7 +153,7 @@ describe('the limits of netstrings', () => {
     }
   });
 
-  it('D3: the first byte that is wrong decides, before the rest is there', () => {
+  it('D3: the first wrong byte fails, before the rest arrives', () => {
     for (const [bad, code] of [
       ['01', 'ERR_FRAME_INVALID'],
       ['x', 'ERR_FRAME_INVALID'],
@@ -172,7 +172,7 @@ describe('the limits of netstrings', () => {
     }
   });
 
-  it('D3: nothing is allocated for what a header tells', () => {
+  it('D3: allocate nothing for the length in a header', () => {
     const decoder = netstring({ maxLength: 2 ** 31 - 1 }).decoder();
     const queue = new ChunkQueue();
     const allocated = allocatedIn(() => {
@@ -196,7 +196,7 @@ describe('the limits of netstrings', () => {
     expect(refusal(() => encodeOne(netstring(), Buffer.alloc(1_048_577))).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D4: the end of the stream inside a message, its header or before its comma is told', () => {
+  it('D4: the end of the stream inside a message, in its header or before its comma is ERR_FRAME_TRUNCATED', () => {
     const stream = encodeOne(netstring(), 'hello world');
     for (let cut = 1; cut < stream.length; cut++) {
       expect(receive(netstring(), [stream.subarray(0, cut)]).error, `cut at ${cut}`).toBe('ERR_FRAME_TRUNCATED');
@@ -209,7 +209,7 @@ describe('the limits of netstrings', () => {
     ['whose text is too long in UTF-8', 'éééééé', 'ERR_FRAME_TOO_LONG'],
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
-  ])('D5: writes nothing of a value %s', (_, value, code) => {
+  ])('D5: write nothing of a value %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = netstring({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -224,7 +224,7 @@ describe('the limits of netstrings', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once and named: %o', (name, options) => {
+  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
     const error = refusal(() => netstring(options as NetstringOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -10,23 +10,23 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** What has arrived as one text, and how it ended. */
+/** Everything received as one text, and how it ended. */
 function read(chunks: readonly Buffer[], encoding?: 'utf8' | 'latin1'): [string, SocketErrorCode | undefined] {
   const { messages, error } = receive(text(encoding), chunks);
   expect(messages).not.toContain('');
   return [messages.join(''), error];
 }
 
-/** Bytes that may complete any character. */
+/** Bytes that may complete some character. */
 const continuations = [0x80, 0x90, 0xa0, 0xbf];
 
-/** Whether more bytes could make valid UTF-8 of `rest`. */
+/** Whether more bytes could complete `rest` to valid UTF-8. */
 function isBegun(rest: Buffer, missing = 3): boolean {
   if (isUtf8(rest)) return true;
   return missing > 0 && continuations.some((byte) => isBegun(Buffer.concat([rest, Buffer.of(byte)]), missing - 1));
 }
 
-/** The text before the first byte that is wrong, and how the stream ends, found by trying every length. */
+/** The text before the first wrong byte, and how the stream ends, found by trying every length. */
 function model(stream: Buffer): [string, SocketErrorCode | undefined] {
   let valid = stream.length;
   while (!isUtf8(stream.subarray(0, valid))) valid--;
@@ -35,7 +35,7 @@ function model(stream: Buffer): [string, SocketErrorCode | undefined] {
   return [stream.toString('utf8', 0, valid), error];
 }
 
-/** Bytes at the limits of what UTF-8 allows, and characters of each length. */
+/** Bytes at the limits of UTF-8, and characters of each length. */
 const hostile = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -70,7 +70,7 @@ describe('text', () => {
     );
   });
 
-  it('D1: invalid UTF-8 fails at the same byte for every chunking, after all text before it', () => {
+  it('D1: invalid UTF-8 fails at the same byte for every chunking, after all the text before it', () => {
     fc.assert(
       fc.property(hostile(), chunkSizes(), (stream, sizes) => {
         const expected = model(stream);
@@ -82,7 +82,7 @@ describe('text', () => {
     );
   });
 
-  it('D1: gives all that is there at once, and no byte of a character that is not whole', () => {
+  it('D1: emits everything available at once, except the bytes of an incomplete character', () => {
     const queue = new ChunkQueue();
     const decoder = text().decoder();
     const euro = Buffer.from('€');
@@ -95,7 +95,7 @@ describe('text', () => {
     expect(decoder.decode(queue)).toBe(undefined);
   });
 
-  it('D1: joins what waits in several pieces', () => {
+  it('D1: joins bytes that wait in several pieces', () => {
     const queue = new ChunkQueue();
     const sent = 'é€😀'.repeat(10_000);
     for (const chunk of chunksOf(Buffer.from(sent), [5_001])) queue.push(chunk);
@@ -103,7 +103,7 @@ describe('text', () => {
     expect(queue.length).toBe(0);
   });
 
-  it('D1: latin1 gives a character for each byte, for every chunking', () => {
+  it('D1: latin1 decodes each byte to one character, for every chunking', () => {
     const bytes = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(bytes, chunkSizes(), (stream, sizes) => {
@@ -112,7 +112,7 @@ describe('text', () => {
     );
   });
 
-  it('D1: looks at each byte a few times only', () => {
+  it('D1: reads each byte only a few times', () => {
     for (const sent of ['x'.repeat(100_000), 'é'.repeat(50_000), '😀'.repeat(25_000)]) {
       for (const size of [1, 3, 1_448]) {
         const queue = new CountingQueue();
@@ -123,7 +123,7 @@ describe('text', () => {
     }
   });
 
-  it('D2: what was sent is what is received, put together', () => {
+  it('D2: text is received as it was sent, when joined', () => {
     const values = fc.array(fc.string({ unit: 'binary', maxLength: 40 }), { maxLength: 20 });
     fc.assert(
       fc.property(values, chunkSizes(), (values, sizes) => {
@@ -136,7 +136,7 @@ describe('text', () => {
     expect(read(chunksOf(stream, [1]), 'latin1')).toStrictEqual([latin1.join(''), undefined]);
   });
 
-  it('D2: a byte order mark stays', () => {
+  it('D2: keeps a byte order mark', () => {
     expect(read([Buffer.from('\ufeffa')])).toStrictEqual(['\ufeffa', undefined]);
   });
 
@@ -149,7 +149,7 @@ describe('text', () => {
     ['a surrogate', [0xed, 0xa0]],
     ['a character over U+10FFFF', [0xf4, 0x90]],
     ['a character that another one interrupts', [0xe2, 0x82, 0x41]],
-  ])('D3: %s fails after the text before it, as soon as it is certain', (_, bad) => {
+  ])('D3: %s fails after the text before it, as soon as that is certain', (_, bad) => {
     for (const before of ['', 'a', '€'.repeat(3_000)]) {
       const stream = Buffer.concat([Buffer.from(before), Buffer.from(bad)]);
       expect(read([stream])).toStrictEqual([before, 'ERR_FRAME_INVALID']);
@@ -158,7 +158,7 @@ describe('text', () => {
     }
   });
 
-  it('D3: at most three bytes wait', () => {
+  it('D3: at most three bytes wait for the rest of a character', () => {
     fc.assert(
       fc.property(hostile(), chunkSizes(), (stream, sizes) => {
         const queue = new ChunkQueue();
@@ -172,7 +172,7 @@ describe('text', () => {
     );
   });
 
-  it('D4: the end of the stream inside a character is told', () => {
+  it('D4: the end of the stream inside a character is ERR_FRAME_TRUNCATED', () => {
     for (const character of ['é', '€', '😀']) {
       const stream = Buffer.from(`a${character}`);
       for (let cut = 2; cut < stream.length; cut++) {
@@ -195,7 +195,7 @@ describe('text', () => {
     expect(error.code).toBe('ERR_FRAME_INVALID');
   });
 
-  it.each(['utf-8', 'ascii', '', null, 8, {}])('A5: a bad encoding is refused: %o', (encoding) => {
+  it.each(['utf-8', 'ascii', '', null, 8, {}])('A5: refuses a bad encoding: %o', (encoding) => {
     const error = refusal(() => text(encoding as 'utf8'));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('encoding');

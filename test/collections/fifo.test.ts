@@ -11,7 +11,7 @@ const calls = fc.array(
   { maxLength: 60 },
 );
 
-it('is equivalent to push and shift of an array', () => {
+it('behaves like push and shift of an array', () => {
   fc.assert(
     fc.property(calls, (sequence) => {
       const fifo = new Fifo<number>();
@@ -38,7 +38,7 @@ it('is equivalent to push and shift of an array', () => {
   );
 });
 
-it('gives back the room of what was taken', () => {
+it('frees the memory of removed items', () => {
   const fifo = new Fifo<number>();
   for (let i = 0; i < 100_000; i++) {
     fifo.push(i);

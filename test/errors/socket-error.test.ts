@@ -12,7 +12,7 @@ const address: Address = { transport: 'tcp', host: 'h', port: 7 };
 const nodeError = (code: string, message = `connect ${code} 127.0.0.1:7`): Error =>
   Object.assign(new Error(message), { code });
 
-// The closed union, as the source has it.
+// The closed union, as declared in the source.
 const source = read('../../src/errors/socket-error.ts');
 const codesOf = (type: string): string[] => {
   const from = source.indexOf(`export type ${type} =`);
@@ -30,14 +30,14 @@ describe('SocketError', () => {
     expect(error.stack).toContain('SocketError: it is over');
   });
 
-  it('has no address and no cause where there is none, but a cause of undefined where somebody threw that', () => {
+  it('has no address and no cause if there is none, but a cause of undefined if somebody threw that', () => {
     const plain = new SocketError('ERR_CLOSED', 'it is over', { address: undefined });
     expect('address' in plain).toBe(false);
     expect('cause' in plain).toBe(false);
     expect('cause' in new SocketError('ERR_HANDLER', 'it threw', { cause: undefined })).toBe(true);
   });
 
-  it('is told apart by its code', () => {
+  it('is distinguished by its code', () => {
     const explain = (error: SocketError): string =>
       error.code === 'EADDRINUSE' ? 'another process listens there' : error.message;
     const isWorthARetry = (code: SocketErrorCode): boolean => code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
@@ -65,7 +65,7 @@ describe('systemError', () => {
     expect(systemError(error, "can't connect", address)).toBe(error);
   });
 
-  it('tells every failure of an AggregateError, whose own message is empty, under the code of the first', () => {
+  it('reports every failure of an AggregateError, whose own message is empty, with the code of the first', () => {
     const cause = new AggregateError([
       nodeError('ECONNREFUSED', 'refused by ::1'),
       nodeError('ETIMEDOUT', 'no answer'),
@@ -87,14 +87,14 @@ describe('systemError', () => {
     ['an unknown code', nodeError('EWHATEVER'), 'EIO'],
     ["a code of the library's that Node can't give", nodeError('ERR_CLOSED'), 'EIO'],
     ['an error without a code', new Error('odd'), 'EIO'],
-    ['a code that is no string', Object.assign(new Error('odd'), { code: 7 }), 'EIO'],
+    ['a code that is not a string', Object.assign(new Error('odd'), { code: 7 }), 'EIO'],
     ['an empty AggregateError', new AggregateError([]), 'EIO'],
-    ['no error at all', undefined, 'EIO'],
+    ['something other than an error', undefined, 'EIO'],
     ['null', null, 'EIO'],
     ['an object without a prototype', Object.create(null), 'EIO'],
-    ['a known code on an object that is no Error', { code: 'EPIPE' }, 'EPIPE'],
+    ['a known code on an object that is not an Error', { code: 'EPIPE' }, 'EPIPE'],
     ['a message that names another code', nodeError('EPIPE', 'ECONNRESET'), 'EPIPE'],
-  ])('gives one of the codes for %s', (_, cause, code) => {
+  ])('returns one of the codes for %s', (_, cause, code) => {
     const error = systemError(cause, "can't write");
     expect(error.code).toBe(code);
     expect(error.cause).toBe(cause);
@@ -113,13 +113,13 @@ describe('shown', () => {
     expect(describeValue(value)).toBe(text);
   });
 
-  it('is bounded, whatever it is given', () => {
+  it('is bounded for any input', () => {
     const large = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`member${index}`, index]));
     expect(describeValue(large).length).toBeLessThan(110);
   });
 });
 
-/** An error whose members are replaced. */
+/** An error with replaced members. */
 const odd = (members: Record<string, PropertyDescriptor>): Error => Object.defineProperties(new Error('odd'), members);
 const throwing = {
   get: () => {
@@ -136,8 +136,8 @@ describe('reasonOf', () => {
     ['an error with its own way to be text', odd({ toString: { value: () => '' } }), 'Error: odd'],
     ['an error that is not inspected', odd({ [inspect.custom]: { value: () => throwing.get() } }), 'Error: odd'],
     ['an error with an empty name', odd({ name: { value: '' } }), 'Error: odd'],
-    ['a name that is no text', odd({ name: { value: Symbol('n') } }), 'Symbol(n): odd'],
-    ['a message that is no text', odd({ message: { value: { a: 1 } } }), 'Error: { a: 1 }'],
+    ['a name that is not a string', odd({ name: { value: Symbol('n') } }), 'Symbol(n): odd'],
+    ['a message that is not a string', odd({ message: { value: { a: 1 } } }), 'Error: { a: 1 }'],
     ['a message that is undefined', odd({ message: { value: undefined } }), 'Error'],
     ['a message that throws', odd({ name: { value: 'OddError' }, message: throwing }), 'OddError'],
     ['members that throw', odd({ name: throwing, message: throwing }), 'Error'],
@@ -148,12 +148,12 @@ describe('reasonOf', () => {
     ['an object', { reason: 7 }, '{ reason: 7 }'],
     ['an object without a prototype', Object.create(null), '[Object: null prototype] {}'],
     ['a symbol', Symbol('s'), 'Symbol(s)'],
-    ['what can not be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
+    ['a value that cannot be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
   ])('names %s', (_, cause, text) => {
     expect(describeError(cause)).toBe(text);
   });
 
-  it('is bounded, and longer than a line where the message is', () => {
+  it('is bounded, and may be longer than a line if the message is', () => {
     expect(describeError(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
     expect(describeError(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
     expect(describeError(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);
@@ -163,13 +163,13 @@ describe('reasonOf', () => {
 describe('docs/errors.md', () => {
   const entries = read('../../docs/errors.md').split(/^## /m).slice(1);
 
-  it('has one heading for each code, the library’s first, and none besides', () => {
+  it('has one heading for each code, the library’s first, and no other heading', () => {
     expect(library).toHaveLength(21);
     expect(system).toContain('ECONNREFUSED');
     expect(entries.map((entry) => entry.split('\n')[0])).toEqual([...library, ...system]);
   });
 
-  it('says of each code when it arises, where it arrives and what to do', () => {
+  it('says for each code when it occurs, where it arrives and what to do', () => {
     for (const entry of entries) {
       expect(entry).toMatch(/^\w+\n\n- When: [^]+\n- Where: [^]+\n- What to do: [^]+\.\n/);
     }

@@ -26,7 +26,7 @@ async function faultyAt(
   return { proxy, address: await firstValueFrom(proxy.listening) };
 }
 
-/** `size` bytes that bear their place. */
+/** `size` bytes, each of which shows its position. */
 function numbered(size: number): Buffer {
   return Buffer.from(Array.from({ length: size }, (_, index) => index % 251));
 }
@@ -35,7 +35,7 @@ function codeOf(error: unknown): string {
   return (error as SocketError).code;
 }
 
-/** All that comes, and how it ends. */
+/** Everything received, and how it ended. */
 async function receivedOn({ bytes }: Connection): Promise<{ data: Buffer; end: string; chunks: number[] }> {
   const chunks: Buffer[] = [];
   const end = await new Promise<string>((resolve) => {
@@ -48,7 +48,9 @@ async function receivedOn({ bytes }: Connection): Promise<{ data: Buffer; end: s
   return { data: Buffer.concat(chunks), end, chunks: chunks.map((chunk) => chunk.length) };
 }
 
-/** Sends `sent` through a proxy with `faults` on the way up; what the server receives, and what struck. */
+/**
+ * Sends `sent` through a proxy with `faults` on the way up; what the server receives, and which faults were injected.
+ */
 async function sentThrough(
   place: Place,
   faults: Faults,
@@ -68,7 +70,7 @@ async function sentThrough(
 }
 
 describe.each(places)('faulty over $name', (place) => {
-  it('C1: passes all bytes in both directions, and the FIN of each by itself', async () => {
+  it('C1: forwards all bytes in both directions, and the FIN of each separately', async () => {
     const sent = numbered(300_000);
     const { address: target } = await serverAt(place, ({ data }) => data.subscribe(data));
     const { proxy, address } = await faultyAt(place, target);
@@ -83,7 +85,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(proxy.strikes).toEqual([]);
   });
 
-  it('C1: loses and joins nothing whatever the latency, the bandwidth and the slices', async () => {
+  it('C1: loses and joins nothing, with any latency, bandwidth and slices', async () => {
     const faults: Faults = { latency: [0, 5], bandwidth: 2_000_000, slices: [1, 5_000], lateFin: 10 };
     const sent = numbered(100_000);
     const { data, end, strikes } = await sentThrough(place, faults, sent, 5);
@@ -98,7 +100,7 @@ describe.each(places)('faulty over $name', (place) => {
     ]);
   });
 
-  it('C1: passes single bytes one by one', async () => {
+  it('C1: forwards single bytes one by one', async () => {
     const sent = numbered(2_000);
     const { data, end, chunks } = await sentThrough(place, { slices: 1 }, sent);
     expect(data.equals(sent)).toBe(true);
@@ -107,7 +109,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(chunks.length).toBeGreaterThan(place.name === 'memory' ? 1_999 : 20);
   });
 
-  it('C7: cuts after n bytes, in order at both ends', async () => {
+  it('C7: cuts after n bytes, with an orderly end on both sides', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { cutAfter: 12_345 }, sent);
     expect(data.equals(sent.subarray(0, 12_345))).toBe(true);
@@ -118,7 +120,7 @@ describe.each(places)('faulty over $name', (place) => {
   it('C8: resets after n bytes', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { resetAfter: 12_345 }, sent);
-    // A reset may take away what was on its way, and a unix socket has none.
+    // A reset may drop data in flight, and a unix socket has none.
     expect(data.equals(sent.subarray(0, data.length))).toBe(true);
     if (place.name === 'memory') expect(data.length).toBe(12_345);
     else expect(data.length).toBeLessThanOrEqual(12_345);
@@ -126,7 +128,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(strikes).toEqual([{ fault: 'reset', connection: 1, direction: 'up', at: 12_345 }]);
   });
 
-  it('F3: holds who sends into a black hole, and passes everything where it ends', async () => {
+  it('F3: makes a sender into a black hole wait, and forwards everything when it ends', async () => {
     const sent = numbered(3_000_000);
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -139,7 +141,7 @@ describe.each(places)('faulty over $name', (place) => {
     near.bytes.next(sent);
     near.bytes.complete();
     const received = receivedOn(await connected);
-    // The other direction is not concerned.
+    // The other direction is not affected.
     (await connected).bytes.next('hello');
     expect(String(await firstValueFrom(near.bytes))).toBe('hello');
     expect((await connected).stats.bytesRead).toBeLessThanOrEqual(1_000);
@@ -149,7 +151,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(proxy.strikes).toEqual([{ fault: 'blackHole', connection: 1, direction: 'up', at: 1_000 }]);
   });
 
-  it('K4: strikes one connection after the other, and each in its own way', async () => {
+  it('K4: applies its faults to one connection after another, each with its own', async () => {
     const { address: target } = await serverAt(place, ({ data }) => data.subscribe(data), { codec: lengthPrefixed() });
     const { proxy, address } = await faultyAt(place, target, { seed: 3, up: { cutEvery: [10, 300] } });
     const client = connect(address, {
@@ -165,7 +167,7 @@ describe.each(places)('faulty over $name', (place) => {
         else resolve();
       });
       onTestFinished(() => subscription.unsubscribe());
-      // What was on its way when it was cut is lost: something has to be sent again to go on.
+      // Data in flight is lost with the cut, so something has to be sent again to continue.
       client.subscribe((state) => {
         if (state.status === 'connected') client.data.next(message(echoes.length));
       });
@@ -174,7 +176,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(proxy.strikes.every(({ fault, direction }) => fault === 'cut' && direction === 'up')).toBe(true);
   });
 
-  it('C8: resets who dials where the target can not be reached', async () => {
+  it('C8: resets a client if the target cannot be reached', async () => {
     const { address: target, server } = await serverAt(place, () => undefined);
     const { address } = await faultyAt(place, target);
     await server.shutdown();
@@ -183,7 +185,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(reason === 'failed' || place.name === 'unix').toBe(true);
   });
 
-  it('S7: takes every connection down at shutdown, and gives the address back', async () => {
+  it('S7: closes every connection on shutdown, and frees the address', async () => {
     const far: Connection[] = [];
     const { address: target, server } = await serverAt(place, (connection) => {
       far.push(connection);
@@ -214,7 +216,7 @@ function message(number: number): Buffer {
 }
 
 describe('faulty, replayed', () => {
-  /** What is struck, and what arrives when, for a seed: on virtual time. */
+  /** The injected faults, and what arrives when, for a seed, in virtual time. */
   function run(seed: number, writes: readonly number[]): { strikes: readonly InjectedFault[]; log: string[] } {
     const log: string[] = [];
     let strikes: readonly InjectedFault[] = [];
@@ -264,7 +266,7 @@ describe('faulty, replayed', () => {
     return { strikes, log };
   }
 
-  it('strikes the same bytes at the same seed, and others at another', () => {
+  it('hits the same bytes with the same seed, and others with another', () => {
     const seeds = Array.from({ length: 40 }, (_, index) => index);
     const first = seeds.map((seed) => run(seed, []));
     expect(seeds.map((seed) => run(seed, []))).toEqual(first);
@@ -273,7 +275,7 @@ describe('faulty, replayed', () => {
     expect([...kinds].sort()).toEqual(['blackHole', 'cut', 'lateFin', 'latency', 'reset', 'slices']);
   });
 
-  it('strikes the same bytes however they were written', () => {
+  it('hits the same bytes however they were written', () => {
     for (let seed = 0; seed < 20; seed++) {
       const whole = run(seed, []);
       const pieces = run(seed, [1, 700, 13, 2_000]);
@@ -283,7 +285,7 @@ describe('faulty, replayed', () => {
     }
   });
 
-  it('takes as long as the latency and the bandwidth say', () => {
+  it('takes as long as the latency and the bandwidth require', () => {
     const times: number[] = [];
     const scheduler = new TestScheduler(() => undefined);
     scheduler.run(({ flush }) => {
@@ -299,11 +301,11 @@ describe('faulty, replayed', () => {
       flush();
       void proxy.shutdown();
     });
-    // 20 bytes at a time, since the bandwidth is measured in steps of 20 ms.
+    // 20 bytes at a time, because the bandwidth is measured in steps of 20 ms.
     expect(times).toEqual([120, 140, 160, 180, 200]);
   });
 
-  it('F3: keeps no more than its window on the way, however slow the line', () => {
+  it('F3: keeps at most its window in flight, however slow the line', () => {
     const scheduler = new TestScheduler(() => undefined);
     let most = 0;
     let received = 0;
@@ -333,13 +335,13 @@ describe('faulty, replayed', () => {
       void proxy.shutdown();
     });
     expect(received).toBe(3_000_000);
-    // Its window and a chunk, what a connection reads ahead and lets wait, on both sides of a pipe of 64 KiB.
+    // Its window and a chunk, plus what a connection reads ahead and lets wait, on both sides of a pipe of 64 KiB.
     expect(most).toBeLessThanOrEqual(8 * 65_536);
   });
 });
 
-describe('faulty, where it is given nonsense', () => {
-  it('A5: names the option', () => {
+describe('invalid options of faulty', () => {
+  it('A5: are refused by name', () => {
     const up =
       (faults: unknown): (() => unknown) =>
       () =>
@@ -360,7 +362,7 @@ describe('faulty, where it is given nonsense', () => {
     expect(refusal(() => faulty({ port: 0 })).code).toBe('ERR_ADDRESS_INVALID');
   });
 
-  it('S3: fails where its address is taken', async () => {
+  it('S3: fails if its address is in use', async () => {
     const path = `${await freshFolder()}/socket`;
     const { address } = await serverAt(
       { name: 'unix', address: () => Promise.resolve({ path }), options: {} },

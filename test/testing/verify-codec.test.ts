@@ -10,7 +10,7 @@ import { SocketError } from '../../src/errors/socket-error.js';
 import { encodeOne } from '../../src/testing/byte-collector.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
 
-/** The example of `Codec`'s documentation. */
+/** The example in the documentation of `Codec`. */
 const numbers: Codec<number> = {
   decoder: () => ({
     decode(bytes) {
@@ -28,7 +28,7 @@ const encode = (value: string, into: ByteSink): void => {
   into.text(`${value}\0`, 'utf8');
 };
 
-/** Takes a text off that ends with a NUL, looked for from `from` on. */
+/** Takes a text that ends with a NUL, which it looks for from `from` on. */
 function decode(bytes: ByteQueue, from = 0): string | undefined {
   const end = bytes.indexOf(0, from);
   if (end === -1) return undefined;
@@ -37,7 +37,7 @@ function decode(bytes: ByteQueue, from = 0): string | undefined {
   return value;
 }
 
-/** A right codec of texts that end with a NUL, with some part of it replaced by a wrong one. */
+/** A correct codec of texts that end with a NUL, with some part replaced by a faulty one. */
 function texts(
   wrong: Partial<ReturnType<Codec<string>['decoder']> & ReturnType<Codec<string>['encoder']>> = {},
 ): Codec<string> {
@@ -47,21 +47,21 @@ function texts(
 const values = ['', 'a', 'b\n', 'é€😀', 'text'.repeat(20)];
 
 describe('the verifier of codecs', () => {
-  it('D1: finds no fault with codecs that keep the rules', () => {
+  it('D1: finds no fault with codecs that obey the rules', () => {
     verifyCodec(numbers, [0, 1, 0xffff_ffff]);
     verifyCodec(texts(), values, { refused: ['\0', 'a\0b'] });
     verifyCodec(lines(), ['a', '', 'é'], { lastFrameMayBeOpen: true, refused: ['\n'] });
     verifyCodec(lengthPrefixed({ bytes: 1 }), ['a', Uint8Array.of(1, 2), ''], { refused: ['x'.repeat(256)] });
   });
 
-  it('D1: takes long streams, of which it cuts a part', () => {
+  it('D1: accepts long streams, and cuts a part of them', () => {
     const started = process.cpuUsage().user;
     const large = Array.from({ length: 30 }, (_, index) => Buffer.alloc(10_000 + index, index));
     verifyCodec(lengthPrefixed(), large);
     expect(process.cpuUsage().user - started).toBeLessThan(15e6);
   });
 
-  it('D2: compares by a rule of its own where it is given one', () => {
+  it('D2: compares with a function if it is given one', () => {
     const rounded: Codec<number> = {
       ...numbers,
       encoder: () => ({ encode: (value, into) => into.uint(Math.round(value), 4, 'big') }),
@@ -72,7 +72,7 @@ describe('the verifier of codecs', () => {
     verifyCodec(rounded, [1.2], { equals: (received, sent) => received === Math.round(sent as number) });
   });
 
-  it('D2: takes an object without a prototype for the same as one with', () => {
+  it('D2: treats an object without a prototype like one with', () => {
     const bare = (members: object): object => Object.assign(Object.create(null) as object, members);
     const values = [
       bare({}),
@@ -90,7 +90,7 @@ describe('the verifier of codecs', () => {
 
   it.each<[string, unknown, unknown]>([
     ['a member too many', { a: 1, b: undefined }, { a: 1 }],
-    ['another value within', { a: [{ b: 1 }] }, { a: [{ b: 2 }] }],
+    ['another nested value', { a: [{ b: 1 }] }, { a: [{ b: 2 }] }],
     ['an object of a class', Object.assign(new URL('tcp://h'), { a: 1 }), { a: 1 }],
     ['an error', new SocketError('ERR_CLOSED', 'over'), {}],
     ['an object with a prototype of its own', Object.create({}), {}],
@@ -101,7 +101,7 @@ describe('the verifier of codecs', () => {
     ['another key', new Map([['a', 1]]), new Map([['b', 1]])],
     ['a member called __proto__', JSON.parse('{"__proto__":{}}'), {}],
     ['minus zero', { zero: -0 }, { zero: 0 }],
-  ])('D2: and still tells %s from what was sent', (_, received, sent) => {
+  ])('D2: still distinguishes %s from what was sent', (_, received, sent) => {
     const bare = (value: unknown): unknown => ({ [Symbol.for('bare')]: Object.create(null) as object, value });
     const changing: Codec<unknown> = {
       decoder: () => ({
@@ -113,7 +113,7 @@ describe('the verifier of codecs', () => {
     verifyCodec(changing, [bare(received)]);
   });
 
-  it('D2: compares objects that lie in themselves', () => {
+  it('D2: compares objects that contain themselves', () => {
     const circle = (): object => {
       const self: Record<string, unknown> = Object.assign(Object.create(null) as object, { list: [] });
       (self['list'] as unknown[]).push(self, { self });
@@ -128,7 +128,7 @@ describe('the verifier of codecs', () => {
     expect(() => verifyCodec(circles, [wider])).toThrow(/^D2: /);
   });
 
-  it('D1: tells the rule, the split and the values', () => {
+  it('D1: the message has the rule, the split and the values', () => {
     const brittle = texts({ decode: (bytes) => decode(bytes, bytes.length > 1 && bytes.at(0) === 0x62 ? 2 : 0) });
     expect(() => verifyCodec(brittle, ['b', 'cd'])).toThrow(/^D2: .*; whole; the values are \[ 'b', 'cd' \]$/);
     expect(() => verifyCodec(forgetful(), ['ab', 'cd'])).toThrow(
@@ -158,10 +158,10 @@ function forgetful(): Codec<string> {
   };
 }
 
-/** Begins its search for the NUL again at each chunk. */
+/** Restarts its search for the NUL at each chunk. */
 const quadratic = texts();
 
-/** Uses the memory of its messages again. */
+/** Reuses the memory of its messages. */
 function reusing(): Codec<Buffer, Uint8Array | string> {
   const memory = Buffer.alloc(256);
   const right = lengthPrefixed();
@@ -179,7 +179,7 @@ function reusing(): Codec<Buffer, Uint8Array | string> {
   };
 }
 
-/** Has one memory for all of its streams, which begins anew with each of them. */
+/** Has one memory for all of its streams, which each new stream resets. */
 function shared(): Codec<string> {
   let searched = 0;
   return {
@@ -224,7 +224,7 @@ const fail = (error: Error) => (): never => {
   throw error;
 };
 
-/** Takes the open frame off, and gives `value` for it again and again. */
+/** Takes the open frame, and returns `value` for it again and again. */
 function severalOf(value: string): (bytes: ByteQueue) => string | undefined {
   let given = false;
   return (bytes) => {
@@ -241,7 +241,7 @@ describe('the verifier of codecs finds', () => {
       'values that are joined',
       texts({ encode: (value, into) => into.text(value === 'a' ? 'a' : `${value}\0`, 'utf8') }),
     ],
-    ['a message too many', texts({ decode: (bytes) => decode(bytes) ?? '' })],
+    ['an extra message', texts({ decode: (bytes) => decode(bytes) ?? '' })],
     [
       'an encoder that throws',
       texts({
@@ -262,34 +262,34 @@ describe('the verifier of codecs finds', () => {
     expect(() => verifyCodec(codec, values)).toThrow(/^D2: /);
   });
 
-  it('D1: a decoder that minds how the stream is cut', () => {
+  it('D1: a decoder that depends on how the stream is cut', () => {
     expect(() => verifyCodec(forgetful(), values)).toThrow(/^D1: .* cut at byte/);
   });
 
-  it('D1: a decoder that gives a message only when the next one begins', () => {
+  it('D1: a decoder that emits a message only when the next one begins', () => {
     const late = texts({ decode: (bytes) => (bytes.indexOf(0) < bytes.length - 1 ? decode(bytes) : undefined) });
     expect(() => verifyCodec(late, values)).toThrow(/^D[12]: message \d is complete, and decode did not give it/);
   });
 
-  it('D1: a decoder that gives something before a message is complete', () => {
+  it('D1: a decoder that emits something before a message is complete', () => {
     const early = texts({ decode: (bytes) => decode(bytes) ?? (bytes.length > 0 ? '' : undefined) });
     expect(() => verifyCodec(early, values)).toThrow(/^D1: decode gave '' where no message was complete/);
   });
 
-  it('D1: a decoder that begins again at each chunk', () => {
+  it('D1: a decoder that starts again at each chunk', () => {
     verifyCodec(quadratic, ['x'.repeat(300)]);
     expect(() => verifyCodec(quadratic, ['x'.repeat(1_024)])).toThrow(/^D1: the time is not linear/);
   });
 
-  it('D1: decoders that share what they remember', () => {
+  it('D1: decoders that share state', () => {
     expect(() => verifyCodec(shared(), values)).toThrow(/^D1: .*(one byte at a time|beside another stream);/);
   });
 
-  it('D2: messages whose memory is used again', () => {
+  it('D2: messages whose memory is reused', () => {
     expect(() => verifyCodec(reusing(), ['abc', 'def'])).toThrow(/^D2: message 0 has changed after it was given/);
   });
 
-  it('C13: a decoder that takes more off than its frame', () => {
+  it('C13: a decoder that consumes more than its frame', () => {
     const greedy = texts({
       decode(bytes) {
         const value = decode(bytes);
@@ -300,7 +300,7 @@ describe('the verifier of codecs finds', () => {
     expect(() => verifyCodec(greedy, ['a', '', 'b'])).toThrow(/^C13: message 0 ends at byte 2/);
   });
 
-  it('C13: a decoder that takes bytes off and gives nothing', () => {
+  it('C13: a decoder that consumes bytes and emits nothing', () => {
     let partial = '';
     const hoarding = texts({
       decode(bytes) {
@@ -314,13 +314,13 @@ describe('the verifier of codecs finds', () => {
   });
 
   it.each<[string, (bytes: ByteQueue) => string | undefined, string]>([
-    ['gives what was cut off', takeAll, "end gave 'a' for a frame that was cut off"],
-    ['drops what was cut off', dropAll, 'end dropped a frame that was cut off'],
-    ['gives a value of nothing', () => 'x', "end gave 'x' though no frame was open"],
-    ['throws what is no SocketError', fail(new TypeError('no')), 'end threw no SocketError: no'],
+    ['returns the incomplete frame', takeAll, "end gave 'a' for a frame that was cut off"],
+    ['drops the incomplete frame', dropAll, 'end dropped a frame that was cut off'],
+    ['returns a value from nothing', () => 'x', "end gave 'x' though no frame was open"],
+    ['throws something other than a SocketError', fail(new TypeError('no')), 'end threw no SocketError: no'],
     ['throws another code', whereOpen(fail(new SocketError('ERR_FRAME_INVALID', 'no'))), 'end threw: no'],
     [
-      'throws where nothing is open',
+      'throws although nothing is open',
       fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
       'end threw: no; ending after byte 0 ',
     ],
@@ -329,21 +329,21 @@ describe('the verifier of codecs finds', () => {
   });
 
   it.each<[string, (bytes: ByteQueue) => string | undefined, string]>([
-    ['leaves bytes of what it gives', whereOpen(() => 'x'), "end gave 'x' and left 1 bytes of it"],
-    ['gives several messages', severalOf('x'), 'end gave more than one message for one frame'],
-    ['gives a value of nothing', () => 'x', "end gave 'x' though no frame was open"],
+    ['leaves bytes of what it returns', whereOpen(() => 'x'), "end gave 'x' and left 1 bytes of it"],
+    ['returns several messages', severalOf('x'), 'end gave more than one message for one frame'],
+    ['returns a value from nothing', () => 'x', "end gave 'x' though no frame was open"],
     ['drops the open frame', dropAll, 'end dropped a frame that was cut off'],
     [
-      'throws where nothing is open',
+      'throws although nothing is open',
       fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
       'end threw: no; ending after byte 0 ',
     ],
     ['throws a code of another kind', whereOpen(fail(new SocketError('ERR_CLOSED', 'no'))), 'end threw: no'],
-  ])('D4: an end that %s, where the last frame may be open', (_, end, message) => {
+  ])('D4: an end that %s, if the last frame may be open', (_, end, message) => {
     expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(`D4: ${message}`);
   });
 
-  it('D4: takes an end that gives the open frame, or fails for it, where that is allowed', () => {
+  it('D4: accepts an end that returns the open frame, or fails for it, if that is allowed', () => {
     verifyCodec(texts({ end: takeAll }), values, { lastFrameMayBeOpen: true });
     verifyCodec(texts(), values, { lastFrameMayBeOpen: true });
     const truncated = texts({
@@ -360,14 +360,14 @@ describe('the verifier of codecs finds', () => {
     expect(() => verifyCodec(texts(), values, { refused: [7] })).toThrow(/^D5: encode threw no SocketError on 7/);
   });
 
-  it('D5: a refusal that changes what comes after it', () => {
+  it('D5: a refusal that changes later values', () => {
     verifyCodec(counting(), values);
     expect(() => verifyCodec(counting(), values, { refused: ['\0'] })).toThrow(
       /^D5: the values are encoded in another way/,
     );
   });
 
-  it('D5: nothing where what a throwing encode wrote was dropped', () => {
+  it('D5: nothing if the output of a throwing encode was dropped', () => {
     const hasty = texts({
       encode(value, into) {
         into.text(value.replaceAll('\0', '?'), 'utf8');
@@ -380,7 +380,7 @@ describe('the verifier of codecs finds', () => {
   });
 });
 
-/** Texts, in groups that an empty one ends; `end` is called with whether a group is open. */
+/** Texts in groups, each ended by an empty one; `end` is called with whether a group is open. */
 function grouped(end: (isOpen: boolean) => string | undefined): Codec<string> {
   return {
     ...texts(),
@@ -403,7 +403,7 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
     throw new SocketError('ERR_FRAME_TRUNCATED', 'inside a group');
   };
 
-  it('D4: takes an end that says between two messages that the stream is cut off', () => {
+  it('D4: accepts an end that fails between two messages of a group', () => {
     verifyCodec(
       grouped((isOpen) => (isOpen ? truncated() : undefined)),
       ['a', 'b', '', '', 'c', ''],
@@ -413,7 +413,7 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
   it.each<[string, (isOpen: boolean) => string | undefined, string[]]>([
     ['after all messages', (isOpen) => (isOpen ? truncated() : undefined), ['a', '', 'b']],
     ['before the first', () => truncated(), ['a', '']],
-  ])('D4: finds one that says so %s', (_, end, messages) => {
+  ])('D4: finds one that fails %s', (_, end, messages) => {
     expect(() => verifyCodec(grouped(end), messages)).toThrow(/^D4: end threw: inside a group; ending after byte/);
   });
 
@@ -428,12 +428,12 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
     }
   });
 
-  it('D4: finds one that gives a value between two messages', () => {
+  it('D4: finds one that returns a value between two messages', () => {
     const invented = (isOpen: boolean): string | undefined => (isOpen ? '' : undefined);
     expect(() => verifyCodec(grouped(invented), ['a', ''])).toThrow(/^D4: end gave '' though no frame was open/);
   });
 
-  it('D4: finds one that depends on how the bytes came', () => {
+  it('D4: finds one that depends on how the bytes arrived', () => {
     const counting: Codec<string> = {
       ...texts(),
       decoder: () => {
