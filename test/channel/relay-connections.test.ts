@@ -17,7 +17,7 @@ const crossings = places.flatMap((from) => places.map((to) => [from.name, to.nam
 describe.each(places.map((place) => [place.name, place] as const))(
   'relay between connections on %s',
   (_name, place) => {
-    it('K6: passes messages on, each side in its own framing', async () => {
+    it('K6: forwards messages, each side with its own framing', async () => {
       const one = await pairAt<string, string>(place, { codec: lines(), halfOpen: true });
       const crlf = lines({ delimiter: '\r\n' });
       const other = await pairAt<string, string>(place, { codec: crlf, halfOpen: true });
@@ -31,7 +31,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await relayed.end()).toBe('complete');
     });
 
-    it('K6: is cold, and relays nothing before it is subscribed to', async () => {
+    it('K6: is cold, and relays nothing until it has a subscriber', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       const cold = relay(one.far.bytes, other.near.bytes);
@@ -43,7 +43,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       relayed.subscription.unsubscribe();
     });
 
-    it('K6: sides that have both ended their sending are closed, and it completes at once', async () => {
+    it('K6: completes at once and closes both sides if both have ended their sending side', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       one.far.bytes.complete();
@@ -55,7 +55,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await Promise.all([outcome(one.far), outcome(other.near)])).toEqual(['finished', 'finished']);
     });
 
-    it('K6: a side that has failed before fails it at once', async () => {
+    it('K6: fails at once if a side has already failed', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       one.far.destroy('gone');
@@ -64,7 +64,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await outcome(other.near)).toBe('failed');
     });
 
-    it('K6: completion of a side of which the other has been closed by hand loses nothing', async () => {
+    it('K6: loses nothing when one side completes after the other was closed by hand', async () => {
       const one = await pairAt(place, { halfOpen: true });
       const other = await pairAt(place, { halfOpen: true });
       const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
@@ -88,14 +88,14 @@ describe.each(places.map((place) => [place.name, place] as const))(
 );
 
 describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from, to) => {
-  it('K6: passes both directions on, whole, and keeps within its bounds where one side is slow', async () => {
+  it('K6: forwards both directions completely, within its bounds while one side is slow', async () => {
     const one = await pairAt(from, { halfOpen: true });
     const other = await pairAt(to, { halfOpen: true });
     const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
     const up = randomBytes(3_000_000);
     const down = randomBytes(1_000_000);
     const got = { up: [] as Buffer[], down: [] as Buffer[] };
-    // The far side is slow to begin with: it is held until all that can wait does.
+    // The far side begins slowly: it is held until as much waits as can.
     const hold = other.far.bytes.hold();
     other.far.bytes.subscribe({ next: (chunk) => got.up.push(chunk), error: () => undefined });
     one.near.bytes.subscribe({ next: (chunk) => got.down.push(chunk), error: () => undefined });
@@ -120,7 +120,7 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
     for (const each of sending) each.unsubscribe();
   });
 
-  it('K6: a message that the other side can not send destroys both', async () => {
+  it('K6: a message that the other side cannot send destroys both', async () => {
     const one = await pairAt<string, string>(from, { codec: lines() });
     const other = await pairAt<string, string>(to, { codec: lines({ maxLength: 10 }) });
     const relayed = new Recording(relay(one.far.data, other.near.data));
@@ -133,8 +133,8 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
   });
 });
 
-describe('relay to a client that dials again', () => {
-  it('K6: goes on across its connections', async () => {
+describe('relay to a client with reconnect', () => {
+  it('K6: continues across its connections', async () => {
     const sockets: net.Socket[] = [];
     const upstream = await rawServer(tcp, (socket) => {
       socket.on('data', (chunk) => socket.write(`${sockets.length}${chunk.toString()}`));

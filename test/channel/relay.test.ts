@@ -54,7 +54,7 @@ async function proxy(
 const routes = realPlaces.flatMap((from) => realPlaces.map((to) => [from.name, to.name, from, to] as const));
 
 describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
-  it('K6: passes both directions on at once, whole and in order, and completes when both are done', async () => {
+  it('K6: forwards both directions at once, whole and in order, and completes when both are done', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     const up = randomBytes(3_000_000);
     const down = randomBytes(5_000_000);
@@ -68,7 +68,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(relayed.values).toEqual([]);
   });
 
-  it('K6: passes the FIN of the client on, and the other direction goes on', async () => {
+  it('K6: forwards the FIN of the client, and the other direction continues', async () => {
     const { client, server, relayed } = await proxy(from, to);
     client.end('request');
     expect((await readAll(server)).toString()).toBe('request');
@@ -80,7 +80,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await relayed.end()).toBe('complete');
   });
 
-  it('K6: passes the FIN of the server on, and the other direction goes on', async () => {
+  it('K6: forwards the FIN of the server, and the other direction continues', async () => {
     const { client, server, relayed } = await proxy(from, to);
     server.end('greeting');
     expect((await readAll(client)).toString()).toBe('greeting');
@@ -97,7 +97,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     client.pause();
     const much = Buffer.alloc(30_000_000, 'x');
     server.end(much);
-    // What has come is what the kernel's buffers take, and what waits in the process has its bounds.
+    // The client got as much as the kernel's buffers hold; what waits in the process is bounded.
     let read = -1;
     while (read !== back.stats.bytesRead) {
       read = back.stats.bytesRead;
@@ -111,7 +111,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     server.destroy();
   });
 
-  it('K6: unsubscribing leaves both open, and nothing of what was not passed on is lost', async () => {
+  it('K6: unsubscribing leaves both sides open, and what was not forwarded is not lost', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     client.write('passed on');
     expect((await readBytes(server, 9)).toString()).toBe('passed on');
@@ -125,7 +125,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect((await readBytes(client, 7)).toString()).toBe('by hand');
     expect((await readBytes(server, 7)).toString()).toBe('as well');
     expect(relayed.endings).toEqual([]);
-    // It may be taken up again.
+    // Another relay may continue.
     const again = new Recording(relay(front.bytes, back.bytes));
     client.end('more');
     server.end();
@@ -134,16 +134,16 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     client.resume();
   });
 
-  it('K6: a failure of the client destroys both, and is told', async () => {
+  it('K6: a failure of the client destroys both sides and is reported', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     server.resume();
-    // A unix socket is not reset but ended, as nothing is left unread (C20).
+    // A unix socket is closed without a reset, because nothing is left unread (C20).
     const over = new Promise((resolve) => {
       server.once('end', resolve);
       server.once('close', resolve);
     });
-    // A unix socket has no reset: input that was not read makes one. More than Node reads on its own account, and less
-    // than the kernel holds.
+    // A unix socket is reset only if input is left unread. This is more than Node reads ahead, and less than the kernel
+    // holds.
     client.pause();
     server.write(Buffer.alloc(150_000));
     await until(() => back.stats.bytesRead === 150_000 && front.bytes.bufferedBytes === 0);
@@ -151,7 +151,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     if (from === tcp) client.resetAndDestroy();
     else client.destroy();
     const failure = await relayed.end();
-    // Whichever is noticed first: the reading, or the writing.
+    // Reading or writing fails, whichever notices first.
     expect(['ECONNRESET', 'EPIPE']).toContain((failure as SocketError).code);
     expect(await firstValueFrom(front.closed)).toMatchObject({ reason: 'failed', error: failure });
     expect(await firstValueFrom(back.closed)).toMatchObject({
@@ -161,7 +161,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     await over;
   });
 
-  it('K6: a local destroy of one side fails the other, and is told, whatever has ended before', async () => {
+  it('K6: a local destroy of one side fails the other and is reported, whatever has ended before', async () => {
     for (const ended of ['none', 'client', 'server'] as const) {
       const { client, server, front, back, relayed } = await proxy(from, to);
       client.on('close', () => undefined);
@@ -180,7 +180,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     }
   });
 
-  it('K6: without halfOpen, the end of the server loses nothing of what it has sent', async () => {
+  it('K6: without halfOpen, the end of the server loses nothing that it sent', async () => {
     // The server ends while the client is still sending, and the client is slow to read.
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
@@ -199,11 +199,11 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
   });
 
-  it('K6: a client that reads only when it has sent everything gets the reply that cut it short', async () => {
+  it('K6: a client that reads only after sending everything gets the early reply', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
     server.resume();
-    // As long a reply as makes some of it wait in the proxy, where all of it has come.
+    // Long enough that some of the reply waits in the proxy after all of it has arrived.
     let length = 0;
     while (front.bytes.bufferedBytes === 0) {
       server.write(Buffer.alloc(10_000, 'r'));
@@ -213,14 +213,14 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     }
     server.end();
     await until(() => back.bytes.closed);
-    // Far more than the kernel's buffers take.
+    // Far more than the kernel's buffers hold.
     await new Promise<void>((resolve) => client.end(Buffer.alloc(20_000_000, 'x'), resolve));
     expect((await readAll(client)).equals(Buffer.alloc(length, 'r'))).toBe(true);
     expect(await relayed.end()).toBe('complete');
     expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
   });
 
-  it('K6: a side of which the sending has ended before is read to its end', async () => {
+  it('K6: a side whose sending side has already ended is read to its end', async () => {
     const { client, server, front, relayed } = await proxy(from, to);
     front.bytes.complete();
     expect((await readAll(client)).toString()).toBe('');
@@ -234,7 +234,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await relayed.end()).toBe('complete');
   });
 
-  it('K6: whatever the order of writes and ends, each side gets all that the other has sent', async () => {
+  it('K6: in any order of writes and ends, each side gets everything that the other sent', async () => {
     type Act = { readonly who: 'client' | 'server'; readonly size: number } | 'turn';
     const act: fc.Arbitrary<Act> = fc.oneof(
       fc.record({ who: fc.constantFrom('client', 'server'), size: fc.oneof(fc.nat(100), fc.nat(200_000)) }),
@@ -274,7 +274,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to a client of %s', (_name, place) => {
-  /** A proxy in one line; `connect` dials when the relay begins. */
+  /** A proxy in one line; `connect` dials when the relay starts. */
   async function proxyServer(upstream: Address, options: ConnectOptions = {}) {
     const errors: unknown[] = [];
     const clients: Client[] = [];
@@ -306,7 +306,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: with halfOpen, a client of which the server has ended goes on sending', async () => {
+  it('K6: with halfOpen, a client continues sending after its server has ended', async () => {
     let accepted: (socket: net.Socket) => void = () => undefined;
     const end = new Promise<net.Socket>((resolve) => (accepted = resolve));
     const upstream = await rawServer(place, (socket) => accepted(socket));
@@ -322,7 +322,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: a server that can not be reached fails it, and the other side is destroyed', async () => {
+  it('K6: a server that cannot be reached fails the relay, and destroys the other side', async () => {
     const { address: dead, subscription } = await serverAt(place, () => undefined);
     subscription.unsubscribe();
     const { address, errors } = await proxyServer(dead);

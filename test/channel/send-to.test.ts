@@ -22,14 +22,14 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const everywhere = places.map((place) => [place.name, place] as const);
 
-/** Everything that comes, to the FIN. */
+/** Everything received, until the FIN. */
 const received = async (connection: Connection<string, string>): Promise<string[]> =>
   firstValueFrom(connection.data.pipe(toArray()));
 
 describe.each(everywhere)('sendTo on %s', (_name, place) => {
   const pair = () => pairAt<string, string>(place, { codec: lines() });
 
-  it('C5: sends what a Flow gives, completes when all is flushed, and sends no FIN', async () => {
+  it('C5: sends the values of a Flow, completes when everything is flushed, and sends no FIN', async () => {
     const { near, far } = await pair();
     const source = SourceFlow.ending('a', 'b', 'c');
     const recording = new Recording(source.pipe(sendTo(near.data)));
@@ -43,7 +43,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: takes any Observable, and on one that is no Flow gives an Observable', async () => {
+  it('F6: takes any Observable, and returns an Observable if that is not a Flow', async () => {
     const { near, far } = await pair();
     const derived = of('x', 'y').pipe(sendTo(near.data));
     expect(derived).not.toBeInstanceOf(Flow);
@@ -53,7 +53,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: what it derives from a Flow can be held, and holds the origin', async () => {
+  it('F6: derives a Flow that can be held, and that holds the origin', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const derived = source.pipe(sendTo(near.data));
@@ -92,7 +92,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C8: an error of the source is passed on, and fails the connection with ERR_HANDLER', async () => {
+  it('C8: an error of the source is passed on and fails the connection with ERR_HANDLER', async () => {
     const sources: Observable<string>[] = [SourceFlow.failing('bad', 'a'), throwError(() => new Error('bad'))];
     for (const failing of sources) {
       const { near, far } = await pair();
@@ -122,7 +122,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C5: if the channel ends first it fails with ERR_CLOSED, stops the source and releases it', async () => {
+  it('C5: if the channel ends first, it fails with ERR_CLOSED, stops the source and releases it', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const recording = new Recording(source.pipe(sendTo(near.data)));
@@ -140,7 +140,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     expect(late.held).toBe(false);
   });
 
-  it('C5: if the channel fails it fails with that error', async () => {
+  it("C5: if the channel fails, it fails with the channel's error", async () => {
     const { near, far } = await pair();
     const recording = new Recording(NEVER.pipe(sendTo(near.data)));
     far.data.subscribe({ error: () => undefined });
@@ -153,7 +153,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
   it.each<[string, (bad: string) => Parameters<Connection<string, string>['data']['sendFrom']>[0]]>([
     ['an iterable', endless],
     ['an Observable', (bad) => range(0, Infinity).pipe(map(() => bad))],
-  ])('C5: %s without end is left when a value of it ends the channel', async (_what, make) => {
+  ])('C5: stops %s that never ends, when one of its values ends the channel', async (_what, make) => {
     const { near, far } = await pair();
     far.data.subscribe({ error: () => undefined });
     const sending = lastValueFrom(near.data.sendFrom(make('a line\nwith a line end')), { defaultValue: 'complete' });
@@ -161,7 +161,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.destroy();
   });
 
-  it('C5: an Observable that gives more than may wait at once runs into `overflow`', async () => {
+  it('C5: a plain Observable that emits more than may wait causes an overflow', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines(), maxBuffered: 100_000 });
     far.data.subscribe({ error: () => undefined });
     const hold = far.data.hold();
@@ -176,7 +176,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.destroy();
   });
 
-  it('C5: several sources may be sent to one channel', async () => {
+  it('C5: several sources can be sent to one channel', async () => {
     const { near, far } = await pair();
     const subject = new Subject<string>();
     const one = new Recording(subject.pipe(sendTo(near.data)));

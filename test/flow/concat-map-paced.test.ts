@@ -11,7 +11,7 @@ import { SourceFlow } from '../support/flow/source-flow.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
 describe('concatMapPaced', () => {
-  it('F6: on a source that is no Flow it throws ERR_NOT_A_FLOW when it is applied, and not when it is made', () => {
+  it('F6: on a source that is not a Flow, throws ERR_NOT_A_FLOW when applied, not when created', () => {
     const operator = concatMapPaced((value: number) => of(value));
     for (const source of [of(1), new Subject<number>(), from([1]).pipe(map((value) => value))]) {
       expect(refusal(() => source.pipe(operator))).toMatchObject({
@@ -38,7 +38,7 @@ describe('concatMapPaced', () => {
     expect(begun).toEqual(['a0']);
     expect(source.held).toBe(true);
     expect(source.waiting).toEqual(['b', 'c']);
-    inners['b']?.next('too early, and RxJS would lose it too');
+    inners['b']?.next('emitted too early; RxJS would lose it, too');
     inners['a']?.next('1');
     inners['a']?.complete();
     expect(begun).toEqual(['a0', 'b1']);
@@ -52,7 +52,7 @@ describe('concatMapPaced', () => {
     expect(recording.endings).toEqual(['complete']);
   });
 
-  it('F6: an inner source is torn down before the next one begins', async () => {
+  it('F6: an inner source is torn down before the next one starts', async () => {
     const events: string[] = [];
     const source = SourceFlow.ending('a', 'b');
     const work = (value: string) => {
@@ -75,7 +75,7 @@ describe('concatMapPaced', () => {
     expect(source.subscribed).toBe(false);
   });
 
-  it('F1: leaving keeps what was not begun for the next subscriber', async () => {
+  it('F1: unsubscribing keeps unstarted values for the next subscriber', async () => {
     const source = new SourceFlow(1, 2, 3);
     const flow = source.pipe(concatMapPaced((value) => [value]));
     expect(await firstValueFrom(flow)).toBe(1);
@@ -102,7 +102,7 @@ describe('concatMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F5: iterating it asks for an inner value only when it is wanted', async () => {
+  it('F5: iterating it pulls an inner value only when one is wanted', async () => {
     let asked = 0;
     async function* inner(value: number) {
       for (const part of [1, 2, 3]) {
@@ -163,7 +163,7 @@ describe('concatMapPaced', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F6: on a channel on %s, it makes the sender wait while a message is worked on',
+    'F6: on a channel on %s, it makes the sender wait while a message is processed',
     async (_name, place) => {
       const { near, far } = await pairAt(place);
       const chunk = Buffer.alloc(30_000, 'x');

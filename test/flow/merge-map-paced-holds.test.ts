@@ -32,7 +32,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it('F2: while it is held it takes nothing from the origin and nothing from inner Flows and iterables', async () => {
+  it('F2: while it is held, it takes nothing from the origin, nor from inner Flows and iterables', async () => {
     const source = new SourceFlow(0, 1, 2, 3);
     const flow = new SourceFlow('f', 'g');
     const sync = counting(['a', 'b']);
@@ -47,7 +47,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(true);
     for (const hold of holds) hold.release();
     await turns();
-    // One ended, so the last one ran too.
+    // One inner source ended, so the last one ran, too.
     expect(recording.values.toSorted()).toEqual(['a', 'b', 'd', 'e', 'f', 'g', 'z']);
     const late = derived.hold();
     flow.push('h', 'i');
@@ -62,10 +62,10 @@ describe('mergeMapPaced', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F2: an inner source that begins while it is held waits too', async () => {
+  it('F2: an inner source that begins while it is held waits, too', async () => {
     const source = new SourceFlow(0);
     const inner = counting(['a', 'b']);
-    // The origin's value has been taken when it is held: from within `project`.
+    // It is held within `project`, when the origin's value has been taken.
     const derived = source.pipe(
       mergeMapPaced(() => {
         holds.push(derived.hold());
@@ -84,7 +84,7 @@ describe('mergeMapPaced', () => {
   });
 
   it.each(['sync', 'async', 'flow'] as const)(
-    'F5: iterating it emits one value for each `next()`, with several inner sources (%s) at once',
+    'F5: iterating it emits one value per `next()`, with several concurrent inner sources (%s)',
     async (kind) => {
       const source = SourceFlow.ending(...numbers(3));
       const inners = numbers(3).map((index) => {
@@ -113,7 +113,7 @@ describe('mergeMapPaced', () => {
     },
   );
 
-  it('F2: a Hold that is taken from within a value stops the other inner sources as well', () => {
+  it('F2: a Hold taken within a value stops the other inner sources, too', () => {
     const source = new SourceFlow(0, 1);
     const flows = [new SourceFlow('a', 'b'), new SourceFlow('c', 'd')];
     const derived = source.pipe(mergeMapPaced((index) => flows[index] as SourceFlow<string>, 2));
@@ -133,7 +133,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it('F5: iterating it takes turns between inner sources that all have something', async () => {
+  it('F5: iterating it alternates between inner sources that all have values', async () => {
     const source = new SourceFlow('a', 'b', 'c');
     const got: string[] = [];
     for await (const value of source.pipe(mergeMapPaced((name) => endless(name), 3))) {

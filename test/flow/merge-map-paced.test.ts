@@ -35,7 +35,7 @@ const throwing: Iterable<number> = {
 };
 
 describe('mergeMapPaced', () => {
-  it('F6: on a source that is no Flow it throws ERR_NOT_A_FLOW when it is applied', () => {
+  it('F6: on a source that is not a Flow, throws ERR_NOT_A_FLOW when applied', () => {
     const operator = mergeMapPaced((value: number) => of(value), 2);
     expect(refusal(() => of(1).pipe(operator))).toMatchObject({
       code: 'ERR_NOT_A_FLOW',
@@ -54,7 +54,7 @@ describe('mergeMapPaced', () => {
     },
   );
 
-  it('F6: runs as many as it may, and holds the origin until one has ended', () => {
+  it('F6: runs as many as allowed, and holds the origin until one has ended', () => {
     const source = new SourceFlow(...numbers(5));
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 2)));
@@ -77,7 +77,7 @@ describe('mergeMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F6: completes once the origin and every inner source has', () => {
+  it('F6: completes once the origin and every inner source have', () => {
     const source = SourceFlow.ending(1, 2);
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 3)));
@@ -91,7 +91,7 @@ describe('mergeMapPaced', () => {
     expect(recording.endings).toEqual(['complete']);
   });
 
-  it('F6: of an origin that is empty it completes, and of one that fails it fails', async () => {
+  it('F6: completes if the origin is empty, and fails if the origin fails', async () => {
     const jobs = new Jobs();
     const empty = new Recording(SourceFlow.ending<number>().pipe(mergeMapPaced(jobs.start, 3)));
     expect(await empty.end()).toBe('complete');
@@ -103,7 +103,7 @@ describe('mergeMapPaced', () => {
     expect(failing.held).toBe(false);
   });
 
-  it('F6: takes all that RxJS takes for an inner source', async () => {
+  it('F6: accepts every inner source that RxJS accepts', async () => {
     const inner = SourceFlow.ending('flow');
     const sources: ObservableInput<string>[] = [
       of('observable', 'twice'),
@@ -150,7 +150,7 @@ describe('mergeMapPaced', () => {
     expect(inner.held).toBe(false);
   });
 
-  it('F8: thirty thousand inner sources that end at once do not grow the stack, in order', async () => {
+  it('F8: thirty thousand inner sources that end at once run in order, without growing the stack', async () => {
     const count = 30_000;
     for (const concurrent of [1, 3]) {
       const source = new SourceFlow<number>();
@@ -167,7 +167,7 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F8: neither do those of which each is an iterable that is iterated', async () => {
+  it('F8: the same holds for iterables that are iterated', async () => {
     const count = 20_000;
     const source = SourceFlow.ending(...numbers(count));
     let got = 0;
@@ -177,7 +177,7 @@ describe('mergeMapPaced', () => {
     expect(got).toBe(count);
   });
 
-  it('F6: `project` is given an index that counts for each subscription', () => {
+  it('F6: the index passed to `project` counts per subscription', () => {
     const source = new SourceFlow('a', 'b');
     const flow = source.pipe(mergeMapPaced((value, index) => [`${value}${index}`], 1));
     const one = new Recording(flow);
@@ -198,12 +198,12 @@ describe('mergeMapPaced', () => {
         return NEVER;
       },
     ],
-    ['gives what is no source', (value) => (value === 2 ? (undefined as never) : NEVER)],
-    ['gives a source that fails', (value) => (value === 2 ? throwError(() => new Error('bad')) : NEVER)],
-    ['gives a promise that rejects', (value) => (value === 2 ? Promise.reject(new Error('bad')) : NEVER)],
-    ['gives an iterable that throws', (value) => (value === 2 ? throwing : NEVER)],
-    ['gives a Flow that fails', (value) => (value === 2 ? SourceFlow.failing<number>(new Error('bad')) : NEVER)],
-  ])('F6: where `project` %s, it fails, and stops and releases everything', async (_what, project) => {
+    ['returns something that is not a source', (value) => (value === 2 ? (undefined as never) : NEVER)],
+    ['returns a source that fails', (value) => (value === 2 ? throwError(() => new Error('bad')) : NEVER)],
+    ['returns a promise that rejects', (value) => (value === 2 ? Promise.reject(new Error('bad')) : NEVER)],
+    ['returns an iterable that throws', (value) => (value === 2 ? throwing : NEVER)],
+    ['returns a Flow that fails', (value) => (value === 2 ? SourceFlow.failing<number>(new Error('bad')) : NEVER)],
+  ])('F6: if `project` %s, it fails, and stops and releases everything', async (_what, project) => {
     const source = new SourceFlow(1, 2, 3);
     let stopped = 0;
     const recording = new Recording(
@@ -263,7 +263,7 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F6: a chain of them holds from the last to the first', async () => {
+  it('F6: in a chain of them, holding the last holds the first', async () => {
     const source = SourceFlow.ending(...numbers(20));
     const running = [0, 0];
     const most = [0, 0];
@@ -288,7 +288,7 @@ describe('mergeMapPaced', () => {
     expect(most[1]).toBe(1);
   });
 
-  it('F6: of an origin that gives several values at once, those that must wait do, in order', () => {
+  it('F6: if the origin emits several values at once, those over the limit wait, in order', () => {
     const source = new SourceFlow(0);
     const several = source.pipe(mergeMap(() => numbers(5)));
     const jobs = new Jobs();
@@ -325,10 +325,10 @@ describe('mergeMapPaced', () => {
     ['an Observable', () => range(0, Infinity)],
     ['an iterable', () => endless()],
     [
-      'a Flow that gives values as it is subscribed to',
+      'a Flow that emits while it is subscribed to',
       () => new SourceFlow(0).pipe((flow) => concat(range(0, Infinity), flow)),
     ],
-  ])('F6: leaving stops %s that gives values without end as it is subscribed to', async (_what, project) => {
+  ])('F6: unsubscribing stops %s that emits endlessly while it is subscribed to', async (_what, project) => {
     const source = new SourceFlow('a', 'b');
     const derived = source.pipe(mergeMapPaced(project, 1), take(3));
     expect(await firstValueFrom(derived.pipe(toArray()))).toEqual([0, 1, 2]);
@@ -336,7 +336,7 @@ describe('mergeMapPaced', () => {
     expect(source.waiting).toEqual(['b']);
   });
 
-  it('F6: never more than `concurrent` run at once, each value is worked on once, and all is released', () => {
+  it('F6: at most `concurrent` run at once, each value is processed once, and everything is released', () => {
     type Action = 'push' | 'emit' | 'end' | 'hold' | 'release' | 'sync' | 'complete';
     const action = fc.oneof(
       { weight: 4, arbitrary: fc.constant<Action>('push') },
@@ -354,7 +354,7 @@ describe('mergeMapPaced', () => {
           const instant = new Set<number>();
           const derived = source.pipe(
             mergeMapPaced((value) => {
-              // What is instant is done within the call.
+              // Synchronous work is done within the call.
               if (!instant.has(value)) return jobs.start(value);
               jobs.started.push(value);
               return of(value);
@@ -393,7 +393,7 @@ describe('mergeMapPaced', () => {
             }
             expect(jobs.running).toBe(jobs.subjects.length - ended.size);
             expect(jobs.most).toBeLessThanOrEqual(concurrent);
-            // As many run as may: values wait only where the origin has to.
+            // As many run as allowed: values wait only when the origin is held.
             expect(source.held).toBe(holds.length > 0 || jobs.running === concurrent);
             if (holds.length === 0) expect(source.waiting.length === 0 || jobs.running === concurrent).toBe(true);
             if (held && holds.length > 0 && what !== 'emit') expect(recording.values).toHaveLength(before);

@@ -10,7 +10,7 @@ const limits: OutboundLimits = { highWaterMark: 40_000, maxBuffered: 2 ** 24, ov
 const owner: OutboundOwner = {
   hasIncidents: false,
   overflowed: () => {
-    throw new Error('nothing is over `maxBuffered` here');
+    throw new Error('`maxBuffered` is never exceeded here');
   },
 };
 const encoder: Encoder<Buffer> = {
@@ -19,7 +19,7 @@ const encoder: Encoder<Buffer> = {
   },
 };
 
-/** A value: its number and the side that has sent it, again and again. */
+/** A value: its number and the side that sent it, over and over. */
 function valueOf(side: 'client' | 'own', number: number, size: number): Buffer {
   const value = Buffer.alloc(size, `<${side} ${number}>`);
   value.writeUInt32BE(size, 0);
@@ -81,14 +81,14 @@ const steps = fc.array(
   { minLength: 5, maxLength: 60 },
 );
 
-/** What was sent, and what became of it. */
+/** What was sent, and how it was settled. */
 interface Sent extends Parsed {
   readonly connection: number;
   readonly waits: (Step & { do: 'send' })['waits'];
   fate: 'pending' | 'resolved' | 'rejected' | 'unwatched';
 }
 
-/** A client whose connections the steps make and end. */
+/** A client whose connections are opened and closed by the steps. */
 class Model {
   readonly sent: Sent[] = [];
   readonly sockets: ScriptedSocket[] = [];
@@ -150,7 +150,7 @@ class Model {
     this.own.adopt(earlier);
   }
 
-  /** No lane takes itself for writable while more waits than the mark, whichever lane that was sent on (C5). */
+  /** No lane counts as writable while more waits than the mark, whichever lane it was sent on (C5). */
   checkMarks(): void {
     expect(this.clientOutbound.bufferedBytes > limits.highWaterMark && this.client.watermark.writable).toBe(false);
     expect(this.own.bufferedBytes > limits.highWaterMark && this.own.lane.watermark.writable).toBe(false);
@@ -162,7 +162,7 @@ class Model {
     await turn();
   }
 
-  /** The connection fails, as one of a client that dials again does. */
+  /** The connection fails, as one of a client with reconnect does. */
   retire(): void {
     const { socket } = this;
     const outbound = this.outbound!;
@@ -176,25 +176,25 @@ class Model {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('the sending sides of one client', () => {
-  it('C5: a lane that is writable again fills up, and the other one learns of it', async () => {
+  it('C5: a lane that is writable again fills up, and the other lane is notified', async () => {
     const model = new Model();
     model.adopt();
     const size = limits.highWaterMark + 1;
     model.send({ do: 'send', side: 'client', size, waits: 'no' });
     await turn();
     const { lane } = model.own;
-    const told: string[] = [];
+    const events: string[] = [];
     lane.watermark.changes.subscribe((writable) => {
-      told.push(`own ${writable}`);
+      events.push(`own ${writable}`);
       if (writable) model.send({ do: 'send', side: 'own', size, waits: 'no' });
     });
-    model.client.watermark.changes.subscribe((writable) => told.push(`client ${writable}`));
+    model.client.watermark.changes.subscribe((writable) => events.push(`client ${writable}`));
     await model.take(1);
-    expect(told).toEqual(['own false', 'client false', 'own true', 'own false']);
+    expect(events).toEqual(['own false', 'client false', 'own true', 'own false']);
     model.checkMarks();
   });
 
-  it('C4, C5: what waited for a connection, and what prepares it, count together', () => {
+  it('C4, C5: values that wait for a connection, and values that prepare it, count together', () => {
     const model = new Model();
     const size = limits.highWaterMark - 1_000;
     model.send({ do: 'send', side: 'client', size, waits: 'no' });
@@ -204,7 +204,7 @@ describe('the sending sides of one client', () => {
     expect(model.clientOutbound.bufferedBytes).toBe(2 * size);
   });
 
-  it('C5, K4, K12: each value of the client goes out whole, once and in order, its own values on their connection alone', async () => {
+  it('C5, K4, K12: each value of the client is written whole, once and in order, and own values only on their connection', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const model = new Model();
@@ -225,7 +225,7 @@ describe('the sending sides of one client', () => {
               for (let count = 0; count < step.gap; count++)
                 model.send({ do: 'send', side: 'client', size: 500, waits: 'flushed' });
               model.connect();
-              // What prepares the connection sends before the client's values (K18).
+              // Values that prepare the connection go before the client's values (K18).
               if (step.gap > 1) model.send({ do: 'send', side: 'own', size: 5_000, waits: 'flushed' });
               if (step.gap > 2) await turn();
               model.adopt();
@@ -258,7 +258,7 @@ function check({ sent, sockets, taken }: Model): void {
       seen.set(key, connection);
       if (side === 'client') clients.push(number);
     }
-    // C15: in the order in which it was sent, on whichever lane, unless it comes from a connection before.
+    // C15: in the order of sending, on whichever lane, unless it comes from an earlier connection.
     const mine = values.map(({ number }) => sent[number]!).filter((value) => value.connection === connection);
     expect(mine).toEqual(mine.toSorted((a, b) => a.number - b.number));
   });
@@ -271,7 +271,7 @@ function check({ sent, sockets, taken }: Model): void {
       expect([connection, undefined]).toContain(where);
       if (connection === sockets.length - 1) expect([where, fate === 'rejected']).toEqual([connection, false]);
     } else if (where === undefined) lost++;
-    // Of what was not written, or not taken before the end, nobody is told that it was, unless there was room.
+    // A send whose value was not written, or not taken before the end, does not resolve, unless there was room.
     const whole = where === undefined || where === sockets.length - 1 ? undefined : parsed(taken[where]!).values;
     const isTaken = whole?.some((value) => value.side === side && value.number === number) ?? where !== undefined;
     if (fate === 'resolved' && waits === 'flushed') expect(isTaken, `${side} ${number} was taken`).toBe(true);
@@ -280,6 +280,6 @@ function check({ sent, sockets, taken }: Model): void {
       expect(isTaken, `${side} ${number} was not taken`).toBe(false);
     }
   }
-  // K12: all that is lost of the client's are values that were cut through, one for each connection.
+  // K12: the only values of the client that are lost were cut in the middle, one per connection.
   expect(lost).toBeLessThanOrEqual(torn);
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { noWaiters } from '../../src/io/waiters.js';
 
-it('C5: wakes those who wait for nothing beyond what was written, in order, and those who come meanwhile later', () => {
+it('C5: wakes those whose bytes were written, in order; those that start to wait meanwhile are woken later', () => {
   const woken: string[] = [];
   const wait = (name: string, offset: number, act?: () => void): void => {
     waiters = waiters.with(
@@ -27,7 +27,7 @@ it('C5: wakes those who wait for nothing beyond what was written, in order, and 
   expect(noWaiters.size).toBe(0);
 });
 
-it('C5: wakes many without a shift for each, which would move all the others', () => {
+it('C5: wakes many in linear time, without shifting the others for each', () => {
   let waiters = noWaiters;
   let woken = 0;
   for (let i = 0; i < 1_000; i++) {

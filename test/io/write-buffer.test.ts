@@ -8,7 +8,7 @@ import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
 import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 
-/** One step of what a value's encoder does. */
+/** One step of a value's encoder. */
 type Step =
   | { readonly kind: 'bytes'; readonly length: number }
   | { readonly kind: 'text'; readonly text: string; readonly encoding: 'utf8' | 'latin1' }
@@ -58,11 +58,11 @@ const encoder: Encoder<{ readonly steps: readonly Step[]; readonly fails: boolea
       else if (each.kind === 'text') into.text(each.text, each.encoding);
       else into.uint(each.value, 2, each.endian);
     }
-    if (fails) throw new SocketError('ERR_FRAME_INVALID', 'as the test says');
+    if (fails) throw new SocketError('ERR_FRAME_INVALID', 'thrown by the test');
   },
 };
 
-/** Gives what the buffer writes, a copy made at once. */
+/** Returns what the buffer writes, copied at once. */
 function written(buffer: WriteBuffer): Buffer {
   const pieces: Buffer[] = [];
   buffer.writeTo({
@@ -78,8 +78,8 @@ function written(buffer: WriteBuffer): Buffer {
   return Buffer.concat(pieces);
 }
 
-describe('what waits to be written', () => {
-  it('D5: is what was encoded, in order, without those values that fail or are taken out again', () => {
+describe('values that wait to be written', () => {
+  it('D5: are the encoded ones, in order, without those that failed or were removed again', () => {
     fc.assert(
       fc.property(
         fc.array(value, { maxLength: 12 }),
@@ -116,7 +116,7 @@ describe('what waits to be written', () => {
     );
   });
 
-  it('C1: lines that are passed on, changed or not, are what a model writes', () => {
+  it('C1: received lines that are sent on, changed or not, are written as by a model', () => {
     const content = fc.oneof(
       fc.constantFrom('', 'a', 'é😀', 'x\r', 'y'.repeat(100)),
       fc.nat(3_000).map((count) => 'z'.repeat(count)),

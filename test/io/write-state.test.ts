@@ -12,7 +12,7 @@ const bytes: Encoder<Uint8Array> = {
   },
 };
 
-/** Performs what the state demands, like a driver, on a kernel that the test scripts. */
+/** Performs the actions of the state, like a driver, on a kernel that the test scripts. */
 class Driver {
   readonly state: WriteState;
   readonly kernel = { unsent: 0 };
@@ -24,7 +24,7 @@ class Driver {
     this.state = state;
   }
 
-  /** Does what is due, until the kernel keeps some of a write. */
+  /** Performs the actions until the kernel keeps a part of a write. */
   run(isEager: boolean): void {
     for (;;) {
       const due = this.state.next();
@@ -91,7 +91,7 @@ const input: fc.Arbitrary<Input> = fc.oneof(
 );
 
 describe('the write state', () => {
-  it('C3, C4, C5, C6: writes what it accepts in order and once, the FIN last, and wakes each waiter once', () => {
+  it('C3, C4, C5, C6: writes what it accepts once and in order, the FIN last, and wakes each waiter once', () => {
     fc.assert(
       fc.property(fc.array(input, { maxLength: 60 }), fc.boolean(), (inputs, isEager) => {
         const driver = new Driver();
@@ -118,7 +118,8 @@ describe('the write state', () => {
               } else {
                 accepted.push(value);
                 expect(state.accepted).toBe(before + one.size);
-                // The driver is told of each value that passes the mark, and is asked to write before one is refused.
+                // The driver is notified of each value that passes the mark, and is asked to write before one is
+                // refused.
                 if (state.level > limits.highWaterMark) expect(['over', 'early', 'write']).toContain(verdict);
                 waiters = waiters.with(
                   state.accepted,
@@ -195,7 +196,7 @@ describe('the write state', () => {
     );
   });
 
-  it('C1: a value that an encoder sends comes whole before its own, whoever sends it, and however much it has written', () => {
+  it('C1: a value sent by an encoder is written whole and before its own, whoever sends it, however much was written', () => {
     const origin = fc.constantFrom('own' as const, 'client' as const);
     const size = fc.oneof(fc.nat(20), fc.nat(9_000));
     fc.assert(
@@ -210,7 +211,7 @@ describe('the write state', () => {
             state.push(innerFrom, bytes, Buffer.alloc(inner, 2), false);
             expect([state.isEncoding, state.next()]).toEqual([true, 'none']);
             into.bytes(Buffer.alloc(rest, 1));
-            if (fails) throw new Error('as the test says');
+            if (fails) throw new Error('thrown by the test');
           },
         };
         state.push(from, bytes, Buffer.alloc(earlier, 0), false);
@@ -228,7 +229,7 @@ describe('the write state', () => {
     );
   });
 
-  it('T10: what was accepted before suspend is written, reported once, and what follows waits for resume', () => {
+  it('T10: values accepted before suspend are written, which is reported once; later ones wait for resume', () => {
     const driver = new Driver();
     const { state, kernel } = driver;
     state.attach(kernel);
@@ -246,7 +247,7 @@ describe('the write state', () => {
     expect([Buffer.concat(driver.written).toString(), driver.drains, driver.fins]).toEqual(['before after', [6], 1]);
   });
 
-  it('K13: without a connection values wait, or the driver turns them away', () => {
+  it('K13: without a connection, values wait, or the driver refuses them', () => {
     const state = new WriteState(limits);
     const push = (): Verdict => state.push('own', bytes, Buffer.from('value'), false);
     expect([push(), state.pressure]).toEqual(['accepted', 5]);

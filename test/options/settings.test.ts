@@ -63,7 +63,7 @@ const forConnect: Case[] = [
   ...cases(['family'], [0, 5, 46, '4', 'IPv4', null, Number.NaN]),
 ];
 
-/** A transport that must not be asked for anything. */
+/** A transport that must not be used. */
 function untouched(): Transport {
   const fail = (): never => {
     throw new Error('something was created');
@@ -106,7 +106,7 @@ describe('a bad option', () => {
   });
 
   it.each(['idelTimeout', 'highWatermark', 'maxbuffered', 'transport2'])(
-    'A5: %s, which is no option in this version, is refused, and named',
+    'A5: %s, which is not an option in this version, is refused by name',
     (option) => {
       for (const create of [listen, connect]) {
         expect(refusal(() => create('tcp://localhost:1', { transport: untouched(), [option]: {} }))).toMatchObject({
@@ -117,13 +117,13 @@ describe('a bad option', () => {
     },
   );
 
-  it('A5: one object may have the options of listen and of connect', () => {
+  it('A5: one object can have the options of listen and of connect', () => {
     const both = { transport: memoryTransport(), backlog: 1, connectTimeout: 1, mode: 0o600 };
     expect(listen('memory:both', both).connections.size).toBe(0);
     expect(connect('memory:both', both).data.closed).toBe(false);
   });
 
-  it.each(badDurations)('A5: a deadline of %o is refused by shutdown, which then goes on', async (deadline) => {
+  it.each(badDurations)('A5: shutdown refuses a deadline of %o, and the server continues', async (deadline) => {
     const server = listen('memory:deadline', { transport: memoryTransport() });
     const subscription = server.subscribe();
     await firstValueFrom(server.listening);
@@ -164,7 +164,7 @@ describe('a bad option', () => {
     ['::1', 4],
     ['::ffff:127.0.0.1', 4],
     ['fe80::1%eth0', 4],
-  ] as const)('K20: the local address %s is refused with the family %i', (localAddress, family) => {
+  ] as const)('K20: refuses the local address %s with the family %i', (localAddress, family) => {
     const options = { transport: untouched(), localAddress, family };
     expect(refusal(() => connect('tcp://localhost:1', options))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
@@ -184,14 +184,14 @@ describe('a bad option', () => {
     ['tcp://[fe80::1%eth0]:7000', { family: 4 }, 'family'],
     ['tcp://127.0.0.1:7000', { localAddress: '::1' }, 'localAddress'],
     ['tcp://[::1]:7000', { localAddress: '127.0.0.2' }, 'localAddress'],
-  ] as const)('K20: a client of %s refuses %o, and names it', (address, options, named) => {
+  ] as const)('K20: a client of %s refuses %o, by name', (address, options, named) => {
     expect(refusal(() => connect(address, options))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringMatching(new RegExp(`^${named}: `)),
     });
   });
 
-  it('K20: takes the bounds, and addresses of either family', () => {
+  it('K20: accepts the bounds, and addresses of either family', () => {
     for (const options of [
       { localPort: 0 },
       { localPort: 1 },
@@ -205,18 +205,18 @@ describe('a bad option', () => {
       expect(connectSettings(options)).toMatchObject(options);
     }
     expect(connect('unix:/run/app.sock', { localPort: 0 }).data.closed).toBe(false);
-    // To listen, they are options of the other.
+    // For `listen`, they are options of `connect`, which are allowed.
     expect(listen('unix:/run/app.sock', { localPort: 7, family: 4 } as object).connections.size).toBe(0);
   });
 
-  it('A5: the message stays short whatever the value is', () => {
+  it('A5: the message is short, whatever the value is', () => {
     const long = 'x'.repeat(100_000);
     const { message } = refusal(() => listen('tcp://localhost:1', { overflow: long as 'drop' }));
     expect(message.length).toBeLessThan(300);
   });
 });
 
-describe('good options', () => {
+describe('valid options', () => {
   it('A5: the defaults are those of the table', () => {
     const both = {
       highWaterMark: 65_536,
@@ -259,7 +259,7 @@ describe('good options', () => {
     });
   });
 
-  it('A5: an option that is undefined has its default', () => {
+  it('A5: an undefined option has its default', () => {
     const names = [...Object.keys(listenSettings({})), ...Object.keys(connectSettings({})), 'transport'];
     const absent = Object.fromEntries(names.map((name) => [name, undefined]));
     expect(listenSettings(absent)).toEqual(listenSettings({}));
@@ -268,7 +268,7 @@ describe('good options', () => {
     expect(connect({ port: 1, host: undefined }, absent).data.closed).toBe(false);
   });
 
-  it('A7: an option that is undefined is not given, to whatever takes options', () => {
+  it('A7: an undefined option counts as omitted, in every function with options', () => {
     const absent = { initial: undefined, jitter: undefined, concurrent: undefined, seed: undefined, other: undefined };
     expect(backoff(absent)).toMatchObject({ stableAfter: 5_000 });
     expect(serve(() => undefined, absent)).toBeTypeOf('function');
@@ -276,7 +276,7 @@ describe('good options', () => {
     expect(listenSettings({ proxyProtocol: { trusted: [], ...absent } }).proxyProtocol).toEqual({ trusted: [] });
   });
 
-  it('A5: the bounds themselves are good', () => {
+  it('A5: the bounds themselves are valid', () => {
     for (const value of [0, 0.5, 1, 2 ** 31 - 1]) {
       const all = Object.fromEntries([...durations, 'connectTimeout'].map((name) => [name, value]));
       expect(connectSettings(all)).toMatchObject(all);
@@ -295,7 +295,7 @@ describe('good options', () => {
     expect(connectSettings({ maxBuffered: 1_000, highWaterMark: 500 }).highWaterMark).toBe(500);
   });
 
-  it('A5: what the caller hands over is not changed, and may be changed afterwards', async () => {
+  it("A5: the caller's object is not changed, and can be changed afterwards", async () => {
     const address = Object.freeze({ port: 0 });
     const options = { codec: lines(), idleTimeout: 5 };
     const before = { ...options };
@@ -333,7 +333,7 @@ describe('a bad address', () => {
     ['http', 'http://localhost', 'address'],
   ];
 
-  it.each(bad)('A5: %s is thrown by listen and by connect at once, and named', (_what, address, named) => {
+  it.each(bad)('A5: %s is thrown by listen and connect at once, by name', (_what, address, named) => {
     for (const create of [listen, connect]) {
       const error = refusal(() => create(address as AddressInput, { transport: untouched() }));
       expect(error.code).toBe('ERR_ADDRESS_INVALID');
@@ -346,11 +346,11 @@ describe('a bad address', () => {
     ['port 0 in a string', 'tcp://localhost:0'],
     ['a descriptor', { fd: 3 }],
     ['an unnamed socket', { transport: 'unix', path: '' }],
-  ])('A5: %s can not be connected to', (_what, address) => {
+  ])('A5: connect refuses %s', (_what, address) => {
     expect(refusal(() => connect(address, { transport: untouched() })).code).toBe('ERR_ADDRESS_INVALID');
   });
 
-  it("A5: Node's sockets have no memory", () => {
+  it('A5: the default transport refuses a memory address', () => {
     for (const create of [listen, connect]) {
       expect(refusal(() => create('memory:somewhere'))).toMatchObject({
         code: 'ERR_ADDRESS_INVALID',

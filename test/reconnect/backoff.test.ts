@@ -15,7 +15,7 @@ const policies = fc
   .map(({ initial, over, factor, jitter }) => ({ initial, max: initial + over, factor, jitter }));
 
 describe('backoff', () => {
-  it('K5: makes the n-th delay random between the larger of initial and the base less its jitter, and the base', () => {
+  it('K5: the n-th delay is random, between the base and the larger of initial and the base minus its jitter', () => {
     fc.assert(
       fc.property(policies, fc.integer({ min: 1, max: 2_000 }), (options, n) => {
         const { initial, max, factor, jitter } = options;
@@ -27,7 +27,7 @@ describe('backoff', () => {
     );
   });
 
-  it('K5: is random where there is jitter, and not where there is none', () => {
+  it('K5: is random with jitter, and not without', () => {
     const random = new Set(Array.from({ length: 20 }, () => new ExponentialBackoff({}).delayOf(8)));
     expect(random.size).toBeGreaterThan(10);
     expect(new ExponentialBackoff({ jitter: 0 }).delayOf(4)).toBe(800);
@@ -39,7 +39,7 @@ describe('backoff', () => {
     expect(backoff()).toMatchObject({ stableAfter: 5_000, resetOnSuccess: false });
   });
 
-  it('K5: works with the standard retry, which it counts for by itself', () => {
+  it('K5: works with the standard retry, for which it counts by itself', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ expectObservable }) => {
@@ -51,7 +51,7 @@ describe('backoff', () => {
     });
   });
 
-  it('K5: starts again after a connection that was stable', () => {
+  it('K5: starts again after a stable connection', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ expectObservable }) => {
