@@ -18,7 +18,7 @@ import { memory, type Place, tcp, unix } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** What a watcher does of its own accord, from within its own notifications. */
+/** What a watcher does by itself, within its own notifications. */
 const manners = [
   'plain',
   'leaves at once',
@@ -115,7 +115,7 @@ class Watcher {
         if (manner === 'joins at its end') new Watcher(world, 'plain');
       },
     });
-    // It may have left from within the call of `subscribe`.
+    // It may have left within the call of `subscribe`.
     if (this.left) this.subscription.unsubscribe();
   }
 
@@ -128,7 +128,7 @@ class Watcher {
     return !this.left && !/[CE]$/.test(this.story);
   }
 
-  /** The grammar K2, for a client that does not reconnect, as one that comes at any time sees it. */
+  /** The grammar K2, for a client without reconnect, as seen by a watcher that comes at any time. */
   judge(): void {
     expect(this.story).toMatch(this.left ? /^(c?n?|c?n?d[CE]?)$/ : /^(c|c?n|c?n?d[CE])$/);
     if (this.last?.status !== 'disconnected') return;
@@ -179,7 +179,7 @@ class World {
       case 'join': {
         const others = this.watchers.filter((other) => other.isThere);
         const watcher = new Watcher(this, step.manner);
-        // All see the same: the latest state.
+        // All watchers see the same latest state.
         for (const other of others) expect(watcher.last).toBe(other.last);
         break;
       }
@@ -225,12 +225,12 @@ class World {
     }
   }
 
-  /** Lets what is under way come to its end, and then ends everything. */
+  /** Lets everything in progress finish, then ends everything. */
   async end(): Promise<void> {
     for (const hold of this.holds) hold.release();
     await turns();
     for (const watcher of this.watchers) watcher.judge();
-    // Those who watch at the same time have seen the same last.
+    // Watchers of the same time have seen the same last state.
     expect(new Set(this.watchers.filter((watcher) => watcher.isThere).map(({ last }) => last)).size).toBeLessThan(2);
     const stories = this.watchers.map(({ story }) => story);
     for (const watcher of this.watchers) watcher.leave();
@@ -241,7 +241,7 @@ class World {
     await until(() => this.server.connections.size === 0);
     expect(
       this.watchers.map(({ story }) => story),
-      'nothing is told to those who have left',
+      'watchers that have left get nothing',
     ).toEqual(stories);
     for (const reader of this.readers) {
       expect(reader.ends).toBeLessThan(2);
@@ -250,7 +250,7 @@ class World {
   }
 }
 
-/** Greets, and gives back what comes. */
+/** Greets, and echoes what it receives. */
 function serve(connection: Connection<string, string>): void {
   connection.data.next('welcome');
   connection.data.subscribe(connection.data);
@@ -264,7 +264,7 @@ describe.each([
   it('K2: follow the grammar, whatever the server and the subscribers do', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step(), { maxLength: 40 }), async (steps) => {
-        // A name that is free, and stays the same when the server goes and comes.
+        // A free address, which stays the same when the server restarts.
         const { address, subscription } = await serverAt(place, () => undefined);
         subscription.unsubscribe();
         const world = new World(place, address);

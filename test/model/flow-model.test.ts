@@ -9,21 +9,21 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 
 type Bytes = Uint8Array | string;
 
-/** What ought to be true: how much was sent, and whether anything may be emitted. */
+/** The expected state: how much was sent, and whether anything may be emitted. */
 interface Model {
   sent: number;
   subscribers: Set<number>;
   holds: number;
 }
 
-/** A message of `size` bytes and more that bears its number. */
+/** A message of at least `size` bytes that contains its number. */
 function message(number: number, size: number): Buffer {
   const bytes = Buffer.alloc(4 + size, number & 0xff);
   bytes.writeUInt32BE(number);
   return bytes;
 }
 
-/** One observer: what it has to be given next, and how much had been emitted when it came. */
+/** One observer: the next message it has to get, and how much had been emitted when it subscribed. */
 interface Observed {
   subscription: Subscription;
   next: number | undefined;
@@ -102,7 +102,7 @@ class Receiver {
   }
 }
 
-/** What sends: one value at a time, each framed by the sender itself. */
+/** The sender: one value at a time, each framed by the sender itself. */
 type Send = (payload: Buffer) => void;
 
 interface Real {
@@ -171,7 +171,7 @@ class ReleaseCommand implements fc.AsyncCommand<Model, Real> {
   toString = (): string => 'release()';
 }
 
-/** Lets the event loop go round, so that what is on its way may arrive. */
+/** Lets the event loop run, so that data in flight can arrive. */
 class TurnsCommand implements fc.AsyncCommand<Model, Real> {
   readonly turns: number;
   constructor(turns: number) {
@@ -220,7 +220,7 @@ async function runOn(
   const model: Model = { sent: 0, subscribers: new Set(), holds: 0 };
   const receiver = new Receiver(connection, model);
   await fc.asyncModelRun(() => ({ model, real: { receiver, send } }), script);
-  // Whatever the script did: once it may flow, everything comes.
+  // Whatever the script did, everything arrives once it may flow.
   while (model.holds-- > 0) receiver.release();
   model.holds = 0;
   if (model.subscribers.size === 0) {
@@ -231,7 +231,7 @@ async function runOn(
 }
 
 describe.each(places)('a channel over $name', (place: Place) => {
-  it('C1: gives all that was sent, in order and once, for every interleaving', async () => {
+  it('C1: emits everything that was sent, in order and once, for every interleaving', async () => {
     const codec = lengthPrefixed();
     await fc.assert(
       fc.asyncProperty(commands, async (script) => {
@@ -249,7 +249,7 @@ describe.each(places)('a channel over $name', (place: Place) => {
 });
 
 describe.each(realPlaces)('a channel over $name, fed by a plain socket', (place: Place) => {
-  it('C1: gives all that was sent, in order and once, for every chunking', async () => {
+  it('C1: emits everything that was sent, in order and once, for every chunking', async () => {
     const codec = lengthPrefixed();
     await fc.assert(
       fc.asyncProperty(

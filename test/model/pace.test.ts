@@ -20,7 +20,7 @@ async function turns(count: number): Promise<void> {
 describe.each(places)('a paced consumer over $name', (place) => {
   const frame = 4 + 20_000;
 
-  it('F3: has at most the read-ahead, a chunk and a frame waiting in its process, for any pace', async () => {
+  it('F3: has at most the read-ahead, a chunk and a frame waiting in its process, at any pace', async () => {
     await fc.assert(
       fc.asyncProperty(paces, fc.integer({ min: 1, max: 20_000 }), async (pace, size) => {
         const { near, far } = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
@@ -45,7 +45,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
         }
         expect(consumed).toBe(count * (4 + size));
         expect(mostWaiting).toBeLessThanOrEqual(readAhead + chunk + frame);
-        // The sender was told to wait: what it had not got rid of stayed under its mark and one message.
+        // The sender had to wait: its unsent bytes stayed below its mark plus one message.
         expect(mostUnsent).toBeLessThanOrEqual(65_536 + frame);
         near.destroy();
         far.destroy();
@@ -54,7 +54,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
     );
   });
 
-  it('C4: passes the pace on through a paced relay, so that neither end of it piles up', async () => {
+  it('C4: passes the pace on through a paced relay, so that nothing piles up on either side', async () => {
     const left = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     const right = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     left.far.data.subscribe(right.near.data);

@@ -41,7 +41,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   })),
 );
 
-/** One subscription to the states, and the grammar K2 that it checks. */
+/** One subscription to the states, which checks the grammar K2. */
 class Watcher {
   last: ConnectionState<string, string> | undefined;
   ended = false;
@@ -83,7 +83,7 @@ class World {
   readonly readers: { readonly subscription: Subscription; ends: number }[] = [];
   readonly holds: Hold[] = [];
   readonly iterators: AsyncIterator<string>[] = [];
-  /** What the server has received, and what the client has got back. */
+  /** What the server has received, and what came back to the client. */
   readonly arrived: number[] = [];
   readonly echoed: number[] = [];
   private sent = 0;
@@ -168,7 +168,7 @@ class World {
   private read(): void {
     const reader = { ends: 0, subscription: undefined as unknown as Subscription };
     reader.subscription = this.client.data.subscribe({
-      // All of them get the same: the first one's is looked at.
+      // All of them get the same, so only the first one's values are checked.
       next: (line) => {
         if (this.readers[0] === reader) this.echoed.push(Number(line));
       },
@@ -195,8 +195,8 @@ describe.each([
   ['memory', memory(), 200],
   ['tcp', tcp, 60],
   ['unix', unix, 60],
-] as const)('a client that dials again on %s', (_name, place, numRuns) => {
-  it('K2: keeps to the grammar, and K4: sends and gives each message at most once and in order, whatever happens', async () => {
+] as const)('a client with reconnect on %s', (_name, place, numRuns) => {
+  it('K2: follows the grammar, and K4: sends and emits each message at most once and in order, whatever happens', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { address, subscription } = await serverAt(place, () => undefined);

@@ -60,10 +60,10 @@ const often: Partial<Record<Act, number>> = {
   destroy: 1,
 };
 
-/** A script is long, so that much can happen in it. */
+/** Scripts are long, so that much can happen in each. */
 const script = { minLength: 20, maxLength: 120, size: 'max' } as const;
 
-/** What happens, and after how many ms, or turns of the event loop. */
+/** What happens, and after how many ms or turns of the event loop. */
 const step = fc.record({
   does: fc.oneof(...acts.map((act) => ({ weight: often[act] ?? 4, arbitrary: fc.constant(act) }))),
   after: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(8) }, fc.nat(60)),
@@ -96,13 +96,13 @@ const setting = (timeout: number): fc.Arbitrary<Setting> =>
 
 const maxPending = 6;
 
-/** What was asked, and what has become of it. */
+/** A request, and how it was settled. */
 interface Question {
   readonly number: number;
   readonly at: number;
   readonly answer: Promise<Message>;
   outcome: Message | SocketError | undefined;
-  /** In which step it was settled. */
+  /** The step in which it was settled. */
   settledIn: number;
 }
 
@@ -110,12 +110,12 @@ interface Question {
 interface Desk {
   readonly connection: Connection<Message, Message>;
   readonly unanswered: number[];
-  /** In which step it was opened. */
+  /** The step in which it was opened. */
   readonly openedIn: number;
   hold: Hold | undefined;
 }
 
-/** A client that asks, a server that answers as it likes, and what must hold between them. */
+/** A client that sends requests, a server that answers as it likes, and the invariants between them. */
 class World {
   readonly questions: Question[] = [];
   readonly client: Client<Message, Message>;
@@ -170,7 +170,7 @@ class World {
         this.answer(desk, desk?.unanswered.shift());
         break;
       case 'answer the last':
-        // Where the order is all there is, the answers have to be in order.
+        // Without ids, the answers have to be in order.
         this.answer(desk, this.setting.byId ? desk?.unanswered.pop() : desk?.unanswered.shift());
         break;
       case 'answer all':
@@ -230,14 +230,14 @@ class World {
     this.check();
   }
 
-  /** What must hold between any two steps. */
+  /** Invariants between any two steps. */
   check(): void {
     const { asked, questions, setting } = this;
     const now = asyncScheduler.now();
     expect(asked.pending).toBeGreaterThanOrEqual(0);
     expect(asked.pending).toBeLessThanOrEqual(maxPending);
     if (setting.timeout > 0) {
-      // None is pending longer than it may.
+      // No request is pending longer than allowed.
       const young = questions.filter(({ at }) => at + setting.timeout >= now).length;
       expect(asked.pending).toBeLessThanOrEqual(young);
     }
@@ -245,12 +245,12 @@ class World {
     expect(new Set(this.received).size, 'K21: one was asked twice').toBe(this.received.length);
   }
 
-  /** What must hold once all promises have told what has become of them. */
+  /** Checks that hold once all promises have settled. */
   checkPending(): void {
     expect(this.asked.pending).toBe(this.questions.filter(({ outcome }) => outcome === undefined).length);
   }
 
-  /** Everything comes to its end. */
+  /** Lets everything end. */
   end(): void {
     for (const hold of [...this.holds, ...this.eventHolds]) hold.release();
     for (const { hold } of this.desks) hold?.release();
@@ -261,7 +261,7 @@ class World {
     this.states?.unsubscribe();
   }
 
-  /** Called once it has come. */
+  /** Called once it has arrived. */
   judge(): void {
     this.check();
     expect(this.asked.pending).toBe(0);
@@ -310,7 +310,7 @@ class World {
     this.received.push(number);
     desk.unanswered.push(number);
     const { outcome, settledIn } = this.questions[number]!;
-    // One that has timed out may still be sent; what else was rejected is over.
+    // A request that has timed out may still be sent; any other rejected one is not.
     if (!(outcome instanceof Error) || outcome.code === 'ERR_TIMEOUT_REQUEST' || settledIn >= desk.openedIn) return;
     this.failures.push(`K4: ${number} was rejected, and sent on a later connection`);
   }
@@ -321,7 +321,7 @@ class World {
     desk.connection.data.next(this.setting.byId ? { id: number, answer: number } : { answer: number });
   }
 
-  /** In order, what comes while a request is on its way can't be told from its answer. */
+  /** Without ids, an event that arrives while a request is in flight cannot be told from its answer. */
   private emit(desk: Desk | undefined, count: number): void {
     if (!this.setting.byId) return;
     for (let i = 0; i < count; i++) desk?.connection.data.next({ event: this.emitted++ });
@@ -357,8 +357,8 @@ function correlated(data: Channel<Message, Message>, { byId, timeout }: Setting)
   return requests(data, { timeout, maxPending });
 }
 
-describe('requests on virtual time', () => {
-  it('K21: each is answered with its own answer or rejected, once and in time, and none is asked twice', async () => {
+describe('requests, in virtual time', () => {
+  it('K21: each request is answered with its own answer or rejected, once and in time, and none is sent twice', async () => {
     const address = { transport: 'memory', name: 'model' } as const;
     await fc.assert(
       fc.asyncProperty(setting(40), fc.array(step, script), async (setting, steps) => {
@@ -394,7 +394,7 @@ describe.each([
   ['tcp', tcp, 80],
   ['unix', unix, 80],
 ] as const)('requests on %s', (_name, place, numRuns) => {
-  it('K21: each is answered with its own answer or rejected, once, and none is asked twice', async () => {
+  it('K21: each request is answered with its own answer or rejected, once, and none is sent twice', async () => {
     await fc.assert(
       fc.asyncProperty(setting(0), fc.array(step, script), async (setting, steps) => {
         const { address, subscription } = await serverAt(place, () => undefined);

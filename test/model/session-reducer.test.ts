@@ -6,14 +6,14 @@ import { isOvertaken, reduce } from '../../src/client/session-reducer.js';
 import { TransitionTable } from '../support/client/transition-table.js';
 import { connectionOf, initialState, readsOn, type SessionState, type Shown } from '../../src/client/session-phases.js';
 
-/** What a connection is to the reducer: something to compare, and what it holds for its readers. */
+/** A connection, as the reducer sees it: something to compare, and what it holds for its readers. */
 class FakeConnection {
   bytes = 0;
   isRead = false;
   readonly readers = new Set<FakeReader>();
   isRetired = false;
   isGone = false;
-  /** Whether its readers have left because nothing more of it can be read. */
+  /** Whether its readers have left because nothing more can be read from it. */
   isDropped = false;
   /** Whether a reader got its end. */
   isConcluded = false;
@@ -24,7 +24,7 @@ class FakeReader {
   ends = 0;
 }
 
-/** A watcher, and the grammar K2 that it checks. */
+/** A watcher, which checks the grammar K2. */
 class FakeWatcher {
   last: Shown<FakeConnection> | undefined;
   isOver = false;
@@ -78,14 +78,14 @@ const operations = [
 interface Step {
   readonly does: (typeof operations)[number];
   readonly index: number;
-  /** What the next subscriber does that is called. */
+  /** What the next notified subscriber does. */
   readonly within?: (typeof operations)[number] | undefined;
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
   does: fc.oneof(
     { weight: 20, arbitrary: fc.constantFrom(...operations) },
-    // The way to a connection, and on to the next one.
+    // The events up to a connection, and on to the next one.
     {
       weight: 25,
       arbitrary: fc.constantFrom(
@@ -107,7 +107,9 @@ const step: fc.Arbitrary<Step> = fc.record({
   }),
 });
 
-/** A reader comes in a new run, while another one still reads what the last run has ended with: random steps hardly ever do that. */
+/**
+ * A reader comes in a new run while another one still reads the end of the last run, which random steps hardly ever do.
+ */
 const lateReader: Step[] = (
   ['read', 'read', 'read', 'ready', 'reader comes to the end', 'connection closes', 'read'] as const
 ).map((does) => ({ does, index: 0 }));
@@ -116,7 +118,9 @@ const address = { transport: 'tcp', host: '::1', port: 1 } as const;
 const transitions = new TransitionTable();
 const failure = new SocketError('ECONNRESET', 'reset');
 
-/** A driver without I/O: it performs the actions on fakes, and checks that each has its place and its counterpart. */
+/**
+ * A driver without I/O: it performs the actions on fakes, and checks that each is in its place and has its counterpart.
+ */
 class World {
   state: State;
   within: Step['within'];
@@ -244,7 +248,7 @@ class World {
     }
   }
 
-  /** Ends all that is under way, and checks that nothing is left. */
+  /** Ends everything in progress, and checks that nothing is left. */
   end(): void {
     this.within = undefined;
     for (const watcher of this.state.watchers) {
@@ -270,7 +274,7 @@ class World {
     this.dispatch({ type: 'closed', connection, error: connection.error, uptime });
   }
 
-  /** An attempt or a wait that was given up says nothing any more that counts. */
+  /** Events of an attempt or a wait that was given up have no effect. */
   private beLate(dial: number): void {
     const before = this.state;
     const events: Event[] = [
@@ -399,7 +403,7 @@ class World {
     }
   }
 
-  /** In order, though a watcher may cause the next state while others have not got this one. */
+  /** In order, although a watcher may cause the next state before others have got this one. */
   private publish(watchers: readonly FakeWatcher[], shown: Shown<FakeConnection>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
     for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift()) {
@@ -417,7 +421,7 @@ class World {
     }
   }
 
-  /** A connection fails: its readers are given that at once, unless they go on. */
+  /** A connection fails: its readers get that at once, unless they continue with the next one. */
   private abort(connection: FakeConnection, error: SocketError): void {
     if (connection.isGone) return;
     connection.error ??= error;
@@ -444,7 +448,7 @@ class World {
     if (within !== undefined) this.take(within, 0);
   }
 
-  /** What holds whenever nothing is being done. */
+  /** The invariants between any two steps. */
   check(): void {
     const { state } = this;
     const isIdle = state.phase === 'idle';
@@ -459,18 +463,18 @@ class World {
       waiting: ['wait', 'waiting'],
     }[state.phase];
     expect(wanted).toContain(this.work);
-    // Those who watch have seen the current state last.
+    // Every watcher has seen the current state last.
     if (!isIdle) for (const watcher of state.watchers) expect(watcher.last).toBe(state.shown);
-    // A watcher that is not in the state has left, or has been given the end.
+    // A watcher that is not in the state has left, or has got the end.
     for (const watcher of this.watchers) expect(watcher.isOver).toBe(!state.watchers.includes(watcher));
     expect(new Set(state.toRead.map(({ connection }) => connection)).size).toBe(state.toRead.length);
-    // Each reader reads the first connection, waits for the one after it, or, without a connection, for an attempt.
+    // Each reader reads the first connection, waits for the next one, or, without a connection, for an attempt.
     const first = state.toRead[0]?.connection;
     for (const reader of state.readers) {
       if (first === undefined) expect(isIdle).toBe(false);
       else if (isIdle || (!first.isRead && !first.isDropped)) expect(first.readers).toContain(reader);
     }
-    // Only the connection whose turn it is has readers.
+    // Only the connection at the front has readers.
     for (const connection of this.connections) {
       for (const reader of connection.readers) {
         expect(connection).toBe(state.toRead[0]?.connection);

@@ -10,7 +10,7 @@ describe('CRC-32C', () => {
     ['0 to 31 (RFC 3720, B.4)', Buffer.from(Array.from({ length: 32 }, (_, at) => at)), 0x46dd794e],
     ['31 to 0 (RFC 3720, B.4)', Buffer.from(Array.from({ length: 32 }, (_, at) => 31 - at)), 0x113fdb5c],
     ['a header of haproxy 2.6', Buffer.from('0d0a0d0a000d0a515549540a2000000703000400000000', 'hex'), 0xa9b87e8f],
-  ])('is right for %s', (_, bytes, sum) => {
+  ])('is correct for %s', (_, bytes, sum) => {
     expect(crc32c(bytes)).toBe(sum);
   });
 });

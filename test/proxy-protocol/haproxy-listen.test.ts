@@ -13,7 +13,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 const senders = ['send-proxy', 'send-proxy-v2', 'send-proxy-v2 proxy-v2-options crc32c'];
 const cases = [tcp, unix].flatMap((place) => senders.map((sender) => ({ place, sender, at: place.name })));
 
-/** haproxy before a server of the library that answers in capitals, and the clients that this has seen. */
+/** haproxy in front of a server of the library that answers in capitals, and the clients that the server has seen. */
 async function chain(place: Place, sender: string, isSecret: boolean): Promise<{ relay: Relay; remotes: Address[] }> {
   const remotes: Address[] = [];
   const { address } = await serverAt<string, string>(
@@ -37,7 +37,7 @@ async function chain(place: Place, sender: string, isSecret: boolean): Promise<{
   return { relay: haproxy.relays[0]!, remotes };
 }
 
-/** Says hello, and gives the answer and the port that it came from. */
+/** Says hello, and returns the answer and the client's port. */
 async function hello(
   where: { host: string; port: number } | { path: string },
   isSecret: boolean,
@@ -61,9 +61,9 @@ describe.skipIf(!hasHaproxy).each(cases)('listen() over $at behind haproxy with 
     expect(remotes).toStrictEqual([{ transport: 'tcp', host: '127.0.0.1', port }]);
   });
 
-  it('P3: where haproxy names no client, remote is haproxy', async () => {
+  it('P3: if haproxy names no client, remote is haproxy', async () => {
     const { relay, remotes } = await chain(place, sender, false);
-    // Once it serves on one of its sockets, all of them are there.
+    // Once it serves on one of its sockets, all of them exist.
     await hello({ host: '127.0.0.1', port: relay.ipV4 }, false);
     expect((await hello({ path: relay.path }, false))[0]).toBe('HELLO\n');
     expect(remotes).toHaveLength(2);

@@ -34,13 +34,13 @@ describe.each(senders)('haproxy with %s', (server) => {
       await body();
     });
 
-  test('S2: names a client that came over IPv4', async () => {
+  test('S2: names a client over IPv4', async () => {
     const result = await plain.relayed({ host: '127.0.0.1', port: plain.ipV4 }, payload);
     expect(clientOf(result)).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: result?.port });
   });
 
   test(
-    'S2: names a client that came over IPv4 to a socket for IPv6',
+    'S2: names a client over IPv4 on a dual-stack socket',
     async () => {
       const result = await plain.relayed({ host: '127.0.0.1', port: plain.dual }, payload);
       expect(clientOf(result)).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: result?.port });
@@ -50,7 +50,7 @@ describe.each(senders)('haproxy with %s', (server) => {
   );
 
   test(
-    'S2: names a client that came over IPv6',
+    'S2: names a client over IPv6',
     async () => {
       const result = await plain.relayed({ host: '::1', port: plain.dual }, payload);
       expect(clientOf(result)).toStrictEqual({ transport: 'tcp', host: '::1', port: result?.port });
@@ -59,11 +59,11 @@ describe.each(senders)('haproxy with %s', (server) => {
     'there is no IPv6 here',
   );
 
-  test('S2: names none for a client of its unix socket', async () => {
+  test('S2: names no client over its unix socket', async () => {
     expect(clientOf(await plain.relayed({ path: plain.path }, payload))).toBe(undefined);
   });
 
-  test('S2: names itself, or none, when it checks whether the server is there', async () => {
+  test('S2: names itself, or no client, when it checks the health of the server', async () => {
     const check = await checking.checked();
     const outcome = outcomeOf([check]);
     if (typeof outcome === 'string') expect.unreachable(`${outcome}: ${check.toString('hex')}`);
@@ -72,9 +72,9 @@ describe.each(senders)('haproxy with %s', (server) => {
     else expect(outcome.remote).toBe(undefined);
   });
 
-  test('S2: names the client that a header named to it', async () => {
+  test('S2: names the client that it learned from a header', async () => {
     const where = { host: '127.0.0.1', port: chained.ipV4 };
-    // It takes no header that names a unix socket.
+    // It accepts no header that names a unix socket.
     const named = fc.oneof(namedVersion1(), namedVersion2()).filter(({ remote }) => remote?.transport === 'tcp');
     for (const { bytes, remote } of fc.sample(named, 50)) {
       const result = await chained.relayed(where, Buffer.concat([bytes, payload]));
@@ -82,7 +82,7 @@ describe.each(senders)('haproxy with %s', (server) => {
     }
   });
 
-  test('S2: refuses what is refused here', async () => {
+  test('S2: refuses the headers that this library refuses', async () => {
     const where = { host: '127.0.0.1', port: chained.ipV4 };
     for (const header of [
       Buffer.from('PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n'),
@@ -100,7 +100,7 @@ describe.each(senders)('haproxy with %s', (server) => {
   });
 });
 
-/** The client that haproxy's header names; the header is parsed whole and byte by byte, and the payload follows it. */
+/** The client that haproxy's header names; the header is parsed whole and byte by byte, with the payload behind it. */
 function clientOf(relayed: Relayed | undefined): Address | undefined {
   if (relayed === undefined) throw new Error('haproxy has dropped the connection');
   const { bytes } = relayed;

@@ -8,10 +8,10 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { proxyHeader, signature, triple, version2 } from '../support/proxy-protocol/arbitrary-header.js';
 import { type Outcome, outcomeOf, singles } from '../support/proxy-protocol/parse-outcome.js';
 
-/** The longest header of all. */
+/** The longest possible header. */
 const longest = 4_096;
 
-/** Bytes that are a header, nearly one, or none at all. */
+/** Bytes that are a header, almost one, or none at all. */
 const anyBytes = (): fc.Arbitrary<Buffer> =>
   fc.oneof(
     { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)) },
@@ -34,7 +34,7 @@ const anyBytes = (): fc.Arbitrary<Buffer> =>
   );
 
 describe('a PROXY header', () => {
-  it('S2: names the client that it was written for, in every chunking, and whatever follows', () => {
+  it('S2: names the client it was written for, for every chunking and whatever follows', () => {
     fc.assert(
       fc.property(proxyHeader(), fc.uint8Array({ maxLength: 200 }), chunkSizes(), ({ bytes, remote }, more, sizes) => {
         const stream = Buffer.concat([bytes, more]);
@@ -47,7 +47,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: is waited for until its last byte', () => {
+  it('S2: is incomplete until its last byte', () => {
     fc.assert(
       fc.property(proxyHeader(), fc.double({ min: 0, max: 1, noNaN: true }), ({ bytes }, part) => {
         expect(outcomeOf([bytes.subarray(0, Math.floor(part * (bytes.length - 1)))])).toBe('more');
@@ -57,7 +57,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: stays where it is, with all that follows', () => {
+  it('S2: is not consumed by the parser, nor are the bytes behind it', () => {
     fc.assert(
       fc.property(anyBytes(), chunkSizes(), (bytes, sizes) => {
         const queue = new ChunkQueue();
@@ -69,7 +69,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: any bytes are a header, the beginning of one, or refused; the same in every chunking', () => {
+  it('S2: any bytes are a header, the beginning of one, or refused; the same for every chunking', () => {
     fc.assert(
       fc.property(anyBytes(), chunkSizes(), (bytes, sizes) => {
         const outcome: Outcome = outcomeOf([bytes]);
@@ -81,7 +81,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: is a header or refused once 4,096 bytes are there, whatever they are', () => {
+  it('S2: 4,096 bytes are always enough for a header or a refusal', () => {
     const begin = fc.constantFrom(
       Buffer.from('PROXY UNKNOWN '),
       Buffer.from('PROXY TCP6 '),
@@ -97,7 +97,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: names addresses that can be written down and read again', () => {
+  it('S2: names addresses that can be formatted and parsed again', () => {
     fc.assert(
       fc.property(proxyHeader(), ({ bytes }) => {
         const outcome = outcomeOf([bytes]);
@@ -109,7 +109,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: the work for one is bounded, though it comes one byte at a time', () => {
+  it('S2: the work for one is bounded, even one byte at a time', () => {
     const longest2 = version2({ triples: [triple(4, Buffer.alloc(4_065))] });
     const longest1 = Buffer.from(`PROXY UNKNOWN ${'x'.repeat(91)}\r\n`);
     for (const [bytes, most] of [

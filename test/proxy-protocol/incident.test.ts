@@ -5,11 +5,11 @@ import { realPlaces } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 
-describe.each(realPlaces)('a PROXY header that is refused over $name', (place) => {
+describe.each(realPlaces)('refusing a PROXY header over $name', (place) => {
   it.each([
-    ['one that is wrong', ['127.0.0.1', 'unix'], 'GET / HTTP/1.1\r\n'],
-    ['one of a stranger', ['192.0.2.1'], 'PROXY UNKNOWN\r\n'],
-  ])('S4: %s is told with the address of the peer that has sent it', async (_, trusted, sent) => {
+    ['a bad header', ['127.0.0.1', 'unix'], 'GET / HTTP/1.1\r\n'],
+    ['a header of an untrusted peer', ['192.0.2.1'], 'PROXY UNKNOWN\r\n'],
+  ])('S4: %s is reported with the address of the peer that sent it', async (_, trusted, sent) => {
     const { server, address } = await serverAt(place, () => undefined, { proxyProtocol: { trusted } });
     const incident = firstValueFrom(server.incidents);
     const peer = await rawClient(address);

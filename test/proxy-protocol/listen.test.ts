@@ -24,12 +24,12 @@ const goodRemote: Address = { transport: 'tcp', host: '192.0.2.7', port: 50_000 
 const trustsAll = { proxyProtocol: { trusted: ['0.0.0.0/0', '::/0', 'unix'] } };
 const secret = { tls: certificates.server };
 
-/** A server behind a proxy, and what it tells. */
+/** A server behind a proxy, and what it reports. */
 interface Front {
   readonly address: Address;
   readonly server: Server<string, string>;
   readonly connections: readonly Connection<string, string>[];
-  /** The next one that is emitted. */
+  /** The next connection. */
   readonly connection: Promise<Connection<string, string>>;
   /** The next incident. */
   readonly incident: Promise<SocketError>;
@@ -52,7 +52,7 @@ async function front(place: Place, options: ListenOptions<string, string> = {}):
     { codec: lines(), ...trustsAll, ...options },
   );
   return {
-    // Where the proxy connects to: what it says comes before any TLS.
+    // Where the proxy connects to: its header comes before any TLS.
     address: address.transport === 'tcp' ? { transport: 'tcp', host: address.host, port: address.port } : address,
     server,
     connections,
@@ -65,19 +65,19 @@ async function front(place: Place, options: ListenOptions<string, string> = {}):
   };
 }
 
-/** Where `raw` seems to come from, to a server that no header tells. */
+/** The address of `raw`, as seen by a server without a header. */
 function nameOf(raw: net.Socket): Address {
   const { localAddress: host, localPort: port } = raw;
   return host === undefined || port === undefined ? { transport: 'unix', path: '' } : { transport: 'tcp', host, port };
 }
 
-/** Sends `chunks`, each in a turn of its own, and then `payload` as the client behind the proxy; gives the answer. */
+/** Sends `chunks`, each in its own turn, then `payload` as the client behind the proxy; returns the answer. */
 async function answerTo(raw: net.Socket, chunks: readonly Uint8Array[], isSecret: boolean): Promise<string> {
   for (const [index, chunk] of chunks.entries()) {
     if (index > 0) await nextTurn();
     raw.write(chunk);
   }
-  // What comes from here on, and the last chunk, are one segment to the kernel.
+  // Bytes sent from here on, and the last chunk, form one segment for the kernel.
   const socket = isSecret ? tls.connect({ socket: raw, ca: certificates.authority, servername: 'localhost' }) : raw;
   socket.write('hello\n');
   let text = '';
@@ -104,7 +104,7 @@ const unixPair = (path: string): Buffer => Buffer.concat([Buffer.from(path), Buf
 const ipV6Pair = Buffer.from(`20010db8${'00'.repeat(11)}07${'00'.repeat(15)}01c35001bb`, 'hex');
 const mappedPair = Buffer.from(`${'00'.repeat(10)}ffffc0000207${'00'.repeat(10)}ffffc6336401c35001bb`, 'hex');
 
-/** Valid headers, and the client that each names; `undefined` where the real address stands. */
+/** Valid headers, and the client that each names; `undefined` if the real address applies. */
 const valid: readonly [string, Buffer, Address | undefined][] = [
   ['TCP4', good, goodRemote],
   ['TCP6', line('PROXY TCP6 2001:db8::7 ::1 50000 443\r\n'), { transport: 'tcp', host: '2001:db8::7', port: 50_000 }],
@@ -144,7 +144,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
       });
 
       it.each([good, version2({ checksum: true })])(
-        'P5: a header in slices of one byte loses nothing of what follows it, %#',
+        'P5: a header in slices of one byte loses nothing of the bytes after it, %#',
         async (header) => {
           const { address, connections } = await front(place, options);
           const raw = await rawClient(address);
@@ -155,7 +155,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
         },
       );
 
-      it('P1: a client that sends no header within the time is dropped and told', async () => {
+      it('P1: a client that sends no header in time is dropped and reported', async () => {
         const { address, connections, incident } = await front(place, { ...options, handshakeTimeout: 50 });
         const raw = await rawClient(address);
         const real = nameOf(raw);
@@ -166,7 +166,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     });
   }
 
-  it.each([1, 20_000])('P5: the header, %i lines and the FIN, sent at once, are served in full', async (count) => {
+  it.each([1, 20_000])('P5: a header, %i lines and the FIN sent at once are served completely', async (count) => {
     const { address, connections } = await front(place);
     const raw = await rawClient(address);
     const sent = 'hello\n'.repeat(count);
@@ -175,7 +175,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections.map(({ remote }) => remote)).toStrictEqual([goodRemote]);
   });
 
-  it('P5: a handshake that does not follow the header in time is told, and the client that the header names', async () => {
+  it('P5: a handshake that does not follow the header in time is reported, with the client that the header names', async () => {
     const { address, connections, incident } = await front(place, { ...secret, handshakeTimeout: 50 });
     const raw = await rawClient(address);
     raw.write(good);
@@ -228,8 +228,8 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     ['a NUL', Buffer.of(0)],
   ];
 
-  // None of them is ended by the client: it is known to be wrong without anything that may follow.
-  it.each(faults)('P1: a wrong header is dropped and told, and the server lives: %s', async (_, bytes) => {
+  // The client ends none of them: each is known to be wrong without anything that might follow.
+  it.each(faults)('P1: a bad header is dropped and reported, and the server continues: %s', async (_, bytes) => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     const real = nameOf(raw);
@@ -247,8 +247,8 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     ['all but the LF', good.subarray(0, -1)],
     ['half a signature', version2().subarray(0, 6)],
     ['all but one byte of version 2', version2().subarray(0, -1)],
-    ['a fraction of what its length tells', version2({ length: 4_080 })],
-  ])('P1: the end of the stream before that of the header is told: %s', async (_, bytes) => {
+    ['a fraction of its length', version2({ length: 4_080 })],
+  ])('P1: the end of the stream inside the header is reported: %s', async (_, bytes) => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     raw.end(bytes);
@@ -257,7 +257,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections).toEqual([]);
   });
 
-  it('P1: a client that is gone before its header is whole takes nothing down', async () => {
+  it('P1: a client that leaves before its header is complete affects nothing else', async () => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     raw.write(good.subarray(0, 20));
@@ -269,7 +269,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(await answerTo(await rawClient(address), [good], false)).toBe('HELLO\n');
   });
 
-  it('P1: nothing is emitted before the header is whole', async () => {
+  it('P1: nothing is emitted before the header is complete', async () => {
     const { address, connections, connection } = await front(place);
     const raw = await rawClient(address);
     raw.write(good.subarray(0, -1));
@@ -279,17 +279,17 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect((await connection).remote).toStrictEqual(goodRemote);
   });
 
-  it('P1: a second header is what the connection receives', async () => {
+  it('P1: a second header is data of the connection', async () => {
     const { address, connections } = await front(place);
     const raw = await rawClient(address);
     expect(await answerTo(raw, [Buffer.concat([good, good])], false)).toMatch(/^PROXY TCP4 192.0.2.7/);
     expect(connections).toHaveLength(1);
   });
 
-  it('P1: a header that never ends is dropped when the time is over, though bytes keep coming', async () => {
+  it('P1: a header that never ends is dropped in time, even if bytes keep coming', async () => {
     const { address, incident } = await front(place, { handshakeTimeout: 100 });
     const raw = await rawClient(address);
-    const told = incident;
+    const reported = incident;
     let over = false;
     void dropped(raw).then(() => {
       over = true;
@@ -299,41 +299,41 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
       if (sent < 4_000) raw.write(Buffer.of(0));
       await nextTurn();
     }
-    expect(await told).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
+    expect(await reported).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
   });
 
   it.each([[[]], [['192.0.2.0/24', '2001:db8::/32']]])(
-    'P2: a peer that is not trusted is dropped at once, whatever it sends: %j',
+    'P2: an untrusted peer is dropped at once, whatever it sends: %j',
     async (trusted) => {
       const { address, connections, server } = await front(place, { proxyProtocol: { trusted } });
-      const told: SocketError[] = [];
-      server.incidents.subscribe((error) => told.push(error));
+      const reported: SocketError[] = [];
+      server.incidents.subscribe((error) => reported.push(error));
       for (const bytes of [good, version2({ command: 0x20 }), line('hello\n'), nothing]) {
         const raw = await rawClient(address);
         raw.write(bytes);
         await dropped(raw);
       }
-      await expect.poll(() => told.map(({ code }) => code)).toEqual(Array(4).fill('ERR_PROXY_HEADER'));
+      await expect.poll(() => reported.map(({ code }) => code)).toEqual(Array(4).fill('ERR_PROXY_HEADER'));
       expect(connections).toEqual([]);
     },
   );
 
-  it('P5: of those who are at it at once, one more than maxConnections is dropped and told', async () => {
+  it('P5: of concurrent handshakes, one over maxConnections is dropped and reported', async () => {
     const { address, connections, connection, incident } = await front(place, { maxConnections: 2 });
     const [first] = await Promise.all([rawClient(address), rawClient(address)]);
-    const told = incident;
+    const reported = incident;
     await dropped(await rawClient(address));
-    expect(await told).toMatchObject({ code: 'ERR_LIMIT_CONNECTIONS' });
+    expect(await reported).toMatchObject({ code: 'ERR_LIMIT_CONNECTIONS' });
     const next = connection;
     first.write(good);
     expect((await next).remote).toStrictEqual(goodRemote);
     expect(connections).toHaveLength(1);
   });
 
-  it('S1: leaving drops whoever has not sent a whole header, and tells nobody', async () => {
+  it('S1: unsubscribing drops clients with an incomplete header, and reports none of them', async () => {
     const server = listen(await place.address(), { ...trustsAll, handshakeTimeout: 0 });
-    const told: SocketError[] = [];
-    server.incidents.subscribe((error) => told.push(error));
+    const reported: SocketError[] = [];
+    server.incidents.subscribe((error) => reported.push(error));
     const bound = firstValueFrom(server.listening);
     const subscription = server.subscribe();
     onTestFinished(() => subscription.unsubscribe());
@@ -342,7 +342,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     await turns();
     subscription.unsubscribe();
     await dropped(raw);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
   });
 });
 
@@ -352,24 +352,24 @@ describe('trusted', () => {
     return front(place, { proxyProtocol: { trusted } });
   };
 
-  it.skipIf(!hasIPv6)('P2: an IPv4 peer of an IPv6 socket is an IPv4 one', async () => {
+  it.skipIf(!hasIPv6)('P2: an IPv4 peer of an IPv6 socket counts as IPv4', async () => {
     const { address, connections, incident } = await dual(['127.0.0.0/8']);
     const { port } = address as { port: number };
     const at = (host: string): Address => ({ transport: 'tcp', host, port });
     expect(await answerTo(await rawClient(at('127.0.0.1')), [good], false)).toBe('HELLO\n');
     expect(connections.map(({ remote }) => remote)).toStrictEqual([goodRemote]);
-    const told = incident;
+    const reported = incident;
     await dropped(await rawClient(at('::1')));
-    expect(await told).toMatchObject({ code: 'ERR_PROXY_HEADER' });
+    expect(await reported).toMatchObject({ code: 'ERR_PROXY_HEADER' });
   });
 
   it.skipIf(!hasIPv6)('P2: ::/0 trusts no IPv4 peer', async () => {
     const { address, incident } = await dual(['::/0']);
     const { port } = address as { port: number };
     expect(await answerTo(await rawClient({ transport: 'tcp', host: '::1', port }), [good], false)).toBe('HELLO\n');
-    const told = incident;
+    const reported = incident;
     await dropped(await rawClient({ transport: 'tcp', host: '127.0.0.1', port }));
-    expect(await told).toMatchObject({ code: 'ERR_PROXY_HEADER', address: { host: '127.0.0.1' } });
+    expect(await reported).toMatchObject({ code: 'ERR_PROXY_HEADER', address: { host: '127.0.0.1' } });
   });
 
   it.each<[unknown, string]>([
@@ -382,7 +382,7 @@ describe('trusted', () => {
     ['', '""'],
     [7, '7'],
     [null, 'null'],
-  ])('P2: a bad entry is refused at once, and named: %j', (entry, shown) => {
+  ])('P2: a bad entry is refused at once, by name: %j', (entry, shown) => {
     const error = refusal(() => listen({ port: 0 }, { proxyProtocol: { trusted: ['127.0.0.1', entry as string] } }));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('proxyProtocol.trusted');
@@ -398,7 +398,7 @@ describe('trusted', () => {
     },
   );
 
-  it('P2: the list is copied when it is given', async () => {
+  it('P2: the list is copied when it is passed', async () => {
     const trusted = ['127.0.0.1'];
     const server = listen({ port: 0 }, { proxyProtocol: { trusted } });
     trusted[0] = 'nonsense';
@@ -415,19 +415,19 @@ describe('trusted', () => {
 it.each<[string, Version2]>([
   ['that is too long', { addresses: nothing, length: 65_535 }],
   ['that may come', { addresses: nothing, length: 4_080 }],
-])('P4: a length claims no memory: one %s', async (_, parts) => {
+])('P4: a length allocates nothing: one %s', async (_, parts) => {
   const { address, server } = await front(tcp, { maxConnections: 1_000 });
-  const told: SocketError[] = [];
-  server.incidents.subscribe((error) => told.push(error));
+  const reported: SocketError[] = [];
+  server.incidents.subscribe((error) => reported.push(error));
   const header = version2(parts);
   const sockets = await Promise.all(Array.from({ length: 300 }, () => rawClient(address)));
   await turns();
   globalThis.gc?.();
   const before = process.memoryUsage().arrayBuffers;
   for (const socket of sockets) socket.write(header);
-  if (header.readUInt16BE(14) > 4_080) await expect.poll(() => told.length).toBe(300);
+  if (header.readUInt16BE(14) > 4_080) await expect.poll(() => reported.length).toBe(300);
   else await turns(2_000);
   globalThis.gc?.();
-  // 300 of them claim 19 MB, or 1.2 MB; a chunk of 16 bytes that was read into 64 KiB is cut to its size.
+  // 300 of them announce 19 MB, or 1.2 MB; a chunk of 16 bytes that was read into 64 KiB is cut to its size.
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
 });

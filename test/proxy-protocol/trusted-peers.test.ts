@@ -37,7 +37,7 @@ describe('proxyProtocol.trusted', () => {
     for (const host of others) expect(isTrusted(tcp(host)), host).toBe(false);
   });
 
-  it('trusts the peers of a unix socket, or of memory, only where it has that word', () => {
+  it('trusts the peers of a unix socket, or of memory, only if it contains that word', () => {
     const peers: Address[] = [
       { transport: 'unix', path: '' },
       { transport: 'unix', path: '/run/unix' },
@@ -51,12 +51,12 @@ describe('proxyProtocol.trusted', () => {
     expect(judged(['memory', '10.0.0.1'])).toStrictEqual([false, false, true, false]);
   });
 
-  it('trusts no peer whose host is no address', () => {
+  it('trusts no peer whose host is not an IP address', () => {
     const isTrusted = trustedPeers(['0.0.0.0/0', '::/0', 'unix']);
     for (const host of ['localhost', '', 'unix', '1.2.3', '%eth0']) expect(isTrusted(tcp(host)), host).toBe(false);
   });
 
-  it('judges as net.BlockList does', () => {
+  it('decides like net.BlockList', () => {
     const entry = fc.oneof(
       fc.tuple(fc.ipV4(), fc.nat(32), fc.constant('ipv4' as const)),
       fc.tuple(ipV6Groups().filter(isNative).chain(ipV6Text), fc.nat(128), fc.constant('ipv6' as const)),
@@ -77,7 +77,7 @@ describe('proxyProtocol.trusted', () => {
     );
   });
 
-  it('is copied when it is given', () => {
+  it('is copied when it is passed', () => {
     const list = ['127.0.0.1'];
     const isTrusted = trustedPeers(list);
     list[0] = '127.0.0.2';
@@ -118,19 +118,19 @@ describe('proxyProtocol.trusted', () => {
     [['[::1]']],
     [['fe80::1%eth0']],
     [['127.0.0.1', '::1', 'proxy.internal']],
-  ])('A5: refuses %o at once, and names the option', (list) => {
+  ])('A5: refuses %o at once, by name', (list) => {
     const error = refusal(() => trustedPeers(list as string[]));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('proxyProtocol.trusted');
   });
 });
 
-/** No IPv4-mapped address, nor one whose blocks may have them: BlockList takes those for IPv6. */
+/** Neither an IPv4-mapped address nor a block that may contain one, because BlockList treats those as IPv6. */
 function isNative(groups: readonly number[]): boolean {
   return groups.slice(0, 5).some((group) => group !== 0);
 }
 
-/** The address with one bit changed, so that it lies on either side of a prefix. */
+/** The address with one bit changed, on either side of a prefix. */
 function flipped(address: string, bit: number): string {
   if (address.includes(':')) {
     const groups = new net.SocketAddress({ address, family: 'ipv6' }).address;

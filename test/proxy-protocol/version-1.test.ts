@@ -36,15 +36,15 @@ describe('a PROXY header of version 1', () => {
     expect(outcomeOf([bytesOf(`${line}\r\nPROXY`)])).toStrictEqual(expected);
   });
 
-  // The bar stands behind the first byte that makes it none.
+  // The bar stands behind the first wrong byte.
   it.each<[string, string]>([
     ['a lone LF', 'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n|\r\n'],
     ['a lone LF after UNKNOWN', 'PROXY UNKNOWN\n|\r\n'],
-    ['a lone LF in what is ignored', 'PROXY UNKNOWN a\n|\r\n'],
+    ['a lone LF in ignored text', 'PROXY UNKNOWN a\n|\r\n'],
     ['a lone CR', 'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\rG|ET\r\n'],
     ['a lone CR after UNKNOWN', 'PROXY UNKNOWN\r\r|\n'],
-    ['a lone CR in what is ignored', 'PROXY UNKNOWN a\rb|\r\n'],
-    ['a CR before a line that is none', 'PROXY TCP4 1.2.3.4\r|\n'],
+    ['a lone CR in ignored text', 'PROXY UNKNOWN a\rb|\r\n'],
+    ['a CR before a line that is not a header', 'PROXY TCP4 1.2.3.4\r|\n'],
     ['a leading zero in the source port', 'PROXY TCP4 1.2.3.4 5.6.7.8 01| 2\r\n'],
     ['a leading zero in the destination port', 'PROXY TCP4 1.2.3.4 5.6.7.8 1 00|\r\n'],
     ['a leading zero in the source', 'PROXY TCP4 1.02|.3.4 5.6.7.8 1 2\r\n'],
@@ -73,7 +73,7 @@ describe('a PROXY header of version 1', () => {
     ['three colons', 'PROXY TCP6 1:::|2 ::1 1 2\r\n'],
     ['a colon at the front', 'PROXY TCP6 :1|:2:3:4:5:6:7:8 ::1 1 2\r\n'],
     ['a group of five digits', 'PROXY TCP6 00001|::2 ::1 1 2\r\n'],
-    ['a letter that is no digit', 'PROXY TCP6 g|::2 ::1 1 2\r\n'],
+    ['a letter that is not a digit', 'PROXY TCP6 g|::2 ::1 1 2\r\n'],
     ['a zone', 'PROXY TCP6 fe80::1%|eth0 ::1 1 2\r\n'],
     ['brackets', 'PROXY TCP6 [|::1] ::1 1 2\r\n'],
     ['a name', 'PROXY TCP4 l|ocalhost 5.6.7.8 1 2\r\n'],
@@ -83,7 +83,7 @@ describe('a PROXY header of version 1', () => {
     ['the keyword in lower case', 'p|roxy TCP4 1.2.3.4 5.6.7.8 1 2\r\n'],
     ['the keyword half in lower case', 'Pr|oxy TCP4 1.2.3.4 5.6.7.8 1 2\r\n'],
     ['UNKNOWN in lower case', 'PROXY u|nknown\r\n'],
-    ['UNKNOWN with something at it', 'PROXY UNKNOWN1|\r\n'],
+    ['UNKNOWN with something appended', 'PROXY UNKNOWN1|\r\n'],
     ['another family', 'PROXY TCP5| 1.2.3.4 5.6.7.8 1 2\r\n'],
     ['datagrams', 'PROXY UD|P4 1.2.3.4 5.6.7.8 1 2\r\n'],
     ['two spaces after the keyword', 'PROXY  |TCP4 1.2.3.4 5.6.7.8 1 2\r\n'],
@@ -112,18 +112,18 @@ describe('a PROXY header of version 1', () => {
     expect(outcomeOf([bytes.subarray(0, before.length - 1)])).toBe('more');
   });
 
-  it('S2: a line that is longer than 107 bytes is refused before it has come', () => {
+  it('S2: a line longer than 107 bytes is refused before all of it has arrived', () => {
     const line = bytesOf(`PROXY UNKNOWN ${'x'.repeat(200)}`);
     expect(refusedAt(line)).toBe(106);
   });
 
-  it('S2: what is waited for can still become a header', () => {
+  it('S2: an incomplete line can still become a header', () => {
     const bytes = fc.constantFrom(...'0123456789abcfABCF:. PROXYTCUNKW46\r\n').map((character) => bytesOf(character));
     fc.assert(
       fc.property(version1Header(), fc.nat(110), fc.array(bytes, { maxLength: 3 }), ({ bytes }, cut, more) => {
         const begun = Buffer.concat([bytes.subarray(0, cut), ...more]);
         const text = begun.toString('latin1');
-        // A line that is nearly 107 bytes long may have no room for the fields that it lacks.
+        // A line of almost 107 bytes may have no room for its missing fields.
         fc.pre(!text.startsWith('\r') && text.length < 90 && outcomeOf([begun]) === 'more');
         expect(endings(text).some((ending) => typeof outcomeOf([bytesOf(text + ending)]) === 'object')).toBe(true);
       }),
@@ -131,7 +131,7 @@ describe('a PROXY header of version 1', () => {
     );
   });
 
-  it('S2: says what is wrong, on one line, whatever the bytes are', () => {
+  it('S2: the message says what is wrong, on one line, whatever the bytes are', () => {
     const queue = new ChunkQueue();
     queue.push(bytesOf('PROXY TCP4 1.2.3.4\x1b[31m\n'));
     const { message } = refusal(() => parseProxyHeader(queue));
@@ -139,7 +139,7 @@ describe('a PROXY header of version 1', () => {
   });
 });
 
-/** What a line that stops anywhere could go on with. */
+/** A possible continuation of a line that stops anywhere. */
 function endings(text: string): string[] {
   if (text.endsWith('\r')) return ['\n'];
   const fields = text.split(' ');

@@ -42,15 +42,15 @@ describe('a PROXY header of version 2', () => {
     ['unix, garbage after the NUL', { kind: 0x31, addresses: unixPair(text('/a\0garbage')) }, unix('/a')],
     ['unix, a path that looks abstract', { kind: 0x31, addresses: unixPair(text('@a')) }, unix('./@a')],
     ['unix, any destination', { kind: 0x31, addresses: unixPair(text('/a'), Buffer.alloc(108, 0xff)) }, unix('/a')],
-    ['triples of types that are not known', { triples: [triple(0xee, text('x')), triple(0x04, nothing)] }, someRemote],
+    ['triples of unknown types', { triples: [triple(0xee, text('x')), triple(0x04, nothing)] }, someRemote],
     ['a checksum', { checksum: true }, someRemote],
     ['a checksum among triples', { triples: [triple(0x05, text('id'))], checksum: true }, someRemote],
     ['4,096 bytes', { triples: [triple(0x04, Buffer.alloc(4_096 - 16 - 12 - 3))] }, someRemote],
     ['LOCAL', { command: 0x20, kind: 0, addresses: nothing }, undefined],
     ['LOCAL with addresses', { command: 0x20 }, undefined],
     ['LOCAL with fewer bytes than its family has', { command: 0x20, addresses: nothing }, undefined],
-    ['LOCAL with a family that there is not', { command: 0x20, kind: 0xff, addresses: text('whatever') }, undefined],
-    ['LOCAL with what is no triples', { command: 0x20, kind: 0, addresses: Buffer.of(1, 0, 200, 1) }, undefined],
+    ['LOCAL with an unknown family', { command: 0x20, kind: 0xff, addresses: text('whatever') }, undefined],
+    ['LOCAL with malformed triples', { command: 0x20, kind: 0, addresses: Buffer.of(1, 0, 200, 1) }, undefined],
     ['LOCAL with a checksum', { command: 0x20, kind: 0, addresses: nothing, checksum: true }, undefined],
     ['datagrams over IPv4', { kind: 0x12 }, undefined],
     ['datagrams over IPv6', { kind: 0x22, addresses: ipV6Pair }, undefined],
@@ -92,15 +92,15 @@ describe('a PROXY header of version 2', () => {
     ['4,097 bytes', version2({ triples: [triple(0x04, Buffer.alloc(4_097 - 16 - 12 - 3))] }), 16],
     ['65,551 bytes', version2({ length: 65_535 }), 16],
     ['65,551 bytes that are LOCAL', version2({ command: 0x20, length: 65_535 }), 16],
-    ['a triple over the end', version2({ triples: [triple(0x02, text('host'), 5)] }), 35],
-    ['a triple far over the end', version2({ triples: [triple(0x02, text('host'), 65_535)] }), 35],
-    ['a second triple over the end', version2({ triples: [triple(4, nothing), triple(4, nothing, 1)] }), 34],
-    ['a checksum behind a triple over the end', version2({ triples: [triple(4, nothing, 8)], checksum: true }), 38],
-    ['a triple over the end, of datagrams', version2({ kind: 0x12, triples: [Buffer.of(1, 0, 1)] }), 31],
+    ['a triple beyond the end', version2({ triples: [triple(0x02, text('host'), 5)] }), 35],
+    ['a triple far beyond the end', version2({ triples: [triple(0x02, text('host'), 65_535)] }), 35],
+    ['a second triple beyond the end', version2({ triples: [triple(4, nothing), triple(4, nothing, 1)] }), 34],
+    ['a checksum behind a triple beyond the end', version2({ triples: [triple(4, nothing, 8)], checksum: true }), 38],
+    ['a triple beyond the end, of datagrams', version2({ kind: 0x12, triples: [Buffer.of(1, 0, 1)] }), 31],
     ['one byte after the addresses', version2({ triples: [Buffer.of(4)] }), 29],
     ['two bytes after the triples', version2({ triples: [triple(4, nothing), Buffer.of(4, 0)] }), 33],
     [
-      'a triple over the end, over IPv6',
+      'a triple beyond the end, over IPv6',
       version2({ kind: 0x21, addresses: ipV6Pair, triples: [Buffer.of(1, 0, 1)] }),
       55,
     ],
@@ -116,7 +116,7 @@ describe('a PROXY header of version 2', () => {
     ['a checksum of 8 bytes', version2({ triples: [triple(0x03, Buffer.alloc(8))] }), 39],
     ['two checksums', version2({ triples: [triple(0x03, Buffer.alloc(4))], checksum: true }), 42],
     ['a unix path without NUL', version2({ kind: 0x31, addresses: unixPair(Buffer.alloc(108, 'x')) }), 232],
-    ['a unix path that is no UTF-8', version2({ kind: 0x31, addresses: unixPair(Buffer.of(0x2f, 0xff)) }), 232],
+    ['a unix path that is not UTF-8', version2({ kind: 0x31, addresses: unixPair(Buffer.of(0x2f, 0xff)) }), 232],
     ['a unix path that is blank', version2({ kind: 0x31, addresses: unixPair(text(' ')) }), 232],
   ])('S2: is refused: %s', (_, bytes, length) => {
     expect(refusedAt(bytes)).toBe(length);
@@ -124,15 +124,15 @@ describe('a PROXY header of version 2', () => {
     expect(outcomeOf([bytes.subarray(0, length - 1)])).toBe('more');
   });
 
-  it('S2: no bit that is wrong gives another client where there is a checksum', () => {
+  it('S2: with a checksum, no single wrong bit gives another client', () => {
     fc.assert(
       fc.property(namedVersion2({ checksum: true }), fc.nat(), ({ bytes, remote }, some) => {
         const changed = Buffer.from(bytes);
         const at = some % (bytes.length * 8);
         changed[at >> 3]! ^= 1 << (at & 7);
         const outcome = outcomeOf([changed]);
-        // What becomes longer is waited for; what becomes LOCAL is no client, but its checksum is wrong as well. Where
-        // the checksum becomes something else, nothing tells, but the client is the same.
+        // A longer header is incomplete. A LOCAL one names no client, and its checksum is wrong, too. If the checksum's
+        // type changes, nothing is noticed, but the client is the same.
         if (typeof outcome === 'object') expect(outcome.remote, `bit ${at}`).toEqual(remote);
         else expect(outcome, `bit ${at}`).toBeOneOf(['ERR_PROXY_HEADER', 'more']);
       }),
@@ -140,7 +140,7 @@ describe('a PROXY header of version 2', () => {
     );
   });
 
-  it('S2: nothing is allocated for what a length claims', () => {
+  it('S2: nothing is allocated for an announced length', () => {
     const { allocUnsafe, allocUnsafeSlow, alloc } = Buffer;
     const never = (): never => expect.unreachable('a Buffer was made');
     for (const [length, outcome] of [

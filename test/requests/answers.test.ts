@@ -20,7 +20,7 @@ const code = (code: string): unknown => expect.objectContaining({ name: 'SocketE
 const idOf = (message: unknown): number | undefined => (message as Message).id;
 
 describe.each(realPlaces)('requests with ids, over $name', (place) => {
-  it('K21: an answer finds its request by its id, in whatever order the answers come', async () => {
+  it('K21: an answer is matched to its request by its id, in any order', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const { ask } = bound(requests(connection.data, { answers: idOf }));
@@ -41,7 +41,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: an answer that nobody waits for is dropped, and is no event', async () => {
+  it('K21: an answer without a waiting request is dropped, and is not an event', async () => {
     const server = await lineServer(place, (line, socket) => {
       for (const id of [99, 1, 1]) socket.write(`${JSON.stringify({ id, text: line })}\n`);
       socket.write('{"text":"event"}\n');
@@ -53,7 +53,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     expect(await events.count(1)).toEqual([{ text: 'event' }]);
   });
 
-  it('K21: an id that is pending is refused, and so is a request without one; nothing is sent', async () => {
+  it('K21: a request whose id is pending or missing is rejected, and not sent', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const asked = requests<unknown, unknown, number | undefined>(connection.data, { answers: idOf });
@@ -74,7 +74,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     expect(server.lines).toEqual(['"first"', '"again"']);
   });
 
-  it('K21: over maxPending a request is refused without being sent, and the connection goes on', async () => {
+  it('K21: over maxPending, a request is rejected without being sent, and the connection continues', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const asked = requests(connection.data, { answers: idOf, maxPending: 2 });
@@ -93,7 +93,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     await fourth;
   });
 
-  it('K21: what `answers` throws fails the connection with ERR_HANDLER, which the requests are told', async () => {
+  it('K21: an exception in `answers` fails the connection, and the requests, with ERR_HANDLER', async () => {
     const server = await lineServer(place, (_line, socket) => socket.write('null\n'));
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const asked = requests(connection.data, { answers: (message) => (message as Message).id });
@@ -114,7 +114,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests in order, over $name', (place) => {
-  it('K21: answers come in the order of the requests, all of which may be on their way at once', async () => {
+  it('K21: answers come in the order of the requests, all of which can be in flight at once', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const { ask } = bound(requests(connection.data));
@@ -124,7 +124,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(await Promise.all(answers)).toEqual(['1', '2', '3']);
   });
 
-  it('K21: a slow server that answers one byte at a time is understood', async () => {
+  it('K21: a slow server that answers one byte at a time works', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const { ask } = bound(requests(connection.data));
@@ -137,7 +137,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(await Promise.all(answers)).toEqual(['first', 'second']);
   });
 
-  it('K21: what came before a request is not its answer', async () => {
+  it('K21: a message received before a request is not its answer', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const { connection } = await clientAt(place, server.address, text);
     await until(() => server.sockets.length === 1);
@@ -164,7 +164,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(server.lines).toEqual([]);
   });
 
-  it('K21: a request that can not be encoded is rejected alone', async () => {
+  it('K21: a request that cannot be encoded is rejected alone', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -218,7 +218,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(closed).toMatchObject([{ reason: 'finished' }, { reason: 'finished' }]);
   });
 
-  it.each(['states', 'events'])('K21: a client whose %s are watched stays connected', async (what) => {
+  it.each(['states', 'events'])('K21: a client stays connected while its %s have a subscriber', async (what) => {
     const connections: Connection<string, string>[] = [];
     const { address } = await shouting(connections);
     const client = connect(address, { ...place.options, ...text });
@@ -230,7 +230,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(await firstValueFrom(connections[0]!.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('K21: where nobody listens, the requests are told why', async () => {
+  it('K21: if nobody listens, the requests are rejected with the reason', async () => {
     const address = place.name === 'tcp' ? { port: 1 } : await place.address();
     const asked = requests(connect(address, { ...place.options, ...text }).data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -240,14 +240,14 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: an accepting side may ask, too', async () => {
+  it('K21: an accepting side can make requests, too', async () => {
     const { near, far } = await pairAt(place, { codec: lengthPrefixed() });
     record(near.data, (question) => near.data.next(Buffer.concat([question, Buffer.from('!')])));
     const answer = await requests(far.data).ask('are you there');
     expect(String(answer)).toBe('are you there!');
   });
 
-  it('K21: a login that `prepare` makes is answered before anything that waits is sent', async () => {
+  it('K21: a login in `prepare` is answered before any waiting value is sent', async () => {
     const connections: Connection<string, string>[] = [];
     const { address } = await shouting(connections);
     const client = connect<string, string>(address, {

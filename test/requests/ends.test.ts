@@ -27,11 +27,11 @@ const text = { codec: lines() };
 const failing = (code: string): unknown => expect.objectContaining({ name: 'SocketError', code });
 const idOf = (message: unknown): number | undefined => (message as { readonly id?: number }).id;
 
-/** The codes that promises are rejected with; what one resolves to stands in for its code. */
+/** The codes of rejected promises; for a promise that resolved, its value. */
 const outcomes = (answers: readonly Promise<unknown>[]): Promise<unknown[]> =>
   Promise.all(answers.map((answer) => answer.then(String, (error: unknown) => (error as SocketError).code)));
 
-/** A client that dials again, watched for as long as the test. */
+/** A client with reconnect, subscribed to until the end of the test. */
 function persistent<In, Out>(place: Place, address: Address, options: ConnectOptions<In, Out>) {
   const client = connect<In, Out>(address, { ...place.options, ...options, reconnect: { delay: 1 } });
   const states = record(client);
@@ -58,7 +58,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([asked.ask('three')])).toEqual(['ERR_CLOSED']);
   });
 
-  it('K21: at an accepted connection that is half open the end of the client does, too', async () => {
+  it('K21: on a half-open accepted connection, the end of the client rejects them, too', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -70,7 +70,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(String(await readAll(raw))).toBe('one\ntwo\n');
   });
 
-  it('K21: a reset rejects them with ECONNRESET, after the answers that came before it', async () => {
+  it('K21: a reset rejects them with ECONNRESET, after the answers that arrived before it', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -83,7 +83,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes(answers)).toEqual(['1', 'ECONNRESET']);
   });
 
-  it('K21: a local destroy rejects them with ERR_CLOSED and its reason, at once, also where the channel is held', async () => {
+  it('K21: a local destroy rejects them with ERR_CLOSED and its reason, at once, even while the channel is held', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -95,7 +95,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     hold.release();
   });
 
-  it('K21: a connection that is lost while its channel is held rejects them without waiting', async () => {
+  it('K21: a connection lost while its channel is held rejects them without waiting', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -107,7 +107,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     hold.release();
   });
 
-  it('K21: after complete() those that were sent are still answered, and no more are taken', async () => {
+  it('K21: after complete(), sent requests are still answered, and new ones are rejected', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -119,7 +119,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([answer, refused])).toEqual(['1', 'ERR_CLOSED']);
   });
 
-  it('K21: a rejection that nobody waits for does not end the process', async () => {
+  it('K21: an unhandled rejection does not end the process', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data, { maxPending: 2 });
@@ -132,8 +132,8 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
   });
 });
 
-describe.each(realPlaces)('requests on a client that dials again, over $name', (place) => {
-  it('K21: one that was made while it is disconnected waits, and goes out on the next connection', async () => {
+describe.each(realPlaces)('requests on a client with reconnect, over $name', (place) => {
+  it('K21: a request made while it is disconnected waits, and goes out on the next connection', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const { client, states } = persistent(place, server.address, text);
     const asked = requests(client.data);
@@ -147,7 +147,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
   });
 
   it.each(['end', 'reset'])(
-    'K21: one that was sent is rejected at the %s of its connection, and not asked again',
+    'K21: a sent request is rejected at the %s of its connection, and not sent again',
     async (how) => {
       const server = await lineServer(place);
       const { client, states } = persistent(place, server.address, text);
@@ -175,7 +175,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
     const [socket] = server.sockets as [net.Socket];
     socket.pause();
     const asked = requests(client.data);
-    // The kernel takes no more, in the middle of this one.
+    // The kernel takes no more, in the middle of this request.
     const cut = asked.ask('x'.repeat(2 ** 23));
     await until(() => client.data.bufferedBytes < 2 ** 23);
     await settled();
@@ -190,7 +190,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
     expect(server.lines).toEqual(['one', 'two']);
   });
 
-  it('K21: what an earlier connection has left is no answer on the next one', async () => {
+  it('K21: a message left from an earlier connection is not an answer on the next one', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, text);
     const asked = requests(client.data);
@@ -211,7 +211,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
     expect(await next).toBe('2');
   });
 
-  it('K21: the same with ids, where one is used again', async () => {
+  it('K21: the same with ids, when one is used again', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent<unknown, unknown>(place, server.address, { codec: jsonLines() });
     const asked = requests(client.data, { answers: idOf });
@@ -228,7 +228,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
     expect(await next).toEqual({ id: 1, text: 'new' });
   });
 
-  it('K21: what `answers` throws ends one connection, and the client goes on', async () => {
+  it('K21: an exception in `answers` ends one connection, and the client continues', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(line === '1' ? 'null\n' : '{"id":2}\n'));
     const { client, states } = persistent<unknown, unknown>(place, server.address, { codec: jsonLines() });
     const asked = requests(client.data, { answers: idOf });
@@ -242,7 +242,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
   it.each([
     ['garbage', 'ERR_FRAME_INVALID'],
     ['the end', 'ERR_CLOSED'],
-  ])('K21: after %s no answer can come, so they are rejected though the connection stays', async (what, code) => {
+  ])('K21: after %s no answer can come, so requests are rejected although the connection stays', async (what, code) => {
     const server = await lineServer(place, (_line, socket) => {
       if (what === 'garbage') socket.write('{\n');
       else socket.end();
@@ -252,12 +252,12 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
     const asked = requests(client.data, { answers: idOf, timeout: 0 });
     expect(await outcomes([1, 2].map((id) => asked.ask('?', id)))).toEqual([code, code]);
     expect(connectionOf(states.values).remote).toEqual(server.address);
-    // What is still sent on a connection that is half open has no answer either.
+    // A request sent on the half-open connection gets no answer either.
     if (what === 'the end') expect(await outcomes([asked.ask('?', 3)])).toEqual(['ERR_CLOSED']);
     connectionOf(states.values).destroy();
   });
 
-  it('K21: the end of the client rejects all, those too that wait for a connection', async () => {
+  it('K21: the end of the client rejects all, even those waiting for a connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, text);
     const asked = requests(client.data);
@@ -274,7 +274,7 @@ describe.each(realPlaces)('requests on a client that dials again, over $name', (
 });
 
 describe.each(realPlaces)('requests of a server, over $name', (place) => {
-  it('K21: a client that resets ends nothing, though nobody handles the error of the events (S19)', async () => {
+  it('K21: a client that resets ends nothing else, even if nobody handles the error of the events (S19)', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     asked.events.subscribe();
@@ -286,7 +286,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: a client that does not answer ends nothing, though an async subscriber fails with it (S19)', async () => {
+  it('K21: a client that does not answer ends nothing else, even if an async subscriber fails with it (S19)', async () => {
     const { server, address } = await serverAt<string, string>(place, () => undefined, text);
     const codes: unknown[] = [];
     const attend = async ({ data }: Connection<string, string>): Promise<void> => {
@@ -328,7 +328,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
     served.subscription.unsubscribe();
   });
 
-  it('K21: a shutdown rejects those that are pending, and does not wait for them (S7)', async () => {
+  it('K21: a shutdown rejects pending requests, and does not wait for them (S7)', async () => {
     let asked: Promise<string> | undefined;
     const { server, address } = await serverAt<string, string>(
       place,
@@ -344,7 +344,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests on a client that has ended, over $name', (place) => {
-  it('K21: what it has left is read first, and then it dials anew, for the request that waits (K8)', async () => {
+  it('K21: what the connection has left is read first, then the client dials again for the waiting request (K8)', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const client = connect<string, string>(server.address, { ...place.options, ...text });
     const states = record(client);
@@ -359,8 +359,8 @@ describe.each(realPlaces)('requests on a client that has ended, over $name', (pl
   });
 });
 
-describe('requests on a client that was left, with a kernel that does as the test says', () => {
-  it('K21: what it had not written is waited for no more, and its id may be used again', async () => {
+describe('requests on a client without subscribers, with a scripted kernel', () => {
+  it('K21: an unwritten request is not awaited any longer, and its id can be used again', async () => {
     const { transport, sockets } = scriptedTransport((socket) => (socket.eager = sockets.length > 0));
     const client = connect('memory:there', { transport, codec: lines() });
     const asked = requests(client.data, { answers: (line) => line.split(' ')[0], timeout: 10 });
@@ -368,7 +368,7 @@ describe('requests on a client that was left, with a kernel that does as the tes
     const watching = record(client);
     expect(await outcomes([asked.ask('1 again', '1')])).toEqual(['ERR_OPTION_INVALID']);
     await until(() => sockets.length === 2);
-    // The first connection is being closed: now it writes what was left.
+    // The first connection is closing: now it writes what was left.
     sockets[0]!.take();
     await turns();
     const again = asked.ask('1 again', '1');
@@ -380,7 +380,7 @@ describe('requests on a client that was left, with a kernel that does as the tes
 });
 
 describe.each(places)('requests and a full buffer, over $name', (place) => {
-  it('K21: over maxBuffered a request is rejected with ERR_OVERFLOW, and `overflow` acts', async () => {
+  it('K21: over maxBuffered, a request is rejected with ERR_OVERFLOW, and `overflow` applies', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 100_000, overflow: 'drop' });
     const hold = far.data.hold();
     record(far.data);
@@ -397,7 +397,7 @@ describe.each(places)('requests and a full buffer, over $name', (place) => {
     expect(new Set(await outcomes(answers.slice(0, -1)))).toEqual(new Set(['ERR_CLOSED']));
   });
 
-  it('K21: where overflow ends the connection, all are rejected with ERR_OVERFLOW', async () => {
+  it('K21: if the overflow ends the connection, all requests are rejected with ERR_OVERFLOW', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 100_000 });
     const hold = far.data.hold();
     record(far.data);

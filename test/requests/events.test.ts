@@ -32,7 +32,7 @@ const numbers = (from: number, to: number): Message[] =>
   Array.from({ length: to - from }, (_, index) => ({ event: from + index }));
 
 describe.each(places)('the events of requests, over $name', (place) => {
-  it('K21: what answers nothing is an event, while requests are pending and while none are', async () => {
+  it('K21: a message that is not an answer is an event, whether requests are pending or not', async () => {
     const { far, asked, emit } = await conversation(place);
     const [first, second] = [record(asked.events), record(asked.events)];
     emit(0, 2);
@@ -47,7 +47,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(second.values).toEqual(first.values);
   });
 
-  it('K21: they are a Flow, whose backpressure reaches the peer while no request is pending', async () => {
+  it('K21: they are a Flow whose backpressure reaches the peer while no request is pending', async () => {
     const { near, far, asked } = await conversation(place, { maxLength: 2 ** 20 });
     expect(asked.events).toBeInstanceOf(Flow);
     const events = record(asked.events);
@@ -91,7 +91,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await seen.count(50)).toEqual(numbers(0, 50).map(({ event }) => event));
   });
 
-  it('K21: an answer passes the events that are held, which wait in order', async () => {
+  it('K21: an answer overtakes held events, which wait in order', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -108,7 +108,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await events.count(1_010)).toEqual(numbers(0, 1_010));
   });
 
-  it('K21: where nobody is subscribed to them, answers come, and events on the way to them are dropped', async () => {
+  it('K21: without a subscriber, answers arrive, and the events before them are dropped', async () => {
     const { far, asked, emit } = await conversation(place);
     const answer = asked.ask({ id: 1 }, 1);
     await firstValueFrom(far.data);
@@ -116,11 +116,11 @@ describe.each(places)('the events of requests, over $name', (place) => {
     far.data.next({ id: 1 });
     emit(2_000, 2_003);
     expect(await answer).toEqual({ id: 1 });
-    // What comes behind the last answer waits for a subscriber, as in every channel.
+    // Events behind the last answer wait for a subscriber, as in every channel.
     expect(await record(asked.events).count(3)).toEqual(numbers(2_000, 2_003));
   });
 
-  it('K21: where more than may wait are held, an answer waits behind them, until they are read', async () => {
+  it('K21: if more events are held than may wait, an answer waits behind them until they are read', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -138,7 +138,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.every(({ event }, index) => event === index)).toBe(true);
   });
 
-  it('K21: where they are not read, the request times out, and nothing is lost', async () => {
+  it('K21: if they are not read, the request times out, and nothing is lost', async () => {
     const { far, asked, emit } = await conversation(place, { timeout: 50 });
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -154,7 +154,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await events.count(2_000)).toEqual(numbers(0, 2_000));
   });
 
-  it('K21: no more than a mebibyte of them waits', async () => {
+  it('K21: at most a mebibyte of them waits', async () => {
     const { near, far, asked, emit } = await conversation(place);
     record(asked.events);
     const hold = asked.events.hold();
@@ -169,7 +169,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     hold.release();
   });
 
-  it('K21: where no timeout would end that wait, it ends the connection', async () => {
+  it('K21: without a timeout to limit that wait, it ends the connection', async () => {
     const { near, far, asked, emit } = await conversation(place, { timeout: 0 });
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -184,7 +184,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.length).toBeGreaterThanOrEqual(1_024);
   });
 
-  it('K21: they end as the channel does, after those that wait', async () => {
+  it('K21: they end like the channel, after those that wait', async () => {
     const { far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -199,7 +199,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await record(asked.events).end()).toBe('complete');
   });
 
-  it('K21: what this side ends is told at once, and drops those that wait (F10)', async () => {
+  it('K21: a local end is reported at once, and drops waiting events (F10)', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -212,7 +212,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     hold.release();
   });
 
-  it('K21: those that a subscriber has left wait for the next (F1)', async () => {
+  it('K21: events left by a subscriber wait for the next one (F1)', async () => {
     const { far, asked, emit } = await conversation(place);
     const first = record(asked.events);
     const hold = asked.events.hold();
@@ -229,7 +229,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await firstValueFrom(asked.events)).toEqual({ event: 3 });
   });
 
-  it('K21: leaving within an event, asking within an event, and answering one are in order', async () => {
+  it('K21: unsubscribing, asking and answering within an event keep the order', async () => {
     const { far, asked, emit } = await conversation(place);
     record(far.data, ({ id, event }) => far.data.next(id === undefined ? { event: 10 * event! } : { id }));
     const answers: unknown[] = [];
@@ -245,7 +245,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
 });
 
 describe.each(places)('the events of requests in order, over $name', (place) => {
-  it('K21: in order, what comes while nothing is pending is an event', async () => {
+  it('K21: without ids, a message received while nothing is pending is an event', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const asked = requests(near.data);
     const events = record(asked.events);
@@ -254,7 +254,7 @@ describe.each(places)('the events of requests in order, over $name', (place) => 
     expect(await events.count(1)).toEqual(['and news']);
   });
 
-  it('K21: in order, what came before a request is an event, also where it was held', async () => {
+  it('K21: without ids, a message received before a request is an event, even if it was held', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const asked = requests(near.data);
     const events = record(asked.events);
@@ -270,7 +270,7 @@ describe.each(places)('the events of requests in order, over $name', (place) => 
     expect(events.values).toEqual(['early', 'news']);
   });
 
-  it('K21: subscribing to them again after the end of a client dials anew', async () => {
+  it('K21: subscribing to them again after the end of a client dials again', async () => {
     let count = 0;
     const { address } = await serverAt<string, string>(
       place,

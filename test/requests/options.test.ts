@@ -18,7 +18,7 @@ const bad: readonly (readonly [option: string, values: readonly unknown[]])[] = 
 describe('the options of requests', () => {
   it.each(
     bad.flatMap(([option, values]) => values.map((value) => [`${option}: ${inspect(value)}`, option, value] as const)),
-  )('A5: %s is thrown at once, and named', (_title, option, value) => {
+  )('A5: %s is thrown at once, by name', (_title, option, value) => {
     expect(refusal(() => requests(data, { [option]: value }))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringMatching(new RegExp(`^${option} must be `)),
@@ -32,7 +32,7 @@ describe('the options of requests', () => {
     });
   });
 
-  it('A7: one that requests does not have is refused, and named, unless it is undefined', () => {
+  it('A7: an option that requests does not have is refused by name, unless it is undefined', () => {
     const options = { idleTimeout: 5 };
     expect(refusal(() => requests(data, options as never))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
@@ -42,7 +42,7 @@ describe('the options of requests', () => {
   });
 
   it.each([undefined, null, {}, 'data', connect('memory:nobody', { transport: memoryTransport() })])(
-    'A5: what is no channel is refused',
+    'A5: something that is not a channel is refused',
     (channel) => {
       expect(refusal(() => requests(channel as Channel<string>))).toMatchObject({
         code: 'ERR_OPTION_INVALID',

@@ -26,10 +26,10 @@ const idOf = (message: unknown): number | undefined => (message as Partial<Messa
 
 type Options<T> = Pick<ConnectOptions<T, T>, 'codec' | 'reconnect'>;
 
-/** A server and a client in memory, on virtual time, and what has happened when. */
+/** A server and a client in memory, in virtual time, and the events with their times. */
 class World<T> {
   readonly log: string[] = [];
-  /** The server's ends, in the order in which they came. */
+  /** The server's connections, in the order of acceptance. */
   readonly far: Connection<T, T>[] = [];
   readonly client;
   private readonly server: Server<T, T>;
@@ -41,7 +41,7 @@ class World<T> {
     this.client = connect('memory:m', { ...options, transport });
   }
 
-  /** Listens, and notes what the server receives. */
+  /** Listens, and records what the server receives. */
   serve(): void {
     this.serving = this.server.subscribe((connection) => {
       this.far.push(connection);
@@ -52,7 +52,7 @@ class World<T> {
     });
   }
 
-  /** Stops listening, and cuts off who is connected. */
+  /** Stops listening, and destroys the connections. */
   stop(): void {
     this.serving?.unsubscribe();
     for (const connection of this.far) connection.destroy();
@@ -67,7 +67,7 @@ class World<T> {
   }
 }
 
-/** Runs a script on virtual time, to its end. */
+/** Runs a script in virtual time, to its end. */
 function virtually<T>(options: Options<T>, script: (world: World<T>) => void): string[] {
   let log: string[] = [];
   new TestScheduler(() => undefined).run(() => {
@@ -78,7 +78,7 @@ function virtually<T>(options: Options<T>, script: (world: World<T>) => void): s
   return log;
 }
 
-/** What each promise has come to, once everything is over. */
+/** How each promise settled, once everything has ended. */
 async function outcomes(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
   const none = turns().then(() => 'nothing');
   return Promise.all(
@@ -92,10 +92,10 @@ async function outcomes(answers: readonly Promise<unknown>[]): Promise<unknown[]
   );
 }
 
-describe('requests with ids, on virtual time', () => {
+describe('requests with ids, in virtual time', () => {
   const json = { codec: jsonLines() };
 
-  it('K21: each is rejected with ERR_TIMEOUT_REQUEST after its own timeout, and the connection goes on', async () => {
+  it('K21: each request is rejected with ERR_TIMEOUT_REQUEST after its own timeout, and the connection continues', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<unknown>(json, (world) => {
       world.serve();
@@ -128,7 +128,7 @@ describe('requests with ids, on virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST', '{"id":3}']);
   });
 
-  it('K21: a late answer is not taken for that of another request, nor for an event', async () => {
+  it('K21: a late answer counts neither as the answer of another request nor as an event', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<unknown>(json, (world) => {
       world.serve();
@@ -150,7 +150,7 @@ describe('requests with ids, on virtual time', () => {
     expect(log.filter((line) => !line.includes('received'))).toEqual(['120 {"text":"event"}']);
   });
 
-  it('K21: as many ids as maxPending are remembered of those that timed out', async () => {
+  it('K21: the ids of timed-out requests are remembered, at most maxPending', async () => {
     const answers: Promise<unknown>[] = [];
     virtually<unknown>(json, (world) => {
       world.serve();
@@ -169,7 +169,7 @@ describe('requests with ids, on virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_OPTION_INVALID', 'ERR_OPTION_INVALID', '{"id":1}']);
   });
 
-  it('K21: a timeout of 0 is none', async () => {
+  it('K21: a timeout of 0 means no limit', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<unknown>(json, (world) => {
       world.serve();
@@ -199,10 +199,10 @@ describe('requests with ids, on virtual time', () => {
   });
 });
 
-describe('requests in order, on virtual time', () => {
+describe('requests without ids, in virtual time', () => {
   const text = { codec: lines() };
 
-  it('K21: a timeout ends the connection with ERR_TIMEOUT_REQUEST, which the other requests are told', async () => {
+  it('K21: a timeout ends the connection, and the other requests, with ERR_TIMEOUT_REQUEST', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>(text, (world) => {
       world.serve();
@@ -227,7 +227,7 @@ describe('requests in order, on virtual time', () => {
     expect(await outcomes(answers)).toEqual(['"1"', 'ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST']);
   });
 
-  it('K21: with `reconnect` the next connection begins anew, and nothing is asked again', async () => {
+  it('K21: with `reconnect`, the next connection starts anew, and nothing is sent again', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       world.serve();
@@ -255,7 +255,7 @@ describe('requests in order, on virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST', '"3"']);
   });
 
-  it('K21: one that times out before there is a connection ends none, and its answer is nobody else’s', async () => {
+  it('K21: a request that times out before there is a connection ends none, and its answer goes to no other', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       const states = world.client.subscribe();
@@ -279,7 +279,7 @@ describe('requests in order, on virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', '"2"']);
   });
 
-  it('K21: what a client that was left had not sent is waited for no more', async () => {
+  it('K21: requests that a client without subscribers had not sent are not awaited any longer', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       const asked = requests(world.client.data, { timeout: 100 });
@@ -295,7 +295,7 @@ describe('requests in order, on virtual time', () => {
 });
 
 describe.each(realPlaces)('requests in real time, over $name', (place) => {
-  it('K21: an answer that came while the event loop was busy is in time (C23)', async () => {
+  it('K21: an answer that arrived while the event loop was busy is in time (C23)', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const { connection } = await clientAt(place, server.address, { codec: lines() });
     const asked = requests(connection.data, { timeout: 30 });
