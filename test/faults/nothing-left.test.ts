@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { nothingLeftOf } from './nothing-left.js';
 
 describe('nothingLeftOf', () => {
-  it('tells a timer that was left', async () => {
+  it('reports a timer that was left', async () => {
     let timer: NodeJS.Timeout | undefined;
     const leaving = nothingLeftOf(async () => {
       timer = setTimeout(() => undefined, 60_000);
@@ -12,7 +12,7 @@ describe('nothingLeftOf', () => {
     clearTimeout(timer);
   });
 
-  it('tells a descriptor that was left', async () => {
+  it('reports a descriptor that was left', async () => {
     let fd = -1;
     const leaving = nothingLeftOf(async () => {
       fd = openSync('/dev/null', 'r');
@@ -21,7 +21,7 @@ describe('nothingLeftOf', () => {
     closeSync(fd);
   });
 
-  it('tells a thing that somebody still has', async () => {
+  it('reports an object that is still referenced', async () => {
     const kept: object[] = [];
     const leaving = nothingLeftOf(async (mark) => {
       kept.push(mark(new Map()));
@@ -30,7 +30,7 @@ describe('nothingLeftOf', () => {
     expect(kept).toHaveLength(1);
   });
 
-  it('is content where nothing was', async () => {
+  it('resolves if nothing was left', async () => {
     await nothingLeftOf(async (mark) => {
       mark(new Map());
     });

@@ -1,12 +1,11 @@
 import { readdirSync } from 'node:fs';
 
-/** How much is open in this process, by kind. */
+/** How many resources this process has open, by kind. */
 type Census = ReadonlyMap<string, number>;
 
 /**
- * Runs `work`, and then waits until nothing of it is left: no handle or timer that was not there before, no descriptor,
- * and none of the things that it has marked. Rejects with what there is if it does not come to that within so many
- * rounds of the event loop.
+ * Runs `work`, then waits until nothing of it is left: no handle or timer that was not there before, no descriptor, and
+ * none of the objects that it has marked. Rejects with what is left after a number of rounds of the event loop.
  */
 export async function nothingLeftOf(
   work: (mark: <T extends object>(thing: T) => T) => Promise<void>,
@@ -24,7 +23,7 @@ export async function nothingLeftOf(
     await new Promise((resolve) => setImmediate(resolve));
     left = more(before, census());
     if (left.length > 0) continue;
-    // A collection takes longer than a round: what has not become garbage after some of them is held.
+    // A collection takes longer than a round: an object that is still there after some of them is held.
     if (++collections > 25) break;
     gc?.();
     left = marked.filter(({ ref }) => ref.deref() !== undefined).map(({ name }) => name);
@@ -37,7 +36,7 @@ export async function nothingLeftOf(
 function census(): Census {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) {
-    // An immediate is what the looking itself takes.
+    // The check itself takes an immediate.
     if (kind !== 'Immediate') counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   counts.set('descriptors', readdirSync('/proc/self/fd').length);

@@ -11,7 +11,7 @@ import { onStage, receivedOn } from './stage.js';
 const MiB = 1_048_576;
 
 describe.each(realPlaces)('a peer in another process over $name', (place) => {
-  it('C14: one that is stopped costs its own connection its bound and delays no other; continued, it gets everything', async () => {
+  it('C14: a stopped peer costs its own connection its bound and delays no other; continued, it gets everything', async () => {
     const stopped = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(({ data }) => data.subscribe({ error: () => undefined }), {
@@ -26,7 +26,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       for (let at = 0; at < sent.length; at += 65_536) slow!.bytes.next(sent.subarray(at, at + 65_536));
       expect(slow!.bytes.bufferedBytes).toBeLessThanOrEqual(8 * MiB);
 
-      // Another one is served meanwhile.
+      // Another peer is served meanwhile.
       const other = await stage.connection(address);
       const served = [...server.connections].find((connection) => connection !== slow);
       served?.bytes.next('hello');
@@ -41,7 +41,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C8: one that is stopped for good is ended by idleTimeout', async () => {
+  it('C8: idleTimeout ends a peer that is stopped for good', async () => {
     const stopped = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting({ idleTimeout: 100 });
@@ -52,7 +52,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C4: a reader that never reads costs its connection maxBuffered and a value, then ERR_OVERFLOW', async () => {
+  it('C4: a peer that never reads costs its connection maxBuffered and one value, then ERR_OVERFLOW', async () => {
     const reader = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address, accepted } = await stage.accepting({ maxBuffered: 200_000 });
@@ -70,7 +70,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C7: one that is killed with nothing unread has sent all that it had written, and then its end', async () => {
+  it('C7: a peer killed with nothing unread has sent everything it wrote, then its end', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -80,12 +80,12 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       await killed.kill();
       const { data, end } = await received;
       expect(data.equals(numbered(100_000))).toBe(true);
-      // The kernel closes its sockets in order: from here it can't be told from a program that has ended.
+      // The kernel closes its sockets in order: this side cannot tell it from a program that has ended.
       expect(end).toBe('fin');
     });
   });
 
-  it('C8: one that is killed with data unread is a failure, and not a completion', async () => {
+  it('C8: a peer killed with data unread is a failure, not a completion', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -101,7 +101,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C10: with nobody subscribed, the death of a peer takes nothing else down', async () => {
+  it('C10: without a subscriber, the death of a peer affects nothing else', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(() => undefined);
@@ -117,7 +117,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C11: close() gives a peer that reads late the whole reply, though what the peer had sent was never read', async () => {
+  it("C11: close() gives a peer that reads late the whole reply, although the peer's own data was never read", async () => {
     const peer = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -135,14 +135,14 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
   });
 });
 
-describe('an event loop that is busy', () => {
-  /** Nothing happens in this process for so many ms. */
+describe('a busy event loop', () => {
+  /** Blocks this process for `ms`. */
   function block(time: number): void {
     const end = Date.now() + time;
     while (Date.now() < end);
   }
 
-  it.each(realPlaces)('C23: time in which $name could not be read is not taken for silence', (place) =>
+  it.each(realPlaces)('C23: time in which $name could not be read does not count as silence', (place) =>
     onStage(place, async (stage) => {
       const peer = await Puppet.start();
       const { address, accepted } = await stage.accepting({ idleTimeout: 300 });
@@ -160,23 +160,25 @@ describe('an event loop that is busy', () => {
     }),
   );
 
-  it.each(realPlaces)('S5: with a backlog of one over $name, all who come meanwhile are served in the end', (place) =>
-    onStage(place, async (stage) => {
-      const { address } = await stage.server(
-        ({ data }) => {
-          data.next('hello');
-          data.complete();
-          data.subscribe({ error: () => undefined });
-        },
-        { backlog: 1 },
-      );
-      const many = Array.from({ length: 4 }, () => dialUntilServed(address));
-      block(300);
-      expect(await Promise.all(many)).toEqual(many.map(() => 'hello'));
-    }),
+  it.each(realPlaces)(
+    'S5: with a backlog of one over $name, all clients that connect meanwhile are served in the end',
+    (place) =>
+      onStage(place, async (stage) => {
+        const { address } = await stage.server(
+          ({ data }) => {
+            data.next('hello');
+            data.complete();
+            data.subscribe({ error: () => undefined });
+          },
+          { backlog: 1 },
+        );
+        const many = Array.from({ length: 4 }, () => dialUntilServed(address));
+        block(300);
+        expect(await Promise.all(many)).toEqual(many.map(() => 'hello'));
+      }),
   );
 
-  it('S4: clients that reset before they are accepted harm nobody', () =>
+  it('S4: clients that reset before they are accepted affect no other', () =>
     onStage(tcp, async (stage) => {
       const puppet = await Puppet.start();
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {
@@ -189,12 +191,12 @@ describe('an event loop that is busy', () => {
       data.next('still there');
       expect(await firstValueFrom(data)).toBe('still there');
       await puppet.kill();
-      // Those that were accepted, reset as they were, have gone by themselves.
+      // Clients that were accepted after their reset have left by themselves.
       await until(() => server.connections.size === 1);
     }));
 });
 
-/** What a server says, asked until it does: over unix sockets a full backlog is told as EAGAIN. */
+/** What a server sends, asked until it answers: over unix sockets, a full backlog is EAGAIN. */
 async function dialUntilServed(address: Parameters<Puppet['connect']>[0]): Promise<string> {
   for (;;) {
     const socket =
@@ -215,7 +217,7 @@ function pathOf(address: Parameters<Puppet['connect']>[0]): string {
 }
 
 describe('a socket file that is replaced under a live server', () => {
-  it('S8: the server goes on with those it has, and leaves the file of the other one alone', () =>
+  it('S8: the server continues with its connections, and leaves the other file alone', () =>
     onStage(unix, async (stage) => {
       const { rename, unlink, stat } = await import('node:fs/promises');
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {

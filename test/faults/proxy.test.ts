@@ -7,7 +7,7 @@ import { realPlaces } from '../support/transport/places.js';
 import { numbered } from './puppets.js';
 import { onStage, receivedOn, type Received, type Stage } from './stage.js';
 
-/** Sends `sent` to a server through a proxy with `faults` on its way; what the server is given. */
+/** Sends `sent` to a server through a proxy with `faults`, and returns what the server received. */
 async function through(stage: Stage, faults: Faults, sent: Buffer): Promise<Received> {
   const { address: target, accepted } = await stage.accepting();
   const { address } = await stage.faulty(target, { seed: 11, up: faults });
@@ -19,7 +19,7 @@ async function through(stage: Stage, faults: Faults, sent: Buffer): Promise<Rece
 
 const sent = numbered(60_000);
 
-/** What only delays and divides, and what it does. */
+/** The faults that only delay and divide. */
 const harmless: readonly [string, Faults][] = [
   ['latency', { latency: [0, 4] }],
   ['bandwidth', { bandwidth: 1_000_000 }],
@@ -38,7 +38,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
     }),
   );
 
-  it('C1: slices of one byte are put together again, in both directions', () =>
+  it('C1: slices of one byte are joined again, in both directions', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.server<string, string>(({ data }) => data.subscribe(data), {
         codec: lines(),
@@ -57,18 +57,18 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       const { data, end } = await through(stage, { resetAfter: [20_000, 30_000] }, sent);
       expect(data.equals(sent.subarray(0, data.length))).toBe(true);
       expect(data.length).toBeLessThan(30_000);
-      // A unix socket has no reset: what the proxy had read is all that there is (C20).
+      // A unix socket has no reset: the client gets only what the proxy had read (C20).
       expect(place.name === 'unix' ? ['fin', 'ECONNRESET'] : ['ECONNRESET']).toContain(end);
     }));
 
-  it('C7: a stream that is cut short completes after what was received', () =>
+  it('C7: a stream that is cut short completes after the bytes received', () =>
     onStage(place, async (stage) => {
       const { data, end } = await through(stage, { cutAfter: 12_345 }, sent);
       expect(data.equals(sent.subarray(0, 12_345))).toBe(true);
       expect(end).toBe('fin');
     }));
 
-  it('K4: a client that dials again gets through a line that is cut every few bytes', () =>
+  it('K4: a client with reconnect gets through a connection that is cut every few bytes', () =>
     onStage(place, async (stage) => {
       const seen: string[] = [];
       const { address: target } = await stage.server<string, string>(
@@ -104,14 +104,14 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
           }),
         );
       });
-      // What was on its way is lost, so a question may be asked twice, but nothing is torn, or answered out of order.
+      // Data in flight is lost, so a question may be asked twice, but nothing is torn or answered out of order.
       const numbers = answers.map(Number);
       expect(numbers.every((number, index) => index === 0 || number >= numbers[index - 1]!)).toBe(true);
       expect(seen.every((line) => /^10\d\d$/.test(line))).toBe(true);
       expect(proxy.strikes.length).toBeGreaterThan(3);
     }));
 
-  it('K5: a client that dials again gets past resets, and starts its count again only once it is stable', () =>
+  it('K5: a client with reconnect gets past resets, and restarts its count only after a stable connection', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.server(({ data }) => data.subscribe({ error: () => undefined }));
       const { address } = await stage.faulty(target, { up: { resetAfter: 0 } });
@@ -135,7 +135,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect(states.filter((status) => status === 'connecting')).toHaveLength(5);
     }));
 
-  it('C8: a black hole is ended by idleTimeout, as ERR_TIMEOUT_IDLE', () =>
+  it('C8: idleTimeout ends a black hole, with ERR_TIMEOUT_IDLE', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ idleTimeout: 60 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 1_000 } });
@@ -147,13 +147,13 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect((await firstValueFrom((await accepted).closed)).reason).toBe('failed');
     }));
 
-  it('C4: who sends into a black hole waits, and keeps no more than its bound', () =>
+  it('C4: a sender into a black hole waits, and keeps no more than its bound', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.accepting();
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });
       const near = await stage.connection(address, { maxBuffered: 100_000, overflow: 'drop' });
       const chunk = Buffer.alloc(10_000);
-      // As much as both kernels take, and then some.
+      // More than both kernels take.
       while (near.bytes.dropped === 0) {
         near.bytes.next(chunk);
         expect(near.bytes.bufferedBytes).toBeLessThanOrEqual(110_000);
@@ -163,7 +163,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect((await firstValueFrom(near.closed)).reason).toBe('destroyed');
     }));
 
-  it('C11: close() ends in a black hole too, at closeTimeout', () =>
+  it('C11: close() ends at closeTimeout in a black hole, too', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ closeTimeout: 50 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });

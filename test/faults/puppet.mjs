@@ -1,5 +1,5 @@
-// A peer in a process of its own, with plain sockets, that does what its parent tells it, so that it can be stopped,
-// killed and starved: node puppet.mjs. Each order is answered once; what befalls a socket is told as it happens.
+// A peer in a separate process, with plain sockets, that can be stopped, killed and starved: node puppet.mjs. Its parent
+// controls it over IPC. Each order is answered once; the events of a socket are reported as they happen.
 import net from 'node:net';
 
 /** @type {Map<number, net.Socket>} */
@@ -14,7 +14,7 @@ function dial(where) {
   received.set(id, 0);
   socket.pause();
   socket.on('data', (chunk) => received.set(id, received.get(id) + chunk.length));
-  // It reads when it is told to.
+  // It reads on request.
   socket.pause();
   socket.on('end', () => process.send({ event: 'end', id, received: received.get(id) }));
   socket.on('error', (error) => process.send({ event: 'error', id, code: error.code, received: received.get(id) }));
@@ -26,7 +26,7 @@ function dial(where) {
   });
 }
 
-/** Bytes that bear their place. */
+/** Bytes that show their positions. */
 function numbered(size) {
   return Buffer.from(Array.from({ length: size }, (_, index) => index % 251));
 }

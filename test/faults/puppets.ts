@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 
 const program = fileURLToPath(new URL('./puppet.mjs', import.meta.url));
 
-/** What befell a socket of a puppet. */
+/** What happened to a socket of a puppet. */
 export interface PuppetEvent {
   readonly event: 'end' | 'error' | 'close';
   readonly id: number;
@@ -15,7 +15,7 @@ export interface PuppetEvent {
   readonly received: number;
 }
 
-/** A process of its own with plain sockets, which read nothing before they are told to. */
+/** A separate process with plain sockets, which read nothing until asked to. */
 export class Puppet {
   private readonly child: ChildProcess;
   private readonly events: PuppetEvent[] = [];
@@ -38,7 +38,7 @@ export class Puppet {
     return puppet;
   }
 
-  /** The number of a socket that is connected to `address`; 0 where it could not be. */
+  /** The number of a socket connected to `address`; 0 if it could not connect. */
   connect(address: Address): Promise<number> {
     const where =
       address.transport === 'tcp'
@@ -72,7 +72,7 @@ export class Puppet {
     return this.ask({ do: 'received', id }) as Promise<number>;
   }
 
-  /** Resolves once it has befallen. */
+  /** Resolves once it has happened. */
   async event(kind: PuppetEvent['event'], id: number): Promise<PuppetEvent> {
     for (;;) {
       const found = this.events.find((event) => event.event === kind && event.id === id);
@@ -87,7 +87,7 @@ export class Puppet {
     this.child.kill(signal);
   }
 
-  /** Kills it, and waits until it is gone. */
+  /** Kills the process, and waits until it is gone. */
   async kill(): Promise<void> {
     const { child } = this;
     if (child.exitCode !== null || child.signalCode !== null) return;

@@ -21,35 +21,35 @@ async function output(shell: readonly string[], before: string, program: string,
 }
 
 describe.each(realPlaces)('a client over $name without descriptors', (place) => {
-  it('K5: is told EMFILE, dials again, and gets through when there are some', () =>
+  it('K5: fails with EMFILE, dials again, and connects once some are free', () =>
     onStage(place, async (stage) => {
       const { address } = await stage.server<string, string>(({ data }) => data.subscribe(data), { codec: lines() });
       expect(await output(['sh'], 'ulimit -n 64;', starved, formatAddress(address))).toEqual({
-        told: ['connecting', 'EMFILE', 'waiting', 'connecting', 'EMFILE', 'waiting', 'connecting', 'connected'],
+        events: ['connecting', 'EMFILE', 'waiting', 'connecting', 'EMFILE', 'waiting', 'connecting', 'connected'],
         line: 'hello',
       });
     }));
 });
 
-describe('an interface that is taken down and up again', () => {
+describe('an interface taken down and up again', () => {
   const hindrance = whyNotSevered();
   if (hindrance !== undefined) console.log(`not tested: an interface taken down: ${hindrance}`);
 
   it.skipIf(hindrance !== undefined)(
-    'K4: silence ends the connection, a try without a network fails, and the next one gets through',
+    'K4: silence ends the connection, an attempt without a network fails, and the next one connects',
     async () => {
-      const { told, lines: answers } = (await output(['unshare', '-rn', 'sh'], '', severed)) as {
-        told: string[];
+      const { events, lines: answers } = (await output(['unshare', '-rn', 'sh'], '', severed)) as {
+        events: string[];
         lines: string[];
       };
-      expect(told[0]).toBe('ERR_TIMEOUT_IDLE');
-      expect(['ENETUNREACH', 'EADDRNOTAVAIL', 'ERR_TIMEOUT_CONNECT']).toContain(told[1]);
+      expect(events[0]).toBe('ERR_TIMEOUT_IDLE');
+      expect(['ENETUNREACH', 'EADDRNOTAVAIL', 'ERR_TIMEOUT_CONNECT']).toContain(events[1]);
       expect(answers).toEqual(['question 1', 'question 2']);
     },
   );
 });
 
-/** Why this machine has no network namespace for it. */
+/** Why this machine cannot create the network namespace for the test. */
 function whyNotSevered(): string | undefined {
   try {
     execFileSync('unshare', ['-rn', 'ip', 'link', 'set', 'lo', 'up'], { stdio: 'pipe' });

@@ -1,5 +1,5 @@
-// A server and a client on an interface that is taken down and up again, in a network namespace of their own: what the
-// test of it starts.
+// The program of a test: a server and a client on an interface that is taken down and up again, in a network namespace
+// of their own.
 import { execFileSync } from 'node:child_process';
 import { firstValueFrom } from 'rxjs';
 import { backoff, connect, listen } from 'rxjs-sockets';
@@ -22,14 +22,14 @@ const client = connect<string, string>(await address, {
   connectTimeout: 300,
   reconnect: backoff({ initial: 20, max: 20, jitter: 0 }),
 });
-const told: string[] = [];
+const events: string[] = [];
 const answers: string[] = [];
 let asked = 0;
 const states = client.subscribe((state) => {
   if (state.status === 'disconnected') {
-    told.push(state.error?.code ?? 'clean');
-    // It is not there for the next try; after that it is.
-    if (told.length === 2) link('up');
+    events.push(state.error?.code ?? 'clean');
+    // The interface is missing during the next attempt, and exists after it.
+    if (events.length === 2) link('up');
   }
   if (state.status === 'connected') client.data.next(`question ${++asked}`);
 });
@@ -42,5 +42,5 @@ const data = client.data.subscribe((line) => {
   states.unsubscribe();
   data.unsubscribe();
   serving.unsubscribe();
-  console.log(JSON.stringify({ told, lines: answers }));
+  console.log(JSON.stringify({ events, lines: answers }));
 });

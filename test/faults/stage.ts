@@ -19,14 +19,14 @@ import { nothingLeftOf } from './nothing-left.js';
 
 type Mark = <T extends object>(thing: T) => T;
 
-/** How one side of a connection has ended, and what it was given before. */
+/** How one side of a connection ended, and what it received before. */
 export interface Received {
   readonly data: Buffer;
   /** `'fin'`, or the code of the error. */
   readonly end: string;
 }
 
-/** Runs `work` with servers and clients that end with it; nothing of them may be left afterwards, no file either. */
+/** Runs `work` with servers and clients that end with it. Nothing of them may be left afterwards, files included. */
 export async function onStage(place: Place, work: (stage: Stage) => Promise<void>): Promise<void> {
   const folders = new Set<string>();
   await nothingLeftOf(async (mark) => {
@@ -128,7 +128,7 @@ export class Stage {
   }
 }
 
-/** All that comes, and how it ends: one completion, or one error. */
+/** Everything received, and how it ended: one completion, or one error. */
 export function receivedOn({ bytes }: Connection<any, any>): Promise<Received> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];

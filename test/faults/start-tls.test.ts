@@ -11,7 +11,7 @@ import { record } from '../support/recording/record.js';
 import { asClient, asServer, beginAsServer } from '../support/connection/start-tls.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A server that starts TLS for each connection when it is asked, and then echoes; and how its connections ended. */
+/** A server that starts TLS on each connection when asked, and then echoes; and how its connections ended. */
 async function upgrading(
   place: (typeof realPlaces)[number],
   handshakeTimeout: number,
@@ -37,7 +37,7 @@ async function upgrading(
   return { address, ended, heard };
 }
 
-describe.each(realPlaces)('TLS that starts on a bad line, over $name', (place) => {
+describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (place) => {
   async function through(address: Address, up: Faults, down: Faults = up): Promise<Address> {
     const proxy = faulty(address, { up, down, listen: await place.address() });
     onTestFinished(() => proxy.shutdown());
@@ -55,7 +55,7 @@ describe.each(realPlaces)('TLS that starts on a bad line, over $name', (place) =
     return answer;
   }
 
-  it('T10: it works in slices of one byte', async () => {
+  it('T10: works in slices of one byte', async () => {
     const { address, ended, heard } = await upgrading(place, 0);
     const { connection } = await clientAt<string, string>(place, await through(address, { slices: 1 }), {
       codec: lines(),
@@ -68,7 +68,7 @@ describe.each(realPlaces)('TLS that starts on a bad line, over $name', (place) =
   });
 
   it.each(['cutAfter', 'resetAfter', 'blackHoleAfter'] as const)(
-    'T10: wherever it breaks off, both ends fail, and nothing is emitted that was not sent: %s',
+    'T10: wherever the line breaks, both sides fail, and nothing is emitted that was not sent: %s',
     async (fault) => {
       const { address, ended, heard } = await upgrading(place, 300);
       const offsets = [9, 10, 11, 100, 300, 500, 800, 1_200];
@@ -90,7 +90,7 @@ describe.each(realPlaces)('TLS that starts on a bad line, over $name', (place) =
     },
   );
 
-  it('K17: after a handshake that failed a client dials again', async () => {
+  it('K17: a client reconnects after a failed handshake', async () => {
     let attempts = 0;
     const address = await rawServer(place, (raw) => {
       attempts++;

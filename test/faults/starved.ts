@@ -1,4 +1,4 @@
-// A process that has no descriptor left when it dials, and frees some then: what the test of few descriptors starts.
+// The program of the test of few descriptors: it has none left when it dials, and frees some then.
 import { closeSync, openSync } from 'node:fs';
 import { tap, timer } from 'rxjs';
 import { connect } from 'rxjs-sockets';
@@ -20,7 +20,7 @@ const client = connect<string, string>(address!, {
   reconnect: {
     delay: (_error, attempt) =>
       timer(5).pipe(
-        // Right before the client dials again, since what has loaded this program gives some back while it runs.
+        // Right before the client dials again, because loading this program frees some while it runs.
         tap(() => {
           if (attempt === 1) takeAll();
           else for (const fd of taken.splice(0)) closeSync(fd);
@@ -30,13 +30,13 @@ const client = connect<string, string>(address!, {
 });
 
 takeAll();
-const told: string[] = [];
+const events: string[] = [];
 const states = client.subscribe((state) => {
-  told.push(state.status === 'disconnected' ? (state.error?.code ?? 'clean') : state.status);
+  events.push(state.status === 'disconnected' ? (state.error?.code ?? 'clean') : state.status);
 });
 const data = client.data.subscribe((line) => {
   states.unsubscribe();
   data.unsubscribe();
-  console.log(JSON.stringify({ told, line }));
+  console.log(JSON.stringify({ events, line }));
 });
 client.data.next('hello');

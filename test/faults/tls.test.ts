@@ -30,7 +30,7 @@ async function hello(): Promise<Buffer> {
 }
 
 describe.each(realPlaces)('a TLS server over $name', (place) => {
-  it('S4: drops garbage, silence and half a hello, tells each of them, and serves the next', async () => {
+  it('S4: drops garbage, silence and half a ClientHello, reports each, and serves the next client', async () => {
     const whole = await hello();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {

@@ -23,7 +23,7 @@ import { Writing } from './writing.js';
 
 type Out = Buffer | Draft;
 
-/** Who looks after one of the host's connections, and checks what passes on it. */
+/** Handles one of the host's connections, and checks what passes on it. */
 export class Attendant {
   readonly number: number;
   readonly connection: Connection<Buffer, Out>;
@@ -31,7 +31,7 @@ export class Attendant {
   received = 0;
   /** How many messages were written to it. */
   written = 0;
-  /** The code that a handler's fault has to show as. */
+  /** The error code that a handler's fault has to cause. */
   fault: string | undefined;
   outcome: Closed | undefined;
 
@@ -46,10 +46,10 @@ export class Attendant {
   /** The client's socket at the other end, known from its first message on. */
   private source: WitnessedSocket | undefined;
   private ended = 0;
-  /** How many bytes of frames it was given. */
+  /** How many bytes of frames it received. */
   private consumed = 0;
   private writable = false;
-  /** Whether this side has begun to close: then the rest of the input may be discarded (C11). */
+  /** Whether this side has begun to close; then the rest of the input may be discarded (C11). */
   private closing = false;
   /** Whether its handler has completed. */
   private finishing = false;
@@ -91,7 +91,7 @@ export class Attendant {
     if (world.dice.chance(0.4)) world.publication.join(this);
   }
 
-  /** Receives and sends in one of the ways that there are. */
+  /** Receives and sends in one of the possible ways. */
   attend(): void {
     const { world, connection } = this;
     const { dice, gentle } = world;
@@ -99,7 +99,7 @@ export class Attendant {
       this.echo = this.echoed().subscribe(connection.data);
       if (dice.chance(0.3)) {
         world.disturb(dice.magnitude(1, 2_000), () => {
-          // Whoever comes next gets what the echo has not taken.
+          // A later reader gets what the echo has not taken.
           this.echo?.unsubscribe();
           if (this.outcome === undefined) this.read();
         });
@@ -111,7 +111,7 @@ export class Attendant {
     if (!gentle && dice.chance(0.3)) world.disturb(dice.magnitude(1, 5_000), () => this.disturb());
   }
 
-  /** What a handler gives to `serve`. */
+  /** What a handler returns to `serve`. */
   handle(): ObservableInput<Out> | void {
     const { world, connection, outgoing } = this;
     const { dice, gentle } = world;
@@ -162,7 +162,7 @@ export class Attendant {
     this.connection.destroy();
   }
 
-  /** This side closes; what comes after it is up to nobody. */
+  /** This side closes; input after it may be discarded. */
   closes(): void {
     this.closing = true;
   }
@@ -174,7 +174,8 @@ export class Attendant {
     const most = host.maxBuffered + largest;
     const { bufferedBytes } = data;
     if (bufferedBytes > most) this.wrong('C4', `buffers ${bufferedBytes} bytes, of ${most} at most`);
-    // Of a write under way one learns only that all of it was taken, so it may be writable later than it could.
+    // The end of a write is only reported when all of it was taken, so the channel may become writable later than it
+    // could.
     const mark = Math.min(host.highWaterMark, host.maxBuffered);
     if (this.writable && (data.closed || bufferedBytes > mark)) {
       this.wrong('C5', `is writable with ${bufferedBytes} bytes, closed: ${data.closed}`);
@@ -190,7 +191,7 @@ export class Attendant {
     if (waiting > bound) this.wrong('F3', `has ${waiting} bytes waiting, of ${bound} at most`);
   }
 
-  /** A reader that takes all as it comes must have been given everything. */
+  /** A reader that takes everything as it comes must have received everything. */
   checkAllSeen(): void {
     if (this.reading?.hangs !== true || this.closing) return;
     const far = this.world.ends.far.get(formatAddress(this.connection.remote));
@@ -201,9 +202,9 @@ export class Attendant {
   checkEnd(): void {
     const { reading, source, world } = this;
     if (this.ended !== 1) this.wrong('C12', `ended ${this.ended} times`);
-    if (reading?.hangs === true) this.wrong('C8', "'s reader was never told of the end");
+    if (reading?.hangs === true) this.wrong('C8', "'s reader never got the end");
     if (reading?.ended === 'complete' && source !== undefined && !this.closing && !world.cuts) {
-      if (!source.ended) this.wrong('C7', 'was told of a FIN that was never sent');
+      if (!source.ended) this.wrong('C7', 'got a FIN that was never sent');
       if (this.received < source.messages.length) {
         this.wrong('C7', `was given ${this.received} of ${source.messages.length} messages before the FIN`);
       }
@@ -235,7 +236,7 @@ export class Attendant {
       manner,
       (message) => this.see(message),
       () => {
-        // A half-open connection ends when both sides have said so.
+        // A half-open connection ends when both sides have ended.
         if (gentle || dice.chance(0.7)) this.connection.data.complete();
       },
     );
@@ -274,7 +275,7 @@ export class Attendant {
     }
   }
 
-  /** All that one client's socket was given, from the first message on, each once, and nobody else's (C1). */
+  /** Everything that one client's socket received, from the first message on, each once, and no other's (C1). */
   private see(message: Message): void {
     const client = this.world.clients[message.source - 1];
     if ((message.kind !== 'client' && message.kind !== 'own') || client === undefined) {
@@ -312,7 +313,7 @@ export class Attendant {
     );
   }
 
-  /** What was taken is sent back in order; the channel may drop some. */
+  /** Received messages are sent back in order; the channel may drop some. */
   private checkEcho(message: Message): void {
     let due = this.echoes.shift();
     while (this.host.isLossy && due !== undefined && due !== message.number) due = this.echoes.shift();
@@ -328,7 +329,8 @@ export class Attendant {
     if (reason === 'failed' && error !== undefined && !this.host.incidents.has(error)) {
       this.wrong('S4', `failed with ${error.code}, which no incident tells`);
     }
-    if (this.fault !== undefined && error?.code !== this.fault) this.wrong('S6', `${reason}, though its handler threw`);
+    if (this.fault !== undefined && error?.code !== this.fault)
+      this.wrong('S6', `${reason}, although its handler threw`);
     this.world.count(reason);
   }
 

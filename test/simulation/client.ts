@@ -21,7 +21,7 @@ import { Writing } from './writing.js';
 
 type Out = Buffer | Draft;
 
-/** A client: it dials, again perhaps, sends, receives, leaves and comes back. */
+/** A client: it dials, reconnects perhaps, sends, receives, leaves and comes back. */
 export class Client implements Actor {
   readonly id: number;
   /** Every socket that it has dialled. */
@@ -36,10 +36,16 @@ export class Client implements Actor {
   private readonly watches: boolean;
   private readonly writing: Writing;
   private readonly steady: boolean;
-  /** What is to be written on each socket: those of one subscription have it in common, and what is sent after its end is another's (K8). */
+  /**
+   * The messages to be written on each socket. Those of one subscription share them; a value sent after its end belongs
+   * to the next one (K8).
+   */
   private readonly due = new Map<WitnessedSocket, Outgoing>();
   private readonly outgoings = new Map<SendLane, Outgoing>();
-  /** What is to be written on each socket, and on no other: it is given to the connection's own channels (C5). */
+  /**
+   * The messages to be written on one socket and no other, because they were given to the connection's own channels
+   * (C5).
+   */
   private readonly own = new Map<WitnessedSocket, Outgoing>();
   private readonly writings = new Set<Writing>();
   private readonly prepares: boolean;
@@ -48,7 +54,7 @@ export class Client implements Actor {
   private readonly sources = new Set<WitnessedSocket>();
   private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
-  /** Numbers the connections in the story: their own ids differ from run to run. */
+  /** Numbers the connections in the log, because their own ids differ from run to run. */
   private attended = 0;
   private reading: Reading;
   private states: States | undefined;
@@ -56,7 +62,7 @@ export class Client implements Actor {
   private active = false;
   private begun = false;
   private stopped = false;
-  /** Whether what reads has come after the end of what was read before. */
+  /** Whether the current reader came after the end of the previous one's data. */
   private isReadAgain = false;
   private lastNumber = -1;
   private lastEcho = -1;
@@ -93,7 +99,7 @@ export class Client implements Actor {
       idleTimeout: gentle ? 0 : dice.pick([0, 0, 0, 2_000]),
       transport: world.transport({
         dialled: (socket) => {
-          if (!this.active) this.wrong('K7', 'has a connection that nobody wants any more');
+          if (!this.active) this.wrong('K7', 'still has a connection without a subscriber');
           this.sockets.push(socket);
           this.due.set(socket, this.outgoing);
           this.own.set(socket, new Outgoing(world, 'own', id, this.lossy, () => ++this.lastNumber));
@@ -130,7 +136,7 @@ export class Client implements Actor {
     return this.active ? (this.states?.last?.status ?? 'unknown') : 'over';
   }
 
-  /** Whether it is one that comes back for as long as it is let. */
+  /** Whether it comes back until it is stopped. */
   get isEager(): boolean {
     return this.active && this.steady && this.policy?.attempts === Infinity;
   }
@@ -144,7 +150,7 @@ export class Client implements Actor {
     return this.sockets.reduce((sum, { messages }) => sum + messages.length, 0);
   }
 
-  /** The socket that began with this message; it is given once. */
+  /** The socket that began with this message; it is returned once. */
   takeSource({ kind, number }: Message): WitnessedSocket | undefined {
     const source = this.sockets.find((socket) => {
       const [first] = socket.messages;
@@ -167,11 +173,11 @@ export class Client implements Actor {
     else this.reading.letGo();
   }
 
-  /** Leaves, in one of the ways that there are. */
+  /** Leaves, in one of the possible ways. */
   stop(): void {
     const { dice, gentle } = this.world;
     this.stopped = true;
-    // What is sent since the end waits for the next connection, which does not come.
+    // Values sent after the end wait for the next connection, which does not come.
     this.world.after(20_000, () => this.client.data.error(new Error('the end')));
     if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
     this.writing.stop();
@@ -196,7 +202,7 @@ export class Client implements Actor {
   checkEnd(): void {
     const { findings } = this.world;
     if (this.connections.size > 0) findings.wrong('C12', `${this.name} has ${this.connections.size} connections left`);
-    if (this.reading.hangs) findings.wrong('C8', `${this.name}'s reading was never told of the end`);
+    if (this.reading.hangs) findings.wrong('C8', `${this.name}'s reading never got the end`);
     const left = [...new Set(this.due.values())].reduce((sum, outgoing) => sum + outgoing.left, 0);
     if (this.world.gentle && !this.world.host.endsFirst && left > 0)
       findings.wrong('C2', `${this.name} has not written ${left} messages`);
@@ -228,7 +234,7 @@ export class Client implements Actor {
     const over = (how: string): void => {
       states.end(how);
       this.reading.abandon();
-      // A reader that has come after the end waits for the next connection, and would have it dialled (K8).
+      // A reader that came after the end waits for the next connection, and would cause a dial (K8).
       if (this.isReadAgain) this.reading.stop();
       this.over();
     };
@@ -246,7 +252,7 @@ export class Client implements Actor {
     });
   }
 
-  /** Everybody leaves at once. */
+  /** All subscribers leave at once. */
   private leave(): void {
     if (!this.active) return;
     this.world.findings.note(() => `${this.name} leaves`);
@@ -256,7 +262,7 @@ export class Client implements Actor {
     this.over();
   }
 
-  /** The subscription is over, whoever has ended it: the next one is another matter. */
+  /** The subscription is over, whoever ended it; the next one is independent. */
   private over(): void {
     if (!this.active) return;
     this.active = false;
@@ -293,19 +299,22 @@ export class Client implements Actor {
     if (this.active) this.world.disturb(dice.magnitude(10, 5_000), () => this.disturb());
   }
 
-  /** Its rest may be discarded from now on (C11). */
+  /** From now on, the rest of its data may be discarded (C11). */
   private closes(connection: Connection<Buffer, Out> | undefined): void {
     const socket = connection === undefined ? undefined : this.socketOf(connection);
     if (socket !== undefined) this.arrivals.closed.add(socket);
   }
 
-  /** The connection that is open is closed, or cut off, by the client: what waits on it is given up (K8). */
+  /** The client closes or aborts the open connection, and its waiting values are dropped (K8). */
   private closesNewest(): void {
     const newest = this.sockets.at(-1);
     if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);
   }
 
-  /** A login, say: it sends something, or waits for an answer, or for a time, and may fail in each way that there is. */
+  /**
+   * Prepares the connection, like a login: sends something, waits for an answer or a while, and may fail in each
+   * possible way.
+   */
   private prepare(connection: Connection<Buffer, Out>): ObservableInput<unknown> | void {
     const { world } = this;
     const { dice, gentle } = world;
@@ -313,7 +322,7 @@ export class Client implements Actor {
     const draft = this.ownDraft(connection);
     let taken = 0;
     const prepared = (): void => {
-      // What completes because the connection fails has prepared nothing.
+      // If it only completes because the connection failed, the connection was not prepared.
       const isLost = (connection as unknown as Pick<SocketConnection<Buffer, Out>, 'hasFailed'>).hasFailed;
       if (socket === undefined || isLost || !this.preparing.delete(socket)) return;
       this.arrivals.add(socket, taken);
@@ -379,7 +388,7 @@ export class Client implements Actor {
     let told = 0;
     connection.closed.subscribe({
       next: ({ reason, error }) => {
-        if (++told > 1) this.wrong('C12', `was told of the end of connection ${connection.id} ${told} times`);
+        if (++told > 1) this.wrong('C12', `got the end of connection ${connection.id} ${told} times`);
         if ((reason === 'finished') !== (error === undefined))
           this.wrong('C12', `${reason}, with ${error?.code ?? 'nothing'}`);
         if (error !== undefined) this.world.failed(`${this.name}'s connection`, error);
@@ -395,7 +404,10 @@ export class Client implements Actor {
     });
   }
 
-  /** Of each connection of the host, in their order, all from the first on (C1, K4); the rest in the order of its making. */
+  /**
+   * Of each connection of the host, in order, everything from the first message on (C1, K4); the rest in the order of
+   * creation.
+   */
   private see(message: Message): void {
     const { kind, source, number } = message;
     this.received++;
@@ -422,7 +434,7 @@ export class Client implements Actor {
     }
   }
 
-  /** What is sent now: a message gets its number, and its place, when it is encoded. */
+  /** A value to send now: a message gets its number and its place when it is encoded. */
   private get outgoing(): Outgoing {
     const { lane } = this.client.data[host];
     const outgoing =
@@ -444,7 +456,10 @@ export class Client implements Actor {
     };
   }
 
-  /** What has ended may be an earlier connection; on one that goes away, or is half-open, a reader waits for the next. */
+  /**
+   * The end may be that of an earlier connection; while the current one closes or is half-open, a reader waits for the
+   * next.
+   */
   private readAgain(): void {
     const { dice, gentle } = this.world;
     if (gentle || dice.chance(0.8)) {
@@ -474,7 +489,7 @@ export class Client implements Actor {
       (message) => this.see(message),
       () => {
         this.arrivals.end();
-        // Without a watcher, this is how the end is learnt.
+        // Without a watcher, this is how the end is noticed.
         if (!this.watches) this.over();
         else this.readAgain();
       },

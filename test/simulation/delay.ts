@@ -1,16 +1,19 @@
-/** That the kernel has room is told an instant later, and what waits for that once the event loop has gone round (C5). */
+/**
+ * Free room in the kernel is reported an instant later, and code that waits for it runs after a turn of the event loop
+ * (C5).
+ */
 const longest = 2;
 
-/** A state that may be passed through, and in which nothing may stay. */
+/** A state that may be passed through, and must not last. */
 export class Delay {
   private since: number | undefined;
 
-  /** It was left in between. */
+  /** Whether it was left in between. */
   begin(): void {
     this.since = undefined;
   }
 
-  /** Told again and again whether it is so, it tells whether it has been so for too long. */
+  /** Called again and again with the current state; returns whether that has lasted too long. */
   lasts(is: boolean): boolean {
     if (is) this.since ??= Date.now();
     else this.since = undefined;

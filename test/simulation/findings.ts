@@ -1,7 +1,7 @@
-/** What was found wrong in a run, and what happened in it, where somebody wants to know. */
+/** The violations found in a run, and a log of its events for a replay. */
 export class Findings {
   readonly found: string[] = [];
-  /** What happened, one line each; only kept for a replay. */
+  /** The events, one line each; only kept for a replay. */
   readonly story: string[] | undefined;
   private readonly now: () => number;
 
@@ -10,10 +10,10 @@ export class Findings {
     this.story = tells ? [] : undefined;
   }
 
-  /** Something that must not be. */
+  /** Reports a violation. */
   wrong(rule: string, what: string): void {
     const text = `${rule}: ${what}`;
-    // One fault shows itself again and again.
+    // One fault shows up again and again.
     if (this.found.length < 20) this.found.push(text);
     this.story?.push(`${this.now()} !! ${text}`);
   }

@@ -16,12 +16,12 @@ import { type Actor, target, type World } from './world.js';
 
 type Out = Buffer | Draft;
 
-/** The server's side: it listens, goes away and comes back, and has an attendant for each of its connections. */
+/** The server's side: it listens, leaves and comes back, and has an attendant for each of its connections. */
 export class Host implements Actor {
   readonly isLossy: boolean;
   readonly maxBuffered: number;
   readonly highWaterMark: number;
-  /** What was told of any of its servers. */
+  /** The incidents of all its servers. */
   readonly incidents: Set<unknown> = new Set();
 
   private readonly world: World;
@@ -32,10 +32,10 @@ export class Host implements Actor {
   /** In a gentle world: whether it closes before its clients do. */
   readonly endsFirst: boolean;
   private readonly attendants = new Map<string, Attendant>();
-  /** Whose connections are there. */
+  /** The attendants of the open connections. */
   readonly present: Set<Attendant> = new Set();
-  /** What `serve` has told. */
-  private readonly told: Closed[] = [];
+  /** What `serve` has emitted. */
+  private readonly served: Closed[] = [];
   private server: Server<Buffer, Out> | undefined;
   private serving: Subscription = Subscription.EMPTY;
   private holds: Hold[] = [];
@@ -83,7 +83,7 @@ export class Host implements Actor {
     this.present.delete(attendant);
   }
 
-  /** Whether everybody who dials is taken in. */
+  /** Whether every client that dials is accepted. */
   get isOpen(): boolean {
     const { maxConnections, idleTimeout, claimTimeout, halfOpenTimeout } = this.options;
     return (
@@ -99,7 +99,7 @@ export class Host implements Actor {
     return this.stopped && this.server === undefined && this.present.size === 0;
   }
 
-  /** How many messages of a client have come. */
+  /** How many messages of a client have arrived. */
   get received(): number {
     return [...this.attendants.values()].reduce((sum, { received }) => sum + received, 0);
   }
@@ -139,8 +139,8 @@ export class Host implements Actor {
       attendant.checkEnd();
     }
     const outcomes = new Set([...this.attendants.values()].map(({ outcome }) => outcome));
-    if (this.told.some((closed) => !outcomes.delete(closed))) {
-      this.wrong('S6', 'was told of an end that no connection had, or that it had been told of');
+    if (this.served.some((closed) => !outcomes.delete(closed))) {
+      this.wrong('S6', 'reported an end that no connection had, or that was reported before');
     }
     if (this.present.size > 0) this.wrong('C12', `has ${this.present.size} connections left`);
     if (this.world.gentle) this.checkAllReceived();
@@ -162,7 +162,7 @@ export class Host implements Actor {
       },
     });
     this.serve(server);
-    if (this.restarts) this.world.disturb(this.world.dice.magnitude(50, 6_000), () => this.goAway());
+    if (this.restarts) this.world.disturb(this.world.dice.magnitude(50, 6_000), () => this.pauseListening());
   }
 
   private serve(server: Server<Buffer, Out>): void {
@@ -192,7 +192,7 @@ export class Host implements Actor {
         const options = this.world.gentle || this.world.dice.chance(0.5) ? {} : { concurrent: this.concurrent };
         this.serving = server.pipe(serve(handler, options)).subscribe({
           next: (closed) => {
-            this.told.push(closed);
+            this.served.push(closed);
             this.world.count(`served ${closed.error?.code ?? 'well'}`);
           },
           error: failed,
@@ -244,7 +244,7 @@ export class Host implements Actor {
   }
 
   /** Stops listening for a while; some connections are left alone. */
-  private goAway(): void {
+  private pauseListening(): void {
     const { dice } = this.world;
     const { server } = this;
     if (server === undefined) return;
@@ -260,7 +260,7 @@ export class Host implements Actor {
       if (this.world.gentle || this.world.dice.chance(0.5)) this.shutDown(server);
       else this.leave('destroys');
     }
-    // Connections of servers that are gone.
+    // Connections of earlier servers.
     this.world.after(10_000, () => {
       for (const attendant of [...this.present]) attendant.stop();
     });
@@ -272,7 +272,7 @@ export class Host implements Actor {
     const { server } = this;
     this.server = undefined;
     for (const connection of server?.connections ?? []) {
-      // What `serve` was serving is closed with it (S6).
+      // The connections that `serve` was serving are closed with it (S6).
       if (then !== 'stays' || this.manner === 'serve') this.attendants.get(formatAddress(connection.remote))?.closes();
       if (then === 'destroys') connection.destroy();
       else if (then === 'closes') void connection.close();
@@ -304,7 +304,7 @@ export class Host implements Actor {
     });
   }
 
-  /** Who dials again for ever has to be back by now. */
+  /** Clients that reconnect without a limit have to be back by now. */
   private checkReached(): void {
     const { world } = this;
     if (!this.isOpen || world.proxy !== undefined) return;
@@ -319,7 +319,7 @@ export class Host implements Actor {
     const attendants = [...this.attendants.values()];
     const written = attendants.reduce((sum, { written }) => sum + written, 0);
     const received = this.world.clients.reduce((sum, { received }) => sum + received, 0);
-    if (received !== written) this.wrong('C11', `sent ${written} messages, of which ${received} were given`);
+    if (received !== written) this.wrong('C11', `sent ${written} messages, of which ${received} were received`);
   }
 
   private wrong(rule: string, what: string): void {

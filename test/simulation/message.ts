@@ -1,25 +1,28 @@
 import { type Codec, lengthPrefixed } from 'rxjs-sockets/codecs';
 
-/** Who makes a message: a client, a client for one connection alone, the server for one connection, or the Broadcast. */
+/**
+ * The sender of a message: a client, a client for one connection alone, the server for one connection, or the
+ * Broadcast.
+ */
 export type Kind = 'client' | 'own' | 'server' | 'broadcast';
 
 const kinds: readonly Kind[] = ['client', 'own', 'server', 'broadcast'];
 
-/** What bears its origin and its number, so that whatever goes wrong with it can be told. */
+/** The identity of a message: its origin and its number, so that any fault in its delivery can be described. */
 export interface Message {
   readonly kind: Kind;
-  /** The client's number, or that of the server's connection. */
+  /** The number of the client, or of the server's connection. */
   readonly source: number;
   /** From 0 for each source. */
   readonly number: number;
-  /** How long its frame is. */
+  /** The length of its frame. */
   readonly size: number;
 }
 
-/** A message that is made when it is encoded: its number tells in which order the library took what it was given. */
+/** A message that is created when it is encoded: its number shows the order in which the library encoded the values. */
 export interface Draft {
   make(): Buffer;
-  /** Whether it was made and still has to be written. */
+  /** Whether it was created and is still to be written. */
   readonly waits: boolean;
 }
 
@@ -39,7 +42,7 @@ export const codec: Codec<Buffer, Buffer | Draft> = {
   },
 };
 
-/** The bytes of a message with `padding` bytes more. */
+/** The bytes of a message with `padding` more bytes. */
 export function encodeMessage(kind: Kind, source: number, number: number, padding: number): Buffer {
   const bytes = Buffer.allocUnsafe(header + padding);
   paddingOf(number, padding).copy(bytes, header);
@@ -49,7 +52,7 @@ export function encodeMessage(kind: Kind, source: number, number: number, paddin
   return bytes;
 }
 
-/** Who has made the message that a frame of which this much is known has in it. */
+/** Who created the message in a frame of which this much is known. */
 export function kindOf(frame: Buffer): Kind | undefined {
   return frame.length > 4 ? kinds[frame.readUInt8(4)] : undefined;
 }

@@ -1,7 +1,7 @@
 import { type Draft, encodeMessage, type Kind, type Message, shownMessage } from './message.js';
 import type { World } from './world.js';
 
-/** The messages that one side has been given for one stream, in the order in which they have to be written. */
+/** The messages that one side was given for one stream, in the order in which they have to be written. */
 export class Outgoing {
   /** The largest frame. */
   largest = 0;
@@ -15,7 +15,7 @@ export class Outgoing {
 
   /**
    * @param lossy - whether the channel may drop some
-   * @param nextNumber - gives the number of the next message of its own
+   * @param nextNumber - returns the number of the next message of its own
    */
   constructor(world: World, kind: Kind, source: number, lossy: boolean, nextNumber: () => number) {
     this.world = world;
@@ -41,7 +41,7 @@ export class Outgoing {
     };
   }
 
-  /** A message was given that has to be written after those before it. */
+  /** Adds a message that has to be written after those before it. */
   expect(kind: Kind, number: number, size: number): void {
     this.largest = Math.max(this.largest, size);
     if (kind === 'client' || kind === 'own') this.world.largestSent = Math.max(this.world.largestSent, size);

@@ -4,7 +4,7 @@ import type { Attendant } from './attendant.js';
 import { codec, type Draft, encodeMessage } from './message.js';
 import type { Actor, World } from './world.js';
 
-/** A Broadcast, what it has published, and what each of its members has to get of it (B1). */
+/** A Broadcast, what it has published, and what each of its members must receive of it (B1). */
 export class Publication implements Actor {
   readonly broadcast: Broadcast<Buffer | Draft> = new Broadcast(codec);
   largest = 0;
@@ -23,7 +23,7 @@ export class Publication implements Actor {
     if (world.dice.chance(0.6)) this.publishLater();
   }
 
-  /** Makes an attendant's connection a member, and leaves after a while, or not. */
+  /** Makes an attendant's connection a member, which may leave after a while. */
   join(attendant: Attendant): void {
     if (this.ended || this.members.has(attendant)) return;
     const membership = this.broadcast.join(attendant.connection);
@@ -42,7 +42,7 @@ export class Publication implements Actor {
   }
 
   calm(): void {
-    // It just publishes no more.
+    // It only stops publishing.
   }
 
   stop(): void {
@@ -68,7 +68,7 @@ export class Publication implements Actor {
     });
   }
 
-  /** What else may happen in the turn that something is published in. */
+  /** What else may happen in the turn of a publication. */
   private interfere(): void {
     const { dice, host } = this.world;
     const attendants = [...host.present];

@@ -12,12 +12,12 @@ import { type Channel, type Hold, mergeMapPaced } from 'rxjs-sockets';
 import { decodeMessage, type Message } from './message.js';
 import type { World } from './world.js';
 
-/** How a Reading takes what comes. */
+/** The way in which a Reading receives. */
 export type Manner = 'steady' | 'loose' | 'paced' | 'iterating' | 'single';
 
 /**
- * Somebody who receives from a channel, in one of the ways that there are: without a pause; now and then holding or
- * leaving; a few at a time; with `for await`; one by one.
+ * Somebody who receives from a channel in one of several ways: without a pause; sometimes holding or leaving; a few at
+ * a time; with `for await`; one by one.
  */
 export class Reading {
   /** `'complete'`, or the code of the error. */
@@ -76,7 +76,7 @@ export class Reading {
     }
   }
 
-  /** Takes whatever comes from now on. */
+  /** Takes everything from now on. */
   calm(): void {
     this.start();
     this.letGo();
@@ -98,13 +98,13 @@ export class Reading {
     this.stopping.next();
   }
 
-  /** The client that it reads from has ended: whoever subscribed now would start it again. */
+  /** The client that it reads from has ended: a new subscription would start it again. */
   abandon(): void {
     this.abandoned = true;
     if (this.manner === 'iterating' || this.manner === 'single' || this.subscription === undefined) this.stop();
   }
 
-  /** Whether it was left by whom it reads from, though it is still there. */
+  /** Whether it was unsubscribed by the client that it reads from. */
   get hangs(): boolean {
     return this.started && !this.stopped && this.ended === undefined;
   }
@@ -161,7 +161,7 @@ export class Reading {
     const hold = this.channel.hold();
     this.holds.push(hold);
     this.world.disturb(time, () => {
-      // The last one to be gone is what counts.
+      // Removed first, because a release can emit within its call; the second release must have no effect.
       this.holds = this.holds.filter((other) => other !== hold);
       hold.release();
       hold.release();
@@ -218,7 +218,7 @@ export class Reading {
     }
   }
 
-  /** As a getter, since the compiler does not see that it may change while something is awaited. */
+  /** A getter, because the compiler does not see that it may change during an await. */
   private get isStopped(): boolean {
     return this.stopped;
   }
@@ -232,7 +232,7 @@ export class Reading {
   }
 
   private end(how: string): void {
-    if (this.ended !== undefined) this.wrong('F8', `was told of its end twice: ${this.ended}, then ${how}`);
+    if (this.ended !== undefined) this.wrong('F8', `got its end twice: ${this.ended}, then ${how}`);
     this.ended = how;
     this.subscription = undefined;
     this.world.findings.note(() => `${this.name} has ended: ${how}`);

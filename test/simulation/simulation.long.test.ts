@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type Outcome, simulate } from './world.js';
 
-/** One seed is told in full: `SEED=123 npm run simulate`. */
+/** One seed is logged in full: `SEED=123 npm run simulate`. */
 const only = process.env['SEED'];
-/** How many are run: `SEEDS=100000 npm run simulate`. Half of them are the same ones each time. */
+/** How many seeds are run: `SEEDS=100000 npm run simulate`. Half of them are the same each time. */
 const count = Number(process.env['SEEDS'] ?? 4_000);
 /**
- * Where the other half begins: another place each time, so that one run after another finds something new; but where
- * `CI` is set the same one, as a change is not to be judged by what it has not changed.
+ * Where the other half begins: at another seed each time, so that later runs find something new. With `CI` set it is
+ * fixed, because a change must not fail for reasons it did not cause.
  */
 const another = process.env['CI'] === undefined ? (Date.now() % 1_000_000_000) + 1_000_000 : 1_000_000;
 const fresh = Number(process.env['FIRST_SEED'] ?? another);
@@ -17,7 +17,7 @@ function report(seed: number, { found }: Outcome): string {
 }
 
 describe('a simulated world', () => {
-  it.runIf(only !== undefined)('keeps the rules at the one seed', async () => {
+  it.runIf(only !== undefined)('keeps the rules for the given seed', async () => {
     const seed = Number(only);
     const outcome = await simulate(seed, true);
     console.log(outcome.story.join('\n'));
@@ -28,7 +28,7 @@ describe('a simulated world', () => {
     ['known', 1],
     ['fresh', fresh],
   ])(
-    'C1, C4, C5, C12, F2, F3, K2, K4, K5, B1, S7: keeps the rules, whatever befalls it: %s seeds from %i',
+    'C1, C4, C5, C12, F2, F3, K2, K4, K5, B1, S7: keeps the rules whatever happens: %s seeds from %i',
     async (_, first) => {
       const events = new Map<string, number>();
       const last = first + count / 2;
@@ -37,13 +37,13 @@ describe('a simulated world', () => {
         if (outcome.found.length > 0) expect.fail(report(seed, outcome));
         for (const [event, times] of outcome.events) events.set(event, (events.get(event) ?? 0) + times);
       }
-      const told = [...events].map(([event, times]) => `${event} ${times}`).sort();
-      console.log(`seeds ${first} to ${last - 1}: ${told.join(', ')}`);
+      const counts = [...events].map(([event, times]) => `${event} ${times}`).sort();
+      console.log(`seeds ${first} to ${last - 1}: ${counts.join(', ')}`);
     },
     count * 1_000,
   );
 
-  it.skipIf(only !== undefined)('does the same again for the same seed', async () => {
+  it.skipIf(only !== undefined)('repeats itself for the same seed', async () => {
     for (let seed = fresh; seed < fresh + 20; seed++) {
       const { story } = await simulate(seed, true);
       expect((await simulate(seed, true)).story).toEqual(story);

@@ -1,7 +1,7 @@
 import type { ConnectionState } from 'rxjs-sockets';
 import type { World } from './world.js';
 
-/** The policy of a client that dials again, as far as its delays can be foretold. */
+/** The policy of a client with reconnect, as far as its delays can be predicted. */
 export interface Policy {
   readonly initial: number;
   readonly max: number;
@@ -11,7 +11,7 @@ export interface Policy {
   readonly stableAfter: number;
 }
 
-/** Somebody who watches the states of a client, and checks them against the grammar (K2, K3, K5). */
+/** A watcher of a client's states, which checks them against the grammar (K2, K3, K5). */
 export class States {
   /** How it ended: `'complete'`, or the code of the error. */
   ended: string | undefined;
@@ -24,7 +24,7 @@ export class States {
   private retries = 0;
   private stable = false;
 
-  /** @param policy - undefined where it does not dial again */
+  /** @param policy - undefined without reconnect */
   constructor(world: World, name: string, policy: Policy | undefined) {
     this.world = world;
     this.name = name;
@@ -56,7 +56,7 @@ export class States {
     const { last } = this;
     if (this.ended !== undefined) this.wrong('K2', `ended twice: ${this.ended}, then ${how}`);
     if (last?.status === 'disconnected' && how !== (last.error?.code ?? 'complete')) {
-      this.wrong('K3', `ended with ${how}, though it was disconnected by ${last.error?.code ?? 'a clean end'}`);
+      this.wrong('K3', `ended with ${how}, although it was disconnected by ${last.error?.code ?? 'a clean end'}`);
     } else if (last?.status !== 'disconnected' && last?.status !== 'waiting') {
       this.wrong('K2', `ended with ${how} while ${last?.status ?? 'nothing had come'}`);
     }
@@ -80,15 +80,15 @@ export class States {
     }
   }
 
-  /** The n-th delay in a row is between its least and its base. */
+  /** The n-th delay in a row is between its minimum and its base. */
   private judge(
     { delay, error }: ConnectionState<any, any> & { status: 'waiting' },
     last: ConnectionState<any, any> & { status: 'disconnected' },
   ): void {
     const { policy } = this;
-    if (error !== last.error) this.wrong('K2', 'waits because of another error');
+    if (error !== last.error) this.wrong('K2', 'waits with another error');
     if (policy === undefined) {
-      this.wrong('K3', 'dials again though it has no policy');
+      this.wrong('K3', 'dials again without a policy');
       return;
     }
     this.retries = this.stable ? 1 : this.retries + 1;

@@ -1,4 +1,4 @@
-/** What is replaced for the time of a run. */
+/** The globals that are replaced during a run. */
 const real = { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, now: Date.now, random: Math.random };
 
 interface Timer {
@@ -10,9 +10,9 @@ interface Timer {
 }
 
 /**
- * A clock that stands still but for `step`, beneath RxJS's schedulers and beneath promises alike: timers are kept here,
- * while microtasks are the runtime's own, so that whatever is due at an instant has happened before the next one. It is
- * what TestScheduler.run is for code without promises.
+ * A clock that only advances in `step`, for RxJS's schedulers and promises alike: timers are kept here, and microtasks
+ * are the runtime's own, so everything due at an instant has happened before the next one. It is what TestScheduler.run
+ * is for code without promises.
  */
 export class VirtualTime {
   /** In ms. */
@@ -30,7 +30,7 @@ export class VirtualTime {
     this.seed = seed;
   }
 
-  /** Replaces the timers, the date and `Math.random` of this process; gives what restores them. */
+  /** Replaces the timers, the date and `Math.random` of this process; returns a function that restores them. */
   install(): () => void {
     const set = (work: () => void, delay: number | undefined, repeats: boolean): Timer => {
       const time = Math.max(1, Math.floor(delay ?? 0));
@@ -51,7 +51,7 @@ export class VirtualTime {
       clearInterval: clear,
     });
     Date.now = () => this.now;
-    // Without a state, so that whoever else draws meanwhile changes nothing.
+    // Without a state, so that other draws in between change nothing.
     Math.random = () => fraction(this.seed, this.now, this.fired);
     return () => {
       const { setTimeout, clearTimeout, setInterval, clearInterval } = real;
@@ -61,12 +61,12 @@ export class VirtualTime {
     };
   }
 
-  /** Lets everything happen that needs no time to pass. */
+  /** Runs everything that needs no time to pass. */
   settle(): Promise<void> {
     return new Promise((resolve) => real.setImmediate(resolve));
   }
 
-  /** Goes on to the next timer, at `until` at the latest, and has it fire; tells whether there was one. */
+  /** Advances to the next timer, but not beyond `until`, and fires it; returns whether there was one. */
   step(until: number): boolean {
     const timer = this.first();
     if (timer === undefined || timer.due > until) {

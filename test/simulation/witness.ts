@@ -3,9 +3,9 @@ import type { SocketEvents, TransportSocket } from '../../src/transport/transpor
 import type { Findings } from './findings.js';
 import { decodeMessage, type Kind, kindOf, type Message } from './message.js';
 
-/** Who has an interest in what passes through the sockets of one transport. */
+/** Is notified of what passes through the sockets of one transport. */
 export interface Listening {
-  /** A socket was made by dialling. */
+  /** A socket was created by dialling. */
   dialled?(socket: WitnessedSocket): void;
   /** A whole message was written to a socket. */
   wrote?(socket: WitnessedSocket, message: Message): void;
@@ -13,17 +13,17 @@ export interface Listening {
   tore?(socket: WitnessedSocket, kind: Kind | undefined): void;
 }
 
-/** The sockets of all witnesses of one network, by the name of the end that dialled. */
+/** The sockets of all witnesses of one network, by the address of the end that dialled. */
 export interface Ends {
-  /** Those that are not gone. */
+  /** The open sockets. */
   readonly open: Set<WitnessedSocket>;
   readonly near: Map<string, WitnessedSocket>;
   readonly far: Map<string, WitnessedSocket>;
 }
 
 /**
- * Watches a transport: every call and every event is passed on, and whatever the two sides of the interface must not
- * do is found, as are bytes that are not what was written.
+ * Watches a transport: passes every call and every event on, and reports each violation of the interface by either
+ * side, and bytes that differ from those written.
  */
 export function witnessed(inner: Transport, findings: Findings, ends: Ends, listening: Listening = nobody): Transport {
   const enter = (socket: WitnessedSocket): void => {
@@ -71,7 +71,7 @@ export function witnessed(inner: Transport, findings: Findings, ends: Ends, list
   });
 }
 
-/** An object that is `inner` but for some of its methods. */
+/** An object like `inner`, with some of its methods replaced. */
 function facade<T extends object>(inner: T, instead: Partial<T>): T {
   return new Proxy(inner, {
     get(target, key): unknown {
@@ -110,7 +110,7 @@ export class WitnessedSocket {
   private finished = false;
   /** Written, and not yet seen to arrive. */
   private readonly underway: Buffer[] = [];
-  /** The beginnings of messages that are not whole. */
+  /** The beginnings of incomplete messages. */
   private restOut: Buffer = nothing;
   private restIn: Buffer = nothing;
 
@@ -160,7 +160,7 @@ export class WitnessedSocket {
         events.onDrain();
       },
       onClose: (error: SocketError | undefined) => {
-        if (this.phase === 'gone') this.wrong('was gone twice');
+        if (this.phase === 'gone') this.wrong('was closed twice');
         this.phase = 'gone';
         this.left();
         this.findings.note(() => `${this.name} is gone${error === undefined ? '' : `: ${error.code}`}`);
@@ -192,7 +192,7 @@ export class WitnessedSocket {
   private reset(): void {
     this.findings.note(() => `${this.name} is reset`);
     if (this.phase === 'fresh') {
-      // Nobody was to be told of its end.
+      // The end of a fresh socket is not reported.
       this.phase = 'reset';
       this.left();
     }
@@ -207,7 +207,7 @@ export class WitnessedSocket {
     if (this.aborted) this.wrong('was written to after its reset');
     if (this.awaited) this.wrong('was written to before it had taken the last write');
     for (const piece of pieces) {
-      if (piece.length === 0) this.wrong('was given nothing to write');
+      if (piece.length === 0) this.wrong('was asked to write nothing');
       this.underway.push(Buffer.from(piece));
     }
     if (this.listening === nobody) return;
@@ -247,7 +247,7 @@ export class WitnessedSocket {
   }
 }
 
-/** Adds the whole messages of a stream to `messages`, and gives what is left. */
+/** Adds the whole messages of a stream to `messages`, and returns the rest. */
 function messagesIn(rest: Buffer, chunks: readonly Uint8Array[], messages: Message[]): Buffer {
   let data = rest.length === 0 && chunks.length === 1 ? Buffer.from(chunks[0]!) : Buffer.concat([rest, ...chunks]);
   while (data.length >= 4) {

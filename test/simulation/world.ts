@@ -13,21 +13,21 @@ import { type Ends, type Listening, witnessed } from './witness.js';
 /** Where the server listens. */
 export const target = 'memory:target';
 
-/** How long, in virtual ms, the world has to settle after the actors have stopped to disturb it. */
+/** How long, in virtual ms, the world has to settle after the actors have stopped disturbing it. */
 const calmTime = 8_000;
-/** In which time, in virtual ms, everything has to be gone. */
+/** Within this time, in virtual ms, everything has to be gone. */
 const restTime = 200_000;
 
-/** What cannot be the code of any failure here. */
+/** Codes that no failure here can have. */
 const impossible = new Set(['EIO', 'ERR_FRAME_INVALID', 'ERR_FRAME_TOO_LONG', 'ERR_NOT_A_FLOW', 'ERR_OPTION_INVALID']);
 
-/** What takes part. */
+/** A participant. */
 export interface Actor {
   /** Called between any two instants. */
   check(): void;
-  /** It must not disturb any more. */
+  /** Stops disturbing. */
   calm(): void;
-  /** It must end. */
+  /** Ends. */
   stop(): void;
   /** Called when nothing can happen any more. */
   checkEnd(): void;
@@ -41,17 +41,17 @@ export class World {
   readonly calmed: { value: boolean } = { value: false };
   /** Nothing gets lost in a gentle world. */
   readonly gentle: boolean;
-  /** How often what happened, for those who want to know whether everything does. */
+  /** How often each event happened, to check that all of them do. */
   readonly events: Map<string, number> = new Map();
   readonly publication: Publication;
   readonly host: Host;
   readonly clients: Client[] = [];
-  /** What the clients dial. */
+  /** The address that the clients dial. */
   readonly address: string;
   /** The largest frame of any client. */
   largestSent = 0;
   readonly proxy: Faulty | undefined;
-  /** Whether the end of a stream may come before its time. */
+  /** Whether a stream may end early. */
   readonly cuts: boolean;
   /** From when on, in ms, nothing is disturbed any more. */
   readonly duration: number;
@@ -88,7 +88,7 @@ export class World {
     this.after(this.duration, () => this.calm());
   }
 
-  /** The network, with somebody who watches. */
+  /** The network, with a witness. */
   transport(listening?: Listening): Transport {
     return witnessed(this.network, this.findings, this.ends, listening);
   }
@@ -101,7 +101,7 @@ export class World {
     }, delay);
   }
 
-  /** As `after`, unless the world has calmed down by then. */
+  /** Like `after`, unless the world has calmed down by then. */
   disturb(delay: number, work: () => void): void {
     this.after(delay, () => {
       if (!this.calmed.value) work();
@@ -124,7 +124,7 @@ export class World {
     this.events.set(event, (this.events.get(event) ?? 0) + 1);
   }
 
-  /** Whatever fails here fails with a SocketError, and with a code that makes sense. */
+  /** Every failure here is a SocketError with a plausible code. */
   failed(who: string, error: unknown): string {
     const code = (error as SocketError | undefined)?.code ?? String(error);
     this.count(code);
@@ -137,7 +137,7 @@ export class World {
 
   check(): void {
     for (const actor of this.actors) actor.check();
-    // Whatever has ended has taken its timers with it.
+    // Everything that has ended has cleared its timers.
     const isOver = this.stopped && this.ends.open.size === 0 && this.promises.size === 0 && this.host.isGone;
     const left = isOver && this.time.pending > this.own && this.clients.every((client) => client.isGone);
     if (this.lingering.lasts(left)) {
@@ -183,27 +183,24 @@ export class World {
   }
 }
 
-/** How a run went. */
+/** The result of a run. */
 export interface Outcome {
   readonly found: readonly string[];
   readonly story: readonly string[];
   readonly events: ReadonlyMap<string, number>;
 }
 
-/** Runs the world of one seed to its end, or to the first thing that is wrong. */
+/** Runs the world of one seed to its end, or to its first violation. */
 export async function simulate(seed: number, tells = false): Promise<Outcome> {
   const time = new VirtualTime(seed);
   const findings = new Findings(() => time.now - 1_000_000, tells);
   const restore = time.install();
   const caught = (error: unknown): void => {
-    findings.wrong(
-      'C10',
-      `nobody has caught ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    );
+    findings.wrong('C10', `uncaught: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   };
   const before = config.onUnhandledError;
   const { stackTraceLimit } = Error;
-  // Errors are made by the thousand here, and most of their cost is the trace.
+  // Thousands of errors are created here, and most of their cost is the stack trace.
   if (!tells) Error.stackTraceLimit = 0;
   config.onUnhandledError = caught;
   process.on('unhandledRejection', caught);
@@ -219,7 +216,7 @@ export async function simulate(seed: number, tells = false): Promise<Outcome> {
       }
       await time.settle();
       world.check();
-      if (time.fired > 200_000) findings.wrong('rest', 'it does not come to rest');
+      if (time.fired > 200_000) findings.wrong('rest', 'it does not settle');
     }
     if (findings.found.length === 0) world.checkEnd();
     return { found: findings.found, story: findings.story ?? [], events: world.events };

@@ -1,4 +1,4 @@
-// Plain clients in a process of their own: node callers.mjs WHERE. Told over IPC what to do; each order is answered once.
+// Plain clients in a separate process: node callers.mjs WHERE. Its parent controls it over IPC; each order is answered once.
 import net from 'node:net';
 
 const [where] = process.argv.slice(2);
@@ -9,7 +9,7 @@ const held = new Set();
 
 let dialled = 0;
 
-/** From many addresses in turn, since each has no more than some ten thousand ports, and keeps one for a minute. */
+/** From many addresses in turn, because each has only some ten thousand ports, and keeps a used one for a minute. */
 function dial() {
   const from = place.port === undefined ? {} : { localAddress: `127.0.0.${1 + (dialled++ % 250)}` };
   return new Promise((resolve, reject) => {
@@ -18,7 +18,7 @@ function dial() {
   });
 }
 
-/** Runs `work` so many times, some at once. */
+/** Runs `work` that many times, some of them at once. */
 async function repeat(times, work) {
   let left = times;
   await Promise.all(
@@ -30,16 +30,16 @@ async function repeat(times, work) {
 }
 
 const orders = {
-  /** Connects so many more, which have something sent back and stay. */
+  /** Opens that many more connections, each of which echoes something and stays open. */
   hold: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();
       held.add(socket);
-      // An idle connection was used before: it has what is made at first use.
+      // An idle connection has been used before, so everything created at first use exists.
       socket.write('hello');
       await new Promise((resolve) => socket.once('data', resolve));
     }),
-  /** Connects so many times, has something sent back, and closes. */
+  /** Connects that many times, echoes something, and closes. */
   churn: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();

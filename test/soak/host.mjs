@@ -1,5 +1,5 @@
-// An echo server in a process of its own, so that its memory is nobody else's. WHAT is one of those below, WHERE a path
-// or a port, and LIBRARY the module to measure; over IPC it is asked how much it has:
+// An echo server in a separate process, to measure its memory alone. WHAT is one of those below, WHERE a path or a port,
+// and LIBRARY the module to measure; over IPC it reports its resources:
 // node --expose-gc host.mjs WHAT WHERE LIBRARY
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
@@ -9,7 +9,7 @@ const place = where.startsWith('/') ? { path: where } : { port: Number(where), h
 const backlog = 4_096;
 const sockets = new Set();
 
-/** What an echo server is, with nothing but Node, and in three ways with the library; each gives where it listens. */
+/** An echo server with plain Node, and three with the library; each returns where it listens. */
 const kinds = {
   async plain() {
     const server = net.createServer((socket) => {
@@ -28,7 +28,7 @@ const kinds = {
   async handled() {
     return serve(({ data }) => data.subscribe({ next: (chunk) => data.next(chunk), error: () => undefined }));
   },
-  /** Nobody is subscribed; who sends something is not echoed. */
+  /** Without a subscriber; nothing is echoed. */
   async unclaimed() {
     return serve(() => undefined, { claimTimeout: 0 });
   },
@@ -45,10 +45,10 @@ async function serve(handler, options = {}) {
 
 let count = () => sockets.size;
 
-/** What may be asked. */
+/** The questions. */
 const orders = {
   async measure() {
-    // What is freed is given back to the system in more than one go.
+    // Freed memory is returned to the system in several steps.
     for (let round = 0; round < 4; round++) {
       globalThis.gc();
       await new Promise((resolve) => setImmediate(resolve));

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** How long anything that is asked for may take, in ms. */
+/** How long any answer may take, in ms. */
 const patience = 300_000;
 
-/** What a host has: sizes in bytes, after a collection. */
+/** The resources of a host: sizes in bytes, after a collection. */
 export interface Measures {
   readonly connections: number;
   readonly rss: number;
@@ -16,11 +16,11 @@ export interface Measures {
   readonly descriptors: number;
 }
 
-/** Which echo server: with nothing but Node, `data.subscribe(data)`, or a handler that sends each chunk back. */
+/** Which echo server: plain Node, `data.subscribe(data)`, or a handler that sends each chunk back. */
 export type Kind = 'plain' | 'paced' | 'handled';
 export type Where = 'tcp' | 'unix';
 
-/** A process that is asked one thing after the other over IPC. */
+/** A process that answers one question after another over IPC. */
 class Child {
   private readonly child: ChildProcess;
 
@@ -58,7 +58,7 @@ export class Arena {
     this.callers = callers;
   }
 
-  /** Runs `work` with one, and ends all of it. */
+  /** Runs `work` with one, then ends all of it. */
   static async use<T>(
     library: string,
     kind: Kind,
@@ -89,7 +89,7 @@ export class Arena {
     return this.host.ask({ do: 'measure' }) as Promise<Measures>;
   }
 
-  /** Measures once it has so many connections, or has not come to that in a long time. */
+  /** Measures once it has that many connections, or fails to within the time limit. */
   async measureAt(connections: number): Promise<Measures> {
     let measures = await this.measure();
     for (let tries = 0; measures.connections !== connections && tries < 500; tries++) {

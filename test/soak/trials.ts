@@ -1,15 +1,15 @@
 import { Arena, type Kind, type Measures, type Where } from './processes.js';
 
 /**
- * By how many bytes the heap may grow: what the runtime takes until it has compiled everything, and no more than a few
- * bytes for each connection that has come and gone. One that leaked has thousands.
+ * By how many bytes the heap may grow: what the runtime takes until everything is compiled, and a few bytes per closed
+ * connection. One that leaked has thousands.
  */
 const warmUp = 2 * 2 ** 20;
 const each = 20;
 
 type Print = (line: string) => void;
 
-/** How a trial went. */
+/** The result of a trial. */
 export interface Verdict {
   readonly ok: boolean;
   readonly text: string;
@@ -28,7 +28,7 @@ function verdictOf(problems: readonly string[], praise: string): Verdict {
   return { ok, text: ok ? `OK: ${praise}` : `FAILED: ${problems.join('; ')}` };
 }
 
-/** What has grown between two looks at a host that has as many connections as before. */
+/** What has grown between two measurements of a host with equally many connections. */
 function growth(before: Measures, after: Measures, passed: number): { slope: number; problems: string[] } {
   const slope = (after.heapUsed - before.heapUsed) / passed;
   const problems = [];
@@ -44,7 +44,7 @@ function growth(before: Measures, after: Measures, passed: number): { slope: num
   return { slope, problems };
 }
 
-/** Holds many idle connections for so many seconds while others come and go. */
+/** Holds `held` idle connections for some seconds while others come and go. */
 export function soak(library: string, seconds: number, held: number, print: Print): Promise<Verdict> {
   return Arena.use(library, 'paced', 'tcp', 3, async (arena) => {
     const batch = 500;
@@ -77,7 +77,7 @@ export function soak(library: string, seconds: number, held: number, print: Prin
   });
 }
 
-/** Compares what a process needs that holds so many idle connections, with the library and with nothing but Node. */
+/** Compares the memory of a process with that many idle connections, with the library and with plain Node. */
 export async function idle(library: string, count: number, most: number, print: Print): Promise<Verdict> {
   const problems: string[] = [];
   const ratios: string[] = [];
@@ -102,7 +102,7 @@ export async function idle(library: string, count: number, most: number, print: 
   return verdictOf(problems, `${count} idle connections, resident memory over that of node:net: ${ratios.join(', ')}`);
 }
 
-/** Has so many connections come and go, and compares the heap after the first fifth with that after the last. */
+/** Opens and closes that many connections, and compares the heap after the first fifth with that at the end. */
 export async function churn(library: string, count: number, where: Where, print: Print): Promise<Verdict> {
   return Arena.use(library, 'paced', where, 3, async (arena) => {
     const warm = Math.ceil(count / 5);
