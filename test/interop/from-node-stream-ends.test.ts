@@ -19,7 +19,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { rawPair } from '../support/interop/raw-pair.js';
 
 describe('fromNodeStream', () => {
-  it('C8: resets a TCP socket, so that its peer does not take what it got for the whole', async () => {
+  it('C8: resets a TCP socket, so that its peer does not take a partial stream for the whole', async () => {
     const { near, raw } = await rawPair(tcp);
     const channel = fromNodeStream(near);
     const failed = once(raw, 'error');
@@ -35,7 +35,7 @@ describe('fromNodeStream', () => {
     expect(await here.end()).toMatchObject({ code: 'ECONNRESET', cause: { code: 'ECONNRESET' } });
   });
 
-  it('I1: a socket that can not connect is ECONNREFUSED', async () => {
+  it('I1: a socket that cannot connect is ECONNREFUSED', async () => {
     const server = net.createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as net.AddressInfo;
@@ -46,7 +46,7 @@ describe('fromNodeStream', () => {
     expect(await record(channel).end()).toMatchObject({ code: 'ECONNREFUSED' });
   });
 
-  it('C2: what is sent on a socket that is still connecting goes out when it is connected', async () => {
+  it('C2: values sent on a socket that is still connecting go out when it is connected', async () => {
     const { address } = await serverAt(tcp, ({ data }) => data.subscribe(data));
     if (address.transport !== 'tcp') throw new Error('no port');
     const channel = fromNodeStream(net.connect({ port: address.port, host: address.host, allowHalfOpen: true }));
@@ -55,7 +55,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(await lastValueFrom(channel.pipe(toArray()))).toString()).toBe('hello');
   });
 
-  it('C16: without allowHalfOpen an answer to the last message is still sent, then the sending side ends', async () => {
+  it('C16: without allowHalfOpen, an answer to the last message is still sent, then the sending side ends', async () => {
     const [near, far] = duplexPair();
     near.allowHalfOpen = false;
     const channel = fromNodeStream(near).framed(lines());
@@ -70,7 +70,7 @@ describe('fromNodeStream', () => {
     expect(channel.closed).toBe(true);
   });
 
-  it('D3: a frame that can not be decoded ends the channel, and the stream in order', async () => {
+  it('D3: a bad frame ends the channel, and ends the stream in order', async () => {
     const [near, far] = duplexPair();
     const channel = fromNodeStream(near).framed(lengthPrefixed({ maxLength: 10 }));
     const here = record(channel);
@@ -82,7 +82,7 @@ describe('fromNodeStream', () => {
     await until(() => near.destroyed);
   });
 
-  it('C4: what is over maxBuffered fails it with ERR_OVERFLOW, and destroys the stream', async () => {
+  it('C4: exceeding maxBuffered fails it with ERR_OVERFLOW, and destroys the stream', async () => {
     const stuck = new Duplex({ read: () => undefined, write: () => undefined });
     const channel = fromNodeStream(stuck);
     const here = record(channel);
@@ -102,7 +102,7 @@ describe('fromNodeStream', () => {
     expect(near.errored).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED', cause: reason } });
   });
 
-  it('C8: what the stream has read and not given when it fails is received before the error', async () => {
+  it('C8: data that the stream had read but not emitted when it failed is received before the error', async () => {
     const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
     const channel = fromNodeStream(stream);
     const hold = channel.hold();
@@ -127,7 +127,7 @@ describe('fromNodeStream', () => {
     await until(() => stream.destroyed);
   });
 
-  it('I1: a stream that tells of no close ends in order all the same', async () => {
+  it('I1: a stream that emits no close ends in order all the same', async () => {
     const stream = new Duplex({ emitClose: false, read: () => undefined, write: (_c, _e, done) => done() });
     const channel = fromNodeStream(stream);
     const here = record(channel);
@@ -153,7 +153,7 @@ describe('fromNodeStream', () => {
     expect(() => fromNodeStream(stream as Duplex)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('I1: of a stream that was destroyed before, the channel fails', async () => {
+  it('I1: the channel of an already destroyed stream fails', async () => {
     const failed = new PassThrough();
     failed.on('error', () => undefined).destroy(new Error('before'));
     await until(() => failed.closed);
@@ -170,7 +170,7 @@ describe('fromNodeStream', () => {
     expect(await record(fromNodeStream(gone)).end()).toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: of a side that has ended before, or is not there, the channel has ended, too', async () => {
+  it('I1: a side of the stream that has ended, or is missing, has ended in the channel, too', async () => {
     const [near, far] = duplexPair();
     near.end();
     far.resume();
@@ -203,7 +203,7 @@ describe('fromNodeStream', () => {
     await expect(ended.send('x')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('C19: memory that the library uses again is never left in a stream', async () => {
+  it('C19: memory that the library reuses is never left in a stream', async () => {
     const kept: Buffer[] = [];
     const keeping = new Duplex({
       read: () => undefined,
@@ -226,7 +226,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(kept).toString()).toBe(sent.join(''));
   });
 
-  it('I1: lets the event loop go round while a stream takes all at once', async () => {
+  it('I1: lets the event loop run while a stream takes everything at once', async () => {
     const taking = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
     const channel = fromNodeStream(taking);
     let isOver = false;
@@ -241,7 +241,7 @@ describe('fromNodeStream', () => {
   });
 });
 
-describe('fromNodeStream over streams of others', () => {
+describe('fromNodeStream over other Node streams', () => {
   it('I1: compresses and decompresses with zlib, at the pace of the reader', async () => {
     const [gzip, gunzip] = [fromNodeStream(zlib.createGzip()), fromNodeStream(zlib.createGunzip())];
     gzip.subscribe(gunzip);
@@ -255,7 +255,7 @@ describe('fromNodeStream over streams of others', () => {
     expect(Buffer.concat(received).equals(Buffer.concat(pieces))).toBe(true);
   });
 
-  it('I1: tells what zlib finds wrong', async () => {
+  it("I1: reports zlib's errors", async () => {
     const gunzip = fromNodeStream(zlib.createGunzip());
     const here = record(gunzip);
     gunzip.next('this is not compressed');

@@ -15,7 +15,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { rawPair } from '../support/interop/raw-pair.js';
 
-/** Two Node streams that are connected to each other: where there are sockets, the ends of one. */
+/** Two Node streams connected to each other; for sockets, both ends of one connection. */
 async function streamsAt(place: Place): Promise<[near: Duplex, far: Duplex]> {
   if (place.name === 'memory') return duplexPair();
   const { near, raw } = await rawPair(place);
@@ -28,7 +28,7 @@ function listenersOf(stream: Duplex): Record<string, number> {
   return Object.fromEntries(ours.map((event) => [event, stream.listenerCount(event)]));
 }
 
-/** Counts the bytes that are written to `stream` before it says that it has enough, which it must in the end. */
+/** Counts the bytes written to `stream` before its `write` returns false, which it has to at some point. */
 async function fill(stream: Duplex, piece: Buffer): Promise<number> {
   let written = 0;
   for (let idle = 0; idle < 50;) {
@@ -92,7 +92,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(await buffer(far)).toEqual(Buffer.from('one\n'));
   });
 
-  it('I1: half-closes: what is sent after the end of the other side still arrives', async () => {
+  it('I1: is half-closed: values sent after the end of the other side still arrive', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -104,7 +104,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect((await buffer(far)).toString()).toBe('still here');
   });
 
-  it('I1: complete() ends the stream, and receiving goes on', async () => {
+  it('I1: complete() ends the stream, and receiving continues', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -116,7 +116,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(Buffer.concat(here.values).toString()).toBe('answer');
   });
 
-  it('F1: reads ahead no more than its bound while it has no subscriber, and loses nothing', async () => {
+  it('F1: without a subscriber, reads ahead no more than its limit, and loses nothing', async () => {
     const [near, far] = await streamsAt(place);
     const piece = Buffer.alloc(16_384, 'x');
     const channel = fromNodeStream(near);
@@ -124,7 +124,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await turns();
     const waiting = near.readableLength;
     expect(near.isPaused()).toBe(true);
-    // The stream itself stops at its mark and one chunk.
+    // The stream itself stops at its high-water mark plus one chunk.
     expect(waiting).toBeLessThanOrEqual(near.readableHighWaterMark + 65_536);
     if (place.name === 'memory') expect(written).toBeLessThanOrEqual(4 * 65_536);
     far.end();
@@ -133,7 +133,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(size).toBe(written);
   });
 
-  it('F3: a slow reader bounds what the other side can write', async () => {
+  it('F3: a slow reader limits what the other side can write', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const hold = channel.hold();
@@ -149,7 +149,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(size).toBe(written);
   });
 
-  it('C4: a slow stream bounds what is sent: a paced source is pulled no further', async () => {
+  it('C4: a slow stream limits what is sent: a paced source is not pulled any further', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const count = 3_000;
@@ -174,7 +174,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(most).toBeLessThanOrEqual(65_536 + 10_000);
   });
 
-  it('I1: error(reason) destroys the stream with the reason, and is told as ERR_CLOSED', async () => {
+  it('I1: error(reason) destroys the stream with the reason, and is reported as ERR_CLOSED', async () => {
     const [near, far] = await streamsAt(place);
     const errors: unknown[] = [];
     near.on('error', (error) => errors.push(error));
@@ -186,14 +186,14 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await until(() => near.closed);
     await turns(2);
     expect(near.destroyed).toBe(true);
-    // A reset has no reason to it.
+    // A reset carries no reason.
     expect(errors).toEqual(place.name === 'tcp' ? [] : [reason]);
     expect(channel.closed).toBe(true);
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     far.destroy();
   });
 
-  it('I1: a stream that is destroyed without its end is an error, after all that was received', async () => {
+  it('I1: a stream destroyed before its end is an error, after everything received', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const hold = channel.hold();
@@ -213,7 +213,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: an error of the stream is the error of the channel, with it as cause', async () => {
+  it('I1: an error of the stream is the error of the channel, with the original as cause', async () => {
     const [near] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -246,7 +246,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     }
   });
 
-  it('I1: gives what the stream had buffered before the call', async () => {
+  it('I1: emits what the stream had buffered before the call', async () => {
     const [near, far] = await streamsAt(place);
     near.pause();
     far.write('early');

@@ -17,7 +17,7 @@ type Bytes = Uint8Array | string;
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 60_000 }).map((array) => Buffer.from(array));
 
-/** Values of every kind, with some that have no length. */
+/** Values of every kind, some of them without a length. */
 const values = fc.array(
   fc.oneof(
     fc.string({ unit: 'binary', maxLength: 300 }),
@@ -31,9 +31,9 @@ const values = fc.array(
   { maxLength: 200 },
 );
 
-/** A readable stream that the test feeds, and what it was asked for. */
-function fed<T>(highWaterMark = 0) {
-  const told = { pulls: 0, cancelled: undefined as unknown };
+/** A readable stream that the test feeds, and a record of the pulls. */
+function fedStream<T>(highWaterMark = 0) {
+  const calls = { pulls: 0, cancelled: undefined as unknown };
   let controller: ReadableStreamDefaultController<T> | undefined;
   const readable = new ReadableStream<T>(
     {
@@ -41,33 +41,33 @@ function fed<T>(highWaterMark = 0) {
         controller = given;
       },
       pull: () => {
-        told.pulls++;
+        calls.pulls++;
       },
-      cancel: (reason) => void (told.cancelled = reason),
+      cancel: (reason) => void (calls.cancelled = reason),
     },
     { highWaterMark },
   );
-  return { readable, controller: controller!, told };
+  return { readable, controller: controller!, calls };
 }
 
-/** A writable stream that remembers, and settles each write when the test says so. */
-function remembering<T>(isEager = true) {
-  const told = { written: [] as T[], isClosed: false, aborted: undefined as unknown };
+/** A writable stream that records, and settles each write when the test says so. */
+function recordingStream<T>(isEager = true) {
+  const calls = { written: [] as T[], isClosed: false, aborted: undefined as unknown };
   const waiting: (() => void)[] = [];
   let controller: WritableStreamDefaultController | undefined;
   const writable = new WritableStream<T>({
     start: (given) => void (controller = given),
     write: (value) => {
-      told.written.push(value);
+      calls.written.push(value);
       return isEager ? undefined : new Promise((resolve) => waiting.push(resolve));
     },
-    close: () => void (told.isClosed = true),
-    abort: (reason) => void (told.aborted = reason),
+    close: () => void (calls.isClosed = true),
+    abort: (reason) => void (calls.aborted = reason),
   });
   const take = (count = 1): void => {
     for (const resolve of waiting.splice(0, count)) resolve();
   };
-  return { writable, controller: controller!, told, take };
+  return { writable, controller: controller!, calls, take };
 }
 
 describe.each(allPlaces)('fromWebStreams over $name', (place) => {
@@ -94,7 +94,7 @@ describe.each(allPlaces)('fromWebStreams over $name', (place) => {
     );
   });
 
-  it('F3: a slow reader bounds what the other side can write', async () => {
+  it('F3: a slow reader limits what the other side can write', async () => {
     const { near, far } = await pairAt(place, { halfOpen: true });
     const channel = fromWebStreams<Buffer, Bytes>(toWebStreams(near.bytes));
     const hold = channel.hold();
@@ -120,7 +120,7 @@ describe.each(allPlaces)('fromWebStreams over $name', (place) => {
     channel.complete();
   });
 
-  it('I1: error(reason) and a failure of the connection are carried through both conversions', async () => {
+  it('I1: error(reason) and a failure of the connection pass through both conversions', async () => {
     const { near, far } = await pairAt(place);
     const channel = fromWebStreams<Buffer, Bytes>(toWebStreams(near.bytes));
     const here = record(channel);
@@ -169,12 +169,12 @@ describe('fromWebStreams', () => {
       ['é'.repeat(500), 1_000],
       [{ of: 'any kind' }, 1_024],
     ] as const) {
-      const { readable, controller, told } = fed<unknown>();
+      const { readable, controller, calls } = fedStream<unknown>();
       const channel = fromWebStreams<unknown, never>({ readable, writable: new WritableStream() });
       let given = 0;
       for (let idle = 0; idle < 20; idle++) {
-        if (told.pulls > given) {
-          expect(told.pulls).toBe(given + 1);
+        if (calls.pulls > given) {
+          expect(calls.pulls).toBe(given + 1);
           given++;
           controller.enqueue(value);
           idle = 0;
@@ -187,8 +187,8 @@ describe('fromWebStreams', () => {
     }
   });
 
-  it('F2: while it is held nothing is emitted, and reading goes on after the release', async () => {
-    const { readable, controller } = fed<number>();
+  it('F2: while it is held, nothing is emitted; reading continues after the release', async () => {
+    const { readable, controller } = fedStream<number>();
     const channel = fromWebStreams<number, never>({ readable, writable: new WritableStream() });
     const hold = channel.hold();
     const here = record(channel);
@@ -203,8 +203,8 @@ describe('fromWebStreams', () => {
     expect(here.endings).toEqual(['complete']);
   });
 
-  it('C4: waits for the sink: a paced source is pulled no further, and what is plain overflows', async () => {
-    const { writable, told, take } = remembering<Buffer>(false);
+  it('C4: waits for the sink: a paced source is not pulled any further, and unpaced values overflow', async () => {
+    const { writable, calls, take } = recordingStream<Buffer>(false);
     const channel = fromWebStreams<never, Buffer>({ readable: new ReadableStream(), writable });
     let pulled = 0;
     function* source(): Generator<Buffer> {
@@ -212,8 +212,8 @@ describe('fromWebStreams', () => {
     }
     const sending = record(channel.sendFrom(source()));
     await turns();
-    // One is with the sink, and what waits here is bounded.
-    expect(told.written.length).toBe(1);
+    // One value is with the sink, and those waiting here are bounded.
+    expect(calls.written.length).toBe(1);
     expect(pulled).toBeLessThanOrEqual(10);
     expect(channel.bufferedBytes).toBeLessThanOrEqual(65_536 + 10_000);
     while (sending.endings.length === 0) {
@@ -222,13 +222,13 @@ describe('fromWebStreams', () => {
       expect(channel.bufferedBytes).toBeLessThanOrEqual(65_536 + 10_000);
     }
     expect(sending.endings).toEqual(['complete']);
-    expect(told.written.map((chunk) => chunk[0])).toEqual(Array.from({ length: 500 }, (_, index) => index % 256));
+    expect(calls.written.map((chunk) => chunk[0])).toEqual(Array.from({ length: 500 }, (_, index) => index % 256));
     const here = record(channel);
     for (let count = 0; count < 200; count++) channel.next(Buffer.alloc(10_000));
     expect(await here.end()).toMatchObject({ code: 'ERR_OVERFLOW' });
     take(Infinity);
-    await until(() => told.aborted !== undefined);
-    expect(told.aborted).toMatchObject({ code: 'ERR_OVERFLOW' });
+    await until(() => calls.aborted !== undefined);
+    expect(calls.aborted).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
   it('C4: gives the sink no more values than it is ready for', async () => {
@@ -249,35 +249,35 @@ describe('fromWebStreams', () => {
   });
 
   it('C5: send settles, and bufferedBytes falls, as the sink takes the values', async () => {
-    const { writable, told, take } = remembering<Buffer>(false);
+    const { writable, calls, take } = recordingStream<Buffer>(false);
     const channel = fromWebStreams<never, Buffer>({ readable: new ReadableStream(), writable });
     let isSettled = false;
     void channel.send(Buffer.alloc(100_000)).then(() => (isSettled = true));
     await turns();
-    expect([isSettled, channel.bufferedBytes, told.written.length]).toEqual([false, 100_000, 1]);
+    expect([isSettled, channel.bufferedBytes, calls.written.length]).toEqual([false, 100_000, 1]);
     take();
     await until(() => isSettled);
     await until(() => channel.bufferedBytes === 0);
-    expect(told.written.length).toBe(1);
+    expect(calls.written.length).toBe(1);
     channel.error('over');
   });
 
-  it('C6: complete() closes the writable stream after what was sent, and receiving goes on', async () => {
-    const { writable, told } = remembering<string>();
-    const { readable, controller, told: source } = fed<string>();
+  it('C6: complete() closes the writable stream after what was sent, and receiving continues', async () => {
+    const { writable, calls } = recordingStream<string>();
+    const { readable, controller, calls: source } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
     const here = record(channel);
     channel.next('a');
     channel.next('b');
     channel.complete();
-    await until(() => told.isClosed);
-    expect(told.written).toEqual(['a', 'b']);
+    await until(() => calls.isClosed);
+    expect(calls.written).toEqual(['a', 'b']);
     controller.enqueue('answer');
     controller.close();
     expect(await here.end()).toBe('complete');
     expect(here.values).toEqual(['answer']);
     await turns(3);
-    expect([readable.locked, writable.locked, told.aborted, source.cancelled]).toEqual([
+    expect([readable.locked, writable.locked, calls.aborted, source.cancelled]).toEqual([
       false,
       false,
       undefined,
@@ -285,36 +285,36 @@ describe('fromWebStreams', () => {
     ]);
   });
 
-  it('C7: after the end of the readable stream sending goes on', async () => {
-    const { writable, told } = remembering<string>();
-    const { readable, controller } = fed<string>();
+  it('C7: after the end of the readable stream, sending continues', async () => {
+    const { writable, calls } = recordingStream<string>();
+    const { readable, controller } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
     const here = record(channel);
     controller.close();
     expect(await here.end()).toBe('complete');
     await channel.send('still here');
     channel.complete();
-    await until(() => told.isClosed);
-    expect(told.written).toEqual(['still here']);
+    await until(() => calls.isClosed);
+    expect(calls.written).toEqual(['still here']);
   });
 
   it('I1: error(reason) aborts and cancels with the reason, and releases both streams', async () => {
-    const { writable, told } = remembering<string>();
-    const { readable, told: source } = fed<string>();
+    const { writable, calls } = recordingStream<string>();
+    const { readable, calls: source } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
     const here = record(channel);
     const reason = new Error('enough');
     channel.error(reason);
     expect(await here.end()).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
     await turns(3);
-    expect([told.aborted, source.cancelled]).toEqual([reason, reason]);
+    expect([calls.aborted, source.cancelled]).toEqual([reason, reason]);
     expect([readable.locked, writable.locked]).toEqual([false, false]);
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
   it('I1: an error of the readable stream arrives after what was read, and aborts the writable one', async () => {
-    const { writable, told } = remembering<string>();
-    const { readable, controller } = fed<string>();
+    const { writable, calls } = recordingStream<string>();
+    const { readable, controller } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
     const hold = channel.hold();
     const here = record(channel);
@@ -328,13 +328,13 @@ describe('fromWebStreams', () => {
     expect(here.values).toEqual(['read']);
     expect(error).toBeInstanceOf(SocketError);
     expect(error).toMatchObject({ code: 'ECONNRESET', cause: reason });
-    expect(told.aborted).toBe(error);
+    expect(calls.aborted).toBe(error);
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
   it('I1: an error of the writable stream fails the channel, and cancels the readable one', async () => {
-    const { writable, controller } = remembering<string>();
-    const { readable, told } = fed<string>();
+    const { writable, controller } = recordingStream<string>();
+    const { readable, calls } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
     const here = record(channel);
     const reason = new TypeError('full');
@@ -342,14 +342,14 @@ describe('fromWebStreams', () => {
     const error = await here.end();
     expect(error).toMatchObject({ code: 'EIO', cause: reason });
     await expect(channel.send('late')).rejects.toBe(error);
-    expect(told.cancelled).toBe(error);
+    expect(calls.cancelled).toBe(error);
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
-  it('I1: of streams that have ended, or failed, before, the channel has, too', async () => {
+  it('I1: if a stream has already ended or failed, so has the channel', async () => {
     const closed = new WritableStream<string>();
     await closed.close();
-    const { readable, controller } = fed<string>(1);
+    const { readable, controller } = fedStream<string>(1);
     controller.enqueue('left');
     controller.close();
     const channel = fromWebStreams({ readable, writable: closed });
@@ -360,20 +360,20 @@ describe('fromWebStreams', () => {
     await turns(3);
     expect([readable.locked, closed.locked]).toEqual([false, false]);
 
-    const failed = fed<string>();
+    const failed = fedStream<string>();
     failed.controller.error(new Error('before'));
     const failing = fromWebStreams({ readable: failed.readable, writable: new WritableStream<string>() });
     expect(await record(failing).end()).toMatchObject({ code: 'EIO', cause: { message: 'before' } });
   });
 
   it('I1: undefined, which no Observable of this library emits, fails it with ERR_FRAME_INVALID', async () => {
-    const { readable, controller } = fed<unknown>();
+    const { readable, controller } = fedStream<unknown>();
     const here = record(fromWebStreams({ readable, writable: new WritableStream() }));
     controller.enqueue(undefined);
     expect(await here.end()).toMatchObject({ code: 'ERR_FRAME_INVALID' });
   });
 
-  it('I1: lets the event loop go round while the streams give and take all at once', async () => {
+  it('I1: lets the event loop run while the streams give and take everything at once', async () => {
     let isOver = false;
     let pulled = 0;
     const readable = new ReadableStream<number>({
@@ -383,7 +383,7 @@ describe('fromWebStreams', () => {
         else controller.enqueue(pulled);
       },
     });
-    const { writable, told } = remembering<number>();
+    const { writable, calls } = recordingStream<number>();
     const channel = fromWebStreams({ readable, writable });
     let received = 0;
     channel.subscribe(() => received++);
@@ -393,12 +393,12 @@ describe('fromWebStreams', () => {
     channel.sendFrom(endless()).subscribe({ complete: () => channel.complete() });
     await turns(100);
     isOver = true;
-    await until(() => told.isClosed);
+    await until(() => calls.isClosed);
     expect(received).toBeGreaterThan(0);
-    expect(told.written.length).toBeGreaterThan(0);
+    expect(calls.written.length).toBeGreaterThan(0);
   });
 
-  it('I1: compresses with CompressionStream what a connection sends', async () => {
+  it('I1: CompressionStream compresses what a connection sends', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));
     relay(near.bytes, gzip).subscribe();
@@ -409,7 +409,7 @@ describe('fromWebStreams', () => {
     expect(Buffer.from(await new Response(stream as never).arrayBuffer()).equals(sent)).toBe(true);
   });
 
-  it('I1: reads what Readable.toWeb gives', async () => {
+  it('I1: reads a stream made by Readable.toWeb', async () => {
     const sent = Array.from({ length: 1_000 }, (_, index) => ({ index }));
     const readable = Readable.toWeb(Readable.from(sent)) as ReadableStream<{ index: number }>;
     const channel = fromWebStreams<{ index: number }, never>({ readable, writable: new WritableStream() });
@@ -417,7 +417,7 @@ describe('fromWebStreams', () => {
     channel.complete();
   });
 
-  it('I1: has no framing, but fromNodeStream has, for streams of bytes', async () => {
+  it('I1: cannot be framed, unlike fromNodeStream, for streams of bytes', async () => {
     const through = new TransformStream<Uint8Array, Uint8Array>();
     const channel = fromNodeStream(Duplex.fromWeb(through as never)).framed(lines());
     for (const line of ['a', 'b']) channel.next(line);
@@ -428,7 +428,7 @@ describe('fromWebStreams', () => {
     plain.error('over');
   });
 
-  it('A5: refuses what are no web streams, and those that somebody else uses', () => {
+  it('A5: refuses objects that are not web streams, and streams that are locked', () => {
     const { readable, writable } = new TransformStream();
     const locked = new TransformStream();
     locked.readable.getReader();

@@ -18,7 +18,7 @@ import { endingOf, readAll } from '../support/sockets/read-socket.js';
 import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A server of `node:http` that is given the connections of a server of the library. */
+/** A server of `node:http` that handles the connections of a server of the library. */
 async function served(
   place: Place,
   handler: http.RequestListener,
@@ -59,7 +59,7 @@ const echo: http.RequestListener = (asked, response) => {
 };
 
 describe.each(allPlaces)('node:http over $name', (place) => {
-  it('I2: serves, and asks', async () => {
+  it('I2: serves and requests', async () => {
     const { address, server } = await served(place, echo);
     expect(await request(place, address, '/a', 'hello')).toEqual({ status: 200, body: 'hello' });
     const large = 'x'.repeat(3_000_000);
@@ -68,7 +68,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('S6: serve tells how each connection has ended, and ends those that are left', async () => {
+  it('S6: serve reports how each connection ended, and closes the remaining ones', async () => {
     const web = http.createServer(echo);
     const server = listen(await place.address(), place.options);
     const bound = firstValueFrom(server.listening);
@@ -90,7 +90,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: a connection of an agent serves one request after the other', async () => {
+  it('I2: one connection of an agent serves one request after another', async () => {
     const { address, server } = await served(place, echo);
     const agent = new http.Agent({ keepAlive: true, maxSockets: 2 });
     agent.createConnection = () => toNodeStream(connect(address, { ...place.options, halfOpen: false }));
@@ -110,7 +110,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
       responses.push(response);
     });
     const agent = new http.Agent({ keepAlive: true });
-    // An agent expects that a connection that the server has ended ends itself.
+    // An agent expects a connection to end by itself after the server has ended it.
     agent.createConnection = () => toNodeStream(connect(address, { ...place.options, halfOpen: false }));
     onTestFinished(() => agent.destroy());
     const early = request(place, address, '/', undefined, agent);
@@ -128,7 +128,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
 });
 
 describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
-  it('I2: answers a thousand pipelined requests of a client that has finished', async () => {
+  it('I2: answers a thousand pipelined requests of a client that has finished sending', async () => {
     const { address } = await served(place, (asked, response) => response.end(asked.url));
     const raw = await rawClient(address);
     const paths = Array.from({ length: 1_000 }, (_, index) => `/${index}`);
@@ -138,7 +138,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     expect(Array.from(text.matchAll(/\r\n\r\n(\/\d+)/g), ([, path]) => path)).toEqual(paths);
   });
 
-  it('I3: a request that is none is answered with 400, and then ends', async () => {
+  it('I3: an invalid request is answered with 400, then the connection ends', async () => {
     const { address, server } = await served(place, echo);
     const raw = await rawClient(address);
     raw.write('this is no HTTP\r\n\r\n' + 'and a lot of it'.repeat(20_000));
@@ -147,7 +147,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: a client that goes away in the middle ends the response alone', async () => {
+  it('I2: a client that leaves in the middle ends only its response', async () => {
     let ended: (hadError: unknown) => void = () => undefined;
     const end = new Promise((resolve) => {
       ended = resolve;
@@ -172,7 +172,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: an upgrade gives the stream to whoever wants it', async () => {
+  it('I2: an upgrade hands over the stream', async () => {
     const { address, web } = await served(place, echo);
     web.on('upgrade', (_, stream: net.Socket, head: Buffer) => {
       stream.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n');
@@ -186,7 +186,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     expect((await readAll(raw)).toString()).toContain('and more');
   });
 
-  it('I2: a client that does not complete its headers gets 408 once the server has been told that it listens', async () => {
+  it("I2: a client that does not complete its headers gets 408, once the server has emitted 'listening'", async () => {
     const web = http.createServer({ headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 }, echo);
     Object.assign(web, { httpAllowHalfOpen: true }).emit('listening');
     onTestFinished(() => void web.close());
@@ -213,7 +213,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     }
   });
 
-  it('I2: close() ends idle connections once the server has been told that it listens', async () => {
+  it("I2: close() ends idle connections, once the server has emitted 'listening'", async () => {
     const { address, web, server } = await served(place, echo);
     web.emit('listening');
     const raw = await rawClient(address);
@@ -227,7 +227,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
 });
 
 describe('https', () => {
-  it.each(securePlaces)('I2: over the TLS of the library, $name', async (place) => {
+  it.each(securePlaces)("I2: works over the library's TLS, $name", async (place) => {
     const web = https.createServer(identity, (asked, response) => {
       response.end(String('encrypted' in asked.socket));
     });
@@ -244,7 +244,7 @@ describe('https', () => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: with the TLS of Node on top of a stream, at either end', async () => {
+  it("I2: works with Node's TLS on top of a stream, on either side", async () => {
     const secured = https.createServer(identity, (asked, response) => response.end(asked.url));
     const { address, server } = await serverAt(tcp, (connection) =>
       secured.emit('connection', toNodeStream(connection)),
@@ -260,7 +260,7 @@ describe('https', () => {
     await until(() => server.connections.size === 0);
   });
 
-  it.each([...realPlaces, memory()])('I2: TLSSockets of Node over streams, $name', async (place) => {
+  it.each([...realPlaces, memory()])("I2: works with Node's TLSSockets over streams, $name", async (place) => {
     const sockets: tls.TLSSocket[] = [];
     const { address } = await serverAt(place, (connection) => {
       const stream = toNodeStream(connection) as unknown as net.Socket;
@@ -291,7 +291,7 @@ describe.each(allPlaces)('node:http2 over $name', (place) => {
       asked.pipe(response);
     };
     const secure = place.options.tls !== undefined;
-    // With TLS the two have to agree on HTTP/2 in the handshake.
+    // With TLS, both sides have to agree on HTTP/2 in the handshake.
     const options = secure ? { tls: { ...place.options.tls, ALPNProtocols: ['h2'] } } : place.options;
     const web = secure ? http2.createSecureServer(identity, echoed) : http2.createServer(echoed);
     const { address, server } = await serverAt(

@@ -17,7 +17,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
 describe('pull', () => {
-  it('F5: gives the values of a Flow to the operators of ix', async () => {
+  it('F5: passes the values of a Flow to ix operators', async () => {
     const flow = SourceFlow.ending(...numbers(10));
     const pulled = pull(flow).pipe(
       filter((value) => value % 2 === 1),
@@ -57,13 +57,13 @@ describe('pull', () => {
       got.push(value);
       break;
     }
-    // takeWhile has taken the one at which it ended.
+    // takeWhile has consumed the value at which it ended.
     expect(got).toEqual([0, 1, 2, 4]);
     expect(flow.waiting).toEqual([5]);
     expect(flow.held).toBe(false);
   });
 
-  it('F5: each iteration is a subscription of its own', async () => {
+  it('F5: each iteration is a separate subscription', async () => {
     const flow = new SourceFlow<number>();
     const pulled = pull(flow);
     const [one, other] = [pulled[Symbol.asyncIterator](), pulled[Symbol.asyncIterator]()];
@@ -85,7 +85,7 @@ describe('pull', () => {
     expect(got).toEqual([1, 2]);
   });
 
-  it('F5: goes back to an Observable', async () => {
+  it('F5: can be turned back into an Observable', async () => {
     const flow = SourceFlow.ending('a', 'b');
     const observable = toObservable(pull(flow).pipe(map((value) => value.toUpperCase())));
     const values = await new Promise<string[]>((resolve, reject) => {
@@ -125,7 +125,7 @@ describe('pull', () => {
     },
   );
 
-  it('F5: what ix makes can be sent: it is pulled', async () => {
+  it('F5: what ix produces can be sent, and is pulled', async () => {
     const { near, far } = await pairAt<string, string>(places[2]!, { codec: lines() });
     const source = from(numbers(5)).pipe(map((value) => `line ${value}`));
     const received = firstValueFrom(far.data.pipe(toArray()));
@@ -137,7 +137,7 @@ describe('pull', () => {
 });
 
 describe('pull with batch', () => {
-  it('F12: gives what is there at once, at most `batch` values in an array', async () => {
+  it('F12: emits the available values at once, at most `batch` in an array', async () => {
     const flow = SourceFlow.ending(...numbers(7));
     const pulled = pull(flow, { batch: 3 }).pipe(map((values) => values));
     expect(pulled).toBeInstanceOf(AsyncIterableX);
@@ -147,7 +147,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: waits for one value, and then takes those of the same delivery, but no more than `batch`', async () => {
+  it('F12: waits for one value, then takes the rest of that delivery, up to `batch`', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const first = iterator.next();
@@ -168,7 +168,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: is held between two arrays, and none grows once it was handed over', async () => {
+  it('F12: is held between two arrays, and never extends an array already delivered', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const first = iterator.next();
@@ -184,7 +184,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: `break` and `return()` leave in the Flow what comes after the last array', async () => {
+  it('F12: `break` and `return()` leave the values after the last array in the Flow', async () => {
     const flow = new SourceFlow(...numbers(9));
     const got: number[][] = [];
     for await (const values of pull(flow, { batch: 2 })) {
@@ -202,7 +202,7 @@ describe('pull with batch', () => {
     expect(await firstValueFrom(flow)).toBe(7);
   });
 
-  it('F12: return() settles those who are parked as done, and takes back no array that was handed over', async () => {
+  it('F12: return() settles pending next() calls as done, and takes back no delivered array', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -219,7 +219,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: next() calls that do not wait for each other are answered in order', async () => {
+  it('F12: concurrent next() calls are answered in order', async () => {
     const flow = new SourceFlow(...numbers(5));
     const iterator = pull(flow, { batch: 2 })[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next(), iterator.next(), iterator.next()];
@@ -231,7 +231,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: values that an operator makes of one are given in arrays too, and lead to no larger one', async () => {
+  it('F12: several values that an operator makes of one come in arrays, too, and never exceed `batch`', async () => {
     const flow = SourceFlow.ending('abcde', 'fg', 'h');
     const letters = flow.pipe(mergeMap((text) => text.split('')));
     const got: string[] = [];
@@ -246,7 +246,7 @@ describe('pull with batch', () => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('F12: is held by others as any subscription is', async () => {
+  it('F12: can be held by others like any subscription', async () => {
     const flow = new SourceFlow(1, 2);
     const hold = flow.hold();
     const iterator = pull(flow, { batch: 5 })[Symbol.asyncIterator]();
@@ -260,7 +260,7 @@ describe('pull with batch', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F12: on a channel on %s, every line comes once and in order, and the sender is held back',
+    'F12: on a channel on %s, every line comes once and in order, and the sender waits',
     async (_name, place) => {
       const { near, far } = await pairAt<string, string>(place, { codec: lines() });
       const all = numbers(20_000).map((index) => `${index} ${'x'.repeat(index % 90)}`);
@@ -305,8 +305,8 @@ describe('pull with batch', () => {
   });
 });
 
-describe('the import of ix', () => {
-  /** Which modules a program loads that consists of this one line. */
+describe('importing ix', () => {
+  /** The modules that a program loads that consists of this one line. */
   async function loadedBy(program: string): Promise<string[]> {
     const hooks = `import { writeSync } from 'node:fs';
       export const load = (url, context, next) => (writeSync(1, url + '\\n'), next(url, context));`;

@@ -15,7 +15,7 @@ describeWith('mysql2', programs, (paths) => {
   vi.setConfig({ testTimeout: 60_000 });
 
   let server: MariadbServer;
-  /** The clients of the library that the drivers of a test have had. */
+  /** The clients of the library that the drivers of a test have used. */
   let clients: Client[];
 
   beforeAll(async () => {
@@ -28,7 +28,7 @@ describeWith('mysql2', programs, (paths) => {
 
   afterAll(async () => server.remove());
 
-  /** How the driver is told to use a client of the library. */
+  /** The option that makes the driver use a client of the library. */
   function config(address = server.tcp): mysql.ConnectionOptions {
     return {
       stream: () => {
@@ -49,7 +49,7 @@ describeWith('mysql2', programs, (paths) => {
     return driver;
   }
 
-  test.each(['tcp', 'unix'] as const)('queries of all kinds over %s', async (place) => {
+  test.each(['tcp', 'unix'] as const)('runs queries of all kinds over %s', async (place) => {
     const driver = await loggedIn(config(server[place]));
     expect((await driver.query('SELECT 1 AS one, NULL AS nothing, CAST(1.50 AS DECIMAL(5,2)) AS exact'))[0]).toEqual([
       { one: 1, nothing: null, exact: '1.50' },
@@ -70,7 +70,7 @@ describeWith('mysql2', programs, (paths) => {
     await driver.end();
   });
 
-  test('answers as in the recipes', async () => {
+  test('works as in the recipes', async () => {
     const { createPool } = promised;
     const [address, user] = [server.tcp, 'root'];
 
@@ -81,7 +81,7 @@ describeWith('mysql2', programs, (paths) => {
     await pool.end();
   });
 
-  test('speaks TLS of its own on the stream, and verifies the server', async () => {
+  test('uses its own TLS on the stream, and verifies the server', async () => {
     const login = { user: 'secret', password };
     const driver = await loggedIn({ ...login, host: 'localhost', ssl: { ca: authority, verifyIdentity: true } });
     expect((await driver.query(`SHOW STATUS LIKE 'Ssl_version'`))[0]).toEqual([
@@ -92,7 +92,7 @@ describeWith('mysql2', programs, (paths) => {
     await expect(loggedIn({ ...login, ssl: {} })).rejects.toThrow('certificate');
   });
 
-  test('rejects a wrong password and a server that is not there', async () => {
+  test('rejects a wrong password, and a server that is not running', async () => {
     await expect(loggedIn({ user: 'secret', password: 'wrong' })).rejects.toMatchObject({
       code: 'ER_ACCESS_DENIED_ERROR',
     });
@@ -102,7 +102,7 @@ describeWith('mysql2', programs, (paths) => {
   test.each([
     ['in the clear', {}],
     ['through TLS', { host: 'localhost', ssl: { ca: authority } }],
-  ])('streams 50 MB %s to a reader that takes its time', async (_how, more) => {
+  ])('streams 50 MB %s to a slow reader', async (_how, more) => {
     const driver = mysql.createConnection({ ...config(), ...more });
     onTestFinished(() => driver.destroy());
     const hash = createHash('sha256');
@@ -121,14 +121,14 @@ describeWith('mysql2', programs, (paths) => {
     expect(hash.digest('hex')).toBe(expected.digest('hex'));
   });
 
-  test('a reader that stops has the server wait, and loses nothing', async () => {
+  test('a reader that stops makes the server wait, and loses nothing', async () => {
     const driver = mysql.createConnection(config());
     onTestFinished(() => driver.destroy());
     const rows = driver.query(`SELECT seq, REPEAT('x', 10000) AS text FROM seq_1_to_5000`).stream();
     let last = 0;
     for await (const { seq } of rows as AsyncIterable<{ seq: number }>) {
       if (seq === 10) {
-        // What the kernel does not take waits at the server.
+        // Data that the kernel does not take waits at the server.
         const waiting = `SELECT state FROM information_schema.processlist WHERE info LIKE '%seq_1_to_5000%' AND id <> connection_id()`;
         while (!(await server.ask(waiting)).startsWith('Writing to net'));
       }
@@ -137,7 +137,7 @@ describeWith('mysql2', programs, (paths) => {
     expect(last).toBe(5_000);
   });
 
-  test('twenty clients of a pool work at once', async () => {
+  test('a pool of twenty clients works at once', async () => {
     const pool = promised.createPool({ ...config(), connectionLimit: 20 });
     onTestFinished(() => pool.end());
     const together = `SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'`;
@@ -149,14 +149,14 @@ describeWith('mysql2', programs, (paths) => {
       Array.from({ length: 20 }, () => ({ status: 'rejected', reason: { code: 'ER_QUERY_INTERRUPTED' } })),
     );
 
-    // The same connections go on.
+    // The same connections continue.
     const numbers = Array.from({ length: 200 }, (_, number) => number);
     const results = await Promise.all(numbers.map((number) => pool.query('SELECT ? AS number', [number])));
     expect(results.map(([rows]) => rows)).toEqual(numbers.map((number) => [{ number }]));
     expect(clients).toHaveLength(20);
   });
 
-  test('a pool makes new connections after the server was killed and started again', async () => {
+  test('a pool makes new connections after the server was killed and restarted', async () => {
     const pool = promised.createPool({ ...config(), connectionLimit: 2 });
     onTestFinished(() => pool.end());
     const working = pool.query('SELECT SLEEP(1000)').catch((error: unknown) => error);

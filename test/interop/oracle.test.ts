@@ -9,7 +9,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient, rawServer, rawSocket } from '../support/sockets/plain-sockets.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** What either end can be made to do; a number is how many bytes it writes. */
+/** The actions of either end; a number is how many bytes it writes. */
 type Act = number | 'end' | 'pause' | 'resume' | 'cork' | 'uncork' | 'destroySoon' | 'destroy' | 'fail' | 'reset';
 
 interface Step {
@@ -76,7 +76,7 @@ class Watched {
   }
 }
 
-/** Takes the steps one after the other, each to its effect, and tells how the near end looked after each. */
+/** Performs the steps one after another, waits for the effect of each, and returns how the near end looked after it. */
 async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly Step[]): Promise<unknown> {
   const near = new Watched(nearSocket);
   const far = new Watched(farSocket);
@@ -107,7 +107,7 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
       ...(near.paused ? {} : { read: socket.bytesRead }),
     });
   }
-  // Whatever is open is ended in order.
+  // Everything still open is ended in order.
   for (const [one, other] of [
     [near, far],
     [far, near],
@@ -120,13 +120,13 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
   return { looks, events: near.events, received: near.received };
 }
 
-/** Whether a step shows nothing, or what the two are meant to do differently. */
+/** Whether a step shows nothing, or shows an intended difference between the two. */
 function isPointless({ at, act }: Step, near: Watched, far: Watched): boolean {
   if (act === 'reset' && at === 'far') {
-    // Who has heard the end reads no more, and a reset that comes behind bytes that nobody has read may pass for an end.
+    // An end that has received the FIN reads no more, and a reset right behind unread bytes may count as the end.
     return far.ended || near.received < far.sent;
   }
-  // What was written and waits is sent by the one and dropped by the other (I3).
+  // Waiting data is sent by one of them and dropped by the other (I3).
   return near.corked > 0 && (act === 'destroy' || act === 'fail' || act === 'reset');
 }
 
@@ -175,7 +175,7 @@ function take(one: Watched, act: Act): unknown {
   }
 }
 
-/** Waits until what was done has had its effect on either end. */
+/** Waits until the step has had its effect on both ends. */
 async function effect(one: Watched, other: Watched, act: Act): Promise<void> {
   if (act === 'destroy' || act === 'fail' || act === 'reset' || act === 'destroySoon') {
     await until(() => one.gone);
@@ -197,7 +197,7 @@ async function effect(one: Watched, other: Watched, act: Act): Promise<void> {
   if (other.has('finish') && other.has('end')) await until(() => other.gone);
 }
 
-/** Whether all that was sent has come, or all that is read while nobody wants it. */
+/** Whether everything sent has arrived, or as much as is read without a reader. */
 function has({ socket, paused, received }: Watched, sent: number): boolean {
   return (
     received === sent ||
@@ -229,7 +229,7 @@ describe.each(realPlaces)('a stream in place of a net.Socket, over $name', (plac
   it.each([
     ['dialled', dialled],
     ['accepted', accepted],
-  ])('I2: behaves as the socket would, %s', async (_, make) => {
+  ])('I2: behaves like the socket, %s', async (_, make) => {
     await fc.assert(
       fc.asyncProperty(fc.array(acts(place.name === 'tcp'), { maxLength: 12 }), async (steps) => {
         const expected = await story(await make(place, false), steps);

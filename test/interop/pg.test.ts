@@ -17,7 +17,7 @@ describeWith('pg', programs, (paths) => {
   vi.setConfig({ testTimeout: 60_000 });
 
   let server: PostgresServer;
-  /** The clients of the library that the drivers of a test have had. */
+  /** The clients of the library that the drivers of a test have used. */
   let clients: Client[];
 
   beforeAll(async () => {
@@ -30,7 +30,7 @@ describeWith('pg', programs, (paths) => {
 
   afterAll(async () => server.remove());
 
-  /** How the driver is told to use a client of the library. */
+  /** The option that makes the driver use a client of the library. */
   function config(options: ConnectOptions & { address?: string } = {}): pg.ClientConfig {
     const { address = server.tcp, ...others } = options;
     return {
@@ -53,11 +53,11 @@ describeWith('pg', programs, (paths) => {
     return driver;
   }
 
-  test.each(['tcp', 'unix'] as const)('queries of all kinds over %s', async (place) => {
+  test.each(['tcp', 'unix'] as const)('runs queries of all kinds over %s', async (place) => {
     const driver = await loggedIn(config({ address: server[place] }));
     expect((await driver.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
 
-    // Parameters, one of them of several megabytes, which is sent at the server's pace and comes back.
+    // Parameters, one of several megabytes, which is sent at the server's pace and comes back.
     const bytes = Buffer.alloc(5_000_000, 'not quite random ');
     const { rows } = await driver.query<{ bytes: Buffer; text: string }>(
       'SELECT $1::bytea AS bytes, $2::text AS text',
@@ -81,7 +81,7 @@ describeWith('pg', programs, (paths) => {
     expect((await driver.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
   });
 
-  test('answers as in the recipes', async () => {
+  test('works as in the recipes', async () => {
     const [address, user, name] = [server.tcp, 'trusting', 'test'];
 
     const stream = (): Duplex => toNodeStream(connect(address, { halfOpen: false }));
@@ -93,14 +93,14 @@ describeWith('pg', programs, (paths) => {
     await database.end();
   });
 
-  test('sends queries behind each other without waiting for answers', async () => {
+  test('sends queries one after another without waiting for answers', async () => {
     const driver = await loggedIn({ pipeline: true });
     const numbers = Array.from({ length: 1_000 }, (_, number) => number);
     const results = await Promise.all(numbers.map((number) => driver.query('SELECT $1::int AS number', [number])));
     expect(results.flatMap(({ rows }) => rows as unknown[])).toEqual(numbers.map((number) => ({ number })));
   });
 
-  test('streams 100 MB through a cursor, and through TLS, to a reader that takes its time', async () => {
+  test('streams 100 MB through a cursor, with TLS, to a slow reader', async () => {
     for (const ssl of [false, { ca: authority }]) {
       const driver = await loggedIn({ ssl, host: 'localhost', password });
       const sql = `SELECT i, repeat('x', 10000) AS text FROM generate_series(1, 10000) i`;
@@ -121,7 +121,7 @@ describeWith('pg', programs, (paths) => {
     }
   });
 
-  test('speaks TLS of its own on the stream, and verifies the server', async () => {
+  test('uses its own TLS on the stream, and verifies the server', async () => {
     const sql = 'SELECT version, current_user AS name FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
     const login = { user: 'private', password, host: 'localhost' };
     const driver = await loggedIn({ ...login, ssl: { ca: authority }, enableChannelBinding: true });
@@ -137,7 +137,7 @@ describeWith('pg', programs, (paths) => {
     );
   });
 
-  test('rejects a wrong password, a missing database and a server that is not there', async () => {
+  test('rejects a wrong password, a missing database and a server that is not running', async () => {
     await expect(loggedIn({ user: 'secret', password: 'wrong' })).rejects.toMatchObject({ code: '28P01' });
     await expect(loggedIn({ database: 'nowhere' })).rejects.toMatchObject({ code: '3D000' });
     await expect(loggedIn(config({ address: 'tcp://127.0.0.1:1' }))).rejects.toMatchObject({ code: 'ECONNREFUSED' });
@@ -155,7 +155,7 @@ describeWith('pg', programs, (paths) => {
     while ((await server.psql(`SELECT pid FROM pg_stat_activity WHERE pid = ${pid}`)) !== '');
   });
 
-  test('hears notifications', async () => {
+  test('receives notifications', async () => {
     const [listener, speaker] = await Promise.all([
       loggedIn(),
       loggedIn({ ssl: { ca: authority }, host: 'localhost' }),
@@ -172,7 +172,7 @@ describeWith('pg', programs, (paths) => {
     expect(heard).toEqual(Array.from({ length: 100 }, (_, i) => `number ${i}`));
   });
 
-  test('twenty clients of a pool work at once', async () => {
+  test('a pool of twenty clients works at once', async () => {
     const pool = new pg.Pool({ ...config(), max: 20 });
     onTestFinished(() => pool.end());
     const together = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'PgSleep'`;
@@ -182,7 +182,7 @@ describeWith('pg', programs, (paths) => {
     const outcomes = await sleeping;
     expect(outcomes.map(({ status }) => status)).toEqual(outcomes.map(() => 'rejected'));
 
-    // The pool makes new ones for those whose query has failed, and then goes on with these.
+    // The pool replaces the clients whose query has failed, and then continues with the new ones.
     clients = [];
     const results = await Promise.all(
       Array.from({ length: 200 }, (_, i) => pool.query<{ number: number }>('SELECT $1::int AS number', [i])),
@@ -212,7 +212,7 @@ describeWith('pg', programs, (paths) => {
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   });
 
-  test('a client that dials again waits for a server that is not up yet', async () => {
+  test('a client with reconnect waits for a server that is not up yet', async () => {
     await server.stop();
     let attempts = 0;
     const options = config({ reconnect: backoff({ initial: 20, max: 100, attempts: 1_000 }) });
@@ -220,9 +220,9 @@ describeWith('pg', programs, (paths) => {
       defer(() => {
         attempts++;
         return loggedIn(options);
-      }).pipe(retry(backoff({ initial: 20, max: 100, attempts: 100 }))), // it lets nobody in while it starts
+      }).pipe(retry(backoff({ initial: 20, max: 100, attempts: 100 }))), // While it starts, it accepts nobody.
     );
-    // The attempts go on while somebody waits for a connection, so this subscription has to end.
+    // The attempts continue while the client has a subscriber, so this subscription has to end.
     const waiting = clients[0]!.pipe(filter(({ status }) => status === 'waiting'));
     await firstValueFrom(waiting.pipe(skip(2)));
     await server.start();

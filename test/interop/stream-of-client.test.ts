@@ -10,13 +10,13 @@ import { rawServer } from '../support/sockets/plain-sockets.js';
 import { readAll } from '../support/sockets/read-socket.js';
 import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
-import { told, contents } from '../support/interop/stream-events.js';
+import { eventsOf, contents } from '../support/interop/stream-events.js';
 
 describe('a stream over a client', () => {
-  it.each(allPlaces)('I2: is there before the connection, and dials by itself, $name', async (place) => {
+  it.each(allPlaces)('I2: exists before the connection, and dials by itself, $name', async (place) => {
     const { address } = await serverAt(place, ({ bytes }) => bytes.subscribe(bytes));
     const stream = toNodeStream(connect(address, place.options));
-    const events = told(stream);
+    const events = eventsOf(stream);
     expect([stream.connecting, stream.pending, stream.readyState]).toEqual([true, true, 'opening']);
     expect([stream.remoteAddress, stream.localPort, stream.address()]).toEqual([undefined, undefined, {}]);
     stream.write('hello ');
@@ -27,7 +27,7 @@ describe('a stream over a client', () => {
     expect([stream.connecting, stream.bytesWritten, stream.bytesRead]).toEqual([false, 11, 11]);
   });
 
-  it('I2: tells where it goes, as the socket of the connection would', async () => {
+  it('I2: shows its addresses, like the socket of the connection', async () => {
     const { raw, near } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
     expect([stream.remoteAddress, stream.remotePort, stream.remoteFamily]).toEqual([
@@ -44,7 +44,7 @@ describe('a stream over a client', () => {
     stream.destroy();
   });
 
-  it('I2: connect() tells a listener, whether the connection is open or not', async () => {
+  it('I2: connect() calls its listener, whether the connection is open or not', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
     const stream = toNodeStream(client);
@@ -55,7 +55,7 @@ describe('a stream over a client', () => {
     const connection = await connect(address).open();
     const other = toNodeStream(connection);
     expect(other.connecting).toBe(false);
-    const events = told(other);
+    const events = eventsOf(other);
     expect(other.connect(1)).toBe(other);
     expect(events).toEqual([]);
     await until(() => events.length === 2);
@@ -72,7 +72,7 @@ describe('a stream over a client', () => {
     watching.unsubscribe();
   });
 
-  it('I2: a failure to connect is its error', async () => {
+  it('I2: fails with the error of a failed dial', async () => {
     const address = await rawServer(tcp, () => undefined);
     const { port } = address as { port: number };
     const free = await import('node:net').then(async ({ createServer }) => {
@@ -84,7 +84,7 @@ describe('a stream over a client', () => {
     });
     expect(free).not.toBe(port);
     const stream = toNodeStream(connect({ port: free, host: '127.0.0.1' }));
-    const events = told(stream);
+    const events = eventsOf(stream);
     const written: unknown[] = [];
     stream.write('x', (error) => written.push((error as NodeJS.ErrnoException).code));
     await until(() => events.length === 2);
@@ -92,10 +92,10 @@ describe('a stream over a client', () => {
     expect(written).toEqual(['ECONNREFUSED']);
   });
 
-  it('I2: destroyed before it is connected, it leaves nothing', async () => {
+  it('I2: if destroyed before it is connected, leaves nothing behind', async () => {
     const { server, address } = await serverAt(tcp, () => undefined);
     const stream = toNodeStream(connect(address));
-    const events = told(stream);
+    const events = eventsOf(stream);
     const written: unknown[] = [];
     stream.write('x', (error) => written.push((error as NodeJS.ErrnoException).code));
     stream.destroy();
@@ -106,7 +106,7 @@ describe('a stream over a client', () => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('I2: a driver may go on writing after the server has ended, unless it is told otherwise', async () => {
+  it('I2: a driver can continue writing after the server has ended, unless the option says otherwise', async () => {
     for (const halfOpen of [undefined, true, false]) {
       const received = new Promise<Buffer>((resolve, reject) => {
         void rawServer(tcp, (socket) => {
@@ -132,25 +132,25 @@ describe('a stream over a client', () => {
     }
   });
 
-  it('I2: writing after the end of the peer has ended the stream is EPIPE', async () => {
+  it("I2: writing after the peer's end has ended the stream is EPIPE", async () => {
     const address = await rawServer(tcp, (socket) => {
       socket.resume().end('bye');
     });
     const stream = toNodeStream(connect(address));
-    // As the option halfOpen, for this stream alone; the connection sets it where the option is given.
+    // The same as the option halfOpen, for this stream alone.
     stream.once('connect', () => {
       stream.allowHalfOpen = false;
       stream.resume();
     });
     const written: unknown[] = [];
-    const events = told(stream);
+    const events = eventsOf(stream);
     stream.once('finish', () => stream.write('x', (error) => written.push((error as NodeJS.ErrnoException).code)));
     await until(() => events.includes('close true'));
     expect(written).toEqual(['EPIPE']);
     expect(events.filter((event) => event.startsWith('error'))).toEqual(['error EPIPE']);
   });
 
-  it('I2: a client has one stream at a time, and another one after it', async () => {
+  it('I2: a client has one stream at a time, and can have another one afterwards', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
     const stream = toNodeStream(client);
@@ -162,7 +162,7 @@ describe('a stream over a client', () => {
     expect((await contents(next)).toString()).toBe('again');
   });
 
-  it('I2: with reconnect it dials until there is a connection, and ends with it', async () => {
+  it('I2: with reconnect, it dials until there is a connection, and ends with it', async () => {
     const place = tcp;
     let count = 0;
     const address = await rawServer(place, (socket) => {
@@ -181,7 +181,7 @@ describe('a stream over a client', () => {
       },
     );
     const stream = toNodeStream(client);
-    const events = told(stream);
+    const events = eventsOf(stream);
     stream.end('hello');
     expect((await contents(stream)).toString()).toBe('hello');
     await until(() => events.includes('close false'));
@@ -189,7 +189,7 @@ describe('a stream over a client', () => {
     expect([attempts, count]).toEqual([3, 3]);
   });
 
-  it('I2: it reads the bytes of a client that has a codec, and a channel as it is', async () => {
+  it('I2: reads the bytes of a client with a codec, and a channel as it is', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const raw = toNodeStream(connect(address, { codec: lines() }));
     raw.end('no newline');
@@ -208,15 +208,15 @@ describe('a stream over a client', () => {
     expect(there.values.map(String)).toEqual(['one', 'two']);
   });
 
-  it('I2: anything else is refused', () => {
+  it('I2: refuses anything else', () => {
     for (const wrong of [undefined, null, {}, 'tcp://localhost:1', { data: 1 }]) {
       expect(() => toNodeStream(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
     }
   });
 });
 
-describe('what only a socket has', () => {
-  it.each(securePlaces)('I2: members of TLS where there is TLS, $name', async (place) => {
+describe('members that only a socket has', () => {
+  it.each(securePlaces)('I2: has the members of TLS if TLS is active, $name', async (place) => {
     const { near, far } = await pairAt(place);
     for (const connection of [near, far]) {
       const stream = toNodeStream(connection) as SocketStream & { getPeerCertificate(): object };
@@ -234,7 +234,7 @@ describe('what only a socket has', () => {
     early.destroy();
   });
 
-  it.each([...realPlaces, memory()])('I2: none of them elsewhere, $name', async (place) => {
+  it.each([...realPlaces, memory()])('I2: has none of them otherwise, $name', async (place) => {
     const { near } = await pairAt(place);
     const stream = toNodeStream(near);
     for (const name of ['encrypted', 'authorized', 'alpnProtocol', 'servername', 'getPeerCertificate']) {
@@ -243,10 +243,10 @@ describe('what only a socket has', () => {
     stream.destroy();
   });
 
-  it('I2: setTimeout tells of silence, again after each activity, and ends nothing', async () => {
+  it('I2: setTimeout reports silence, again after each activity, and ends nothing', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
-    const events = told(stream.resume());
+    const events = eventsOf(stream.resume());
     let called = 0;
     expect(stream.setTimeout(20, () => called++)).toBe(stream);
     expect(stream.timeout).toBe(20);
@@ -264,7 +264,7 @@ describe('what only a socket has', () => {
     expect(stream.setTimeout(5)).toBe(stream);
   });
 
-  it('I2: setNoDelay, setKeepAlive, ref and unref reach the socket, also before it is connected', async () => {
+  it('I2: setNoDelay, setKeepAlive, ref and unref reach the socket, even if called before it is connected', async () => {
     const { near, client } = await dialledAt(tcp);
     expect(client).toBeDefined();
     const stream = toNodeStream(near);

@@ -14,16 +14,16 @@ import { clientAt, ends, serverAt } from '../support/connection/connected-pairs.
 import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 import { countWrites } from '../support/transport/count-writes.js';
-import { told, contents } from '../support/interop/stream-events.js';
+import { eventsOf, contents } from '../support/interop/stream-events.js';
 
-/** Waits for `'close'`; asked for before it can have come. */
+/** Waits for `'close'`; has to be called before it can be emitted. */
 function gone(stream: Duplex): Promise<void> {
   return new Promise((resolve) => {
     stream.once('close', () => resolve());
   });
 }
 
-/** Writes `chunks`, some of them corked together and some after a turn, as `pace` has it, and ends the stream. */
+/** Writes `chunks`, some of them corked together and some after a turn, depending on `pace`, and ends the stream. */
 async function writeAll(stream: Duplex, chunks: readonly Buffer[], pace: readonly number[]): Promise<void> {
   for (const [index, chunk] of chunks.entries()) {
     const kind = pace[index % pace.length];
@@ -56,7 +56,7 @@ function bytesOf(size: number, seed: number): Buffer {
 }
 
 describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
-  it('I1: carries the bytes and the end of either direction, however they are written and read', async () => {
+  it('I1: carries the bytes and the end of both directions, however they are written and read', async () => {
     const side = fc.record({
       size: fc.integer({ min: 0, max: 200_000 }),
       sizes: chunkSizes(),
@@ -68,7 +68,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
         const connections = await pair();
         const near = toNodeStream(connections.near);
         const far = toNodeStream(connections.far);
-        const [nearTold, farTold] = [told(near), told(far)];
+        const [nearTold, farTold] = [eventsOf(near), eventsOf(far)];
         const closes = Promise.all([near, far].map(gone));
         const chunksFor = ({ size, sizes, large }: typeof one, seed: number): Buffer[] =>
           chunksOf(
@@ -95,7 +95,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     );
   });
 
-  it('I1: has the peer wait while nobody reads it', async () => {
+  it('I1: makes the peer wait while nobody reads it', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const stream = toNodeStream(near);
     const size = 6 << 20;
@@ -111,7 +111,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect((await contents(stream)).length).toBe(size);
   });
 
-  it('I1: waits while the peer does not read, and tells when a write is with the kernel', async () => {
+  it('I1: waits while the peer does not read, and calls back when the kernel has taken a write', async () => {
     const { near, far } = await pair();
     const hold = far.bytes.hold();
     const stream = toNodeStream(near);
@@ -135,7 +135,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
   it('I3: destroy() sends what was written and ends in order', async () => {
     const { near, far } = await pair({ closeTimeout: 20_000 });
     const stream = toNodeStream(near);
-    const events = told(stream);
+    const events = eventsOf(stream);
     const chunk = Buffer.alloc(300_000, 'd');
     stream.cork();
     for (let count = 0; count < 20; count++) stream.write(chunk);
@@ -150,10 +150,10 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(events).toEqual(['close false']);
   });
 
-  it('I3: destroy(error) lets go at once, and what the same code has written still arrives', async () => {
+  it('I3: destroy(error) closes at once, and what the same code has written still arrives', async () => {
     const { near, far } = await pair();
     const stream = toNodeStream(near);
-    const events = told(stream);
+    const events = eventsOf(stream);
     const there = record(far.bytes);
     stream.write('one ');
     await turns(2);
@@ -168,7 +168,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await firstValueFrom(near.closed);
   });
 
-  it('I1: an error given to destroy is no end in order for the peer, where the transport has a reset', async () => {
+  it('I1: destroy(error) is not an orderly end for the peer, if the transport has a reset', async () => {
     const { near, far } = await pair();
     const there = record(far.bytes);
     const stream = toNodeStream(near);
@@ -189,11 +189,11 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(closed.error?.cause).toMatchObject({ message: 'the disk is gone' });
   });
 
-  it('I3: resetAndDestroy() cuts the connection off', async () => {
+  it('I3: resetAndDestroy() resets the connection', async () => {
     const { near, far } = await pair();
     const there = record(far.bytes);
     const stream = toNodeStream(near);
-    const events = told(stream);
+    const events = eventsOf(stream);
     stream.write('never mind');
     stream.resetAndDestroy();
     const end = await there.end();
@@ -203,10 +203,10 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(events).toEqual(['close false']);
   });
 
-  it('I1: a connection that fails gives what it has received, and then its error', async () => {
+  it('I1: a connection that fails emits what it has received, then its error', async () => {
     const { near, far } = await pair();
     const stream = toNodeStream(near);
-    const events = told(stream);
+    const events = eventsOf(stream);
     const received: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => received.push(chunk));
     far.bytes.next('first');
@@ -218,7 +218,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     far.destroy();
   });
 
-  it('I3: what is written in one turn goes out in one write', async () => {
+  it('I3: everything written in one turn goes out in one write', async () => {
     const { near, far } = await pair();
     const there = record(far.bytes);
     const stream = toNodeStream(near);
@@ -228,7 +228,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await Promise.resolve();
     stream.write('d');
     await until(() => Buffer.concat(there.values).length === 4);
-    // In memory a write is counted twice.
+    // In memory, a write counts twice.
     expect(writes.count).toBe(place.name === 'memory' ? 2 : 1);
     stream.end();
     expect(await there.end()).toBe('complete');
@@ -238,7 +238,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
 });
 
 describe.each(allPlaces)('a stream over an accepted connection, $name', (place) => {
-  it('S7: a shutdown gives the end, and waits until the stream has ended', async () => {
+  it('S7: a shutdown ends the readable side, and waits until the stream has ended', async () => {
     let accept: (stream: SocketStream) => void = () => undefined;
     const accepted = new Promise<SocketStream>((resolve) => {
       accept = resolve;
@@ -247,7 +247,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
     const { connection: far } = await clientAt(place, address, { halfOpen: true });
     const there = record(far.bytes);
     const stream = await accepted;
-    const events = told(stream.resume());
+    const events = eventsOf(stream.resume());
     stream.write('half ');
     await there.count(1);
     const shutdown = server.shutdown({ deadline: 20_000 });
@@ -265,7 +265,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
     expect(events).toEqual(['end', 'finish', 'close false']);
   });
 
-  it('S7: a stream that does not end is cut off at the deadline, and without drain at once', async () => {
+  it('S7: a stream that does not end is cut off at the deadline, and at once without drain', async () => {
     for (const options of [{ deadline: 20 }, { drain: false, deadline: 20_000 }]) {
       const streams: SocketStream[] = [];
       const { server, address } = await serverAt(place, (connection) => void streams.push(toNodeStream(connection)));
@@ -273,7 +273,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
       const there = record(far.bytes);
       await until(() => streams.length === 1);
       const [stream] = streams as [SocketStream];
-      const events = told(stream.resume());
+      const events = eventsOf(stream.resume());
       const closed = gone(stream);
       await server.shutdown(options);
       await closed;
@@ -285,7 +285,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
 });
 
 it.each(allPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))(
-  'S19: a failure that nobody listens to ends nothing else, $name',
+  'S19: a failure that nobody handles ends nothing else, $name',
   async (place) => {
     const streams: SocketStream[] = [];
     const { server, address } = await serverAt(place, (connection) => void streams.push(toNodeStream(connection)));

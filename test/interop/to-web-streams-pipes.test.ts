@@ -14,7 +14,7 @@ import { scripted } from '../support/transport/scripted-transport.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 import { readSlowly, settling } from '../support/interop/slow-reader.js';
 
-/** What is not handled until the end of the test. */
+/** The rejections and errors not handled until the end of the test. */
 function unhandledRejections(): unknown[] {
   const errors: unknown[] = [];
   const listener = (error: unknown): void => void errors.push(error);
@@ -28,7 +28,7 @@ function unhandledRejections(): unknown[] {
 }
 
 describe('toWebStreams', () => {
-  it('I1: close() settles when the kernel has all that was written, and not before', async () => {
+  it('I1: close() settles when the kernel has everything written, and not before', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const writer = toWebStreams(near.bytes).writable.getWriter();
@@ -42,7 +42,7 @@ describe('toWebStreams', () => {
     expect(socket.ended).toBe(true);
   });
 
-  it('I1: pipes to itself as an echo', async () => {
+  it('I1: can be piped to itself as an echo', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     const piping = readable.pipeTo(writable);
@@ -52,7 +52,7 @@ describe('toWebStreams', () => {
     await piping;
   });
 
-  it('I1: pipes through a decoder of text, a character in two chunks included', async () => {
+  it('I1: can be piped through a text decoder, even with a character split over two chunks', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const text = toWebStreams(near.bytes).readable.pipeThrough<string>(new TextDecoderStream());
     const reader = text.getReader();
@@ -65,7 +65,7 @@ describe('toWebStreams', () => {
     expect(all).toBe('ïve ✓');
   });
 
-  it('I1: pipes through compression, and back', async () => {
+  it('I1: can be piped through compression, and back', async () => {
     const { near, far } = await pairAt(tcp, { halfOpen: true });
     const sent = Buffer.from(Array.from({ length: 50_000 }, (_, index) => index % 256));
     const compressed = new Blob([sent]).stream().pipeThrough(new CompressionStream('gzip') as never);
@@ -78,7 +78,7 @@ describe('toWebStreams', () => {
     expect(Buffer.from(received).equals(sent)).toBe(true);
   });
 
-  it('I1: is the body of a Response, and takes one', async () => {
+  it('I1: can be the body of a Response, and receive one', async () => {
     const { near, far } = await pairAt(tcp, { halfOpen: true });
     const text = 'x'.repeat(200_000);
     const piping = new Response(text).body!.pipeTo(toWebStreams(near.bytes).writable as never);
@@ -86,7 +86,7 @@ describe('toWebStreams', () => {
     await piping;
   });
 
-  it('C1: the chunks of a channel without a codec are the reader’s to keep', async () => {
+  it('C1: a reader may keep the chunks of a channel without a codec', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const reading = readSlowly(toWebStreams(near.bytes).readable);
     const other = await acceptedAt(tcp);
@@ -97,7 +97,7 @@ describe('toWebStreams', () => {
     for (let number = 0; number < 100; number++) {
       sent.push(Buffer.alloc(1 + number * 300, number));
       raw.write(sent[number]!);
-      // What another connection receives lies in the same memory.
+      // What another connection receives is read into the same memory.
       other.raw.write(Buffer.alloc(20_000, 'z'));
       await until(() => echoed === 20_000 * (number + 1));
     }
@@ -105,7 +105,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await reading).equals(Buffer.concat(sent))).toBe(true);
   });
 
-  it('I1: reads no value ahead: each is emitted for one read', async () => {
+  it('I1: reads no value ahead: each one is emitted for one read', async () => {
     const { near, far } = await pairAt<string, string>(tcp, { codec: lines() });
     const { readable } = toWebStreams(near.data);
     const seen = record(near.data);
@@ -123,7 +123,7 @@ describe('toWebStreams', () => {
     ]);
   });
 
-  it('C8: a reset by the peer ends nothing but the streams, though nobody uses them', async () => {
+  it('C8: a reset by the peer ends nothing but the streams, even if nobody uses them', async () => {
     const errors = unhandledRejections();
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -135,7 +135,7 @@ describe('toWebStreams', () => {
     expect(await settling(readable.getReader().read())).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('K1: of a client it dials at once, and both ends go over one connection', async () => {
+  it('K1: for a client, dials at once, and both streams use one connection', async () => {
     const { address } = await serverAt(tcp, ({ data }) => data.subscribe(data));
     const { readable, writable } = toWebStreams(connect(address, { halfOpen: true }).data);
     const writer = writable.getWriter();
@@ -144,7 +144,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await readSlowly(readable)).toString()).toBe('hello');
   });
 
-  it('K8: of a client that has ended, neither stream reaches another connection', async () => {
+  it('K8: for a client that has ended, neither stream reaches another connection', async () => {
     let count = 0;
     const address = await rawServer(tcp, (socket) => {
       count++;
@@ -160,7 +160,7 @@ describe('toWebStreams', () => {
     expect(count).toBe(1);
   });
 
-  it('C16: without halfOpen close() settles after the peer has ended, too', async () => {
+  it('C16: without halfOpen, close() also settles after the peer has ended', async () => {
     const { near, raw } = await dialledAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     const writer = writable.getWriter();
@@ -171,7 +171,7 @@ describe('toWebStreams', () => {
     expect((await readAll(raw)).length).toBe(0);
   });
 
-  it('K13: with whileDisconnected "drop" a write waits for a connection', async () => {
+  it('K13: with whileDisconnected "drop", a write waits for a connection', async () => {
     const ended = await serverAt(tcp, (connection) => connection.data.complete());
     ended.subscription.unsubscribe();
     const client = connect<string, string>(ended.address, {
@@ -205,7 +205,7 @@ describe('toWebStreams', () => {
     await settling(writer.abort());
   });
 
-  it('C4: with overflow "drop" what others crowd out is counted, and the write settles', async () => {
+  it('C4: with overflow "drop", values that others crowd out are counted, and the write settles', async () => {
     const { near, far } = await pairAt<Buffer, Uint8Array>(tcp, {
       codec: lengthPrefixed({ maxLength: 100_000 }),
       overflow: 'drop',
@@ -230,7 +230,7 @@ describe('toWebStreams', () => {
     expect(received).toBe(2 * values - near.data.dropped);
   });
 
-  it('C11: leaves a peer an orderly end when both streams are done with', async () => {
+  it('C11: the connection ends in order once both streams are done', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     raw.write('unread');
@@ -239,11 +239,11 @@ describe('toWebStreams', () => {
     expect(await endingOf(raw)).toBe('fin');
   });
 
-  it.each([[undefined], [{}], [new ReadableStream()]])('A5: refuses what is no Channel: %s', (channel) => {
+  it.each([[undefined], [{}], [new ReadableStream()]])('A5: refuses something that is not a Channel: %s', (channel) => {
     expect(() => toWebStreams(channel as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('C7: of a Channel that has ended it gives streams that have ended', async () => {
+  it('C7: returns streams that have ended for a Channel that has ended', async () => {
     const { near, raw } = await acceptedAt(tcp);
     raw.end('rest');
     await lastValueFrom(near.bytes);

@@ -48,7 +48,7 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
     expect(await echoed).toEqual(sent);
   });
 
-  it('F3: a slow reader bounds what the other side can write', async () => {
+  it('F3: a slow reader limits what the other side can write', async () => {
     const { near, far } = await pairAt(place);
     const { readable } = toWebStreams(near.bytes);
     const writer = toWebStreams(far.bytes).writable.getWriter();
@@ -59,7 +59,7 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
       for (; written < 20_000_000 && !isFull; written += piece.length) await writer.write(piece);
       await writer.close();
     })();
-    // Nothing is read: the writing stops.
+    // Nothing is read, so writing stops.
     for (let before = -1; before !== written;) {
       before = written;
       await turns(50);
@@ -67,7 +67,7 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
     isFull = true;
     expect(written).toBeLessThan(20_000_000);
     if (place.name === 'memory') expect(written).toBeLessThanOrEqual(6 * 65_536);
-    // What this side has read ahead is bounded by the library's own rule, and the streams keep nothing.
+    // The library's own limit bounds what this side has read ahead, and the streams keep nothing.
     expect(near.stats.bytesRead).toBeLessThanOrEqual(2 * 65_536 + 32_768);
     const [size] = await Promise.all([
       readSlowly(readable).then((chunks) => chunks.reduce((sum, { length }) => sum + length, 0)),
@@ -77,8 +77,8 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
   });
 });
 
-describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
-  it('I1: close() half-closes after what was written, settles when that was flushed, and reading goes on', async () => {
+describe.each(ends)('either web stream, $name', ({ pair, place }) => {
+  it('I1: close() half-closes after everything written, settles when that is flushed, and reading continues', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const there = record(far.bytes);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -95,7 +95,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: close() settles no earlier than the peer takes what was written', async () => {
+  it('I1: close() settles no earlier than the peer takes everything written', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const hold = far.bytes.hold();
     const there = record(far.bytes);
@@ -110,7 +110,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     expect(await there.end()).toBe('complete');
   });
 
-  it('I1: the readable stream closes after the peer has ended, and writing goes on', async () => {
+  it('I1: the readable stream closes after the peer has ended, and writing continues', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const { readable, writable } = toWebStreams(near.bytes);
     far.bytes.next('last');
@@ -137,7 +137,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
       expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('I1: abort(reason) destroys the connection of a peer that does not read, while a write or close() waits for it', async () => {
+  it('I1: abort(reason) destroys the connection of a peer that does not read, even while a write or close() waits', async () => {
     for (const isClosing of [false, true]) {
       const { near, far } = await pair();
       const hold = far.bytes.hold();
@@ -157,7 +157,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     }
   });
 
-  it('I1: cancel() takes nothing from what is being written, and the close that follows ends the connection', async () => {
+  it('I1: cancel() does not affect data being written, and a following close() ends the connection', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const { readable, writable } = toWebStreams(near.bytes);
     const hold = far.bytes.hold();
@@ -166,7 +166,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     const large = Buffer.alloc(3_000_000, 'x');
     const writing = Promise.all([writer.write(large), writer.close()]);
     await readable.cancel();
-    // The peer is not kept from sending, and it may end at its leisure.
+    // The peer can still send, and may end at any time.
     await lastValueFrom(far.bytes.sendFrom([Buffer.alloc(3_000_000, 'y')]), { defaultValue: undefined });
     hold.release();
     await writing;
@@ -198,7 +198,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: a failure of the connection errors both streams, the readable one after all that was received', async () => {
+  it('I1: a failure of the connection errors both streams, the readable one after everything received', async () => {
     const { near, far } = await pair<string, string>({ codec: lines() });
     const { readable, writable } = toWebStreams(near.data);
     const writer = writable.getWriter();
@@ -213,7 +213,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     expect(await settling(writer.write('late'))).toMatchObject({ code: 'ERR_FRAME_TOO_LONG' });
   });
 
-  it('D3: after a wrong frame an answer can still be written', async () => {
+  it('D3: after a bad frame, an answer can still be written', async () => {
     const { near, far } = await pair<string, string>({ codec: lines() });
     const there = record(far.data);
     const { readable, writable } = toWebStreams(near.data);
@@ -228,7 +228,7 @@ describe.each(ends)('the web streams of one, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed' });
   });
 
-  it('D5: a value that can not be encoded errors the writable stream and fails the connection', async () => {
+  it('D5: a value that cannot be encoded errors the writable stream and fails the connection', async () => {
     const { near } = await pair<string, string>({ codec: lines() });
     const { readable, writable } = toWebStreams(near.data);
     const reading = settling(readable.getReader().read());

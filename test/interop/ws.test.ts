@@ -16,7 +16,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawSocket } from '../support/sockets/plain-sockets.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A server of web sockets that uses Node's HTTP parser, over connections of the library. */
+/** A web socket server that uses Node's HTTP parser, over connections of the library. */
 async function webServerAt(place: Place): Promise<{ server: Server; address: Address; sockets: WebSocketServer }> {
   const sockets = new WebSocketServer({ noServer: true });
   const web = http.createServer((_request, response) => response.end('no web socket'));
@@ -27,7 +27,7 @@ async function webServerAt(place: Place): Promise<{ server: Server; address: Add
   return { server, address, sockets };
 }
 
-/** A web socket whose connection is one of the library. */
+/** A web socket over a connection of the library. */
 function socketTo(place: Place, address: Address): WebSocket {
   const createConnection = (): ReturnType<typeof toNodeStream> => toNodeStream(connect(address, place.options));
   return terminated(new WebSocket('ws://localhost/', { createConnection }));
@@ -60,13 +60,13 @@ async function checkEcho(socket: WebSocket): Promise<void> {
 }
 
 describe.each(allPlaces)('ws over $name', (place) => {
-  test('I2: messages of all sizes come back, with the library at both ends', async () => {
+  test('I2: messages of all sizes come back, with the library on both sides', async () => {
     const { address, sockets } = await webServerAt(place);
     sockets.on('connection', echo);
     await checkEcho(socketTo(place, address));
   });
 
-  test('I2: pings are answered, and a close has its code at both ends', async () => {
+  test('I2: pings are answered, and both sides get the code of a close', async () => {
     const { address, sockets } = await webServerAt(place);
     const accepted = once(sockets, 'connection');
     const socket = socketTo(place, address);
@@ -94,7 +94,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect(await ended).toMatchObject({ reason: 'finished' });
   });
 
-  test('I2: a sender waits for a receiver that takes its time', async () => {
+  test('I2: a sender waits for a slow receiver', async () => {
     const { address, sockets } = await webServerAt(place);
     const accepted = once(sockets, 'connection');
     const near = createWebSocketStream(socketTo(place, address));
@@ -123,11 +123,11 @@ describe.each(allPlaces)('ws over $name', (place) => {
     const expected = createHash('sha256');
     for (let i = 0; i < total; i++) expected.update(chunk);
     expect(hash.digest('hex')).toBe(expected.digest('hex'));
-    // What is on its way fits into the buffers of the kernel and of the streams.
+    // Data in flight fits into the buffers of the kernel and the streams.
     expect(ahead).toBeLessThan((total * chunk.length) / 2);
   });
 
-  test('I2: each end hears that the other is gone', async () => {
+  test('I2: each side notices when the other is gone', async () => {
     const { server, address, sockets } = await webServerAt(place);
     for (const leaver of ['near', 'far'] as const) {
       const accepted = once(sockets, 'connection');
@@ -143,7 +143,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  test('S7: a server that is shut down leaves time to say goodbye', async () => {
+  test('S7: a server that shuts down leaves time to say goodbye', async () => {
     const { server, address, sockets } = await webServerAt(place);
     const socket = socketTo(place, address);
     await once(socket, 'open');
@@ -153,7 +153,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed).map(String)).toEqual(['1001', 'going away']);
   });
 
-  test('S7: a server that is shut down ends web sockets that nobody has closed', async () => {
+  test('S7: a server that shuts down ends web sockets that nobody has closed', async () => {
     const { server, address } = await webServerAt(place);
     const socket = socketTo(place, address);
     await once(socket, 'open');
@@ -162,7 +162,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed)[0]).toBe(1_006);
   });
 
-  test('I2: a server that is not there is an error', async () => {
+  test('I2: a server that is not running is an error', async () => {
     const { server, address } = await webServerAt(place);
     await server.shutdown();
     const [error] = (await once(socketTo(place, address), 'error')) as [NodeJS.ErrnoException];

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { onTestFinished } from 'vitest';
 
-/** One end of a pipe in memory that is made of nothing but Node's streams. */
+/** One end of an in-memory pipe made only of Node's streams. */
 class End extends Duplex {
   other: End | undefined;
   /** Called when the other end has room for more. */
@@ -14,7 +14,7 @@ class End extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    // As a pipe does: what is written is copied.
+    // A pipe copies what is written.
     if (this.other?.push(Buffer.from(chunk)) === true) done();
     else this.proceed = done;
   }
@@ -25,7 +25,7 @@ class End extends Duplex {
   }
 }
 
-/** Two streams that are connected to each other, as Node 22's `duplexPair` makes them; destroyed at the end of the test. */
+/** Two connected streams, like those of Node 22's `duplexPair`; destroyed at the end of the test. */
 export function duplexPair(): [near: Duplex, far: Duplex] {
   const [near, far] = [new End(), new End()];
   near.other = far;

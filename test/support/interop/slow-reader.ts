@@ -1,6 +1,6 @@
 import { turns } from '../scheduling/event-loop.js';
 
-/** Reads a stream to its end, waiting so many turns before each read. */
+/** Reads a stream to its end, waiting that many turns before each read. */
 export async function readSlowly<T>(readable: ReadableStream<T>, paces: readonly number[] = [0]): Promise<T[]> {
   const reader = readable.getReader();
   const values: T[] = [];
@@ -11,7 +11,7 @@ export async function readSlowly<T>(readable: ReadableStream<T>, paces: readonly
   return values;
 }
 
-/** How a promise settles: `'done'`, or what it rejects with. */
+/** How a promise settles: `'done'`, or the reason of its rejection. */
 export function settling(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     () => 'done',

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 
-/** What a stream has told so far. */
-export function told(stream: Duplex): string[] {
+/** The events that a stream has emitted so far. */
+export function eventsOf(stream: Duplex): string[] {
   const events: string[] = [];
   for (const event of ['connect', 'ready', 'end', 'finish', 'timeout']) stream.on(event, () => events.push(event));
   stream.on('error', (error: NodeJS.ErrnoException) => events.push(`error ${error.code}`));

@@ -12,9 +12,9 @@ import { makeStale } from '../../support/transport/node/unix/socket-files.js';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const program = join(root, 'test/support/transport/node/permission-program.mjs');
 const flags = process.allowedNodeEnvironmentFlags;
-/** Node 20 has the model under another name. */
+/** Node 20 has another name for it. */
 const permission = flags.has('--permission') ? '--permission' : '--experimental-permission';
-/** From Node 25 on the network is a permission, too. */
+/** From Node 25 on, the network is a permission, too. */
 const network = flags.has('--allow-net') ? ['--allow-net'] : [];
 
 let library: string;
@@ -23,7 +23,7 @@ beforeAll(async () => {
   library = await compiled('permission');
 });
 
-/** Starts a process that may read the project, and besides that only what `permissions` say. */
+/** Starts a process that may read the project, and otherwise do only what `permissions` allow. */
 async function permitted(...permissions: string[]): Promise<ChildProcess> {
   const execArgv = [permission, '--no-warnings', `--allow-fs-read=${root}`, ...permissions];
   const child = fork(program, [library], { execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
@@ -41,7 +41,7 @@ async function ask(child: ChildProcess, address: unknown, dials = false): Promis
   return answer;
 }
 
-/** What of `folder`, itself included, the process has open. */
+/** The files of `folder`, and the folder itself, that the process has open. */
 function opened(child: ChildProcess, folder: string): string[] {
   const links = `/proc/${child.pid}/fd`;
   const target = (fd: string): string => {
@@ -58,7 +58,7 @@ function opened(child: ChildProcess, folder: string): string[] {
 }
 
 describe("under Node's permission model", () => {
-  it('S8: a socket file needs its folder alone, and no descriptor of it is left', async () => {
+  it('S8: a socket file needs permission only for its folder, and no descriptor of it is left', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const child = await permitted(...network, `--allow-fs-read=${folder}`, `--allow-fs-write=${folder}`);
@@ -68,7 +68,7 @@ describe("under Node's permission model", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: a folder that may not be used is EACCES, and no descriptor of it is left', async () => {
+  it('S3: a folder without permission is EACCES, and no descriptor of it is left', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (const permissions of [[], [`--allow-fs-read=${folder}`]]) {
@@ -83,23 +83,26 @@ describe("under Node's permission model", () => {
     expect(await ask(await permitted(...network), { port: 0 })).toEqual({ answer: 'hello' });
   });
 
-  it.runIf(network.length > 0)('S3: without the network a server and a client fail with EACCES', async () => {
-    const folder = await freshFolder();
-    const child = await permitted(`--allow-fs-read=${folder}`, `--allow-fs-write=${folder}`);
-    const denied = { code: 'EACCES', cause: 'ERR_ACCESS_DENIED' };
-    const stale = join(folder, 'stale');
-    await makeStale(stale);
-    const addresses = [
-      { port: 0 },
-      'tcp://localhost:0',
-      { path: join(folder, 'socket') },
-      { path: stale },
-      'unix:@name',
-    ];
-    for (const address of addresses) expect(await ask(child, address), JSON.stringify(address)).toEqual(denied);
-    for (const address of ['tcp://127.0.0.1:7', 'tcp://localhost:7', { path: stale }, 'tls://localhost:7']) {
-      expect(await ask(child, address, true), JSON.stringify(address)).toEqual(denied);
-    }
-    expect(readdirSync(folder)).toEqual(['stale']);
-  });
+  it.runIf(network.length > 0)(
+    'S3: without permission for the network, a server and a client fail with EACCES',
+    async () => {
+      const folder = await freshFolder();
+      const child = await permitted(`--allow-fs-read=${folder}`, `--allow-fs-write=${folder}`);
+      const denied = { code: 'EACCES', cause: 'ERR_ACCESS_DENIED' };
+      const stale = join(folder, 'stale');
+      await makeStale(stale);
+      const addresses = [
+        { port: 0 },
+        'tcp://localhost:0',
+        { path: join(folder, 'socket') },
+        { path: stale },
+        'unix:@name',
+      ];
+      for (const address of addresses) expect(await ask(child, address), JSON.stringify(address)).toEqual(denied);
+      for (const address of ['tcp://127.0.0.1:7', 'tcp://localhost:7', { path: stale }, 'tls://localhost:7']) {
+        expect(await ask(child, address, true), JSON.stringify(address)).toEqual(denied);
+      }
+      expect(readdirSync(folder)).toEqual(['stale']);
+    },
+  );
 });

@@ -2,10 +2,10 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
 import { watchTlsEnd } from '../../../../src/transport/node/internals/close-notify.js';
 
-/** What libuv answers to a start where it reads already. */
+/** What libuv returns for a start while it already reads. */
 const already = -114;
 
-/** A socket as `watchTlsEnd` sees it, whose reading below TLS gives these answers, one for each start. */
+/** A socket as `watchTlsEnd` sees it; reading below TLS returns these codes, one for each start. */
 function socketWith(answers: readonly number[], reading = true): TLSSocket & { starts: number } {
   const socket = {
     starts: 0,
@@ -27,7 +27,7 @@ it.each([
   expect(end.isTruncated).toBe(truncated);
 });
 
-it('T5: a socket that does not read is not asked, as that would start it', () => {
+it('T5: a socket that does not read is not asked, because that would start it', () => {
   const socket = socketWith([], false);
   const end = watchTlsEnd(socket);
   socket.push(null);

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { onreadSymbols } from '../../../../src/transport/node/internals/direct-read.js';
 import '../../../support/leaks.js';
 
-/** A socket that was accepted, paused, and its plain peer. */
+/** An accepted, paused socket, and its plain peer. */
 async function accepted(): Promise<{ socket: net.Socket; peer: net.Socket }> {
   const server = net.createServer({ pauseOnConnect: true });
   server.listen(0, '127.0.0.1');
@@ -18,8 +18,8 @@ async function accepted(): Promise<{ socket: net.Socket; peer: net.Socket }> {
   return { socket, peer };
 }
 
-describe('reading into memory of ours', () => {
-  it('C1: what comes lies in the memory that was given, and no data event tells of it', async () => {
+describe('reading into our own memory', () => {
+  it('C1: received bytes are in the given memory, without a data event', async () => {
     const { socket, peer } = await accepted();
     const memory = Buffer.alloc(16);
     const other = Buffer.alloc(4);
@@ -39,7 +39,7 @@ describe('reading into memory of ours', () => {
     expect([memory.toString(), other.subarray(0, 3).toString()]).toEqual(['sixteen bytes it', 'ore']);
   });
 
-  it('C1: where Node has read something already, or is built otherwise, nothing changes and the data event tells', async () => {
+  it('C1: if Node has already read something, or works differently, nothing changes and the data event is emitted', async () => {
     const { socket, peer } = await accepted();
     const callback = (): true => true;
     socket.unshift(Buffer.from('early '));

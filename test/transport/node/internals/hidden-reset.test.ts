@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { hiddenReset } from '../../../../src/transport/node/internals/hidden-reset.js';
 import { freshFolder } from '../../../support/transport/places.js';
 
-/** What a socket looks like to `hiddenReset` whose descriptor has this number. */
+/** A socket with this descriptor, as `hiddenReset` sees it. */
 const socketOf = (fd: number): net.Socket => ({ _handle: { fd } }) as unknown as net.Socket;
 
 it('C8: a descriptor that cannot be read hides no reset', async () => {
@@ -17,7 +17,7 @@ it('C8: a descriptor that cannot be read hides no reset', async () => {
   closeSync(writeOnly);
 });
 
-it('C8: a number that is not that of an open descriptor hides no reset', () => {
+it('C8: a number that is not an open descriptor hides no reset', () => {
   // As large as a number can be, so that no other descriptor gets it.
   expect(hiddenReset(socketOf(2 ** 31 - 1))).toBeUndefined();
 });

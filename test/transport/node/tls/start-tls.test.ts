@@ -34,26 +34,26 @@ const dialOptions: DialOptions = {
   keepAlive: 0,
 };
 
-/** A socket of the transport, what it has told, and the plain socket at its other end. */
+/** A socket of the transport, its events, and the plain socket at its other end. */
 interface Opened {
   readonly socket: TransportSocket;
-  readonly told: string[];
+  readonly log: string[];
   readonly raw: net.Socket;
 }
 
-/** Opens a socket, which reads into memory of ours where it `keeps` is known. */
+/** Opens a socket, which reads into our own memory if `keeps` is given. */
 function open(socket: TransportSocket, raw: net.Socket, keeps?: boolean): Opened {
-  const told: string[] = [];
+  const log: string[] = [];
   const events: BorrowingSocketEvents = {
     ...(keeps === undefined ? {} : { keeps }),
-    onData: (chunk) => told.push(String(chunk)),
-    onEnd: (cutOff) => told.push(cutOff?.error.code ?? 'finished'),
-    onDrain: () => told.push('taken'),
-    onClose: (error) => told.push(error?.code ?? 'gone'),
+    onData: (chunk) => log.push(String(chunk)),
+    onEnd: (cutOff) => log.push(cutOff?.error.code ?? 'finished'),
+    onDrain: () => log.push('taken'),
+    onClose: (error) => log.push(error?.code ?? 'gone'),
   };
   socket.open(events);
   onTestFinished(() => socket.reset());
-  return { socket, told, raw };
+  return { socket, log, raw };
 }
 
 async function dialled(place: Place, keeps?: boolean): Promise<Opened> {
@@ -97,27 +97,27 @@ async function accepted(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
-  it('T10: what Node has read and not given yet fails it, be it the beginning of a handshake', async () => {
-    const { socket, told, raw } = await accepted(place);
+  it('T10: bytes that Node has read but not delivered fail it, even those of a handshake', async () => {
+    const { socket, log, raw } = await accepted(place);
     socket.pause();
     const peer = beginAsClient(raw);
     await until(() => (socket as unknown as { raw: net.Socket }).raw.readableLength > 0);
     const start = socket.startTls?.(asServer);
-    start?.(() => told.push('secured'));
-    await until(() => told.includes('ERR_TLS'));
-    expect(told).not.toContain('secured');
+    start?.(() => log.push('secured'));
+    await until(() => log.includes('ERR_TLS'));
+    expect(log).not.toContain('secured');
     expect(socket.tls).toBeUndefined();
     peer.destroy();
   });
 
-  it.each([undefined, false, true])('T10: one that is paused before or in the middle stays so: %s', async (keeps) => {
+  it.each([undefined, false, true])('T10: a socket paused before or during it stays paused: %s', async (keeps) => {
     for (const when of ['before', 'in the middle']) {
-      const { socket, told, raw } = await dialled(place, keeps);
+      const { socket, log, raw } = await dialled(place, keeps);
       const start = socket.startTls?.(asClient);
       socket.write('clear', 'latin1');
       expect(String(await readBytes(raw, 5))).toBe('clear');
       if (when === 'before') socket.pause();
-      start?.(() => told.push('secured'));
+      start?.(() => log.push('secured'));
       if (when === 'in the middle') {
         await new Promise(setImmediate);
         socket.pause();
@@ -129,32 +129,32 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
           this.write('x'.repeat(500_000));
         }),
       );
-      await until(() => told.includes('secured'));
+      await until(() => log.includes('secured'));
       expect(socket.tls).toMatchObject({ protocol: 'TLSv1.3', authorized: true });
       for (let turn = 0; turn < 9; turn++) await new Promise(setImmediate);
-      expect(told).toEqual(['secured']);
+      expect(log).toEqual(['secured']);
       socket.resume();
-      await until(() => told.slice(1).join('').length === 500_000);
+      await until(() => log.slice(1).join('').length === 500_000);
     }
   });
 
-  it('T10: one that was reset is not started any more', async () => {
-    const { socket, told } = await dialled(place);
+  it('T10: a socket that was reset does not start it any more', async () => {
+    const { socket, log } = await dialled(place);
     const start = socket.startTls?.(asClient);
     socket.reset();
-    start?.(() => told.push('secured'));
-    await until(() => told.length > 0);
-    start?.(() => told.push('secured'));
+    start?.(() => log.push('secured'));
+    await until(() => log.length > 0);
+    start?.(() => log.push('secured'));
     await new Promise(setImmediate);
-    expect(told).toEqual(['gone']);
+    expect(log).toEqual(['gone']);
   });
 });
 
-describe.each(sides)('TLS on a socket that reads into memory of ours, $name', (side) => {
-  it('T10: whatever memory it has read into last', async () => {
+describe.each(sides)('TLS on a socket that reads into our own memory, $name', (side) => {
+  it('T10: works whatever memory it has read into last', async () => {
     const header = Buffer.alloc(4);
     header.writeUInt32BE(1_000_000);
-    // Chunks that are kept come to lie in blocks of their own, and the rest of a large frame where it belongs.
+    // Kept chunks are in separate blocks, and the rest of a large frame is read directly into it.
     const chunks = await side.pair();
     const kept = record(chunks.near.data);
     chunks.raw.write(Buffer.alloc(3_000_000, 'k'));

@@ -4,7 +4,7 @@ import { listedName } from '../../../../src/transport/node/unix/inherited-socket
 const row = (inode: number | string, name?: string): string =>
   `0000000092f3c4cf: 00000002 00000000 00010000 0001 01 ${String(inode).padStart(5)}${name === undefined ? '' : ` ${name}`}\n`;
 
-/** `/proc/net/unix` with these rows, as its bytes are read. */
+/** `/proc/net/unix` with these rows, as the bytes that are read. */
 const table = (...rows: string[]): string =>
   Buffer.from(`Num       RefCount Protocol Flags    Type St Inode Path\n${rows.join('')}`).toString('latin1');
 
@@ -19,7 +19,7 @@ const named = [
 ];
 
 describe('the list of unix sockets', () => {
-  it.each(named)('S16: has the name %j', (name) => {
+  it.each(named)('S16: contains the name %j', (name) => {
     for (const text of [
       table(row(7, name)),
       table(row(17, '/a'), row(7, name), row(71)),
@@ -30,17 +30,17 @@ describe('the list of unix sockets', () => {
   });
 
   it.each([
-    ['no such socket', table(row(17, '/run/7'), row(70, ' 7 /x'), row(71))],
-    ['one without a name', table(row(7), row(8, '/run/b'))],
-    ['one whose name is not UTF-8', `${table()}${row(7, '/run/\xff')}`],
+    ['a missing socket', table(row(17, '/run/7'), row(70, ' 7 /x'), row(71))],
+    ['a socket without a name', table(row(7), row(8, '/run/b'))],
+    ['a socket whose name is not UTF-8', `${table()}${row(7, '/run/\xff')}`],
     ['a name that pretends to be a row', table(row(7, '/run/a'), row(9, `/tmp/x\n${row(7, '/run/b')}`))],
     ['nothing', ''],
-    ['something else', 'a\nb 7 /run/a\n'],
-  ])('S16: tells nothing where it has %s', (_, text) => {
+    ['other text', 'a\nb 7 /run/a\n'],
+  ])('S16: returns no name for %s', (_, text) => {
     expect(listedName(text, '7')).toBeUndefined();
   });
 
-  it('S16: is of large machines as well', () => {
+  it('S16: works on large machines, too', () => {
     const text = table(...Array.from({ length: 50_000 }, (_, index) => row(100_000 + index, `/run/${index}`)));
     expect(listedName(text, '149999')).toBe('/run/49999');
   });

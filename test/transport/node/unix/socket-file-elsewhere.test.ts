@@ -11,12 +11,12 @@ import {
   started,
   workIn,
 } from '../../../support/transport/node/unix/socket-files.js';
-import { whoListens } from '../../../support/transport/node/unix/listener-process.js';
+import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 
 // Neither /proc nor abstract names: no folder is kept open, there is no lock, and paths are four bytes shorter.
 vi.hoisted(() => Object.defineProperty(process, 'platform', { value: 'freebsd' }));
 
-describe('without what only Linux has', () => {
+describe('without the features that only Linux has', () => {
   it('S8: a stale file is taken over, and removed at the end', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
@@ -28,7 +28,7 @@ describe('without what only Linux has', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S8: of several that start in one process exactly one listens', async () => {
+  it('S8: of several servers that start in one process, exactly one listens', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -37,7 +37,7 @@ describe('without what only Linux has', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a live owner and what is no socket are refused', async () => {
+  it('S8: a live owner, and a file that is not a socket, are refused', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await plainServer(path);
@@ -47,10 +47,10 @@ describe('without what only Linux has', () => {
     expect(await outcome(`${path}.folder`)).toBe('ERR_NOT_A_SOCKET');
     expect(await outcome(`${path}.folder/`)).toBe('ERR_NOT_A_SOCKET');
     expect([fingerprint(path), fingerprint(`${path}.folder`)]).toEqual(before);
-    expect(await whoListens(path)).toBe(process.pid);
+    expect(await listenerPid(path)).toBe(process.pid);
   });
 
-  it('S8: what has replaced its file stays', async () => {
+  it('S8: a file that has replaced the socket file is left in place', async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     writeFileSync(`${path}.new`, 'precious');
@@ -59,7 +59,7 @@ describe('without what only Linux has', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it('S8: a relative path means the working folder of the start', async () => {
+  it('S8: a relative path is relative to the working directory at the start', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const starting = started('socket');
@@ -77,7 +77,7 @@ describe('without what only Linux has', () => {
     expect(await outcome(join(folder, 'file/socket'))).toBe('ENOTDIR');
   });
 
-  it('A4: a path may be as long as the system takes, unless its file has a very short name', async () => {
+  it('A4: a path may be as long as the system allows, unless its file has a very short name', async () => {
     const folder = await freshFolder();
     const long = join(folder, 'x'.repeat(103 - folder.length - 1));
     const stop = await started(long);
@@ -87,7 +87,7 @@ describe('without what only Linux has', () => {
     mkdirSync(parent);
     expect(await outcome(join(parent, 's'))).toBe('ENAMETOOLONG');
     expect(readdirSync(parent)).toEqual([]);
-    // From within, it is short.
+    // Seen from within the folder, it is short.
     workIn(parent);
     expect(await outcome('s')).toBe('ok');
   });

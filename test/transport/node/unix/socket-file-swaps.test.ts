@@ -6,10 +6,10 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import '../../../support/leaks.js';
 import { freshFolder } from '../../../support/transport/places.js';
 import { makeStale, outcome, plainServer, started } from '../../../support/transport/node/unix/socket-files.js';
-import { whoListens } from '../../../support/transport/node/unix/listener-process.js';
+import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 import { turns } from '../../../support/scheduling/event-loop.js';
 
-// What another process does between two steps of ours: each hook is called once, with the paths of that step.
+// The actions of another process between two steps of ours: each hook is called once, with the paths of that step.
 const hooks = vi.hoisted(() => ({
   beforeRename: undefined as ((path: string) => void) | undefined,
   beforeLink: undefined as ((path: string) => void) | undefined,
@@ -53,7 +53,7 @@ vi.mock('node:fs', async (importOriginal) => {
 
 const { renameSync: realRename, mkdirSync: realMkdir } = await vi.importActual<typeof fs>('node:fs');
 
-/** Fresh, with a stale file at `path`. */
+/** A fresh folder, with a stale file at `path`. */
 let folder: string;
 let path: string;
 
@@ -67,7 +67,7 @@ beforeEach(async () => {
   });
 });
 
-describe('at the last moment before the stale file is taken away', () => {
+describe('in the last moment before the stale file is removed', () => {
   it('S8: a plain file in its place is put back', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
@@ -103,7 +103,7 @@ describe('at the last moment before the stale file is taken away', () => {
     const live = await liveSocket();
     hooks.beforeRename = () => realRename(live, path);
     expect(await outcome(path)).toBe('EADDRINUSE');
-    expect(await whoListens(path)).toBe(process.pid);
+    expect(await listenerPid(path)).toBe(process.pid);
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
@@ -114,13 +114,13 @@ describe('at the last moment before the stale file is taken away', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: nothing in its place is as good', async () => {
+  it('S8: a missing file is fine, too', async () => {
     hooks.beforeRename = () => rmSync(path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: what can no longer be put back is kept aside, and told', async () => {
+  it('S8: a file that can no longer be put back is kept aside and reported', async () => {
     const live = await liveSocket();
     hooks.beforeRename = () => {
       rmSync(path);
@@ -131,12 +131,12 @@ describe('at the last moment before the stale file is taken away', () => {
     expect(error).toMatchObject({ code: 'EADDRINUSE' });
     const aside = /\/\S+\/aside/.exec((error as Error).message)?.[0] ?? '';
     expect(readFileSync(aside, 'utf8')).toBe('precious');
-    expect(await whoListens(path)).toBe(process.pid);
+    expect(await listenerPid(path)).toBe(process.pid);
   });
 });
 
-describe('where others can write to the folder', () => {
-  it('S9: nothing is bound in a folder that has been put in the place of the private one', async () => {
+describe('in a folder that others can write to', () => {
+  it('S9: nothing is bound in a folder that has replaced the private one', async () => {
     const trap = join(folder, 'trap');
     realMkdir(trap, 0o777);
     hooks.afterMkdir = (made) => {
@@ -147,7 +147,7 @@ describe('where others can write to the folder', () => {
     for (const name of readdirSync(folder)) if (name !== 'socket') expect(readdirSync(join(folder, name))).toEqual([]);
   });
 
-  it('S9: nothing is bound behind a symbolic link in the place of the private one', async () => {
+  it('S9: nothing is bound behind a symbolic link that has replaced the private folder', async () => {
     const trap = await freshFolder();
     hooks.afterMkdir = (made) => {
       realRename(made, `${made}.gone`);
@@ -158,10 +158,10 @@ describe('where others can write to the folder', () => {
   });
 });
 
-it('S1: who leaves when the stale file has just gone gets none', async () => {
+it('S1: unsubscribing right after the removal of the stale file leaves no file', async () => {
   const subscription = listen({ path }).subscribe();
   const asked = new Promise<void>((resolve) => {
-    // The folder that it has made is looked at first.
+    // Its new folder is checked first.
     hooks.beforeLock = () => {
       hooks.beforeLock = () => {
         rmSync(path);
@@ -176,7 +176,7 @@ it('S1: who leaves when the stale file has just gone gets none', async () => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('S8: without /proc a path is its own', async () => {
+it('S8: without /proc, the path itself is used', async () => {
   hooks.hasProc = false;
   const stop = await started(path);
   expect(readdirSync(folder)).toEqual(['socket']);
@@ -185,7 +185,7 @@ it('S8: without /proc a path is its own', async () => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
-/** A socket file that this process listens on. */
+/** A socket file on which this process listens. */
 async function liveSocket(): Promise<string> {
   const live = join(await freshFolder(), 'live');
   await plainServer(live);

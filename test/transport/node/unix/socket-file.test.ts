@@ -12,7 +12,7 @@ import '../../../support/leaks.js';
 import { freshFolder } from '../../../support/transport/places.js';
 import { refusal } from '../../../support/errors/refusal.js';
 import { makeStale, outcome, plainServer, started, workIn } from '../../../support/transport/node/unix/socket-files.js';
-import { starter, whoListens } from '../../../support/transport/node/unix/listener-process.js';
+import { starter, listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 
 const isRoot = process.getuid?.() === 0;
 const isLinux = process.platform === 'linux';
@@ -24,14 +24,14 @@ describe('the path', () => {
     ['characters of four bytes', (bytes) => '🧦'.repeat(Math.floor(bytes / 4)) + 'x'.repeat(bytes % 4)],
   ];
 
-  it.each(endings)('A4: it may have 107 bytes, of %s', async (_kind, ending) => {
+  it.each(endings)('A4: may have 107 bytes, of %s', async (_kind, ending) => {
     const folder = await freshFolder();
     const path = join(folder, ending(107 - Buffer.byteLength(folder) - 1));
     expect(Buffer.byteLength(path)).toBe(107);
     await worksAt(path);
   });
 
-  it('A4: all of its 107 bytes may be one name', async () => {
+  it('A4: all of its 107 bytes can be one name', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const path = 'é'.repeat(53) + 'x';
@@ -39,7 +39,7 @@ describe('the path', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('A4: nearly all of its 107 bytes may be folders', async () => {
+  it('A4: nearly all of its 107 bytes can be folders', async () => {
     const folder = await freshFolder();
     const parent = join(folder, 'x'.repeat(107 - folder.length - 1 - 2));
     mkdirSync(parent);
@@ -47,7 +47,7 @@ describe('the path', () => {
     await worksAt(join(parent, 's'));
   });
 
-  it('A4: with one byte more nothing is made', async () => {
+  it('A4: with one byte more, nothing is created', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'x'.repeat(107 - folder.length));
     expect(refusal(() => listen({ path })).code).toBe('ERR_ADDRESS_INVALID');
@@ -55,7 +55,7 @@ describe('the path', () => {
   });
 
   it.each(['with space', '@at', '.hidden', '-dash', '"quoted"', '%2e', 'new\nline'])(
-    'its name may be %j',
+    'can have the name %j',
     async (name) => {
       const folder = await freshFolder();
       await worksAt(join(folder, name));
@@ -63,7 +63,7 @@ describe('the path', () => {
     },
   );
 
-  it('it may lead through links and double slashes', async () => {
+  it('can contain links and double slashes', async () => {
     const folder = await freshFolder();
     await worksAt(`${folder}/.//../${basename(folder)}/socket`);
   });
@@ -74,7 +74,7 @@ describe('the path', () => {
 });
 
 describe('the folder', () => {
-  it('S3: one that is missing is ENOENT, and named', async () => {
+  it('S3: is ENOENT, with its name, if it is missing', async () => {
     const folder = await freshFolder();
     for (const path of [
       join(folder, 'missing/socket'),
@@ -88,18 +88,18 @@ describe('the folder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: a missing one of a relative path is named as it was asked for', async () => {
+  it('S3: if a relative one is missing, it is named as it was given', async () => {
     workIn(await freshFolder());
     expect((await failure('missing/socket')).message).toContain('"missing/"');
   });
 
-  it('S3: a plain file is ENOTDIR', async () => {
+  it('S3: is ENOTDIR if it is a plain file', async () => {
     const folder = await freshFolder();
     writeFileSync(join(folder, 'file'), '');
     expect((await failure(join(folder, 'file/socket'))).code).toBe('ENOTDIR');
   });
 
-  it.skipIf(!isRoot)('S3: one that may not be written to, or entered, is EACCES', { timeout: 40_000 }, async () => {
+  it.skipIf(!isRoot)('S3: is EACCES if it cannot be written to, or entered', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
     const server = await starter();
     await server.become(65_534);
@@ -110,32 +110,28 @@ describe('the folder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it.skipIf(!isRoot)(
-    'one that may be written to and not read is enough, whatever the umask',
-    { timeout: 40_000 },
-    async () => {
-      const folder = await freshFolder();
-      chmodSync(folder, 0o733);
-      const path = join(folder, 'socket');
-      const server = await starter();
-      await server.become(65_534);
-      for (const umask of [0o022, 0o177, 0o777]) {
-        await server.umask(umask);
-        expect(await server.listen(path)).toBe('ok');
-        expect(await whoListens(path)).toBe(server.pid);
-        await server.stop();
-        expect(readdirSync(folder)).toEqual([]);
-      }
-    },
-  );
+  it.skipIf(!isRoot)('may be unreadable if it is writable, for any umask', { timeout: 40_000 }, async () => {
+    const folder = await freshFolder();
+    chmodSync(folder, 0o733);
+    const path = join(folder, 'socket');
+    const server = await starter();
+    await server.become(65_534);
+    for (const umask of [0o022, 0o177, 0o777]) {
+      await server.umask(umask);
+      expect(await server.listen(path)).toBe('ok');
+      expect(await listenerPid(path)).toBe(server.pid);
+      await server.stop();
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
 
-  it.skipIf(!isLinux)('one that makes nothing is an error, and nothing else', async () => {
+  it.skipIf(!isLinux)('is an error, and nothing else, if nothing can be created in it', async () => {
     expect((await failure('/proc/socket')).code).toMatch(/^(ENOENT|EACCES|EPERM|EROFS)$/);
   });
 });
 
 describe('a path where nothing is', () => {
-  it('S12: who connects in the turn in which the server was subscribed to is served', async () => {
+  it('S12: serves a client that connects in the turn of the subscription', async () => {
     const path = join(await freshFolder(), 'socket');
     const server = listen({ path }).subscribe(({ data }) => data.subscribe(data));
     onTestFinished(() => server.unsubscribe());
@@ -145,7 +141,7 @@ describe('a path where nothing is', () => {
     expect((await answer).toString()).toBe('hello');
   });
 
-  it('S12: the file is there at once, with its mode and alone', async () => {
+  it('S12: the file exists at once, with its mode and alone', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const server = listen({ path }, { mode: 0o640 });
@@ -153,17 +149,17 @@ describe('a path where nothing is', () => {
     server.listening.subscribe(() => {
       isTold = true;
     });
-    const told = firstValueFrom(server.listening);
+    const listening = firstValueFrom(server.listening);
     const subscription = server.subscribe();
     onTestFinished(() => subscription.unsubscribe());
     expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(readdirSync(folder)).toEqual(['socket']);
-    // As on every transport, nothing is told within the call.
+    // As on every transport, nothing is emitted within the call.
     expect(isTold).toBe(false);
-    expect(await told).toEqual({ transport: 'unix', path });
+    expect(await listening).toEqual({ transport: 'unix', path });
   });
 
-  it('S1: leaving in the same turn removes the file at once, and the path can be taken at once', async () => {
+  it('S1: unsubscribing in the same turn removes the file at once, and the path is free at once', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (let round = 0; round < 20; round++) {
@@ -175,12 +171,12 @@ describe('a path where nothing is', () => {
     await worksAt(path);
   });
 
-  it('S8: of two servers that are subscribed to in one turn the first listens', async () => {
+  it('S8: of two servers subscribed to in one turn, the first listens', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
   });
 
-  it('S3: a failure is told after the subscription, not within it', async () => {
+  it('S3: a failure is reported after the subscription, not within it', async () => {
     const path = join(await freshFolder(), 'missing/socket');
     const codes: string[] = [];
     const ended = new Promise<void>((resolve) => {
@@ -198,7 +194,7 @@ describe('a path where nothing is', () => {
 });
 
 describe('giving up', () => {
-  it('S1: leaving in the same turn leaves nothing', async () => {
+  it('S1: unsubscribing in the same turn leaves nothing', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -207,7 +203,7 @@ describe('giving up', () => {
     await expect.poll(openFiles).toBe(before);
   });
 
-  it('S1: leaving after any number of turns leaves nothing, and the path free', async () => {
+  it('S1: unsubscribing after any number of turns leaves nothing, and the path free', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -222,21 +218,24 @@ describe('giving up', () => {
     await expect.poll(openFiles).toBe(before);
   });
 
-  it.skipIf(!isLinux)('S1: leaving while it waits for the lock leaves the stale file, and nothing else', async () => {
-    const folder = await freshFolder();
-    const path = join(folder, 'socket');
-    await makeStale(path);
-    const unlock = await lockOf(folder, 'socket');
-    const before = await openFiles();
-    const subscription = listen({ path }).subscribe();
-    // It has made its folder, and waits.
-    await expect.poll(() => readdirSync(folder)).toHaveLength(2);
-    subscription.unsubscribe();
-    await expect.poll(() => readdirSync(folder)).toEqual(['socket']);
-    await expect.poll(openFiles).toBe(before);
-    unlock();
-    await worksAt(path);
-  });
+  it.skipIf(!isLinux)(
+    'S1: unsubscribing while it waits for the lock leaves the stale file, and nothing else',
+    async () => {
+      const folder = await freshFolder();
+      const path = join(folder, 'socket');
+      await makeStale(path);
+      const unlock = await lockOf(folder, 'socket');
+      const before = await openFiles();
+      const subscription = listen({ path }).subscribe();
+      // It has created its folder, and waits.
+      await expect.poll(() => readdirSync(folder)).toHaveLength(2);
+      subscription.unsubscribe();
+      await expect.poll(() => readdirSync(folder)).toEqual(['socket']);
+      await expect.poll(openFiles).toBe(before);
+      unlock();
+      await worksAt(path);
+    },
+  );
 
   it('a failure leaves nothing', async () => {
     const folder = await freshFolder();
@@ -250,7 +249,7 @@ describe('giving up', () => {
 });
 
 describe.skipIf(!isLinux)('out of descriptors', () => {
-  it('S3: it is EMFILE and leaves nothing, however many were left; with enough it listens', async () => {
+  it('S3: is EMFILE and leaves nothing, however many were left; with enough it listens', async () => {
     const folder = await freshFolder();
     const outcomes = await outcomesWithFew(join(folder, 'socket'));
     expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
@@ -259,7 +258,7 @@ describe.skipIf(!isLinux)('out of descriptors', () => {
 });
 
 describe.skipIf(!isLinux)('the lock of a stale path', () => {
-  it('S8: who waits goes on once it is free', async () => {
+  it('S8: a waiting server continues once it is free', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -270,7 +269,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('ok');
   });
 
-  it('S8: who waits gives way at once where another has taken the path over', async () => {
+  it('S8: a waiting server gives up at once if another one has taken the path over', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -282,7 +281,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('EADDRINUSE');
   });
 
-  it('S8: one that is never given back delays a start, and does not prevent it', async () => {
+  it('S8: if it is never released, it delays a start, and does not prevent it', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -291,7 +290,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('it is one for all ways to spell a path', async () => {
+  it('is the same for all spellings of a path', async () => {
     const folder = await freshFolder();
     await makeStale(join(folder, 'socket'));
     const unlock = await lockOf(folder, 'socket');
@@ -304,7 +303,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
 });
 
 describe.skipIf(!isLinux)('an abstract name', () => {
-  it('S13: needs no file, and is refused while somebody has it', async () => {
+  it('S13: needs no file, and is refused while another server has it', async () => {
     const address = `unix:@rxjs-sockets-test-${process.pid}`;
     const server = listen(address);
     const listening = firstValueFrom(server.listening);
@@ -316,7 +315,7 @@ describe.skipIf(!isLinux)('an abstract name', () => {
     await expect.poll(() => outcome(address.replace('unix:@', '\0'))).toBe('ok');
   });
 
-  it('S13: who connects in the turn in which the server was subscribed to is served', async () => {
+  it('S13: serves a client that connects in the turn of the subscription', async () => {
     const address = `unix:@rxjs-sockets-test-${process.pid}-turn`;
     const server = listen(address).subscribe(({ data }) => data.subscribe(data));
     onTestFinished(() => server.unsubscribe());
@@ -362,7 +361,7 @@ describe('the options', () => {
   });
 });
 
-/** Listens there, is reached, and is removed; also where a stale file is. */
+/** Listens at the path, is reached, and is removed; also with a stale file. */
 async function worksAt(path: string): Promise<void> {
   for (const isStale of [false, true]) {
     if (isStale) await makeStale(path);
@@ -386,7 +385,7 @@ async function failure(path: string): Promise<SocketError> {
   );
 }
 
-/** Takes the lock of a path, as another process does that starts there. */
+/** Takes the lock of a path, like another process that starts there. */
 async function lockOf(folder: string, name: string): Promise<Unlock> {
   const { dev, ino } = statSync(folder, { bigint: true });
   const unlock = await tryLock(`${dev}:${ino}/${name}`);
@@ -399,7 +398,7 @@ async function openFiles(): Promise<number> {
   return readdirSync('/proc/self/fd').length;
 }
 
-/** How it goes to listen there in a process that has 0, 1, 2, … descriptors left. */
+/** The results of listening at the path in a process that has 0, 1, 2, … descriptors left. */
 async function outcomesWithFew(path: string): Promise<string[]> {
   const program = fileURLToPath(
     new URL('../../../support/transport/node/unix/listen-with-few-descriptors.ts', import.meta.url),
