@@ -13,7 +13,7 @@ import { Program } from './program.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const node = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/activated.ts'];
 
-/** Starts a program that is killed at the end of the test. */
+/** Starts a program, which is killed at the end of the test. */
 function start(
   command: string,
   args: readonly string[],
@@ -27,7 +27,7 @@ function start(
   return { program: new Program(child), child };
 }
 
-/** A listening socket as systemd opens it: nobody accepts here. `close` leaves the file. */
+/** A listening socket as systemd opens it; this process never accepts. `close` leaves the file. */
 async function opened(where: { port: number; host: string } | { path: string }) {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -38,14 +38,14 @@ async function opened(where: { port: number; host: string } | { path: string }) 
   onTestFinished(() => void server.close());
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   if ('path' in where) {
-    // Node removes the name that it has bound.
+    // Node removes the name that it bound.
     renameSync(`${where.path}.bound`, where.path);
     return { server, fd, address: `unix:${where.path}` };
   }
   return { server, fd, address: `tcp://127.0.0.1:${(server.address() as net.AddressInfo).port}` };
 }
 
-/** The example with the socket `fd` as its descriptor 3, as systemd starts it. */
+/** The example, with the socket `fd` as its descriptor 3, as systemd starts it. */
 const activated = (fd: number, environment = 'LISTEN_PID=$$ LISTEN_FDS=1', ...args: string[]) =>
   start('sh', ['-c', `${environment} exec "$0" "$@"`, process.execPath, ...node, ...args], fd);
 
@@ -53,11 +53,11 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   const place = async () =>
     kind === 'tcp' ? { port: 0, host: '127.0.0.1' } : { path: join(await freshFolder(), 'socket') };
 
-  test('S16: listens on the socket that it has inherited, and leaves its file to its owner', async () => {
+  test('S16: listens on the socket it has inherited, and leaves its file to its owner', async () => {
     const { server, fd, address } = await opened(await place());
     const { program, child } = activated(fd);
-    const [, told] = await program.until(/^listening at (.+)$/m);
-    expect(told).toBe(kind === 'tcp' ? address : 'fd:3');
+    const [, reported] = await program.until(/^listening at (.+)$/m);
+    expect(reported).toBe(kind === 'tcp' ? address : 'fd:3');
     server.close();
     const caller = await Caller.dial(address);
     await caller.say('hello\n');
@@ -69,7 +69,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
     if (kind === 'unix') expect(lstatSync(address.slice('unix:'.length)).isSocket()).toBe(true);
   });
 
-  test('S16: serves those who came before it was started, and those who come between two runs', async () => {
+  test('S16: serves clients that connected before it was started, or between two runs', async () => {
     const { fd, address } = await opened(await place());
     for (let round = 0; round < 2; round++) {
       const callers = await Promise.all([1, 2, 3].map(() => Caller.dial(address)));
@@ -84,7 +84,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   });
 });
 
-test('sockets that are for another process are let alone', async () => {
+test('sockets for another process are left alone', async () => {
   const { fd } = await opened({ port: 0, host: '127.0.0.1' });
   const path = join(await freshFolder(), 'own');
   const { program } = activated(fd, 'LISTEN_PID=1 LISTEN_FDS=1', `unix:${path}`);

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { type AddressInput, parseAddress } from 'rxjs-sockets';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 
-/** Someone with a plain `node:net` socket, as `nc` would be, who hears one line at a time. */
+/** A client with a plain `node:net` socket, like `nc`, that receives one line at a time. */
 export class Caller {
   readonly socket: net.Socket;
   private readonly lines: AsyncIterator<string>;
@@ -24,7 +24,7 @@ export class Caller {
     return done === true ? undefined : value;
   }
 
-  /** Says it, and waits until the kernel has taken it. */
+  /** Sends it, and waits until the kernel has taken it. */
   async say(text: string): Promise<void> {
     if (!this.socket.write(text)) await once(this.socket, 'drain');
   }

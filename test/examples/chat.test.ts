@@ -18,7 +18,7 @@ async function startChat(): Promise<Chat> {
   return { program, tcp, unix };
 }
 
-/** Dials and gives a name; the room knows by then. */
+/** Connects and gives a name; afterwards, the room knows it. */
 async function enter(name: string, address: string): Promise<Caller> {
   const caller = await Caller.dial(address);
   expect(await caller.hear()).toBe('What is your name?');
@@ -27,7 +27,7 @@ async function enter(name: string, address: string): Promise<Caller> {
   return caller;
 }
 
-test('the chat example shows itself and ends', async () => {
+test('the chat example shows how it works, and ends', async () => {
   const chat = example('chat');
   expect(await chat.ended, chat.errors).toBe(0);
   expect(chat.lines.map((line) => line.replace(/\d+/, 'n'))).toEqual([
@@ -61,7 +61,7 @@ test('the chat example has one room for both transports, until Ctrl-C', async ()
   expect(existsSync(unix.slice('unix:'.length))).toBe(false);
 });
 
-test('the chat example shows out who does not read, while the others hear everything', async () => {
+test('the chat example drops a client that does not read, while the others get everything', async () => {
   const { tcp, unix } = await startChat();
   const ann = await enter('ann', tcp);
   const carol = await enter('carol', unix);
@@ -79,7 +79,7 @@ test('the chat example shows out who does not read, while the others hear everyt
   expect(await ann.hear()).toBe(`ann: ${line}`);
 });
 
-test('the chat example slows down who floods it, so that the others can keep up', async () => {
+test('the chat example slows down a client that floods it, so that the others can keep up', async () => {
   const { tcp, unix } = await startChat();
   const bob = await enter('bob', unix);
   const ann = await enter('ann', tcp);
@@ -89,7 +89,7 @@ test('the chat example slows down who floods it, so that the others can keep up'
   for (const line of said) expect(await bob.hear()).toBe(`ann: ${line}`);
 });
 
-test('the chat example lets nobody harm the others', async () => {
+test('the chat example lets no client harm the others', async () => {
   const { tcp, unix } = await startChat();
   const ann = await enter('ann', tcp);
   const eve = await Caller.dial(unix);
@@ -103,7 +103,7 @@ test('the chat example lets nobody harm the others', async () => {
   expect(await eve.hear()).toBe('* eve has joined');
   await eve.say(`${'x'.repeat(60_000)}\n`);
   expect(await eve.hear()).toBe('That was too long: 1000 characters at most.');
-  // A line that is read but could not be written: the '\r' would belong to the next reader's line end.
+  // A line that can be read but not written: the '\r' would belong to the next reader's line end.
   await eve.say('hello\r\r\n');
   expect(await ann.hear()).toBe('eve: hello');
   await eve.say('x'.repeat(100_000));

@@ -5,7 +5,7 @@ import { freshFolder } from '../support/transport/places.js';
 import { Caller } from './caller.js';
 import { example } from './program.js';
 
-test('the echo example shows itself and ends', async () => {
+test('the echo example shows how it works, and ends', async () => {
   const echo = example('echo');
   expect(await echo.ended, echo.errors).toBe(0);
   expect(echo.lines.slice(1)).toEqual(['echo: one', 'echo: two']);
@@ -27,7 +27,7 @@ test('the echo example serves plain sockets until Ctrl-C', async () => {
   expect(existsSync(path)).toBe(false);
 });
 
-test('the echo example names what keeps it from listening', async () => {
+test('the echo example says what prevents it from listening', async () => {
   const path = join(await freshFolder(), 'missing', 'echo');
   const echo = example('echo', `unix:${path}`);
   expect(await echo.ended).toBe(1);

@@ -5,12 +5,12 @@ import { onTestFinished } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fromSource = ['--import', 'tsx', '--conditions=rxjs-sockets-source'];
 
-/** Starts a program of `examples/` as people do; it is killed at the end of the test if it has not ended. */
+/** Starts a program of `examples/` as users do; if it has not ended, it is killed at the end of the test. */
 export function example(name: string, ...args: string[]): Program {
   return program([`examples/${name}.ts`, ...args]);
 }
 
-/** Starts Node, with this package as `rxjs-sockets`; it is killed at the end of the test if it has not ended. */
+/** Starts Node, with this package as `rxjs-sockets`; if it has not ended, it is killed at the end of the test. */
 export function program(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const started = programOfMany(args, environment);
   onTestFinished(async () => {
@@ -19,7 +19,7 @@ export function program(args: readonly string[], environment: NodeJS.ProcessEnv 
   return started;
 }
 
-/** Starts Node in the same way for several tests; whoever starts it ends it. */
+/** Starts Node in the same way for several tests; the caller ends it. */
 export function programOfMany(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const child = spawn(process.execPath, [...fromSource, ...args], {
     cwd: root,
@@ -29,13 +29,13 @@ export function programOfMany(args: readonly string[], environment: NodeJS.Proce
   return new Program(child);
 }
 
-/** A program that runs in a process of its own: what it says, and how it ends. */
+/** A program in a separate process: its output, and how it ends. */
 export class Program {
-  /** What it has written to its standard output so far. */
+  /** Its standard output so far. */
   output = '';
-  /** What it has written to its standard error so far. */
+  /** Its standard error so far. */
   errors = '';
-  /** Its exit status, or the signal that ended it, once all of its output is there. */
+  /** Its exit status, or the signal that ended it, once all of its output has arrived. */
   readonly ended: Promise<number | string>;
   private readonly child: ChildProcess;
   private readonly watchers = new Set<() => void>();
@@ -59,7 +59,7 @@ export class Program {
     });
   }
 
-  /** Its process id; 0 where it could not be started. */
+  /** Its process id; 0 if it could not be started. */
   get pid(): number {
     return this.child.pid ?? 0;
   }
@@ -69,7 +69,7 @@ export class Program {
     return this.output.split('\n').slice(0, -1);
   }
 
-  /** Waits until its output matches, and gives the match; fails if it ends before that. */
+  /** Waits until its output matches, and returns the match; fails if it ends before that. */
   until(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const look = (): void => {

@@ -6,13 +6,13 @@ import { rawServer } from '../support/sockets/plain-sockets.js';
 import { Caller } from './caller.js';
 import { example } from './program.js';
 
-test('the relay example shows itself and ends', async () => {
+test('the relay example shows how it works, and ends', async () => {
   const relay = example('relay');
   expect(await relay.ended, relay.errors).toBe(0);
   expect(relay.lines).toEqual(['3 words, sorted: apple fig pear']);
 });
 
-test('the relay example passes plain sockets on, with the end of each direction, until Ctrl-C', async () => {
+test('the relay example forwards plain sockets, with the end of each direction, until Ctrl-C', async () => {
   for (const place of [tcp, unix]) {
     const service = await rawServer(place, (socket) => {
       let all = '';
@@ -34,11 +34,11 @@ test('the relay example passes plain sockets on, with the end of each direction,
   }
 });
 
-test('the relay example goes on when there is nobody to pass a client on to', async () => {
+test('the relay example continues when nobody listens at its target', async () => {
   const relay = example('relay', 'tcp://127.0.0.1:0', `unix:${join(await freshFolder(), 'nobody')}`);
   const [, address = ''] = await relay.until(/^passing (\S+) on/m);
   for (let i = 0; i < 3; i++) {
-    // The reset can come before `connect` is told.
+    // The reset can arrive before `connect` is emitted.
     const call = Caller.dial(address).then((caller) => caller.hear());
     await expect(call).rejects.toMatchObject({ code: 'ECONNRESET' });
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { example } from './program.js';
 
-test('the slow consumer example holds its producer back', async () => {
+test('the slow consumer example makes its producer wait', async () => {
   const program = example('slow-consumer');
   expect(await program.ended, program.errors).toBe(0);
   const summary = program.lines.at(-1) ?? '';

@@ -8,7 +8,7 @@ import { echoClaims } from '../../examples/tour/two-transports.js';
 import manifest from '../../package.json' with { type: 'json' };
 import { program } from './program.js';
 
-/** What `npm start` itself writes, and the prompt of the shell below it. */
+/** The output of `npm start` itself, and the prompt of the shell below it. */
 const around = ['', '> rxjs-sockets@0.1.0 start', '> tsx ...', '', '$ '];
 const rows = 30;
 const columns = 80;
@@ -21,7 +21,9 @@ setInterval(() => {
 }, 60).unref();
 `;
 
-/** What stands on a terminal after `text` was written to it: no colours, and of each line what came after its last erasure. */
+/**
+ * What a terminal shows after `text` was written to it: no colours, and for each line the text after its last erasure.
+ */
 function shownBy(text: string): string[] {
   const written = text.split('\n').slice(0, -1);
   // eslint-disable-next-line no-control-regex -- these are what a terminal acts on
@@ -36,7 +38,7 @@ interface Row {
   readonly ahead: string;
 }
 
-/** The rows of the table: what the consumer did, how many it took, how fast, and what waited. */
+/** The rows of the table: what the consumer did, how many messages it took, how fast, and how much waited. */
 function rowsIn(text: string): Row[] {
   const row = /^ {3}(\w.*?) +([\d,]+) +([\d,.]+) MiB\/s +([\d.]+ KiB) +([\d.]+ MiB)$/gm;
   return Array.from(text.matchAll(row), ([, label = '', taken, rate, buffered = '', ahead = '']) => {
@@ -51,7 +53,7 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
   let lines: string[] = [];
   let text = '';
 
-  it('checks what it claims, and ends', async () => {
+  it('checks its claims, and ends', async () => {
     const [command, ...args] = manifest.scripts.start.split(' ');
     expect(command).toBe('tsx');
     const terminal = `data:text/javascript,${encodeURIComponent(busyTerminal)}`;
@@ -66,20 +68,20 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
     expect(text).not.toContain('FAILED');
   }, 120_000);
 
-  it('fits into 30 rows of 80 columns, with what npm writes and the prompt', () => {
+  it('fits into 30 rows of 80 columns, with the output of npm and the prompt', () => {
     expect(lines.length + around.length).toBeLessThanOrEqual(rows);
     expect(lines.filter((line) => line.length >= columns)).toEqual([]);
     // eslint-disable-next-line no-control-regex -- what else a terminal acts on could move what is shown
     expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
   });
 
-  it('moves on a terminal, and writes plain lines elsewhere', () => {
+  it('is animated on a terminal, and writes plain lines elsewhere', () => {
     if (where.includes('terminal')) expect(written).toContain('█');
     // eslint-disable-next-line no-control-regex -- there should be none of them
     else expect(written).not.toMatch(/[\x00-\x09\x0b-\x1f█]/);
   });
 
-  it('explains its words', () => {
+  it('explains its terms', () => {
     const explained = [
       /Each line with "ok" was just checked/,
       /Echo: .*unix socket \(a file, for this machine only\)/,
@@ -128,7 +130,7 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
   });
 });
 
-test('the tour draws where there is a terminal, unless NO_COLOR asks for plain lines', () => {
+test('the tour draws on a terminal, unless NO_COLOR asks for plain lines', () => {
   const shown = (isTTY: boolean, environment: Record<string, string>): string => {
     let text = '';
     const screen = new Screen({ isTTY, columns: 20, write: (more) => (text += more) }, environment);
@@ -148,7 +150,7 @@ test('the tour draws where there is a terminal, unless NO_COLOR asks for plain l
   );
 });
 
-test('the tour says which claim does not hold', () => {
+test('the tour says which claim fails', () => {
   let text = '';
   const checks = new Checks(new Screen({ write: (more) => (text += more) }, {}));
   checks.that(['this holds', true]);
@@ -161,7 +163,7 @@ test('the tour says which claim does not hold', () => {
 });
 
 describe('each check of the tour can fail:', () => {
-  /** Expects that all claims hold of `facts`, and that `changes` make the claim fail that `text` is part of, alone. */
+  /** Expects that all claims hold for `facts`, and that with `changes` exactly the claim containing `text` fails. */
   function fails<Facts extends object>(
     claimsOf: (facts: Facts) => Claim[],
     facts: Facts,

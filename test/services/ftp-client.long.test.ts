@@ -1,4 +1,4 @@
-/** The FTP client with servers that people run, with ours, and with some that do not mean well. */
+/** The FTP client with servers in common use, with ours, and with some hostile ones. */
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -50,7 +50,7 @@ async function folder(): Promise<string> {
   return files;
 }
 
-describe('the FTP client at our server', () => {
+describe('the FTP client with our server', () => {
   it.each([
     ['in the clear', undefined],
     ['encrypted', sessionTls],
@@ -78,7 +78,7 @@ describe('the FTP client at our server', () => {
     expect((await readdir(own)).sort()).toEqual(['down', 'up']);
   });
 
-  it('gets and puts what is empty', async () => {
+  it('gets and puts empty files', async () => {
     const [files, own] = [await folder(), await freshFolder()];
     const { port } = (await serveFolder(files, { tls: sessionTls })) as TcpAddress;
     await writeFile(join(own, 'empty'), '');
@@ -87,7 +87,7 @@ describe('the FTP client at our server', () => {
     expect(await readFile(join(own, 'back'), 'utf8')).toBe('');
   });
 
-  it('says what to do where it fails, with status 1, and leaves no file behind', patient, async () => {
+  it('says what to do after a failure, with status 1, and leaves no file behind', patient, async () => {
     const [files, own] = [await folder(), await freshFolder()];
     const login = { user: 'ann', password: 'secret' };
     const { port } = (await serveFolder(files)) as TcpAddress;
@@ -115,7 +115,7 @@ describe('the FTP client at our server', () => {
     expect((await readdir(files)).sort()).toEqual(['hello.txt', 'sub']);
   });
 
-  it('says what to do where the network fails, or the other end, or a file', patient, async () => {
+  it('says what to do if the network, the server or a file fails', patient, async () => {
     const own = await freshFolder();
     const greeting = async (words: string): Promise<Program> => {
       const server = net.createServer((socket) => socket.on('error', () => undefined).end(words));
@@ -142,7 +142,7 @@ describe('the FTP client at our server', () => {
     }
   });
 
-  it('says so where the server is killed in the middle of a file, and keeps no part of it', patient, async () => {
+  it('says so if the server is killed in the middle of a file, and keeps no part of it', patient, async () => {
     const [files, own] = [await folder(), await freshFolder()];
     await writeFile(join(files, 'large'), Buffer.alloc(large));
     const { server, port } = await startServer('tcp://127.0.0.1:0', files);
@@ -183,7 +183,7 @@ describe('the FTP client at our server', () => {
   });
 });
 
-describe('the FTP client at a server that does not mean well', () => {
+describe('the FTP client with a hostile server', () => {
   const usual = {
     'AUTH TLS': '500 no',
     USER: '230 welcome',
@@ -193,7 +193,7 @@ describe('the FTP client at a server that does not mean well', () => {
     QUIT: '221 bye',
   };
 
-  it('takes PASV without EPSV, and dials no other address than the one that it knows', async () => {
+  it('uses PASV without EPSV, and connects to no other address than the one it knows', async () => {
     const own = await freshFolder();
     const { port: data } = await dataServer((socket) => socket.end('hello'));
     const heard: string[] = [];
@@ -217,7 +217,7 @@ describe('the FTP client at a server that does not mean well', () => {
       /426 the disk is broken/,
     ],
     ['is refused at the end', (socket: net.Socket) => socket.end('hello'), '451 that was wrong', /451 that was wrong/],
-  ])('gets no file that %s', async (_, send, end, message) => {
+  ])('does not get a file that %s', async (_, send, end, message) => {
     const own = await freshFolder();
     await writeFile(join(own, 'down'), 'as before');
     const heard: string[] = [];
@@ -237,7 +237,7 @@ describe('the FTP client at a server that does not mean well', () => {
     expect(await readFile(join(own, 'down'), 'utf8')).toBe('as before');
   });
 
-  it('prints nothing that a terminal would obey, and takes no end of replies that is too long', async () => {
+  it('prints nothing that a terminal would interpret, and refuses an endless reply', async () => {
     const { port: data } = await dataServer((socket) => socket.end('-rw \x1b[31mred\x07\r\n'));
     const listing = await scripted([], {
       ...usual,
@@ -254,7 +254,7 @@ describe('the FTP client at a server that does not mean well', () => {
     expect(errors).toMatch(/longer than 65536 bytes/);
   });
 
-  it('D1, D4: its codec does not mind how the bytes are cut', () => {
+  it('D1, D4: its codec works for every chunking', () => {
     const encoder = lines({ delimiter: '\r\n' }).encoder();
     verifyCodec(
       {
@@ -276,14 +276,14 @@ describe('the FTP client at a server that does not mean well', () => {
   });
 });
 
-/** Servers that need to be root here: they change into another user. */
+/** Servers that need root here, because they change into another user. */
 const isRoot = process.getuid?.() === 0;
 
-describeWith('the FTP client at vsftpd', ['vsftpd'], ([vsftpd]) => {
+describeWith('the FTP client with vsftpd', ['vsftpd'], ([vsftpd]) => {
   it.skipIf(!isRoot).each([
     ['in the clear', []],
     [
-      'encrypted, with the session of the control connection on those for data',
+      'encrypted, with session resumption on data connections',
       [
         'ssl_enable=YES',
         'allow_anon_ssl=YES',
@@ -333,7 +333,7 @@ describeWith('the FTP client at vsftpd', ['vsftpd'], ([vsftpd]) => {
   });
 });
 
-describeWith('the FTP client at pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], ([pureFtpd]) => {
+describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], ([pureFtpd]) => {
   it.skipIf(!isRoot)('lists, gets and puts 100 MB', patient, async () => {
     const [base, own] = [await freshFolder(), await freshFolder()];
     const root = join(base, 'root');
@@ -342,7 +342,7 @@ describeWith('the FTP client at pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], ([
     for (const path of [base, root, join(root, 'incoming')]) await chmod(path, 0o755);
     await chown(join(root, 'incoming'), nobody, nobody);
     const hash = await randomFile(join(root, 'large'), large);
-    // It asks this server who may log in, and where to.
+    // pure-ftpd asks this server who may log in, and where to.
     const users = listen<string, string>({ path: join(base, 'users') }, { codec: lines() });
     const asked = users.subscribe(({ data }) => {
       data.subscribe((line) => {
@@ -355,7 +355,7 @@ describeWith('the FTP client at pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], ([
     await firstValueFrom(users.listening);
     const port = await unusedPort();
     const options = ['-E', '-H', '-g', join(base, 'pid'), '-l', `extauth:${join(base, 'users')}`, '-u', '1', '-A'];
-    // Where its input is a socket, as a pipe of Node's is, it serves that and does not listen.
+    // If its input is a socket, as Node's pipes are, it serves that and does not listen.
     start(pureFtpd, ['-S', `127.0.0.1,${port}`, ...options], {}, 'ignore');
     await reachable(port);
     await exchange(port, own, hash, 'incoming', 'ann');
@@ -377,7 +377,7 @@ async function exchange(port: number, own: string, hash: string, incoming: strin
   expect((await client('list', incoming)).output).toMatch(/ up\n/);
 }
 
-/** A control connection that answers each command, or its first word, as it is told, and notes what it hears. */
+/** A control connection that answers each command, or its first word, as scripted, and records what it receives. */
 async function scripted(heard: string[], answers: Readonly<Record<string, string>>): Promise<number> {
   const server = listen<string, string>({ port: 0 }, { codec: lines({ delimiter: '\r\n' }) });
   const subscription = server.subscribe((connection) => {
@@ -424,7 +424,7 @@ async function unusedPort(): Promise<number> {
   return port;
 }
 
-/** Waits until a server that was started listens. */
+/** Waits until a started server listens. */
 async function reachable(port: number): Promise<void> {
   for (;;) {
     const socket = net.connect(port, '127.0.0.1');

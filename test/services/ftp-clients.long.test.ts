@@ -1,4 +1,4 @@
-/** The FTP server with the clients that people use. */
+/** The FTP server with clients in common use. */
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,9 +23,9 @@ async function served(
   return { ...(await startServer('tcp://127.0.0.1:0', files, ...options)), files, own: await freshFolder() };
 }
 
-describeWith('curl at the FTP server', ['curl'], ([curl]) => {
+describeWith('curl with the FTP server', ['curl'], ([curl]) => {
   it(
-    'lists, gets, puts, resumes, appends, renames and removes; passive and active, of old and extended',
+    'lists, gets, puts, resumes, appends, renames and removes; passive and active, old and extended',
     patient,
     async () => {
       const { files, own, port } = await served();
@@ -79,7 +79,7 @@ describeWith('curl at the FTP server', ['curl'], ([curl]) => {
     expect({ status, errors }).toMatchObject({ status: 60, errors: expect.stringContaining('certificate') });
   });
 
-  it('comes over IPv6, and with TLS from the start', async () => {
+  it('works over IPv6, and with TLS from the start', async () => {
     const files = await freshFolder();
     await writeFile(join(files, 'hello.txt'), 'hello');
     const [six, secure] = await Promise.all([
@@ -95,7 +95,7 @@ describeWith('curl at the FTP server', ['curl'], ([curl]) => {
     });
   });
 
-  it('is 20 clients at once, each with a file of its own in each direction', patient, async () => {
+  it('works for 20 clients at once, each with its own file in each direction', patient, async () => {
     const { files, own, port } = await served();
     await Promise.all(
       Array.from({ length: 20 }, async (_, index) => {
@@ -109,7 +109,7 @@ describeWith('curl at the FTP server', ['curl'], ([curl]) => {
     expect((await readdir(files)).length).toBe(22);
   });
 
-  it('does not get out of the folder', async () => {
+  it('does not leave the folder', async () => {
     const { files, port } = await served();
     await symlink('/etc', join(files, 'etc'));
     for (const path of ['etc/passwd', '%2Fetc/passwd', '..%2F..%2F..%2Fetc/passwd', '../../../etc/passwd']) {
@@ -119,7 +119,7 @@ describeWith('curl at the FTP server', ['curl'], ([curl]) => {
     }
   });
 
-  it('leaves nothing behind when it is killed in the middle of an upload', async () => {
+  it('leaves nothing behind when it is killed during an upload', async () => {
     const { files, own, port } = await served();
     await randomFile(join(own, 'up'), 5_000_000);
     const child = start(curl, ['-sS', '--limit-rate', '1M', '-T', join(own, 'up'), `ftp://127.0.0.1:${port}/new`]);
@@ -130,7 +130,7 @@ describeWith('curl at the FTP server', ['curl'], ([curl]) => {
   });
 });
 
-describeWith('lftp at the FTP server', ['lftp'], ([lftp]) => {
+describeWith('lftp with the FTP server', ['lftp'], ([lftp]) => {
   const settings = 'set net:max-retries 2; set net:timeout 10; set ssl:verify-certificate no;';
 
   it.each([
@@ -138,7 +138,7 @@ describeWith('lftp at the FTP server', ['lftp'], ([lftp]) => {
     ['encrypted', withTls, 'set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ftp:ssl-protect-list yes;'],
     ['encrypted and active', withTls, 'set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ftp:passive-mode no;'],
     ['with MLSD', [], 'set ftp:ssl-allow no; set ftp:use-mlsd yes;'],
-  ])('mirrors a tree from it and to it, %s', patient, async (_, options, more) => {
+  ])('mirrors a tree down and up, %s', patient, async (_, options, more) => {
     const { files, own, port } = await served(...options);
     const hash = await randomFile(join(files, 'sub', 'random'), 3_000_000);
     const script = `${settings} ${more} mirror / ${own}/down; mirror -R ${own}/down /up; bye`;
@@ -151,7 +151,7 @@ describeWith('lftp at the FTP server', ['lftp'], ([lftp]) => {
     expect(await readFile(join(files, 'up', 'sub', 'ü and spaces.txt'), 'utf8')).toBe('UTF-8');
   });
 
-  it('goes on where it was when the server was killed and is back', patient, async () => {
+  it('resumes after the server was killed and restarted', patient, async () => {
     const { files, own, port, server, address } = await served();
     const hash = await randomFile(join(files, 'large'), 8_000_000);
     const script = `set net:reconnect-interval-base 1; set net:limit-rate 4M; set ftp:ssl-allow no; get large -o ${own}/large; bye`;
@@ -165,7 +165,7 @@ describeWith('lftp at the FTP server', ['lftp'], ([lftp]) => {
   });
 });
 
-describeWith('tnftp at the FTP server', ['tnftp'], ([tnftp]) => {
+describeWith('tnftp with the FTP server', ['tnftp'], ([tnftp]) => {
   it('gets, puts and resumes, by names and by patterns', async () => {
     const { files, own, port } = await served();
     await writeFile(join(own, 'up.txt'), 'from below');
@@ -200,8 +200,8 @@ describeWith('tnftp at the FTP server', ['tnftp'], ([tnftp]) => {
   });
 });
 
-describeWith("Python's ftplib at the FTP server", ['python3'], ([python]) => {
-  it('lists, gets, puts, goes on and aborts, passive and active, in the clear and encrypted', patient, async () => {
+describeWith("Python's ftplib with the FTP server", ['python3'], ([python]) => {
+  it('lists, gets, puts, resumes and aborts, passive and active, in the clear and encrypted', patient, async () => {
     const { files, port } = await served(...withTls);
     const hash = await randomFile(join(files, 'large'), 20_000_000);
     const script = `

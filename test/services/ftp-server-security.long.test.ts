@@ -9,7 +9,7 @@ import { dial, RawClient, readAll, run, serveFolder, sessionTls } from '../suppo
 import { planted } from '../support/services/ftp-folder.js';
 
 describe('the folder of the FTP server', () => {
-  it('is not left by any path or link', async () => {
+  it('cannot be left by any path or link', async () => {
     const { beside, files } = await planted();
     await symlink(join(beside, 'private'), join(files, 'out'));
     await symlink('..', join(files, 'up'));
@@ -54,7 +54,7 @@ describe('the folder of the FTP server', () => {
     await client.ask('REST 1');
     expect(await client.ask('STOR secret')).toMatch(/^550 /);
 
-    // An upload takes the place of a link, and never goes through it.
+    // An upload replaces a link, and never follows it.
     for (const name of ['secret', 'dangling']) {
       await rm(join(files, name));
       await symlink(join(beside, 'private', name === 'secret' ? 'secret.txt' : 'new.txt'), join(files, name));
@@ -74,7 +74,7 @@ describe('the folder of the FTP server', () => {
     expect(await readFile(join(beside, 'private', 'secret.txt'), 'utf8')).toBe('secret');
   });
 
-  it('is not left while a folder is exchanged for a link and back', async () => {
+  it('cannot be left while a folder is exchanged for a link and back', async () => {
     const { beside, files } = await planted();
     await mkdir(join(files, 'door'));
     await writeFile(join(files, 'door', 'secret.txt'), 'public');
@@ -109,7 +109,7 @@ describe('the folder of the FTP server', () => {
     expect(await readdir(join(beside, 'private'))).toEqual(['secret.txt']);
   });
 
-  it('has files only: a pipe is not waited for', async () => {
+  it('serves files only: a pipe is not waited for', async () => {
     const { beside, files } = await planted();
     await run('/usr/bin/mkfifo', [join(files, 'pipe')]);
     const socket = net.createServer().listen(join(files, 'socket'));
@@ -127,8 +127,8 @@ describe('the folder of the FTP server', () => {
   });
 });
 
-describe('TLS at the FTP server', () => {
-  it('begins with AUTH, forgets who has logged in before, and encrypts data after PBSZ and PROT', async () => {
+describe('TLS with the FTP server', () => {
+  it('starts with AUTH, forgets an earlier login, and encrypts data after PBSZ and PROT', async () => {
     const { files } = await planted();
     const login = { user: 'ann', password: 'secret' };
     const client = await RawClient.open(await serveFolder(files, { tls: sessionTls, login }));
@@ -151,7 +151,7 @@ describe('TLS at the FTP server', () => {
     expect(await client.reply()).toMatch(/^425 /);
   });
 
-  it('takes nothing for said that came in the clear behind AUTH', async () => {
+  it('ignores commands that came in the clear behind AUTH', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files, { tls: sessionTls }));
     client.send('AUTH TLS\r\nDELE hello.txt\r\n');
@@ -160,7 +160,7 @@ describe('TLS at the FTP server', () => {
     expect(await readdir(files)).toContain('hello.txt');
   });
 
-  it('keeps no client from its data port by strangers who are slow', async () => {
+  it('slow strangers do not keep a client from its data port', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files, { tls: sessionTls }));
     await client.ask('AUTH TLS');
@@ -177,7 +177,7 @@ describe('TLS at the FTP server', () => {
     for (const stranger of strangers) expect(await readAll(stranger)).toBe('');
   });
 
-  it('takes an upload that ends without a close_notify for one that was cut off', async () => {
+  it('treats an upload that ends without a close_notify as cut off', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files, { tls: sessionTls }));
     await client.ask('AUTH TLS');

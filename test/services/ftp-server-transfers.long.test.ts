@@ -8,7 +8,7 @@ import { dial, RawClient, readAll, serveFolder } from '../support/services/ftp.j
 import { planted } from '../support/services/ftp-folder.js';
 
 describe('data connections of the FTP server', () => {
-  it('go to the address of the client alone, and to no port of the system', async () => {
+  it('go only to the address of the client, and to no system port', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     expect(await client.ask('PORT 127,0,0,2,200,1')).toMatch(/^504 /);
@@ -30,7 +30,7 @@ describe('data connections of the FTP server', () => {
     expect(await client.ask('EPSV')).toMatch(/^229 /);
   });
 
-  it('come from the address of the client alone, and the port is for one', async () => {
+  it('come only from the address of the client, and each port accepts one', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const port = await client.listen();
@@ -47,7 +47,7 @@ describe('data connections of the FTP server', () => {
     expect((await dial(before)).destroyed, 'a second EPSV closes the port of the first').toBe(true);
   });
 
-  it('are waited for as long as `open` allows, and may stand still as long as `stall` does', async () => {
+  it('are awaited for `open` at most, and may be silent for `stall` at most', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 50_000_000);
     const client = await RawClient.logIn(await serveFolder(files, { limits: { open: 100, stall: 200 } }));
@@ -68,7 +68,7 @@ describe('data connections of the FTP server', () => {
     expect(await readdir(files)).toEqual(['hello.txt', 'sub']);
   });
 
-  it('use the ports that they are given, one after the other', async () => {
+  it('use the given ports, one after another', async () => {
     const { files } = await planted();
     const first = await refusingPort();
     const address = await serveFolder(files, { ports: [first, first] });
@@ -96,7 +96,7 @@ describe('data connections of the FTP server', () => {
 });
 
 describe('uploads to the FTP server', () => {
-  it('get their name when they are whole, and not before', async () => {
+  it('get their name only when they are complete', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const data = await client.openData();
@@ -122,14 +122,14 @@ describe('uploads to the FTP server', () => {
   it.each([
     ['is reset', (data: net.Socket) => data.resetAndDestroy()],
     [
-      'ends with that of its commands, as when the client is killed',
+      'ends with the control connection, as when the client is killed',
       (data: net.Socket, client: RawClient) => {
         client.socket.end();
         data.end();
       },
     ],
     [
-      'is reset with that of its commands',
+      'is reset with the control connection',
       (data: net.Socket, client: RawClient) => {
         client.socket.resetAndDestroy();
         data.resetAndDestroy();
@@ -148,7 +148,7 @@ describe('uploads to the FTP server', () => {
     expect((await readdir(files)).sort()).toEqual(['hello.txt', 'sub']);
   });
 
-  it('go on behind what is there, with REST and APPE', async () => {
+  it('resume at the end of the file, with REST and APPE', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const store = async (text: string, ...commands: string[]): Promise<string> => {
@@ -174,14 +174,14 @@ describe('uploads to the FTP server', () => {
   });
 });
 
-describe('ABOR at the FTP server', () => {
+describe('ABOR with the FTP server', () => {
   it.each([
     ['by itself', 'ABOR\r\n'],
     ['without the LF, which was urgent', 'ABOR\r'],
-    ['behind what is left of Telnet where DM was urgent', '\xff\xf4\xffABOR\r\n'],
-    ['behind what is left of Telnet where the second IAC was urgent', '\xff\xf4\xf2ABOR\r\n'],
-    ['behind what is left of Telnet where the first IAC was urgent', '\xf4\xff\xf2ABOR\r\n'],
-    ['behind all of Telnet', '\xff\xf4\xff\xf2ABOR\r\n'],
+    ['behind the rest of the Telnet sequence, if DM was urgent', '\xff\xf4\xffABOR\r\n'],
+    ['behind the rest of the Telnet sequence, if the second IAC was urgent', '\xff\xf4\xf2ABOR\r\n'],
+    ['behind the rest of the Telnet sequence, if the first IAC was urgent', '\xf4\xff\xf2ABOR\r\n'],
+    ['behind the whole Telnet sequence', '\xff\xf4\xff\xf2ABOR\r\n'],
   ])('ends a transfer, %s', async (_, bytes) => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 50_000_000);
@@ -214,7 +214,7 @@ describe('ABOR at the FTP server', () => {
     expect((await readdir(files)).sort()).toEqual(['hello.txt', 'sub']);
   });
 
-  it('leaves what was said before it, and is not taken for the next command', async () => {
+  it('keeps commands sent before it, and is not taken for the next command', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const data = await client.openData();
@@ -225,12 +225,12 @@ describe('ABOR at the FTP server', () => {
   });
 });
 
-/** Waits until a folder has so many entries. */
+/** Waits until a folder has that many entries. */
 async function entries(folder: string, count: number): Promise<void> {
   while ((await readdir(folder)).length !== count);
 }
 
-/** A port of this machine on which nobody listens. */
+/** A port of this machine where nobody listens. */
 async function refusingPort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

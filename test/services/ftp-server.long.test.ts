@@ -12,7 +12,7 @@ import { ftpProgram, RawClient, readAll, serveFolder, startServer, withTls } fro
 import { planted } from '../support/services/ftp-folder.js';
 
 describe('a session of the FTP server', () => {
-  it('logs in, tells where it is, and changes folders, with quotation marks doubled', async () => {
+  it('logs in, reports its folder, and changes folders, with quotation marks doubled', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files));
     expect(await client.ask('PWD')).toMatch(/^530 /);
@@ -33,7 +33,7 @@ describe('a session of the FTP server', () => {
     expect(await client.reply()).toBe('end');
   });
 
-  it('tells what it can do, and what it can not', async () => {
+  it('reports its features, and what it does not support', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const features = await client.ask('FEAT');
@@ -72,7 +72,7 @@ describe('a session of the FTP server', () => {
     }
   });
 
-  it('tells sizes, times and facts', async () => {
+  it('reports sizes, times and facts', async () => {
     const { files } = await planted();
     await utimes(join(files, 'hello.txt'), 1_000_000_000, 1_000_000_000);
     const client = await RawClient.logIn(await serveFolder(files));
@@ -89,7 +89,7 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('SIZE hello.txt')).toBe('213 14');
   });
 
-  it('lists folders, files and patterns, and no name that could pass for two', async () => {
+  it('lists folders, files and patterns, and no name that could be read as two', async () => {
     const { files } = await planted();
     await writeFile(join(files, 'evil\r\n-rw-rw-rw- 1 a a 1 Jan 1 2020 planted'), '');
     await writeFile(join(files, 'sub', 'one.md'), '');
@@ -119,11 +119,11 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('LIST nothing')).toMatch(/^550 /);
   });
 
-  it('refuses to list a folder that it may not open, before the transfer begins', async () => {
+  it('refuses to list a folder without permission, before the transfer begins', async () => {
     const { files } = await planted();
     const folder = await Folder.open(files);
     onTestFinished(() => folder.close());
-    // The tests may run as root, who may open any folder.
+    // The tests may run as root, who can open any folder.
     const denied = Object.assign(new Error('permission denied'), { code: 'EACCES' });
     vi.spyOn(folder, 'assertListable').mockRejectedValue(denied);
     const client = await RawClient.logIn(await serveFolder(files, { folder }));
@@ -149,7 +149,7 @@ describe('a session of the FTP server', () => {
     expect(await readdir(files)).toEqual([]);
   });
 
-  it('ends lines with CR LF on the wire and with LF in files, with TYPE A', async () => {
+  it('with TYPE A, ends lines with CR LF on the wire and with LF in files', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files), 'TYPE A');
     const down = await client.openData();
@@ -158,7 +158,7 @@ describe('a session of the FTP server', () => {
     expect(await client.reply()).toMatch(/^226 /);
     const up = await client.openData();
     await client.ask('STOR new.txt');
-    // The pair is cut apart, and a CR by itself is one.
+    // The pair is split over two chunks, and one CR is alone.
     up.write('one\r');
     await delay(20);
     up.end('\ntwo\rthree\r\n\r');
@@ -166,18 +166,18 @@ describe('a session of the FTP server', () => {
     expect(await readFile(join(files, 'new.txt'), 'latin1')).toBe('one\ntwo\rthree\n\r');
   });
 
-  it('takes commands that end with LF alone, that are pipelined, and with Telnet in between', async () => {
+  it('accepts commands that end with LF alone, are pipelined, or contain Telnet commands', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files));
     client.send('USER a\nPASS b\r\n\r\nNOOP\n');
     for (const code of [331, 230, 200]) expect(await client.reply()).toMatch(new RegExp(`^${code} `));
     client.send(Buffer.from('\xff\xfb\x01NO\xff\xf1OP\r\n', 'latin1'));
     expect(await client.reply()).toMatch(/^200 /);
-    client.send(Buffer.from('MKD \xff\xff\r\n', 'latin1')); // a doubled IAC is a byte, which is not UTF-8
+    client.send(Buffer.from('MKD \xff\xff\r\n', 'latin1')); // A doubled IAC is one byte, which is not UTF-8.
     expect(await client.reply()).toMatch(/^501 /);
   });
 
-  it('ends one that is too long, says nonsense, guesses passwords, or says nothing', async () => {
+  it('ends a session that sends a long line or nonsense, guesses passwords, or is silent', async () => {
     const { files } = await planted();
     const login = { user: 'ann', password: 'secret' };
     const address = await serveFolder(files, { login, limits: { login: 300 } });
@@ -219,7 +219,7 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('MLST hello.txt')).toMatch(/^250-/);
   });
 
-  it('D1, D4: its codec does not mind how the bytes are cut', async () => {
+  it('D1, D4: its codec works for every chunking', async () => {
     verifyCodec(
       {
         decoder: () => control.decoder(),
@@ -235,7 +235,7 @@ describe('a session of the FTP server', () => {
 });
 
 describe('the program', () => {
-  it('finishes a transfer at SIGTERM, says goodbye to the others, and ends with 0', async () => {
+  it('finishes a transfer at SIGTERM, says goodbye to the others, and exits with 0', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 30_000_000);
     const { server, port } = await startServer('tcp://127.0.0.1:0', files);
@@ -266,7 +266,7 @@ describe('the program', () => {
     expect(await readFile(join(files, 'new.txt'), 'utf8')).toBe('half of it');
   });
 
-  it('listens at a unix socket, and explains bad arguments', async () => {
+  it('listens on a unix socket, and explains bad arguments', async () => {
     const { beside, files } = await planted();
     const path = join(beside, 'socket');
     await example('services/ftp-server', `unix:${path}`, files).until(/^unix:/);

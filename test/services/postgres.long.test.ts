@@ -15,14 +15,14 @@ import { describeWith } from '../support/processes/programs.js';
 import { password, PostgresServer, programs } from '../support/services/postgres-server.js';
 
 const mebibyte = 1_048_576;
-/** A hundred thousand rows of a thousand characters, made while they are sent. */
+/** A hundred thousand rows of a thousand characters, generated while they are sent. */
 const hundredMegabytes = `SELECT generate_series(1, 100000) AS number, repeat('x', 1000) AS text`;
 const endless = `SELECT generate_series(1, 1000000000) AS number, repeat('x', 1000) AS text`;
-/** What a session of the programs of the tests does. */
+/** Selects the sessions of the programs of the tests. */
 const sessions = `FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`;
 
 describeWith('the postgres service', programs, (paths) => {
-  vi.setConfig({ testTimeout: 60_000 }); // each of several processes compiles the library first
+  vi.setConfig({ testTimeout: 60_000 }); // Each of several processes compiles the library first.
 
   let server: PostgresServer;
 
@@ -100,7 +100,7 @@ describeWith('the postgres service', programs, (paths) => {
     });
   });
 
-  test('reports on stderr what gives no rows', async () => {
+  test('reports results without rows on stderr', async () => {
     const { ended, lines, errors } = await finished(
       ask(`
         CREATE TABLE fruits (name text);
@@ -117,14 +117,14 @@ describeWith('the postgres service', programs, (paths) => {
     expect(errors).toBe('NOTICE: half time\nCREATE\nUPDATE 1\nDO\nDROP\n');
   });
 
-  test('speaks TLS as PGSSLMODE says', async () => {
+  test('uses TLS according to PGSSLMODE', async () => {
     const sql = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
     const byName = server.tcp.replace('127.0.0.1', 'localhost');
     const trust = { PGSSLMODE: 'verify-full', PGSSLROOTCERT: file('authority.pem') };
     const asked = [
       ask(sql, { PGPASSWORD: password }, server.tcp, 'secret'),
       ask(sql, { PGPASSWORD: password, PGSSLMODE: 'disable' }, server.tcp, 'secret'),
-      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // only with TLS
+      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // Only with TLS.
       ask(sql, { PGPASSWORD: password, ...trust }, byName, 'private'),
     ];
     const answers = await Promise.all(asked.map(finished));
@@ -137,7 +137,7 @@ describeWith('the postgres service', programs, (paths) => {
     ]);
   });
 
-  test('logs in without TLS where the server has none, unless PGSSLMODE insists', async () => {
+  test('logs in without TLS if the server has none, unless PGSSLMODE requires it', async () => {
     await server.psql('ALTER SYSTEM SET ssl = off', 'SELECT pg_reload_conf()');
     onTestFinished(async () => {
       await server.psql('ALTER SYSTEM RESET ssl', 'SELECT pg_reload_conf()');
@@ -188,7 +188,7 @@ describeWith('the postgres service', programs, (paths) => {
     }
   });
 
-  test.each(['disable', 'require'])('has the server wait while nobody reads 100 MB (PGSSLMODE=%s)', async (mode) => {
+  test.each(['disable', 'require'])('makes the server wait while nobody reads 100 MB (PGSSLMODE=%s)', async (mode) => {
     const child = unread(hundredMegabytes, mode);
     await observed(`SELECT pid ${sessions} AND wait_event = 'ClientWrite'`);
     const before = await residentPeak(child);
@@ -198,7 +198,7 @@ describeWith('the postgres service', programs, (paths) => {
     let size = 0;
     for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
       hash.update(chunk);
-      // Now and then the reader takes its time, and the pipe fills up.
+      // Now and then the reader pauses, and the pipe fills up.
       if (Math.floor(size / mebibyte) !== Math.floor((size += chunk.length) / mebibyte))
         peak = Math.max(peak, await residentPeak(child));
     }
@@ -207,7 +207,7 @@ describeWith('the postgres service', programs, (paths) => {
     expect(peak - before).toBeLessThan(64 * mebibyte);
   });
 
-  test('ends quietly when its reader has enough, and the statement with it', async () => {
+  test('ends quietly when its reader has enough, and cancels the statement', async () => {
     const child = unread(endless);
     const errors = textOf(child.stderr);
     const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
@@ -232,7 +232,7 @@ describeWith('the postgres service', programs, (paths) => {
     await quiet();
   });
 
-  test('cancels the statement at Ctrl-C, also one whose rows nobody reads', async () => {
+  test('cancels the statement at Ctrl-C, even if nobody reads its rows', async () => {
     const sleeping = ask('SELECT pg_sleep(1000)');
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
     expect(await sleeping.interrupt()).toBe(1);
@@ -247,7 +247,7 @@ describeWith('the postgres service', programs, (paths) => {
     expect(await once(child, 'exit')).toEqual([1, null]);
   });
 
-  test('says that the result is not whole when the session is ended, or its process killed', async () => {
+  test('says that the result is incomplete when the session is ended, or its process killed', async () => {
     const sleeping = ask('SELECT pg_sleep(1000)');
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
     await server.psql(`SELECT pg_terminate_backend(pid) ${sessions}`);
@@ -274,7 +274,7 @@ describeWith('the postgres service', programs, (paths) => {
     await server.start();
   });
 
-  /** Starts the program with nobody who reads its rows yet, or with a file for them. */
+  /** Starts the program with an output that nobody reads yet, or with a file as its output. */
   function unread(sql: string, mode = 'disable', stdout: 'pipe' | number = 'pipe'): UnreadProgram {
     const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/postgres.ts'];
     const child = spawn(process.execPath, [...args, server.tcp, 'trusting', 'test', sql], {

@@ -18,7 +18,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// The programs of a test start all at once.
+// A test starts all of its programs at once.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -27,7 +27,7 @@ afterAll(stopShared);
 describe('the print client', () => {
   const print = (...args: string[]): Program => example('services/print', ...args);
 
-  /** A server that answers each of the steps with one of these: the command, then two for either file. */
+  /** A server that answers each step with one of these: the command, then two for either file. */
   async function scripted(...answers: string[]): Promise<{ address: string; port: Promise<number | undefined> }> {
     let seen: (port: number | undefined) => void = () => undefined;
     const port = new Promise<number | undefined>((resolve) => {
@@ -37,7 +37,7 @@ describe('the print client', () => {
       seen(socket.remotePort);
       let step = 0;
       let received = '';
-      // What the client sends in each step; neither of these files has a zero byte within.
+      // What the client sends in each step; neither of these files contains a zero byte.
       const ends = ['\n', '\n', '\0', '\n', '\0'];
       socket.setEncoding('latin1').on('data', (text: string) => {
         received += text;
@@ -58,7 +58,7 @@ describe('the print client', () => {
     return { address: `tcp://127.0.0.1:${(server.address() as net.AddressInfo).port}`, port };
   }
 
-  test('prints 100 MB over a unix socket on a server of its own kind', async () => {
+  test('prints 100 MB over a unix socket on our print server', async () => {
     const folder = await freshFolder();
     await mkdir(join(folder, 'spool'));
     const server = example('services/print-server', `unix:${join(folder, 'socket')}`, join(folder, 'spool'));
@@ -74,7 +74,7 @@ describe('the print client', () => {
     expect(await readdir(folder)).toEqual(['spool']);
   });
 
-  test('prints an empty file, and one of a byte', async () => {
+  test('prints an empty file, and one of one byte', async () => {
     const queue = newQueue();
     for (const bytes of [Buffer.alloc(0), Buffer.of(0)]) {
       const client = print(`tcp://127.0.0.1:${shared.port}`, queue.name, await fileOf(bytes));
@@ -83,7 +83,7 @@ describe('the print client', () => {
     expect(await queue.hashes()).toEqual([hash(Buffer.alloc(0)), hash(Buffer.of(0))].sort());
   });
 
-  test('comes from a port of RFC 1179 where it may', async () => {
+  test('comes from a port of RFC 1179 if permitted', async () => {
     const { address, port } = await scripted(ok, ok, ok, ok, ok);
     expect(await print(address, 'lp', await fileOf(Buffer.from('x'))).ended).toBe(0);
     const range = Array.from({ length: 11 }, (_, index) => 721 + index);
@@ -107,7 +107,7 @@ describe('the print client', () => {
     expect(await Promise.all(outcomes)).toEqual(cases.map(([, message]) => [1, message]));
   });
 
-  test('says that the server has gone', async () => {
+  test('says that the server has closed the connection', async () => {
     const path = await fileOf(Buffer.from('x'));
     const cases = [[], [ok, ok, ok, ok], [ok, ok, ok, ok, 'end']];
     const outcomes = cases.map(async (answers) => {
@@ -120,7 +120,7 @@ describe('the print client', () => {
     }
   });
 
-  test('hears of a refusal while it still sends', async () => {
+  test('notices a refusal while it still sends', async () => {
     const { address } = await scripted(ok, ok, ok, `${ok}\x01no space left\n`);
     const client = print(address, 'lp', await fileOf(Buffer.alloc(30_000_000, 'x')));
     expect(await client.ended).toBe(1);
@@ -130,7 +130,7 @@ describe('the print client', () => {
   test('prints nothing of a file that grows while it is sent', async () => {
     const queue = newQueue();
     const path = await fileOf(Buffer.alloc(20_000_000, 'x'));
-    // In between the client and the server: the file grows once the first of it has come through.
+    // Between the client and the server: the file grows once its first bytes have come through.
     const between = net.createServer((socket) => {
       const onward = net.connect(shared.port, '127.0.0.1');
       let passed = 0;
@@ -180,7 +180,7 @@ describe('the print client', () => {
 });
 
 describeWith("LPRng's lpd", ['lprng/usr/sbin/lpd'], ([lpd]) => {
-  test('takes a job of the print client, and refuses one for a queue that it does not have', async () => {
+  test('accepts a job of the print client, and refuses one for an unknown queue', async () => {
     const spool = await freshFolder();
     await lprngSpool(spool);
     const isRoot = process.getuid?.() === 0;

@@ -13,7 +13,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// The programs of a test start all at once.
+// A test starts all of its programs at once.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -53,7 +53,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
     expect(await queue.hashes()).toEqual(files.map(hash).sort());
   });
 
-  test('lists jobs, and removes those of their owner', async () => {
+  test('lists jobs, and lets their owner remove them', async () => {
     const queue = newQueue();
     await answerTo(
       jobBytes({ queue: queue.name, number: '007', user: 'ann', title: 'report', documents: [Buffer.alloc(12)] }),
@@ -67,7 +67,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
     expect(long.output).toMatch(/^nobody: 1 +\[job 008 localhost\]\n +plan +3 bytes$/m);
     expect(long.output).not.toContain('ann');
 
-    // The client says that it is the user that it runs as: here root, who may remove every job of this machine.
+    // The client says that it is the user it runs as: here root, who may remove every job of this machine.
     await run(rlprm, [...options(queue.name), '7']);
     expect(await queue.titles()).toEqual(['plan']);
   });
@@ -94,9 +94,9 @@ describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/
     expect(await queue.files()).toEqual([]);
   });
 
-  test('prints from a pipe, of which it announces no size', async () => {
+  test('prints from a pipe, without announcing a size', async () => {
     const queue = newQueue();
-    const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // zeros at the beginning do not end it
+    const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // Zeros at the beginning do not end it.
     const { status } = await run(await lprng(lpr), ['-k', ...to(queue.name)], { input });
     expect(status).toBe(0);
     await expect.poll(() => queue.hashes(), patient).toEqual([hash(input)]);
@@ -112,7 +112,7 @@ describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/
     expect(Number(/VmHWM:\s*(\d+) kB/.exec(memory)?.[1])).toBeLessThan(250_000);
   });
 
-  test('is told why its job is refused', async () => {
+  test('shows why its job is refused', async () => {
     const { status, output } = await run(await lprng(lpr), [
       '-P',
       `.hidden@127.0.0.1%${shared.port}`,
@@ -139,7 +139,7 @@ describeWith("CUPS' lpd backend", ['cups/usr/lib/cups/backend-available/lpd'], (
       const paths = option === '?mode=stream' ? [] : [await fileOf(bytes)];
       const { status } = await print(`${queue.name}${option}`, bytes, paths);
       expect(status).toBe(0);
-      // With `mode=stream` it ends without waiting for an answer.
+      // With `mode=stream`, it ends without waiting for an answer.
       await expect.poll(() => queue.hashes(), patient).toEqual([hash(bytes)]);
       expect(await queue.titles()).toEqual(['my title']);
     },

@@ -18,13 +18,13 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// The programs of a test start all at once.
+// A test starts all of its programs at once.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
 afterAll(stopShared);
 
-/** A server of a test's own, and where it is. */
+/** A separate server for one test, and its address. */
 async function ownServer(spool: string, ...prefix: string[]): Promise<{ server: Program; port: number }> {
   const server =
     prefix.length === 0
@@ -44,7 +44,7 @@ function spawnWith([command = '', ...args]: string[], spool: string): ChildProce
 }
 
 describe('the print server', () => {
-  test('acknowledges every step, in order, and takes several jobs on one connection', async () => {
+  test('acknowledges every step, in order, and accepts several jobs on one connection', async () => {
     const queue = newQueue();
     const client = dial();
     const documents = [Buffer.from('one'), Buffer.from('two')];
@@ -100,7 +100,7 @@ describe('the print server', () => {
   });
 
   test.each([0, 999_999_999_999])(
-    'takes a document of %i bytes for one that ends with the connection',
+    'treats a document of %i bytes as one that ends with the connection',
     async (announced) => {
       const queue = newQueue();
       const bytes = randomBytes(200_000);
@@ -119,7 +119,7 @@ describe('the print server', () => {
   );
 
   test.each(['..', '.', '../queue', '/tmp', 'a/b', '.hidden', '', 'a\0b', 'a'.repeat(64), '\u00e9'])(
-    'takes no job for a queue named %j',
+    'refuses a job for a queue named %j',
     async (name) => {
       const before = await readdir(shared.spool);
       const answer = await answerTo(jobBytes({ queue: name, documents: [Buffer.from('escaped')] }));
@@ -169,15 +169,15 @@ describe('the print server', () => {
   });
 
   test.each([
-    ['a command that is none', () => 'GET / HTTP/1.0\r\n\r\n', 'this is no command'],
-    ['a code that is none', () => '\x09lp\n', 'this is no command'],
-    ['a subcommand that is none', (queue: string) => `\x02${queue}\n\x04\n`, 'this is no subcommand'],
+    ['an unknown command', () => 'GET / HTTP/1.0\r\n\r\n', 'this is no command'],
+    ['an unknown code', () => '\x09lp\n', 'this is no command'],
+    ['an unknown subcommand', (queue: string) => `\x02${queue}\n\x04\n`, 'this is no subcommand'],
     [
       'a data file in the place of a control file',
       (queue: string) => `\x02${queue}\n\x021 dfA042c\n`,
       'this is no subcommand',
     ],
-    ['a size that is none', (queue: string) => `\x02${queue}\n\x03-1 dfA042c\n`, 'this is no subcommand'],
+    ['an invalid size', (queue: string) => `\x02${queue}\n\x03-1 dfA042c\n`, 'this is no subcommand'],
     [
       'a control file that is too large',
       (queue: string) => `\x02${queue}\n\x0265537 cfA042c\n`,
@@ -194,7 +194,7 @@ describe('the print server', () => {
       'not as long as it was announced',
     ],
     [
-      'a second job before the first is whole',
+      'a second job before the first is complete',
       (queue: string) => `\x02${queue}\n\x031 dfA042c\nx\0\x031 dfA043c\n`,
       'job 042 is not',
     ],
@@ -223,7 +223,7 @@ describe('the print server', () => {
     expect(await queue.files()).toEqual([]);
   });
 
-  test('serves a client while two hundred others say nothing', async () => {
+  test('serves a client while two hundred others are silent', async () => {
     const silent = Array.from({ length: 200 }, dial);
     await Promise.all(silent.map((client) => client.ask('', 0)));
     expect(await answerTo(`\x03${newQueue().name}\n`)).toBe('no entries\n');
@@ -236,7 +236,7 @@ describe('the print server', () => {
     expect((await client.ended).received).toBe('');
   });
 
-  test('removes what the agent may remove, and only on a whole command', async () => {
+  test('removes what the agent may remove, and only on a complete command', async () => {
     const queue = newQueue();
     for (const [number, user] of [
       ['001', 'ann'],
@@ -250,13 +250,13 @@ describe('the print server', () => {
     expect(await answerTo(`\x05${queue.name} bob ann\n`)).toMatch('nothing was removed');
     expect(await queue.titles()).toEqual(['001', '002', '012']);
     expect(await answerTo(`\x05${queue.name} ann 12\n`)).toBe('012 dequeued\n');
-    expect(await answerTo(`\x05${queue.name} bob\n`)).toMatch('nothing was removed'); // the first is not bob's
+    expect(await answerTo(`\x05${queue.name} bob\n`)).toMatch('nothing was removed'); // The first is not bob's.
     expect(await answerTo(`\x05${queue.name} root bob\n`)).toBe('002 dequeued\n');
     expect(await answerTo(`\x05${queue.name} ann\n`)).toBe('001 dequeued\n');
     expect(await answerTo(`\x03${queue.name}\n`)).toBe('no entries\n');
   });
 
-  test('lets nobody remove the jobs of another machine but root of its own', async () => {
+  test("lets nobody remove the jobs of another machine, except root of the server's own machine", async () => {
     const queue = newQueue();
     await mkdir(queue.folder);
     await writeFile(join(queue.folder, '1-1_042_ann_192.0.2.1_report'), 'report');
@@ -266,11 +266,11 @@ describe('the print server', () => {
     expect(await answerTo(`\x05${queue.name} root 42\n`)).toBe('042 dequeued\n');
   });
 
-  test('has nothing to do to print what waits', async () => {
+  test('has nothing to do when asked to print waiting jobs', async () => {
     expect(await answerTo(`\x01${newQueue().name}\n`)).toBe(ok);
   });
 
-  test('refuses a job that the disk has no room for, after all of it has come', async () => {
+  test('refuses a job without enough disk space, after all of it has arrived', async () => {
     const spool = await freshFolder();
     const { port } = await ownServer(spool, 'prlimit', '--fsize=1000000');
     const large = jobBytes({ queue: 'lp', documents: [randomBytes(3_000_000)] });
@@ -285,7 +285,7 @@ describe('the print server', () => {
     expect(await small.finish(jobBytes({ queue: 'lp', documents: [Buffer.from('x')] }))).toBe(ok.repeat(5));
   });
 
-  test('removes at its start what was left unfinished, and nothing else', async () => {
+  test('at its start, removes unfinished jobs and nothing else', async () => {
     const spool = await freshFolder();
     await mkdir(join(spool, 'lp'));
     for (const name of ['.1764377701123.partial', '.keep', '1-1_042_ann_localhost_done', 'readme']) {
@@ -295,7 +295,7 @@ describe('the print server', () => {
     expect((await readdir(join(spool, 'lp'))).sort()).toEqual(['.keep', '1-1_042_ann_localhost_done', 'readme']);
   });
 
-  test('finishes at SIGTERM what is arriving, and ends', async () => {
+  test('at SIGTERM, finishes arriving jobs and ends', async () => {
     const spool = await freshFolder();
     const { server, port } = await ownServer(spool);
     const job = jobBytes({ queue: 'lp', documents: [randomBytes(500_000)] });
@@ -312,7 +312,7 @@ describe('the print server', () => {
     expect(await new PrintedQueue(spool, 'lp').files()).toHaveLength(1);
   });
 
-  test('ends within ten seconds though a client is stuck, and keeps nothing of its job', async () => {
+  test('ends within ten seconds even if a client is stuck, and keeps nothing of its job', async () => {
     const spool = await freshFolder();
     const { server, port } = await ownServer(spool);
     const documents = [randomBytes(500_000)];

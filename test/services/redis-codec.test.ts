@@ -23,7 +23,7 @@ const value: fc.Arbitrary<Value> = fc.letrec<{ value: Value }>((tie) => ({
   value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 5 })),
 })).value;
 
-/** What a decoder makes of `bytes` that come in chunks of `size`: the values, and the error that ends them. */
+/** Decodes `bytes` in chunks of `size`: the values, and the error that ends them. */
 function decoded<T>(codec: Codec<T, any>, bytes: Buffer, size = bytes.length): (T | string)[] {
   const queue = new ChunkQueue();
   const decoder = codec.decoder();
@@ -41,13 +41,13 @@ function decoded<T>(codec: Codec<T, any>, bytes: Buffer, size = bytes.length): (
   return results;
 }
 
-/** The beginning of what a test is about, for its title. */
+/** The beginning of a test's input, for its title. */
 function shown(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
 describe('the codec of a Redis client', () => {
-  it('gives every value back, however its bytes are cut', () => {
+  it('round-trips every value, for every chunking', () => {
     fc.assert(
       fc.property(fc.array(value, { minLength: 1, maxLength: 8 }), fc.nat(), (values, seed) => {
         verifyCodec(resp(limits), values, { seed });
@@ -56,7 +56,7 @@ describe('the codec of a Redis client', () => {
     );
   });
 
-  it('takes what is long in linear time, and refuses what it could not read itself', () => {
+  it('decodes long values in linear time, and refuses to encode what it could not decode', () => {
     const deep = (depth: number): Value => (depth === 0 ? 1 : [deep(depth - 1)]);
     const values = [Buffer.alloc(65_536, '\r\n'), 'x'.repeat(65_536), Array<Value>(1_000).fill(7), deep(8), '', []];
     verifyCodec(resp(limits), values, {
@@ -96,13 +96,13 @@ describe('the codec of a Redis client', () => {
     [`+${'x'.repeat(65_600)}`, 'ERR_FRAME_TOO_LONG: a line of more than 65536 bytes'],
     ['+\xff\r\n', 'ERR_FRAME_INVALID: a line that is not UTF-8'],
   ] as const) {
-    it(`refuses ${shown(text)} after what came before it, in whatever chunks`, () => {
+    it(`refuses ${shown(text)} after what came before it, for every chunking`, () => {
       const bytes = Buffer.from(`+OK\r\n${text}`, 'latin1');
       for (const size of [1, 3, bytes.length]) expect(decoded(resp(limits), bytes, size)).toEqual(['OK', error]);
     });
   }
 
-  it('reads both forms of nothing, and an integer with a plus', () => {
+  it('reads both forms of null, and an integer with a plus', () => {
     expect(decoded(resp(limits), Buffer.from('$-1\r\n*-1\r\n:+5\r\n:-0\r\n'))).toEqual([null, null, 5, 0]);
   });
 });
@@ -114,7 +114,7 @@ describe('the codec of a Redis server', () => {
       typeof item === 'string' ? item : item.map((part) => part.toString('latin1')),
     );
 
-  it('gives every request back, however its bytes are cut', () => {
+  it('round-trips every request, for every chunking', () => {
     const bytes = fc.uint8Array({ maxLength: 3_000 }).map((part) => Buffer.from(part));
     fc.assert(
       fc.property(
@@ -152,12 +152,12 @@ describe('the codec of a Redis server', () => {
     ['*x\r\n', ['ERR_FRAME_INVALID: invalid multibulk length']],
     ['*1\r\n$4\r\nPI', ['more']],
   ] as const) {
-    it(`reads ${shown(text)} as people and programs mean it, in whatever chunks`, () => {
+    it(`reads ${shown(text)} as people and programs mean it, for every chunking`, () => {
       for (const size of [1, 2, 1_000, text.length]) expect(read(text, size)).toEqual(expected);
     });
   }
 
-  it('takes a line in linear time, whatever is in it', () => {
+  it('reads a line in linear time, whatever it contains', () => {
     const start = performance.now();
     for (const part of [' ', '" "', '\\"', '"" ', 'a', "'"]) {
       for (const [first, last] of ['""', 'ab', '"a'] as const) {
@@ -167,7 +167,7 @@ describe('the codec of a Redis server', () => {
     expect(performance.now() - start).toBeLessThan(1_000);
   });
 
-  it('takes any bytes without another error than its own', () => {
+  it('accepts any bytes, or fails with its own errors', () => {
     const piece = fc.oneof(
       fc.constantFrom('*', '$', ':', '\r\n', '\n', '"', "'", '\\', '-1', '0', '3', '99999999999', ' ', 'GET'),
       fc.string({ unit: 'binary', maxLength: 5 }),

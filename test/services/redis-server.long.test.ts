@@ -44,7 +44,7 @@ async function run(program: string, args: readonly string[], input: string | Buf
   return output;
 }
 
-/** A driver that is connected to the server, and disconnected at the end of the test. */
+/** A driver connected to the server, and disconnected at the end of the test. */
 function driver(options: RedisOptions & { replyMapping?: 'legacy' } = { host: '127.0.0.1', port }): Redis {
   const redis = new Redis(options);
   redis.on('error', () => undefined);
@@ -68,10 +68,10 @@ function memory(): number {
   return Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1]) / 1_024;
 }
 
-describeWith('redis-cli at redis-server.ts', ['redis-cli'], ([cli]) => {
+describeWith('redis-cli with redis-server.ts', ['redis-cli'], ([cli]) => {
   const ask = (...words: string[]): Promise<string> => run(cli, ['-p', String(port), ...words]);
 
-  it('gets the answers that it knows from Redis', async () => {
+  it('gets the same answers as from Redis', async () => {
     const conversation: readonly (readonly [command: string, answer: string])[] = [
       ['flushall', 'OK'],
       ['set greeting "hello world"', 'OK'],
@@ -129,12 +129,12 @@ describeWith('redis-cli at redis-server.ts', ['redis-cli'], ([cli]) => {
       ['-p', String(port), '--no-raw'],
       conversation.map(([command]) => `${command}\n`).join(''),
     );
-    // Not all versions quote what a simple string says, and an error has an empty line behind it.
+    // Not all versions quote a simple string, and an empty line follows an error.
     const lines = (text: string): string => text.replaceAll('"RESET"', 'RESET').replace(/\n+/g, '\n').trim();
     expect(lines(answers)).toBe(lines(conversation.map(([, answer]) => answer).join('\n')));
   });
 
-  it('shows what the server tells about itself', async () => {
+  it("shows the server's information", async () => {
     expect(await ask('info', 'server')).toMatch(/^# Server\r\nredis_version:7[^#]*$/);
     expect(await ask('info')).toContain('loading:0');
     expect(Number(await ask('command', 'count'))).toBeGreaterThan(20);
@@ -153,7 +153,7 @@ describeWith('redis-cli at redis-server.ts', ['redis-cli'], ([cli]) => {
     expect(await ask('flushall')).toBe('OK\n');
   });
 
-  it('hears what another one publishes', async () => {
+  it('receives what another client publishes', async () => {
     const listener = spawn(cli, ['-p', String(port), 'subscribe', 'news', 'weather'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -170,7 +170,7 @@ describeWith('redis-cli at redis-server.ts', ['redis-cli'], ([cli]) => {
     await expect.poll(() => ask('publish', 'weather', 'is anybody there?')).toBe('0\n');
   });
 
-  it('talks to it over a unix socket', async () => {
+  it('works over a unix socket', async () => {
     const path = join(await freshFolder(), 'socket');
     const local = example('services/redis-server', `unix:${path}`);
     await local.until(/^unix:/m);
@@ -181,7 +181,7 @@ describeWith('redis-cli at redis-server.ts', ['redis-cli'], ([cli]) => {
   });
 });
 
-describeWith('redis-benchmark at redis-server.ts', ['redis-benchmark'], ([benchmark]) => {
+describeWith('redis-benchmark with redis-server.ts', ['redis-benchmark'], ([benchmark]) => {
   it('measures it with 50 clients that send 16 requests at once', { timeout: 60_000 }, async () => {
     const tests = ['-t', 'ping,set,get,incr', '-n', '20000', '-c', '50', '-P', '16', '-q'];
     const output = await run(benchmark, ['-p', String(port), ...tests]);
@@ -191,7 +191,7 @@ describeWith('redis-benchmark at redis-server.ts', ['redis-benchmark'], ([benchm
   });
 });
 
-describe('ioredis at redis-server.ts', () => {
+describe('ioredis with redis-server.ts', () => {
   it('gets back the bytes that it has set', async () => {
     const redis = driver();
     const key = randomBytes(100);
@@ -203,7 +203,7 @@ describe('ioredis at redis-server.ts', () => {
     expect(await redis.quit()).toBe('OK');
   });
 
-  it('gets the answers of a pipeline in their order', async () => {
+  it('gets the answers of a pipeline in order', async () => {
     const redis = driver();
     const pipeline = redis.pipeline();
     for (let index = 0; index < 10_000; index++) pipeline.incr('pipeline');
@@ -244,7 +244,7 @@ describe('ioredis at redis-server.ts', () => {
     expect(await publisher.info('stats')).toContain('pubsub_channels:0');
   });
 
-  it('finds no key whose time is over, and none is kept that nobody asks for', async () => {
+  it('finds no expired key, and the server keeps none that nobody asks for', async () => {
     const redis = driver();
     const start = performance.now();
     await redis.set('short', 'a', 'PX', 200);
@@ -260,7 +260,7 @@ describe('ioredis at redis-server.ts', () => {
     expect(await redis.info('memory')).toContain('used_memory:0');
   });
 
-  it('reconnects to a server that was restarted, and no command hangs', async () => {
+  it('reconnects to a restarted server, and no command hangs', async () => {
     const place = `unix:${join(await freshFolder(), 'socket')}`;
     const first = example('services/redis-server', place);
     await first.until(/^unix:/m);
@@ -289,22 +289,22 @@ describe('ioredis at redis-server.ts', () => {
 
 describe('redis-server.ts', () => {
   it.each([
-    ['a length that is huge', '*1\r\n$99999999999\r\n', 'invalid bulk length'],
-    ['a length that is negative', '*1\r\n$-5\r\n', 'invalid bulk length'],
-    ['a number of words that is huge', '*999999999\r\n', 'invalid multibulk length'],
-    ['a number of words that is negative', '*-5\r\n', 'invalid multibulk length'],
-    ['arrays within each other', '*1\r\n'.repeat(1_000), "expected '$', got '*'"],
+    ['a huge length', '*1\r\n$99999999999\r\n', 'invalid bulk length'],
+    ['a negative length', '*1\r\n$-5\r\n', 'invalid bulk length'],
+    ['a huge number of words', '*999999999\r\n', 'invalid multibulk length'],
+    ['a negative number of words', '*-5\r\n', 'invalid multibulk length'],
+    ['nested arrays', '*1\r\n'.repeat(1_000), "expected '$', got '*'"],
     ['a line without an end', 'x'.repeat(200_000), 'too big inline request'],
     ['a quote without an end', 'SET "a\r\n', 'unbalanced quotes in request'],
     ['the request of a browser', 'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'this is no web server'],
-  ])('answers what came before, tells what is wrong, and ends: %s', async (_, text, reason) => {
+  ])('answers the requests before it, reports the error, and ends: %s', async (_, text, reason) => {
     const socket = await raw();
     socket.write(`PING\r\n${text}`);
     socket.write('FLUSHALL\r\nPING\r\n'.repeat(100));
     expect((await readAll(socket)).toString()).toBe(`+PONG\r\n-ERR Protocol error: ${reason}\r\n`);
   });
 
-  it('takes requests in pieces, and ends with a client that leaves in the middle of one', async () => {
+  it('accepts requests in pieces, and closes when a client leaves in the middle of one', async () => {
     const socket = await raw();
     for (const byte of request('SET', 'in pieces', '\r\n$1\r\n')) socket.write(Buffer.from([byte]));
     socket.end(
@@ -313,7 +313,7 @@ describe('redis-server.ts', () => {
     expect((await readAll(socket)).toString()).toBe('+OK\r\n$6\r\n\r\n$1\r\n\r\n:1\r\n');
   });
 
-  it('ends after QUIT, and takes no request behind it', async () => {
+  it('ends after QUIT, and ignores any request behind it', async () => {
     const socket = await raw();
     socket.write('PING\r\nQUIT\r\nPING\r\n');
     expect((await readAll(socket)).toString()).toBe('+PONG\r\n+OK\r\n');
@@ -344,7 +344,7 @@ describe('redis-server.ts', () => {
     expect(answers.match(/-ERR at most 250 channels, with names of at most 1024 bytes\r\n/g)).toHaveLength(2);
   });
 
-  it('holds a client that does not read its answers, and gives it all of them later', async () => {
+  it('stops reading from a client that does not read its answers, and sends all of them later', async () => {
     const redis = driver();
     await redis.set('large', Buffer.alloc(1_048_576, 'x'));
     const before = memory();
@@ -355,7 +355,7 @@ describe('redis-server.ts', () => {
       socket.write(request('ECHO', Buffer.alloc(50_000, `${index} `)));
     }
     socket.write('QUIT\r\n');
-    // The others are served meanwhile.
+    // Others are served meanwhile.
     for (let index = 0; index < 100; index++) expect(await redis.get('nothing')).toBe(null);
     expect(memory() - before).toBeLessThan(100);
     for (let index = 0; index < 200; index++) {
@@ -369,7 +369,7 @@ describe('redis-server.ts', () => {
     await redis.del('large');
   });
 
-  it('cuts off a subscriber that does not read, and no other one', async () => {
+  it('cuts off a subscriber that does not read, and no other', async () => {
     const slow = await raw();
     slow.write('SUBSCRIBE flood\r\n');
     await once(slow, 'data');
@@ -389,7 +389,7 @@ describe('redis-server.ts', () => {
     await expect.poll(() => server.errors).toContain('maxBuffered (8388608 bytes)');
   });
 
-  it('answers what it has received, ends the connections and exits with 0 at SIGTERM', async () => {
+  it('at SIGTERM, answers what it has received, ends the connections and exits with 0', async () => {
     const path = join(await freshFolder(), 'socket');
     const program = example('services/redis-server', `unix:${path}`);
     const place = parseAddress((await program.until(/^unix:.*$/m))[0]);
@@ -407,7 +407,7 @@ describe('redis-server.ts', () => {
     expect(program.errors).toBe('');
   });
 
-  it('tells how to call it, and what keeps it from listening', async () => {
+  it('shows its usage, and what prevents it from listening', async () => {
     const without = example('services/redis-server');
     expect(await without.ended).toBe(2);
     expect(without.errors).toContain('usage: npm run example -- redis-server.ts ADDRESS');
@@ -422,7 +422,7 @@ describe('redis-server.ts', () => {
 describe('the database of redis-server.ts', () => {
   const key = (name: string): Buffer => Buffer.from(name);
 
-  it('refuses what does not fit, keeps what there was, and takes it when there is room', () => {
+  it('refuses a value that does not fit, keeps the old one, and accepts it when there is room', () => {
     const database = new Database(10_000);
     database.set(key('a'), Buffer.alloc(4_000));
     database.set(key('b'), Buffer.alloc(4_000, 'b'));
@@ -436,7 +436,7 @@ describe('the database of redis-server.ts', () => {
     expect(database.memory).toBe(0);
   });
 
-  it('keeps nothing of the chunk that a value came in', () => {
+  it('keeps no reference to the chunk in which a value arrived', () => {
     const database = new Database(10_000);
     const chunk = Buffer.alloc(65_536, 'x');
     database.set(key('a'), chunk.subarray(10, 13));
@@ -445,7 +445,7 @@ describe('the database of redis-server.ts', () => {
     expect(database.get(key('a'))?.buffer.byteLength).toBeLessThan(100);
   });
 
-  it('sweeps as much as it is told, and goes on there', () => {
+  it('sweeps as many keys as asked, and continues from there', () => {
     const database = new Database(1_000_000);
     for (let index = 0; index < 100; index++) database.set(key(`${index}`), key('a'), performance.now() - 1);
     database.set(key('stays'), key('a'), performance.now() + 60_000);

@@ -14,7 +14,7 @@ import { freshFolder, tcp } from '../support/transport/places.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { describeWith } from '../support/processes/programs.js';
 
-/** Asks with redis.ts, and gives what it prints and how it ends. */
+/** Runs redis.ts, and returns its output and how it ended. */
 async function ask(...args: readonly string[]): Promise<{ status: number | string; reply: unknown; errors: string }> {
   const asking = example('services/redis', ...args);
   const status = await asking.ended;
@@ -33,7 +33,7 @@ function driver(address: string, options: RedisOptions = {}, connecting: Connect
   return redis;
 }
 
-/** Starts Redis; gives undefined if it ends before it accepts, as where its port is taken. */
+/** Starts Redis; returns undefined if it ends before it accepts, for example because its port is taken. */
 async function started(server: string, folder: string, args: readonly string[]): Promise<ChildProcess | undefined> {
   const child = spawn(server, ['--save', '', '--appendonly', 'no', '--dir', folder, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -78,7 +78,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     address = `unix:${join(folder, 'socket')}`;
   });
 
-  it('answers redis.ts, whose line of JSON has what ioredis got', { timeout: 60_000 }, async () => {
+  it('answers redis.ts, which prints as JSON what ioredis got', { timeout: 60_000 }, async () => {
     await start();
     const script = 'return {redis.call("MGET", KEYS[1], KEYS[2]), 42, "\\255", redis.error_reply("ERR no")}';
     const replies: readonly (readonly [words: readonly string[], reply: unknown])[] = [
@@ -106,7 +106,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     expect(authorized.output).toBe('"PONG"\n');
   });
 
-  it('sends redis.ts its errors, whose status is 1', async () => {
+  it('sends its errors to redis.ts, which exits with 1', async () => {
     await start();
     const { status, reply, errors } = await ask(address, 'SET', 'a');
     expect(status).toBe(1);
@@ -130,7 +130,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     expect(received.digest('hex')).toBe(sent.digest('hex'));
   });
 
-  it('keeps what is not read: 100 MiB wait with the server, and not in this process', { timeout: 60_000 }, async () => {
+  it('keeps what is not read: 100 MiB wait at the server, and not in this process', { timeout: 60_000 }, async () => {
     await start();
     const redis = driver(address);
     const value = randomBytes(1_048_576);
@@ -148,19 +148,19 @@ describeWith('Redis', ['redis-server'], ([server]) => {
       return Number(/ omem=(\d+)/.exec(clients.find((line) => line.includes('name=reader')) ?? '')?.[1]);
     };
     await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(98 * 1_048_576);
-    // What is left are the buffers of the kernel, of the connection and of the stream.
+    // The rest are the buffers of the kernel, the connection and the stream.
     expect(stream.bytesRead).toBeLessThan(1_048_576);
 
     const expected = createHash('sha256').update('+OK\r\n');
     for (let count = 0; count < 100; count++) expected.update('$1048576\r\n').update(value).update('\r\n');
-    stream.write('QUIT\r\n'); // and no FIN yet: Redis drops what a client that has finished was to get
+    stream.write('QUIT\r\n'); // No FIN yet: Redis drops the rest of the replies of a client that has finished.
     expected.update('+OK\r\n');
     const received = createHash('sha256');
     for await (const chunk of stream) received.update(chunk as Buffer);
     expect(received.digest('hex')).toBe(expected.digest('hex'));
   });
 
-  it('serves many clients of ioredis at once, pipelines and publish and subscribe', { timeout: 60_000 }, async () => {
+  it('serves many ioredis clients at once, with pipelines and publish/subscribe', { timeout: 60_000 }, async () => {
     await start();
     const clients = Array.from({ length: 50 }, () => driver(address));
     const heard: string[] = [];
@@ -181,32 +181,36 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     await expect.poll(() => heard.length).toBe(50);
   });
 
-  it('is restarted: each command of ioredis is answered or fails, and it reconnects', { timeout: 60_000 }, async () => {
-    const first = await start();
-    const redis = driver(address, { retryStrategy: () => 20 });
-    expect(await redis.incr('count')).toBe(1);
-    let isOver = false;
-    const outcomes: Promise<unknown>[] = [];
-    const keepAsking = async (): Promise<void> => {
-      while (!isOver) {
-        outcomes.push(redis.incr('count').catch(String));
-        await delay(1);
-      }
-    };
-    const asking = keepAsking();
-    first.kill('SIGTERM');
-    await once(first, 'close');
-    await start();
-    await Promise.all(outcomes);
-    expect(await redis.set('after', 'b')).toBe('OK');
-    isOver = true;
-    await asking;
-    const answers = await Promise.all(outcomes);
-    expect(answers.length).toBeGreaterThan(1);
-    expect(answers.at(-1)).toBeTypeOf('number');
-  });
+  it(
+    'is restarted: each ioredis command is answered or fails, and ioredis reconnects',
+    { timeout: 60_000 },
+    async () => {
+      const first = await start();
+      const redis = driver(address, { retryStrategy: () => 20 });
+      expect(await redis.incr('count')).toBe(1);
+      let isOver = false;
+      const outcomes: Promise<unknown>[] = [];
+      const keepAsking = async (): Promise<void> => {
+        while (!isOver) {
+          outcomes.push(redis.incr('count').catch(String));
+          await delay(1);
+        }
+      };
+      const asking = keepAsking();
+      first.kill('SIGTERM');
+      await once(first, 'close');
+      await start();
+      await Promise.all(outcomes);
+      expect(await redis.set('after', 'b')).toBe('OK');
+      isOver = true;
+      await asking;
+      const answers = await Promise.all(outcomes);
+      expect(answers.length).toBeGreaterThan(1);
+      expect(answers.at(-1)).toBeTypeOf('number');
+    },
+  );
 
-  it('is dialled until it is there, with `reconnect`', { timeout: 60_000 }, async () => {
+  it('is dialled until it is up, with `reconnect`', { timeout: 60_000 }, async () => {
     const redis = driver(address, { retryStrategy: null }, { reconnect: backoff({ initial: 20, max: 50 }) });
     const answer = redis.ping();
     await start();
@@ -215,7 +219,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
 });
 
 describe('redis.ts', () => {
-  it('talks to redis-server.ts as well', { timeout: 60_000 }, async () => {
+  it('works with redis-server.ts, too', { timeout: 60_000 }, async () => {
     const own = example('services/redis-server', 'tcp://127.0.0.1:0');
     const [place] = await own.until(/^tcp:.*$/m);
     expect(await ask(place, 'SET', 'a', 'b')).toMatchObject({ status: 0, reply: 'OK' });
@@ -224,29 +228,25 @@ describe('redis.ts', () => {
     expect(await own.interrupt('SIGTERM')).toBe(0);
   });
 
-  it(
-    'tells what to do where nobody listens, where the server leaves, and how to call it',
-    { timeout: 60_000 },
-    async () => {
-      const nobody = await ask(`unix:${join(await freshFolder(), 'socket')}`, 'PING');
-      expect(nobody.status).toBe(1);
-      expect(nobody.errors).toMatch(/ENOENT.*; start a Redis server there, or give the address of one\n$/);
+  it('says what to do if nobody listens or the server leaves, and shows its usage', { timeout: 60_000 }, async () => {
+    const nobody = await ask(`unix:${join(await freshFolder(), 'socket')}`, 'PING');
+    expect(nobody.status).toBe(1);
+    expect(nobody.errors).toMatch(/ENOENT.*; start a Redis server there, or give the address of one\n$/);
 
-      const place = await rawServer(tcp, (socket) => socket.once('data', () => socket.end()));
-      const left = await ask(`tcp://127.0.0.1:${'port' in place ? place.port : 0}`, 'PING');
-      expect(left.status).toBe(1);
-      expect(left.errors).toMatch(/^The server closed the connection before it answered; .* try again\.\n$/);
+    const place = await rawServer(tcp, (socket) => socket.once('data', () => socket.end()));
+    const left = await ask(`tcp://127.0.0.1:${'port' in place ? place.port : 0}`, 'PING');
+    expect(left.status).toBe(1);
+    expect(left.errors).toMatch(/^The server closed the connection before it answered; .* try again\.\n$/);
 
-      const web = await rawServer(tcp, (socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request')));
-      const stranger = await ask(`tcp://127.0.0.1:${'port' in web ? web.port : 0}`, 'PING');
-      expect(stranger.status).toBe(1);
-      expect(stranger.errors).toMatch(/^This is no Redis server; .*\n$/);
+    const web = await rawServer(tcp, (socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request')));
+    const stranger = await ask(`tcp://127.0.0.1:${'port' in web ? web.port : 0}`, 'PING');
+    expect(stranger.status).toBe(1);
+    expect(stranger.errors).toMatch(/^This is no Redis server; .*\n$/);
 
-      for (const args of [['tcp://127.0.0.1:1'], ['nonsense', 'PING']]) {
-        const { status, errors } = await ask(...args);
-        expect(status).toBe(2);
-        expect(errors).toContain('usage: npm run example -- redis.ts ADDRESS COMMAND [ARG...]');
-      }
-    },
-  );
+    for (const args of [['tcp://127.0.0.1:1'], ['nonsense', 'PING']]) {
+      const { status, errors } = await ask(...args);
+      expect(status).toBe(2);
+      expect(errors).toContain('usage: npm run example -- redis.ts ADDRESS COMMAND [ARG...]');
+    }
+  });
 });

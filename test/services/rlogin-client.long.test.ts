@@ -39,7 +39,7 @@ afterAll(async () => {
 const rlogind = 'rsh-redone-server/usr/sbin/in.rlogind';
 
 describe('rlogin.ts', () => {
-  it('ends at ~. at the beginning of a line, and leaves the terminal as it was', async () => {
+  it('ends at ~. at the beginning of a line, and restores the terminal', async () => {
     const session = `stty -g; ${[...client, address, me].join(' ')}; echo status $?; stty -g`;
     const screen = new Screen(['sh', '-c', session]);
     await screen.until(prompt);
@@ -49,7 +49,7 @@ describe('rlogin.ts', () => {
     expect(last).toBe(first);
   });
 
-  it('leaves the terminal as it was where it is ended by a signal', async () => {
+  it('restores the terminal if a signal ends it', async () => {
     const session = `stty -g; ${client.join(' ')} ${address} ${me} & echo pid $!; fg; echo status $?; stty -g`;
     const screen = new Screen(['sh', '-mc', session]);
     const [, pid] = await screen.until(/pid (\d+)/);
@@ -61,7 +61,7 @@ describe('rlogin.ts', () => {
     expect(last).toBe(first);
   });
 
-  it('types what it is given without a terminal', async () => {
+  it('sends its input without a terminal', async () => {
     const child = spawn(process.execPath, [...client.slice(1), address, me], { cwd: root, stdio: 'pipe' });
     onTestFinished(() => void child.kill('SIGKILL'));
     const program = new Program(child);
@@ -70,7 +70,7 @@ describe('rlogin.ts', () => {
     expect(program.output).toMatch(/from 42 a pipe/);
   });
 
-  it('says what the server has against it', async () => {
+  it("shows the server's error", async () => {
     const refusing = net.createServer((socket) => socket.end('\x01\x1b[2JPermission denied.\r\n').resume());
     const port = await listening(refusing);
     const { program } = start([...client, `tcp://127.0.0.1:${port}`, me]);
@@ -78,7 +78,7 @@ describe('rlogin.ts', () => {
     expect(program.errors).toMatch(/has refused: \[2JPermission denied\.\n/);
   });
 
-  it('reports a session that is cut off', async () => {
+  it('reports that a session was cut off', async () => {
     const cutting = net.createServer((socket) =>
       socket.once('data', () => {
         socket.write('\0hello', () => socket.once('data', () => socket.resetAndDestroy()));
@@ -100,7 +100,7 @@ describe('rlogin.ts', () => {
     },
   );
 
-  it('ends when it is refused, though the server keeps the connection open', async () => {
+  it('ends when it is refused, even if the server keeps the connection open', async () => {
     const refusing = net.createServer((socket) => void socket.resume().write('\x01Permission denied.\r\n'));
     const port = await listening(refusing);
     const { program, child } = start([...client, `tcp://127.0.0.1:${port}`, me]);
@@ -109,7 +109,7 @@ describe('rlogin.ts', () => {
     expect(program.errors).toMatch(/has refused: Permission denied/);
   });
 
-  it('fails where nobody listens', async () => {
+  it('fails if nobody listens', async () => {
     const { program } = start([...client, 'tcp://127.0.0.1:1', 'ann']);
     expect(await program.ended).toBe(1);
     expect(program.errors).toMatch(/ECONNREFUSED/);
@@ -117,8 +117,8 @@ describe('rlogin.ts', () => {
 });
 
 describeWith('rlogin.ts with in.rlogind', [rlogind, 'python3', 'unshare'], ([rlogind]) => {
-  describe.runIf(isRoot)('as inetd starts it', () => {
-    /** The server runs with a PAM of its own, which lets everybody in. */
+  describe.runIf(isRoot)('started by inetd', () => {
+    /** The server runs with its own PAM configuration, which admits everybody. */
     async function inetd(): Promise<number> {
       const pam = await freshFolder();
       const open = ['auth', 'account', 'session'].map((kind) => `${kind} required pam_permit.so\n`).join('');
@@ -163,7 +163,7 @@ while True:
       await printTenMegabytes(new Screen([...client, `tcp://127.0.0.1:${await inetd()}`, me]));
     });
 
-    it('says that the server wants a privileged port where it has none', async () => {
+    it('says that the server requires a privileged port if it has none', async () => {
       const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
       const { program } = start([...nobody, ...client, `tcp://127.0.0.1:${await inetd()}`, me]);
       expect(await program.ended).toBe(1);

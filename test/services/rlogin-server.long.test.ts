@@ -28,7 +28,7 @@ import {
 
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-/** A server of the test's own. */
+/** A separate server for one test. */
 async function ownServer(
   address = 'tcp://127.0.0.1:0',
   as: readonly string[] = [],
@@ -54,7 +54,7 @@ async function gone(pid: number): Promise<void> {
 let shared: ReturnType<typeof start>;
 let address: string;
 let port: number;
-/** A client that needs longer than it may for its handshake; the other tests go on meanwhile. */
+/** A client that takes longer than allowed for its handshake; the other tests run meanwhile. */
 let slow: Raw;
 
 beforeAll(async () => {
@@ -84,11 +84,11 @@ describe('rlogin-server.ts', () => {
   it('listens on a unix socket as well', async () => {
     const { address } = await ownServer(`unix:${join(await freshFolder(), 'socket')}`);
     const screen = new Screen([...client, address, me]);
-    await use(screen, { asksForSize: true }); // without urgent data: there the client does not wait for the question
+    await use(screen, { asksForSize: true }); // Without urgent data: over a unix socket the client does not wait for the request.
     expect(await screen.ended).toBe(0);
   });
 
-  it('works without python3, at the usual size', async () => {
+  it('works without python3, at the default size', async () => {
     const folder = await freshFolder();
     for (const name of ['bash', 'stty']) await symlink(peer(name) ?? name, join(folder, name));
     const { address } = await ownServer('tcp://127.0.0.1:0', ['env', `PATH=${folder}`]);
@@ -118,7 +118,7 @@ describe('rlogin-server.ts', () => {
     await once(raw.socket, 'close');
   });
 
-  it('takes a window size that comes in pieces for what it is, and bytes like its beginning for keys', async () => {
+  it('recognizes a window size that comes in pieces, and passes similar bytes on as keys', async () => {
     const raw = await Raw.logIn(port);
     await raw.type("stty raw -echo; echo re''ady; head -c 4 | od -An -tx1; stty sane\r", /ready\r?\n/);
     for (const byte of Buffer.from('\xff\xffss\x00\x1f\x00\x50\x00\x00\x00\x00\xff\xffsx', 'latin1')) {
@@ -129,7 +129,7 @@ describe('rlogin-server.ts', () => {
     await raw.type('stty size\r', /31 80/);
   });
 
-  it('serves others while a program takes nothing of what is typed', async () => {
+  it('serves others while a program does not read its input', async () => {
     const raw = await Raw.logIn(port);
     await raw.type("stty raw -echo; echo sleep''ing; exec sleep 1000\r", /sleeping/);
     raw.socket.write(Buffer.alloc(megabyte, 'x'));
@@ -152,11 +152,11 @@ describe('rlogin-server.ts', () => {
     expect(flooded.received.bytes.toString('latin1').slice(-4_000)).toMatch(/^[\ny\r]*(y\r\n){1000}[y\r]*$/);
   });
 
-  it('gives a slow client the last output of a program that has ended long ago', async () => {
+  it('sends a slow client the last output of a program that has ended long ago', async () => {
     const environment = { TERM: 'dumb', PATH: process.env['PATH'] ?? '' };
     const command = { file: 'sh', args: ['-c', 'head -c 3000 /dev/zero | tr "\\0" x'], folder: '/', environment };
     const terminal = new Terminal(command, { rows: 24, columns: 80 });
-    await delay(500); // node-pty closes a terminal 200 ms after the exit
+    await delay(500); // node-pty closes a terminal 200 ms after the exit.
     let length = 0;
     for await (const chunk of terminal.output()) {
       length += chunk.length;
@@ -166,7 +166,7 @@ describe('rlogin-server.ts', () => {
     expect(length).toBe(3_000);
   });
 
-  it('ends with the shell, though a program in the background has the terminal open', async () => {
+  it('ends with the shell, even if a background program has the terminal open', async () => {
     const raw = await Raw.logIn(port);
     const [, pid] = await raw.type('sleep 1000 & echo pid $!\r', /pid (\d+)\r/);
     onTestFinished(() => void process.kill(Number(pid)));
@@ -174,14 +174,14 @@ describe('rlogin-server.ts', () => {
     await once(raw.socket, 'close');
   });
 
-  it('hangs up a program whose client is lost', async () => {
+  it('hangs up a program whose client is gone', async () => {
     const raw = await Raw.logIn(port);
     const [, shell] = await raw.type('echo pid $$; sleep 1000\r', /pid (\d+)\r/);
     raw.socket.resetAndDestroy();
     await gone(Number(shell));
   });
 
-  it('kills a program that does not mind being hung up', async () => {
+  it('kills a program that ignores the hangup', async () => {
     const raw = await Raw.logIn(port);
     const [, shell] = await raw.type(
       `exec sh -c 'trap "" HUP; echo pid $$; while :; do sleep 1; done'\r`,
@@ -245,18 +245,18 @@ describe('rlogin-server.ts', () => {
     await Raw.logIn(port);
   });
 
-  it('gives up a client that is slow with its handshake', async () => {
+  it('gives up on a client that is slow with its handshake', async () => {
     await slow.received.until(/^.rlogin-server: the handshake took too long/);
   });
 
-  it('serves others while a hundred clients say nothing', async () => {
+  it('serves others while a hundred clients are silent', async () => {
     const { port } = await ownServer();
     const silent = Array.from({ length: 100 }, () => Raw.connect(port));
     await Promise.all(silent.map((raw) => once(raw.socket, 'connect')));
     await Raw.logIn(port);
   });
 
-  it('hangs up a program at SIGTERM that takes nothing of what is typed, and does not mind', async () => {
+  it('at SIGTERM, ends a program that does not read its input and ignores the hangup', async () => {
     const { port, program } = await ownServer();
     const raw = await Raw.logIn(port);
     const [, pid] = await raw.type(
@@ -270,7 +270,7 @@ describe('rlogin-server.ts', () => {
     expect(isRunning(Number(pid))).toBe(false);
   });
 
-  it('hangs up its sessions at SIGTERM, and ends with 0 within ten seconds', async () => {
+  it('at SIGTERM, hangs up its sessions and exits with 0 within ten seconds', async () => {
     const { port, program } = await ownServer();
     const [polite, stubborn] = await Promise.all([Raw.logIn(port), Raw.logIn(port)]);
     const pids = [
@@ -292,12 +292,12 @@ describe('rlogin-server.ts', () => {
   describe.runIf(isRoot)('asks for a password', () => {
     const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
 
-    it.each([me, 'daemon'])('where another user of the machine wants to be %s', async (user) => {
+    it.each([me, 'daemon'])('if another user of the machine wants to be %s', async (user) => {
       const screen = new Screen([...nobody, ...client, address, user]);
       await screen.until(/password:/i);
     });
 
-    it('where a link to a private file is in the place of a unix socket that everybody may use', async () => {
+    it('if a link to a private file is in the place of a unix socket open to everybody', async () => {
       const folder = await freshFolder();
       const [path, moved, secret] = ['socket', 'moved', 'secret'].map((name) => join(folder, name)) as [
         string,
@@ -313,7 +313,7 @@ describe('rlogin-server.ts', () => {
       await screen.until(/password:/i);
     });
 
-    it.runIf(canAsk)('where another user has handed its socket to a program of root', async () => {
+    it.runIf(canAsk)('if another user has passed its socket to a program of root', async () => {
       const script = `
 import os, socket, sys
 ours, theirs = socket.socketpair()
@@ -336,7 +336,7 @@ while chunk := connection.recv(4096):
       await screen.until(/password:/i);
     });
 
-    it('where the server is not root, and its client is', async () => {
+    it('if the server is not root, and its client is', async () => {
       const { address } = await ownServer('tcp://127.0.0.1:0', nobody);
       const screen = new Screen([...client, address, 'daemon']);
       await screen.until(/password:/i);

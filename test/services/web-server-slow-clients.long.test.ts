@@ -5,8 +5,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 import { everything, get, index, openFiles, site, webServer } from '../support/services/web-site.js';
 
-// Beside the other tests of the web server, since it only waits.
-test('web-server.ts lets no slow client stay', { timeout: 60_000 }, async () => {
+// Apart from the other tests of the web server, because it only waits.
+test('web-server.ts drops every slow client', { timeout: 60_000 }, async () => {
   const folder = await site();
   await writeFile(join(folder, 'large.bin'), Buffer.alloc(20_000_000));
   const { address, server } = await webServer(folder);

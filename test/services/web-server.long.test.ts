@@ -29,10 +29,10 @@ import {
   writeRandom,
 } from '../support/services/web-site.js';
 
-vi.setConfig({ testTimeout: 60_000 }); // each test starts a program or more
+vi.setConfig({ testTimeout: 60_000 }); // Each test starts one program or more.
 
 describe('web-server.ts', () => {
-  test('refuses bad arguments with its usage, and names what keeps it from listening', async () => {
+  test('refuses bad arguments with its usage, and says what prevents it from listening', async () => {
     const folder = await freshFolder();
     const usage = /usage: npm run example -- web-server\.ts ADDRESS FOLDER/;
     const bad = [[], ['tcp://127.0.0.1:0', join(folder, 'missing')], ['nonsense://x', folder]].map((args) =>
@@ -84,7 +84,7 @@ describe('web-server.ts', () => {
       expect(body, path).not.toContain('SECRET');
       expect(body, path).not.toContain('root:');
     }
-    // It serves on, and links within the folder are part of it.
+    // The server continues, and follows links within the folder.
     for (const path of [
       '/',
       '/alias/page.html',
@@ -96,7 +96,7 @@ describe('web-server.ts', () => {
     }
   });
 
-  test('answers what it cannot give with the status for it', async () => {
+  test('answers each failure with the proper status', async () => {
     const folder = await site();
     await mkdir(join(folder, 'a b'));
     await writeFile(join(folder, 'a b', 'index.html'), index);
@@ -119,12 +119,12 @@ describe('web-server.ts', () => {
     });
   });
 
-  test('tells a client that sends no HTTP so, and goes on', async () => {
+  test('tells a client that its request is not HTTP, and continues', async () => {
     const { address } = await webServer(await site());
     const bad: [string, number][] = [
       ['GARBAGE\r\n\r\n', 400],
       ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400],
-      ['GET / HTTP/1.1\r\n\r\n', 400], // without a Host
+      ['GET / HTTP/1.1\r\n\r\n', 400], // Without a Host.
       [get('/', 'Content-Length: 1\r\nContent-Length: 2\r\n'), 400],
       [get('/', 'Content-Length: 4\r\nTransfer-Encoding: chunked\r\n'), 400],
       [get('/', ' folded\r\n'), 400],
@@ -138,7 +138,7 @@ describe('web-server.ts', () => {
     expect((await ask(address, get('/', 'Connection: close\r\n'))).body).toBe(index);
   });
 
-  test('answers 1,000 pipelined requests of a client that has finished sending, each in its turn', async () => {
+  test('answers 1,000 pipelined requests of a client that has finished sending, in order', async () => {
     const folder = await site();
     const { address, server } = await webServer(folder);
     const client = await rawClient(parseAddress(address));
@@ -148,7 +148,7 @@ describe('web-server.ts', () => {
       Array.from({ length: 1_000 }, (_, i) => text.slice(i % 100)),
     );
 
-    // Of all those that wait, only the first has its file open.
+    // Of all the waiting requests, only the first has its file open.
     await writeFile(join(folder, 'large.bin'), Buffer.alloc(20_000_000));
     const greedy = await rawClient(parseAddress(address));
     greedy.write(get('/large.bin').repeat(1_000));
@@ -157,7 +157,7 @@ describe('web-server.ts', () => {
     await expect.poll(() => openFiles(server, folder)).toBe(0);
   });
 
-  test('cuts the answer off when the file becomes shorter', async () => {
+  test('aborts the answer if the file becomes shorter', async () => {
     const folder = await site();
     const path = join(folder, 'shrinking.bin');
     await writeFile(path, Buffer.alloc(50_000_000));
@@ -169,7 +169,7 @@ describe('web-server.ts', () => {
     expect((await everything(client)).length).toBeLessThan(50_000_000);
   });
 
-  test('tells a client that it may not read a file', async () => {
+  test('answers 403 for a file without permission', async () => {
     const path = await site();
     await chmod(path, 0o755);
     await writeFile(join(path, 'private.txt'), 'SECRET', { mode: 0o000 });
@@ -178,7 +178,7 @@ describe('web-server.ts', () => {
     onTestFinished(() => void server.close());
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const isRoot = process.geteuid?.() === 0;
-    if (isRoot) process.seteuid?.(65_534); // root may read everything
+    if (isRoot) process.seteuid?.(65_534); // Root may read everything.
     try {
       const { port } = server.address() as AddressInfo;
       const response = await fetch(`http://127.0.0.1:${port}/private.txt`);
@@ -189,8 +189,8 @@ describe('web-server.ts', () => {
   });
 });
 
-describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
-  test('gives files over TCP and over a unix socket', async () => {
+describeWith('web-server.ts with curl', ['curl'], ([curl]) => {
+  test('sends files over TCP and over a unix socket', async () => {
     const folder = await site();
     const socket = join(await freshFolder(), 'socket');
     for (const where of ['tcp://127.0.0.1:0', `unix:${socket}`]) {
@@ -205,13 +205,13 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
       const head = await run(curl, ...to, '-I', `${url}/text.txt`);
       expect(head.output).toMatch(/content-length: 100\r\n/i);
       expect(head.output).toMatch(/\r\n\r\n$/);
-      // Three requests on one connection: only the first has dialled.
+      // Three requests on one connection: only the first has connected.
       const urls = [`${url}/text.txt`, `${url}/caf%C3%A9.css`, `${url}/empty`];
       const kept = await run(curl, ...to, '-w', '<%{num_connects} %{http_code} %{content_type}>', ...urls);
       expect(kept.output).toBe(
         `${text}<1 200 text/plain; charset=utf-8>a {}<0 200 text/css; charset=utf-8><0 200 application/octet-stream>`,
       );
-      // A body that nobody wants ends the connection, but not before the answer.
+      // An unwanted body ends the connection, but only after the answer.
       const large = join(folder, 'large.bin');
       await writeFile(large, Buffer.alloc(10_000_000));
       const upload = await run(curl, ...to, '-T', large, '-H', 'Expect:', '-w', '%{http_code}', `${url}/text.txt`);
@@ -220,7 +220,7 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
     }
   });
 
-  test('sends ranges, and what is missing of a download', async () => {
+  test('sends ranges, and resumes a download', async () => {
     const folder = await site();
     const { url } = await webServer(folder);
     const ranged = async (path: string, ...args: string[]): Promise<string> =>
@@ -235,7 +235,7 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
     expect(await ranged('/text.txt', '-r', '-0')).toBe('416 Range Not Satisfiable\n<416|bytes */100>');
     expect(await ranged('/empty', '-r', '0-')).toBe('416 Range Not Satisfiable\n<416|bytes */0>');
     expect(await ranged('/empty', '-r', '-5')).toBe('<200|>');
-    // Several ranges, and words that no one knows, are answered with the whole file.
+    // Several ranges, and unknown units, are answered with the whole file.
     for (const range of ['bytes=0-1,5-6', 'bytes=9-5', 'bytes=-', 'lines=1-2', 'bytes=1-2-3']) {
       expect(await ranged('/text.txt', '-H', `Range: ${range}`), range).toBe(`${text}<200|>`);
     }
@@ -301,7 +301,7 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
     expect(await status('If-Modified-Since: Wed, 01 Jan 2020 12:00:00 GMT')).toBe(200);
   });
 
-  test('sends 100 MB in constant memory, beside clients that do not read', async () => {
+  test('sends 100 MB in constant memory, next to clients that do not read', async () => {
     const folder = await site();
     const path = join(folder, 'large.bin');
     const hash = await writeRandom(path, 100);
@@ -317,7 +317,7 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
     expect(memory(server, 'VmHWM') - before).toBeLessThan(80_000);
   });
 
-  test('survives clients that leave in the middle of a download, and closes their files', async () => {
+  test('survives clients that leave during a download, and closes their files', async () => {
     const folder = await site();
     await writeRandom(join(folder, 'large.bin'), 50);
     const { url, server } = await webServer(folder);
@@ -335,7 +335,7 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
     expect(await server.interrupt('SIGTERM'), server.errors).toBe(0);
   });
 
-  test('finishes the downloads in progress at SIGTERM, and closes idle connections at once', async () => {
+  test('at SIGTERM, finishes downloads in progress and closes idle connections at once', async () => {
     const folder = await site();
     const hash = await writeRandom(join(folder, 'large.bin'), 40);
     const { url, address, server } = await webServer(folder);
@@ -355,7 +355,7 @@ describeWith('web-server.ts and curl', ['curl'], ([curl]) => {
     expect(statSync(copy).size).toBeLessThan(40_000_000);
     expect((await run(curl, '-sS', `${url}/`)).status).toBe(7); // nobody listens
     expect(await ended, server.errors).toBe(0);
-    expect(performance.now() - before).toBeLessThan(7_000); // no deadline, and no timer that was left
+    expect(performance.now() - before).toBeLessThan(7_000); // No deadline, and no timer was left.
     expect(await download.ended, download.errors).toBe(0);
     expect(await sha256(copy)).toBe(hash);
   });
@@ -389,7 +389,7 @@ describeWith('web-server.ts under load', ['ab', 'wrk'], ([ab, wrk]) => {
   });
 });
 
-describeWith('web-server.ts and Chromium', ['chromium'], ([chromium]) => {
+describeWith('web-server.ts with Chromium', ['chromium'], ([chromium]) => {
   test('shows a page with its style sheet and its image', async () => {
     const folder = await site();
     await mkdir(join(folder, 'page'));
