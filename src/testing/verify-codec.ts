@@ -71,7 +71,7 @@ export interface VerifyCodecOptions {
  * @throws an Error at the first violation, with the rule, the split and the values in its message
  * @example
  * ```ts
- * it('D1: my codec takes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
+ * it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
  * ```
  * @see rules C13 and D1 to D5
  */

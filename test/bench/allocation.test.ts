@@ -15,8 +15,8 @@ beforeAll(async () => {
 afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
 /**
- * Counts objects for each of `messages` more messages, and again for each of twice as many more. Without a compiler every
- * object that the code asks for is made, so the count is the same in every run.
+ * Counts the objects that are allocated for each of `messages` more messages, and again for each of twice as many.
+ * Without a compiler, every object that the code asks for is allocated, so the count is the same in every run.
  */
 async function count(work: Work, path: string | undefined, messages: number): Promise<[Allocated, Allocated]> {
   const server = await CountingServer.start(workshop, 'rxjs-sockets', work, path, ['--jitless']);
@@ -31,36 +31,37 @@ async function count(work: Work, path: string | undefined, messages: number): Pr
   }
 }
 
-/** Who made how much, for whoever has to find what is new. */
-function told(places: Allocated['places']): string {
+/** Which code allocated how much, to find the cause when the test fails. */
+function breakdown(places: Allocated['places']): string {
   const made = Object.entries(places).filter(([, each]) => each > 0.05);
   return made.map(([name, each]) => `\n${each.toFixed(2)} ${name}`).join('');
 }
 
-describe.each(['tcp', 'unix'])('objects for each message, over %s', (transport) => {
+describe.each(['tcp', 'unix'])('objects allocated per message, over %s', (transport) => {
   const place = async (): Promise<string | undefined> =>
     transport === 'tcp' ? undefined : join(await freshFolder(), 'socket');
 
-  // What a chunk or a turn leads to adds a fraction to each line. `node` is what Node makes: for `bytes`, where every message
-  // is a chunk and a turn, most of all, and another number with another version. A write is 5 and more.
+  // Work that is done once per chunk or turn adds a fraction to each line. `node` is what Node allocates. It is largest
+  // for `bytes`, where every message is a chunk and a turn, and it differs between versions of Node. A write costs at
+  // least 5.
   it.each([
     // The line.
     { work: 'receive', own: 1, buffers: 0, node: 2, messages: 2_000 },
     // The line with its ending, and the text of the turn with it.
     { work: 'send', own: 2, buffers: 0, node: 2, messages: 2_000 },
-    // The line that came, the line with its ending, and the text of the turn with it.
+    // The received line, the line with its ending, and the text of the turn with it.
     { work: 'lines', own: 3, buffers: 0, node: 2, messages: 2_000 },
-    // The line that came, and its bytes, once for all ten members.
+    // The received line, and its bytes, once for all ten members.
     { work: 'broadcast', own: 6, buffers: 1, node: 4, messages: 1_000 },
-    // The chunk, a view of memory that serves again, and the copy of so short a one that is sent.
+    // The chunk, a view of memory that is reused, and the copy of it that is sent because it is so short.
     { work: 'bytes', own: 11, buffers: 2, node: Infinity, messages: 500 },
   ] as const)(
-    '$work: at most $own that are not of Node, and $buffers Buffers, in a long burst as in a short one',
+    "$work: at most $own objects that are not Node's, and $buffers Buffers, in long and short bursts alike",
     async ({ work, own, buffers, node, messages }) => {
       for (const each of await count(work, await place(), messages)) {
-        expect(each.own, told(each.places)).toBeGreaterThan(0.9);
-        expect(each.own, told(each.places)).toBeLessThan(own + 0.75);
-        expect(each.objects - each.own, told(each.places)).toBeLessThan(node);
+        expect(each.own, breakdown(each.places)).toBeGreaterThan(0.9);
+        expect(each.own, breakdown(each.places)).toBeLessThan(own + 0.75);
+        expect(each.objects - each.own, breakdown(each.places)).toBeLessThan(node);
         const made = Object.entries(each.places).filter(([name]) => name.startsWith('FastBuffer '));
         expect(made.reduce((sum, [, number]) => sum + number, 0)).toBeLessThan(buffers + 0.5);
       }

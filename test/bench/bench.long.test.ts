@@ -39,9 +39,9 @@ const { rxjs, split2, effect, ws } = manifest.devDependencies;
 const versions = { rxjs, split2, effect, ws };
 
 describe('npm run bench', () => {
-  // Timings decide nothing here: only that every server did its work, each byte of which the load generator has checked.
+  // Timings decide nothing here. It only counts that every server did its work; the load generator checks each byte.
   it.skipIf(!canMeasure)(
-    'measures a row and writes what it found (skipped without Linux and a C compiler)',
+    'measures a row and writes the result (skipped without Linux and a C compiler)',
     async () => {
       const out = join(await freshFolder(), 'results.json');
       const others = ['plain', 'tuned', 'from-event', 'split2', 'effect', 'effect-batched', 'ws'];
@@ -77,7 +77,7 @@ describe('npm run bench', () => {
   );
 
   it.skipIf(!canMeasure)(
-    'measures how cost grows, beside what the file has, and makes tables and pictures of it (skipped without the same)',
+    'measures how cost grows, adds it to the file, and draws tables and pictures (skipped without Linux and a C compiler)',
     async () => {
       const folder = await freshFolder();
       const out = join(folder, 'results.json');
@@ -117,7 +117,7 @@ describe('npm run bench', () => {
     60_000,
   );
 
-  it('carries a message of 16 MiB, framed (skipped without the same)', async ({ skip }) => {
+  it('carries a framed message of 16 MiB (skipped without Linux and a C compiler)', async ({ skip }) => {
     skip(!canMeasure);
     const out = join(await freshFolder(), 'results.json');
     await bench('growth', 'rows=sizes', 'rounds=1', 'share=0.0001', `out=${out}`);
@@ -126,7 +126,7 @@ describe('npm run bench', () => {
     for (const { servers } of growth.series) expect(JSON.stringify(servers)).not.toContain('failed');
   }, 60_000);
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown arguments', async () => {
     await expect(bench('growth', 'rows=nothing')).rejects.toThrow("'nothing' is none of the rows");
     await expect(bench('growth', 'share=0')).rejects.toThrow("'share=0' has to be a number over 0");
     await expect(bench('rounds=1.5')).rejects.toThrow("'rounds=1.5' has to be a whole number");

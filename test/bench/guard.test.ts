@@ -9,8 +9,8 @@ import { spread } from '../../bench/statistics.js';
 import '../support/leaks.js';
 import { freshFolder } from '../support/transport/places.js';
 
-// Ratios of processor time within one run, far from what is measured on a quiet machine (docs/performance.md): they fail
-// where something has become several times as expensive, and not where the machine is busy.
+// Ratios of processor time within one run, with a wide margin to what a quiet machine measures (docs/performance.md).
+// They fail when something has become several times as expensive, and not because the machine is busy.
 
 let workshop: Workshop;
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
-/** Whether `measure` gives a figure that is good enough; the best of ten, for whatever else the machine had to do. */
+/** Whether one of ten runs of `measure` reaches the target, in case the machine is busy during the others. */
 async function bestOf(measure: () => Promise<number>, goodEnough: (ratio: number) => boolean): Promise<void> {
   const found: number[] = [];
   while (found.length < 10) {
@@ -35,11 +35,11 @@ const median = (values: readonly number[]): number => spread(values).median;
 
 describe('pushing', () => {
   const block = Buffer.from(`${'x'.repeat(63)}\n`.repeat(100));
-  /** As many as don't fill the kernel's buffers, since then Node joins what plain writes line by line. */
+  /** Few enough not to fill the kernel's buffers, because Node then joins plain writes line by line. */
   const inFlight = { tcp: 2_000, unix: 200 };
 
   /**
-   * Has `blocks` times 100 lines come back, `most` lines in flight, and gives the processor time that it cost the server,
+   * Echoes `blocks` times 100 lines with at most `most` lines in flight, and returns the processor time of the server
    * in microseconds.
    */
   async function echo(server: ServerProcess, socket: net.Socket, blocks: number, most: number): Promise<number> {
@@ -72,7 +72,7 @@ describe('pushing', () => {
     return socket;
   }
 
-  /** How often the processor time of this library goes into that of plain `node:net`. */
+  /** The processor time of plain `node:net`, divided by that of this library. */
   async function ratio(transport: 'tcp' | 'unix'): Promise<number> {
     const started: { server: ServerProcess; socket: net.Socket }[] = [];
     try {
@@ -100,7 +100,7 @@ describe('pushing', () => {
     ['tcp', 1.7],
     ['unix', 3],
   ] as const)(
-    'over %s, lines cost plain node:net at least %d times as much processor time',
+    'over %s, plain node:net needs at least %d times as much processor time for lines',
     async (transport, least) => {
       await bestOf(
         () => ratio(transport),
@@ -117,7 +117,7 @@ describe('pulling', () => {
     return median(times[way]!.map((time, round) => time / times[other]![round]!));
   };
 
-  it('for await costs at most 3 times what an iterator over an array-backed queue does', async () => {
+  it('for await costs at most 3 times as much as an iterator over an array-backed queue', async () => {
     await bestOf(
       () => measure('free: for await', 'the queue'),
       (ratio) => ratio <= 3,

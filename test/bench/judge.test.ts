@@ -10,7 +10,7 @@ import '../support/leaks.js';
 const always = (growth: number) => ({ from: 1, to: 10, growth: spread([growth]) });
 
 describe('how cost grows', () => {
-  it('compares a point with the greatest that is at most a tenth of it, and none with 0', () => {
+  it('compares a point with the largest that is at most a tenth of it, and skips 0', () => {
     const steps = stepsOf([0, 1, 5, 10, 90, 100].map((n) => ({ n, costs: [n + 1] })));
     expect(steps.map(({ from, to }) => [from, to])).toEqual([
       [1, 10],
@@ -19,7 +19,7 @@ describe('how cost grows', () => {
     ]);
   });
 
-  it('tells linear cost as 1, quadratic as how much greater the number is, and a fixed cost as less than 1', () => {
+  it('rates linear cost as 1, quadratic cost as the growth of the number, and a fixed cost as less than 1', () => {
     const growthOf = (cost: (n: number) => number) =>
       stepsOf([10, 100, 1_000].map((n) => ({ n, costs: [cost(n)] }))).map(({ growth }) => growth.median);
     expect(growthOf((n) => 3 * n)).toEqual([1, 1]);
@@ -27,7 +27,7 @@ describe('how cost grows', () => {
     expect(growthOf(() => 7)).toEqual([0.1, 0.1]);
   });
 
-  it('compares within a round: a round in which everything was slow changes nothing', () => {
+  it('compares within a round, so a round in which everything was slow changes nothing', () => {
     const [step] = stepsOf([
       { n: 1, costs: [1, 100, 1] },
       { n: 10, costs: [10, 1_000, 13] },
@@ -35,13 +35,13 @@ describe('how cost grows', () => {
     expect(step?.growth).toEqual({ median: 1, least: 1, greatest: 1.3 });
   });
 
-  it('is at most linear up to 1.2 times, by the median', () => {
+  it('counts a median of up to 1.2 as linear', () => {
     expect(judge(always(1.2), [])).toBe('yes');
     expect(judge(always(1.21), [])).toBe('no');
     expect(judge({ from: 1, to: 10, growth: spread([1, 1.1, 9]) }, [])).toBe('yes');
   });
 
-  it('says that another is not linear either only where it is not, and ours is not much worse', () => {
+  it('says that the comparison is not linear either only if ours is not much worse', () => {
     const others = (tuned: number, limit = 1) => [
       { title: 'node:net', step: always(tuned) },
       { title: 'C', step: always(limit) },
@@ -58,7 +58,7 @@ describe('how cost grows', () => {
     expect(worst([])).toBeUndefined();
   });
 
-  it('tells in the report which rows are worse than linear, and which failed', () => {
+  it('reports which rows are worse than linear, and which failed', () => {
     const grown = (growth: number) => ({ points: [{ n: 1, cost: spread([1]) }], steps: [always(growth)] });
     const lines = summary([
       { id: 'open', transport: 'tcp', servers: { 'rxjs-sockets': grown(1.3), tuned: grown(1), limit: grown(0.9) } },
@@ -108,7 +108,7 @@ describe('targets', () => {
     ]);
   });
 
-  it('are missed by a server that failed, and not judged where the other was not measured', () => {
+  it('are missed by a server that failed, and not judged if the comparison was not measured', () => {
     expect(verdicts(foundWith({ 'rxjs-sockets': { failed: 'a byte' } })).map(([, , reached]) => reached)).toEqual([
       false,
       false,
@@ -121,7 +121,7 @@ describe('targets', () => {
     ]);
   });
 
-  it('are reached by less where less is better', () => {
+  it('are reached by lower values where lower is better', () => {
     const found = {
       ...foundWith({ 'rxjs-sockets': { figure, ratio: spread([0.9]) } }),
       better: 'less',

@@ -15,7 +15,7 @@ it.each([
   ['esm', 'mjs'],
   ['cjs', 'cjs'],
 ] as const)('a bundle by esbuild runs without any package (%s)', async (format, extension) => {
-  // Outside the project, so that nothing can be found there.
+  // Outside the project, so that no package can be found there.
   const outfile = join(await freshFolder(), `echo.${extension}`);
   await build({
     absWorkingDir: project,

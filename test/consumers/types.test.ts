@@ -15,7 +15,7 @@ const compilers = [
 
 beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project, { recursive: true }));
 
-/** What a compiler has to say about some of the programs, with every strict check, and of declarations too. */
+/** The messages of a compiler for some of the programs, with every strict check, for declarations too. */
 async function said(compiler: string, options: readonly string[]): Promise<string> {
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noImplicitOverride'];
   const command = [
@@ -35,17 +35,17 @@ async function said(compiler: string, options: readonly string[]): Promise<strin
 }
 
 describe.each(compilers)('TypeScript %s', { timeout: 120_000 }, (version, compiler) => {
-  it('is that version', async () => {
+  it('is the expected version', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [`${root}${compiler}`, '--version']);
     expect(`${stdout.trim()}.`).toContain(`Version ${version}.`);
   });
 
-  it('takes the packed package as Node resolves it, without the DOM', async () => {
+  it('accepts the packed package as Node resolves it, without the DOM', async () => {
     const options = ['--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022', 'core.ts', 'echo.ts'];
     expect(await said(compiler, options)).toBe('');
   });
 
-  it('takes the packed package as bundlers resolve it', async () => {
+  it('accepts the packed package as bundlers resolve it', async () => {
     const options = ['--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2022'];
     expect(await said(compiler, [...options, 'core.ts', 'echo.ts', 'ix.ts'])).toBe('');
   });

@@ -17,11 +17,11 @@ const walks = ['How a chunk comes in', 'How a value goes out'].map((heading) => 
 });
 
 describe('docs/architecture.md', () => {
-  it('tells where to look', () => {
+  it('says where to look', () => {
     expect(files.length).toBeGreaterThan(30);
   });
 
-  it.each(files)('names %s, which is there', (file) => {
+  it.each(files)('names %s, which exists', (file) => {
     expect(existsSync(`${root}src/${file}`)).toBe(true);
   });
 

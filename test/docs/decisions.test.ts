@@ -23,7 +23,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { text, addressOf } from '../support/docs/decision-tests.js';
 
 describe('addresses', () => {
-  it('A6: parseAddress takes what it gives, and refuses a member that it does not understand', () => {
+  it('A6: parseAddress accepts what it returns, and refuses an unknown member', () => {
     const address = parseAddress('tls://[::1]:443');
     expect(parseAddress(address)).toEqual(address);
     const withMore = { port: 7000, address: '0.0.0.0' } as AddressInput;
@@ -33,7 +33,7 @@ describe('addresses', () => {
 });
 
 describe.each(places)('Flow over $name', (place) => {
-  it('F9: subscribe emits nothing within its call, so that others may join, and release may', async () => {
+  it('F9: subscribe emits nothing within its call, so that others can join; release may', async () => {
     const { near, far } = await pairAt(place, text);
     far.data.next('one');
     far.data.next('two');
@@ -52,7 +52,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(first.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F10: while it is held its end waits behind its values', async () => {
+  it('F10: while it is held, its end waits behind its values', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -65,7 +65,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['last'], ['complete']]);
   });
 
-  it('F10: a local destroy is told at once, and drops what waits', async () => {
+  it('F10: a local destroy is reported at once, and drops waiting values', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -77,7 +77,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(received.values).toEqual([]);
   });
 
-  it('F11: a Hold outlives subscriptions, and may come before them', async () => {
+  it('F11: a Hold outlives subscriptions, and can precede them', async () => {
     const { near, far } = await pairAt(place, text);
     const hold = near.data.hold();
     const first = record(near.data);
@@ -93,7 +93,7 @@ describe.each(places)('Flow over $name', (place) => {
 });
 
 describe.each(places)('a connection over $name', (place) => {
-  it('C14: a slow peer costs its own connection maxBuffered and a value, and delays no other', async () => {
+  it('C14: a slow peer costs its own connection maxBuffered and one value, and delays no other', async () => {
     const { server, address } = await serverAt(place, () => undefined, { ...text, maxBuffered: 100_000 });
     const slow = await clientAt(place, address, text);
     const quick = await clientAt(place, address, text);
@@ -116,7 +116,7 @@ describe.each(places)('a connection over $name', (place) => {
     hold.release();
   });
 
-  it('C15: of several views the newest that is subscribed to reads, and then the one before goes on', async () => {
+  it('C15: of several views, the newest with a subscriber reads, then the previous one continues', async () => {
     const { near, far } = await pairAt(place, text);
     const messages = record(near.data);
     far.data.next('to data');
@@ -139,7 +139,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(chunks.values).toHaveLength(1);
   });
 
-  it('C15: what is sent on several views goes out in its order', async () => {
+  it('C15: values sent on several views go out in order', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(far.data);
     near.data.next('one');
@@ -149,7 +149,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(await received.count(3)).toEqual(['one', 'two', 'three']);
   });
 
-  it('C16: without halfOpen an answer to the last message is sent, then the sending side ends', async () => {
+  it('C16: without halfOpen, an answer to the last message is sent, then the sending side ends', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     record(near.data, (line) => near.data.next(`${line}!`));
@@ -164,7 +164,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received.values).toEqual(['last!']);
   });
 
-  it('C16: without halfOpen, where nobody reads, the sending side ends at once', async () => {
+  it('C16: without halfOpen or a reader, the sending side ends at once', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     near.data.next('unasked');
@@ -176,7 +176,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(await record(near.data).count(1)).toEqual(['unread']);
   });
 
-  it('C17: a subscriber that is not held gets what comes while the connection is being closed', async () => {
+  it('C17: a subscriber that does not hold gets what arrives while the connection closes', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const closed = near.close();
@@ -187,7 +187,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['still'], ['complete']]);
   });
 
-  it('C17: what nobody is there to take is discarded', async () => {
+  it('C17: input without such a subscriber is discarded', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -202,7 +202,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([[], ['complete']]);
   });
 
-  it('C18: a burst over maxBuffered that the kernel can take is no overflow', async () => {
+  it('C18: a burst over maxBuffered that the kernel can take is not an overflow', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 1_000 });
     const received = record(far.data);
     for (let line = 0; line < 20; line++) near.data.next('x'.repeat(99));
@@ -221,7 +221,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received).toBe('b'.repeat(8_192));
   });
 
-  it('C21: writable turns false and completes when nothing more can be sent', async () => {
+  it('C21: writable emits false and completes when nothing more can be sent', async () => {
     const { near } = await pairAt(place, text);
     const writable = record(near.data.writable);
     near.data.complete();
@@ -239,7 +239,7 @@ describe.each(places)('a connection over $name', (place) => {
 });
 
 describe.each(places)('the end of a connection over $name', (place) => {
-  it('C25: a channel that is closed warns once of what it ignores, and names what to use instead', async () => {
+  it('C25: a closed channel warns once that it ignores values, and names what to use instead', async () => {
     const warnings: NodeJS.ErrnoException[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);
@@ -256,7 +256,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     ]);
   });
 
-  it('C26: a body is the next bytes, as many as were asked for, and what follows is for the next reader', async () => {
+  it('C26: a body is the next bytes, as many as requested, and the bytes after it belong to the next reader', async () => {
     const { near, far } = await pairAt(place);
     const body = Buffer.alloc(300_000, 'abc');
     far.data.next('300000\n');
@@ -289,7 +289,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     });
   });
 
-  it('C28: how a connection ended has the connection, which JSON leaves out', async () => {
+  it('C28: how a connection ended includes the connection, which JSON leaves out', async () => {
     const server = listen(await place.address(), { ...place.options, ...text });
     onTestFinished(() => server.shutdown());
     const log = record(server.pipe(serve(({ data }) => data)));
@@ -301,7 +301,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     expect(JSON.parse(JSON.stringify(closed))).toEqual({ reason: 'finished', bytesRead: 0, bytesWritten: 0 });
   });
 
-  it('C29: the end of a block shuts a server down, and closes a connection', async () => {
+  it('C29: the end of a block shuts a server down and closes a connection', async () => {
     let serving: Promise<unknown>;
     let closed: Promise<unknown>;
     {
@@ -335,9 +335,9 @@ describe.each(places)('the end of a connection over $name', (place) => {
 });
 
 describe('silence, in virtual time', () => {
-  /** When a client's connection failed, and how, if the server says nothing and the client asks every 40 ms. */
+  /** When and how a client's connection failed, if the server sends nothing and the client asks every 40 ms. */
   function silence(options: ConnectOptions, heldFor = 0): string[] {
-    const told: string[] = [];
+    const events: string[] = [];
     const scheduler = new TestScheduler(() => undefined);
     scheduler.run(() => {
       const transport = memoryTransport();
@@ -351,7 +351,7 @@ describe('silence, in virtual time', () => {
           scheduler.schedule(() => hold.release(), heldFor);
           const asking = interval(40).subscribe(() => data.next('?'));
           closed.subscribe(({ error }) => {
-            told.push(`${error?.code} at ${scheduler.now()}`);
+            events.push(`${error?.code} at ${scheduler.now()}`);
             asking.unsubscribe();
           });
           scheduler.schedule(() => data.error(undefined), 990);
@@ -363,21 +363,21 @@ describe('silence, in virtual time', () => {
         watching.unsubscribe();
       }, 2_000);
     });
-    return told;
+    return events;
   }
 
-  it('C27: receiveTimeout notices a peer that is silent while it is asked, and idleTimeout does not', () => {
+  it('C27: receiveTimeout notices a peer that is silent although it is asked, and idleTimeout does not', () => {
     expect(silence({ receiveTimeout: 100 })).toEqual(['ERR_TIMEOUT_RECEIVE at 100']);
     expect(silence({ idleTimeout: 100 })).toEqual(['ERR_CLOSED at 990']);
   });
 
-  it('C27: the time in which this side is not ready to read does not count', () => {
+  it('C27: time in which this side is not ready to read does not count', () => {
     expect(silence({ receiveTimeout: 100 }, 500)).toEqual(['ERR_TIMEOUT_RECEIVE at 600']);
   });
 });
 
 describe('a unix socket', () => {
-  it('C20: to the peer, a connection that was destroyed looks as if it had ended in order', async () => {
+  it('C20: to the peer, a destroyed connection looks as if it had ended in order', async () => {
     const { address } = await serverAt(unix, (connection) => connection.destroy());
     expect(await readAll(await rawClient(address))).toHaveLength(0);
   });

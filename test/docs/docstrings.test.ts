@@ -23,7 +23,7 @@ const program = ts.createProgram(
 );
 const checker = program.getTypeChecker();
 
-/** The comment right before a declaration: `undefined` where there is none. */
+/** The comment right before a declaration, if there is one. */
 function commentOf(node: ts.Node): string | undefined {
   const text = node.getSourceFile().text;
   const comments = ts.getLeadingCommentRanges(text, node.pos) ?? [];
@@ -42,7 +42,7 @@ function item(name: string, node: ts.Node, comment: string, parameters: readonly
   };
 }
 
-/** The items that one declaration stands for: itself, and its public members. */
+/** The items of one declaration: itself and its public members. */
 function itemsOf(name: string, node: ts.Declaration): Item[] {
   const comment = commentOf(ts.isVariableDeclaration(node) ? node.parent.parent : node) ?? '';
   if (/@internal|@deprecated/.test(comment) || isHidden(node)) return [];
@@ -55,7 +55,7 @@ function itemsOf(name: string, node: ts.Declaration): Item[] {
   const seen = new Set<string>();
   const inner = members.flatMap((member) => {
     const own = member.name?.getText() ?? 'constructor';
-    // Of overloads the first one that is not deprecated speaks for all.
+    // For overloads, the first one that is not deprecated counts.
     if (seen.has(own)) return [];
     const documented = itemsOf(`${name}.${own}`, member);
     if (documented.length > 0) seen.add(own);
@@ -79,11 +79,11 @@ const items = entries.flatMap((entry) => {
 });
 
 describe('the comment of each public item', () => {
-  it('is found', () => {
+  it('is found for most items', () => {
     expect(items.length).toBeGreaterThan(100);
   });
 
-  it.each(items)('$name has no tag that says nothing', ({ tags }) => {
+  it.each(items)('$name has no empty tag', ({ tags }) => {
     for (const tag of tags) expect(tag).not.toMatch(/^@\w+ none\b/);
   });
 

@@ -16,7 +16,7 @@ const sockets = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
 
 afterAll(() => rm(sockets, { recursive: true }));
 
-/** Runs a program of the guide, at addresses of this test, with the certificate that the guide has made. */
+/** Runs a program of the guide, at addresses of this test, with the certificate that the guide created. */
 async function run(name: string, port = 0, host = '127.0.0.1'): Promise<Program> {
   const moved = Array.from(programs, ([file, text]): [string, string] => [
     file,
@@ -29,7 +29,7 @@ async function run(name: string, port = 0, host = '127.0.0.1'): Promise<Program>
   return program([join(await install(new Map([...moved, ['server.key', key], ['server.pem', cert]])), name)]);
 }
 
-/** The port that a server of the guide has told. */
+/** The port that a server of the guide has printed. */
 async function portOf(server: Program): Promise<number> {
   const [, port] = await server.until(/port: (\d+)/);
   return Number(port);
@@ -48,7 +48,7 @@ async function answersTo(server: Program, text: string): Promise<string[]> {
   return answers;
 }
 
-test('the programs of the guide and of the README have the right types', async () => {
+test('the programs of the guide and the README type-check', async () => {
   const [readme = ''] = await blocksOf('README.md');
   expect(typeErrors(new Map([...programs, ['readme.ts', readme]]))).toEqual([]);
   const wrong = `${readme}\nclient.data.next(1);`;
@@ -69,7 +69,7 @@ test('echo.ts and client.ts talk to each other', async () => {
   expect(client.lines.filter((line) => !/hello|world/.test(line))).toEqual(['connecting', 'connected', 'disconnected']);
 });
 
-test('ask.ts asks one thing after the other, and ends', async () => {
+test('ask.ts asks one question after another, and ends', async () => {
   const server = await run('echo.ts');
   const client = await run('ask.ts', await portOf(server));
   expect(await client.ended, client.errors).toBe(0);
@@ -80,11 +80,11 @@ test('shout.ts answers in capitals', async () => {
   expect(await answersTo(await run('shout.ts'), 'one\ntwo\n')).toEqual(['ONE', 'TWO']);
 });
 
-test('answer.ts takes its time, and keeps the order', async () => {
+test('answer.ts answers slowly, in order', async () => {
   expect(await answersTo(await run('answer.ts'), 'One\nTwo\n')).toEqual(['One? Yes.', 'Two? Yes.']);
 });
 
-test('serve.ts calculates, and outlives what it can not calculate with', async () => {
+test('serve.ts calculates, and survives invalid input', async () => {
   const server = await run('serve.ts');
   expect(await answersTo(server, '1+2\n40+2\n')).toEqual(['3', '42']);
   await server.until(/^tcp:\/\/127\.0\.0\.1:\d+ finished after 9 bytes$/m);
@@ -95,7 +95,7 @@ test('serve.ts calculates, and outlives what it can not calculate with', async (
   expect(await answersTo(server, '2+2\n')).toEqual(['4']);
 });
 
-test('strict.ts answers what it understands, and says why it ends', async () => {
+test('strict.ts answers valid requests, and says why it ends', async () => {
   const server = await run('strict.ts');
   expect(await answersTo(server, '{"add":[1,2]}\nnonsense\n{"add":[3]}\n')).toEqual([
     '{"sum":3}',
@@ -106,7 +106,7 @@ test('strict.ts answers what it understands, and says why it ends', async () => 
   await server.until(/^finished$/m);
 });
 
-test('checksum.ts reads a body in chunks, and misses what is cut off', async () => {
+test('checksum.ts reads a body in chunks, and notices if it is cut off', async () => {
   const server = await run('checksum.ts');
   const body = 'hello'.repeat(100_000);
   const hash = createHash('sha256').update(body).digest('hex');
@@ -116,7 +116,7 @@ test('checksum.ts reads a body in chunks, and misses what is cut off', async () 
   await server.until(/^failed$/m);
 });
 
-test('everybody.ts lets everybody hear everybody, and outlives a client that is killed', async () => {
+test('everybody.ts sends every message to everybody, and survives a killed client', async () => {
   const server = await run('everybody.ts');
   const callers: Caller[] = [];
   for (let i = 0; i < 3; i++) {
@@ -134,7 +134,7 @@ test('everybody.ts lets everybody hear everybody, and outlives a client that is 
   expect(await second.hear()).toBe('still here');
 });
 
-test('chat.ts is one room for both transports, until Ctrl-C', async () => {
+test('chat.ts has one room for both transports, until Ctrl-C', async () => {
   const server = await run('chat.ts');
   await server.until(/chat\.sock/);
   const ann = await dial(server);
@@ -175,7 +175,7 @@ test('room.test.ts passes', async () => {
   expect(tests.output).toMatch(/pass 1/);
 });
 
-test('local.ts lets its group in, and nobody else', async () => {
+test('local.ts admits its group, and nobody else', async () => {
   const server = await run('local.ts');
   await server.until(/chat\.sock/);
   const path = join(sockets, 'chat.sock');
@@ -196,7 +196,7 @@ test('secure.ts and secure-client.ts talk to each other, and to nobody else', as
   await server.until(/TLS handshake failed/);
 });
 
-test('starttls.ts and starttls-client.ts change to TLS, and nothing can be slipped in between', async () => {
+test('starttls.ts and starttls-client.ts upgrade to TLS, and nothing can be injected in between', async () => {
   const server = await run('starttls.ts');
   const port = await portOf(server);
   const client = await run('starttls-client.ts', port, 'localhost');
@@ -208,7 +208,7 @@ test('starttls.ts and starttls-client.ts change to TLS, and nothing can be slipp
   await server.until(/in the clear after the command/);
 });
 
-test('behind.ts tells clients where they come from, as the proxy says', async () => {
+test('behind.ts shows clients where they come from, as the proxy says', async () => {
   const server = await run('behind.ts');
   const caller = await dial(server);
   await caller.say('PROXY TCP4 192.0.2.7 192.0.2.1 4711 7000\r\n');
@@ -218,7 +218,7 @@ test('behind.ts tells clients where they come from, as the proxy says', async ()
   await server.until(/^PROXY header: /m);
 });
 
-test('stay.ts dials until there is a server, and again when it has gone', async () => {
+test('stay.ts dials until there is a server, and again when it is gone', async () => {
   const gone = net.createServer().listen(0, '127.0.0.1');
   await once(gone, 'listening');
   const { port } = gone.address() as net.AddressInfo;
@@ -240,7 +240,7 @@ test('stay.ts dials until there is a server, and again when it has gone', async 
   }
 });
 
-test('login.ts logs in on each connection, before it asks', async () => {
+test('login.ts logs in on each connection before it asks', async () => {
   const server = net.createServer().listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');
@@ -264,7 +264,7 @@ test('login.ts logs in on each connection, before it asks', async () => {
   (await second).socket.destroy();
 });
 
-test('meter.ts dials again when a device says nothing', async () => {
+test('meter.ts reconnects when a device is silent', async () => {
   const server = net.createServer((socket) => socket.resume().on('error', () => undefined)).listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');

@@ -16,7 +16,7 @@ interface Documented {
   readonly unit: string | undefined;
 }
 
-/** What the comments of an interface say about the default of each option. */
+/** The default of each option, according to the comments of an interface. */
 function documented(name: string): Documented[] {
   const found = statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name);
   if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`no interface ${name}`);
@@ -30,7 +30,7 @@ function documented(name: string): Documented[] {
   });
 }
 
-/** The value that a text begins with: a literal of the language, alone or in backticks. */
+/** The value at the beginning of a text: a literal, alone or in backticks. */
 function valueOf(text: string): unknown {
   const [, literal = text] = /^`([^`]+)`/.exec(text) ?? [];
   if (literal === 'undefined') return undefined;
@@ -48,12 +48,12 @@ const cases = [
 ].map(([role, { name, text, unit }, settings]) => [role, name, text, unit, settings] as const);
 
 describe('the documented default', () => {
-  it('is there for most options', () => {
+  it('exists for most options', () => {
     expect(cases.length).toBeGreaterThan(30);
   });
 
-  it.each(cases)('of %s, %s, is the one that it has: %s', (role, name, text, unit, settings) => {
-    // Where a default is another thing than nothing, the settings have that thing.
+  it.each(cases)('of %s, %s, is the real one: %s', (role, name, text, unit, settings) => {
+    // If a documented default is a value, the settings have that value.
     if (name === 'codec' || name === 'transport') expect(valueOf(text)).toBeUndefined();
     else if (name === 'halfOpen') expect(text).toContain(`\`${String(settings[name])}\` for \`${role}\``);
     else expect(valueOf(text)).toBe(settings[name]);

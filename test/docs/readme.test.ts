@@ -17,7 +17,7 @@ test('the example of the README does what it says', async () => {
   await running.until(/^hello$/m);
 });
 
-test('the README compares with the versions that are installed, and measured', async () => {
+test('the README names the versions that are installed and measured', async () => {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
   const minor = (name: 'rxjs' | 'split2' | 'effect' | 'ws'): string =>
     manifest.devDependencies[name].split('.', 2).join('.');

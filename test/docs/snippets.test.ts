@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string): string => readFileSync(root + file, 'utf8');
 
-/** The files of a folder, and of those in it, whose name ends with `end`. */
+/** The files below a folder whose names end with `end`. */
 function filesIn(folder: string, end: string): string[] {
   const files = readdirSync(root + folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(end));
   return files.sort().map((file) => `${folder}/${file}`);
@@ -18,7 +18,9 @@ interface Snippet {
 
 const fence = '```';
 
-/** Every block of TypeScript in the comments of a source file, or in a page; of a diff, what was there and what is new. */
+/**
+ * Every block of TypeScript in the comments of a source file, or in a page; for a diff, the code before and after it.
+ */
 function snippetsOf(file: string): Snippet[] {
   const text = file.endsWith('.md') ? read(file) : read(file).replace(/^ *\* ?/gm, '');
   const blocks = text.matchAll(new RegExp(`^${fence}(ts|diff)\n(.*?)^${fence}$`, 'gms'));
@@ -32,7 +34,7 @@ function snippetsOf(file: string): Snippet[] {
   }).flat();
 }
 
-/** Code without its imports and without what formatting may change: white space, and a comma at the end of a list. */
+/** Code without its imports and without what formatting may change: white space, and trailing commas. */
 function bare(code: string): string {
   return code
     .replace(importing, '')
@@ -42,25 +44,25 @@ function bare(code: string): string {
 
 const importing = /^import (?:type )?\{([^}]*)\} from '([^']*)';$/gm;
 
-/** What is imported from where: `rxjs-sockets:listen`. */
+/** Every import, as `rxjs-sockets:listen`. */
 function imports(code: string): string[] {
   return Array.from(code.matchAll(importing), ([, names = '', from = '']) =>
     names.split(',').map((name) => `${from}:${name.trim().replace(/^type /, '')}`),
   ).flat();
 }
 
-// Whatever is in one of these is compiled, linted and run by a test.
+// All code in these files is compiled, linted and run by a test.
 const programs = ['test/docs/snippets', 'test/interop', 'examples']
   .flatMap((folder) => filesIn(folder, '.ts'))
   .map((file) => read(file))
   .map((code) => ({ code: bare(code), imports: imports(code) }));
 
-// The guide and the README consist of whole programs, which tests of their own run.
+// The guide and the README consist of whole programs, which have their own tests.
 const pages = readdirSync(`${root}docs`).filter((file) => file.endsWith('.md') && file !== 'guide.md');
 const snippets = [...filesIn('src', '.ts'), ...pages.map((page) => `docs/${page}`)].flatMap(snippetsOf);
 
 describe('the code in the documentation', () => {
-  it('is there', () => {
+  it('is found', () => {
     expect(snippets.length).toBeGreaterThan(100);
     expect(snippets.filter(({ code }) => bare(code) === '')).toEqual([]);
   });

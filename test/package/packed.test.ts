@@ -66,7 +66,7 @@ describe('the packed package', () => {
     return () => rm(project, { recursive: true, force: true });
   }, 120_000);
 
-  it('loads no part of Node in vain', async () => {
+  it('loads no module of Node needlessly', async () => {
     const modules = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js'));
     expect(modules).toContain('dist/index.js');
     for (const path of modules) {
@@ -87,14 +87,14 @@ describe('the packed package', () => {
     await writeFile(join(project, 'program.ts'), program);
     const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
     const tsc = join(root, 'node_modules/.bin/tsc');
-    // What the compiler has to say stands in `stdout`, also of the error.
+    // The compiler's messages are in `stdout`, even when it fails.
     const said = await run(process.execPath, [tsc, ...options, 'program.ts'], { cwd: project }).catch(
       (error: unknown) => error,
     );
     expect(said).toMatchObject({ stdout: '' });
   }, 60_000);
 
-  it('has what users need and nothing else', () => {
+  it('contains what users need and nothing else', () => {
     const paths = packed.files.map((file) => file.path);
     for (const path of ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'dist/index.js', 'dist/index.d.ts']) {
       expect(paths).toContain(path);
@@ -104,14 +104,14 @@ describe('the packed package', () => {
     expect(paths.filter((path) => !folders.test(path) && !files.test(path))).toEqual([]);
   });
 
-  it('is small to download: the code, its sources and declarations, and half as much again to explain them', () => {
+  it('is small to download: the code, its sources and declarations, and half as much again for documentation', () => {
     expect(packed.size).toBeLessThan(650_000);
     const explaining = packed.files.filter(({ path }) => /^(docs|examples)\/|\.md$/.test(path));
     const bytes = (files: readonly { size: number }[]): number => files.reduce((sum, { size }) => sum + size, 0);
     expect(bytes(explaining)).toBeLessThan(bytes(packed.files) / 3);
   });
 
-  it('has every page and file that its pages link to', async () => {
+  it('contains every page and file that its pages link to', async () => {
     const paths = packed.files.map(({ path }) => path);
     const pages = paths.filter((path) => path.endsWith('.md'));
     const read = (page: string): Promise<string> => readFile(join(project, 'node_modules/rxjs-sockets', page), 'utf8');

@@ -12,11 +12,11 @@ const identity = ['server.key', 'server.pem', 'authority.pem'].map((file) => joi
 
 beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project, { recursive: true }));
 
-/** What one of the programs prints, in the project that has installed the package. */
+/** The output of one of the programs, in the project that has installed the package. */
 async function output(name: string, args: readonly string[], flags: readonly string[] = []): Promise<string> {
   const command = [...flags, join(project, name), ...args];
   const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: project });
-  // No warning either.
+  // No warnings either.
   expect(stderr).toBe('');
   return stdout;
 }
@@ -40,12 +40,12 @@ describe(`the packed package on Node ${process.versions.node}`, () => {
     expect(await output('echo.mjs', [await address(), ...identity])).toBe('1000 of 1000\n');
   });
 
-  it('is loaded by CommonJS', async () => {
+  it('can be loaded by CommonJS', async () => {
     expect(await output('required.cjs', [])).toBe('function function function function\none copy\n');
   });
 });
 
-/** Takes away what the library leans on, as another version of Node might. */
+/** Removes the internals that the library uses, as another version of Node might. */
 const broken = {
   gate: `import net from 'node:net'; net._createServerHandle = undefined;`,
   read: `
@@ -61,7 +61,7 @@ function breaking(what: keyof typeof broken): string[] {
   return ['--import', `data:text/javascript,${encodeURIComponent(broken[what])}`];
 }
 
-describe.each(addresses)(`what leans on the inside of Node ${process.versions.node}, over %s`, (_name, address) => {
+describe.each(addresses)(`the use of internals of Node ${process.versions.node}, over %s`, (_name, address) => {
   const working = {
     acceptedWhileHeld: 0,
     acceptedAfterwards: 5,
@@ -70,20 +70,20 @@ describe.each(addresses)(`what leans on the inside of Node ${process.versions.no
   const inside = async (flags?: readonly string[], ...args: readonly string[]): Promise<unknown> =>
     JSON.parse(await output('inside.mjs', [await address(), ...args], flags));
 
-  it('S5: a held server leaves its clients in the kernel, and every socket reads into memory of ours', async () => {
+  it("S5: a held server leaves its clients in the kernel, and every socket reads into the library's memory", async () => {
     expect(await inside()).toEqual(working);
   });
 
-  it('S5: a listener that cannot be stopped is noticed', async () => {
+  it('S5: a listener that cannot be paused is noticed', async () => {
     expect(await inside(breaking('gate'))).toEqual({ ...working, acceptedWhileHeld: 5 });
   });
 
-  it('S5: a transport without internals accepts while it is held, and reads in the way of Node', async () => {
+  it('S5: a transport without internals accepts while it is held, and reads as Node does', async () => {
     const readsDirectly = { accepted: false, dialled: [false] };
     expect(await inside([], 'public-api')).toEqual({ ...working, acceptedWhileHeld: 5, readsDirectly });
   });
 
-  it('C1: sockets that read in the way of Node are noticed', async () => {
+  it('C1: sockets that read as Node does are noticed', async () => {
     const readsDirectly = { accepted: false, dialled: [false] };
     expect(await inside(breaking('read'))).toEqual({ ...working, readsDirectly });
   });

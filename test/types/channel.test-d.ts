@@ -33,11 +33,11 @@ describe('Channel', () => {
     expectTypeOf(channel).toExtend<SubjectLike<string>>();
     const takes = (subject: SubjectLike<string>): void => subject.next('x');
     takes(channel);
-    // @ts-expect-error one of lines is no subject of numbers
+    // @ts-expect-error a channel of lines is not a subject of numbers
     const _wrong: SubjectLike<number> = channel;
   });
 
-  test('C9: it is an Observer of what it sends, and an Observable of what it receives', () => {
+  test('C9: is an Observer of what it sends, and an Observable of what it receives', () => {
     expectTypeOf(asymmetric).toExtend<Observer<Uint8Array | string>>();
     expectTypeOf(asymmetric).toExtend<Observer<string>>();
     expectTypeOf(asymmetric).toExtend<Observable<Buffer>>();
@@ -46,16 +46,16 @@ describe('Channel', () => {
     expectTypeOf<Channel<string>>().toEqualTypeOf<Channel<string, string>>();
   });
 
-  test('F7: it may be subscribed to a Flow of what it sends', () => {
+  test('F7: can be subscribed to a Flow of what it sends', () => {
     expectTypeOf(channel.subscribe(channel)).toEqualTypeOf<Subscription>();
     asymmetric.subscribe(asymmetric);
     channel.subscribe(asymmetric);
-    // @ts-expect-error it sends no Buffers
+    // @ts-expect-error it does not send Buffers
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- a wrong call counts as one of the first overload
     asymmetric.subscribe(channel);
   });
 
-  test('C5: `send` and `sendFrom` take what it sends', () => {
+  test('C5: `send` and `sendFrom` accept what it sends', () => {
     expectTypeOf(channel.send).parameters.toEqualTypeOf<[string]>();
     expectTypeOf(channel.send('x')).toEqualTypeOf<Promise<void>>();
     expectTypeOf(channel.sendFrom(['a', 'b'])).toEqualTypeOf<Observable<never>>();
@@ -65,9 +65,9 @@ describe('Channel', () => {
       })(),
     );
     void channel.sendFrom(channel);
-    // @ts-expect-error it sends no numbers
+    // @ts-expect-error it does not send numbers
     void channel.sendFrom([1, 2]);
-    // @ts-expect-error it sends no numbers
+    // @ts-expect-error it does not send numbers
     channel.next(1);
   });
 
@@ -78,7 +78,7 @@ describe('Channel', () => {
   test('C4: `writable` is an Observable of booleans', () => {
     expectTypeOf(channel.writable).toEqualTypeOf<Observable<boolean>>();
     expectTypeOf(channel.bufferedBytes).toEqualTypeOf<number>();
-    // @ts-expect-error it is read only
+    // @ts-expect-error it is read-only
     channel.closed = true;
   });
 });
@@ -92,7 +92,7 @@ describe('Flow', () => {
     expectTypeOf<Server<string, number>>().toExtend<Flow<Connection<string, number>>>();
   });
 
-  test('F6: `pipe` gives a Flow of what the operators make', () => {
+  test('F6: `pipe` returns a Flow of what the operators emit', () => {
     expectTypeOf(channel.pipe()).toEqualTypeOf<Flow<string>>();
     expectTypeOf(channel.pipe(toNumber)).toEqualTypeOf<Flow<number>>();
     expectTypeOf(
@@ -106,11 +106,11 @@ describe('Flow', () => {
     const n = map((value: string) => value);
     expectTypeOf(channel.pipe(n, n, n, n, n, n, n, n, toNumber)).toEqualTypeOf<Flow<number>>();
     expectTypeOf(channel.pipe(n, n, n, n, n, n, n, n, n, toNumber)).toEqualTypeOf<Flow<unknown>>();
-    // @ts-expect-error a line is no number
+    // @ts-expect-error a line is not a number
     void channel.pipe(map((value: number) => value));
   });
 
-  test('F6: the paced operators infer what they give', () => {
+  test('F6: the paced operators infer what they emit', () => {
     expectTypeOf(channel.pipe(concatMapPaced((line) => [line.length]))).toEqualTypeOf<Flow<number>>();
     expectTypeOf(channel.pipe(concatMapPaced(async (line, index) => ({ line, index })))).toEqualTypeOf<
       Flow<{ line: string; index: number }>
@@ -119,33 +119,33 @@ describe('Flow', () => {
     expectTypeOf(channel.pipe(sendTo(asymmetric))).toEqualTypeOf<Flow<never>>();
     // @ts-expect-error `concurrent` has no default: unbounded is not paced
     mergeMapPaced((line: string) => [line]);
-    // @ts-expect-error it sends lines, and no numbers
+    // @ts-expect-error it sends lines, not numbers
     void channel.pipe(toNumber, sendTo(channel));
   });
 
-  test('F5: `for await` gives its values', async () => {
+  test('F5: `for await` emits its values', async () => {
     for await (const line of channel) expectTypeOf(line).toEqualTypeOf<string>();
     for await (const length of channel.pipe(map((line) => line.length))) expectTypeOf(length).toEqualTypeOf<number>();
   });
 
-  test('F5: `pull` gives the AsyncIterableX of ix', () => {
+  test('F5: `pull` returns the AsyncIterableX of ix', () => {
     expectTypeOf(pull(channel)).toEqualTypeOf<AsyncIterableX<string>>();
   });
 
-  test('F2: a Hold may be used up', () => {
+  test('F2: a Hold can be used with `using`', () => {
     using hold = channel.hold();
     expectTypeOf(hold.release).returns.toEqualTypeOf<void>();
     expectTypeOf(hold).toExtend<Disposable>();
   });
 
   test('F1: is abstract', () => {
-    // @ts-expect-error it can't be made
+    // @ts-expect-error it cannot be constructed
     new Flow<string>();
   });
 });
 
 describe('relay', () => {
-  test('K6: takes any two channels and gives no value', () => {
+  test('K6: accepts any two channels and emits no value', () => {
     expectTypeOf(relay(channel, asymmetric)).toEqualTypeOf<Observable<never>>();
   });
 });

@@ -12,12 +12,12 @@ interface Answer {
 }
 
 describe('jsonLines', () => {
-  test('D2: gives what it takes, where one type is named', () => {
+  test('D2: emits what it accepts, if one type is given', () => {
     expectTypeOf(jsonLines<Question>()).toEqualTypeOf<Codec<Question, Question>>();
     expectTypeOf(jsonLines()).toEqualTypeOf<Codec<unknown, unknown>>();
   });
 
-  test('D2: may give other values than it takes', () => {
+  test('D2: can emit another type than it accepts', () => {
     expectTypeOf(jsonLines<Answer, Question>({ maxLength: 5 })).toEqualTypeOf<Codec<Answer, Question>>();
     const codec: Codec<Answer, Question> = jsonLines();
     expectTypeOf(connect({ port: 1 }, { codec })).toEqualTypeOf<Client<Answer, Question>>();
@@ -34,14 +34,14 @@ describe('jsonLines', () => {
 });
 
 describe('without type arguments', () => {
-  test('K1: a Client is that of connect without a codec', () => {
+  test('K1: a Client is one of connect without a codec', () => {
     expectTypeOf<Client>().toEqualTypeOf<Client<Buffer, Bytes>>();
     expectTypeOf<Client<string>>().toEqualTypeOf<Client<string, Bytes>>();
     expectTypeOf(connect({ port: 1 })).toEqualTypeOf<Client>();
     expectTypeOf(connect<string>({ port: 1 })).toEqualTypeOf<Client<string>>();
   });
 
-  test('S1: a Server is that of listen without a codec', () => {
+  test('S1: a Server is one of listen without a codec', () => {
     expectTypeOf<Server>().toEqualTypeOf<Server<Buffer, Bytes>>();
     expectTypeOf(listen({ port: 0 })).toEqualTypeOf<Server>();
     expectTypeOf(listen({ port: 0 }).connections).toEqualTypeOf<ReadonlySet<Connection>>();

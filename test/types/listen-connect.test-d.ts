@@ -28,7 +28,7 @@ type Bytes = Uint8Array | string;
 declare const codec: Codec<{ id: number }, { name: string }>;
 
 describe('listen', () => {
-  test('S1: without a codec its connections receive Buffers and send bytes or text', () => {
+  test('S1: without a codec, its connections receive Buffers and send bytes or text', () => {
     expectTypeOf(listen('tcp://localhost:7000')).toEqualTypeOf<Server<Buffer, Bytes>>();
     expectTypeOf(listen({ port: 0 }, { backlog: 5 })).toEqualTypeOf<Server<Buffer, Bytes>>();
   });
@@ -53,14 +53,14 @@ describe('listen', () => {
     expectTypeOf(server.shutdown({ deadline: 5 })).toEqualTypeOf<Promise<void>>();
   });
 
-  test('A5: takes no option of connect, and no option that there is not', () => {
+  test('A5: accepts neither options of connect nor unknown options', () => {
     // @ts-expect-error an option of connect
     void listen({ port: 0 }, { connectTimeout: 5 });
     // @ts-expect-error an option of listen
     void connect({ port: 1 }, { backlog: 5 });
     // @ts-expect-error it is misspelt
     void listen({ port: 0 }, { highWatermark: 5 });
-    // @ts-expect-error a policy that there is not
+    // @ts-expect-error an unknown policy
     void listen({ port: 0 }, { overflow: 'block' });
     expectTypeOf<ListenOptions>().toEqualTypeOf<ListenOptions<Buffer, Bytes>>();
     expectTypeOf<ConnectOptions>().toEqualTypeOf<ConnectOptions<Buffer, Bytes>>();
@@ -78,7 +78,7 @@ describe('connect', () => {
   });
 
   test('K2: the states are a union that a switch can exhaust', () => {
-    const told = (state: ConnectionState<string, string>): string => {
+    const describeState = (state: ConnectionState<string, string>): string => {
       switch (state.status) {
         case 'connecting':
           expectTypeOf(state.address).toEqualTypeOf<Address>();
@@ -97,14 +97,14 @@ describe('connect', () => {
           return state;
       }
     };
-    expectTypeOf(told).returns.toEqualTypeOf<string>();
+    expectTypeOf(describeState).returns.toEqualTypeOf<string>();
     // @ts-expect-error only a state that is `connected` has one
     type _None = Extract<ConnectionState, { status: 'connecting' }>['connection'];
   });
 });
 
 describe('Connection', () => {
-  test('C12: `closed` tells how it ended', () => {
+  test('C12: `closed` says how it ended', () => {
     expectTypeOf<Connection['closed']>().toEqualTypeOf<Observable<Closed>>();
     expectTypeOf<Closed['reason']>().toEqualTypeOf<'finished' | 'destroyed' | 'failed'>();
     expectTypeOf<Connection>().toEqualTypeOf<Connection<Buffer, Bytes>>();
@@ -116,7 +116,7 @@ describe('Connection', () => {
 describe('serve', () => {
   const server = listen({ port: 0 }, { codec: lines() });
 
-  test('S6: a handler gives what the connection sends, sends by itself, or does neither', () => {
+  test('S6: a handler returns what the connection sends, sends by itself, or does neither', () => {
     expectTypeOf(server.pipe(serve(({ data }) => data.pipe(map((line) => `${line}!`))))).toExtend<Observable<Closed>>();
     void server.pipe(serve(async ({ data }) => data.send('hello')));
     void server.pipe(serve(async () => 'hello', { concurrent: 1 }));
@@ -129,10 +129,10 @@ describe('serve', () => {
     );
   });
 
-  test('S6: a handler gives nothing else', () => {
+  test('S6: a handler returns nothing else', () => {
     // @ts-expect-error the codec sends lines of text
     void server.pipe(serve(({ data }) => data.pipe(map((line) => line.length))));
-    // @ts-expect-error a number is no source
+    // @ts-expect-error a number is not a source
     void server.pipe(serve(() => 7));
   });
 });
@@ -144,7 +144,7 @@ describe('addresses and errors', () => {
     expectTypeOf(parseAddress('memory:x')).toEqualTypeOf<Address>();
   });
 
-  test('A5: what can not be an address is no AddressInput', () => {
+  test('A5: a value that cannot be an address is not an AddressInput', () => {
     expectTypeOf<number>().not.toExtend<AddressInput>();
     expectTypeOf<{ host: string }>().not.toExtend<AddressInput>();
     expectTypeOf<{ port: string }>().not.toExtend<AddressInput>();
@@ -162,7 +162,7 @@ describe('addresses and errors', () => {
 });
 
 describe('startTls', () => {
-  test('T10: takes the options of a server, or a function that gives them, or those of a client', () => {
+  test('T10: accepts the options of a server, a function that returns them, or those of a client', () => {
     const start = (connection: Connection, options: StartTlsOptions): Promise<TlsInfo> => connection.startTls(options);
     expectTypeOf<Connection['startTls']>().toEqualTypeOf<(options: StartTlsOptions) => Promise<TlsInfo>>();
     expectTypeOf(start).parameter(1).toEqualTypeOf<StartTlsOptions>();
@@ -174,7 +174,7 @@ describe('startTls', () => {
     expectTypeOf([client, server, renewed, wrong]).toExtend<StartTlsOptions[]>();
   });
 
-  test('T11: a session is what the next connection takes', () => {
+  test('T11: a session is accepted by the next connection', () => {
     expectTypeOf<TlsInfo['session']>().toEqualTypeOf<Buffer | undefined>();
     const resume = (info: TlsInfo | undefined): ConnectOptions => ({ tls: { session: info?.session } });
     expectTypeOf(resume).returns.toEqualTypeOf<ConnectOptions>();

@@ -10,10 +10,10 @@ const client = connect('tcp://localhost:7000', { codec: lines() });
 const bytes = connect('tcp://localhost:7000');
 `;
 
-/** Wrong programs of one line each, and what the compiler has to say about them. */
+/** Wrong programs of one line each, and the compiler's message. */
 const wrong: readonly [what: string, line: string, message: RegExp][] = [
   [
-    'a function for other messages than a channel gives',
+    'a function for other messages than a channel emits',
     'client.data.subscribe((count: number) => console.log(count));',
     /^Argument of type '\(count: number\) => void' .* 'Partial<Observer<string>> \| \(\(value: string\) => void\)/,
   ],
@@ -33,12 +33,12 @@ const wrong: readonly [what: string, line: string, message: RegExp][] = [
     /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<Buffer<.*>>>'\.\n +Types of property 'next'/,
   ],
   [
-    'a client, which sends by its data',
+    'a client, which sends through its data',
     'client.data.subscribe(client);',
     /^Argument of type 'Client<string, string>' .* 'Partial<Observer<string>>/,
   ],
   [
-    'what an operator makes of a channel',
+    'the result of an operator on a channel',
     'client.data.pipe(map((line) => line.length)).subscribe(client.data);',
     /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<number>>'/,
   ],
@@ -54,21 +54,21 @@ const wrong: readonly [what: string, line: string, message: RegExp][] = [
   ],
 ];
 
-// A compilation takes seconds, so there is one for all.
+// A compilation takes seconds, so one serves all tests.
 const errors = typeErrors(new Map(wrong.map(([, line], index) => [`wrong-${index}.ts`, `${prologue}${line}\n`])));
 
-describe("the compiler's message about what is subscribed", () => {
+describe("the compiler's message about a wrong subscriber", () => {
   it.each(wrong.map((one, index) => [...one, index] as const))('F7: names what is wrong with %s', (...one) => {
     const [, , expected, index] = one;
     const mine = errors.filter((error) => error.includes(`wrong-${index}.ts: `));
     expect(mine).toHaveLength(1);
     const message = mine[0]?.replace(/^.*?\.ts: /, '');
     expect(message).toMatch(expected);
-    // That would be about all overloads, or about one that nobody should call.
+    // Such a message would be about all overloads, or about one that nobody should call.
     expect(message).not.toMatch(/overload/i);
   });
 
-  it('F7: is none about what is right, the deprecated form of RxJS included', () => {
+  it("F7: is absent for correct code, including RxJS's deprecated form", () => {
     const right = [
       'client.data.subscribe();',
       'client.data.subscribe(console.log);',

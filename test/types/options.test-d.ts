@@ -25,15 +25,15 @@ import type { PullOptions } from 'rxjs-sockets/ix';
 import type { Faults, FaultyOptions, VerifyCodecOptions } from 'rxjs-sockets/testing';
 import { describe, expectTypeOf, test } from 'vitest';
 
-/** The options that may be left out. */
+/** The optional options. */
 type Optional<T> = { [K in keyof T]-?: Pick<T, K> extends Required<Pick<T, K>> ? never : K }[keyof T];
-/** Those of them that may be left out, but not be undefined, with `exactOptionalPropertyTypes`. */
+/** Those of them that cannot be undefined with `exactOptionalPropertyTypes`. */
 type Strict<T> = { [K in Optional<T>]: Record<K, undefined> extends Pick<T, K> ? never : K }[Optional<T>];
 
 type ShutdownOptions = NonNullable<Parameters<Server<string, string>['shutdown']>[0]>;
 
-describe('an option that is undefined', () => {
-  test('A7: is found by this test where it is refused', () => {
+describe('an undefined option', () => {
+  test('A7: is found by this test if it is refused', () => {
     interface Mixed {
       readonly strict?: number;
       readonly loose?: number | undefined;
@@ -43,7 +43,7 @@ describe('an option that is undefined', () => {
     expectTypeOf<Strict<Mixed>>().toEqualTypeOf<'strict'>();
   });
 
-  test('A7: is not given, whichever it is', () => {
+  test('A7: counts as omitted, for every option', () => {
     expectTypeOf<Optional<ListenOptions>>().toEqualTypeOf<keyof ListenOptions>();
     expectTypeOf<Optional<ConnectOptions>>().toEqualTypeOf<keyof ConnectOptions>();
     expectTypeOf<Strict<ConnectionOptions<string, string>>>().toBeNever();
@@ -65,7 +65,7 @@ describe('an option that is undefined', () => {
     expectTypeOf<{ service: string; host: undefined }>().toExtend<AddressInput>();
   });
 
-  test('A7: leaves the types as without it', () => {
+  test('A7: leaves the types unchanged', () => {
     const dial = ({ codec, idleTimeout }: ConnectOptions<string, number>): Client<string, number> =>
       connect({ port: 1 }, { codec, idleTimeout });
     expectTypeOf(dial).toBeCallableWith({});

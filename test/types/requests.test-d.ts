@@ -25,7 +25,7 @@ declare const channel: Channel<Answer, Question>;
 declare const text: Channel<string>;
 
 describe('requests', () => {
-  test('K21: with `answers` a request needs an id, whose type `answers` tells', () => {
+  test('K21: with `answers`, a request needs an id, whose type comes from `answers`', () => {
     const calls = requests(channel, { answers: (message) => message.id });
     expectTypeOf(calls).toEqualTypeOf<RequestsById<Answer, Question, number>>();
     expectTypeOf(calls.ask({ id: 1 }, 1)).toEqualTypeOf<Promise<Answer>>();
@@ -33,27 +33,27 @@ describe('requests', () => {
     void calls.ask({ id: 1 });
     // @ts-expect-error its ids are numbers
     void calls.ask({ id: 1 }, '1');
-    // @ts-expect-error it sends no text
+    // @ts-expect-error it does not send text
     void calls.ask('question', 1);
   });
 
-  test('K21: `answers` is given what the channel receives', () => {
+  test('K21: `answers` gets what the channel receives', () => {
     requests(channel, {
       answers: (message) => {
         expectTypeOf(message).toEqualTypeOf<Answer>();
         return message.result;
       },
     });
-    // @ts-expect-error it receives no numbers
+    // @ts-expect-error it does not receive numbers
     requests(channel, { answers: (message: number) => message });
   });
 
-  test('K21: without `answers` a request has no id', () => {
+  test('K21: without `answers`, a request has no id', () => {
     const calls = requests(text);
     expectTypeOf(calls).toEqualTypeOf<RequestsInOrder<string, string>>();
     expectTypeOf(calls.ask('question')).toEqualTypeOf<Promise<string>>();
     expectTypeOf(requests(text, { timeout: 0, maxPending: 1 })).toEqualTypeOf<RequestsInOrder<string, string>>();
-    // @ts-expect-error it takes no id
+    // @ts-expect-error it accepts no id
     void calls.ask('question', 1);
     // @ts-expect-error it has no such option
     requests(text, { limit: 1 });
@@ -63,18 +63,18 @@ describe('requests', () => {
     const calls: Requests<string> = requests(text);
     expectTypeOf(calls.events).toEqualTypeOf<Flow<string>>();
     expectTypeOf(calls.pending).toEqualTypeOf<number>();
-    // @ts-expect-error it is read only
+    // @ts-expect-error it is read-only
     calls.pending = 0;
   });
 
-  test('K21: it takes a channel, and the data of a client', () => {
+  test('K21: it accepts a channel, and the data of a client', () => {
     const client = connect('tcp://localhost:7000');
     expectTypeOf(requests(client.data)).toEqualTypeOf<RequestsInOrder<Buffer, Uint8Array | string>>();
-    // A client is no channel.
+    // A client is not a channel.
     expectTypeOf(client).not.toExtend<Parameters<typeof requests>[0]>();
   });
 
-  test('K21: options in variables keep their meaning', () => {
+  test('K21: options in variables work as well', () => {
     const byId: RequestsByIdOptions<Answer, number> = { answers: ({ id }) => id, timeout: 1_000 };
     expectTypeOf(requests(channel, byId)).toEqualTypeOf<RequestsById<Answer, Question, number>>();
     expectTypeOf(requests(text, { answers: undefined, timeout: undefined, maxPending: undefined })).toEqualTypeOf<
@@ -84,7 +84,7 @@ describe('requests', () => {
     expectTypeOf(requests(text, inOrder)).toEqualTypeOf<RequestsInOrder<string, string>>();
   });
 
-  test('K21: its code is one of the union', () => {
+  test('K21: its error code is in the union', () => {
     expectTypeOf<'ERR_TIMEOUT_REQUEST'>().toExtend<SocketErrorCode>();
   });
 });

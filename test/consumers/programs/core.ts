@@ -1,4 +1,4 @@
-// What users write, for strict compilers of every version that is supported. Nothing of it is run.
+// User code, for strict compilers of every supported version. It is only compiled, never run.
 import type { Duplex } from 'node:stream';
 import { map, type Observable, retry } from 'rxjs';
 import {

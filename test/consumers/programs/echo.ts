@@ -1,4 +1,4 @@
-// What is bundled, and run where no package is installed.
+// This program is bundled, and run where no package is installed.
 import { connect, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 

@@ -44,7 +44,7 @@ describe('the examples of Channel', () => {
     expect(console.written).toEqual([6]);
   });
 
-  it('tell that it has ended', async () => {
+  it('say that it has ended', async () => {
     const { connection } = await pair();
     const console = recordingConsole();
     connection.data.complete();
@@ -162,7 +162,7 @@ describe('the examples of Channel', () => {
 });
 
 describe('the examples of Connection', () => {
-  it('tell how it has ended', async () => {
+  it('say how it ended', async () => {
     const { connection, peer } = await pair();
     const console = recordingConsole();
     connection.closed.subscribe(({ reason, error }) => console.log(reason, error?.code)); // 'failed', 'ECONNRESET'
@@ -171,7 +171,7 @@ describe('the examples of Connection', () => {
     expect(console.written).toEqual(['failed', 'ECONNRESET']);
   });
 
-  it('count what went over it', async () => {
+  it('count its bytes', async () => {
     const { connection, peer } = await pair();
     peer.data.next('hello');
     await record(connection.data).count(1);

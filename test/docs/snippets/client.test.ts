@@ -120,7 +120,7 @@ describe('the examples of Client', () => {
     await states.end();
   });
 
-  it('tell errors apart', async () => {
+  it('distinguish errors', async () => {
     const { connect } = network();
     const client = connect('tcp://localhost:7000');
     const console = { ...recordingConsole(), error: (text: string) => void console.written.push(text) };

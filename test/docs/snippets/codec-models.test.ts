@@ -19,7 +19,7 @@ const chunked = (): fc.Arbitrary<Buffer[]> =>
   fc.tuple(binary(), chunkSizes()).map(([bytes, sizes]) => cut(bytes, sizes));
 
 describe('the models of ByteQueue', () => {
-  it('C13: a queue of chunks is as one Buffer', () => {
+  it('C13: a queue of chunks behaves like one Buffer', () => {
     fc.assert(
       fc.property(chunked(), fc.array(fc.tuple(fc.nat(200), fc.nat(3))), (chunks, operations) => {
         const queue: ByteQueue = (() => {
@@ -50,7 +50,7 @@ describe('the models of ByteQueue', () => {
     );
   });
 
-  it('C13: pushing and taking in any order is as joining and cutting', () => {
+  it('C13: pushing and taking in any order is the same as joining and cutting', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(binary(), fc.nat(2_000))), (steps) => {
         const queue = new ChunkQueue();
@@ -83,7 +83,7 @@ describe('the models of ByteQueue', () => {
 });
 
 describe('the model of ByteSink', () => {
-  it('C3: what was collected is written as one', () => {
+  it('C3: collected bytes are written at once', () => {
     const part = fc.oneof(fc.uint8Array({ maxLength: 6_000 }), fc.string({ unit: 'grapheme', maxLength: 50 }));
     fc.assert(
       fc.property(fc.array(part), (parts) => {
@@ -176,7 +176,7 @@ describe('the models of the codecs', () => {
     );
   });
 
-  it('D2: what goes over a connection is as the model of Codec says', () => {
+  it('D2: a connection transmits as in the model of Codec', () => {
     fc.assert(
       fc.property(fc.array(line()), chunkSizes(), (values, sizes) => {
         const codec: Codec<string> = lines();
@@ -204,7 +204,7 @@ describe('the models of the codecs', () => {
     );
   });
 
-  it('D1: lines are read as their model reads them', () => {
+  it('D1: lines are decoded as by their model', () => {
     const maxLength = 20;
     const encoding = 'latin1';
     function decode(bytes: ByteQueue): string | undefined {
@@ -217,7 +217,7 @@ describe('the models of the codecs', () => {
         .replace(/\r?\n$/, '');
     }
     const model: Codec<string> = { decoder: () => ({ decode }), encoder: () => lines().encoder() };
-    // Without '\r', since of a line that is too long by a '\r' alone the model knows nothing.
+    // Without '\r', because the model does not know a line that is too long by a '\r' alone.
     const bytes = fc.string({ unit: fc.constantFrom('a', '\n', 'é'), maxLength: 100 });
     fc.assert(
       fc.property(bytes, chunkSizes(), (text, sizes) => {
@@ -227,7 +227,7 @@ describe('the models of the codecs', () => {
     );
   });
 
-  it('D1: messages with a length are read as their model reads them', () => {
+  it('D1: messages with a length are decoded as by their model', () => {
     const { header, endian, maxLength } = { header: 2, endian: 'little', maxLength: 300 } as const;
     function decode(queue: ByteQueue): Buffer | undefined {
       if (queue.length < header) return undefined;

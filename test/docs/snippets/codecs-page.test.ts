@@ -27,7 +27,7 @@ describe('the page about codecs', () => {
     });
   });
 
-  it('D4: says that the stream ends inside a group of frames', () => {
+  it('D4: reports the end of the stream inside a group of frames', () => {
     const mails: Codec<string> = {
       decoder: () => {
         const decoder = lines().decoder();
@@ -56,7 +56,7 @@ describe('the page about codecs', () => {
     expect(receive(mails, [Buffer.from('hello\n.\nbye')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED', left: 3 });
   });
 
-  it("D1: writes a codec of one's own, and verifies it", () => {
+  it('D1: writes a custom codec, and verifies it', () => {
     interface Entry {
       readonly kind: number;
       readonly body: Buffer;
@@ -139,7 +139,7 @@ describe('the page about codecs', () => {
     expect(received).toEqual(['welcome, Ada', 'one\n', '\0\n\r']);
   });
 
-  it('D5: send rejects what cannot be encoded, and the connection goes on; next fails it', async () => {
+  it('D5: if a value cannot be encoded, send rejects and the connection continues; next fails it', async () => {
     const transport = memoryTransport();
     const codec = jsonLines<unknown>();
     const serving = listen('memory:json', { transport, codec }).subscribe(({ data }) => data.subscribe(data));
@@ -156,7 +156,7 @@ describe('the page about codecs', () => {
     await expect(failed).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
   });
 
-  it('D6: bytes that are no message end the connection that they came on, and no other', async () => {
+  it('D6: bytes that are not a message end the connection they came on, and no other', async () => {
     const transport = memoryTransport();
     const codec = jsonLines<unknown>();
     const reasons: unknown[] = [];

@@ -30,7 +30,7 @@ describe('the examples of faulty', () => {
     expect([milliseconds, direction, kind, bad, options, strike]).toHaveLength(6);
   });
 
-  it('a client that gets all of it, through resets', async () => {
+  it('a client that gets everything, through resets', async () => {
     const transport = memoryTransport();
     const connect: typeof library.connect = (address, options) => library.connect(address, { transport, ...options });
     const faulty = (target: string, options: FaultyOptions): Faulty =>

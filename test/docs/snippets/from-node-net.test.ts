@@ -12,11 +12,11 @@ import { readAll } from '../../support/sockets/read-socket.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-// What a page shows as a diff is run twice, as it was with node:net and as it is now.
+// Each diff of the page is run twice, with the code before (node:net) and after it.
 
 const report = Array.from({ length: 300 }, (_, index) => `${index} `.padEnd(9_999, '.').concat('\n'));
 
-/** What a server sends back to one question, to a client that waits for the end. */
+/** What a server sends back to one question of a client that waits for the end. */
 async function echoOf(port: number): Promise<string> {
   const socket = await rawClient({ transport: 'tcp', host: 'localhost', port });
   socket.end('hello');
@@ -208,7 +208,7 @@ describe('the end of a server', () => {
 });
 
 describe('the end of a process', () => {
-  it('comes when nothing is open', async () => {
+  it('occurs when nothing is open', async () => {
     const received: string[] = [];
     const address = await rawServer(tcp, async (socket) => {
       received.push(String(await readAll(socket)));

@@ -25,7 +25,7 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-describe('the examples of dialling again', () => {
+describe('the examples of reconnecting', () => {
   it('a policy', () => {
     const policy: Backoff = backoff({ max: 10_000 });
     expect(policy.stableAfter).toBe(5_000);
@@ -52,7 +52,7 @@ describe('the examples of Broadcast', () => {
     readonly of: string;
   }
 
-  it('what one says all hear', async () => {
+  it('everyone hears what one client says', async () => {
     const { listen, connect } = network();
     const server = listen('memory:news', { codec: lines() });
     const news = new Broadcast(lines());
@@ -74,7 +74,7 @@ describe('the examples of Broadcast', () => {
     for (const one of heard) expect(await one.end()).toBe('complete');
   });
 
-  it('of values', async () => {
+  it('with values', async () => {
     const { connection, peer } = await pair<unknown>(jsonLines());
     const prices = new Broadcast(jsonLines<Price>());
     prices.join(connection);
@@ -82,7 +82,7 @@ describe('the examples of Broadcast', () => {
     expect(await firstValueFrom(peer.data)).toEqual({ of: 'tea' });
   });
 
-  it('come and go', async () => {
+  it('join and leave', async () => {
     const { connection } = await pair();
     const news = new Broadcast(lines());
     const membership = news.join(connection);
@@ -111,7 +111,7 @@ describe('the model of Broadcast', () => {
   };
   type Model = ReturnType<typeof broadcastOf<string>>;
 
-  /** What each of three members hears while they come, talk themselves, and go. */
+  /** What each of three members receives while they join, send, and leave. */
   async function heardBy(news: Model, steps: readonly (readonly [number, string])[]): Promise<string[][]> {
     const pairs = await Promise.all([pair(), pair(), pair()]);
     const heard = pairs.map(({ peer }) => record(peer.data));
@@ -141,7 +141,7 @@ describe('the model of Broadcast', () => {
     );
   });
 
-  it('B4: and when it fails', async () => {
+  it('B4: also when it fails', async () => {
     for (const make of [broadcastOf, (codec: Codec<string>) => new Broadcast(codec)]) {
       const { connection } = await pair();
       const news = make(lines());
@@ -174,7 +174,7 @@ describe('the examples of serve', () => {
     expect(console.written).toEqual(['finished', 6]);
   });
 
-  it('S6: it is what its model is', async () => {
+  it('S6: it behaves like its model', async () => {
     function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
       return mergeMap((connection: Connection<In, Out>) => {
         connection.data.sendFrom(handler(connection)).subscribe({ complete: () => connection.close() });
@@ -197,7 +197,7 @@ describe('the examples of serve', () => {
 });
 
 describe('the examples of TLS', () => {
-  it('speak it', async () => {
+  it('use it', async () => {
     let port = 0;
     const files: Record<string, string> = {
       'server.key': certificates.server.key,
@@ -236,7 +236,7 @@ describe('the examples of TLS', () => {
     expect(connection?.tls === undefined ? undefined : nameOf(connection.tls)).toBe('localhost');
   });
 
-  it('allow what browsers do', () => {
+  it('accept what browsers accept', () => {
     const { listen } = library;
     const identity = certificates.server;
     const readFileSync = (name: string): string => (name === 'server.key' ? identity.key : identity.cert);

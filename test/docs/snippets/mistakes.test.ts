@@ -39,7 +39,7 @@ import { record } from '../../support/recording/record.js';
 import { turns, until } from '../../support/scheduling/event-loop.js';
 import { install } from '../../support/docs/code-blocks.js';
 
-/** What RxJS reports as unhandled from now on. */
+/** Everything that RxJS reports as unhandled from now on. */
 function unhandled(): unknown[] {
   const errors: unknown[] = [];
   const { onUnhandledError } = config;
@@ -50,14 +50,14 @@ function unhandled(): unknown[] {
   return errors;
 }
 
-/** An `answer` that is never there, and how many lines it was given. */
+/** An `answer` that never comes, and the number of lines it was given. */
 function stuck(): { answer(line: string): Promise<string>; asked: string[] } {
   const asked: string[] = [];
   return { answer: (line) => new Promise(() => asked.push(line)), asked };
 }
 
 describe('the mistakes', () => {
-  it('no handler: of a client it is unhandled', async () => {
+  it('no handler: on a client, the error is unhandled', async () => {
     const { client, peer } = await pair();
     const console = recordingConsole();
     const errors = unhandled();
@@ -67,7 +67,7 @@ describe('the mistakes', () => {
     expect(errors).toMatchObject([{ code: 'ECONNRESET' }]);
   });
 
-  it('no handler: with one it is handled', async () => {
+  it('no handler: with a handler, it is handled', async () => {
     const { client, peer } = await pair();
     const console = { ...recordingConsole(), error: (text: string) => void console.written.push(text) };
     const errors = unhandled();
@@ -82,7 +82,7 @@ describe('the mistakes', () => {
     expect(errors).toEqual([]);
   });
 
-  it('S19: no handler: of an accepted connection it is reported, and a plain Observable in between hides that', async () => {
+  it('S19: no handler: on an accepted connection it is reported, and a plain Observable in between hides that', async () => {
     const { connection, peer, server } = await pair();
     const errors = unhandled();
     const incidents = record(server.incidents);
@@ -100,7 +100,7 @@ describe('the mistakes', () => {
     expect(errors).toHaveLength(2);
   });
 
-  it('mergeMap on a server: a client ends it', async () => {
+  it('mergeMap on a server: an error of one client ends it', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     const errors = unhandled();
@@ -110,7 +110,7 @@ describe('the mistakes', () => {
     await until(() => errors.length === 1);
   });
 
-  it('S4: mergeMapPaced on a server outlives it', async () => {
+  it('S4: mergeMapPaced on a server survives the error', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     server.pipe(mergeMapPaced((connection) => talk(connection), 100)).subscribe();
@@ -118,7 +118,7 @@ describe('the mistakes', () => {
     expect(addresses.endings).toEqual([]);
   });
 
-  it('mergeMap on a server: serve outlives it', async () => {
+  it('mergeMap on a server: serve survives the error', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     server.pipe(serve((connection) => talk(connection), { concurrent: 100 })).subscribe();
@@ -126,7 +126,7 @@ describe('the mistakes', () => {
     expect(addresses.endings).toEqual([]);
   });
 
-  it('interval: it runs on without its connection', async () => {
+  it('interval: it continues without its connection', async () => {
     expect(
       await intervalsLeft((server, interval) => {
         server.subscribe(({ data }) => interval(1_000).subscribe(data));
@@ -142,7 +142,7 @@ describe('the mistakes', () => {
     ).toBe(0);
   });
 
-  it('concatMap: it takes everything', async () => {
+  it('concatMap: it buffers everything', async () => {
     const { answer, asked } = stuck();
     const taken = await takenOf((data) => {
       data.pipe(concatMap(answer)).subscribe(data);
@@ -150,7 +150,7 @@ describe('the mistakes', () => {
     expect([taken, asked]).toEqual([['one', 'two', 'three'], ['one']]);
   });
 
-  it('concatMap: the paced one takes what it can answer', async () => {
+  it('concatMap: the paced operator takes only what it can answer', async () => {
     const { answer, asked } = stuck();
     const taken = await takenOf((data) => {
       data.pipe(concatMapPaced(answer)).subscribe(data);
@@ -158,7 +158,7 @@ describe('the mistakes', () => {
     expect([taken, asked]).toEqual([['one'], ['one']]);
   });
 
-  it('a Subject: it takes everything', async () => {
+  it('a Subject: it buffers everything', async () => {
     const { answer, asked } = stuck();
     const taken = await takenOf((data) => {
       const questions = new Subject<string>();
@@ -177,7 +177,7 @@ describe('the mistakes', () => {
     expect(heard).toEqual(['2: hello']);
   });
 
-  it('firstValueFrom: open does not', async () => {
+  it('firstValueFrom: open does not hang up', async () => {
     const { client, heard } = greeter();
     await using connection = await client.open();
     const greeting = await firstValueFrom(connection.data);
@@ -198,7 +198,7 @@ describe('the mistakes', () => {
     expect(received.values).toEqual(['one']);
   });
 
-  it('takeUntil: shutdown does not', async () => {
+  it('takeUntil: shutdown does not cut it off', async () => {
     const { net, server, report, process, rest } = reporter();
     server.pipe(serve(report)).subscribe();
     process.once('SIGTERM', () => void server.shutdown());
@@ -210,7 +210,7 @@ describe('the mistakes', () => {
     expect(received.values).toEqual(['one', 'two']);
   });
 
-  it('merge: it takes everything', async () => {
+  it('merge: it buffers everything', async () => {
     const { answer: store, asked } = stuck();
     const errors = unhandled();
     const [left, right] = await Promise.all([fed(), fed()]);
@@ -225,7 +225,7 @@ describe('the mistakes', () => {
     expect(errors).toMatchObject([{ code: 'ECONNRESET' }]);
   });
 
-  it('merge: with the paced operator before it each side waits', async () => {
+  it('merge: with the paced operator before it, each side waits', async () => {
     const { answer: store } = stuck();
     const console = { error: (_text: string) => undefined };
     const [left, right] = await Promise.all([fed(), fed()]);
@@ -236,7 +236,7 @@ describe('the mistakes', () => {
     expect([left.taken, right.taken]).toEqual([['one'], ['one']]);
   });
 
-  it('process.exit: the kernel has no room for everything', async () => {
+  it('process.exit: data that does not fit into the kernel is lost', async () => {
     const received = await reportOf(`
       for (const line of report) connection.data.next(line);
       process.exit();
@@ -245,7 +245,7 @@ describe('the mistakes', () => {
     expect(received).toBeLessThan(300);
   });
 
-  it('process.exit: close waits until all is gone', async () => {
+  it('process.exit: close waits until everything is sent', async () => {
     const received = await reportOf(`
       for (const line of report) await connection.data.send(line);
       await connection.close();
@@ -253,7 +253,7 @@ describe('the mistakes', () => {
     expect(received).toBe(300);
   });
 
-  it('virtual time: it does not end', async () => {
+  it('virtual time: the test does not end', async () => {
     const folder = await install(
       new Map([
         [
@@ -281,7 +281,7 @@ describe('the mistakes', () => {
     expect(await running.interrupt()).toBe('SIGINT');
   });
 
-  it('virtual time: it ends with the client', () => {
+  it('virtual time: the test ends with the client', () => {
     const transport = memoryTransport();
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     const console = recordingConsole();
@@ -317,7 +317,7 @@ async function intervalsLeft(
   return running;
 }
 
-/** Three lines are sent to `data`; which of them have been taken from it? */
+/** Sends three lines to `data`, and returns which of them have been taken from it. */
 async function takenOf(mistake: (data: Channel<string>) => void): Promise<string[]> {
   const { data, taken } = await fed();
   mistake(data);
@@ -326,7 +326,7 @@ async function takenOf(mistake: (data: Channel<string>) => void): Promise<string
   return taken;
 }
 
-/** A channel that has received three lines, and which of them have been decoded, as each is when it is taken. */
+/** A channel that has received three lines, and a record of those decoded, which happens when each is taken. */
 async function fed(): Promise<{ data: Channel<string>; taken: string[]; fail(): void }> {
   const taken: string[] = [];
   const watched = mapCodec(
@@ -343,7 +343,7 @@ async function fed(): Promise<{ data: Channel<string>; taken: string[]; fail(): 
   return { data: peer.data, taken, fail: () => connection.destroy() };
 }
 
-/** A server that greets, and then tells what it has heard. */
+/** A server that greets, then repeats what it has received. */
 function greeter(): { client: ReturnType<typeof connect<string, string>>; heard: string[] } {
   const { listen, connect } = network();
   const heard: string[] = [];
@@ -359,7 +359,7 @@ function greeter(): { client: ReturnType<typeof connect<string, string>>; heard:
   return { client: connect('memory:greeter', { codec: lines() }), heard };
 }
 
-/** A server whose handler fails when a client resets its connection, as each that comes to `meet` it does. */
+/** A server whose handler fails when a client resets its connection, as each client in `meet` does. */
 function talker(): {
   server: Server<string, string>;
   talk(connection: Connection<string, string>): Promise<void>;
@@ -404,7 +404,7 @@ function reporter(): {
   return { net, server, report, process: new EventEmitter(), rest };
 }
 
-/** How many lines of a report of 300 a program has sent to a peer that began to read when it had ended. */
+/** How many lines of a report of 300 a program has sent to a peer that began to read after the program had ended. */
 async function reportOf(code: string): Promise<number> {
   const sockets: net.Socket[] = [];
   const server = await rawServer(tcp, (socket) => {

@@ -27,7 +27,7 @@ type Bytes = Uint8Array | string;
 const runs = { numRuns: 20 };
 const texts = (): fc.Arbitrary<string[]> => fc.array(fc.stringMatching(/^[a-z]{1,40}$/), { maxLength: 30 });
 
-/** The stream of one channel whose peer sends `values`. */
+/** The events of one channel whose peer sends `values`. */
 async function flowOf(values: readonly string[]): Promise<Flow<string>> {
   const { connection, peer } = await pair();
   for (const value of values) peer.data.next(value);
@@ -52,7 +52,7 @@ describe('the model of Channel', () => {
     });
 
     const address = await rawServer(tcp, (socket) => socket.pipe(socket));
-    const told = (name: string, to: string[], over: () => void): Observer<Buffer> => ({
+    const recorder = (name: string, to: string[], over: () => void): Observer<Buffer> => ({
       next: (value) => to.push(value.toString()),
       error: () => {
         to.push(`! ${name}`);
@@ -73,10 +73,10 @@ describe('the model of Channel', () => {
     const channel = (await clientAt(tcp, address, { halfOpen: true })).connection.data;
     const over = Promise.all([
       new Promise<void>((resolve) => {
-        model.subscribe(told('model', ofModel, resolve));
+        model.subscribe(recorder('model', ofModel, resolve));
       }),
       new Promise<void>((resolve) => {
-        channel.subscribe(told('channel', ofChannel, resolve));
+        channel.subscribe(recorder('channel', ofChannel, resolve));
       }),
     ]);
     for (const one of [model, channel]) {
@@ -137,7 +137,7 @@ describe('the models of sending', () => {
 });
 
 describe('the models of the paced operators', () => {
-  it('F6: concatMapPaced gives what its model gives', async () => {
+  it('F6: concatMapPaced emits what its model emits', async () => {
     async function* concatMapPaced<T, R>(flow: Flow<T>, project: (value: T, index: number) => AsyncIterable<R>) {
       let index = 0;
       for await (const value of flow) yield* project(value, index++);
@@ -159,7 +159,7 @@ describe('the models of the paced operators', () => {
     );
   });
 
-  it('F6: mergeMapPaced gives what its model gives, never more at once', async () => {
+  it('F6: mergeMapPaced emits what its model emits, and never runs more at once', async () => {
     async function mergeMapPaced<T, R>(
       flow: Flow<T>,
       project: (value: T, index: number) => Observable<R>,
@@ -230,7 +230,7 @@ describe('the model of relay', () => {
     ['the library', (a, b) => lastValueFrom(relayOfTheLibrary(a, b), { defaultValue: undefined })],
   ];
 
-  it.each(relays)('K6: passes on everything and both ends: %s', async (_, relay) => {
+  it.each(relays)('K6: forwards everything and both ends: %s', async (_, relay) => {
     const echo = await rawServer(tcp, (socket) => socket.pipe(socket));
     const { address } = await serverAt(tcp, async ({ data }) => {
       await relay(data, connect(echo, { halfOpen: true }).data);
@@ -251,7 +251,7 @@ describe('the model of relay', () => {
     });
     const client = await rawClient(address);
     await expect(readAll(client)).rejects.toThrow('ECONNRESET');
-    // Either the error itself, or what this side was told when it was destroyed for it.
+    // Either the error itself, or the error of this side when it was destroyed for it.
     expect([failure, (failure as Error).cause]).toContainEqual(expect.objectContaining({ code: 'ECONNRESET' }));
   });
 });
@@ -298,9 +298,9 @@ describe('the models of Server and Client', () => {
         return () => socket.end();
       }).pipe(share({ connector: () => new ReplaySubject(1) }));
 
-      return told(client);
+      return statusesOf(client);
     };
-    const told = async (client: Observable<{ status: string }>): Promise<(string | undefined)[]> => {
+    const statusesOf = async (client: Observable<{ status: string }>): Promise<(string | undefined)[]> => {
       const first = record(client.pipe(map(({ status }) => status)));
       const end = await first.end();
       return [...first.values, end === 'complete' ? end : end.code];
@@ -310,7 +310,7 @@ describe('the models of Server and Client', () => {
     const nobody = { transport: 'tcp', host: '127.0.0.1', port: 1 } as const;
     for (const address of [finisher, cutter, nobody]) {
       if (address.transport !== 'tcp') throw new Error(formatAddress(address));
-      expect(await told(connect(address)), formatAddress(address)).toEqual(await statesOf(address));
+      expect(await statusesOf(connect(address)), formatAddress(address)).toEqual(await statesOf(address));
     }
   });
 });

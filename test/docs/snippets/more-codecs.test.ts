@@ -34,7 +34,7 @@ const reading = <T>(decode: (queue: ByteQueue) => T | undefined): Codec<T, never
 });
 
 describe('the models of the other codecs', () => {
-  it('D1: messages of a fixed length are read as their model reads them', () => {
+  it('D1: messages of a fixed length are decoded as by their model', () => {
     const size = 3;
     const decode = (queue: ByteQueue): Buffer | undefined => (queue.length < size ? undefined : queue.take(size));
     fc.assert(
@@ -45,7 +45,7 @@ describe('the models of the other codecs', () => {
     );
   });
 
-  it('D1: netstrings are read as their model reads them', () => {
+  it('D1: netstrings are decoded as by their model', () => {
     const maxLength = 12;
     function decode(queue: ByteQueue): Buffer | undefined {
       const [, digits = '', colon] = /^(0|[1-9][0-9]*|)(:?)/.exec(queue.peek(queue.length).toString('latin1')) ?? [];
@@ -73,7 +73,7 @@ describe('the models of the other codecs', () => {
     );
   });
 
-  it.each(['--', '|'])('D1: delimited messages are read as their model reads them: %s', (text) => {
+  it.each(['--', '|'])('D1: delimited messages are decoded as by their model: %s', (text) => {
     const delimiter = Buffer.from(text);
     const maxLength = 5;
     function decode(queue: ByteQueue): Buffer | undefined {
@@ -85,7 +85,7 @@ describe('the models of the other codecs', () => {
     }
     fc.assert(
       fc.property(bytesOf('a', 'b', '-', '--', '|'), chunkSizes(), (bytes, sizes) => {
-        // Of a message that never ends the model tells later that it is too long.
+        // The model notices later that a message without an end is too long.
         const chunks = chunksOf(Buffer.concat([bytes, delimiter]), sizes);
         const expected = withoutLeft(read(reading(decode), chunks));
         fc.pre(expected.error !== 'ERR_FRAME_TRUNCATED');
@@ -94,7 +94,7 @@ describe('the models of the other codecs', () => {
     );
   });
 
-  it('D1: lines of JSON are read as their model reads them', () => {
+  it('D1: lines of JSON are decoded as by their model', () => {
     type In = object | string | null;
     const maxLength = 100;
     const lineDecoder = lines({ maxLength }).decoder();
@@ -107,7 +107,7 @@ describe('the models of the other codecs', () => {
     expect(read(jsonLines({ maxLength }), chunks).messages).toEqual([{ a: [1] }, null, 'é']);
   });
 
-  it('D1: text is read as its model reads it', () => {
+  it('D1: text is decoded as by its model', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), chunkSizes(), (sent, sizes) => {
         const encoding = 'utf8';
@@ -120,7 +120,7 @@ describe('the models of the other codecs', () => {
     );
   });
 
-  it('D2: a mapped codec is as its model', () => {
+  it('D2: a mapped codec behaves like its model', () => {
     const codec = lines();
     type C = number;
     type D = number;
@@ -219,7 +219,7 @@ function jsonOptions(): JsonLinesOptions {
 
 const withoutLeft = <T>({ messages, error }: Received<T>): Omit<Received<T>, 'left'> => ({ messages, error });
 
-/** A client's `connect` to a server without a codec, which is there as soon as the client is; and what the code prints. */
+/** A network for one example: `connect` also starts a server without a codec, and `console` records the output. */
 function network() {
   const transport = memoryTransport();
   const peers = new ReplaySubject<library.Connection>(1);

@@ -26,7 +26,7 @@ import { record } from '../../support/recording/record.js';
 const report = (error: unknown): void => expect.fail(String(error));
 const ignore = (): void => undefined;
 
-/** Gives what `show` is given first. */
+/** The first value that is passed to `show`. */
 function shown(): { show: (value: string) => void; first: Promise<string> } {
   let show: (value: string) => void = () => undefined;
   const first = new Promise<string>((resolve) => (show = resolve));
@@ -34,7 +34,7 @@ function shown(): { show: (value: string) => void; first: Promise<string> } {
 }
 
 describe('compression, in the recipes', () => {
-  it('is done on the way from a file, and a file that is missing is an incident', async () => {
+  it('works while reading a file, and a missing file is an incident', async () => {
     const folder = await freshFolder();
     const source = join(folder, 'source');
     const content = 'a line\n'.repeat(100_000);
@@ -55,7 +55,7 @@ describe('compression, in the recipes', () => {
   });
 });
 
-describe('streams of others, in the recipes', () => {
+describe('foreign streams, in the recipes', () => {
   it('a child process, and the web', async () => {
     const { connection: peer, peer: connection } = await pair();
     peer.bytes.next('pear\nfig\n');
@@ -207,7 +207,7 @@ describe('logs, in the recipes', () => {
     const log = pino({ name: 'app' }, { write: (line: string) => collector.data.next(line) });
     log.info('started');
 
-    // The collector comes later than the log.
+    // The collector starts later than the log.
     const received = new Promise<string>((resolve, reject) => {
       listen('unix:/tmp/log.sock', { codec: lines() }).subscribe({
         next: ({ data }) => data.subscribe(resolve),

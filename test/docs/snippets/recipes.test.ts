@@ -32,7 +32,7 @@ import { acceptedAt, pairAt } from '../../support/connection/connected-pairs.js'
 import { until } from '../../support/scheduling/event-loop.js';
 
 describe('heartbeats, in the recipes', () => {
-  it('notice a server that hangs, and dial again', () => {
+  it('notice a hanging server, and reconnect', () => {
     const seen: string[] = [];
     const show = (line: string): void => void seen.push(`${asyncScheduler.now()} ${line}`);
     const report = (error: unknown): void => void seen.push(String(error));
@@ -43,7 +43,7 @@ describe('heartbeats, in the recipes', () => {
       const serving = hanging.subscribe(({ data }) => {
         data.next(`hello ${++accepted}`);
         const pongs = data.pipe(map(() => 'pong'));
-        // The first one answers twice, and then says nothing more.
+        // The first connection answers twice, then is silent.
         (accepted === 1 ? pongs.pipe(take(2)) : pongs).subscribe((pong) => data.next(pong));
       });
 
@@ -66,7 +66,7 @@ describe('heartbeats, in the recipes', () => {
     expect(seen.filter((line) => line.includes('hello'))).toHaveLength(2);
   });
 
-  it('let a server give up a client that no longer asks', () => {
+  it('drop a client that no longer asks', () => {
     const ends: string[] = [];
     const answered: string[] = [];
     const answer = (line: string): string => line.toUpperCase();
@@ -144,7 +144,7 @@ describe('connections, in the recipes', () => {
   });
 });
 
-describe('one connection that is accepted, in the recipes', () => {
+describe('accepting exactly one connection, in the recipes', () => {
   interface Expected {
     readonly address: Address;
     readonly arrival: Promise<Connection>;
@@ -177,13 +177,13 @@ describe('one connection that is accepted, in the recipes', () => {
     if (!(error instanceof SocketError) || error.code !== 'EADDRINUSE') throw error;
   }
 
-  it('comes from the one peer, and nobody else is let in', async () => {
+  it('comes from the one peer, and nobody else is admitted', async () => {
     const taken = net.createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void taken.close());
     const { port } = taken.address() as net.AddressInfo;
 
-    // The first port is taken: one of those behind it is free.
+    // The first port is taken, and one of the next is free.
     const { address, arrival } = await acceptOnce('127.0.0.1', '127.0.0.2', port, port + 100);
     const dial = (localAddress: string): net.Socket => {
       const socket = net.connect({ port: (address as { port: number }).port, host: '127.0.0.1', localAddress });
@@ -218,7 +218,7 @@ describe('a body of a known size, in the recipes', () => {
     await rename(`${path}.part`, path);
   }
 
-  it('arrives as it is, one file behind the other', async () => {
+  it('arrives unchanged, one file after the other', async () => {
     const folder = await freshFolder();
     const { near, far } = await pairAt(tcp);
     for (const [index, content] of [randomBytes(3_000_000), Buffer.alloc(0), randomBytes(1)].entries()) {
@@ -229,7 +229,7 @@ describe('a body of a known size, in the recipes', () => {
     }
   });
 
-  it('is not believed where its size is none, and has no name where it is cut off', async () => {
+  it('is refused if its size is invalid, and gets no name if it is cut off', async () => {
     const folder = await freshFolder();
     const receive = async (bytes: string, copy: string): Promise<void> => {
       const { near, raw } = await acceptedAt(tcp);
@@ -245,14 +245,14 @@ describe('a body of a known size, in the recipes', () => {
 });
 
 describe('a pool of workers, in the recipes', () => {
-  it('gives every job to one of them, and that of a worker that has died to the next one', async () => {
+  it('gives every job to one worker, and the job of a dead worker to the next one', async () => {
     const { listen, connect } = network();
     const jobs = Array.from({ length: 20 }, (_, index) => `job ${index}`);
     const results = new Map<string, string>();
     const report = (error: unknown): void => expect.fail(String(error));
     let calculated = 0;
     const calculate = async (job: string): Promise<string> => {
-      // One of them leaves with its job.
+      // One worker leaves with its job.
       if (++calculated === 5) throw new Error('out of order');
       return job.toUpperCase();
     };
@@ -283,7 +283,7 @@ describe('a pool of workers, in the recipes', () => {
 });
 
 describe('compression, in the recipes', () => {
-  it('is undone on the way to a file', async () => {
+  it('is undone while writing to a file', async () => {
     const content = randomBytes(100_000).toString('hex');
     const copy = join(await freshFolder(), 'copy');
     const { listen, connect } = network();
@@ -299,7 +299,7 @@ describe('compression, in the recipes', () => {
 });
 
 describe('virtual time, in the recipes', () => {
-  it('passes at once', () => {
+  it('passes instantly', () => {
     const seen: string[] = [];
 
     new TestScheduler(assert.deepEqual).run(() => {

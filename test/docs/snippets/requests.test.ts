@@ -19,7 +19,7 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-/** Has the peer answer each line with what `answer` makes of it. */
+/** The peer answers each line with the result of `answer`. */
 function answering({ data }: Connection<string, string>, answer = (line: string): string => line.toUpperCase()): void {
   const received = record(data, (line) => data.next(answer(line)));
   void received.end().then(() => data.complete());
@@ -211,7 +211,7 @@ describe('the examples of requests', () => {
     expect([first, second]).toEqual(['ONE', 'TWO']);
   });
 
-  it('the model of requests, and requests, give the same', async () => {
+  it('requests and its model give the same', async () => {
     function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {
       const waiting = new Map<Id, (answer: In) => void>();
       const events = new Subject<In>();
@@ -244,7 +244,7 @@ describe('the examples of requests', () => {
         peer.data.next(id === undefined ? { text: 'event' } : { id, text: `answer ${id}` });
       }
       const outcome = { answers: await Promise.all(promises), events: await events.count(2) };
-      // In order, because the model has nobody who handles an error.
+      // In order, because the model handles no errors.
       peer.data.complete();
       await connection.close();
       return outcome;

@@ -70,7 +70,7 @@ describe('the examples of Server', () => {
     await until(() => server.connections.size === 0);
   });
 
-  it('answer one question after the other', async () => {
+  it('answer one question after another', async () => {
     const { connection, peer } = await pair();
     const lookUp = async (question: string): Promise<string> => {
       await turns(question.length);
@@ -83,7 +83,7 @@ describe('the examples of Server', () => {
     expect(await received.count(3)).toEqual(['three!', 'or!', 'a!']);
   });
 
-  it('tell where it listens', async () => {
+  it('report where it listens', async () => {
     const console = recordingConsole();
     const server = network().listen('tcp://localhost:7000');
     server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
@@ -92,14 +92,14 @@ describe('the examples of Server', () => {
     expect(console.written).toEqual(['at tcp://localhost:7000']);
   });
 
-  it('tell all its clients', async () => {
+  it('send to all its clients', async () => {
     const { client, server } = await pair();
     const received = record(client.data);
     for (const connection of server.connections) connection.data.next('the server will be back in a minute');
     expect(await received.count(1)).toEqual(['the server will be back in a minute']);
   });
 
-  it('tell incidents', async () => {
+  it('report incidents', async () => {
     const console = recordingConsole();
     const net = network();
     const server = net.listen('memory:full', { maxConnections: 1 });

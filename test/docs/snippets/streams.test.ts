@@ -20,12 +20,12 @@ const runs = { numRuns: 20 };
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 3_000 }).map((array) => Buffer.from(array));
 const values = fc.array(fc.oneof(fc.string(), fc.integer()), { maxLength: 50 });
 
-/** What both a model and a Channel can do. */
+/** The interface of both the model and a Channel. */
 interface Receives<T> {
   subscribe(observer: Observer<T>): unknown;
 }
 
-/** How what is received ends, and all of it. */
+/** Everything received, and how it ended. */
 function receivedBy<T>(source: Receives<T>): Promise<{ values: T[]; ending: 'complete' | 'error' }> {
   const values: T[] = [];
   return new Promise((resolve) => {

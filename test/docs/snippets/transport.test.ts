@@ -72,7 +72,7 @@ const options = {
   family: undefined,
 } satisfies ListenerOptions & DialOptions;
 
-/** Events of either kind that are only written down. */
+/** Handlers of either kind that only record. */
 function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; sockets: TransportSocket[] } {
   const written: unknown[] = [];
   const sockets: TransportSocket[] = [];
@@ -91,7 +91,7 @@ function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; 
 }
 
 describe('the examples of Transport', () => {
-  it('watch another one', async () => {
+  it('wrap another one', async () => {
     const dialled: string[] = [];
     const network = memoryTransport();
     const watched: Transport = {
@@ -129,7 +129,7 @@ describe('the examples of Transport', () => {
     expect(await received.end()).toBe('complete');
   });
 
-  it('call one', async () => {
+  it('dial one', async () => {
     const transport = memoryTransport();
     const { events, written } = recorded();
     transport.checkListen({ transport: 'memory', name: 'echo' }, options);
@@ -179,7 +179,7 @@ describe('the examples of Transport', () => {
     expect(written).toEqual([]);
   });
 
-  it('tell of a listener', () => {
+  it('report the events of a listener', () => {
     const { events, written, sockets } = recorded();
     const socket = new EchoSocket();
     events.onListening({ transport: 'tcp', host: '127.0.0.1', port: 7000 });
@@ -190,7 +190,7 @@ describe('the examples of Transport', () => {
     expect(sockets).toEqual([socket]);
   });
 
-  it('tell of a dial', () => {
+  it('report the events of a dial', () => {
     const { events, written } = recorded();
     const socket = new EchoSocket();
     events.onConnect(socket);
@@ -198,7 +198,7 @@ describe('the examples of Transport', () => {
     expect(written).toEqual(['connected', 'ECONNREFUSED']);
   });
 
-  it('be told by a listener', async () => {
+  it('handle the events of a listener', async () => {
     const console = recordingConsole();
     const transport = memoryTransport();
     const events: ListenerEvents = {
@@ -213,7 +213,7 @@ describe('the examples of Transport', () => {
     await listener.close();
   });
 
-  it('be told by a dial', async () => {
+  it('handle the events of a dial', async () => {
     const console = recordingConsole();
     const events: DialEvents = {
       onConnect: (socket) => socket.reset(),
@@ -258,7 +258,7 @@ describe('the examples of Transport', () => {
     expect([listening(), dialling(), either()].map(({ noDelay }) => noDelay)).toEqual([true, true, true]);
   });
 
-  it('use the public API of Node alone', () => {
+  it("use only Node's public API", () => {
     const transport = nodeTransport({ internals: false });
     const server = listen('tcp://localhost:7000', { codec: lines(), transport });
     const client = connect('tcp://localhost:7000', { codec: lines(), transport });
@@ -304,31 +304,31 @@ describe('the examples of Transport', () => {
     expect(console.written).toEqual([]);
   });
 
-  it('give a socket up', async () => {
-    const told: string[] = [];
-    const socket: TransportSocket = Object.assign(new EchoSocket(), { drop: () => told.push('dropped') });
+  it('abort a socket', async () => {
+    const log: string[] = [];
+    const socket: TransportSocket = Object.assign(new EchoSocket(), { drop: () => log.push('dropped') });
     socket.drop?.();
-    expect(told).toEqual(['dropped']);
+    expect(log).toEqual(['dropped']);
   });
 
   it('end a socket', async () => {
-    const told: string[] = [];
+    const log: string[] = [];
     const socket = new EchoSocket();
     const events: SocketEvents = {
-      onData: (chunk) => told.push(chunk.toString()),
-      onEnd: () => told.push('finished'),
-      onDrain: () => told.push('taken'),
-      onClose: () => told.push('gone'),
+      onData: (chunk) => log.push(chunk.toString()),
+      onEnd: () => log.push('finished'),
+      onDrain: () => log.push('taken'),
+      onClose: () => log.push('gone'),
     };
     socket.open(events);
     socket.end();
     await turns(1);
-    expect(told).toEqual(['finished', 'gone']);
+    expect(log).toEqual(['finished', 'gone']);
     events.onData(Buffer.from('hello\n'));
     events.onEnd();
     events.onDrain();
     events.onClose(undefined);
-    expect(told).toEqual(['finished', 'gone', 'hello\n', 'finished', 'taken', 'gone']);
+    expect(log).toEqual(['finished', 'gone', 'hello\n', 'finished', 'taken', 'gone']);
   });
 
   it('collect a turn', async () => {

@@ -1,4 +1,4 @@
-// Sends lines to an echo server of its own, and tells how many came back in order: echo.mjs ADDRESS [KEY CERTIFICATE CA].
+// Sends lines to its own echo server, and prints how many came back in order: echo.mjs ADDRESS [KEY CERTIFICATE CA].
 import { readFileSync } from 'node:fs';
 import { connect, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';

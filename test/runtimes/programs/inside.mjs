@@ -1,4 +1,4 @@
-// Tells whether what the library does with Node's inside works in this version, and has not fallen back: inside.mjs ADDRESS [public-api].
+// Prints whether the library's use of Node's internals works in this version, and has not fallen back: inside.mjs ADDRESS [public-api].
 import { subscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -27,7 +27,7 @@ const hold = server.hold();
 const where = bound.transport === 'unix' ? { path: bound.path } : { port: bound.port, host: bound.host };
 const clients = Array.from({ length: 5 }, () => net.connect(where));
 await Promise.all(clients.map((client) => once(client, 'connect')));
-// They are connected, so a listener that went on would have accepted them.
+// They are connected, so a listener that was not paused would have accepted them.
 for (let turn = 0; turn < 100; turn++) await nextTurn();
 result.acceptedWhileHeld = accepted.length;
 hold.release();
