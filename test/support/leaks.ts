@@ -2,13 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeEach, expect } from 'vitest';
 
 /**
- * The shared leak check: import this file for its effect. After each test, and after all that the test has registered
- * to be stopped, no socket, listener or timer may be left that was not there before the file's first test.
+ * The shared leak check: import this file for its effect. After each test, and after all cleanup that the test has
+ * registered, no socket, listener or timer may be left that did not exist before the file's first test.
  */
 let atRest = resources();
 const startInterval = globalThis.setInterval;
 const stopInterval = globalThis.clearInterval;
-/** RxJS's asyncScheduler, which every timer of the library runs on, works with intervals; vitest's own timers do not. */
+/** RxJS's asyncScheduler, on which every timer of the library runs, uses intervals; vitest's own timers do not. */
 const intervals = new Set<unknown>();
 
 globalThis.setInterval = (...args: Parameters<typeof setInterval>) => {
@@ -28,12 +28,12 @@ afterAll(() => {
 });
 
 beforeEach(({ onTestFinished }) => {
-  // What is registered first is run last.
+  // Hooks run in reverse order of registration.
   onTestFinished(async () => {
-    // Closing a socket takes a few turns of the event loop. Whatever is left after so many is not being closed.
+    // Closing a socket takes a few turns of the event loop. Anything left after this many is not being closed.
     for (let turn = 0; turn < 2_000 && left().length > 0; turn++) await nextTurn();
     const leaked = left();
-    // The next test is not to be blamed for them.
+    // The next test must not be blamed for them.
     atRest = resources();
     intervals.clear();
     expect(leaked, 'sockets, listeners and timers that the test has left').toEqual([]);
@@ -49,7 +49,7 @@ function left(): string[] {
   return [...now, ...[...intervals].map(() => 'interval')];
 }
 
-/** What holds the event loop, apart from what vitest's own timers and messages come and go with. */
+/** What keeps the event loop alive, except for vitest's own timers and messages. */
 function resources(): string[] {
   const passing = ['Timeout', 'Immediate', 'TickObject', 'FSReqPromise', 'CloseReq'];
   return process.getActiveResourcesInfo().filter((resource) => !passing.includes(resource));

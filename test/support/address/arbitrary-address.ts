@@ -7,11 +7,11 @@ const longestName = 107;
 const fits = (text: string): boolean =>
   text.trim() !== '' && !text.includes('\0') && Buffer.byteLength(text) <= longestName;
 
-/** Any text that may be a file's path or an abstract name: spaces, line ends, '%', '@', '?' and emoji included. */
+/** Any text that may be the path of a file or an abstract name, with spaces, line ends, '%', '@', '?' and emoji. */
 const name = (): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
 
-/** Text that may be the path of a socket file, often one that looks like an abstract name. */
+/** Text that may be the path of a socket file, and often looks like an abstract name. */
 export const filePath = (): fc.Arbitrary<string> =>
   fc
     .oneof(
@@ -34,7 +34,7 @@ const ipV6 = (): fc.Arbitrary<string> =>
 const host = (): fc.Arbitrary<string> =>
   fc.oneof(fc.domain(), fc.constantFrom('localhost', 'my_host', 'münchen', '::', '0.0.0.0'), fc.ipV4(), ipV6());
 
-/** What `parseAddress` may give. */
+/** Any address that `parseAddress` may return. */
 export const address = (): fc.Arbitrary<Address> =>
   fc.oneof(
     fc
@@ -48,7 +48,7 @@ export const address = (): fc.Arbitrary<Address> =>
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
-/** Every form of input that `parseAddress` takes, all of them good; no service, since those are the machine's. */
+/** Every form of valid input for `parseAddress`, except services, which depend on the machine. */
 export const addressInput = (): fc.Arbitrary<AddressInput> =>
   fc.oneof(
     address(),

@@ -1,4 +1,4 @@
-/** How many bytes of Buffers `act` asks for, whether it returns or throws. */
+/** How many bytes of Buffers `act` allocates, whether it returns or throws. */
 export function allocatedIn(act: () => void): number {
   const { alloc, allocUnsafe, allocUnsafeSlow } = Buffer;
   let total = 0;

@@ -30,7 +30,7 @@ export const echo = (connection: Connection): void => {
   connection.bytes.subscribe(connection.bytes);
 };
 
-/** Reads all that comes. */
+/** Reads everything. */
 export const discard = (connection: Connection): void => {
   connection.bytes.subscribe({ error: () => undefined });
 };

@@ -8,19 +8,19 @@ const text = (unit: fc.Arbitrary<string>): fc.Arbitrary<string> =>
 
 const special = fc.constantFrom('\r', '\ufeff', '\0', '\u2028', '\u0085', 'é', '€', '😀', '�', 'a', ' ');
 
-/** What the codec `lines` can carry in UTF-8 with the delimiter '\n'. */
+/** Text that the codec `lines` can carry in UTF-8 with the delimiter '\n'. */
 export const line = (): fc.Arbitrary<string> =>
   fc
     .oneof(text(fc.constantFrom('a', 'b', '\t')), text(special), fc.string({ unit: 'binary' }))
     .map((value) => value.replaceAll('\n', '').replace(/\r+$/, ''));
 
-/** What it can carry in latin1. */
+/** Text that it can carry in latin1. */
 export const latin1Line = (): fc.Arbitrary<string> =>
   text(fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code))).map((value) =>
     value.replaceAll('\n', '').replace(/\r+$/, ''),
   );
 
-/** Bytes that may be lines: many line ends, pieces of characters of several bytes, invalid ones too. */
+/** Bytes that may be lines: many line ends, and parts of multi-byte characters, some of them invalid. */
 export const lineBytes = (): fc.Arbitrary<Buffer> =>
   fc
     .array(

@@ -3,7 +3,10 @@ import type { ByteQueue } from '../../../src/bytes/byte-queue.js';
 import { SocketError, type SocketErrorCode } from '../../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
 
-/** What a stream gave: its messages in order, the code of the error that ended it, and how many bytes were not taken. */
+/**
+ * The result of a stream: its messages in order, the code of the error that ended it, and how many bytes were not
+ * consumed.
+ */
 export interface Received<T> {
   readonly messages: readonly T[];
   readonly error: SocketErrorCode | undefined;

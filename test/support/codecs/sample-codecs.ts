@@ -1,7 +1,7 @@
 import { SocketError } from 'rxjs-sockets';
 import { type Codec, lines } from 'rxjs-sockets/codecs';
 
-/** JSON, a line for each value. */
+/** JSON, one value on each line. */
 export const json: Codec<unknown> = mapCodecOfLines(
   (line): unknown => JSON.parse(line),
   (value) => JSON.stringify(value),

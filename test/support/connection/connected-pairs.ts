@@ -14,7 +14,7 @@ import { onTestFinished } from 'vitest';
 import { rawClient, rawServer } from '../sockets/plain-sockets.js';
 import { type Place, allPlaces } from '../transport/places.js';
 
-/** A server of the library that has begun to listen, stopped at the end of the test. */
+/** A listening server of the library, stopped at the end of the test. */
 export async function serverAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   handler: (connection: Connection<In, Out>) => void,
@@ -30,7 +30,7 @@ export async function serverAt<In = Buffer, Out = Uint8Array | string>(
   return { server, address: await bound, subscription };
 }
 
-/** A client of the library and, once it is there, its connection; both ended with the test. */
+/** A client of the library and its connection; both end with the test. */
 export async function clientAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   address: Address,
@@ -54,7 +54,7 @@ export async function clientAt<In = Buffer, Out = Uint8Array | string>(
   return { client, connection };
 }
 
-/** A server of the library and a client of the library that are connected to each other. */
+/** A server and a client of the library that are connected to each other. */
 export async function pairAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   options: ListenOptions<In, Out> & ConnectOptions<In, Out> = {},
@@ -68,7 +68,7 @@ export async function pairAt<In = Buffer, Out = Uint8Array | string>(
   return { near: connection, far: await far, client, server };
 }
 
-/** A connection that the library has accepted, `near`, and the plain `node:net` client that it is connected to. */
+/** A connection that the library has accepted, `near`, and its plain `node:net` client. */
 export async function acceptedAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   options: ListenOptions<In, Out> = {},
@@ -82,7 +82,7 @@ export async function acceptedAt<In = Buffer, Out = Uint8Array | string>(
   return { near: await near, raw };
 }
 
-/** A connection that the library has dialled, `near`, and the plain `node:net` socket that it is connected to. */
+/** A connection that the library has dialled, `near`, and the plain `node:net` socket at its other end. */
 export async function dialledAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   options: ConnectOptions<In, Out> = {},
@@ -96,7 +96,7 @@ export async function dialledAt<In = Buffer, Out = Uint8Array | string>(
   return { near: connection, raw: await raw, client };
 }
 
-/** A pair as it looks from one of its ends, `near`. */
+/** A pair as seen from one of its ends, `near`. */
 export interface End {
   readonly name: string;
   readonly place: Place;
@@ -105,7 +105,7 @@ export interface End {
   ): Promise<{ near: Connection<In, Out>; far: Connection<In, Out> }>;
 }
 
-/** Every place, from the end that has dialled and from the end that was dialled. */
+/** Every place, seen from the dialling and from the accepting end. */
 export const ends: readonly End[] = allPlaces.flatMap((place): End[] => [
   { name: `dialled over ${place.name}`, place, pair: (options) => pairAt(place, options) },
   {

@@ -6,26 +6,26 @@ import { authority, type Identity, server as identity } from '../transport/node/
 import { type Place, realPlaces } from '../transport/places.js';
 import { acceptedAt, dialledAt } from './connected-pairs.js';
 
-/** What a client trusts, and what a server shows. */
+/** What a client trusts, and what a server presents. */
 export const asClient = { ca: authority, servername: 'localhost' };
 export const asServer: Identity = identity;
 
-/** A role of the library on a connection on which TLS starts, and the other role for the plain socket at its other end. */
+/** The library's role on a connection that starts TLS; the plain socket at its other end has the other role. */
 export interface Side {
   readonly name: string;
   readonly role: 'accepted' | 'dialled';
   readonly place: Place;
-  /** What the connection of the library is given. */
+  /** The options for the library's side. */
   readonly options: StartTlsOptions;
   /** A connection of the library, and the plain socket at its other end. */
   pair<In = Buffer, Out = Uint8Array | string>(
     options?: object,
   ): Promise<{ near: Connection<In, Out>; raw: net.Socket }>;
-  /** Has the plain socket begin with TLS. */
+  /** Starts TLS on the plain socket. */
   begin(raw: net.Socket, options?: object): tls.TLSSocket;
 }
 
-/** Both roles over TCP and unix sockets: accepted it is TLS's server, dialled its client. */
+/** Both roles over TCP and unix sockets: the accepting side is TLS's server, the dialling side its client. */
 export const sides: readonly Side[] = realPlaces.flatMap((place): Side[] => [
   {
     name: `accepted over ${place.name}`,
@@ -55,12 +55,12 @@ export function beginAsServer(raw: net.Socket, options: tls.TLSSocketOptions = {
   return quiet(new tls.TLSSocket(raw, { isServer: true, ...asServer, ...options }));
 }
 
-/** Resolves once the handshake of a plain socket is over. */
+/** Resolves once the handshake of a plain socket has finished. */
 export function secured(socket: tls.TLSSocket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('secure', () => resolve());
     socket.once('error', reject);
-    socket.once('close', () => reject(new Error('closed in the middle of the handshake')));
+    socket.once('close', () => reject(new Error('closed during the handshake')));
   });
 }
 
@@ -77,7 +77,7 @@ export async function startedAt<In = Buffer, Out = Uint8Array | string>(
   return { near, raw, peer, info };
 }
 
-/** How a handshake has ended: what its promise was rejected with, and what `closed` tells. */
+/** How a handshake ended: the rejection of its promise, and what `closed` emits. */
 export async function failureOf(
   started: Promise<TlsInfo>,
   near: Connection<any, any>,

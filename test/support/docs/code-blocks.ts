@@ -6,7 +6,7 @@ import { freshFolder } from '../transport/places.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** The ```ts blocks of a page, each as it stands there. */
+/** The ```ts blocks of a page, unchanged. */
 export async function blocksOf(page: string): Promise<string[]> {
   const text = await readFile(join(root, page), 'utf8');
   return Array.from(text.matchAll(/^```ts\n(.*?)^```$/gms), ([, block]) => block ?? '');
@@ -23,7 +23,7 @@ export function named(blocks: readonly string[]): Map<string, string> {
   );
 }
 
-/** What the compiler has against these programs, as strictly as in this project; they see each other. */
+/** The compiler's messages for these programs, as strict as in this project; they can import each other. */
 export function typeErrors(programs: ReadonlyMap<string, string>): string[] {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: unknown };
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);

@@ -1,9 +1,9 @@
-/** A page without its code, in which a bracket is no link and a # is no heading. */
+/** A page without its code, in which a bracket is not a link and a # not a heading. */
 function prose(page: string): string {
   return page.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, (code) => code.replace(/[[\](){}<>]/g, ''));
 }
 
-/** Where the links, the pictures and the link definitions of a page lead. */
+/** The targets of the links, pictures and link definitions of a page. */
 export function linksOf(page: string): string[] {
   const text = prose(page);
   const inline = text.matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)/g);
@@ -12,7 +12,7 @@ export function linksOf(page: string): string[] {
   return [...inline, ...definitions, ...html].map(([, link = '']) => link);
 }
 
-/** The anchors that GitHub and npm give to the headings of a page; of equal ones, the later are numbered. */
+/** The anchors that GitHub and npm give to the headings of a page; repeated ones are numbered. */
 export function anchorsOf(page: string): string[] {
   const seen = new Map<string, number>();
   return Array.from(prose(page).matchAll(/^#{1,6} +(.+?) *#*$/gm), ([, heading = '']) => {

@@ -1,6 +1,6 @@
 import { SocketError } from '../../../src/errors/socket-error.js';
 
-/** The SocketError that `act` throws; an Error of another kind where it throws none. */
+/** The SocketError that `act` throws; another Error if it throws none. */
 export function refusal(act: () => unknown): SocketError {
   try {
     act();

@@ -4,7 +4,7 @@ import { settled } from '../scheduling/event-loop.js';
 
 export type Lines = Connection<string, string>;
 
-/** What nobody has handled by now, instead of ending the process that runs the tests. */
+/** Records unhandled errors, which would otherwise end the test process. */
 export function unhandled(): unknown[] {
   const errors: unknown[] = [];
   const listener = (error: unknown): void => void errors.push(error);
@@ -20,7 +20,7 @@ export function unhandled(): unknown[] {
   return errors;
 }
 
-/** Resolves once whatever RxJS, or a promise, reports of what was done so far has been reported. */
+/** Resolves once RxJS and promises have reported all unhandled errors so far. */
 export async function reported(): Promise<void> {
   await settled();
   await new Promise((resolve) => setTimeout(resolve, 1));

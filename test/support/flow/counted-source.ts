@@ -1,4 +1,4 @@
-/** An async iterable without end that counts what was asked of it. */
+/** An endless async iterable that counts how often it was pulled. */
 export function countedSource(value: string) {
   const counts = { pulled: 0, stopped: 0 };
   async function* generate(): AsyncGenerator<string> {

@@ -1,6 +1,6 @@
 import { Observable, type OperatorFunction } from 'rxjs';
 
-/** An operator as people write one: through no lift. */
+/** An operator as users write one, without lift. */
 export const shout: OperatorFunction<string, string> = (source) =>
   new Observable((subscriber) =>
     source.subscribe({ ...forward(subscriber), next: (line) => subscriber.next(`${line}!`) }),

@@ -16,7 +16,7 @@ export class Jobs<R = string> {
     });
 }
 
-/** An iterable of `values`, synchronous or not, that tells what was asked of it. */
+/** An iterable of `values`, synchronous or not, that records how it was pulled. */
 export function counting<R>(values: readonly R[]) {
   const state = {
     asked: 0,

@@ -2,40 +2,40 @@ import type { Subscriber, TeardownLogic } from 'rxjs';
 import { Flow, type Hold } from 'rxjs-sockets';
 import { type FlowSource, Multicast } from '../../../src/flow/multicast.js';
 
-/** A hot Flow that the test feeds: values wait in it while it is held or nobody is subscribed. */
+/** A hot Flow that the test feeds: values wait in it while it is held or has no subscriber. */
 export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
-  /** What was pushed and not emitted. */
+  /** Values that were pushed and not emitted. */
   readonly waiting: T[] = [];
   subscribed = false;
   private readonly multicast = new Multicast<T>(this);
   private ending: (() => void) | undefined;
 
-  /** @param values - what waits in it from the beginning */
+  /** @param values - what waits in it at the beginning */
   constructor(...values: T[]) {
     super();
     this.waiting.push(...values);
   }
 
-  /** Whether somebody holds it. */
+  /** Whether it is held. */
   get held(): boolean {
     return this.multicast.held;
   }
 
-  /** One that completes when `values` have been emitted. */
+  /** Completes when `values` have been emitted. */
   static ending<T>(...values: T[]): SourceFlow<T> {
     const flow = new SourceFlow(...values);
     flow.complete();
     return flow;
   }
 
-  /** One that fails when `values` have been emitted. */
+  /** Fails when `values` have been emitted. */
   static failing<T>(error: unknown, ...values: T[]): SourceFlow<T> {
     const flow = new SourceFlow(...values);
     flow.fail(error);
     return flow;
   }
 
-  /** Adds values and emits what may be emitted. */
+  /** Adds values, and emits them if it may. */
   push(...values: T[]): void {
     this.waiting.push(...values);
     this.multicast.drain();
@@ -47,7 +47,7 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     this.multicast.drain();
   }
 
-  /** Fails once nothing waits any more. */
+  /** Fails it once nothing waits any more. */
   fail(error: unknown): void {
     this.ending = () => this.multicast.end(error);
     this.multicast.drain();
@@ -72,11 +72,11 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
   }
 
   toggled(): void {
-    // Nothing is read for it.
+    // There is nothing to read.
   }
 
   ended(): void {
-    // nothing to do
+    // Nothing to do.
   }
 
   defer(work: () => void): void {

@@ -6,10 +6,10 @@ import { promisify } from 'node:util';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /**
- * Compiles the library, as users run it, and gives the URL of its main module. For programs that can't load TypeScript,
- * or whose memory is measured: what compiles it on the way would be counted.
+ * Compiles the library as users run it, and returns the URL of its main module. For programs that cannot load
+ * TypeScript, or whose memory is measured without that of a compiler.
  *
- * @param user - names the folder; those who run at the same time need one each
+ * @param user - names the folder; concurrent callers need one each
  */
 export async function compiled(user: string): Promise<string> {
   // Inside the project, so that it finds rxjs.

@@ -1,5 +1,5 @@
-// A peer that writes as fast as it may: node flood.mjs <port|path> <MiB>. It tells the parent how much Node has taken off
-// its hands when it was told to wait, and when all is written.
+// A peer that writes as fast as it can: node flooding-client.mjs <port|path> <MiB>. It reports to its parent how much the
+// kernel has taken whenever it has to wait, and when everything is written.
 import net from 'node:net';
 
 const [where, amount] = process.argv.slice(2);
@@ -25,7 +25,7 @@ socket.on('error', (error) => {
   process.exit(1);
 });
 process.on('message', () => {
-  // What the kernel has taken: all that was given to the socket, less what still waits in this process.
+  // The kernel has taken everything passed to the socket, except what still waits in this process.
   process.send({ written: written * block.length - socket.writableLength });
 });
 socket.on('close', () => {

@@ -1,5 +1,5 @@
-// Reads all that one client sends with nothing but node:net, once the parent says so, and tells by how many bytes its
-// resident memory grew: node --expose-gc plain-reader.mjs [path].
+// Reads everything that one client sends with plain node:net, on request of the parent, and reports by how many bytes
+// its resident memory grew: node --expose-gc plain-reader.mjs [path].
 import net from 'node:net';
 
 const [path] = process.argv.slice(2);

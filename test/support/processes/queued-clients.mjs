@@ -1,6 +1,6 @@
-// Plain clients in a process of their own: node callers.mjs WHERE COUNT. They dial one after the other, so that the
-// kernel's queue is in their order, and each says its number; what each is answered is told at the end, in the order of
-// the answers.
+// Plain clients in a separate process: node queued-clients.mjs WHERE COUNT. They connect one after another, so that the
+// kernel's queue has their order, and each sends its number. At the end the answers are reported, in the order of their
+// arrival.
 import net from 'node:net';
 
 const [where, count] = process.argv.slice(2);

@@ -2,13 +2,13 @@ import fc from 'fast-check';
 import type { Address } from '../../../src/address/address.js';
 import { filePath, port } from '../address/arbitrary-address.js';
 
-/** A header, and the client that it names: `undefined` where the real address stands. */
+/** A header, and the client that it names: `undefined` if the real address applies. */
 export interface HeaderSample {
   readonly bytes: Buffer;
   readonly remote: Address | undefined;
 }
 
-/** The parts of a header of version 2, each of which may be wrong; by default a connection from an IPv4 client. */
+/** The parts of a header of version 2, each of which may be wrong; by default, a connection from an IPv4 client. */
 export interface Version2 {
   /** Version 2 and the command PROXY. */
   readonly command?: number;
@@ -17,9 +17,9 @@ export interface Version2 {
   readonly addresses?: Uint8Array;
   /** Type-length-value triples. */
   readonly triples?: readonly Uint8Array[];
-  /** Whether a right checksum is the last of them. */
+  /** Whether it ends with a correct checksum. */
   readonly checksum?: boolean;
-  /** What the header says that its length is, without its first 16 bytes. */
+  /** The length that the header announces, without its first 16 bytes. */
   readonly length?: number;
 }
 
@@ -42,7 +42,7 @@ export function triple(type: number, value: Uint8Array, length = value.length): 
   return Buffer.concat([Buffer.of(type, length >> 8, length & 0xff), value]);
 }
 
-/** The CRC-32C as it is defined, bit by bit. */
+/** The CRC-32C as defined, bit by bit. */
 function slowCrc32c(bytes: Uint8Array): number {
   let value = ~0;
   for (const byte of bytes) {
@@ -52,7 +52,7 @@ function slowCrc32c(bytes: Uint8Array): number {
   return ~value >>> 0;
 }
 
-/** The 8 numbers of an IPv6 address, many of them 0; now and then an IPv4-mapped one. */
+/** The 8 numbers of an IPv6 address, many of them 0; sometimes an IPv4-mapped one. */
 export const ipV6Groups = (): fc.Arbitrary<readonly number[]> => {
   const group = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0xffff }));
   return fc.oneof(
@@ -82,7 +82,9 @@ const dotted = (groups: readonly number[]): string => groups.flatMap((group) => 
 const isMapped = (groups: readonly number[]): boolean =>
   groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
 
-/** The canonical form after RFC 5952, as `inet_ntop` makes it, but never with an IPv4 end; mapped ones are IPv4. */
+/**
+ * The canonical form according to RFC 5952, like that of `inet_ntop` but never with an IPv4 end; mapped ones are IPv4.
+ */
 export function canonicalHost(groups: readonly number[]): string {
   if (isMapped(groups)) return dotted(groups.slice(6));
   let [from, count] = [0, 0];
@@ -137,7 +139,7 @@ export const version1Header = (): fc.Arbitrary<HeaderSample> =>
     },
   );
 
-/** Type-length-value triples of any type but the checksum's. */
+/** Type-length-value triples of any type except the checksum's. */
 const triples = (): fc.Arbitrary<readonly Buffer[]> =>
   fc.array(
     fc

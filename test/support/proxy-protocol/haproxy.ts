@@ -5,7 +5,7 @@ import net from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** The program of the Debian package of that name, which scripts/install-peers.sh installs. */
+/** The program of the Debian package haproxy, which scripts/install-peers.sh installs. */
 const program = 'haproxy';
 
 export const hasHaproxy = spawnSync(program, ['-v']).status === 0;
@@ -14,29 +14,29 @@ export const hasIPv6 = Object.values(networkInterfaces()).some((names) =>
   names?.some(({ address }) => address === '::1'),
 );
 
-/** What haproxy sent on for one connection, and the port that the client of it had. */
+/** What haproxy forwarded for one connection, and the port of its client. */
 export interface Relayed {
   readonly bytes: Buffer;
   readonly port: number | undefined;
 }
 
-/** One front of haproxy, on TCP and unix sockets, and the plain server behind it. */
+/** A frontend of haproxy, on TCP and unix sockets, and the plain server behind it. */
 export interface Relay {
-  /** Where it listens: IPv4 and, where the machine has it, IPv6 in one socket; IPv4 alone; a unix socket. */
+  /** Where it listens: IPv4 and, if the machine has it, IPv6 in one socket; IPv4 alone; a unix socket. */
   readonly dual: number;
   readonly ipV4: number;
   readonly path: string;
-  /** Sends `bytes` through it, and gives what came out; `undefined` where haproxy dropped the connection. */
+  /** Sends `bytes` through it, and returns what came out; `undefined` if haproxy dropped the connection. */
   relayed(where: { host: string; port: number } | { path: string }, bytes: Uint8Array): Promise<Relayed | undefined>;
-  /** What the server behind it gets from haproxy itself: the next check whether it is there. */
+  /** What the server behind it gets from haproxy itself: the next health check. */
   checked(): Promise<Buffer>;
 }
 
-/** The options of `bind` and of `server`, after haproxy's manual. */
+/** The options of `bind` and `server`, as in haproxy's manual. */
 export interface RelayOptions {
   readonly bind?: string;
   readonly server: string;
-  /** Where the server behind it is, after haproxy's manual; by default a plain one of this process. */
+  /** The address of the server behind it, as in haproxy's manual; by default a plain one of this process. */
   readonly to?: string;
 }
 
@@ -74,7 +74,7 @@ export class Haproxy {
       const ipV4 = await listening({ host: '127.0.0.1', port: 0 });
       const port = portOf(await sink.listen());
       config.push(`listen relay${index}`, `server s ${to ?? `127.0.0.1:${port}`} ${server}`, `bind ${path} ${bind}`);
-      // It takes over sockets that are bound, so that their ports are known and wait for it.
+      // haproxy inherits bound sockets, so their ports are known and already reserved.
       for (const front of [dual, ipV4]) config.push(`bind fd@${3 + fronts.push(front) - 1} ${bind}`);
       relays.push({
         dual: portOf(dual),
@@ -104,7 +104,7 @@ export class Haproxy {
   }
 }
 
-/** A plain server that gives all the bytes of one connection after the other, once it has ended. */
+/** A plain server that returns all the bytes of one connection after another, once each has ended. */
 class Sink {
   private readonly server = net.createServer({ allowHalfOpen: true });
   private readonly ended: Buffer[] = [];

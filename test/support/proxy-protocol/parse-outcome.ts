@@ -3,10 +3,10 @@ import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
 import { parseProxyHeader } from '../../../src/proxy-protocol/parse-proxy-header.js';
 import type { ProxyHeader } from '../../../src/proxy-protocol/proxy-header.js';
 
-/** A header; that more bytes are needed; or the code that it is refused with. */
+/** A header; that more bytes are needed; or the code of the refusal. */
 export type Outcome = ProxyHeader | 'more' | SocketErrorCode;
 
-/** Gives `chunks` to the parser one after the other, until it has a header or refuses; nothing is taken off. */
+/** Passes `chunks` to the parser one after another, until it has a header or refuses; nothing is consumed. */
 export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new ChunkQueue()): Outcome {
   try {
     for (const chunk of chunks) {
@@ -21,7 +21,7 @@ export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new 
   }
 }
 
-/** How many bytes it takes, given one by one, until `bytes` is refused; `undefined` where it is not. */
+/** After how many bytes, passed one by one, `bytes` is refused; `undefined` if it is not. */
 export function refusedAt(bytes: Uint8Array): number | undefined {
   const queue = new ChunkQueue();
   const outcome = outcomeOf(singles(bytes), queue);

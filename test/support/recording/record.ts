@@ -1,13 +1,13 @@
 import type { Observable, Subscription } from 'rxjs';
 import type { SocketError } from 'rxjs-sockets';
 
-/** How an Observable has ended: completed, or the error. */
+/** How an Observable ended: with completion, or with an error. */
 export type Ending = 'complete' | SocketError;
 
-/** What one subscriber has been told so far. */
+/** The notifications of one subscriber so far. */
 export class Recording<T> {
   readonly values: T[] = [];
-  /** Every terminal signal: never more than one (F8). */
+  /** Every terminal notification: never more than one (F8). */
   readonly endings: Ending[] = [];
   readonly subscription: Subscription;
   private waiting: (() => void)[] = [];
@@ -31,7 +31,7 @@ export class Recording<T> {
     });
   }
 
-  /** Waits until at least `count` values have come. */
+  /** Waits until at least `count` values have been emitted. */
   async count(count: number): Promise<readonly T[]> {
     while (this.values.length < count) {
       if (this.endings.length > 0) {
@@ -42,7 +42,7 @@ export class Recording<T> {
     return this.values;
   }
 
-  /** Waits for the terminal signal. */
+  /** Waits for the terminal notification. */
   async end(): Promise<Ending> {
     while (this.endings[0] === undefined) await this.change();
     return this.endings[0];
@@ -57,7 +57,7 @@ export class Recording<T> {
   }
 }
 
-/** Subscribes now and remembers everything. */
+/** Subscribes now and records everything. */
 export function record<T>(source: Observable<T>, then?: (value: T) => void): Recording<T> {
   return new Recording(source, then);
 }

@@ -1,21 +1,21 @@
 import net from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Waits until `condition` holds, looking at it once each time round the event loop. */
+/** Waits until `condition` holds, checking it once in each turn of the event loop. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await nextTurn();
 }
 
 /**
- * Lets the event loop go round, polling every socket each time: what has not happened by then, though the bytes for it
- * are in the process or the kernel, is not going to happen. Only ever used to show that something does not.
+ * Lets the event loop run, polling every socket each time. Anything that has not happened by then, although its bytes
+ * are in the process or the kernel, is not going to happen. Only ever used to show that something does not happen.
  */
 export async function turns(count = 25): Promise<void> {
   for (let turn = 0; turn < count; turn++) await nextTurn();
 }
 
 /**
- * Resolves once whatever this process could have done by now is done: strangers have connected, and exchanged a byte
+ * Resolves once this process has done everything it could do by now: new sockets have connected, and exchanged a byte
  * in each direction, while the event loop polled every socket.
  */
 export async function settled(): Promise<void> {

@@ -22,7 +22,7 @@ interface Serving {
   readonly incidents: Recording<SocketError>;
 }
 
-/** A server of lines that `handler` serves, until the end of the test. */
+/** A server of lines that `handler` serves until the end of the test. */
 export async function serving(
   place: Place,
   handler: Handler,
@@ -40,7 +40,7 @@ export async function serving(
 
 /** Work that lasts until the test opens the gate: each answer waits for it. */
 export class Gate {
-  /** How many questions have been begun. */
+  /** How many questions have been started. */
   begun = 0;
   private open: () => void = () => undefined;
   private readonly opened = new Promise<void>((resolve) => {

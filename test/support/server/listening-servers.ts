@@ -15,7 +15,7 @@ import { rawClient } from '../sockets/plain-sockets.js';
 
 export const everywhere = places.map((place) => [place.name, place] as const);
 
-/** The code of the error that somebody gets who dials `address`, or 'connected'. */
+/** The error code for a client that dials `address`, or 'connected'. */
 export async function dialling(place: Place, address: Address): Promise<string> {
   try {
     if (place.name === 'memory') {
@@ -29,10 +29,10 @@ export async function dialling(place: Place, address: Address): Promise<string> 
   }
 }
 
-/** What nobody listens on answers with. */
+/** The error codes for an address where nobody listens. */
 export const nobody = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'ECONNREFUSED');
 
-/** As `listen`; what it has accepted is ended with the test. */
+/** Like `listen`; its connections end with the test. */
 export function listenAt(place: Place, address: AddressInput, options: ListenOptions = {}): Server {
   const server = listen(address, { ...place.options, ...options });
   onTestFinished(() => {
@@ -41,7 +41,7 @@ export function listenAt(place: Place, address: AddressInput, options: ListenOpt
   return server;
 }
 
-/** Subscribes for the length of the test and gives what is emitted, from the first on. */
+/** Subscribes until the end of the test and returns what is emitted, from the first connection on. */
 export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Connection<In, Out>> {
   const arrivals = new ReplaySubject<Connection<In, Out>>(Infinity);
   const subscription = server.subscribe(arrivals);
@@ -53,7 +53,7 @@ export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Conn
 export const first = <T>(arrivals: ReplaySubject<T>, count: number): Promise<T[]> =>
   firstValueFrom(arrivals.pipe(take(count), toArray()));
 
-/** Connects one after the other, each with its number as its first bytes. */
+/** Connects clients one after another, each of which sends its number first. */
 export async function numberedPeers(place: Place, address: Address, count: number): Promise<Peer[]> {
   const peers: Peer[] = [];
   for (let number = 0; number < count; number++) {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freshFolder } from '../transport/places.js';
 
-/** A folder to serve, `files`, with a text in it, and beside it what nobody may see. */
+/** A folder to serve, `files`, that contains a text, and next to it a secret. */
 export async function planted(): Promise<{ beside: string; files: string }> {
   const beside = await freshFolder();
   const files = join(beside, 'files');

@@ -1,4 +1,4 @@
-/** What the tests of FTP share: the server as a program and in this process, and a client that says what it is told to. */
+/** Shared by the tests of FTP: the server as a program and in this process, and a scripted client. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, rmSync } from 'node:fs';
@@ -24,12 +24,15 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 export type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 
-/** The options for a server that has a certificate. */
+/** The options of a server with a certificate. */
 export const withTls = ['--tls', file('server.key'), file('server.pem')];
 
 let bundles: Promise<string> | undefined;
 
-/** Runs one of the two programs. They are compiled once for a file of tests, since that takes longer than most of what they do. */
+/**
+ * Runs one of the two programs. They are compiled once per test file, because that takes longer than most of what they
+ * do.
+ */
 export async function ftpProgram(
   name: 'ftp' | 'ftp-server',
   args: readonly string[],
@@ -55,7 +58,7 @@ async function bundle(): Promise<string> {
   return folder;
 }
 
-/** Starts the server, and gives its address. */
+/** Starts the server, and returns its address. */
 export async function startServer(
   address: string,
   folder: string,
@@ -130,7 +133,7 @@ export function start(
   return child;
 }
 
-/** Writes a file of random bytes, and gives its hash. */
+/** Writes a file of random bytes, and returns its hash. */
 export async function randomFile(path: string, size: number): Promise<string> {
   const bytes = randomBytes(size);
   await writeFile(path, bytes);
@@ -143,7 +146,7 @@ export async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** A client that says what a test has it say. */
+/** A client that sends what a test tells it to. */
 export class RawClient {
   socket: net.Socket;
   private text = '';
@@ -184,7 +187,7 @@ export class RawClient {
     return this.reply();
   }
 
-  /** Waits for a whole reply, and gives its lines, joined; `'end'` where the connection has ended. */
+  /** Waits for a whole reply, and returns its lines, joined; `'end'` if the connection has ended. */
   async reply(): Promise<string> {
     for (;;) {
       const match = /^(?:\d{3} .*|(\d{3})-[^]*?\n\1 .*)\r\n/.exec(this.text);
@@ -199,12 +202,12 @@ export class RawClient {
     }
   }
 
-  /** Says EPSV, and connects to the port. */
+  /** Sends EPSV, and connects to the port. */
   async openData(localAddress = '127.0.0.1'): Promise<net.Socket> {
     return dial(await this.listen(), localAddress);
   }
 
-  /** Says EPSV, and gives the port. */
+  /** Sends EPSV, and returns the port. */
   async listen(): Promise<number> {
     return Number(/\|\|\|(\d+)\|/.exec(await this.ask('EPSV'))?.[1]);
   }
@@ -233,7 +236,7 @@ export class RawClient {
   }
 }
 
-/** Connects to a port of this machine; a connection that is refused or reset is one that has closed. */
+/** Connects to a port of this machine; a refused or reset connection counts as closed. */
 export async function dial(port: number, localAddress = '127.0.0.1'): Promise<net.Socket> {
   const socket = net.connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true });
   socket.on('error', () => undefined);

@@ -1,4 +1,4 @@
-/** A MariaDB server of a test: in a fresh folder, on loopback and on a unix socket, without care for the disk. */
+/** A MariaDB server for tests: in a fresh folder, on loopback and on a unix socket, without syncing to the disk. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, copyFile, mkdtemp, rm } from 'node:fs/promises';
@@ -63,7 +63,7 @@ export class MariadbServer {
     return server;
   }
 
-  /** Starts it, and waits until clients are welcome. */
+  /** Starts it, and waits until it accepts clients. */
   async start(): Promise<void> {
     const { folder } = this;
     const options = {
@@ -91,7 +91,7 @@ export class MariadbServer {
     });
   }
 
-  /** Stops it; `SIGKILL` gives it no time to say so to its clients. */
+  /** Stops it; `SIGKILL` leaves it no time to notify its clients. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const { child } = this;
     this.child = undefined;
@@ -108,7 +108,7 @@ export class MariadbServer {
     await rm(this.folder, { recursive: true });
   }
 
-  /** What MariaDB's own client says to some statements, without the library. */
+  /** Runs some statements with MariaDB's own client, without the library, and returns its output. */
   async ask(statements: string): Promise<string> {
     const args = [
       '--no-defaults',

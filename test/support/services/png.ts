@@ -1,6 +1,6 @@
 import { inflateSync } from 'node:zlib';
 
-/** The pixels of a PNG with 8 bits a sample, with or without alpha, and not interlaced. */
+/** The pixels of a PNG with 8 bits per sample, with or without alpha, and not interlaced. */
 export class Picture {
   readonly width: number;
   readonly height: number;
@@ -16,7 +16,7 @@ export class Picture {
     this.width = png.readUInt32BE(16);
     this.height = png.readUInt32BE(20);
     const [depth, colours, , , interlace] = png.subarray(24, 29);
-    if (depth !== 8 || (colours !== 2 && colours !== 6) || interlace !== 0) throw new Error('a PNG of another kind');
+    if (depth !== 8 || (colours !== 2 && colours !== 6) || interlace !== 0) throw new Error('an unsupported PNG');
     this.channels = colours === 6 ? 4 : 3;
     const pixels = inflateSync(Buffer.concat(data));
     const length = this.width * this.channels + 1;
@@ -27,7 +27,7 @@ export class Picture {
     }
   }
 
-  /** Red, green and blue at a place. */
+  /** Red, green and blue at a position. */
   colourAt(x: number, y: number): readonly number[] {
     return [...this.rows[y]!.subarray(x * this.channels, x * this.channels + 3)];
   }

@@ -1,4 +1,4 @@
-/** A PostgreSQL server of a test: in a fresh folder, on loopback and on a unix socket, without care for the disk. */
+/** A PostgreSQL server for tests: in a fresh folder, on loopback and on a unix socket, without syncing to the disk. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, chown, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -29,7 +29,7 @@ host all secret 127.0.0.1/32 scram-sha-256
 hostssl all private 127.0.0.1/32 scram-sha-256
 `;
 
-/** What differs from the defaults. The disk may lose everything, and few clients come. */
+/** What differs from the defaults. The disk may lose everything, and there are few clients. */
 const settings = (folder: string, port: number): string => `
 listen_addresses = '127.0.0.1'
 port = ${port}
@@ -66,7 +66,7 @@ export class PostgresServer {
     process.once('exit', this.killed);
   }
 
-  /** Makes a new one with the users of {@link logins} and a database of the name `test`. */
+  /** Creates a server with the users of {@link logins} and a database named `test`. */
   static async create(paths: Paths): Promise<PostgresServer> {
     const account = await unprivileged('postgres');
     const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
@@ -94,7 +94,7 @@ export class PostgresServer {
     return server;
   }
 
-  /** Starts it, and waits until clients are welcome. */
+  /** Starts it, and waits until it accepts clients. */
   async start(): Promise<void> {
     const child = spawn(this.paths[0], ['-D', join(this.folder, 'data')], {
       ...this.account,
@@ -129,7 +129,7 @@ export class PostgresServer {
     await exit;
   }
 
-  /** Waits until it lets clients in again after one of its processes was killed: it ends all sessions then. */
+  /** Waits until it accepts clients again after one of its processes was killed, which ends all sessions. */
   async recovered(): Promise<void> {
     for (;;) {
       const answer = await this.psql('SELECT 1').catch(() => undefined);
@@ -145,7 +145,7 @@ export class PostgresServer {
     await rm(this.folder, { recursive: true });
   }
 
-  /** What PostgreSQL's own client says to some statements, one line a row, without the library. */
+  /** Runs some statements with PostgreSQL's own client, without the library, and returns one line per row. */
   async psql(...statements: string[]): Promise<string> {
     const commands = statements.flatMap((statement) => ['-c', statement]);
     const where = ['-h', this.folder, '-p', String(this.port), '-U', 'trusting', '-d', 'postgres'];

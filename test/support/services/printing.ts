@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
 
-/** How a program ended, and all that it has written. */
+/** How a program ended, and all of its output. */
 export interface Outcome {
   readonly status: number | NodeJS.Signals | null;
   readonly output: string;
@@ -15,9 +15,9 @@ export interface Outcome {
 
 export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** What it reads from its standard input; nothing by default. */
+  /** Its standard input; empty by default. */
   readonly input?: Uint8Array;
-  /** Whether it is given a fourth pipe, over which CUPS talks with its backends. */
+  /** Whether it gets a fourth pipe, over which CUPS talks to its backends. */
   readonly sideChannel?: boolean;
 }
 
@@ -45,14 +45,14 @@ export function run(program: string, args: readonly string[], options: RunOption
 }
 
 /**
- * LPRng reads `/etc/lprng/lpd.conf`, which is not there, and has no option for another path. The copy that this gives has
- * one of the same length in its place, in a folder of its own.
+ * LPRng reads `/etc/lprng/lpd.conf`, which does not exist, and has no option for another path. This returns a copy of
+ * it with a path of the same length instead, in a separate folder.
  */
 export async function lprng(program: string, spool?: string): Promise<string> {
   const compiledIn = '/etc/lprng/lpd.conf';
   const folder = await mkdtemp('/tmp/lp-');
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  await chmod(folder, 0o755); // lpd goes on as another user
+  await chmod(folder, 0o755); // lpd continues as another user.
   const settings = {
     printcap_path: join(folder, 'printcap'),
     lpd_printcap_path: join(folder, 'printcap'),
@@ -60,7 +60,7 @@ export async function lprng(program: string, spool?: string): Promise<string> {
     lockfile: join(spool ?? folder, 'lock'),
     unix_socket_path: join(spool ?? folder, 'socket'),
     server_user: 'daemon',
-    lpr_send_try: '1', // by default it waits ten seconds and tries again
+    lpr_send_try: '1', // By default it waits ten seconds and tries again.
   };
   const text = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
   const path = join(folder, 'conf');
@@ -77,7 +77,7 @@ export async function lprng(program: string, spool?: string): Promise<string> {
   return copy;
 }
 
-/** The queue of a spool folder, as whoever prints sees it. */
+/** The queue of a spool folder, as a user sees it. */
 export class PrintedQueue {
   readonly folder: string;
 
@@ -90,7 +90,7 @@ export class PrintedQueue {
     return (await readdir(this.folder).catch(() => [])).sort();
   }
 
-  /** What the documents of the jobs are called; the names of files that are hidden, or no jobs, come as they are. */
+  /** The names of the documents of the jobs; hidden files, and files that are not jobs, have their own names. */
   async titles(): Promise<string[]> {
     return (await this.files()).map((name) =>
       decodeURIComponent(/^\d+-\d+_\d{3}_[^_]+_[^_]+_(.*)$/.exec(name)?.[1] ?? name),
@@ -109,7 +109,7 @@ export function hash(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** The bytes of a client that prints one job: all steps, without the waiting for answers. */
+/** The bytes of a client that prints one job: all steps, without waiting for answers. */
 export interface JobBytes {
   readonly queue: string;
   readonly number?: string;
@@ -117,7 +117,7 @@ export interface JobBytes {
   readonly title?: string;
   readonly documents: readonly Uint8Array[];
   readonly order?: 'control first' | 'data first';
-  /** Announced in place of the size of each document, which then has no zero byte. */
+  /** Announced instead of the size of each document, which then contains no zero byte. */
   readonly announced?: number;
 }
 
@@ -145,10 +145,10 @@ export function jobBytes(job: JobBytes): Buffer {
   return Buffer.concat([Buffer.from(`\x02${queue}\n`), ...steps]);
 }
 
-/** A plain client: it can say anything. */
+/** A plain client that can send anything. */
 export class PlainClient {
   readonly socket: net.Socket;
-  /** How the connection ended, with all that was received; never rejects. */
+  /** How the connection ended, with everything received; never rejects. */
   readonly ended: Promise<{ readonly received: string; readonly error: string | undefined }>;
   private received = '';
   private readonly watchers = new Set<() => void>();
@@ -175,7 +175,7 @@ export class PlainClient {
     });
   }
 
-  /** Sends, and waits until so many bytes have come in all; gives all of them. */
+  /** Sends, and waits until that many bytes have arrived in all; returns all of them. */
   async ask(words: Uint8Array | string, bytes: number): Promise<string> {
     this.socket.write(words);
     await new Promise<void>((resolve) => {
@@ -190,7 +190,7 @@ export class PlainClient {
     return this.received;
   }
 
-  /** Sends the last words, and waits for the end. */
+  /** Sends the last bytes, and waits for the end. */
   async finish(words: Uint8Array | string = ''): Promise<string> {
     this.socket.end(words);
     return (await this.ended).received;
@@ -203,7 +203,7 @@ export async function lprngSpool(folder: string): Promise<void> {
   await writeFile(join(folder, 'lp/control.pr'), 'printing_disabled=0x1\n');
 }
 
-/** Ends the lpd of this spool folder, which is no child of ours: it goes on by itself. */
+/** Ends the lpd of this spool folder, which runs in the background and is not our child. */
 export async function endDaemon(folder: string): Promise<void> {
   const lock = (await readdir(folder)).find((name) => name.startsWith('lock'));
   const pid = Number(await readFile(join(folder, lock ?? ''), 'utf8'));

@@ -30,7 +30,7 @@ export const home = mkdtempSync(join(tmpdir(), 'home-'));
 
 export const megabyte = 1_048_576;
 
-/** What has been received so far, and waiting for more. */
+/** Everything received so far, and waiting for more. */
 class Received {
   isOver = false;
   length = 0;
@@ -53,7 +53,7 @@ class Received {
     this.look();
   }
 
-  /** Waits until what comes from `from` on matches, and gives the match; fails if it ends before that. */
+  /** Waits until what is received from `from` on matches, and returns the match; fails if it ends before that. */
   until(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
@@ -73,7 +73,7 @@ class Received {
   }
 }
 
-/** A program at a terminal, as a person has it on the screen. */
+/** A program at a terminal, as a user sees it on the screen. */
 export class Screen {
   readonly output = new Received();
   readonly ended: Promise<number>;
@@ -86,7 +86,7 @@ export class Screen {
     onTestFinished(() => void this.terminal.hangUp());
   }
 
-  /** Types something, and waits for what it brings about. */
+  /** Types something, and waits for its effect. */
   async type(keys: string, pattern = /(?:)/): Promise<RegExpExecArray> {
     const from = this.output.length;
     await this.terminal.write(Buffer.from(keys));
@@ -113,7 +113,7 @@ export const prompt = /[$#] [^\n]*$/;
 
 export function start(command: readonly string[]): { program: Program; child: ChildProcess } {
   const [file = '', ...args] = command;
-  // A shell that the server starts shall not depend on what the home of whoever runs the tests has it do.
+  // The shell that the server starts must not depend on the home of the user who runs the tests.
   const env = { ...process.env, HOME: home };
   const child = spawn(file, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   return { program: new Program(child), child };
@@ -123,7 +123,7 @@ export function portOf(address: string): number {
   return Number(/\d+$/.exec(address)?.[0]);
 }
 
-/** A client that does what the test wants, down to the bytes. */
+/** A client whose every byte the test controls. */
 export class Raw {
   readonly received = new Received();
   readonly socket: net.Socket;
@@ -135,7 +135,7 @@ export class Raw {
     this.socket.on('close', () => this.received.end());
   }
 
-  /** Connects for the time of one test. */
+  /** Connects until the end of the test. */
   static connect(port: number): Raw {
     const raw = new Raw(port);
     onTestFinished(() => void raw.socket.destroy());
@@ -156,7 +156,7 @@ export class Raw {
   }
 }
 
-/** What a person does in a session, and what has to come of it. */
+/** What a user does in a session, and the expected results. */
 export async function use(screen: Screen, { asksForSize = canAsk, isRaw = true } = {}): Promise<void> {
   await screen.until(prompt);
   await screen.type('tty\r', /\/dev\/pts\/\d+/);
@@ -167,15 +167,15 @@ export async function use(screen: Screen, { asksForSize = canAsk, isRaw = true }
   }
   await screen.type('stty -a\r', /speed \d+ baud[^]*icanon/);
   if (isRaw) {
-    await screen.type(`sh -c 'echo sleep""ing; exec sleep 1000'\r`, /sleeping/); // one job, which is there when it speaks
+    await screen.type(`sh -c 'echo sleep""ing; exec sleep 1000'\r`, /sleeping/); // One job, which exists when it prints something.
     await screen.type('\x03', prompt);
   }
   await screen.type('exit\r');
 }
 
-/** Has ten megabytes printed, and compares what arrives. */
+/** Prints ten megabytes, and compares what arrives. */
 export async function printTenMegabytes(screen: Screen): Promise<void> {
-  const text = randomBytes(5 * megabyte).toString('hex'); // no line end: a local terminal that is not raw would change it
+  const text = randomBytes(5 * megabyte).toString('hex'); // No line end: a local terminal that is not raw would change it.
   const file = join(await freshFolder(), 'file');
   await writeFile(file, text);
   await screen.until(prompt);

@@ -8,10 +8,10 @@ import { PlainClient, PrintedQueue, root } from './printing.js';
 
 export const ok = '\x00';
 
-/** How long a server may take to notice what a client has done, where nothing tells when it has. */
+/** How long a server may take to notice what a client did, when nothing shows that it has. */
 export const patient = { timeout: 10_000 };
 
-/** The server of all tests of a file that don't end it; each test has a queue of its own. */
+/** The server of all tests of a file that do not end it; each test has its own queue. */
 export let shared: { readonly spool: string; readonly port: number; readonly child: ChildProcess };
 
 let queues = 0;
@@ -32,7 +32,7 @@ export async function stopShared(): Promise<void> {
   await rm(shared.spool, { recursive: true, force: true });
 }
 
-/** A queue of the shared server that nobody else uses. */
+/** A queue of the shared server that no other test uses. */
 export function newQueue(): PrintedQueue & { name: string } {
   const name = `queue-${++queues}`;
   return Object.assign(new PrintedQueue(shared.spool, name), { name });
@@ -40,7 +40,7 @@ export function newQueue(): PrintedQueue & { name: string } {
 
 export const dial = (): PlainClient => new PlainClient({ host: '127.0.0.1', port: shared.port });
 
-/** What the server answers to all of these bytes, and to the end of the client. */
+/** The server's answer to all of these bytes, followed by the end of the client. */
 export const answerTo = (bytes: Uint8Array | string): Promise<string> => dial().finish(bytes);
 
 /** A file with these bytes. */

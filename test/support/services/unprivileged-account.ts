@@ -1,4 +1,4 @@
-/** What servers of other projects need that refuse to run as root: another user, and a port that is free. */
+/** For servers of other projects that refuse to run as root: another user, and a free port. */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
@@ -9,7 +9,7 @@ export interface Account {
   readonly gid: number;
 }
 
-/** The ids of the user `name`, or of nobody where there is none; of this process where it may not change them. */
+/** The ids of the user `name`, or of nobody if there is none; of this process if it cannot change them. */
 export async function unprivileged(name: string): Promise<Account> {
   const uid = process.getuid?.() ?? 0;
   if (uid !== 0) return { uid, gid: process.getgid?.() ?? 0 };
@@ -19,7 +19,7 @@ export async function unprivileged(name: string): Promise<Account> {
   return { uid: Number(user[2]), gid: Number(user[3]) };
 }
 
-/** A port of loopback that nobody listens on. */
+/** A port of loopback where nobody listens. */
 export async function freePort(): Promise<number> {
   const server = net.createServer();
   server.listen(0, '127.0.0.1');

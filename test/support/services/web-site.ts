@@ -14,7 +14,7 @@ import { rawClient } from '../sockets/plain-sockets.js';
 export const index = '<!doctype html><title>index</title>\n';
 export const text = '0123456789'.repeat(10);
 
-/** A GET request; `more` has further header lines. */
+/** A GET request; `more` contains further header lines. */
 export const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: test\r\n${more}\r\n`;
 
 /** A fresh folder with a few files. */
@@ -27,7 +27,7 @@ export async function site(): Promise<string> {
   return folder;
 }
 
-/** The program, once it has told its address. */
+/** The program, once it has printed its address. */
 export async function webServer(
   folder: string,
   where = 'tcp://127.0.0.1:0',
@@ -56,7 +56,7 @@ export async function run(
   return { status, output: running.output, errors: running.errors };
 }
 
-/** Sends a request byte for byte, and gives the answer to it. */
+/** Sends a request byte for byte, and returns the answer. */
 export async function ask(
   address: string,
   request: string,
@@ -73,7 +73,7 @@ export async function ask(
   return { status: Number(first.split(' ')[1]), headers, body: body.join('\r\n\r\n') };
 }
 
-/** All that a client still receives, to the end of its connection. */
+/** Everything that a client still receives, until the end of its connection. */
 export async function everything(client: net.Socket): Promise<string> {
   const chunks: string[] = [];
   client.setEncoding('latin1').on('data', (chunk: string) => chunks.push(chunk));
@@ -92,17 +92,17 @@ export function openFiles({ pid }: Program, folder: string): number {
     try {
       return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(folder);
     } catch {
-      return false; // closed by now
+      return false; // Closed by now.
     }
   }).length;
 }
 
-/** The resident memory of a process in kB: now, or the most there ever was. */
+/** The resident memory of a process in kB: now, or its peak. */
 export function memory({ pid }: Program, field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
 
-/** Fills a file with so many megabytes, and gives their hash. */
+/** Fills a file with that many megabytes, and returns their hash. */
 export async function writeRandom(path: string, megabytes: number): Promise<string> {
   const hash = createHash('sha256');
   await using file = await open(path, 'w');

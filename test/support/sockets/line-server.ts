@@ -4,14 +4,14 @@ import type { Place } from '../transport/places.js';
 import { rawServer } from './plain-sockets.js';
 import { until } from '../scheduling/event-loop.js';
 
-/** A plain server that reads lines, and answers what the test says. */
+/** A plain server that reads lines, and sends the answers of the test. */
 export interface LineServer {
   readonly address: Address;
-  /** Every line, in the order in which it came, whichever connection it came on. */
+  /** Every line, in the order of arrival, on whichever connection. */
   readonly lines: string[];
-  /** The connections, in the order in which they came. */
+  /** The connections, in the order of acceptance. */
   readonly sockets: net.Socket[];
-  /** Waits until so many lines have come. */
+  /** Waits until that many lines have arrived. */
   received(count: number): Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export async function lineServer(
         answer(line, socket);
       }
     });
-    // As a server of Node's does by default.
+    // Like a server of Node's by default.
     socket.on('end', () => socket.end());
   });
   return { address, lines, sockets, received: (count) => until(() => lines.length >= count) };

@@ -11,13 +11,13 @@ export interface Peer {
   /** Ends its sending side. */
   end(): void;
   destroy(): void;
-  /** Resolves once all that has come is `text`; rejects where it ends before. */
+  /** Resolves once everything received is `text`; rejects if it ends before. */
   receives(text: string): Promise<void>;
   /** How its receiving side ended: `'fin'`, or the code of the error. */
   readonly ended: Promise<string>;
 }
 
-/** Connects a plain `node:net` socket where the place has one, and a client of the library in memory. */
+/** Connects a plain `node:net` socket if the place has one, and a client of the library in memory. */
 export async function peerAt(place: Place, address: Address): Promise<Peer> {
   if (place.name !== 'memory') return realPeer(address);
   const { connection } = await clientAt(place, address, { halfOpen: true });
@@ -36,7 +36,7 @@ export async function peerAt(place: Place, address: Address): Promise<Peer> {
   };
 }
 
-/** Where a listener resets what it has just accepted, that may be noticed as early as in the dialling. */
+/** If a listener resets a connection right after accepting it, the client may notice while it still connects. */
 async function realPeer(address: Address): Promise<Peer> {
   const socket = rawSocket(address, true);
   onTestFinished(() => {
@@ -69,7 +69,7 @@ function peerOf(socket: net.Socket): Peer {
   };
 }
 
-/** What has come, and who waits for it. */
+/** Everything received, and the waiters for it. */
 class Inbox {
   readonly ended: Promise<string>;
   private text = '';

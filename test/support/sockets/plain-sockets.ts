@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { authority, server as identity } from '../transport/node/tls/certificates.js';
 import type { Place } from '../transport/places.js';
 
-/** A plain `node:net` client, or one of `node:tls`, connected, and destroyed at the end of the test. */
+/** A plain `node:net` or `node:tls` client, connected, and destroyed at the end of the test. */
 export async function rawClient(address: Address, options: { allowHalfOpen?: boolean } = {}): Promise<net.Socket> {
   const socket = rawSocket(address, options.allowHalfOpen ?? true);
   socket.on('error', () => undefined);
@@ -19,7 +19,7 @@ export async function rawClient(address: Address, options: { allowHalfOpen?: boo
   return socket;
 }
 
-/** A socket of `node:net` or `node:tls` that connects. */
+/** A connecting socket of `node:net` or `node:tls`. */
 export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket {
   if (address.transport !== 'tcp' && address.transport !== 'unix') {
     throw new Error(`no raw client for ${address.transport}`);
@@ -33,7 +33,7 @@ export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket 
   return tls.connect(options);
 }
 
-/** A plain `node:net` server, or one of `node:tls`, that listens, closed at the end of the test with all its connections. */
+/** A listening plain `node:net` or `node:tls` server, closed at the end of the test with all its connections. */
 export async function rawServer(
   place: Place,
   handler: (socket: net.Socket) => void,
@@ -66,7 +66,7 @@ export async function rawServer(
   return { transport: 'tcp', host: name.address, port: name.port, ...(secure ? { tls: true } : {}) };
 }
 
-/** Whether an address of one of these places is one of TLS. */
+/** Whether an address of one of these places uses TLS. */
 export function isSecure(address: Address): boolean {
   return address.transport === 'tcp'
     ? address.tls === true

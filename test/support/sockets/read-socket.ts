@@ -19,8 +19,8 @@ export async function readAll(socket: Duplex): Promise<Buffer> {
 }
 
 /**
- * Reads a plain socket to its end, whatever that is: gives `'fin'`, or the code of the error. Where a reset comes behind
- * bytes that were not read yet, libuv tells an end in its stead: the next write shows what the kernel knows.
+ * Reads a plain socket to its end: returns `'fin'`, or the code of the error. If a reset comes behind bytes not yet
+ * read, libuv reports an end instead; then the next write reveals the reset.
  */
 export function endingOf(socket: net.Socket): Promise<string> {
   return new Promise((resolve) => {
@@ -61,8 +61,8 @@ export async function readBytes(socket: net.Socket, count: number): Promise<Buff
 }
 
 /**
- * Has `near` see a reset. A unix socket has none, but whoever closes it with bytes that he has not read resets it, too:
- * there `near` has to send some, so its channel has to be one of bytes or lines.
+ * Makes `raw` reset the connection, as seen by `near`. A unix socket has no reset, but closing it with unread bytes
+ * resets it, too. Therefore `near` sends some there, so its channel has to be one of bytes or lines.
  */
 export async function abort(raw: net.Socket, near: Connection<any, any>): Promise<void> {
   if (near.remote.transport === 'tcp') {
@@ -70,7 +70,7 @@ export async function abort(raw: net.Socket, near: Connection<any, any>): Promis
     return;
   }
   raw.pause();
-  // More than Node reads on its own account, and less than the kernel holds.
+  // More than Node reads ahead, and less than the kernel holds.
   near.bytes.next(Buffer.alloc(150_000));
   await until(() => raw.readableLength > 0);
   raw.destroy();

@@ -7,16 +7,19 @@ import { onTestFinished } from 'vitest';
 import { usesInternals } from './node/internals/uses-internals.js';
 import { authority, server as identity } from './node/tls/certificates.js';
 
-/** Where a test's sockets are: one of the transports, with fresh addresses, and everything stopped at its end. */
+/**
+ * Where a test's sockets are: one of the transports, with fresh addresses, and everything stopped at the end of the
+ * test.
+ */
 export interface Place {
   readonly name: 'tcp' | 'unix' | 'memory' | 'tls' | 'tls-unix';
-  /** An address that nobody listens on; for tcp with port 0. */
+  /** An address where nobody listens; for tcp, with port 0. */
   address(): Promise<AddressInput>;
-  /** What `listen` and `connect` need besides. */
+  /** The options that `listen` and `connect` need as well. */
   readonly options: { readonly transport?: Transport; readonly tls?: typeof trust };
 }
 
-/** What both ends of a place with TLS have: they trust who has a certificate of the same authority. */
+/** What both ends of a place with TLS have: they trust certificates of the same authority. */
 const trust = { ...identity, ca: authority };
 
 export const tcp: Place = { name: 'tcp', address: () => Promise.resolve({ port: 0 }), options: {} };
@@ -39,7 +42,7 @@ const tlsOverUnix: Place = {
   options: { tls: trust },
 };
 
-/** A network of its own for each place. */
+/** A separate network for each place. */
 export function memory(): Place {
   const transport = memoryTransport();
   let named = 0;
@@ -52,7 +55,7 @@ export const realPlaces: readonly Place[] = [tcp, unix];
 /** The places whose other end can be a plain `node:tls` peer. */
 export const securePlaces: readonly Place[] = [tlsOverTcp, tlsOverUnix];
 
-/** Every place without TLS. Memory has nothing of Node's inside, so one project tests it. */
+/** Every place without TLS. Memory uses none of Node's internals, so only one project tests it. */
 export const places: readonly Place[] = usesInternals ? [...realPlaces, memory()] : realPlaces;
 
 /** Every place. */

@@ -8,7 +8,7 @@ import type { SocketEvents, TransportSocket } from '../../../src/transport/trans
 const here: Address = { transport: 'memory', name: 'here' };
 const there: Address = { transport: 'memory', name: 'there' };
 
-/** A socket whose kernel is the test: it says how much of each write is taken, and when. */
+/** A socket whose kernel is the test, which decides how much of each write is taken, and when. */
 export class ScriptedSocket implements TransportSocket {
   readonly local = here;
   readonly remote = there;
@@ -17,7 +17,7 @@ export class ScriptedSocket implements TransportSocket {
     (work) => process.nextTick(work),
     (work) => setImmediate(work),
   );
-  /** What was written, one item for each write. */
+  /** What was written, one item per write. */
   readonly writes: Buffer[] = [];
   /** Whether the kernel takes a write at once. */
   eager = true;
@@ -32,11 +32,11 @@ export class ScriptedSocket implements TransportSocket {
   }
 
   pause(): void {
-    // Nothing comes unless the test says so.
+    // Nothing is received unless the test says so.
   }
 
   resume(): void {
-    // as above
+    // As above.
   }
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
@@ -44,7 +44,7 @@ export class ScriptedSocket implements TransportSocket {
   }
 
   writeAll(pieces: readonly Uint8Array[]): boolean {
-    if (this.unsent > 0) throw new Error('written while a write was under way');
+    if (this.unsent > 0) throw new Error('written while another write was pending');
     const bytes = Buffer.concat(pieces);
     this.writes.push(bytes);
     if (this.eager) return true;
@@ -61,7 +61,7 @@ export class ScriptedSocket implements TransportSocket {
     process.nextTick(() => this.close());
   }
 
-  /** The kernel takes `count` more bytes of the write under way; all of them by default. */
+  /** The kernel takes `count` more bytes of the pending write; all of them by default. */
   take(count = this.unsent): void {
     this.unsent -= count;
     if (this.unsent === 0) this.events?.onDrain();
@@ -75,7 +75,7 @@ export class ScriptedSocket implements TransportSocket {
     this.events?.onEnd();
   }
 
-  /** It is gone: in order, or with `error`. */
+  /** It closes: in order, or with `error`. */
   close(error?: SocketError): void {
     if (this.gone) return;
     this.gone = true;
@@ -106,7 +106,7 @@ export function scriptedTransport(setUp: (socket: ScriptedSocket) => void = () =
   return { transport, sockets };
 }
 
-/** A connection over a scripted socket, cut off at the end of the test. */
+/** A connection over a scripted socket, aborted at the end of the test. */
 export async function scripted<In = Buffer, Out = Uint8Array | string>(
   options: ConnectOptions<In, Out> = {},
 ): Promise<{ near: Connection<In, Out>; socket: ScriptedSocket }> {
@@ -117,7 +117,7 @@ export async function scripted<In = Buffer, Out = Uint8Array | string>(
       next: (state) => {
         if (state.status === 'connected') resolve(state.connection);
       },
-      // What becomes of the connection is told by its `closed`.
+      // How the connection ends is reported by its `closed`.
       error: () => undefined,
     });
     onTestFinished(async () => {

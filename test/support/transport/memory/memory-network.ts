@@ -4,7 +4,7 @@ import { type Codec, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { onTestFinished } from 'vitest';
 
-/** The library's `listen` and `connect`, in a memory of their own, so that any address is free. */
+/** The library's `listen` and `connect` in a separate memory network, so that any address is free. */
 export interface Network {
   listen<In = Buffer, Out = Uint8Array | string>(
     address: AddressInput,
@@ -16,7 +16,10 @@ export interface Network {
   ): Client<In, Out>;
 }
 
-/** Makes a network for the code of a documentation page, which names addresses as users do; all of it ends with the test. */
+/**
+ * Creates a network for the code of a documentation page, which uses addresses as users do; everything ends with the
+ * test.
+ */
 export function network(): Network {
   const transport = memoryTransport();
   return {
@@ -32,7 +35,7 @@ export function network(): Network {
   };
 }
 
-/** Two ends of a connection in memory, both with the same codec: text by lines, unless another is given. */
+/** Two ends of a connection in memory, both with the same codec, by default lines of text. */
 export function pair(): Promise<Pair<string>>;
 
 export function pair<T>(codec: Codec<T>): Promise<Pair<T>>;
@@ -55,7 +58,7 @@ export async function pair(codec: Codec<unknown> = lines()): Promise<Pair<unknow
   return { connection: await near, peer: await far, server, client };
 }
 
-/** What {@link pair} gives. */
+/** The result of {@link pair}. */
 export interface Pair<T> {
   readonly connection: Connection<T, T>;
   readonly peer: Connection<T, T>;

@@ -1,28 +1,28 @@
-// An echo server in a process that may have few descriptors: limited-server.ts LIMIT ADDRESS [public-api]. It does
-// what its parent says over IPC.
+// An echo server in a process with a limit of descriptors: limited-server.ts LIMIT ADDRESS [public-api]. Its parent
+// controls it over IPC.
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { formatAddress, listen, nodeTransport } from 'rxjs-sockets';
 
-/** What the parent says; each is answered once. */
+/** The commands of the parent; each is answered once. */
 export type Order = 'state' | 'eat' | 'free' | 'rest';
 
-/** What a process answers. */
+/** An answer of a process. */
 export interface State {
   readonly address: string;
   /** How many connections are open. */
   readonly served: number;
-  /** The codes of what was told. */
+  /** The codes of the incidents. */
   readonly incidents: readonly string[];
   readonly descriptors: number;
-  /** For which share of the time since it was asked the last time its event loop was busy. */
+  /** The fraction of time in which its event loop was busy since the last question. */
   readonly busy: number;
 }
 
 const [limit = '', where = '', api] = process.argv.slice(2);
-// As `ulimit -n` would, but for what tsx needs to load the library's source.
+// Like `ulimit -n`, but late enough for tsx to load the library's source.
 execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${limit}:${limit}`]);
 
 const server = listen(where, { transport: nodeTransport({ internals: api !== 'public-api' }) });
@@ -35,7 +35,7 @@ const state = (): State => {
   const since = performance.eventLoopUtilization(last);
   last = performance.eventLoopUtilization();
   const served = server.connections.size;
-  // Reading the folder takes one, which may be the last.
+  // Reading the folder takes a descriptor, which may be the last.
   let descriptors = -1;
   try {
     descriptors = readdirSync('/proc/self/fd').length;

@@ -1,15 +1,15 @@
-// Runs under Node's permission model: permitted.mjs LIBRARY. For each address that its parent sends it tells how a server
-// there and an echo went, or, for one with `dial`, how a client did.
+// Runs under Node's permission model: permission-program.mjs LIBRARY. For each address from its parent, it reports the
+// result of a server and an echo there, or, for an address with `dial`, of a client.
 const { connect, listen } = await import(process.argv[2]);
 
-const told = (error) => ({ code: error.code, cause: error.cause?.code });
+const codesOf = (error) => ({ code: error.code, cause: error.cause?.code });
 
 function echo(address) {
   return new Promise((resolve) => {
     const server = listen(address);
     const serving = server.subscribe({
       next: ({ data }) => data.subscribe(data),
-      error: (error) => resolve(told(error)),
+      error: (error) => resolve(codesOf(error)),
     });
     server.listening.subscribe((bound) => {
       const client = connect(bound);
@@ -19,7 +19,7 @@ function echo(address) {
           serving.unsubscribe();
           resolve({ answer: bytes.toString() });
         },
-        error: (error) => resolve(told(error)),
+        error: (error) => resolve(codesOf(error)),
       });
       client.data.next('hello');
     });
@@ -28,7 +28,7 @@ function echo(address) {
 
 function dial(address) {
   return new Promise((resolve) => {
-    connect(address).subscribe({ error: (error) => resolve(told(error)) });
+    connect(address).subscribe({ error: (error) => resolve(codesOf(error)) });
   });
 }
 

@@ -1,20 +1,20 @@
 import { nodeTransport, type Transport } from 'rxjs-sockets';
 import type { Place } from '../../places.js';
 
-/** The same place with a transport whose listeners can be stopped, so that the kernel holds the clients (S5). */
+/** The same place with a transport whose listeners can be paused, so that clients wait in the kernel (S5). */
 export function gated(place: Place): Place {
   if (place.options.transport !== undefined) return place;
   return { ...place, options: { ...place.options, transport: nodeTransport({ internals: true }) } };
 }
 
-/** The same place with a transport whose listeners cannot be stopped, so that clients wait in the process (S5). */
+/** The same place with a transport whose listeners cannot be paused, so that clients wait in the process (S5). */
 export function ungated(place: Place): Place {
   const transport =
-    place.options.transport === undefined ? nodeTransport({ internals: false }) : unstoppable(place.options.transport);
+    place.options.transport === undefined ? nodeTransport({ internals: false }) : unpausable(place.options.transport);
   return { ...place, options: { ...place.options, transport } };
 }
 
-function unstoppable(transport: Transport): Transport {
+function unpausable(transport: Transport): Transport {
   return {
     checkListen: (address, options) => transport.checkListen(address, options),
     checkConnect: (address, options) => transport.checkConnect(address, options),
@@ -27,5 +27,5 @@ function unstoppable(transport: Transport): Transport {
 }
 
 function nothing(): void {
-  // This listener cannot be stopped.
+  // This listener cannot be paused.
 }

@@ -7,7 +7,7 @@ export interface Identity {
   readonly cert: string;
 }
 
-/** The private authority that has issued all of them but the stranger's; `certificates/make.sh` has made them. */
+/** The private authority that has issued all of them except the stranger's; created by `certificates/make.sh`. */
 export const authority = read('authority.pem');
 
 /** For localhost, 127.0.0.1 and ::1. */
@@ -16,10 +16,10 @@ export const server = identity('server');
 /** For other.test and 127.0.0.1. */
 export const other = identity('other');
 
-/** For a client, called somebody. */
+/** For a client, with the name somebody. */
 export const client = identity('client');
 
-/** For localhost, not valid any more. */
+/** For localhost, expired. */
 export const expired = identity('expired');
 
 /** For localhost, signed by itself. */

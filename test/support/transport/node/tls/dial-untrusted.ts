@@ -1,7 +1,7 @@
 import { connect } from 'rxjs-sockets';
 
-// Dials the TLS server at argv[2], whose certificate nobody has signed, and writes what comes of it. `trusting` as argv[3]
-// switches the verification off.
+// Dials the TLS server at argv[2], whose certificate is not trusted, and prints the result. `trusting` as argv[3]
+// disables the verification.
 const [, , address = '', trusting] = process.argv;
 const tls = { servername: 'localhost', ...(trusting === 'trusting' ? { rejectUnauthorized: false } : {}) };
 

@@ -1,5 +1,5 @@
-// A process of another user that looks at a folder as fast as it can, and tries to connect to all that it finds there:
-// node intruder.mjs <folder> <uid>. It answers { see: path } once it has seen that file, and {} with what it found so far.
+// A process of another user that watches a folder as fast as it can, and tries to connect to each file in it:
+// node intruder.mjs <folder> <uid>. It answers { see: path } once it has seen that file, and {} with everything found so far.
 import { lstatSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 

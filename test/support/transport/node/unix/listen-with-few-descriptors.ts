@@ -1,4 +1,4 @@
-// Listens at the path that it is given with 0, 1, 2, … descriptors left, and prints how each went.
+// Listens at the given path with 0, 1, 2, … descriptors left, and prints each result.
 import { closeSync, openSync } from 'node:fs';
 import { firstValueFrom, map } from 'rxjs';
 import { listen, type SocketError } from 'rxjs-sockets';
@@ -14,17 +14,17 @@ async function attempt(left: number): Promise<string> {
     for (const fd of taken.splice(0, left)) closeSync(fd);
   }
   const server = listen({ path });
-  const told = firstValueFrom(server.listening.pipe(map(() => 'ok')));
+  const listening = firstValueFrom(server.listening.pipe(map(() => 'ok')));
   const failed = new Promise<string>((resolve) => {
     server.subscribe({ error: (error: unknown) => resolve((error as SocketError).code) });
   });
-  const outcome = await Promise.race([told.catch(() => failed), failed]);
+  const outcome = await Promise.race([listening.catch(() => failed), failed]);
   for (const fd of taken) closeSync(fd);
   await server.shutdown();
   return outcome;
 }
 
-// What is loaded late needs descriptors, too.
+// Lazily loaded modules need descriptors, too.
 await attempt(50);
 for (let left = 0; left < 6; left++) outcomes.push(await attempt(left));
 console.log(outcomes.join(' '));

@@ -9,7 +9,7 @@ import type { Order } from './listener-program.js';
 const program = fileURLToPath(new URL('./listener-program.ts', import.meta.url));
 const root = fileURLToPath(new URL('../../../../..', import.meta.url));
 
-/** A process of its own that listens when it is told to, and sends its pid to whoever connects. */
+/** A separate process that listens on request, and sends its pid to each client. */
 export interface Starter {
   readonly pid: number;
   /** `'ok'` once it listens, or the code of the error. */
@@ -18,18 +18,18 @@ export interface Starter {
   stop(): Promise<string>;
   chdir(folder: string): Promise<string>;
   umask(mask: number): Promise<string>;
-  /** Gives up root's rights. */
+  /** Drops root's privileges. */
   become(user: number): Promise<string>;
-  /** Says what is not waited for. */
+  /** Sends a command whose answer is not awaited. */
   tell(order: Order): void;
   signal(signal: NodeJS.Signals): void;
-  /** Stops it with SIGTERM, as a service is stopped; gives its exit code, or the signal that ended it. */
+  /** Stops it with SIGTERM, as a service is stopped; returns its exit code, or the signal that ended it. */
   terminate(): Promise<number | string>;
   /** Kills it with SIGKILL. */
   kill(): Promise<void>;
 }
 
-/** Starts a process, in a network namespace of its own where `isolated`; it ends with the test. */
+/** Starts a process, in its own network namespace if `isolated`; it ends with the test. */
 export async function starter(isolated = false): Promise<Starter> {
   const child = fork(program, {
     cwd: root,
@@ -74,8 +74,8 @@ async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** The pid of the {@link Starter} that is reached at `path`; rejects where nobody is. */
-export async function whoListens(path: string): Promise<number> {
+/** The pid of the {@link Starter} that is reached at `path`; rejects if there is none. */
+export async function listenerPid(path: string): Promise<number> {
   const socket = net.connect({ path });
   let text = '';
   socket.setEncoding('latin1').on('data', (chunk: string) => {

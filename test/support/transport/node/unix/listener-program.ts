@@ -1,8 +1,8 @@
-// A process that listens when its parent says so: what the tests of socket files race, stop and kill.
+// A process that listens on request; the tests of socket files race, stop and kill it.
 import { listen, type ListenOptions, type Server, type SocketError } from 'rxjs-sockets';
 import type { Subscription } from 'rxjs';
 
-/** What the parent says; each is answered once. */
+/** The commands of the parent; each is answered once. */
 export type Order =
   | { readonly do: 'listen'; readonly path: string; readonly options: ListenOptions }
   | { readonly do: 'stop' }

@@ -1,4 +1,4 @@
-// A thread that listens at once, and says how that went: 'ok', or the code of the error. It unsubscribes when it is told.
+// A thread that listens at once, and reports 'ok' or the code of the error. It unsubscribes on request.
 import { parentPort, workerData } from 'node:worker_threads';
 import { register } from 'tsx/esm/api';
 

@@ -6,11 +6,11 @@ import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { freshFolder } from '../../places.js';
 
-/** Starts a server of this process, to the end of the test at most; gives what stops it, or rejects. */
+/** Starts a server of this process, until the end of the test at most; returns a function that stops it, or rejects. */
 export async function started(path: string, options: ListenOptions = {}): Promise<() => void> {
   const server = listen({ path }, options);
   return new Promise((resolve, reject) => {
-    // Who asks whether it listens is a connection, too.
+    // The probe whether it listens is a connection, too.
     const subscription = server.subscribe({ next: (connection) => connection.destroy(), error: reject });
     const stop = (): void => subscription.unsubscribe();
     onTestFinished(stop);
@@ -18,7 +18,7 @@ export async function started(path: string, options: ListenOptions = {}): Promis
   });
 }
 
-/** `'ok'` once a server of this process listens, which it does to the end of the test; else the code of its error. */
+/** `'ok'` once a server of this process listens, until the end of the test; otherwise the code of its error. */
 export async function outcome(path: string, options: ListenOptions = {}): Promise<string> {
   return started(path, options).then(
     () => 'ok',
@@ -26,7 +26,7 @@ export async function outcome(path: string, options: ListenOptions = {}): Promis
   );
 }
 
-/** A plain `net.Server` that sends the pid, closed with the test; Node removes what it finds at its path then. */
+/** A plain `net.Server` that sends the pid, closed with the test; Node then removes the file at its path. */
 export async function plainServer(path: string): Promise<net.Server> {
   const server = net.createServer((socket) => socket.on('error', () => undefined).end(String(process.pid)));
   onTestFinished(() => {
@@ -37,7 +37,7 @@ export async function plainServer(path: string): Promise<net.Server> {
   return server;
 }
 
-/** Leaves a socket file as an owner does that has crashed. */
+/** Leaves a socket file, like an owner that has crashed. */
 export async function makeStale(path: string, mode = 0o600): Promise<void> {
   const made = join(await freshFolder(), 'socket');
   const server = await plainServer(made);
@@ -47,13 +47,13 @@ export async function makeStale(path: string, mode = 0o600): Promise<void> {
   await once(server, 'close');
 }
 
-/** Tells a file from every other, and from itself before a change. */
+/** Distinguishes a file from any other, and from itself before a change. */
 export function fingerprint(path: string): string {
   const { dev, ino, mode, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true });
   return [dev, ino, mode, mtimeNs, ctimeNs].join(' ');
 }
 
-/** Makes `folder` the working folder of this test. */
+/** Makes `folder` the working directory of this test. */
 export function workIn(folder: string): void {
   const before = process.cwd();
   onTestFinished(() => process.chdir(before));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the certificates that the tests show each other, valid for a hundred years. Nobody else trusts them.
+# Creates the certificates of the tests, valid for a hundred years. Nothing else trusts them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
