@@ -177,7 +177,11 @@ function verifyRefusal<Out>(encoder: Encoder<Out>, bad: unknown, values: readonl
 }
 
 /** Returns all offsets to cut at. If there are more than `max`: some around the end of each frame, and random ones. */
-function chooseCuts<In, Out>({ stream, ends }: CodecSample<In, Out>, max: number, random: () => number): readonly number[] {
+function chooseCuts<In, Out>(
+  { stream, ends }: CodecSample<In, Out>,
+  max: number,
+  random: () => number,
+): readonly number[] {
   const inner = stream.length - 1;
   if (inner <= max) return Array.from({ length: Math.max(0, inner) }, (_, index) => index + 1);
   const cuts = new Set<number>();

@@ -7,7 +7,7 @@ interface Member extends Listed<Member> {
   readonly number: number;
 }
 
-it('S1: the list has its members in the order of addition, and its Set too, whenever that is first read', () => {
+it('S1: lists its members in the order of addition, as its Set does, whenever that is first read', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(7)), fc.nat(20), (numbers, firstRead) => {
       const members = Array.from({ length: 8 }, (_, number): Member => ({

@@ -196,7 +196,7 @@ describe('the write state', () => {
     );
   });
 
-  it('C1: a value sent by an encoder is written whole and before its own, whoever sends it, however much was written', () => {
+  it('C1: a value sent by an encoder is written whole and before its own, from any side, however much was written', () => {
     const origin = fc.constantFrom('own' as const, 'client' as const);
     const size = fc.oneof(fc.nat(20), fc.nat(9_000));
     fc.assert(

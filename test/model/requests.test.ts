@@ -321,7 +321,7 @@ class World {
     desk.connection.data.next(this.setting.byId ? { id: number, answer: number } : { answer: number });
   }
 
-  /** Without ids, an event that arrives while a request is in flight cannot be told from its answer. */
+  /** Without ids, an event that arrives while a request is in flight cannot be distinguished from its answer. */
   private emit(desk: Desk | undefined, count: number): void {
     if (!this.setting.byId) return;
     for (let i = 0; i < count; i++) desk?.connection.data.next({ event: this.emitted++ });

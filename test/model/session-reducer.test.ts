@@ -514,6 +514,6 @@ describe.each([
   });
 });
 
-it("each row of the reducer's table, and each of its actions, is taken", () => {
+it("the random steps use each row of the reducer's table, and each of its actions", () => {
   expect(transitions.unused()).toEqual([]);
 });

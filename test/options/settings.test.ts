@@ -136,7 +136,7 @@ describe('a bad option', () => {
     expect(subscription.closed).toBe(true);
   });
 
-  it('A5: an unknown option is refused by shutdown, which then goes on', async () => {
+  it('A5: shutdown refuses an unknown option, and the server continues', async () => {
     const server = listen('memory:misspelt', { transport: memoryTransport() });
     const subscription = server.subscribe();
     await firstValueFrom(server.listening);
@@ -149,7 +149,7 @@ describe('a bad option', () => {
     expect(subscription.closed).toBe(true);
   });
 
-  it('A5: an unknown option is refused by nodeTransport', () => {
+  it('A5: nodeTransport refuses an unknown option', () => {
     expect(() => nodeTransport({ internal: false } as never)).toThrow(
       expect.objectContaining({
         code: 'ERR_OPTION_INVALID',
