@@ -16,7 +16,7 @@ interface Source {
  * ended connections (C1, F1, K4, K8).
  */
 export class Arrivals {
-  /** Whether this side has closed it, so that the rest may be discarded (C11). */
+  /** The sockets whose rest may be discarded, because this side closed them (C11) or nobody read them (C22). */
   readonly closed: Set<WitnessedSocket> = new Set();
 
   private readonly world: World;

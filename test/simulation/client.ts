@@ -1,4 +1,4 @@
-import { from, mergeMap, type ObservableInput, Subscription, take, tap, throwError, timer } from 'rxjs';
+import { finalize, from, mergeMap, type ObservableInput, Subscription, take, tap, throwError, timer } from 'rxjs';
 import {
   backoff,
   connect,
@@ -11,10 +11,11 @@ import { host } from '../../src/channel/channel-host.js';
 import type { SendLane } from '../../src/io/send-lane.js';
 import type { SocketConnection } from '../../src/connection/socket-connection.js';
 import { Arrivals } from './arrivals.js';
+import { Claims } from './claims.js';
 import { codec, decodeMessage, type Draft, type Message, shownMessage } from './message.js';
 import { Outgoing } from './outgoing.js';
 import { type Manner, Reading } from './reading.js';
-import { type Policy, States } from './states.js';
+import { drawPolicy, type Policy, States } from './states.js';
 import type { WitnessedSocket } from './witness.js';
 import { type Actor, type World } from './world.js';
 import { Writing } from './writing.js';
@@ -51,6 +52,7 @@ export class Client implements Actor {
   private readonly prepares: boolean;
   private readonly preparing = new Set<WitnessedSocket>();
   private readonly highWaterMark: number;
+  private readonly claims: Claims;
   private readonly sources = new Set<WitnessedSocket>();
   private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
@@ -101,6 +103,7 @@ export class Client implements Actor {
         dialled: (socket) => {
           if (!this.active) this.wrong('K7', 'still has a connection without a subscriber');
           this.sockets.push(socket);
+          this.claims.add(socket);
           this.due.set(socket, this.outgoing);
           this.own.set(socket, new Outgoing(world, 'own', id, this.lossy, () => ++this.lastNumber));
           if (this.prepares) this.preparing.add(socket);
@@ -122,6 +125,7 @@ export class Client implements Actor {
     this.steady = [options.idleTimeout, options.halfOpenTimeout, options.claimTimeout].every(
       (time) => time !== 1_000 && time !== 2_000,
     );
+    this.claims = new Claims(options.claimTimeout ?? 0, world.ends.open);
     this.client = connect(world.address, options);
     this.arrivals = new Arrivals(world, `${this.name}'s reading`);
     this.reading = this.newReading();
@@ -161,6 +165,7 @@ export class Client implements Actor {
   }
 
   check(): void {
+    this.claims.check(this.arrivals.closed);
     const { data } = this.client;
     const most = this.maxBuffered + this.world.largestSent;
     if (data.bufferedBytes > most) {
@@ -340,8 +345,12 @@ export class Client implements Actor {
         return connection.data.sendFrom([draft(10), draft(1_000)]).pipe(tap({ complete: prepared }));
       case 4:
       case 5:
+        if (socket !== undefined) this.claims.beginPreparing(socket);
         return connection.data.pipe(
           take(dice.int(1, 2)),
+          finalize(() => {
+            if (socket !== undefined) this.claims.endPreparing(socket);
+          }),
           tap({
             next: (bytes) => {
               const message = decodeMessage(bytes);
@@ -494,22 +503,11 @@ export class Client implements Actor {
         else this.readAgain();
       },
     );
+    this.claims.addReading(reading);
     return reading;
   }
 
   private wrong(rule: string, what: string): void {
     this.world.findings.wrong(rule, `${this.name} ${what}`);
   }
-}
-
-function drawPolicy({ dice, gentle }: World): Policy {
-  const initial = dice.magnitude(20, 300);
-  return {
-    initial,
-    max: initial * dice.pick([1, 4, 10]),
-    factor: dice.pick([1, 2, 3]),
-    jitter: dice.pick([0, 0.5, 1]),
-    attempts: gentle ? Infinity : dice.pick([Infinity, Infinity, 0, 1, 5]),
-    stableAfter: dice.pick([5_000, 100, 0]),
-  };
 }

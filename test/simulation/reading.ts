@@ -23,6 +23,8 @@ export class Reading {
   /** `'complete'`, or the code of the error. */
   ended: string | undefined;
   started = false;
+  /** Until when it was subscribed: `Infinity` while it is, `-Infinity` if it never was. */
+  readUntil = -Infinity;
 
   private readonly world: World;
   private readonly name: string;
@@ -96,6 +98,7 @@ export class Reading {
     this.letGo();
     void this.iterator?.return?.();
     this.stopping.next();
+    this.leave();
   }
 
   /** The client that it reads from has ended: a new subscription would start it again. */
@@ -112,6 +115,7 @@ export class Reading {
   private subscribe(source: Observable<Buffer>): void {
     if (this.stopped || this.ended !== undefined) return;
     let left = false;
+    this.readUntil = Infinity;
     const subscription = source.subscribe({
       next: (bytes) => {
         if (left || this.ended !== undefined) this.wrong('F8', 'was given a message after its end');
@@ -127,6 +131,7 @@ export class Reading {
     });
     subscription.add(() => {
       left = true;
+      this.leave();
     });
     this.subscription = this.ended === undefined ? subscription : undefined;
   }
@@ -185,6 +190,7 @@ export class Reading {
         this.iterator = iterator;
         const breakAfter = dice.magnitude(1, 200);
         for (let count = 0; count < breakAfter && !this.stopped; count++) {
+          this.readUntil = Infinity;
           const result = await iterator.next();
           if (result.done === true) {
             if (!this.isStopped) this.end('complete');
@@ -194,6 +200,7 @@ export class Reading {
           if (!calmed.value && dice.chance(0.3)) await this.pause(dice.int(1, slowest));
         }
         await iterator.return?.();
+        this.leave();
       }
     } catch (error) {
       this.end(this.world.failed(this.name, error));
@@ -205,7 +212,9 @@ export class Reading {
     const none = Symbol('none');
     try {
       while (!this.stopped) {
+        this.readUntil = Infinity;
         const bytes = await firstValueFrom(this.channel.pipe(takeUntil(this.stopping)), { defaultValue: none });
+        this.leave();
         if (typeof bytes === 'symbol') {
           if (!this.isStopped) this.end('complete');
           return;
@@ -231,7 +240,13 @@ export class Reading {
     this.see(decodeMessage(bytes));
   }
 
+  /** Notes that it is no longer subscribed. */
+  private leave(): void {
+    if (this.readUntil === Infinity) this.readUntil = Date.now();
+  }
+
   private end(how: string): void {
+    this.leave();
     if (this.ended !== undefined) this.wrong('F8', `got its end twice: ${this.ended}, then ${how}`);
     this.ended = how;
     this.subscription = undefined;

@@ -11,6 +11,18 @@ export interface Policy {
   readonly stableAfter: number;
 }
 
+export function drawPolicy({ dice, gentle }: World): Policy {
+  const initial = dice.magnitude(20, 300);
+  return {
+    initial,
+    max: initial * dice.pick([1, 4, 10]),
+    factor: dice.pick([1, 2, 3]),
+    jitter: dice.pick([0, 0.5, 1]),
+    attempts: gentle ? Infinity : dice.pick([Infinity, Infinity, 0, 1, 5]),
+    stableAfter: dice.pick([5_000, 100, 0]),
+  };
+}
+
 /** A watcher of a client's states, which checks them against the grammar (K2, K3, K5). */
 export class States {
   /** How it ended: `'complete'`, or the code of the error. */

@@ -98,6 +98,8 @@ export class WitnessedSocket {
   readonly arrived: Message[] = [];
   /** Whether the sending side was ended, or cut off. */
   ended = false;
+  /** When the sending side was ended. */
+  endedAt = Infinity;
   aborted = false;
 
   private readonly inner: TransportSocket;
@@ -135,6 +137,10 @@ export class WitnessedSocket {
       end: () => this.end(),
       reset: () => this.reset(),
     });
+  }
+
+  get hasWritten(): boolean {
+    return this.messages.length > 0 || this.restOut.length > 0;
   }
 
   private open(events: SocketEvents): void {
@@ -185,6 +191,7 @@ export class WitnessedSocket {
     if (this.awaited) this.wrong('was ended while a write was under way');
     if (this.restOut.length > 0) this.findings.wrong('C6', `${this.name} was ended inside a message`);
     this.ended = true;
+    this.endedAt = Date.now();
     this.findings.note(() => `${this.name} ends`);
     this.inner.end();
   }

@@ -1,0 +1,56 @@
+import type { Reading } from './reading.js';
+import type { WitnessedSocket } from './witness.js';
+
+/**
+ * The sockets that a client may close because nobody reads them: their sending side has ended, and they have had no
+ * reader for `claimTimeout` (C22).
+ */
+export class Claims {
+  private readonly timeout: number;
+  private readonly open: ReadonlySet<WitnessedSocket>;
+  private readonly readings: Reading[] = [];
+  /** When each socket was opened. */
+  private readonly openedAt = new Map<WitnessedSocket, number>();
+  /** When what prepared a socket read from it last. */
+  private readonly preparedUntil = new Map<WitnessedSocket, number>();
+
+  /**
+   * @param timeout - the client's `claimTimeout`
+   * @param open - the sockets that are not gone
+   */
+  constructor(timeout: number, open: ReadonlySet<WitnessedSocket>) {
+    this.timeout = timeout;
+    this.open = open;
+  }
+
+  add(socket: WitnessedSocket): void {
+    if (this.timeout > 0) this.openedAt.set(socket, Date.now());
+  }
+
+  /** Adds somebody who reads the client's channel. */
+  addReading(reading: Reading): void {
+    this.readings.push(reading);
+  }
+
+  beginPreparing(socket: WitnessedSocket): void {
+    this.preparedUntil.set(socket, Infinity);
+  }
+
+  endPreparing(socket: WitnessedSocket): void {
+    this.preparedUntil.set(socket, Date.now());
+  }
+
+  /** Adds the sockets that are closed by now to `discarded`. Called between any two instants. */
+  check(discarded: Set<WitnessedSocket>): void {
+    const readUntil = Math.max(...this.readings.map((reading) => reading.readUntil));
+    for (const [socket, openedAt] of this.openedAt) {
+      const lastRead = Math.max(readUntil, this.preparedUntil.get(socket) ?? -Infinity);
+      // The time before its end counts, too, if it was never used.
+      const isUsed = socket.hasWritten || lastRead >= openedAt;
+      const unreadFrom = isUsed ? Math.max(lastRead, socket.endedAt) : openedAt;
+      if (socket.ended && Date.now() - unreadFrom >= this.timeout) discarded.add(socket);
+      else if (this.open.has(socket)) continue;
+      this.openedAt.delete(socket);
+    }
+  }
+}
