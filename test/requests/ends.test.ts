@@ -1,6 +1,6 @@
 import '../support/leaks.js';
 import type net from 'node:net';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, NEVER, Subject } from 'rxjs';
 import {
   type Address,
   connect,
@@ -31,9 +31,9 @@ const idOf = (message: unknown): number | undefined => (message as { readonly id
 const outcomes = (answers: readonly Promise<unknown>[]): Promise<unknown[]> =>
   Promise.all(answers.map((answer) => answer.then(String, (error: unknown) => (error as SocketError).code)));
 
-/** A client with reconnect, subscribed to until the end of the test. */
+/** A client with reconnect, after 1 ms unless `options` say otherwise, subscribed to until the end of the test. */
 function persistent<In, Out>(place: Place, address: Address, options: ConnectOptions<In, Out>) {
-  const client = connect<In, Out>(address, { ...place.options, ...options, reconnect: { delay: 1 } });
+  const client = connect<In, Out>(address, { ...place.options, reconnect: { delay: 1 }, ...options });
   const states = record(client);
   onTestFinished(() => states.subscription.unsubscribe());
   return { client, states };
@@ -135,12 +135,14 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
 describe.each(realPlaces)('requests on a client with reconnect, over $name', (place) => {
   it('K21: a request made while it is disconnected waits, and goes out on the next connection', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
-    const { client, states } = persistent(place, server.address, text);
+    const dialAgain = new Subject<void>();
+    const { client, states } = persistent(place, server.address, { ...text, reconnect: { delay: () => dialAgain } });
     const asked = requests(client.data);
     expect(await asked.ask('one')).toBe('one!');
     server.sockets[0]?.destroy();
     await until(() => states.values.at(-1)?.status === 'waiting');
     const answers = ['two', 'three'].map((line) => asked.ask(line));
+    dialAgain.next();
     expect(await outcomes(answers)).toEqual(['two!', 'three!']);
     expect(server.sockets).toHaveLength(2);
     expect(server.lines).toEqual(['one', 'two', 'three']);
@@ -259,7 +261,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
 
   it('K21: the end of the client rejects all, even those waiting for a connection', async () => {
     const server = await lineServer(place);
-    const { client, states } = persistent(place, server.address, text);
+    const { client, states } = persistent(place, server.address, { ...text, reconnect: { delay: () => NEVER } });
     const asked = requests(client.data);
     const sent = asked.ask('one');
     await server.received(1);
