@@ -8,6 +8,7 @@ import '../support/leaks.js';
 import { places, tcp, unix } from '../support/transport/places.js';
 import { pairAt } from '../support/connection/connected-pairs.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
+import { recordBytes } from '../support/recording/record-bytes.js';
 import { Recording } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 import { outcome, digest, setImmediateLoop } from '../support/channel/relayed.js';
@@ -71,16 +72,13 @@ describe.each(places.map((place) => [place.name, place] as const))(
       const much = randomBytes(2_000_000);
       other.near.bytes.complete();
       const sending = other.far.bytes.sendFrom([much]).subscribe();
-      const chunks: Buffer[] = [];
-      const received = new Promise((resolve) => {
-        one.near.bytes.subscribe({ next: (chunk) => chunks.push(chunk), complete: () => resolve(undefined) });
-      });
+      const received = recordBytes(one.near.bytes);
       other.far.bytes.subscribe({ error: () => undefined });
       one.near.bytes.complete();
-      await until(() => Buffer.concat(chunks).length === much.length);
+      await until(() => received.length === much.length);
       other.far.bytes.complete();
-      await received;
-      expect(digest(Buffer.concat(chunks))).toBe(digest(much));
+      expect(await received.ended()).toBe('fin');
+      expect(digest(received.bytes)).toBe(digest(much));
       expect(await relayed.end()).toBe('complete');
       sending.unsubscribe();
     });

@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { EMPTY } from 'rxjs';
 import { onTestFinished } from 'vitest';
+import { type ByteRecording, recordBytes, recordStream } from '../support/recording/record-bytes.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fromSource = ['--import', 'tsx', '--conditions=rxjs-sockets-source'];
@@ -31,32 +34,29 @@ export function programOfMany(args: readonly string[], environment: NodeJS.Proce
 
 /** A program in a separate process: its output, and how it ends. */
 export class Program {
-  /** Its standard output so far. */
-  output = '';
-  /** Its standard error so far. */
-  errors = '';
   /** Its exit status, or the signal that ended it, once all of its output has arrived. */
   readonly ended: Promise<number | string>;
   private readonly child: ChildProcess;
-  private readonly watchers = new Set<() => void>();
-  private over = false;
+  private readonly stdout: ByteRecording;
+  private readonly stderr: ByteRecording;
 
   constructor(child: ChildProcess) {
     this.child = child;
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      this.output += text;
-      for (const look of this.watchers) look();
-    });
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.errors += text;
-    });
+    this.stdout = recordOutput(child.stdout);
+    this.stderr = recordOutput(child.stderr);
     this.ended = new Promise((resolve) => {
-      child.on('close', (status, signal) => {
-        this.over = true;
-        for (const look of this.watchers) look();
-        resolve(status ?? signal ?? 'nothing');
-      });
+      child.on('close', (status, signal) => resolve(status ?? signal ?? 'nothing'));
     });
+  }
+
+  /** Its standard output so far. */
+  get output(): string {
+    return this.stdout.text;
+  }
+
+  /** Its standard error so far. */
+  get errors(): string {
+    return this.stderr.text;
   }
 
   /** Its process id; 0 if it could not be started. */
@@ -70,18 +70,13 @@ export class Program {
   }
 
   /** Waits until its output matches, and returns the match; fails if it ends before that. */
-  until(pattern: RegExp): Promise<RegExpExecArray> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const match = pattern.exec(this.output);
-        if (match !== null) resolve(match);
-        else if (this.over) reject(new Error(`it ended without ${String(pattern)}:\n${this.output}${this.errors}`));
-        else return;
-        this.watchers.delete(look);
-      };
-      this.watchers.add(look);
-      look();
-    });
+  async until(pattern: RegExp): Promise<RegExpExecArray> {
+    try {
+      return await this.stdout.until(pattern);
+    } catch (error) {
+      await this.ended;
+      throw new Error(this.errors, { cause: error });
+    }
   }
 
   /** Presses Ctrl-C, or sends another signal, and waits until it has ended. */
@@ -89,4 +84,8 @@ export class Program {
     this.child.kill(signal);
     return this.ended;
   }
+}
+
+function recordOutput(stream: Readable | null): ByteRecording {
+  return stream === null ? recordBytes(EMPTY) : recordStream(stream, 'utf8');
 }

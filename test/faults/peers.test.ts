@@ -3,10 +3,11 @@ import net from 'node:net';
 import { firstValueFrom } from 'rxjs';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
+import { recordBytes } from '../support/recording/record-bytes.js';
 import { realPlaces, tcp, unix } from '../support/transport/places.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 import { numbered, Puppet } from './puppets.js';
-import { onStage, receivedOn } from './stage.js';
+import { onStage } from './stage.js';
 
 const MiB = 1_048_576;
 
@@ -48,7 +49,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       await stopped.connect(address);
       const near = await accepted;
       stopped.signal('SIGSTOP');
-      expect((await receivedOn(near)).end).toBe('ERR_TIMEOUT_IDLE');
+      expect((await recordBytes(near.bytes).all()).end).toBe('ERR_TIMEOUT_IDLE');
     });
   });
 
@@ -75,7 +76,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
       const id = await killed.connect(address);
-      const received = receivedOn(await accepted);
+      const received = recordBytes((await accepted).bytes).all();
       await killed.write(id, 100_000);
       await killed.kill();
       const { data, end } = await received;
@@ -91,7 +92,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       const { address, accepted } = await stage.accepting();
       const id = await killed.connect(address);
       const near = await accepted;
-      const received = receivedOn(near);
+      const received = recordBytes(near.bytes).all();
       await killed.write(id, 1_000);
       near.bytes.next(Buffer.alloc(200_000));
       await until(() => near.stats.bytesWritten >= 200_000 && near.stats.bytesRead === 1_000);
@@ -148,7 +149,7 @@ describe('a busy event loop', () => {
       const { address, accepted } = await stage.accepting({ idleTimeout: 300 });
       const id = await peer.connect(address);
       const near = await accepted;
-      const received = receivedOn(near);
+      const received = recordBytes(near.bytes).all();
       // It arrives while the loop is busy, and waits in the kernel when the timer is long overdue.
       void peer.write(id, 10_000);
       void peer.end(id);

@@ -3,18 +3,23 @@ import { backoff, type ConnectionState, type SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import type { Faults } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
+import { recordBytes } from '../support/recording/record-bytes.js';
 import { realPlaces } from '../support/transport/places.js';
 import { numbered } from './puppets.js';
-import { onStage, receivedOn, type Received, type Stage } from './stage.js';
+import { onStage, type Stage } from './stage.js';
 
 /** Sends `sent` to a server through a proxy with `faults`, and returns what the server received. */
-async function through(stage: Stage, faults: Faults, sent: Buffer): Promise<Received> {
+async function through(
+  stage: Stage,
+  faults: Faults,
+  sent: Buffer,
+): Promise<{ readonly data: Buffer; readonly end: string }> {
   const { address: target, accepted } = await stage.accepting();
   const { address } = await stage.faulty(target, { seed: 11, up: faults });
   const near = await stage.connection(address, { halfOpen: true });
   near.bytes.next(sent);
   near.bytes.complete();
-  return receivedOn(await accepted);
+  return recordBytes((await accepted).bytes).all();
 }
 
 const sent = numbered(60_000);
@@ -141,7 +146,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 1_000 } });
       const near = await stage.connection(address, { halfOpen: true });
       near.bytes.next(sent);
-      const { data, end } = await receivedOn(await accepted);
+      const { data, end } = await recordBytes((await accepted).bytes).all();
       expect(data.equals(sent.subarray(0, 1_000))).toBe(true);
       expect(end).toBe('ERR_TIMEOUT_IDLE');
       expect((await firstValueFrom((await accepted).closed)).reason).toBe('failed');

@@ -11,20 +11,12 @@ import {
   listen,
   type ListenOptions,
   type Server,
-  type SocketError,
 } from 'rxjs-sockets';
 import { type Faulty, faulty, type FaultyOptions } from 'rxjs-sockets/testing';
 import type { Place } from '../support/transport/places.js';
 import { nothingLeftOf } from './nothing-left.js';
 
 type Mark = <T extends object>(thing: T) => T;
-
-/** How one side of a connection ended, and what it received before. */
-export interface Received {
-  readonly data: Buffer;
-  /** `'fin'`, or the code of the error. */
-  readonly end: string;
-}
 
 /** Runs `work` with servers and clients that end with it. Nothing of them may be left afterwards, files included. */
 export async function onStage(place: Place, work: (stage: Stage) => Promise<void>): Promise<void> {
@@ -126,17 +118,4 @@ export class Stage {
     for (const server of this.servers) for (const connection of server.connections) connection.destroy();
     await Promise.all(this.servers.splice(0).map((server) => server.shutdown()));
   }
-}
-
-/** Everything received, and how it ended: one completion, or one error. */
-export function receivedOn({ bytes }: Connection<any, any>): Promise<Received> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    const end = (how: string): void => resolve({ data: Buffer.concat(chunks), end: how });
-    bytes.subscribe({
-      next: (chunk) => chunks.push(chunk),
-      error: (error: unknown) => end((error as SocketError).code),
-      complete: () => end('fin'),
-    });
-  });
 }

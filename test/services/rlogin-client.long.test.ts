@@ -45,7 +45,7 @@ describe('rlogin.ts', () => {
     await screen.until(prompt);
     await screen.type("echo '~'. ~~\r~~\r~.", /status 0/);
     await screen.ended;
-    const [first, last] = screen.output.bytes.toString('latin1').match(/^[0-9a-f:]{40,}\r$/gm) ?? [];
+    const [first, last] = screen.output.text.match(/^[0-9a-f:]{40,}\r$/gm) ?? [];
     expect(last).toBe(first);
   });
 
@@ -57,7 +57,7 @@ describe('rlogin.ts', () => {
     process.kill(Number(pid), 'SIGTERM');
     await screen.until(/status 143/);
     await screen.ended;
-    const [first, last] = screen.output.bytes.toString('latin1').match(/^[0-9a-f:]{40,}\r$/gm) ?? [];
+    const [first, last] = screen.output.text.match(/^[0-9a-f:]{40,}\r$/gm) ?? [];
     expect(last).toBe(first);
   });
 

@@ -13,6 +13,7 @@ import {
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { freshFolder, type Place, places } from '../support/transport/places.js';
 import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
+import { recordBytes } from '../support/recording/record-bytes.js';
 import { refusal } from '../support/errors/refusal.js';
 
 /** A proxy in front of `target`, shut down with the test, and its address. */
@@ -35,19 +36,6 @@ function codeOf(error: unknown): string {
   return (error as SocketError).code;
 }
 
-/** Everything received, and how it ended. */
-async function receivedOn({ bytes }: Connection): Promise<{ data: Buffer; end: string; chunks: number[] }> {
-  const chunks: Buffer[] = [];
-  const end = await new Promise<string>((resolve) => {
-    bytes.subscribe({
-      next: (chunk) => chunks.push(chunk),
-      error: (error: unknown) => resolve(codeOf(error)),
-      complete: () => resolve('fin'),
-    });
-  });
-  return { data: Buffer.concat(chunks), end, chunks: chunks.map((chunk) => chunk.length) };
-}
-
 /**
  * Sends `sent` through a proxy with `faults` on the way up; what the server receives, and which faults were injected.
  */
@@ -66,7 +54,9 @@ async function sentThrough(
   const { connection: near } = await clientAt(place, address, { halfOpen: true });
   near.bytes.next(sent);
   near.bytes.complete();
-  return { ...(await receivedOn(await far)), strikes: proxy.strikes };
+  const received = recordBytes((await far).bytes);
+  const { data, end } = await received.all();
+  return { data, end, chunks: received.values.map((chunk) => chunk.length), strikes: proxy.strikes };
 }
 
 describe.each(places)('faulty over $name', (place) => {
@@ -75,7 +65,7 @@ describe.each(places)('faulty over $name', (place) => {
     const { address: target } = await serverAt(place, ({ data }) => data.subscribe(data));
     const { proxy, address } = await faultyAt(place, target);
     const { connection } = await clientAt(place, address, { halfOpen: true });
-    const received = receivedOn(connection);
+    const received = recordBytes(connection.bytes).all();
     connection.bytes.next(sent);
     connection.bytes.complete();
     const { data, end } = await received;
@@ -140,7 +130,7 @@ describe.each(places)('faulty over $name', (place) => {
     const { connection: near } = await clientAt(place, address, { halfOpen: true, maxBuffered: 2 ** 23 });
     near.bytes.next(sent);
     near.bytes.complete();
-    const received = receivedOn(await connected);
+    const received = recordBytes((await connected).bytes).all();
     // The other direction is not affected.
     (await connected).bytes.next('hello');
     expect(String(await firstValueFrom(near.bytes))).toBe('hello');

@@ -10,7 +10,7 @@ export class Recording<T> {
   /** Every terminal notification: never more than one (F8). */
   readonly endings: Ending[] = [];
   readonly subscription: Subscription;
-  private waiting: (() => void)[] = [];
+  private readonly watchers = new Set<() => void>();
 
   /** @param then - called with each value, within the subscriber's `next` */
   constructor(source: Observable<T>, then: (value: T) => void = () => undefined) {
@@ -32,28 +32,39 @@ export class Recording<T> {
   }
 
   /** Waits until at least `count` values have been emitted. */
-  async count(count: number): Promise<readonly T[]> {
-    while (this.values.length < count) {
-      if (this.endings.length > 0) {
-        throw new Error(`${this.values.length} of ${count} values, then the end: ${String(this.endings[0])}`);
-      }
-      await this.change();
-    }
-    return this.values;
+  count(count: number): Promise<readonly T[]> {
+    return this.watch(() => {
+      if (this.values.length >= count) return this.values;
+      if (this.endings.length === 0) return undefined;
+      throw new Error(`${this.values.length} of ${count} values, then the end: ${String(this.endings[0])}`);
+    });
   }
 
   /** Waits for the terminal notification. */
-  async end(): Promise<Ending> {
-    while (this.endings[0] === undefined) await this.change();
-    return this.endings[0];
+  end(): Promise<Ending> {
+    return this.watch(() => this.endings[0]);
   }
 
-  private change(): Promise<void> {
-    return new Promise((resolve) => this.waiting.push(resolve));
+  /** Calls `look` now and after each notification, until it returns a result or throws. */
+  protected watch<R>(look: () => R | undefined): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const watcher = (): void => {
+        try {
+          const result = look();
+          if (result === undefined) return;
+          resolve(result);
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+        this.watchers.delete(watcher);
+      };
+      this.watchers.add(watcher);
+      watcher();
+    });
   }
 
   private wake(): void {
-    for (const resolve of this.waiting.splice(0)) resolve();
+    for (const watcher of [...this.watchers]) watcher();
   }
 }
 

@@ -17,6 +17,7 @@ import { Folder } from '../../../examples/services/ftp-server/folder.js';
 import { Session } from '../../../examples/services/ftp-server/session.js';
 import { type Limits, type Settings, usualLimits } from '../../../examples/services/ftp-server/settings.js';
 import { Program } from '../../examples/program.js';
+import { type ByteRecording, recordStream } from '../recording/record-bytes.js';
 import { server as identity } from '../transport/node/tls/certificates.js';
 import { file } from '../transport/node/tls/certificates.js';
 
@@ -149,13 +150,13 @@ export async function hashOf(path: string): Promise<string> {
 /** A client that sends what a test tells it to. */
 export class RawClient {
   socket: net.Socket;
-  private text = '';
-  private hasEnded = false;
-  private look: () => void = () => undefined;
+  private received: ByteRecording;
+  /** How many bytes were taken as replies. */
+  private taken = 0;
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
-    this.listenTo(socket);
+    this.received = recordStream(socket);
     onTestFinished(() => {
       this.socket.destroy();
       socket.destroy();
@@ -189,17 +190,11 @@ export class RawClient {
 
   /** Waits for a whole reply, and returns its lines, joined; `'end'` if the connection has ended. */
   async reply(): Promise<string> {
-    for (;;) {
-      const match = /^(?:\d{3} .*|(\d{3})-[^]*?\n\1 .*)\r\n/.exec(this.text);
-      if (match !== null) {
-        this.text = this.text.slice(match[0].length);
-        return match[0].trimEnd();
-      }
-      if (this.hasEnded) return 'end';
-      await new Promise<void>((resolve) => {
-        this.look = resolve;
-      });
-    }
+    const reply = /^(?:\d{3} .*|(\d{3})-[^]*?\n\1 .*)\r\n/;
+    const match = await this.received.until(reply, this.taken).catch(() => undefined);
+    if (match === undefined) return 'end';
+    this.taken += match[0].length;
+    return Buffer.from(match[0], 'latin1').toString().trimEnd();
   }
 
   /** Sends EPSV, and connects to the port. */
@@ -217,22 +212,9 @@ export class RawClient {
     this.socket.removeAllListeners('data');
     const secure = tls.connect({ socket: this.socket, rejectUnauthorized: false });
     this.socket = secure;
-    this.listenTo(secure);
+    this.received = recordStream(secure);
+    this.taken = 0;
     await new Promise((resolve) => secure.once('secureConnect', resolve));
-  }
-
-  private listenTo(socket: net.Socket): void {
-    const ended = (): void => {
-      this.hasEnded = true;
-      this.look();
-    };
-    socket.setEncoding('utf8');
-    socket.on('data', (text: string) => {
-      this.text += text;
-      this.look();
-    });
-    socket.on('end', ended).on('close', ended);
-    socket.on('error', () => undefined);
   }
 }
 

@@ -6,6 +6,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
+import { type ByteRecording, recordStream } from '../recording/record-bytes.js';
 
 /** How a program ended, and all of its output. */
 export interface Outcome {
@@ -150,44 +151,29 @@ export class PlainClient {
   readonly socket: net.Socket;
   /** How the connection ended, with everything received; never rejects. */
   readonly ended: Promise<{ readonly received: string; readonly error: string | undefined }>;
-  private received = '';
-  private readonly watchers = new Set<() => void>();
+  private readonly received: ByteRecording;
 
   constructor(where: net.NetConnectOpts) {
     this.socket = net.connect({ ...where, allowHalfOpen: true });
+    this.received = recordStream(this.socket);
     let error: string | undefined;
-    this.socket.setEncoding('latin1').on('data', (text: string) => {
-      this.received += text;
-      for (const look of this.watchers) look();
-    });
     this.socket.on('error', (cause: NodeJS.ErrnoException) => {
       error = cause.code;
     });
     this.socket.on('end', () => this.socket.end());
     this.ended = new Promise((resolve) => {
-      this.socket.on('close', () => {
-        resolve({ received: this.received, error });
-        for (const look of this.watchers) look();
-      });
+      this.socket.on('close', () => resolve({ received: this.received.text, error }));
     });
     onTestFinished(() => {
       this.socket.destroy();
     });
   }
 
-  /** Sends, and waits until that many bytes have arrived in all; returns all of them. */
+  /** Sends, and waits until that many bytes have arrived in all, or the end; returns all of them. */
   async ask(words: Uint8Array | string, bytes: number): Promise<string> {
     this.socket.write(words);
-    await new Promise<void>((resolve) => {
-      const look = (): void => {
-        if (this.received.length < bytes && !this.socket.closed) return;
-        this.watchers.delete(look);
-        resolve();
-      };
-      this.watchers.add(look);
-      look();
-    });
-    return this.received;
+    await this.received.atLeast(bytes);
+    return this.received.text;
   }
 
   /** Sends the last bytes, and waits for the end. */

@@ -6,9 +6,11 @@ import net from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { from } from 'rxjs';
 import { expect, onTestFinished } from 'vitest';
 import { Terminal } from '../../../examples/services/rlogin/terminal.js';
 import { Program } from '../../examples/program.js';
+import { type ByteRecording, recordBytes, recordStream } from '../recording/record-bytes.js';
 import { freshFolder } from '../transport/places.js';
 import { peer } from '../processes/programs.js';
 
@@ -30,59 +32,17 @@ export const home = mkdtempSync(join(tmpdir(), 'home-'));
 
 export const megabyte = 1_048_576;
 
-/** Everything received so far, and waiting for more. */
-class Received {
-  isOver = false;
-  length = 0;
-  private readonly chunks: Buffer[] = [];
-  private readonly watchers = new Set<() => void>();
-
-  get bytes(): Buffer {
-    if (this.chunks.length > 1) this.chunks.splice(0, Infinity, Buffer.concat(this.chunks));
-    return this.chunks[0] ?? Buffer.alloc(0);
-  }
-
-  push(chunk: Buffer): void {
-    this.chunks.push(chunk);
-    this.length += chunk.length;
-    this.look();
-  }
-
-  end(): void {
-    this.isOver = true;
-    this.look();
-  }
-
-  /** Waits until what is received from `from` on matches, and returns the match; fails if it ends before that. */
-  until(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const match = pattern.exec(this.bytes.toString('latin1', from));
-        if (match === null && !this.isOver) return;
-        this.watchers.delete(look);
-        if (match !== null) resolve(match);
-        else reject(new Error(`it ended without ${String(pattern)}: ${this.bytes.toString('latin1').slice(-1_000)}`));
-      };
-      this.watchers.add(look);
-      look();
-    });
-  }
-
-  private look(): void {
-    for (const look of [...this.watchers]) look();
-  }
-}
-
 /** A program at a terminal, as a user sees it on the screen. */
 export class Screen {
-  readonly output = new Received();
+  readonly output: ByteRecording;
   readonly ended: Promise<number>;
   private readonly terminal: Terminal;
 
   constructor([file = '', ...args]: readonly string[]) {
     const environment = { ...(process.env as Record<string, string>), TERM: 'xterm', HOME: home };
     this.terminal = new Terminal({ file, args, folder: root, environment }, { rows: 33, columns: 90 });
-    this.ended = this.record();
+    this.output = recordBytes(from(this.terminal.output()));
+    this.ended = this.untilEnded();
     onTestFinished(() => void this.terminal.hangUp());
   }
 
@@ -101,9 +61,9 @@ export class Screen {
     return this.output.until(pattern, from);
   }
 
-  private async record(): Promise<number> {
-    for await (const chunk of this.terminal.output()) this.output.push(chunk);
-    this.output.end();
+  private async untilEnded(): Promise<number> {
+    const end = await this.output.end();
+    if (end !== 'complete') throw end;
     return this.terminal.ended;
   }
 }
@@ -125,14 +85,12 @@ export function portOf(address: string): number {
 
 /** A client whose every byte the test controls. */
 export class Raw {
-  readonly received = new Received();
+  readonly received: ByteRecording;
   readonly socket: net.Socket;
 
   constructor(port: number) {
     this.socket = net.connect({ port, host: '127.0.0.1' });
-    this.socket.on('error', () => undefined);
-    this.socket.on('data', (data: Buffer) => this.received.push(data));
-    this.socket.on('close', () => this.received.end());
+    this.received = recordStream(this.socket);
   }
 
   /** Connects until the end of the test. */
@@ -181,7 +139,7 @@ export async function printTenMegabytes(screen: Screen): Promise<void> {
   await screen.until(prompt);
   await screen.type(`printf be''gin; cat ${file}; printf 'e'nd; exit\r`);
   await screen.ended;
-  const all = screen.output.bytes.toString('latin1');
+  const all = screen.output.text;
   const printed = all.slice(all.lastIndexOf('begin') + 5, all.lastIndexOf('end'));
   expect(printed).toHaveLength(text.length);
   expect(createHash('sha256').update(printed).digest('hex')).toBe(createHash('sha256').update(text).digest('hex'));

@@ -1,7 +1,8 @@
-import net from 'node:net';
-import type { Address, SocketError } from 'rxjs-sockets';
+import type net from 'node:net';
+import type { Address } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { clientAt } from '../connection/connected-pairs.js';
+import { recordBytes, recordStream } from '../recording/record-bytes.js';
 import type { Place } from '../transport/places.js';
 import { isSecure, rawSocket } from './plain-sockets.js';
 
@@ -21,18 +22,13 @@ export interface Peer {
 export async function peerAt(place: Place, address: Address): Promise<Peer> {
   if (place.name !== 'memory') return realPeer(address);
   const { connection } = await clientAt(place, address, { halfOpen: true });
-  const inbox = new Inbox();
-  connection.bytes.subscribe({
-    next: (chunk) => inbox.add(chunk),
-    error: (error: unknown) => inbox.finish((error as SocketError).code),
-    complete: () => inbox.finish('fin'),
-  });
+  const received = recordBytes(connection.bytes);
   return {
     write: (text) => connection.bytes.next(text),
     end: () => connection.bytes.complete(),
     destroy: () => connection.destroy(),
-    receives: (text) => inbox.receives(text),
-    ended: inbox.ended,
+    receives: (text) => received.equals(text),
+    ended: received.ended(),
   };
 }
 
@@ -55,55 +51,12 @@ async function realPeer(address: Address): Promise<Peer> {
 
 /** A plain socket as a Peer. */
 function peerOf(socket: net.Socket): Peer {
-  const inbox = new Inbox();
-  socket.on('data', (chunk) => inbox.add(chunk));
-  socket.on('end', () => inbox.finish('fin'));
-  socket.on('error', (error: NodeJS.ErrnoException) => inbox.finish(error.code ?? error.message));
-  socket.on('close', () => inbox.finish('closed'));
+  const received = recordStream(socket);
   return {
     write: (text) => void socket.write(text),
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
-    receives: (text) => inbox.receives(text),
-    ended: inbox.ended,
+    receives: (text) => received.equals(text),
+    ended: received.ended(),
   };
-}
-
-/** Everything received, and the waiters for it. */
-class Inbox {
-  readonly ended: Promise<string>;
-  private text = '';
-  private end: string | undefined;
-  private readonly waiting = new Set<() => void>();
-  private tellEnd: (how: string) => void = () => undefined;
-
-  constructor() {
-    this.ended = new Promise((resolve) => {
-      this.tellEnd = resolve;
-    });
-  }
-
-  add(chunk: Buffer): void {
-    this.text += chunk.toString('latin1');
-    for (const look of this.waiting) look();
-  }
-
-  finish(how: string): void {
-    this.end ??= how;
-    this.tellEnd(this.end);
-    for (const look of this.waiting) look();
-  }
-
-  receives(text: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (this.text === text) resolve();
-        else if (this.end === undefined && text.startsWith(this.text)) return;
-        else reject(new Error(`received ${JSON.stringify(this.text)}, then ${this.end ?? 'more'}`));
-        this.waiting.delete(look);
-      };
-      this.waiting.add(look);
-      look();
-    });
-  }
 }
