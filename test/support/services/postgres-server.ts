@@ -1,12 +1,11 @@
 /** A PostgreSQL server for tests: in a fresh folder, on loopback and on a unix socket, without syncing to the disk. */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { appendFile, chown, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { appendFile, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { file } from '../transport/node/tls/certificates.js';
+import { copyIdentity, DatabaseProcess } from './database-process.js';
 import { type Account, freePort, unprivileged } from './unprivileged-account.js';
 
 /** The programs that are needed, for `describeWith`. */
@@ -51,19 +50,23 @@ export class PostgresServer {
   readonly port: number;
   private readonly paths: Paths;
   private readonly folder: string;
-  private readonly account: Account;
-  private child: ChildProcess | undefined;
-
-  private readonly killed = (): void => void this.child?.kill('SIGQUIT');
+  private readonly process: DatabaseProcess;
 
   private constructor(paths: Paths, folder: string, port: number, account: Account) {
     this.paths = paths;
     this.folder = folder;
     this.port = port;
-    this.account = account;
     this.tcp = `tcp://127.0.0.1:${port}`;
     this.unix = `unix:${join(folder, `.s.PGSQL.${port}`)}`;
-    process.once('exit', this.killed);
+    this.process = new DatabaseProcess({
+      path: paths[0],
+      args: ['-D', join(folder, 'data')],
+      account,
+      folder,
+      env: {},
+      ready: 'ready to accept connections',
+      lastSignal: 'SIGQUIT',
+    });
   }
 
   /** Creates a server with the users of {@link logins} and a database named `test`. */
@@ -75,11 +78,7 @@ export class PostgresServer {
     const init = ['--no-sync', '--locale=C', '--encoding=UTF8', '--auth=trust', '--username=trusting', '-D', data];
     await run(paths[1], init, { ...account, cwd: folder, env: {} });
     await writeFile(join(data, 'pg_hba.conf'), logins);
-    for (const name of ['server.key', 'server.pem']) {
-      await copyFile(file(name), join(data, name));
-      await chown(join(data, name), account.uid, account.gid);
-    }
-    await run('chmod', ['600', join(data, 'server.key')]);
+    await copyIdentity(data, account);
 
     const port = await freePort();
     await appendFile(join(data, 'postgresql.conf'), settings(folder, port));
@@ -95,24 +94,8 @@ export class PostgresServer {
   }
 
   /** Starts it, and waits until it accepts clients. */
-  async start(): Promise<void> {
-    const child = spawn(this.paths[0], ['-D', join(this.folder, 'data')], {
-      ...this.account,
-      cwd: this.folder,
-      env: {},
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    this.child = child;
-    await new Promise<void>((resolve, reject) => {
-      let log = '';
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        log += text;
-        if (log.includes('ready to accept connections')) resolve();
-      });
-      child.once('error', reject);
-      child.once('exit', () => reject(new Error(`postgres has ended: ${log}`)));
-    });
-    child.stderr.resume();
+  start(): Promise<void> {
+    return this.process.start();
   }
 
   /**
@@ -120,13 +103,8 @@ export class PostgresServer {
    *
    * @param signal - `SIGINT` ends the clients' sessions in order, `SIGQUIT` cuts them off
    */
-  async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
-    const { child } = this;
-    this.child = undefined;
-    if (child === undefined) return;
-    const exit = once(child, 'exit');
-    child.kill(signal);
-    await exit;
+  stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+    return this.process.stop(signal);
   }
 
   /** Waits until it accepts clients again after one of its processes was killed, which ends all sessions. */
@@ -140,8 +118,7 @@ export class PostgresServer {
 
   /** Stops it and removes its folder. */
   async remove(): Promise<void> {
-    await this.stop();
-    process.off('exit', this.killed);
+    await this.process.end('SIGINT');
     await rm(this.folder, { recursive: true });
   }
 
