@@ -1,13 +1,6 @@
 import type net from 'node:net';
 import { firstValueFrom, lastValueFrom, Subject, take, toArray } from 'rxjs';
-import {
-  backoff,
-  type Client,
-  connect,
-  type ConnectionState,
-  type ConnectOptions,
-  type SocketError,
-} from 'rxjs-sockets';
+import { backoff, connect, type ConnectionState, type ConnectOptions, type SocketError } from 'rxjs-sockets';
 import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
@@ -15,6 +8,7 @@ import { abort, readAll, readBytes } from '../support/sockets/read-socket.js';
 import { type Place, realPlaces } from '../support/transport/places.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { record, type Recording } from '../support/recording/record.js';
+import { watch } from '../support/client/watched-client.js';
 import { scriptedTransport } from '../support/transport/scripted-transport.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
@@ -31,12 +25,6 @@ async function dialling(place: Place, options: ConnectOptions<any, any> = {}, ac
   const states = watch(client);
   await until(() => accepted.length === 1 && states.values.at(-1)?.status === 'connected');
   return { client, states, accepted, address };
-}
-
-function watch(client: Client<any, any>): Recording<ConnectionState<any, any>> {
-  const states = record(client);
-  onTestFinished(() => states.subscription.unsubscribe());
-  return states;
 }
 
 const countOf = (states: Recording<ConnectionState<any, any>>, status: string): number =>
@@ -346,7 +334,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
   });
 
   it('K10: destroying the client while it waits ends it with that error', async () => {
-    const { client, states, accepted, address } = await dialling(place, { codec: lines() });
+    const options = { codec: lines(), reconnect: { delay: 1_000_000 } };
+    const { client, states, accepted, address } = await dialling(place, options);
     const data = record(client.data);
     accepted[0]!.end();
     accepted[0]!.resume();

@@ -1,7 +1,6 @@
 import type net from 'node:net';
 import { firstValueFrom, map, type Observable, retry, take } from 'rxjs';
-import { TestScheduler } from 'rxjs/testing';
-import { type Address, connect, type ConnectionState, type ConnectOptions, listen } from 'rxjs-sockets';
+import { connect, type ConnectionState, listen } from 'rxjs-sockets';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
@@ -9,15 +8,14 @@ import { settled } from '../support/scheduling/event-loop.js';
 import { memory, type Place, places, realPlaces, tcp, named } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { Recording } from '../support/recording/record.js';
+import { dialler } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
+import { virtually } from '../support/scheduling/virtual-time.js';
 import { gated } from '../support/transport/node/internals/accept-gate.js';
 
 describe.each(named(places))('a client on %s', (_name, place) => {
-  const dial = <In = Buffer, Out = Uint8Array | string>(address: Address, options: ConnectOptions<In, Out> = {}) => {
-    const client = connect<In, Out>(address, { ...place.options, ...options });
-    return client;
-  };
+  const dial = dialler(place);
 
   it('K7: unsubscribing in the turn of the subscription leaves no connection behind', async () => {
     const { address, server } = await accepting(place);
@@ -123,12 +121,6 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
 });
 
 describe('a client in virtual time', () => {
-  /** Runs in virtual time everything that the transport and RxJS's schedulers do. */
-  const virtually = (test: (scheduler: TestScheduler) => void): void => {
-    const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
-    scheduler.run(() => test(scheduler));
-  };
-
   const letters = (client: Observable<ConnectionState>): Observable<string> =>
     client.pipe(map((state) => (state.status === 'disconnected' && state.error ? state.error.code : state.status)));
 

@@ -1,19 +1,13 @@
 import type net from 'node:net';
 import { concat, firstValueFrom, type Observable, repeat, take, toArray } from 'rxjs';
-import {
-  type Address,
-  type Client,
-  connect,
-  type Connection,
-  type ConnectionState,
-  type ConnectOptions,
-} from 'rxjs-sockets';
+import { connect, type Connection, type ConnectionState } from 'rxjs-sockets';
 import { type Codec, lines } from 'rxjs-sockets/codecs';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import { places, realPlaces, named } from '../support/transport/places.js';
 import { readAll } from '../support/sockets/read-socket.js';
 import { Recording } from '../support/recording/record.js';
+import { dialler, watch } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
 
@@ -38,17 +32,7 @@ function counted(): Codec<string> {
 }
 
 describe.each(named(places))('a client on %s', (_name, place) => {
-  const dial = <In = Buffer, Out = Uint8Array | string>(address: Address, options: ConnectOptions<In, Out> = {}) => {
-    const client = connect<In, Out>(address, { ...place.options, ...options });
-    return client;
-  };
-
-  /** Records the states until the end of the test. */
-  const watch = <In, Out>(client: Client<In, Out>): Recording<ConnectionState<In, Out>> => {
-    const recording = new Recording<ConnectionState<In, Out>>(client);
-    onTestFinished(() => recording.subscription.unsubscribe());
-    return recording;
-  };
+  const dial = dialler(place);
 
   it('K8: a subscriber that comes after the last one has left gets a new connection', async () => {
     const { address, accepted } = await accepting(place);
@@ -105,7 +89,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
       discard(connection);
       connection.bytes.next('too long for it\n');
     });
-    const client = dial<string>(address, { codec: lines({ maxLength: 5 }) });
+    const client = dial<string>(address, { codec: lines({ maxLength: 5 }), closeTimeout: 50 });
     const recording = watch(client);
     const data = new Recording(client.data);
     const error = await data.end();

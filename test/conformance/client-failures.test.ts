@@ -1,15 +1,6 @@
 import dns from 'node:dns';
 import { firstValueFrom, lastValueFrom, of, retry, timer } from 'rxjs';
-import {
-  type Address,
-  type Client,
-  connect,
-  type Connection,
-  type ConnectionState,
-  type ConnectOptions,
-  listen,
-  SocketError,
-} from 'rxjs-sockets';
+import { type Address, connect, type Connection, listen, SocketError } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import '../support/leaks.js';
@@ -17,31 +8,23 @@ import { settled } from '../support/scheduling/event-loop.js';
 import { type Place, places, tcp, unix, named } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { Recording } from '../support/recording/record.js';
+import { dialler, watch } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
-import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
+import {
+  accepting,
+  deadAddress,
+  discard,
+  echo,
+  rawAccepting,
+  statuses,
+  whenConnected,
+} from '../support/client/dialled-servers.js';
 import { gated } from '../support/transport/node/internals/accept-gate.js';
-
-/** An address at `place` where nobody listens. */
-async function deadAddress(place: Place): Promise<Address> {
-  const { address, subscription } = await serverAt(place, () => undefined);
-  subscription.unsubscribe();
-  return address;
-}
 
 const refused = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'ECONNREFUSED');
 
 describe.each(named(places))('a client on %s', (_name, place) => {
-  const dial = <In = Buffer, Out = Uint8Array | string>(address: Address, options: ConnectOptions<In, Out> = {}) => {
-    const client = connect<In, Out>(address, { ...place.options, ...options });
-    return client;
-  };
-
-  /** Records the states until the end of the test. */
-  const watch = <In, Out>(client: Client<In, Out>): Recording<ConnectionState<In, Out>> => {
-    const recording = new Recording<ConnectionState<In, Out>>(client);
-    onTestFinished(() => recording.subscription.unsubscribe());
-    return recording;
-  };
+  const dial = dialler(place);
 
   it('C8: an error from before the first subscription is reported to the first subscriber, and nothing is dialled', async () => {
     const { address, accepted } = await accepting(place, echo);

@@ -1,33 +1,17 @@
 import { firstValueFrom, lastValueFrom, map, toArray } from 'rxjs';
-import {
-  type Address,
-  type Client,
-  connect,
-  type Connection,
-  type ConnectionState,
-  type ConnectOptions,
-} from 'rxjs-sockets';
+import type { Client, Connection } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import { settled } from '../support/scheduling/event-loop.js';
 import { places, named } from '../support/transport/places.js';
 import { Recording } from '../support/recording/record.js';
+import { dialler, watch } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, whenConnected } from '../support/client/dialled-servers.js';
 
 describe.each(named(places))('a client on %s', (_name, place) => {
-  const dial = <In = Buffer, Out = Uint8Array | string>(address: Address, options: ConnectOptions<In, Out> = {}) => {
-    const client = connect<In, Out>(address, { ...place.options, ...options });
-    return client;
-  };
-
-  /** Records the states until the end of the test. */
-  const watch = <In, Out>(client: Client<In, Out>): Recording<ConnectionState<In, Out>> => {
-    const recording = new Recording<ConnectionState<In, Out>>(client);
-    onTestFinished(() => recording.subscription.unsubscribe());
-    return recording;
-  };
+  const dial = dialler(place);
 
   it('K1: dials nothing before it has a subscriber', async () => {
     const { address, accepted } = await accepting(place);

@@ -5,7 +5,6 @@ import { firstValueFrom, take, toArray } from 'rxjs';
 import {
   type Address,
   backoff,
-  type Client,
   connect,
   type Connection,
   type ConnectOptions,
@@ -19,6 +18,7 @@ import '../support/leaks.js';
 import { allRealPlaces } from '../support/transport/places.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
+import { watch } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
 
 /** An address of this machine that nothing else in these tests uses, so that its ports are free. */
@@ -60,12 +60,6 @@ async function plainServer(host: string, then: (socket: net.Socket) => void) {
   });
   const { port } = server.address() as net.AddressInfo;
   return { ends, sockets, address: { transport: 'tcp', host, port } as const };
-}
-
-function watch<In, Out>(client: Client<In, Out>) {
-  const states = record(client);
-  onTestFinished(() => states.subscription.unsubscribe());
-  return states;
 }
 
 async function codeOf(address: Address, options: ConnectOptions): Promise<string> {

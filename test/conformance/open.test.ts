@@ -1,17 +1,13 @@
 import type net from 'node:net';
 import { noop } from 'rxjs';
-import { type AddressInput, connect } from 'rxjs-sockets';
+import { connect } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
+import { deadAddress } from '../support/client/dialled-servers.js';
 import '../support/leaks.js';
-import { type Place, realPlaces } from '../support/transport/places.js';
+import { realPlaces } from '../support/transport/places.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
-
-/** An address where nobody listens. */
-async function deadAddress(place: Place): Promise<AddressInput> {
-  return place.name === 'tcp' ? { port: 1 } : place.address();
-}
 
 describe.each(realPlaces)('opening a client on $name', (place) => {
   it('K19: `open` returns the first connection, and keeps the client subscribed until that ends', async () => {

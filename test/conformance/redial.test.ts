@@ -12,18 +12,13 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { TestScheduler } from 'rxjs/testing';
+import type { TestScheduler } from 'rxjs/testing';
 import { backoff, connect, type ConnectionState, listen, type SocketError } from 'rxjs-sockets';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
 import { record } from '../support/recording/record.js';
-
-/** Runs in virtual time everything that the transport and RxJS's schedulers do. */
-const virtually = (test: (scheduler: TestScheduler) => void): void => {
-  const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
-  scheduler.run(() => test(scheduler));
-};
+import { virtually } from '../support/scheduling/virtual-time.js';
 
 const brief = (state: ConnectionState<any, any>): string => {
   switch (state.status) {

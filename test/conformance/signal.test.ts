@@ -1,9 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { NEVER, noop } from 'rxjs';
-import { type AddressInput, type Client, connect, type ConnectOptions, SocketError } from 'rxjs-sockets';
+import { type Client, connect, type ConnectOptions, SocketError } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
+import { deadAddress } from '../support/client/dialled-servers.js';
 import '../support/leaks.js';
-import { type Place, realPlaces } from '../support/transport/places.js';
+import { realPlaces } from '../support/transport/places.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
@@ -12,11 +13,6 @@ const reason = new Error('enough');
 
 function aborted(): { code: string; cause: unknown } {
   return { code: 'ERR_CLOSED', cause: reason };
-}
-
-/** An address where nobody listens. */
-async function deadAddress(place: Place): Promise<AddressInput> {
-  return place.name === 'tcp' ? { port: 1 } : place.address();
 }
 
 describe.each(realPlaces)('the signal of a client on $name', (place) => {

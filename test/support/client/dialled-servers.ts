@@ -1,6 +1,6 @@
 import type net from 'node:net';
 import { filter, firstValueFrom, map, type Observable } from 'rxjs';
-import type { Connection, ConnectionState } from 'rxjs-sockets';
+import type { Address, Connection, ConnectionState } from 'rxjs-sockets';
 import type { Place } from '../transport/places.js';
 import { serverAt } from '../connection/connected-pairs.js';
 import { rawServer } from '../sockets/plain-sockets.js';
@@ -24,6 +24,13 @@ export async function rawAccepting(place: Place, handler: (socket: net.Socket) =
     handler(socket);
   });
   return { address, accepted };
+}
+
+/** An address of the place that nobody listens on. */
+export async function deadAddress(place: Place): Promise<Address> {
+  const { address, subscription } = await serverAt(place, () => undefined);
+  subscription.unsubscribe();
+  return address;
 }
 
 export const echo = (connection: Connection): void => {
