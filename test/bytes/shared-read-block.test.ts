@@ -52,6 +52,9 @@ class Peer {
   }
 }
 
+/** What the block is filled with, starting at any of the first 127 places. */
+const pattern = Uint8Array.from({ length: readBlock.length + 127 }, (_, at) => at % 127);
+
 describe('sending borrowed memory', () => {
   it('C1: sends what the block held at that time, even if it is overwritten before the write', () => {
     fc.assert(
@@ -83,7 +86,7 @@ describe('sending borrowed memory', () => {
         };
         for (const { seed, values, write: when, takesAll, way } of deliveries) {
           peer.takes = takesAll;
-          for (let at = 0; at < readBlock.length; at++) readBlock[at] = (at + seed) % 127;
+          readBlock.set(pattern.subarray(seed % 127, (seed % 127) + readBlock.length));
           for (const { steps, fate } of values) {
             const copy: Buffer[] = [];
             const before = buffer.size;

@@ -72,7 +72,7 @@ describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (pl
     async (fault) => {
       const { address, ended, heard } = await upgrading(place, 300);
       const offsets = [9, 10, 11, 100, 300, 500, 800, 1_200];
-      for (const [index, offset] of offsets.entries()) {
+      const attempts = offsets.map(async (offset, index) => {
         const where = await through(address, { [fault]: offset }, index % 2 === 0 ? {} : { [fault]: offset });
         const { connection } = await clientAt<string, string>(place, where, {
           codec: lines(),
@@ -84,7 +84,8 @@ describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (pl
         if (outcome !== 'hello') expect(outcome).toBeInstanceOf(Error);
         connection.destroy();
         await firstValueFrom(connection.closed);
-      }
+      });
+      await Promise.all(attempts);
       await until(() => ended.length === offsets.length);
       expect(heard.every((line) => ['clear STARTTLS', 'tls hello'].includes(line))).toBe(true);
     },

@@ -348,7 +348,7 @@ function greeter(): { client: ReturnType<typeof connect<string, string>>; heard:
   const { listen, connect } = network();
   const heard: string[] = [];
   let greeted = 0;
-  listen('memory:greeter', { codec: lines() }).subscribe(({ data }) => {
+  listen('memory:greeter', { codec: lines(), halfOpen: false }).subscribe(({ data }) => {
     const number = ++greeted;
     data.next(`greeting ${number}`);
     data.subscribe((line) => {
