@@ -10,7 +10,7 @@ export const base = {
   ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
   test: {
     // These tests have configurations of their own: the first two folders need the packed package, the others take
-    // minutes.
+    // too long.
     exclude: ['test/{consumers,runtimes}/**', 'test/**/*.long.test.ts'],
     // One process per file, so that a leaked handle or a changed global does not affect other files.
     pool: 'forks',
@@ -31,7 +31,7 @@ export const publicApi = {
   include: ['test/conformance/**/*.test.ts', 'test/transport/node/{permission,tls/start-tls}.test.ts'],
   // The sockets of these tests are in other processes, which the setup file does not affect. The first has a test
   // without internals.
-  exclude: ['test/conformance/{descriptors,exit,inherited}.test.ts'],
+  exclude: ['test/conformance/{descriptors,exit,inherited,socket-file-races}.*'],
   setupFiles: ['test/support/transport/node/public-api.ts'],
   provide: { internals: false },
   typecheck: { enabled: false },

@@ -1,13 +1,19 @@
 import { defineConfig } from 'vitest/config';
-import { base } from './vitest.config.js';
+import { base, publicApi } from './vitest.config.js';
 
-// Simulations, soaks, floods, measurements of memory, and services with real programs. Each takes ten seconds to
-// minutes.
+// What takes long: simulations, soaks, floods, long random sequences, measurements of time and memory, programs in
+// processes of their own, and services against real programs.
 export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    include: ['test/**/*.long.test.ts'],
     exclude: [],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'internals', include: ['test/**/*.long.test.ts'], provide: { internals: true } },
+      },
+      { extends: true, test: { ...publicApi, include: ['test/conformance/**/*.long.test.ts'] } },
+    ],
   },
 });

@@ -1,6 +1,6 @@
 // Measures the allocations per message and per idle connection, compared with plain `node:net`, and prints a table:
 //   npm run bench:allocation
-// It takes about a minute. test/bench/allocation.test.ts counts the objects per message in the same way, and limits them.
+// It takes about a minute. test/bench/allocation.long.test.ts counts the objects per message in the same way, and limits them.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,4 @@
-import { execFileSync, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -15,8 +14,6 @@ import {
 } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { firstValueFrom } from 'rxjs';
 import { listen, type ListenOptions } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -34,88 +31,8 @@ import { starter, starters, listenerPid } from '../support/transport/node/unix/l
 
 const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
-const canIsolate = isRoot && works('unshare', '--net', 'true');
 
 describe('a stale socket file', () => {
-  it(
-    'S8: of eight processes that start on it, or without a file, exactly one listens',
-    { timeout: 120_000 },
-    async () => {
-      const folder = await freshFolder();
-      const path = join(folder, 'socket');
-      const racers = await starters(8);
-      for (let round = 0; round < 25; round++) {
-        if (round % 5 > 0) await makeStale(path);
-        const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
-        expect(answers.toSorted(), `round ${round}`).toEqual([...Array<string>(7).fill('EADDRINUSE'), 'ok']);
-        const winner = racers[answers.indexOf('ok')];
-        expect(await listenerPid(path)).toBe(winner?.pid);
-        expect(readdirSync(folder)).toEqual(['socket']);
-        await winner?.stop();
-        expect(readdirSync(folder)).toEqual([]);
-      }
-    },
-  );
-
-  it(
-    'S8: of those that wait after the owner has crashed, exactly one is next, each time',
-    { timeout: 120_000 },
-    async () => {
-      const folder = await freshFolder();
-      const path = join(folder, 'socket');
-      const racers = await starters(6);
-      while (racers.length > 0) {
-        const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
-        expect(answers.filter((answer) => answer === 'ok')).toHaveLength(1);
-        const [winner] = racers.splice(answers.indexOf('ok'), 1);
-        expect(await listenerPid(path)).toBe(winner?.pid);
-        await winner?.kill();
-        expect(readdirSync(folder)).toEqual(['socket']);
-      }
-    },
-  );
-
-  // Abstract names, and so the lock, belong to the network namespace: two containers with one volume share no lock.
-  it.skipIf(!canIsolate)(
-    'S8: of two processes that share no lock, exactly one listens',
-    { timeout: 120_000 },
-    async () => {
-      const folder = await freshFolder();
-      const path = join(folder, 'socket');
-      const racers = await Promise.all([starter(true), starter(true)]);
-      for (let round = 0; round < 30; round++) {
-        await makeStale(path);
-        const answers = await Promise.all(racers.map((racer) => racer.listen(path)));
-        expect(answers.toSorted(), `round ${round}`).toEqual(['EADDRINUSE', 'ok']);
-        const winner = racers[answers.indexOf('ok')];
-        expect(await listenerPid(path)).toBe(winner?.pid);
-        await winner?.stop();
-        expect(readdirSync(folder)).toEqual([]);
-      }
-    },
-  );
-
-  it('S8: of four threads of one process, exactly one listens', { timeout: 120_000 }, async () => {
-    const folder = await freshFolder();
-    const path = join(folder, 'socket');
-    for (let round = 0; round < 2; round++) {
-      if (round > 0) await makeStale(path);
-      const workers = Array.from({ length: 4 }, () => workerAt(path));
-      const answers = await Promise.all(
-        workers.map(async (worker) => ((await once(worker, 'message')) as [string])[0]),
-      );
-      expect(answers.toSorted(), `round ${round}`).toEqual([...Array<string>(3).fill('EADDRINUSE'), 'ok']);
-      expect(lstatSync(path).mode & 0o777).toBe(0o640);
-      expect(readdirSync(folder)).toEqual(['socket']);
-      const winner = workers[answers.indexOf('ok')]!;
-      const stopped = once(winner, 'message');
-      winner.postMessage('stop');
-      await stopped;
-      expect(readdirSync(folder)).toEqual([]);
-      await Promise.all(workers.map((worker) => worker.terminate()));
-    }
-  });
-
   it("S8: with 'stale' 'fail', it is left in place", async () => {
     const path = join(await freshFolder(), 'socket');
     await makeStale(path);
@@ -328,49 +245,6 @@ describe('the mode', () => {
       await server.stop();
     }
   });
-
-  it.each([
-    [0o000, 0o600],
-    [0o000, 0o660],
-    [0o077, 0o600],
-    [0o077, 0o666],
-  ])(
-    'S9: no one ever sees it more open, or connects early, with umask %o and mode %o',
-    { timeout: 120_000 },
-    async (umask, mode) => {
-      const folder = await freshFolder();
-      const elsewhere = await freshFolder();
-      chmodSync(folder, 0o777);
-      const server = await starter();
-      await server.umask(umask);
-      const intruder = await intruderAt(folder);
-      for (let round = 0; round < 20; round++) {
-        const path = join(folder, `socket-${round}`);
-        if (round % 2 === 1) {
-          await makeStale(join(elsewhere, 'stale'), mode);
-          renameSync(join(elsewhere, 'stale'), path);
-        }
-        expect(await server.listen(path, { mode })).toBe('ok');
-        await intruder.sees(path);
-        await server.stop();
-      }
-      const { modes, connected, entered } = await intruder.report();
-      expect(modes.filter((seen) => seen !== 'folder 700')).toEqual([`socket ${mode.toString(8)}`]);
-      if (isRoot) expect(entered).toEqual([]);
-      if (isRoot && mode !== 0o666) expect(connected).toEqual([]);
-    },
-  );
-
-  it('S9: a permitted user can connect', { timeout: 40_000 }, async () => {
-    const folder = await freshFolder();
-    chmodSync(folder, 0o777);
-    const server = await starter();
-    const intruder = await intruderAt(folder);
-    // The intruder tries everything: it connects if it is permitted.
-    const open = join(folder, 'open');
-    expect(await server.listen(open, { mode: 0o666 })).toBe('ok');
-    await expect.poll(async () => (await intruder.report()).connected).toContain(open);
-  });
 });
 
 describe.skipIf(!isRoot)('a folder that other users can write to', () => {
@@ -419,17 +293,6 @@ describe.skipIf(!isRoot)('a folder that other users can write to', () => {
   });
 });
 
-/** A thread that listens at the path until the end of the test. */
-function workerAt(path: string): Worker {
-  const worker = new Worker(new URL('../support/transport/node/unix/listener-thread.mjs', import.meta.url), {
-    workerData: path,
-  });
-  onTestFinished(async () => {
-    await worker.terminate();
-  });
-  return worker;
-}
-
 /** Connects until the kernel's queue is full. */
 async function fillQueue(path: string): Promise<void> {
   for (;;) {
@@ -442,30 +305,6 @@ async function fillQueue(path: string): Promise<void> {
     if (code === 'EAGAIN') return;
     expect(code).toBeUndefined();
   }
-}
-
-interface Report {
-  readonly connected: string[];
-  readonly entered: string[];
-  readonly modes: string[];
-}
-
-/** A process of another user that watches the contents of `folder`, and tries to connect to each file. */
-async function intruderAt(folder: string): Promise<{ sees(path: string): Promise<void>; report(): Promise<Report> }> {
-  const program = fileURLToPath(new URL('../support/transport/node/unix/intruder.mjs', import.meta.url));
-  const child = fork(program, [folder, String(isRoot ? nobody : process.getuid?.())], { execArgv: [] });
-  onTestFinished(async () => {
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  });
-  await once(child, 'message');
-  const ask = async <T>(question: object): Promise<T> => {
-    const answer = once(child, 'message') as Promise<[T]>;
-    child.send(question);
-    return (await answer)[0];
-  };
-  return { sees: (path) => ask({ see: path }), report: () => ask({}) };
 }
 
 function works(command: string, ...args: string[]): boolean {
