@@ -2,11 +2,11 @@ import type { ByteQueue } from './byte-queue.js';
 import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
-/** A chunk of at least this size is kept by reference. A smaller one is copied behind the bytes that wait. */
+/** A chunk of at least this size is kept by reference. A smaller one is copied after the queued bytes. */
 const minReferenced = 1_024;
 /** The maximum size of memory that grows by copying. When it is full, a new segment starts. */
 const maxGrown = 16_384;
-/** The memory for an unfinished frame is at most this many times what has arrived. */
+/** The memory for an unfinished frame is at most this many times as large as the part that has arrived. */
 const maxAhead = 32;
 /** An unfinished frame gets memory of its own once this many bytes have arrived and this many are missing. */
 const minArrived = 4_096;
@@ -55,7 +55,7 @@ export class ChunkQueue implements ByteQueue {
   /** The offset in the stream at which the unfinished frame ends, if its decoder has called `expect`. */
   private frameEnd = 0;
   /** Whether the reader took views of the last chunk. Then the next one should arrive in memory that can be given away. */
-  gives = false;
+  wasViewed = false;
 
   get length(): number {
     return this.size;
@@ -74,12 +74,12 @@ export class ChunkQueue implements ByteQueue {
   push(chunk: Buffer): void {
     const count = chunk.length;
     if (count === 0) return;
-    const borrowed = isShared(chunk);
-    if (borrowed) this.gives = false;
+    const isBorrowed = isShared(chunk);
+    if (isBorrowed) this.wasViewed = false;
     const last = this.last;
-    if (last === undefined) this.append(new Segment(chunk, count, this.offset, count, borrowed));
+    if (last === undefined) this.append(new Segment(chunk, count, this.offset, count, isBorrowed));
     else if (count <= last.limit - last.end) last.write(chunk);
-    else if (count >= minReferenced) this.append(new Segment(chunk, count, this.offset + this.size, count, borrowed));
+    else if (count >= minReferenced) this.append(new Segment(chunk, count, this.offset + this.size, count, isBorrowed));
     else if (last.end - last.start + count <= maxGrown / 2) last.grow(chunk);
     else {
       const segment = new Segment(empty, 0, this.offset + this.size, 0);
@@ -104,12 +104,12 @@ export class ChunkQueue implements ByteQueue {
    * one read may be pending: until it is pushed, the same memory is returned again.
    */
   get room(): Buffer | undefined {
-    const waiting = this.frameEnd - this.offset - this.size;
-    if (waiting <= 0) return undefined;
+    const missing = this.frameEnd - this.offset - this.size;
+    if (missing <= 0) return undefined;
     let last = this.last;
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
-      if (this.size < minArrived || waiting < minMissing) return undefined;
+      if (this.size < minArrived || missing < minMissing) return undefined;
       // Memory for a part of the frame is at most half of it. When it is full, enough is missing to gather the rest, too.
       const frame = this.frameEnd - this.offset;
       try {
@@ -217,7 +217,7 @@ export class ChunkQueue implements ByteQueue {
   private owned(segment: Segment): Segment {
     if (segment.isBorrowed) {
       segment.own();
-      this.gives = true;
+      this.wasViewed = true;
     }
     return segment;
   }
@@ -228,7 +228,7 @@ export class ChunkQueue implements ByteQueue {
     this.copyTo(buffer, 0, this.size);
     const segment = new Segment(buffer, this.size, this.offset, capacity);
     this.first = this.last = this.recent = segment;
-    this.gives = false;
+    this.wasViewed = false;
     return segment;
   }
 
@@ -311,9 +311,11 @@ export class ChunkQueue implements ByteQueue {
   }
 }
 
-/** Announces an unfinished frame of `count` bytes, which is then gathered as it arrives. */
-export function awaitFrame(bytes: ByteQueue, count: number): void {
+/** Whether a frame of `count` bytes has arrived. If it has not, the queue gathers it as it arrives. */
+export function hasFrame(bytes: ByteQueue, count: number): boolean {
+  if (bytes.length >= count) return true;
   if (bytes instanceof ChunkQueue) bytes.expect(count);
+  return false;
 }
 
 /** Returns the first bytes to a decoder that does not keep them: `peek` without its copy of borrowed bytes. */

@@ -1,9 +1,9 @@
 import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
+import { hasFrame } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { messageLength, messageSize } from './message-checks.js';
-import { takeSizedMessage } from './sized-message.js';
 
 /**
  * Splits the stream into binary messages of a fixed length.
@@ -45,7 +45,7 @@ class FixedDecoder implements Decoder<Buffer> {
   }
 
   decode(bytes: ByteQueue): Buffer | undefined {
-    return takeSizedMessage(bytes, 0, this.size, 0);
+    return hasFrame(bytes, this.size) ? bytes.take(this.size) : undefined;
   }
 }
 

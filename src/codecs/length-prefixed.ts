@@ -1,9 +1,9 @@
 import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
+import { hasFrame } from '../bytes/chunk-queue.js';
 import { checkOptions, oneOf, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
-import { takeSizedMessage } from './sized-message.js';
 
 /**
  * Configures the length field of {@link lengthPrefixed} messages, and limits their size.
@@ -105,7 +105,9 @@ class PrefixDecoder implements Decoder<Buffer> {
     if (bytes.length < header) return undefined;
     const size = bytes.uint(0, header, this.endian);
     if (size > this.maxLength) throw tooLong(`a message of ${size} bytes`, this.maxLength);
-    return takeSizedMessage(bytes, header, size, 0);
+    if (!hasFrame(bytes, header + size)) return undefined;
+    bytes.skip(header);
+    return bytes.take(size);
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
+import { hasFrame } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { checkOptions, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
-import { takeSizedMessage } from './sized-message.js';
 
 /**
  * Limits the size of {@link netstring} messages.
@@ -94,9 +94,12 @@ class NetstringDecoder implements Decoder<Buffer> {
   }
 
   private take(bytes: ByteQueue, header: number, size: number): Buffer | undefined {
-    const end = header + size;
-    if (bytes.length > end && bytes.at(end) !== comma) throw malformed('a comma must follow its bytes');
-    return takeSizedMessage(bytes, header, size, 1);
+    if (!hasFrame(bytes, header + size + 1)) return undefined;
+    if (bytes.at(header + size) !== comma) throw malformed('a comma must follow its bytes');
+    bytes.skip(header);
+    const message = bytes.take(size);
+    bytes.skip(1);
+    return message;
   }
 }
 

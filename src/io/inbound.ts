@@ -82,7 +82,7 @@ export class Inbound {
   /** Whether somebody may keep arriving bytes: then they should lie in memory that can be given away. */
   get keeps(): boolean {
     if (this.discarding) return false;
-    return this.queue.gives || this.current === undefined;
+    return this.queue.wasViewed || this.current === undefined;
   }
 
   /** Where the next bytes belong, if that is known. */
