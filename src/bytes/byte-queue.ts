@@ -16,8 +16,8 @@
  * };
  * ```
  *
- * While a Flow is held, at most 65,536 bytes, one chunk and one unfinished frame wait here. Each method throws a RangeError
- * if it is asked for bytes that have not arrived.
+ * While a Flow is held, the queue holds at most 65,536 bytes, one chunk and one unfinished frame. Each method throws a
+ * RangeError if it is asked for bytes that have not arrived.
  *
  * @example
  * ```ts
@@ -31,11 +31,11 @@
  * @see rule C13
  */
 export interface ByteQueue {
-  /** The number of bytes that wait. */
+  /** The number of bytes in the queue. */
   readonly length: number;
-  /** The offset in the stream of the first byte that waits: the number of bytes taken off so far. */
+  /** The offset in the stream of the first byte in the queue: the number of bytes taken off so far. */
   readonly position: number;
-  /** The first bytes that lie together in memory. Empty only if no byte waits. They stay in the queue: do not change them. */
+  /** The first bytes that lie together in memory. Empty only if the queue is. They stay in the queue: do not change them. */
   readonly head: Buffer;
   /**
    * Returns one byte.
@@ -62,7 +62,7 @@ export interface ByteQueue {
    */
   uint(index: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): number;
   /**
-   * Searches the bytes that wait, across all pieces of memory.
+   * Searches the bytes in the queue, across all pieces of memory.
    *
    * @param needle - a byte, or a sequence of bytes
    * @param from - the index where the search starts; default 0. Start where the last search ended, so that all searches

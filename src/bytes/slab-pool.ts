@@ -2,7 +2,7 @@
  * Slabs are blocks of memory in which small messages are collected. All connections share them: a slab is returned as soon
  * as the kernel has taken its bytes, so an idle connection has none.
  */
-const free = new Map<number, Buffer[]>([
+const freeSlabs = new Map<number, Buffer[]>([
   [1_024, []],
   [8_192, []],
   [32_768, []],
@@ -18,11 +18,11 @@ export const slabLimit: number = 32_768;
 /** Returns a slab of at least `size` bytes. One of more than 65,536 bytes is not used again. */
 export function takeSlab(size: number): Buffer {
   const bytes = size <= 1_024 ? 1_024 : size <= 8_192 ? 8_192 : size <= 32_768 ? 32_768 : Math.max(size, 65_536);
-  return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
+  return freeSlabs.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
 /** Returns a slab to the pool. The caller must not use it any more. */
 export function returnSlab(slab: Buffer): void {
-  const list = free.get(slab.length);
+  const list = freeSlabs.get(slab.length);
   if (list !== undefined && list.length < maxFree) list.push(slab);
 }

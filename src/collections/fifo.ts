@@ -1,4 +1,4 @@
-/** The number of removed items from which on the array is compacted. */
+/** The array is compacted only after this many items were removed. */
 const minRemoved = 16;
 
 /** A queue. Unlike `shift` of a long array, which moves all other items, removing the first takes constant time on average. */
@@ -35,7 +35,7 @@ export class Fifo<T> {
     // The queue must not keep a removed item alive.
     items[head] = undefined as T;
     this.head = head + 1;
-    // Removed items make room when they are at least half: so each item moves at most once, on average.
+    // Compacting only when at least half is removed moves each item at most once, on average.
     if (this.head >= minRemoved && this.head * 2 >= items.length) {
       items.splice(0, this.head);
       this.head = 0;

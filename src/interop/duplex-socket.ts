@@ -121,7 +121,7 @@ export class DuplexSocket implements StreamSocket {
     // `finished` reports the error.
     if (error !== undefined && error !== null) return;
     if (--this.pendingWrites > 0) return;
-    // Not within the callback: a source as fast as the stream would block the event loop.
+    // If this were not deferred, a source as fast as the stream would block the event loop.
     setImmediate(() => {
       if (!this.isClosed && !this.isReset) this.events?.onDrain();
     });

@@ -43,7 +43,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
   #isTask = false;
   /** Whether `'connect'` was emitted, or will be. */
   #emitsConnect = false;
-  /** What to do when the stream is connected. */
+  /** Work that is done when the stream is connected. */
   #deferred: (() => void)[] = [];
   /** The callback of the write that waits for a connection. */
   #deferredWrite: WriteCallback | undefined;
@@ -381,7 +381,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   /** Fails a write as a `net.Socket` does. */
   #refuse(callback: unknown): boolean {
-    const error = new SocketError('EPIPE', 'the stream has ended because the peer has ended it: see the option halfOpen');
+    const error = new SocketError(
+      'EPIPE',
+      'the stream has ended because the peer has ended it: see the option halfOpen',
+    );
     if (typeof callback === 'function') process.nextTick(callback, error);
     this.destroy(error);
     return false;

@@ -48,7 +48,7 @@ import type { WebStreams } from './from-web-streams.js';
  * - `writer.abort(reason)` destroys the connection with the reason, as `channel.error(reason)` does. That errors `readable`.
  * - When the connection fails, `writable` errors at once, with the reason.
  *
- * As with all web streams, a rejected promise of `write` that nobody handles is an unhandled rejection.
+ * As with all web streams, a promise of `write` that rejects without a handler is an unhandled rejection.
  *
  * @typeParam In - the type of received values
  * @typeParam Out - the type of sent values
@@ -88,7 +88,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   private controller: ReadableStreamDefaultController<In> | undefined;
   private subscription: Subscription | undefined;
   private state: 'open' | 'cancelled' | 'ended' = 'open';
-  /** Whether the sending side has ended in order, with everything flushed. */
+  /** Whether the sending side has ended without an error, and everything was flushed. */
   private isFlushed = false;
 
   constructor(channel: Channel<In, any>) {
@@ -114,7 +114,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
     this.closeIfUnwanted();
   }
 
-  /** The sending side has ended in order, and everything was flushed. Before that, `closeTimeout` could cut it off. */
+  /** Call when the sending side has ended without an error, and everything was flushed. Earlier, `closeTimeout` could cut it off. */
   flushed(): void {
     this.isFlushed = true;
     this.closeIfUnwanted();
@@ -156,7 +156,7 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
   private readonly channel: Channel<any, Out>;
   private readonly host: ChannelHost;
   private readonly source: ChannelSource<any>;
-  /** The lane of this run of the client. A client that starts again has another one (K8). */
+  /** The lane of this run of the client. A client that starts again gets a new one (K8). */
   private readonly lane: SendLane;
   private isClosing = false;
 
@@ -179,7 +179,7 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
     lane.watermark.watch({
       changed: () => undefined,
       ended: () => {
-        // After a wrong frame the sending side ends in order (D3).
+        // After a frame that cannot be decoded, the sending side ends without an error (D3).
         const failure = lane.error ?? (this.isClosing ? undefined : source.failure);
         if (failure !== undefined) controller.error(failure);
         else lane.whenFlushed(() => source.flushed(), ignore);

@@ -131,7 +131,9 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
 
   private receive(value: In): void {
     if (value === undefined) {
-      this.fail(new SocketError('ERR_FRAME_INVALID', 'the readable stream emitted `undefined`, which a Channel cannot emit'));
+      this.fail(
+        new SocketError('ERR_FRAME_INVALID', 'the readable stream emitted `undefined`, which a Channel cannot emit'),
+      );
       return;
     }
     this.readAtOnce += this.codec.receive(value, (chunk) => {
@@ -162,7 +164,7 @@ export class WebStreamsSocket<In, Out> implements StreamSocket {
     this.writeValues().then(
       () => {
         this.pendingBytes = 0;
-        // Not at once: a source as fast as the stream would block the event loop.
+        // If this were not deferred, a source as fast as the stream would block the event loop.
         setImmediate(() => {
           if (!this.isReset) this.events?.onDrain();
         });

@@ -116,7 +116,13 @@ export class SampleReader<In, Out> {
 }
 
 /** Makes the error for a violated rule: `what` happened for which input. */
-export function violation(rule: string, split: string, values: readonly unknown[], what: string, cause?: unknown): Error {
+export function violation(
+  rule: string,
+  split: string,
+  values: readonly unknown[],
+  what: string,
+  cause?: unknown,
+): Error {
   const reason = cause === undefined ? '' : `: ${cause instanceof Error ? cause.message : formatValue(cause)}`;
   return new Error(`${rule}: ${what}${reason}; ${split}; the values are ${formatValue(values)}`, { cause });
 }

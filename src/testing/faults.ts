@@ -25,63 +25,65 @@ export type FaultRange = number | readonly [min: number, max: number];
  */
 export interface Faults {
   /**
-   * The delay of each piece: 0 to under 2³¹. Pieces never overtake each other.
+   * The delay of each piece: at least 0 and less than 2³¹. Pieces never overtake each other.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly latency?: FaultRange | undefined;
   /**
-   * How many bytes pass in a second, over 0.
+   * The number of bytes that may pass in a second, more than 0.
    *
    * @defaultValue `undefined`: no limit
    * @unit bytes a second
    */
   readonly bandwidth?: number | undefined;
   /**
-   * The size of the pieces that the stream is cut into, from 1. Each is written in a turn of its own.
+   * The size of the pieces that the stream is cut into, at least 1. Each is written in a turn of its own.
    *
    * @defaultValue `undefined`: as the chunks arrive
    * @unit bytes
    */
   readonly slices?: FaultRange | undefined;
   /**
-   * After how many bytes of a connection nothing passes any more, not even the end of the stream. The connection stays open.
+   * The number of bytes of a connection after which nothing passes any more, not even the end of the stream. The connection
+   * stays open.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly blackHoleAfter?: FaultRange | undefined;
   /**
-   * How long the black hole lasts: 0 (forever) to under 2³¹. After it, everything that waited passes.
+   * How long the black hole lasts: at least 0 and less than 2³¹; 0 means no limit. Afterwards everything queued passes.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly blackHoleFor?: FaultRange | undefined;
   /**
-   * How long the FIN is delayed after the last byte: 0 to under 2³¹.
+   * The delay of the FIN after the last byte: at least 0 and less than 2³¹.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly lateFin?: FaultRange | undefined;
   /**
-   * After how many bytes of a connection both its ends are reset.
+   * The number of bytes of a connection after which both its ends are reset.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly resetAfter?: FaultRange | undefined;
   /**
-   * After how many bytes of a connection both its ends are closed, with a FIN.
+   * The number of bytes of a connection after which both its ends are closed, with a FIN.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly cutAfter?: FaultRange | undefined;
   /**
-   * After how many bytes of all connections together, from 1, the one that carries the last of them is closed, with a FIN.
+   * The number of bytes, at least 1 and counted over all connections, after which the connection that carries the last of
+   * them is closed, with a FIN.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -127,11 +129,11 @@ export interface InjectedFault {
   readonly connection: number;
   /** The direction of the affected bytes. */
   readonly direction: FaultDirection;
-  /** How many bytes of that connection and direction came before it. */
+  /** The number of bytes of that connection and direction before the fault. */
   readonly at: number;
 }
 
-const milliseconds = rangeOf('milliseconds from 0 to under 2^31', (value) => value >= 0 && value < 2 ** 31);
+const milliseconds = rangeOf('a number of milliseconds from 0 to under 2^31', (value) => value >= 0 && value < 2 ** 31);
 const bytesFrom = (min: number): Check<FaultRange | undefined> =>
   rangeOf(`a whole number of bytes from ${min}`, (value) => Number.isSafeInteger(value) && value >= min);
 

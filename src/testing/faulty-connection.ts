@@ -12,7 +12,7 @@ export interface FaultyConnectionOwner {
   readonly cuts: Readonly<Record<FaultDirection, CutCounter>>;
   readonly nextTurn: NextTurn;
   injected(fault: InjectedFault): void;
-  /** Both ends of the connection have closed. */
+  /** Called when both ends of the connection have closed. */
   ended(connection: FaultyConnection): void;
 }
 
@@ -37,7 +37,7 @@ export class FaultyConnection {
 
   start(): void {
     whenClosed(this.near, () => {
-      // Without a near end there is nobody to dial for.
+      // Without a near end there is no need to dial.
       if (this.far === undefined) this.dialling?.unsubscribe();
       this.endClosed();
     });

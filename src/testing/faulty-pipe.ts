@@ -4,7 +4,7 @@ import type { Hold } from '../flow/hold.js';
 import type { CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultKind, Faults } from './faults.js';
 
-/** The maximum number of bytes, and of pieces, in transit in one direction. While it is reached, the sender is held. */
+/** The maximum number of bytes, and of pieces, in transit in one direction. At either limit the sender is held. */
 const maxBytesInTransit = 65_536;
 const maxPiecesInTransit = 1_024;
 /** With a bandwidth, a piece takes at most this long to pass, in ms. */
@@ -21,20 +21,20 @@ interface Item {
   readonly what: Buffer | StreamEnd | 'reset' | 'cut' | 'blackHole';
 }
 
-/** What a pipe reports to the connection that it is part of. */
+/** Notifications of a pipe to the connection that it is part of. */
 export interface FaultyPipeEvents {
-  /** A fault was injected after `at` bytes of this direction. */
+  /** Called when a fault was injected after `at` bytes of this direction. */
   injected(fault: FaultKind, at: number): void;
-  /** Both ends have to be reset. */
+  /** Called to reset both ends. */
   reset(): void;
-  /** Both ends have to be closed. */
+  /** Called to close both ends. */
   cut(): void;
 }
 
 /** Runs `work` in a turn of its own, after everything sent before was written. Unsubscribing cancels it. */
 export type NextTurn = (work: () => void) => Unsubscribable;
 
-/** One direction of a faulty connection. It passes on what arrives on one channel to another, with the faults. */
+/** One direction of a faulty connection. It passes the bytes of one channel on to another, with the faults. */
 export class FaultyPipe {
   private readonly from: Bytes;
   private readonly to: Bytes;
@@ -91,7 +91,7 @@ export class FaultyPipe {
 
   start(): void {
     const { to, from } = this;
-    // When the receiver has ended, the sender is no longer slowed down.
+    // A receiver that has ended does not slow the sender down any more.
     const receiverEnded = (): void => {
       this.isWritable = true;
       this.scheduleArrival();

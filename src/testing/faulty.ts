@@ -19,7 +19,7 @@ const maxStrikes = 10_000;
 const withoutTimeouts = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as const;
 
 /**
- * Sets the faults of {@link faulty}, and where it listens.
+ * Sets the faults of {@link faulty}, its address and its transport.
  *
  * @example
  * ```ts
@@ -172,7 +172,10 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
     this.nextTurn = transport === undefined ? afterPolling : (work) => asapScheduler.schedule(work);
     // An invalid target is refused at once (A5).
     void this.newClient();
-    this.server = listen(options.listen ?? defaultAddress(this.target), { ...this.transportOption, ...withoutTimeouts });
+    this.server = listen(options.listen ?? defaultAddress(this.target), {
+      ...this.transportOption,
+      ...withoutTimeouts,
+    });
     const fail = (error: SocketError): void => {
       this.address.error(error);
     };

@@ -113,7 +113,7 @@ function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: str
   reader.finish();
 }
 
-/** Decodes byte by byte, beside a second stream that is ahead: decoders must not share state. */
+/** Decodes byte by byte, alternating with a second stream that is ahead, because decoders must not share state. */
 function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   const { stream } = sample;
   const reader = new SampleReader(sample, 'D1', 'one byte at a time');
@@ -176,7 +176,7 @@ function verifyRefusal<Out>(encoder: Encoder<Out>, bad: unknown, values: readonl
   throw violation('D5', 'while encoding', values, `encode did not refuse ${formatValue(bad)}`);
 }
 
-/** Returns all offsets to cut at. If there are more than `max`: some around the end of each frame, and random ones. */
+/** Returns the offsets to cut at: all of them, or `max` of them, chosen around the ends of frames and at random. */
 function chooseCuts<In, Out>(
   { stream, ends }: CodecSample<In, Out>,
   max: number,
