@@ -6,17 +6,17 @@ import type { ConnectionState } from './connection-state.js';
 import { Session } from './session.js';
 
 /**
- * Connects to a server: an Observable of the state of its connection, with one channel for the data. All subscribers, to
- * the states and to the data, share one connection.
+ * Connects to a server. A client is an Observable of the state of its connection; its channel `data` sends and receives. All
+ * subscribers to the states and to the data share one connection.
  *
- * A subscriber gets the current state, then each change. The Observable completes after a clean end by the peer, and
- * fails with a `SocketError` after a failure. With `reconnect` the client dials again instead. It then ends only when the
- * policy gives up, when `data` was completed and everything is sent, or when `overflow` ends it.
+ * A subscriber gets the current state, then each change. The Observable completes after the peer has ended the connection
+ * cleanly, and fails with a `SocketError` after a failure. With `reconnect` the client dials again instead. It then ends only
+ * when the policy gives up, when `data` was completed and everything is sent, or when `overflow` ends it.
  *
- * When the last subscriber leaves, an attempt is aborted and a connection closed gracefully. A later subscriber has the
- * client dial again.
+ * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
+ * subscription it dials again.
  *
- * Without `reconnect`, and apart from `data`, whose subscribers count as well, it is equivalent to:
+ * Without `reconnect`, and if nothing subscribes to `data`, it is equivalent to:
  *
  * ```ts
  * const client = new Observable<{ status: string }>((subscriber) => {
@@ -46,13 +46,13 @@ import { Session } from './session.js';
  */
 export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<ConnectionState<In, Out>> {
   /**
-   * Receives and sends, whichever connection there is.
+   * Receives and sends on the client's connection, and with `reconnect` on each connection that follows.
    *
-   * It emits each message of the server, then the end of the client. With `reconnect`, an unfinished frame of a lost
+   * It emits each message of the server, then the end of the client. With `reconnect`, an incomplete frame of a lost
    * connection is dropped, and the messages of the next connection follow.
    *
-   * Values that are sent before the first connection wait, up to `maxBuffered`. After an attempt or a connection has
-   * ended, `whileDisconnected` sets what happens to them.
+   * What you send before the first connection opens is queued, up to `maxBuffered`, and goes out first. After an attempt or a
+   * connection has ended, the option `whileDisconnected` decides what happens to further values.
    *
    * @example
    * ```ts
@@ -70,13 +70,14 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   }
 
   /**
-   * Connects, and returns a promise of the connection: for a program that wants one connection, and not the states.
+   * Connects, and returns a promise of the connection. Use it if you want one connection, and not the states.
    *
-   * The client stays subscribed to until that connection ends. With `reconnect` the promise waits for the first attempt
-   * that succeeds.
+   * It subscribes to the client until that connection ends. With `reconnect` the promise resolves after the first attempt
+   * that succeeds, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the `signal`: the
+   * client ends, and the promise rejects with `ERR_CLOSED`.
    *
-   * @returns a promise of the current connection, or of the next one. It rejects with the error of the client, or with
-   * `ERR_CLOSED`, if the client ends first
+   * @returns a promise of the current connection, or of the next one. If the client ends first, it rejects with the error of
+   * the client, or with `ERR_CLOSED`
    * @example
    * ```ts
    * await using connection = await client.open();
@@ -97,7 +98,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
             subscription.add(state.connection.closed.subscribe({ complete: leave, error: leave }));
             resolve(state.connection);
           },
-          // After the promise has resolved, `closed` and the channels of the connection report how it ended.
+          // After the promise has resolved, the connection's `closed` and channels report its end.
           error: reject,
           complete: () => {
             reject(new SocketError('ERR_CLOSED', 'open: the client ended before it was connected'));
@@ -107,7 +108,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
     });
   }
 
-  // The overload to use comes last, as in a Flow, for the sake of TypeScript's error message.
+  // The overload to use comes last, as in a Flow: TypeScript's error messages are about the last one.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((state: ConnectionState<In, Out>) => void) | null | undefined,
@@ -115,10 +116,10 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
     complete?: (() => void) | null,
   ): Subscription;
   /**
-   * Subscribes to the states. The first subscriber has the client dial.
+   * Subscribes to the states. The first subscription makes the client dial.
    *
-   * @param observer - an observer of the states, or a function. Without one, the client dials and the states are dropped
-   * @returns the Subscription. When the last one ends, to the states and to `data`, the connection is closed
+   * @param observer - an observer of the states, or a function. It may be omitted to make the client dial
+   * @returns the Subscription. When the last subscription to the states and to `data` ends, the connection is closed
    */
   override subscribe(
     observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void),

@@ -7,11 +7,15 @@ import { Client } from './client.js';
 import { Session } from './session.js';
 
 /**
- * Creates a client, which dials its address when somebody subscribes to it or to its `data`.
+ * Creates a client, which dials its address on the first subscription to it or to its `data`.
+ *
+ * If a host name has several addresses, an attempt tries them one after another, alternating between IPv6 and IPv4, and
+ * gives each one second before it tries the next. `connectTimeout` limits the attempt as a whole. If all addresses fail, the
+ * error has the code of the first failure, and its message lists them all. The name is looked up again for each attempt.
  *
  * @typeParam In - the values that it receives
  * @typeParam Out - the values that it sends
- * @param address - where to connect to. An omitted host means loopback; a port is from 1 to 65,535
+ * @param address - where to connect to. The default host is loopback; a port is from 1 to 65,535
  * @param options - see {@link ConnectOptions}
  * @returns the client, an Observable of its state. It has not dialled yet
  * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, synchronously. All other errors are notifications
@@ -21,7 +25,7 @@ import { Session } from './session.js';
  * client.data.subscribe((line) => console.log(line)); // subscribe = receive
  * client.data.next('hello'); // next = send
  * ```
- * @see https://man7.org/linux/man-pages/man2/connect.2.html, rule K1
+ * @see https://man7.org/linux/man-pages/man2/connect.2.html, rules K1 and K16
  */
 export function connect<In = Buffer, Out = Uint8Array | string>(
   address: AddressInput,

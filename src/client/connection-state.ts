@@ -9,9 +9,10 @@ import type { SocketError } from '../errors/socket-error.js';
  * - `connecting`: the client dials `address`.
  * - `connected`: `connection` is its connection.
  * - `disconnected`: the attempt or the connection has ended. `error` is the reason, and is absent after a clean end.
- * - `waiting`: the client dials again in `delay` ms, or NaN where only the policy knows. `error` is that of `disconnected`.
+ * - `waiting`: the client dials again in `delay` ms. `delay` is NaN if only the policy knows when. `error` is the same as in
+ *   `disconnected`.
  *
- * `attempt` counts from 1, and starts again after a stable connection. `waiting` has the number of the attempt that ended.
+ * `attempt` counts from 1, and starts again after a stable connection. `waiting` has the number of the attempt that has ended.
  *
  * @typeParam In - the values that its connection receives
  * @typeParam Out - the values that its connection sends
