@@ -39,7 +39,8 @@ export {
   type RequestsInOrder,
   type RequestsOptions,
 } from './requests/requests.js';
-export { listen, Server } from './server/listen.js';
+export { listen } from './server/listen.js';
+export { Server } from './server/server.js';
 export { nodeTransport, type NodeTransportOptions } from './transport/node/node-transport.js';
 export type { ClientTls, ServerTls, ServerTlsOptions, StartTlsOptions, TlsInfo } from './transport/tls.js';
 export type {

@@ -1,7 +1,7 @@
 import { Subscription, from } from 'rxjs';
 import type { SocketConnection } from '../connection/socket-connection.js';
 import { originOf } from '../errors/error-origin.js';
-import { handlerError } from '../errors/node-errors.js';
+import { handlerError } from '../errors/handler-error.js';
 import { SocketError } from '../errors/socket-error.js';
 import type { Prepare } from '../options/connect-options.js';
 

@@ -10,7 +10,7 @@ import type { Listed } from './connection-list.js';
 import type { ConnectionOwner } from './connection-owner.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { SocketError } from '../errors/socket-error.js';
-import { handlerError } from '../errors/node-errors.js';
+import { handlerError } from '../errors/handler-error.js';
 import { noteOrigin, originOf } from '../errors/error-origin.js';
 import { Inbound, type Reader } from '../io/inbound.js';
 import { Outbound, type OutboundOwner } from '../io/outbound.js';

@@ -1,5 +1,5 @@
 import type { Address } from '../address/address.js';
-import { messageOf, describeValue } from './describe-value.js';
+import { messageOf } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
 // This is an object because the compiler then checks that it has exactly the members of the union.
@@ -49,12 +49,6 @@ export function systemError(cause: unknown, action: string, address?: Address): 
   if (cause instanceof SocketError) return cause;
   const code = codeOf(cause);
   return new SocketError(code, `${action}: ${code}${detailOf(cause)}`, { address, cause });
-}
-
-/** Makes the error for a failure of a user's function, or of a source whose values are being sent (C8, S6). */
-export function handlerError(cause: unknown, address?: Address, what = 'a handler or a source'): SocketError {
-  const message = `${what} failed: ${cause instanceof Error ? cause.message : describeValue(cause)}`;
-  return new SocketError('ERR_HANDLER', message, { address, cause });
 }
 
 function codeOf(cause: unknown): SystemErrorCode {

@@ -2,7 +2,7 @@ import { asyncScheduler, Subscription } from 'rxjs';
 import type { Channel } from '../channel/channel.js';
 import { type Carrier, type ChannelHost, host, track } from '../channel/channel-host.js';
 import { SocketError } from '../errors/socket-error.js';
-import { handlerError } from '../errors/node-errors.js';
+import { handlerError } from '../errors/handler-error.js';
 import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import type { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';

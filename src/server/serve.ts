@@ -12,7 +12,7 @@ import { Channel } from '../channel/channel.js';
 import { host } from '../channel/channel-host.js';
 import type { Closed, Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
-import { handlerError } from '../errors/node-errors.js';
+import { handlerError } from '../errors/handler-error.js';
 import type { SendLane } from '../io/send-lane.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { SocketConnection } from '../connection/socket-connection.js';

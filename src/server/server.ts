@@ -1,0 +1,166 @@
+import type { Observable, Subscriber, TeardownLogic } from 'rxjs';
+import type { Address } from '../address/address.js';
+import type { Connection } from '../connection/connection.js';
+import { SocketError } from '../errors/socket-error.js';
+import { Flow } from '../flow/flow.js';
+import type { Hold } from '../flow/hold.js';
+import { endsServer } from '../flow/reported-errors.js';
+import type { ShutdownOptions } from '../options/shutdown-options.js';
+import { Acceptor } from './acceptor.js';
+
+/**
+ * A Flow of accepted connections. All subscribers share one listener, which does not accept while the Flow is held.
+ *
+ * Apart from `hold`, which leaves further clients in the kernel's queue, it is equivalent to:
+ *
+ * ```ts
+ * const server = new Observable<Socket>((subscriber) => {
+ *   const listener = createServer({ allowHalfOpen: true }, (socket) => subscriber.next(socket));
+ *   listener.on('error', (error) => subscriber.error(error));
+ *   listener.listen(address);
+ *   return () => listener.close();
+ * }).pipe(share());
+ * ```
+ *
+ * It emits each connection once, in order, before anything is read from it. It completes after {@link Server.shutdown}.
+ * It fails with a `SocketError` if its address cannot be bound; a new subscription tries again. When the last
+ * subscriber leaves, the listener is closed, the socket file is removed, and clients that are not emitted yet are
+ * reset. Emitted connections stay open.
+ *
+ * @typeParam In - the messages that its connections receive; `Buffer` by default, as without a codec
+ * @typeParam Out - the messages that they send; bytes or text by default
+ * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot stop
+ * accepting, up to `acceptQueue` clients wait in the process, and further clients are reset
+ * @example
+ * ```ts
+ * for await (const connection of server) await serveOne(connection); // one client at a time
+ * ```
+ * @see rules S1 to S17
+ */
+export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connection<In, Out>> {
+  private readonly acceptor: Acceptor<In, Out>;
+
+  /** @internal */
+  constructor(acceptor: Acceptor<In, Out>) {
+    super();
+    this.acceptor = acceptor;
+  }
+
+  /**
+   * Emits the bound address, with the actual port. Subscribing to it does not bind the server.
+   *
+   * @returns an Observable that emits the address when the server is bound, or at once if it already is. It completes
+   * when the listener is closed, and never fails
+   * @example
+   * ```ts
+   * server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
+   * ```
+   * @see rules S1 and S10
+   */
+  get listening(): Observable<Address> {
+    return this.acceptor.listening;
+  }
+
+  /**
+   * The open connections that the server has emitted, even after it has completed.
+   *
+   * @returns a live set, always the same object, with at most `maxConnections` members
+   * @example
+   * ```ts
+   * for (const connection of server.connections) connection.data.next('the server will be back in a minute');
+   * ```
+   * @see rule S1
+   */
+  get connections(): ReadonlySet<Connection<In, Out>> {
+    return this.acceptor.connections;
+  }
+
+  /**
+   * Emits errors that do not end the server, so that you can log them:
+   *
+   * - the error of each failed connection, the same as in its `closed`;
+   * - the error of each client that was not accepted: `ERR_LIMIT_CONNECTIONS` (beyond `maxConnections` or
+   *   `acceptQueue`), `ERR_TLS`, `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
+   * - `EMFILE`, at most once a second, while the process has too few file descriptors.
+   *
+   * @returns a hot Observable without a buffer; it completes after {@link Server.shutdown}, and never fails
+   * @example
+   * ```ts
+   * server.incidents.subscribe((error) => console.log(error.code, error.message));
+   * ```
+   * @see rules S4, S5 and S15
+   */
+  get incidents(): Observable<SocketError> {
+    return this.acceptor.incidents;
+  }
+
+  /**
+   * Closes the server for good, after its handlers have finished with the received data.
+   *
+   * 1. The server stops accepting, removes its socket file, and resets clients that are not emitted yet.
+   *    {@link Server.listening} completes.
+   * 2. Each connection's receiving side completes after the data that was already received, as if the peer had sent a FIN.
+   *    An unfinished frame is dropped.
+   * 3. Handlers of {@link serve}, and sends from a source (`sendFrom`, `sendTo`, `relay`, a Flow subscribed to a
+   *    channel), run to completion. Subscribers that hold their Flow, such as `for await` and the paced operators, read
+   *    the received data at their own pace.
+   * 4. Each connection then flushes its data and closes gracefully; without work in progress, it does so at once.
+   * 5. At `deadline` the remaining connections are aborted: the peer gets a reset, if the transport has one, and
+   *    `closed` reports `ERR_TIMEOUT_CLOSE`.
+   * 6. When every connection has closed, the server and {@link Server.incidents} complete.
+   *
+   * A handler that never ends by itself, such as one that sends an `interval`, has to watch for the completion of
+   * `connection.data`. End its source with `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
+   *
+   * @param options - see {@link ShutdownOptions}
+   * @returns a promise that resolves when all sockets are closed, all timers are stopped, and the socket file is
+   * removed. A second call returns the same promise. It rejects only for a bad option, with `ERR_OPTION_INVALID`
+   * @example
+   * ```ts
+   * await server.shutdown({ deadline: 1_000 });
+   * ```
+   * @see rules C11, S7, S10, S11 and S14
+   */
+  shutdown(options: ShutdownOptions = {}): Promise<void> {
+    return this.acceptor.shutdown(options);
+  }
+
+  /**
+   * Shuts the server down at the end of an `await using` block, as {@link Server.shutdown} does.
+   *
+   * @example
+   * ```ts
+   * await using server = listen('tcp://localhost:7000', { codec: lines() });
+   * ```
+   * @see rule C29
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  /**
+   * Stops accepting. Further clients wait in the kernel's queue until the Hold is released, and are then accepted in
+   * the order of their arrival.
+   *
+   * @returns the Hold; release it to accept again
+   * @example
+   * ```ts
+   * const hold = server.hold();
+   * await warmUp();
+   * hold.release();
+   * ```
+   * @see rule S5
+   */
+  override hold(): Hold {
+    return this.acceptor.multicast.hold();
+  }
+
+  /** @internal */
+  override get [endsServer](): boolean {
+    return true;
+  }
+
+  protected override _subscribe(subscriber: Subscriber<Connection<In, Out>>): TeardownLogic {
+    return this.acceptor.multicast.add(subscriber);
+  }
+}
