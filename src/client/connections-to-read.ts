@@ -12,7 +12,7 @@ interface ReadSource<C> {
 /** The connections to read, the oldest first. The readers are attached to the first one, or wait for the next. */
 export type ConnectionsToRead<C> = readonly ReadSource<C>[];
 
-/** What a connection still holds for readers. */
+/** The rest of a connection that its readers have not read. */
 export interface Leftover {
   /** The number of received bytes that are not decoded yet. */
   readonly bytes: number;

@@ -194,7 +194,7 @@ export interface DialEvents {
  * - After `write` or `writeAll` has returned false, the library calls neither before `onDrain`. It writes nothing after
  *   `end`, `reset` or `onClose`.
  * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on `unsent` may be
- *   `Infinity`, because nobody knows how much of that write was sent.
+ *   `Infinity`, because it is unknown how much of that write was sent.
  * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose` they do nothing.
  * - The socket closes when both `end` was called and the peer has sent its FIN, after `reset`, or after a failure. Then it
  *   calls `onClose`, exactly once and as its last event.
@@ -237,7 +237,7 @@ export interface TransportSocket {
   readonly local: Address;
   /** The address of the other end. */
   readonly remote: Address;
-  /** Has the messages of one turn written together. All sockets of a transport share one scheduler (C3). */
+  /** Writes the messages of one turn together. All sockets of a transport share one scheduler (C3). */
   readonly scheduler: FlushScheduler;
   /** The peer as TLS describes it; undefined without TLS, and until the handshake of `startTls` has succeeded. */
   readonly tls: TlsInfo | undefined;

@@ -34,7 +34,7 @@ export class MemorySocket implements TransportSocket {
   /** The chunks that the peer has written and this end has not read yet. */
   private incoming: Buffer[] = [];
   private incomingSize = 0;
-  /** What comes after the incoming bytes. */
+  /** The event that follows the incoming bytes. */
   private follows: 'more' | 'fin' | 'reset' = 'more';
   private reading = true;
   private scheduled = false;

@@ -11,7 +11,7 @@
  * **Tried out**: right after the handshake and with each chunk, when the socket is known to read. A later answer counts only
  * if that answer was right, because some runtimes always return the same one.
  *
- * **Without it**: every end counts as one of TLS, as in plain Node.
+ * **Without it**: every end counts as a close_notify, as in plain Node.
  */
 import type { TLSSocket } from 'node:tls';
 
