@@ -87,7 +87,7 @@ export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;
   const error = systemError(cause, action, address);
   if (address.transport === 'fd' && error.code === 'EINVAL') {
-    return new SocketError('EINVAL', `${action}: EINVAL (the descriptor is not a socket that can be listened on)`, {
+    return new SocketError('EINVAL', `${action}: EINVAL (the descriptor is not a listening socket)`, {
       address,
       cause,
     });
