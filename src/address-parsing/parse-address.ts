@@ -1,5 +1,5 @@
 import type { Address, AddressInput } from '../address/address.js';
-import { file } from '../address/format-address.js';
+import { filePath } from '../address/format-address.js';
 import type { SocketError } from '../errors/socket-error.js';
 import { invalid } from '../validation/checks.js';
 import { describeValue } from '../errors/describe-value.js';
@@ -79,7 +79,7 @@ function fromUrl(url: URL): Address {
   if (host !== '') throw invalidAddress('address', 'must start with tcp:// or tls:// if it has a host', href);
   // An encoded '@' is part of a file name; a plain one marks an abstract socket.
   const isFile = scheme === 'unix' && !pathname.startsWith('@');
-  return fromOpaque(scheme, isFile ? file(decoded(pathname)) : decoded(pathname), href);
+  return fromOpaque(scheme, isFile ? filePath(decoded(pathname)) : decoded(pathname), href);
 }
 
 function fromOpaque(scheme: string, rest: string, whole: string): Address {
@@ -137,7 +137,7 @@ function tcp(host: unknown, port: unknown, tls = false): Address {
 
 function unix(path: unknown): Address {
   if (typeof path !== 'string') throw invalidAddress('path', 'must be a string', path);
-  const name = path.startsWith('\0') ? path.slice(1) : file(path);
+  const name = path.startsWith('\0') ? path.slice(1) : filePath(path);
   if (name.trim() === '') throw invalidAddress('path', 'must not be empty or blank', path);
   if (name.includes('\0'))
     throw invalidAddress('path', 'must contain no NUL, except at the start of an abstract name', path);

@@ -19,7 +19,7 @@ export function formatAddress(address: Address): string {
       return `${address.tls ? 'tls' : 'tcp'}://${host}:${address.port}`;
     }
     case 'unix':
-      return address.path.startsWith('\0') ? `unix:@${address.path.slice(1)}` : `unix:${file(address.path)}`;
+      return address.path.startsWith('\0') ? `unix:@${address.path.slice(1)}` : `unix:${filePath(address.path)}`;
     case 'memory':
       return `memory:${address.name}`;
     case 'fd':
@@ -28,6 +28,6 @@ export function formatAddress(address: Address): string {
 }
 
 /** Returns a path that `parseAddress` does not take for an abstract name, even if it starts with `@` (A1). */
-export function file(path: string): string {
+export function filePath(path: string): string {
   return path.startsWith('@') ? `./${path}` : path;
 }
