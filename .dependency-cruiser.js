@@ -1,6 +1,8 @@
 // The layers of src, the highest first. A folder imports only from its own files and from layers below its own; types count.
 const layers = [
   ['interop', 'testing'],
+  ['interop/to-streams'],
+  ['interop/from-streams'],
   ['server', 'client', 'requests'],
   ['options'],
   ['connection', 'reconnect'],

@@ -3,8 +3,8 @@
  *
  * @module rxjs-sockets/interop
  */
-export { fromNodeStream } from './from-node-stream.js';
-export { fromWebStreams, type WebStreams } from './from-web-streams.js';
-export type { SocketStream } from './socket-stream.js';
-export { toNodeStream } from './to-node-stream.js';
-export { toWebStreams } from './to-web-streams.js';
+export { fromNodeStream } from './from-streams/from-node-stream.js';
+export { fromWebStreams, type WebStreams } from './from-streams/from-web-streams.js';
+export type { SocketStream } from './to-streams/socket-stream.js';
+export { toNodeStream } from './to-streams/to-node-stream.js';
+export { toWebStreams } from './to-streams/to-web-streams.js';

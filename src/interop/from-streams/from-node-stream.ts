@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
-import { bytes } from '../codecs/raw-bytes.js';
-import type { Channel } from '../channel/channel.js';
-import { SocketError } from '../errors/socket-error.js';
-import { describeValue } from '../errors/describe-value.js';
-import { DuplexSocket } from './duplex-socket.js';
-import { connectionOver } from './stream-connection.js';
+import { bytes } from '../../codecs/raw-bytes.js';
+import type { Channel } from '../../channel/channel.js';
+import { SocketError } from '../../errors/socket-error.js';
+import { describeValue } from '../../errors/describe-value.js';
+import { NodeStreamTransportSocket } from './node-stream-transport-socket.js';
+import { connectionOver } from './connection-over-stream.js';
 
 /** The methods that a stream must have. It need not be an instance of Node's class. */
 const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end', 'destroy'] as const;
@@ -64,7 +64,7 @@ export function fromNodeStream(stream: Duplex): Channel<Buffer, Uint8Array | str
   const halfOpen = (stream.allowHalfOpen as boolean | undefined) ?? true;
   // Otherwise Node would end the stream in the turn of its 'end', and an answer to the last message would be lost.
   stream.allowHalfOpen = true;
-  const connection = connectionOver(new DuplexSocket(stream), bytes, halfOpen);
+  const connection = connectionOver(new NodeStreamTransportSocket(stream), bytes, halfOpen);
   if (!stream.writable) connection.complete();
   return connection.data;
 }

@@ -1,10 +1,10 @@
-import type { Address } from '../address/address.js';
-import { SocketError } from '../errors/socket-error.js';
-import { systemError } from '../errors/node-errors.js';
-import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
-import { processFlushScheduler } from '../scheduling/process-flush-scheduler.js';
-import type { SocketEvents } from '../transport/transport.js';
-import { destroyReason, type StreamSocket } from './stream-connection.js';
+import type { Address } from '../../address/address.js';
+import { SocketError } from '../../errors/socket-error.js';
+import { systemError } from '../../errors/node-errors.js';
+import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
+import { processFlushScheduler } from '../../scheduling/process-flush-scheduler.js';
+import type { SocketEvents } from '../../transport/transport.js';
+import { destroyReason, type StreamSocket } from './connection-over-stream.js';
 import type { ValueCodec } from './value-codec.js';
 
 /** The address of both ends of a Channel over web streams. */
@@ -18,7 +18,7 @@ function ignore(): void {
 }
 
 /** Adapts two web streams to the interface of a transport's socket. The bytes that it is given stand for values. */
-export class WebStreamsSocket<In, Out> implements StreamSocket {
+export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   readonly local: Address = webStreams;
   readonly remote: Address = webStreams;
   readonly scheduler: FlushScheduler = processFlushScheduler;

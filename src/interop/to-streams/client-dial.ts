@@ -1,8 +1,8 @@
 import { Observable, Subscription } from 'rxjs';
-import type { ConnectionState } from '../client/connection-state.js';
-import { Session } from '../client/session.js';
-import { SocketConnection } from '../connection/socket-connection.js';
-import { SocketError } from '../errors/socket-error.js';
+import type { ConnectionState } from '../../client/connection-state.js';
+import { Session } from '../../client/session.js';
+import { SocketConnection } from '../../connection/socket-connection.js';
+import { SocketError } from '../../errors/socket-error.js';
 
 /** The clients that have an open stream. A second stream would read from the same connection, and each would miss bytes. */
 const clientsWithStream = new WeakSet<Session<any, any>>();

@@ -1,7 +1,7 @@
-import type { Codec, Decoder, Encoder } from '../codecs/codec.js';
-import type { ByteSink } from '../bytes/byte-sink.js';
-import type { ByteQueue } from '../bytes/byte-queue.js';
-import { Fifo } from '../collections/fifo.js';
+import type { Codec, Decoder, Encoder } from '../../codecs/codec.js';
+import type { ByteSink } from '../../bytes/byte-sink.js';
+import type { ByteQueue } from '../../bytes/byte-queue.js';
+import { Fifo } from '../../collections/fifo.js';
 
 /** The weight of a value that is neither text nor bytes. */
 const defaultWeight = 1_024;

@@ -1,6 +1,6 @@
-import type { Address } from '../address/address.js';
-import type { Connection } from '../connection/connection.js';
-import type { TlsInfo } from '../transport/tls.js';
+import type { Address } from '../../address/address.js';
+import type { Connection } from '../../connection/connection.js';
+import type { TlsInfo } from '../../transport/tls.js';
 
 /** The properties of a connection that a `net.Socket` shows: both addresses, and the state of TLS. */
 export type ConnectionInfo = Partial<Pick<Connection, 'local' | 'remote' | 'tls'>>;

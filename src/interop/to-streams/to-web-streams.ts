@@ -1,12 +1,12 @@
 import type { UnderlyingSource, UnderlyingSink } from 'node:stream/web';
 import { filter, firstValueFrom, type Observer, type Subscription } from 'rxjs';
-import { Channel } from '../channel/channel.js';
-import { host, type ChannelHost } from '../channel/channel-host.js';
-import { SocketError } from '../errors/socket-error.js';
-import { invalidOption } from '../validation/checks.js';
-import type { ReacquirableHold } from '../flow/hold.js';
-import { closedError, type SendLane } from '../io/send-lane.js';
-import type { WebStreams } from './from-web-streams.js';
+import { Channel } from '../../channel/channel.js';
+import { host, type ChannelHost } from '../../channel/channel-host.js';
+import { SocketError } from '../../errors/socket-error.js';
+import { invalidOption } from '../../validation/checks.js';
+import type { ReacquirableHold } from '../../flow/hold.js';
+import { closedError, type SendLane } from '../../io/send-lane.js';
+import type { WebStreams } from '../from-streams/from-web-streams.js';
 
 /**
  * Makes a readable and a writable web stream from a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and other

@@ -1,9 +1,9 @@
-import type { Channel } from '../channel/channel.js';
-import { SocketError } from '../errors/socket-error.js';
-import { describeValue } from '../errors/describe-value.js';
-import { connectionOver } from './stream-connection.js';
+import type { Channel } from '../../channel/channel.js';
+import { SocketError } from '../../errors/socket-error.js';
+import { describeValue } from '../../errors/describe-value.js';
+import { connectionOver } from './connection-over-stream.js';
 import { ValueCodec } from './value-codec.js';
-import { WebStreamsSocket } from './web-streams-socket.js';
+import { WebStreamsTransportSocket } from './web-streams-transport-socket.js';
 
 /**
  * Is a pair of web streams. {@link toWebStreams} returns one and {@link fromWebStreams} accepts one. Every transform stream is
@@ -80,7 +80,7 @@ export function fromWebStreams<In, Out>(streams: WebStreams<In, Out>): Channel<I
   assertUnlocked('readable', readable, 'getReader');
   assertUnlocked('writable', writable, 'getWriter');
   const codec = new ValueCodec<In, Out>();
-  const socket = new WebStreamsSocket(readable.getReader(), writable.getWriter(), codec);
+  const socket = new WebStreamsTransportSocket(readable.getReader(), writable.getWriter(), codec);
   const connection = connectionOver(socket, codec, true);
   socket.whenWritableClosed(() => {
     connection.complete();

@@ -1,7 +1,7 @@
-import { Channel } from '../channel/channel.js';
-import type { Client } from '../client/client.js';
-import type { Connection } from '../connection/connection.js';
-import { invalidOption } from '../validation/checks.js';
+import { Channel } from '../../channel/channel.js';
+import type { Client } from '../../client/client.js';
+import type { Connection } from '../../connection/connection.js';
+import { invalidOption } from '../../validation/checks.js';
 import type { SocketStream } from './socket-stream.js';
 import { NetSocketStream } from './net-socket-stream.js';
 

@@ -1,9 +1,9 @@
-import type { Codec } from '../codecs/codec.js';
-import type { SocketError } from '../errors/socket-error.js';
-import { listenSettings } from '../options/settings.js';
-import type { ConnectionOwner } from '../connection/connection-owner.js';
-import { SocketConnection } from '../connection/socket-connection.js';
-import type { TransportSocket } from '../transport/transport.js';
+import type { Codec } from '../../codecs/codec.js';
+import type { SocketError } from '../../errors/socket-error.js';
+import { listenSettings } from '../../options/settings.js';
+import type { ConnectionOwner } from '../../connection/connection-owner.js';
+import { SocketConnection } from '../../connection/socket-connection.js';
+import type { TransportSocket } from '../../transport/transport.js';
 
 /** A socket over a stream that the program has made. */
 export interface StreamSocket extends TransportSocket {

@@ -1,20 +1,20 @@
 import { Duplex } from 'node:stream';
 import { Subscription } from 'rxjs';
-import type { Channel } from '../channel/channel.js';
-import { host, ofConnection, type ChannelHost } from '../channel/channel-host.js';
-import { SocketError } from '../errors/socket-error.js';
-import type { ReacquirableHold } from '../flow/hold.js';
-import { IdleTimer } from '../scheduling/idle-timer.js';
-import type { Flushable } from '../scheduling/flush-scheduler.js';
-import { isReported } from '../errors/error-origin.js';
-import { number } from '../validation/checks.js';
-import { Session } from '../client/session.js';
-import { SocketConnection } from '../connection/socket-connection.js';
-import type { SocketControls } from '../transport/transport.js';
+import type { Channel } from '../../channel/channel.js';
+import { host, ofConnection, type ChannelHost } from '../../channel/channel-host.js';
+import { SocketError } from '../../errors/socket-error.js';
+import type { ReacquirableHold } from '../../flow/hold.js';
+import { IdleTimer } from '../../scheduling/idle-timer.js';
+import type { Flushable } from '../../scheduling/flush-scheduler.js';
+import { isReported } from '../../errors/error-origin.js';
+import { number } from '../../validation/checks.js';
+import { Session } from '../../client/session.js';
+import { SocketConnection } from '../../connection/socket-connection.js';
+import type { SocketControls } from '../../transport/transport.js';
 import { ClientDial } from './client-dial.js';
 import { type ConnectionInfo, tcpAddress, tlsMembers } from './connection-info.js';
 import type { SocketStream } from './socket-stream.js';
-import { StreamWriter, type WriteCallback } from './stream-writer.js';
+import { PacedWriter, type WriteCallback } from './paced-writer.js';
 import { currentRun, isCurrentRun } from './synchronous-run.js';
 
 type Setting = (controls: SocketControls) => void;
@@ -32,7 +32,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
   /** Undefined until the stream is connected. */
   #channel: Channel<any, any> | undefined;
   #info: ConnectionInfo = {};
-  #writer: StreamWriter | undefined;
+  #writer: PacedWriter | undefined;
   /** The client that dials for the stream. */
   readonly #dial: ClientDial | undefined;
   readonly #subscriptions = new Subscription();
@@ -285,7 +285,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     const channelHost = channel[host];
     this.#channel = channel;
     this.#info = info;
-    this.#writer = new StreamWriter(channel);
+    this.#writer = new PacedWriter(channel);
     this.connecting = false;
     this.#isTask = true;
     channelHost.lane.begin();

@@ -1,11 +1,11 @@
 import { type Duplex, finished } from 'node:stream';
-import type { Address } from '../address/address.js';
-import { SocketError } from '../errors/socket-error.js';
-import { systemError } from '../errors/node-errors.js';
-import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
-import { flushAtExit, processFlushScheduler } from '../scheduling/process-flush-scheduler.js';
-import type { SocketEvents } from '../transport/transport.js';
-import { destroyReason, type StreamSocket } from './stream-connection.js';
+import type { Address } from '../../address/address.js';
+import { SocketError } from '../../errors/socket-error.js';
+import { systemError } from '../../errors/node-errors.js';
+import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
+import { flushAtExit, processFlushScheduler } from '../../scheduling/process-flush-scheduler.js';
+import type { SocketEvents } from '../../transport/transport.js';
+import { destroyReason, type StreamSocket } from './connection-over-stream.js';
 
 /** Pieces up to this size are copied. A stream that keeps a small piece would keep the whole memory that it lies in. */
 const maxCopied = 4_096;
@@ -18,7 +18,7 @@ function ignore(): void {
 }
 
 /** Adapts a Node stream to the interface of a transport's socket. */
-export class DuplexSocket implements StreamSocket {
+export class NodeStreamTransportSocket implements StreamSocket {
   readonly local: Address = nodeStream;
   readonly remote: Address = nodeStream;
   readonly scheduler: FlushScheduler = processFlushScheduler;
