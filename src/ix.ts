@@ -6,7 +6,7 @@
 import { AsyncIterableX } from 'ix/asynciterable';
 import type { Flow } from './flow/flow.js';
 import { FlowBatches } from './flow/async-iteration.js';
-import { checkOptions, count, refuseUnknown } from './validation/checks.js';
+import { checkExactOptions, count } from './validation/checks.js';
 
 /**
  * Sets how {@link pull} takes values from a Flow.
@@ -68,9 +68,7 @@ export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
   if (options === undefined) return new FlowIterable(() => flow[Symbol.asyncIterator]());
   // Without `batch`, a reader of arrays would get values.
-  const checks = { batch: count };
-  const { batch } = checkOptions(checks, options);
-  refuseUnknown('pull', checks, options);
+  const { batch } = checkExactOptions('pull', { batch: count }, options);
   return new FlowIterable(() => new FlowBatches(flow, batch));
 }
 

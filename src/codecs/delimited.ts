@@ -2,7 +2,7 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { checkOptions, invalidOption, withDefault } from '../validation/checks.js';
+import { checkExactOptions, invalidOption, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
 import { decodeUtf8, isWellFormed } from '../bytes/utf8.js';
 
@@ -66,7 +66,7 @@ interface DelimitedRules {
  * @param delimiter - 1 to 255 bytes, which are copied, or a string, which is converted to UTF-8
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec that receives Buffers
- * @throws `ERR_OPTION_INVALID` for a bad delimiter or option
+ * @throws `ERR_OPTION_INVALID` for a bad delimiter, and for a bad or unknown option
  * @example
  * ```ts
  * const client = connect('unix:/run/app.sock', { codec: delimited('\0') });
@@ -79,7 +79,7 @@ export function delimited(
   options?: DelimitedOptions,
 ): Codec<Buffer, Uint8Array | string> {
   const bytes = delimiterOption(delimiter);
-  const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 65_536) }, options);
+  const { maxLength } = checkExactOptions('delimited', { maxLength: withDefault(messageLength, 65_536) }, options);
   const rules: DelimitedRules = {
     delimiter: bytes,
     needle: bytes.length === 1 ? bytes[0]! : bytes,

@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { describeError, describeValue } from '../errors/describe-value.js';
-import { checkOptions, withDefault } from '../validation/checks.js';
+import { checkExactOptions, withDefault } from '../validation/checks.js';
 import { lines } from './lines.js';
 import { messageLength } from './message-checks.js';
 
@@ -58,7 +58,7 @@ export interface JsonLinesOptions {
  * @typeParam Out - the type of sent values
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec whose messages are JSON values, `null` included
- * @throws `ERR_OPTION_INVALID` for a bad option
+ * @throws `ERR_OPTION_INVALID` for a bad or unknown option
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: jsonLines<{ level: number }>() });
@@ -67,7 +67,7 @@ export interface JsonLinesOptions {
  * @see https://jsonlines.org, rules D4 and D6
  */
 export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, Out> {
-  const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 65_536) }, options);
+  const { maxLength } = checkExactOptions('jsonLines', { maxLength: withDefault(messageLength, 65_536) }, options);
   const text = lines({ maxLength });
   return {
     decoder: () => new JsonDecoder<In>(text.decoder()),

@@ -2,7 +2,7 @@ import type { Codec, Decoder, Encoder } from './codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { hasFrame } from '../bytes/chunk-queue.js';
-import { checkOptions, oneOf, withDefault } from '../validation/checks.js';
+import { checkExactOptions, oneOf, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
 
 /**
@@ -75,7 +75,7 @@ interface PrefixRules {
  * @param options - `bytes` (size of the length field: 1, 2 or 4; default 4), `endian` (default `'big'`), `maxLength` (1
  * to 2,147,483,647 bytes; default 1,048,576, and never more than fits in the length field)
  * @returns a codec that receives Buffers
- * @throws `ERR_OPTION_INVALID` for a bad option
+ * @throws `ERR_OPTION_INVALID` for a bad or unknown option
  * @example
  * ```ts
  * const client = connect('unix:/run/store.sock', { codec: lengthPrefixed({ bytes: 2, endian: 'little' }) });
@@ -84,7 +84,7 @@ interface PrefixRules {
  * @see rules D1 to D5
  */
 export function lengthPrefixed(options?: LengthPrefixedOptions): Codec<Buffer, Uint8Array | string> {
-  const { bytes, endian, maxLength } = checkOptions(checks, options);
+  const { bytes, endian, maxLength } = checkExactOptions('lengthPrefixed', checks, options);
   const rules: PrefixRules = { header: bytes, endian, maxLength: Math.min(maxLength, 2 ** (8 * bytes) - 1) };
   return { decoder: () => new PrefixDecoder(rules), encoder: () => new PrefixEncoder(rules) };
 }

@@ -5,7 +5,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 import { borrow, borrowHead } from '../bytes/chunk-queue.js';
 import { messageLength, textFault, tooLong } from './message-checks.js';
-import { checkOptions, type Checks, oneOf, withDefault } from '../validation/checks.js';
+import { checkExactOptions, type Checks, oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
@@ -77,7 +77,7 @@ const checks: Checks<LinesRules> = {
  * @param options - `delimiter` (default `'\n'`), `encoding` (default `'utf8'`), `maxLength` (1 to 2,147,483,647 bytes;
  * default 65,536)
  * @returns a codec whose messages are strings
- * @throws `ERR_OPTION_INVALID` for a bad option
+ * @throws `ERR_OPTION_INVALID` for a bad or unknown option
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines({ maxLength: 1_024 }) });
@@ -86,7 +86,7 @@ const checks: Checks<LinesRules> = {
  * @see rules D1 to D5
  */
 export function lines(options?: LinesOptions): Codec<string> {
-  const rules = checkOptions(checks, options);
+  const rules = checkExactOptions('lines', checks, options);
   return { decoder: () => new LinesDecoder(rules), encoder: () => new LinesEncoder(rules) };
 }
 

@@ -3,7 +3,7 @@ import type { ByteSink } from '../bytes/byte-sink.js';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import { hasFrame } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
-import { checkOptions, withDefault } from '../validation/checks.js';
+import { checkExactOptions, withDefault } from '../validation/checks.js';
 import { messageLength, messageSize, tooLong } from './message-checks.js';
 
 /**
@@ -53,7 +53,7 @@ export interface NetstringOptions {
  *
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 1,048,576)
  * @returns a codec that receives Buffers
- * @throws `ERR_OPTION_INVALID` for a bad option
+ * @throws `ERR_OPTION_INVALID` for a bad or unknown option
  * @example
  * ```ts
  * const client = connect('unix:/run/scgi.sock', { codec: netstring() });
@@ -62,7 +62,7 @@ export interface NetstringOptions {
  * @see https://cr.yp.to/proto/netstrings.txt
  */
 export function netstring(options?: NetstringOptions): Codec<Buffer, Uint8Array | string> {
-  const { maxLength } = checkOptions({ maxLength: withDefault(messageLength, 1_048_576) }, options);
+  const { maxLength } = checkExactOptions('netstring', { maxLength: withDefault(messageLength, 1_048_576) }, options);
   return { decoder: () => new NetstringDecoder(maxLength), encoder: () => new NetstringEncoder(maxLength) };
 }
 

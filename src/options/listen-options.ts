@@ -3,7 +3,7 @@ import { trustedPeers } from '../proxy-protocol/trusted-peers.js';
 import type { ServerTls } from '../transport/tls.js';
 import type { ListenerOptions, Transport } from '../transport/transport.js';
 import {
-  checkOptions,
+  checkExactOptions,
   type Checks,
   count,
   flag,
@@ -11,7 +11,6 @@ import {
   object,
   oneOf,
   optional,
-  refuseUnknown,
   withDefault,
 } from '../validation/checks.js';
 import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
@@ -120,10 +119,7 @@ function serverTls(option: string, value: unknown): ServerTls {
 }
 
 function proxyProtocol(option: string, value: unknown): { readonly trusted: readonly string[] } {
-  const checks = { trusted };
-  const checked = checkOptions(checks, value, option);
-  refuseUnknown(option, checks, value as object);
-  return checked;
+  return checkExactOptions(option, { trusted }, value, option);
 }
 
 function trusted(_option: string, value: unknown): readonly string[] {

@@ -1,4 +1,4 @@
-import { checkOptions, duration, flag, refuseUnknown, withDefault } from '../validation/checks.js';
+import { checkExactOptions, duration, flag, withDefault } from '../validation/checks.js';
 
 /**
  * Configures {@link Server.shutdown}.
@@ -36,7 +36,5 @@ export interface ShutdownSettings {
 /** Checks the options of `shutdown` and fills in the defaults (A5, S14). */
 export function shutdownSettings(options: ShutdownOptions, closeTimeout: number): ShutdownSettings {
   const checks = { deadline: withDefault(duration, closeTimeout), drain: withDefault(flag, true) };
-  const settings = checkOptions(checks, options);
-  refuseUnknown('shutdown', checks, options);
-  return settings;
+  return checkExactOptions('shutdown', checks, options);
 }

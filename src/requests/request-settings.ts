@@ -1,4 +1,4 @@
-import { checkOptions, count, duration, func, optional, refuseUnknown, withDefault } from '../validation/checks.js';
+import { checkExactOptions, count, duration, func, optional, withDefault } from '../validation/checks.js';
 
 /** The options of `requests`, checked and with their defaults. */
 export interface RequestSettings<In, Id> {
@@ -16,7 +16,5 @@ export function requestSettings<In, Id>(options: {
     timeout: withDefault(duration, 10_000),
     maxPending: withDefault(count, 1_024),
   };
-  const settings = checkOptions(checks, options);
-  refuseUnknown('requests', checks, options);
-  return settings;
+  return checkExactOptions('requests', checks, options);
 }

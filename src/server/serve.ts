@@ -17,7 +17,7 @@ import type { SendLane } from '../io/send-lane.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import { mergeMapPaced } from '../flow/merge-map-paced.js';
-import { checkOptions, integer, optional, refuseUnknown } from '../validation/checks.js';
+import { checkExactOptions, integer, optional } from '../validation/checks.js';
 
 /**
  * Configures {@link serve}.
@@ -86,8 +86,7 @@ export function serve<In, Out>(
   options: ServeOptions = {},
 ): OperatorFunction<Connection<In, Out>, Closed> {
   const checks = { concurrent: optional(integer(1, Number.MAX_SAFE_INTEGER)) };
-  const { concurrent } = checkOptions(checks, options);
-  refuseUnknown('serve', checks, options);
+  const { concurrent } = checkExactOptions('serve', checks, options);
   const project = (connection: Connection<In, Out>): Observable<Closed> => serveOne(connection, handler);
   return concurrent === undefined ? mergeMap(project) : mergeMapPaced(project, concurrent);
 }

@@ -8,7 +8,7 @@ import type { SocketError } from '../errors/socket-error.js';
 import { listen } from '../server/listen.js';
 import type { Server } from '../server/server.js';
 import type { Transport } from '../transport/transport.js';
-import { type Check, checkOptions, number, withDefault } from '../validation/checks.js';
+import { type Check, checkExactOptions, number, withDefault } from '../validation/checks.js';
 import { CutCounter, FaultDice } from './fault-dice.js';
 import { faultChecks, type FaultDirection, type Faults, type InjectedFault } from './faults.js';
 import { FaultyConnection, type FaultyConnectionOwner } from './faulty-connection.js';
@@ -119,7 +119,7 @@ export interface Faulty {
  * @param target - the address that the proxy dials
  * @param options - `up` and `down` (the faults of each direction; none), `seed` (an integer; 1), `listen`, `transport`
  * @returns the proxy, with the address to dial and the injected faults
- * @throws `ERR_ADDRESS_INVALID` for a bad address, and `ERR_OPTION_INVALID` for a bad option
+ * @throws `ERR_ADDRESS_INVALID` for a bad address, and `ERR_OPTION_INVALID` for a bad or unknown option
  * @example
  * ```ts
  * const proxy = faulty('tcp://localhost:7000', { seed: 7, up: { slices: 1 }, down: { resetAfter: [1, 10_000] } });
@@ -131,7 +131,7 @@ export function faulty(target: AddressInput, options: FaultyOptions = {}): Fault
   return new FaultyProxy(target, options);
 }
 
-const faults: Check<Faults> = (option, value) => checkOptions(faultChecks, value, option);
+const faults: Check<Faults> = (option, value) => checkExactOptions(option, faultChecks, value, option);
 
 const checks = {
   seed: withDefault(
@@ -140,6 +140,9 @@ const checks = {
   ),
   up: faults,
   down: faults,
+  // `listen` and `connect` check these two.
+  listen: (_option: string, value: unknown) => value as AddressInput | undefined,
+  transport: (_option: string, value: unknown) => value as Transport | undefined,
 };
 
 class FaultyProxy implements Faulty, FaultyConnectionOwner {
@@ -159,8 +162,7 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
   private accepted = 0;
 
   constructor(target: AddressInput, options: FaultyOptions) {
-    const { seed, up, down } = checkOptions(checks, options);
-    const { transport } = options;
+    const { seed, up, down, listen: address, transport } = checkExactOptions('faulty', checks, options);
     this.listening = this.address.asObservable();
     this.target = parseAddress(target);
     this.seed = seed;
@@ -173,7 +175,7 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
     this.nextTurn = transport === undefined ? afterPolling : (work) => asapScheduler.schedule(work);
     // An invalid target is refused at once (A5).
     void this.newClient();
-    this.server = listen(options.listen ?? defaultAddress(this.target), {
+    this.server = listen(address ?? defaultAddress(this.target), {
       ...this.transportOption,
       ...withoutTimeouts,
     });

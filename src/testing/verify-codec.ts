@@ -1,5 +1,6 @@
 import type { Codec, Encoder } from '../codecs/codec.js';
 import { SocketError } from '../errors/socket-error.js';
+import { checkExactOptions, flag, func, invalidOption, number, withDefault } from '../validation/checks.js';
 import { encodeWith } from './byte-collector.js';
 import { type CodecSample, encodeSample, formatValue, SampleReader, violation } from './codec-sample.js';
 import { sameMessage } from './same-message.js';
@@ -68,7 +69,8 @@ export interface VerifyCodecOptions {
  * @param values - the messages to send, at least one. Vary their kinds and lengths. If the decoder groups messages, the
  * last group must be complete
  * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `equals` (deep and strict), `seed` (1)
- * @throws an Error at the first violation, with the rule, the split and the values in its message
+ * @throws an Error at the first violation, with the rule, the split and the values in its message; `ERR_OPTION_INVALID` for a
+ * bad or unknown option
  * @example
  * ```ts
  * it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
@@ -80,10 +82,11 @@ export function verifyCodec<In, Out>(
   values: readonly Out[],
   options: VerifyCodecOptions = {},
 ): void {
+  const { refused, lastFrameMayBeOpen, equals, seed } = checkExactOptions('verifyCodec', checks, options);
   if (values.length === 0) throw new Error('verifyCodec needs at least one value');
-  const sample = encodeSample(codec, values, options.equals ?? sameMessage);
+  const sample = encodeSample(codec, values, equals);
   const { stream } = sample;
-  const random = seededRandom(options.seed ?? 1);
+  const random = seededRandom(seed);
   const rounds = Math.max(16, Math.min(1_000, Math.floor(2 ** 24 / (stream.length + 1))));
   const cuts = chooseCuts(sample, rounds, random);
 
@@ -94,14 +97,28 @@ export function verifyCodec<In, Out>(
     readAll(sample, 'D1', `in chunks of ${formatSizes(chunks)} bytes`, chunks);
   }
   verifyByteByByte(sample);
-  const { lastFrameMayBeOpen = false } = options;
   for (const cut of [0, ...cuts, stream.length]) verifyEnd(sample, [stream.subarray(0, cut)], lastFrameMayBeOpen);
   for (let round = 0; round < 16; round++) {
     // The end must not depend on how the bytes were cut, either.
     const cut = round === 0 ? stream.length : Math.floor(random() * (stream.length + 1));
     verifyEnd(sample, randomChunks(stream.subarray(0, cut), random), lastFrameMayBeOpen);
   }
-  verifyRefusals(sample, options.refused ?? []);
+  verifyRefusals(sample, refused);
+}
+
+const checks = {
+  refused: withDefault<readonly unknown[]>(array, []),
+  lastFrameMayBeOpen: withDefault(flag, false),
+  equals: withDefault(func<(received: unknown, sent: unknown) => boolean>(), sameMessage),
+  seed: withDefault(
+    number('a number', (value) => Number.isFinite(value)),
+    1,
+  ),
+};
+
+function array(option: string, value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value as readonly unknown[];
+  throw invalidOption(option, 'an array', value);
 }
 
 /** How often a linear decoder may examine each byte, on average. */

@@ -100,6 +100,13 @@ export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: st
   return checked as T;
 }
 
+/** Checks options like {@link checkOptions}, and refuses those that `owner` does not have. */
+export function checkExactOptions<T>(owner: string, checks: Checks<T>, options: unknown, within?: string): T {
+  const checked = checkOptions(checks, options, within);
+  refuseUnknown(owner, checks, (options ?? {}));
+  return checked;
+}
+
 /**
  * Refuses options that `owner` does not have, because an ignored option may be the one that keeps a program safe. An
  * option that is `undefined` counts as omitted.

@@ -352,6 +352,13 @@ describe('invalid options of faulty', () => {
     expect(refusal(() => faulty({ port: 0 })).code).toBe('ERR_ADDRESS_INVALID');
   });
 
+  it('A5: refuses an unknown option and an unknown fault', () => {
+    const messageOf = (options: object): string => refusal(() => faulty({ port: 1 }, options)).message;
+    expect(messageOf({ latency: 1 })).toBe('latency is not an option of faulty');
+    expect(messageOf({ up: { latancy: 1 } })).toBe('latancy is not an option of up');
+    expect(messageOf({ down: { resetAfterBytes: 1 } })).toBe('resetAfterBytes is not an option of down');
+  });
+
   it('S3: fails if its address is in use', async () => {
     const path = `${await freshFolder()}/socket`;
     const { address } = await serverAt(

@@ -450,4 +450,13 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
     };
     expect(() => verifyCodec(counting, ['abc', 'def'])).toThrow(/^D4: end threw: .* in chunks of [\d, ]+ bytes;/);
   });
+
+  it('A5: refuses bad and unknown options', () => {
+    const verify = (options: object) => (): void => verifyCodec(lines(), ['a'], options);
+    expect(verify({ lastFrameMayBeopen: true })).toThrow('lastFrameMayBeopen is not an option of verifyCodec');
+    expect(verify({ refused: '\n' })).toThrow('refused must be an array');
+    expect(verify({ lastFrameMayBeOpen: 1 })).toThrow('lastFrameMayBeOpen must be true or false');
+    expect(verify({ equals: true })).toThrow('equals must be a function');
+    expect(verify({ seed: NaN })).toThrow('seed must be a number');
+  });
 });

@@ -3,7 +3,7 @@ import { formatAddress } from '../../address/format-address.js';
 import type { Address } from '../../address/address.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { systemError } from '../../errors/node-errors.js';
-import { checkOptions, flag, refuseUnknown, withDefault } from '../../validation/checks.js';
+import { checkExactOptions, flag, withDefault } from '../../validation/checks.js';
 import { nodeInternals, publicApiOnly } from './internals/internals.js';
 import { NodeListener } from './node-listener.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
@@ -58,8 +58,7 @@ export interface NodeTransportOptions {
  * @see rules C4, C8, S5, S15 and T5
  */
 export function nodeTransport(options: NodeTransportOptions = {}): Transport {
-  const { internals } = checkOptions(checks, options);
-  refuseUnknown('nodeTransport', checks, options);
+  const { internals } = checkExactOptions('nodeTransport', checks, options);
   if (internals) return (withInternals ??= new NodeTransport(nodeInternals));
   return (withoutInternals ??= new NodeTransport(publicApiOnly));
 }
