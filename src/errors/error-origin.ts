@@ -1,4 +1,4 @@
-import type { SocketError } from './socket-error.js';
+import { SocketError } from './socket-error.js';
 
 /** The connection or the client that an error comes from. */
 export interface Origin {
@@ -31,6 +31,16 @@ export function isReported(error: unknown): boolean {
   return (
     originOf(error)?.hasIncidents === true || (typeof error === 'object' && error !== null && reportedCauses.has(error))
   );
+}
+
+/** Whether `origin` is where `error` comes from, and a server reports it. */
+export function isReportedBy(error: unknown, origin: unknown): boolean {
+  return originOf(error) === origin && isReported(error);
+}
+
+/** Whether a received message could not be decoded. Its connection can still send (D3). */
+export function isBadFrame(error: unknown): boolean {
+  return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
 }
 
 /**

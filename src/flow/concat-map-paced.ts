@@ -1,6 +1,6 @@
 import type { ObservableInput, OperatorFunction } from 'rxjs';
 import { assertFlow, type Flow } from './flow.js';
-import { PacedFlow } from './merge-map-paced.js';
+import { PacedFlow } from './paced-flow.js';
 
 /**
  * Maps each value to an inner source, runs one inner source at a time, and holds the origin meanwhile. It is RxJS's
