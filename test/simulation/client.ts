@@ -13,6 +13,7 @@ import type { SocketConnection } from '../../src/connection/socket-connection.js
 import { Arrivals } from './arrivals.js';
 import { Claims } from './claims.js';
 import { codec, decodeMessage, type Draft, type Message, shownMessage } from './message.js';
+import { MessageOrder } from './message-order.js';
 import { Outgoing } from './outgoing.js';
 import { type Manner, Reading } from './reading.js';
 import { drawPolicy, type Policy, States } from './states.js';
@@ -67,10 +68,7 @@ export class Client implements Actor {
   /** Whether the current reader came after the end of the previous one's data. */
   private isReadAgain = false;
   private lastNumber = -1;
-  private lastEcho = -1;
-  private lastPublished = -1;
-  /** The number of the next message of each connection of the host. */
-  private readonly nextOf = new Map<number, number>();
+  private readonly order: MessageOrder;
   private readonly ends: number;
 
   constructor(world: World, id: number) {
@@ -127,6 +125,11 @@ export class Client implements Actor {
     );
     this.claims = new Claims(options.claimTimeout ?? 0, world.ends.open);
     this.client = connect(world.address, options);
+    this.order = new MessageOrder(
+      id,
+      () => world.host.isLossy,
+      (rule, what) => this.wrong(rule, what),
+    );
     this.arrivals = new Arrivals(world, `${this.name}'s reading`);
     this.reading = this.newReading();
     const draft = (padding: number): Draft => this.draft(padding);
@@ -355,7 +358,7 @@ export class Client implements Actor {
             next: (bytes) => {
               const message = decodeMessage(bytes);
               const due = socket?.arrived[taken++];
-              if (message.kind === 'server') this.nextOf.set(message.source, message.number + 1);
+              this.order.skip(message);
               if (due?.number !== message.number || due.kind !== message.kind) {
                 this.wrong('K18', `was given ${shownMessage(message)} where another had arrived`);
               }
@@ -413,34 +416,10 @@ export class Client implements Actor {
     });
   }
 
-  /**
-   * Of each connection of the host, in order, everything from the first message on (C1, K4); the rest in the order of
-   * creation.
-   */
   private see(message: Message): void {
-    const { kind, source, number } = message;
     this.received++;
     this.arrivals.see(message);
-    switch (kind) {
-      case 'own':
-        if (source !== this.id) this.wrong('C1', `was given ${shownMessage(message)}`);
-        break;
-      case 'client':
-        if (source !== this.id || number <= this.lastEcho)
-          this.wrong('C1', `was given ${shownMessage(message)} after ${this.lastEcho}`);
-        this.lastEcho = number;
-        break;
-      case 'broadcast':
-        if (number <= this.lastPublished)
-          this.wrong('B1', `was given ${shownMessage(message)} after ${this.lastPublished}`);
-        this.lastPublished = number;
-        break;
-      case 'server':
-        if (number !== (this.nextOf.get(source) ?? 0) && !this.world.host.isLossy) {
-          this.wrong('C1', `was given ${shownMessage(message)}, and not ${this.nextOf.get(source) ?? 0}`);
-        }
-        this.nextOf.set(source, number + 1);
-    }
+    this.order.see(message);
   }
 
   /** A value to send now: a message gets its number and its place when it is encoded. */
