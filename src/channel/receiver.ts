@@ -127,7 +127,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     if (inbound.end !== 'fin' || (inbound.isStopped && this.isComplete === undefined)) return undefined;
     const { queue } = inbound;
     // A frame that was cut off may look whole (T11).
-    if (inbound.truncated && queue.length > 0) return undefined;
+    if (inbound.hasAllowedCutOff && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(queue);
     if (value === undefined || queue.position > position) return value;

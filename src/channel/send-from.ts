@@ -10,7 +10,7 @@ import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import { Flow } from '../flow/flow.js';
 import type { ReacquirableHold } from '../flow/hold.js';
 import { closedError, type SendLane } from '../io/send-lane.js';
-import type { Watcher } from '../io/watermark.js';
+import type { WatermarkWatcher } from '../io/watermark.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
@@ -68,7 +68,7 @@ export class SendFrom<T> extends ReportedObservable<never> {
 }
 
 /** One subscription of `sendFrom`: the source is held, or not pulled, while the channel is not writable (C5). */
-export class SendFromSubscription<T> extends Subscription implements Observer<T>, Watcher {
+export class SendFromSubscription<T> extends Subscription implements Observer<T>, WatermarkWatcher {
   private readonly channel: SourceSink<T>;
   private readonly host: SendFromHost;
   /** What it sends on; a client has a new one after each of its ends. */

@@ -104,7 +104,7 @@ export class Session<In, Out>
   readonly leftover = ({ inbound }: SocketConnection<In, Out>): Leftover => ({
     bytes: inbound.queue.length,
     isRead: inbound.isRead,
-    hasReaders: !inbound.unread,
+    hasReaders: inbound.hasReader,
   });
 
   isAttached(connection: SocketConnection<In, Out>, reader: Reader): boolean {
@@ -168,14 +168,14 @@ export class Session<In, Out>
 
   fail(error: SocketError): void {
     const connection = connectionToEnd(this.state);
-    if (connection === undefined) this.overflowed(error);
+    if (connection === undefined) this.failClient(error);
     else connection.fail(error);
   }
 
   failedBy(cause: unknown): void {
     const connection = connectionToEnd(this.state);
     if (connection !== undefined) connection.failedBy(cause);
-    else if (!this.owns(cause)) this.overflowed(handlerError(cause, this.address));
+    else if (!this.owns(cause)) this.failClient(handlerError(cause, this.address));
   }
 
   owns(error: unknown): boolean {
@@ -207,7 +207,11 @@ export class Session<In, Out>
 
   // OutboundOwner: the output fails while it has no connection, so the client fails.
 
-  overflowed(error: SocketError): void {
+  sendFailed(error: SocketError): void {
+    this.failClient(error);
+  }
+
+  private failClient(error: SocketError): void {
     this.dispatch({ type: 'failed', error: noteOrigin(error, this) });
   }
 

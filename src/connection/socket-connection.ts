@@ -193,7 +193,7 @@ export class SocketConnection<In, Out>
     };
     this.defer(() => {
       // A generator whose input has just ended returns after a few promises, before other events.
-      if (this.lane.pacedTasks > 0) this.socket.scheduler.rest(finish);
+      if (this.lane.pacedTasks > 0) this.socket.scheduler.afterOtherEvents(finish);
       else finish();
     });
   }
@@ -282,7 +282,7 @@ export class SocketConnection<In, Out>
 
   // OutboundOwner: used by the sending side.
 
-  overflowed(error: SocketError): void {
+  sendFailed(error: SocketError): void {
     this.fail(error);
   }
 
@@ -294,7 +294,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.finSent(this.hasReader));
   }
 
-  settled(): void {
+  workEnded(): void {
     // A handler that has ended may read again.
     this.timers?.restartIdleTimers();
     this.perform(this.state.workEnded());
@@ -327,7 +327,7 @@ export class SocketConnection<In, Out>
     this.timers?.stopReceiveTimer();
     // If the input is discarded, nothing of it can be missing.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
-      if (cutOff !== undefined) this.inbound.truncate();
+      if (cutOff !== undefined) this.inbound.allowCutOff();
       this.perform(this.state.peerFinished());
     } else this.perform(this.state.peerCutOff(cutOff.error));
     this.perform(this.state.peerEndDelivered(this.hasReader, this.owner.outlives(this)));
@@ -357,7 +357,7 @@ export class SocketConnection<In, Out>
   }
 
   private get hasReader(): boolean {
-    return !this.inbound.unread;
+    return this.inbound.hasReader;
   }
 
   private makeTimers(): Timeouts {
@@ -411,7 +411,7 @@ export class SocketConnection<In, Out>
         inbound.linger();
         return;
       case 'scheduleDrainCheck':
-        socket.scheduler.rest(() => {
+        socket.scheduler.afterOtherEvents(() => {
           this.perform(state.checkDrained(this.lane.tasks > 0, this.hasReader));
         });
         return;

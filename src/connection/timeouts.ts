@@ -40,7 +40,7 @@ export class Timeouts {
     const { inbound, outbound } = connection;
     // A handler that works on a request is busy, although it does not read and holds nothing (C27).
     const isListening = (): boolean =>
-      inbound.isReady && !connection.isUpgrading && !(inbound.unread && outbound.lane.functions > 0);
+      inbound.isReady && !connection.isUpgrading && (inbound.hasReader || outbound.lane.functions === 0);
     if (idleTimeout > 0) {
       const message = `nothing was received or written for ${idleTimeout} ms`;
       this.idle = this.startIdleTimer(idleTimeout, 'ERR_TIMEOUT_IDLE', message, {

@@ -35,8 +35,8 @@ export class Inbound {
   /** The number of bytes received. */
   received = 0;
   end: End = 'open';
-  /** Whether the peer's stream was cut off: then an unfinished frame is no last frame. */
-  truncated = false;
+  /** Whether the peer's stream was cut off in a way that is allowed: then an incomplete frame is not the last frame. */
+  hasAllowedCutOff = false;
   /** Whether anybody has ever read. */
   claimed = false;
   /** Whether a reader has received the end: nothing is left for a later one. */
@@ -55,9 +55,8 @@ export class Inbound {
     this.socket = socket;
   }
 
-  /** Whether nobody reads. */
-  get unread(): boolean {
-    return this.readers.length === 0;
+  get hasReader(): boolean {
+    return this.readers.length > 0;
   }
 
   /** Whether arriving bytes are dropped. */
@@ -145,9 +144,9 @@ export class Inbound {
     this.regulate(false);
   }
 
-  /** The peer's stream, whose end comes now, was cut off in a way that is allowed. */
-  truncate(): void {
-    this.truncated = true;
+  /** Call before `finish` if the peer's stream was cut off in a way that is allowed. */
+  allowCutOff(): void {
+    this.hasAllowedCutOff = true;
   }
 
   /** Gives `reader`, which has emitted all that it can, the end of the stream. */
@@ -178,12 +177,12 @@ export class Inbound {
   }
 
   private deliver(): void {
-    const turn = this.socket.scheduler;
-    turn.enter();
+    const { scheduler } = this.socket;
+    scheduler.enter();
     try {
       this.current?.drain();
     } finally {
-      turn.leave();
+      scheduler.leave();
     }
   }
 

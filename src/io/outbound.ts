@@ -7,8 +7,8 @@ import { type OutboundLimits, type Parking, type Verdict, WriteState } from './w
 
 /** What an {@link Outbound} reports to the connection, or the client, that it belongs to. */
 export interface OutboundOwner extends LaneOwner {
-  /** A value was over `maxBuffered`, and the policy is `'error'`. */
-  overflowed(error: SocketError): void;
+  /** A value could not be sent, and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`. */
+  sendFailed(error: SocketError): void;
   /** The kernel has taken bytes. */
   progressed?(): void;
   /** The FIN was sent. */
@@ -17,8 +17,8 @@ export interface OutboundOwner extends LaneOwner {
 
 /** Has values for several connections, and gives them to each before anything else is sent on it. */
 export interface Publisher extends Flushable {
-  /** Gives `outbound` the values that it lacks. */
-  settle(outbound: Outbound): void;
+  /** Sends the values that `outbound` lacks. */
+  deliverTo(outbound: Outbound): void;
 }
 
 /**
@@ -50,7 +50,7 @@ export class Outbound implements Flushable, LaneStream {
   /** Whether it is on the scheduler's list, and so will be flushed at the end of the turn. */
   private isScheduled = false;
   /** Whether the scheduler will wake the senders, after the other events of the event loop. */
-  private isResting = false;
+  private isWakeScheduled = false;
   /** A publisher that has values which it has not yet given to this connection. */
   private publisher: Publisher | undefined = undefined;
   /** Called when everything that was accepted before `suspend` is written. */
@@ -68,7 +68,7 @@ export class Outbound implements Flushable, LaneStream {
 
   /** Bytes that were accepted and that the kernel has not taken. */
   get bufferedBytes(): number {
-    if (this.publisher !== undefined) this.settlePublisher();
+    if (this.publisher !== undefined) this.pullPublished();
     return this.state.level;
   }
 
@@ -113,7 +113,7 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /** The scheduler of its socket. */
-  get turn(): FlushScheduler | undefined {
+  get scheduler(): FlushScheduler | undefined {
     return this.socket?.scheduler;
   }
 
@@ -155,7 +155,7 @@ export class Outbound implements Flushable, LaneStream {
    * @param pace - whether the source waits while the channel is not writable: then its values are taken even over the limit
    */
   push<T>(lane: SendLane, encoder: Encoder<T>, value: T, pace: Pace): Refusal | undefined {
-    if (this.publisher !== undefined) this.settlePublisher();
+    if (this.publisher !== undefined) this.pullPublished();
     const { state } = this;
     const isExempt = pace !== 'free' && (pace === 'last' || lane.watermark.writable);
     const verdict = state.push(lane === this.lane ? 'own' : 'client', encoder, value, isExempt);
@@ -164,20 +164,20 @@ export class Outbound implements Flushable, LaneStream {
     return undefined;
   }
 
-  /** `publisher` has values for this connection. It gives them at the end of the turn, or before the next value is sent. */
-  await(publisher: Publisher): void {
-    if (this.publisher !== undefined && this.publisher !== publisher) this.settlePublisher();
+  /** Announces values of `publisher`, which delivers them at the end of the turn, or before the next value is sent. */
+  announce(publisher: Publisher): void {
+    if (this.publisher !== undefined && this.publisher !== publisher) this.pullPublished();
     this.publisher = publisher;
   }
 
-  /** `publisher` has given its values, or gives them now. */
-  settled(publisher: Publisher): void {
+  /** Withdraws the announcement of `publisher`, because it has delivered its values, or delivers them now. */
+  clearPublisher(publisher: Publisher): void {
     if (this.publisher === publisher) this.publisher = undefined;
   }
 
-  /** Has `publisher` give its values now. */
-  settle(publisher: Publisher): void {
-    if (this.publisher === publisher) this.settlePublisher();
+  /** Asks `publisher` for its values now, if it has announced any. */
+  pullFrom(publisher: Publisher): void {
+    if (this.publisher === publisher) this.pullPublished();
   }
 
   /**
@@ -187,7 +187,7 @@ export class Outbound implements Flushable, LaneStream {
    * @param onDrained - called once the kernel has taken everything that was accepted before, never within this call
    */
   suspend(onDrained: () => void): void {
-    if (this.publisher !== undefined) this.settlePublisher();
+    if (this.publisher !== undefined) this.pullPublished();
     this.state.suspend();
     this.onDrained = onDrained;
     this.schedule();
@@ -201,7 +201,7 @@ export class Outbound implements Flushable, LaneStream {
 
   /** Ends the sending side after what was sent (C6). */
   complete(): void {
-    if (this.publisher !== undefined) this.settlePublisher();
+    if (this.publisher !== undefined) this.pullPublished();
     if (!this.state.complete()) return;
     this.lane.watermark.close();
     this.clientLane?.watermark.close();
@@ -311,10 +311,10 @@ export class Outbound implements Flushable, LaneStream {
         lane.drop();
         return 'overflow';
       case 'overflow':
-        this.owner.overflowed(this.overflowError());
+        this.owner.sendFailed(this.overflowError());
         return 'overflow';
       case 'disconnected':
-        this.owner.overflowed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
+        this.owner.sendFailed(new SocketError('ERR_CLOSED', 'a value was sent while the client was disconnected'));
         return 'closed';
       default:
         return verdict;
@@ -323,10 +323,10 @@ export class Outbound implements Flushable, LaneStream {
     return undefined;
   }
 
-  private settlePublisher(): void {
+  private pullPublished(): void {
     const { publisher } = this;
     this.publisher = undefined;
-    publisher?.settle(this);
+    publisher?.deliverTo(this);
   }
 
   private updateWatermarks(): void {
@@ -340,15 +340,15 @@ export class Outbound implements Flushable, LaneStream {
 
   /** If they were woken at once, a source that is as fast as the kernel would keep the event loop from all other events. */
   private wakeLater(scheduler: FlushScheduler): void {
-    if (this.isResting) return;
+    if (this.isWakeScheduled) return;
     const { lane, clientLane } = this;
     const isAwaited = this.closed
       ? lane.hasWaiters || clientLane?.hasWaiters === true
       : lane.isAwaited || clientLane?.isAwaited === true;
     if (!isAwaited) return;
-    this.isResting = true;
-    scheduler.rest(() => {
-      this.isResting = false;
+    this.isWakeScheduled = true;
+    scheduler.afterOtherEvents(() => {
+      this.isWakeScheduled = false;
       this.wakeUp();
     });
   }

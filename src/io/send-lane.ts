@@ -7,7 +7,7 @@ import type { Retired } from './write-state.js';
 /** The connection, or the client, that a lane sends for. */
 export interface LaneOwner extends Origin {
   /** No send from a source and no handler is in progress any more. */
-  settled?(): void;
+  workEnded?(): void;
 }
 
 /** The stream that the values of a lane become part of. */
@@ -135,7 +135,7 @@ export class SendLane {
 
   /** It has ended. */
   finish(): void {
-    if (--this.running === 0) this.stream.owner.settled?.();
+    if (--this.running === 0) this.stream.owner.workEnded?.();
   }
 
   /** A send at the pace of the peer begins. */

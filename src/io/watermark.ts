@@ -1,14 +1,14 @@
 import { distinctUntilChanged, Observable } from 'rxjs';
 
 /** Learns whether more may be sent. */
-export interface Watcher {
+export interface WatermarkWatcher {
   /** The value has changed, or may have. */
   changed(writable: boolean): void;
   /** Nothing more can be sent. */
   ended(): void;
 }
 
-const nobody: readonly Watcher[] = [];
+const nobody: readonly WatermarkWatcher[] = [];
 
 /**
  * Tells whether more may be sent: until the level passes the mark, and again when it falls to half of it, so that the
@@ -23,7 +23,7 @@ const nobody: readonly Watcher[] = [];
 export class Watermark {
   private readonly high: number;
   private state: 'writable' | 'full' | 'closed' = 'writable';
-  private watchers: readonly Watcher[] = nobody;
+  private watchers: readonly WatermarkWatcher[] = nobody;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
@@ -49,14 +49,14 @@ export class Watermark {
   }
 
   /** Gives `watcher` the current value at once, then each change. */
-  watch(watcher: Watcher): void {
+  watch(watcher: WatermarkWatcher): void {
     const isClosed = this.state === 'closed';
     if (!isClosed) this.watchers = this.watchers.length === 0 ? [watcher] : [...this.watchers, watcher];
     watcher.changed(this.writable);
     if (isClosed) watcher.ended();
   }
 
-  unwatch(watcher: Watcher): void {
+  unwatch(watcher: WatermarkWatcher): void {
     const left = this.watchers.filter((other) => other !== watcher);
     this.watchers = left.length === 0 ? nobody : left;
   }

@@ -1,5 +1,5 @@
 /** Who has sent a value: a channel of the connection itself, or the channel of the client, which outlives the connection. */
-export type Origin = 'own' | 'client';
+export type ValueSender = 'own' | 'client';
 
 /** What is written to: a socket. Both methods return whether the kernel has taken everything. */
 export interface Target {
@@ -19,7 +19,7 @@ class Batch implements Write {
   size = 0;
   /** Whether it begins with the first byte of a value. */
   readonly begins: boolean;
-  origin: Origin = 'own';
+  sender: ValueSender = 'own';
   /** Whether it was accepted before the sending side was suspended. */
   isAhead = false;
 
@@ -34,7 +34,7 @@ class Batch implements Write {
 
 /**
  * A row of writes, in order: what is too much for a single write, so that the progress of a slow peer shows batch by batch,
- * and what has another origin than the values behind it.
+ * and what has another sender than the values behind it.
  */
 export class WriteBatches {
   private bytes: number;
@@ -57,9 +57,9 @@ export class WriteBatches {
     return batch;
   }
 
-  /** Returns these batches and behind them `others`, which `origin` has sent. */
-  with(others: WriteBatches, origin: Origin): WriteBatches {
-    for (const batch of others.list) batch.origin = origin;
+  /** Returns these batches and behind them `others`, which `sender` has sent. */
+  with(others: WriteBatches, sender: ValueSender): WriteBatches {
+    for (const batch of others.list) batch.sender = sender;
     return others.size === 0 ? this : new WriteBatches([...this.list, ...others.list]);
   }
 
@@ -79,7 +79,7 @@ export class WriteBatches {
     let isWhole = false;
     for (const batch of this.list) {
       isWhole ||= batch.begins;
-      split.add(batch, isWhole && batch.origin === 'client');
+      split.add(batch, isWhole && batch.sender === 'client');
     }
     this.list = split.kept;
     this.bytes = sizeOf(this.list);

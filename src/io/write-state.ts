@@ -1,6 +1,6 @@
 import type { Encoder } from '../codecs/codec.js';
 import type { SocketError } from '../errors/socket-error.js';
-import { noBatches, type Origin, type Split, type Write, WriteBatches } from './write-batches.js';
+import { noBatches, type ValueSender, type Split, type Write, WriteBatches } from './write-batches.js';
 import { ownBuffer, returnBuffer, unusedBuffer, WriteBuffer } from './write-buffer.js';
 
 /** The options that bound what is buffered, all in bytes. */
@@ -36,7 +36,7 @@ export type Verdict =
   'accepted' | 'over' | 'early' | 'write' | 'dropped' | 'overflow' | 'disconnected' | 'closed' | SocketError;
 
 /** What is due: nothing, a write, the report that all from before `suspend` is written, or the FIN. */
-export type Step = 'none' | Write | 'drained' | 'finish';
+export type WriteStep = 'none' | Write | 'drained' | 'finish';
 
 /** Tells how far the kernel is with the current write. */
 export interface Kernel {
@@ -90,7 +90,7 @@ export class WriteState {
   /** Its own only while something waits in it. */
   private buffer = unusedBuffer;
   /** Who has sent what waits in the buffer. */
-  private writer: Origin = 'own';
+  private writer: ValueSender = 'own';
   private batches = noBatches;
   /** The bytes of the completed writes. */
   private done = 0;
@@ -165,12 +165,12 @@ export class WriteState {
    *
    * @param isExempt - whether it is taken even over `maxBuffered`
    */
-  push<T>(origin: Origin, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
+  push<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     if (this.side !== 'open') return 'closed';
     if (this.link === 'drop') return 'dropped';
     if (this.link === 'error') return 'disconnected';
-    if (this.buffer.isEncoding) return this.pushWithin(origin, encoder, value, isExempt);
-    if (origin !== this.writer) this.changeWriter(origin);
+    if (this.buffer.isEncoding) return this.pushWithin(sender, encoder, value, isExempt);
+    if (sender !== this.writer) this.changeWriter(sender);
     return this.encode(encoder, value, isExempt);
   }
 
@@ -186,7 +186,7 @@ export class WriteState {
   }
 
   /** Returns what is due. The driver does it before it asks again. */
-  next(): Step {
+  next(): WriteStep {
     if (this.link !== 'ready' || this.ended || this.buffer.isEncoding) return 'none';
     const isOpen = this.gate === 'open';
     if (isOpen ? this.batches.size + this.buffer.atMost === 0 : !this.batches.startAhead) {
@@ -296,10 +296,10 @@ export class WriteState {
   }
 
   /** An encoder sends: its own value comes behind that one, even if it has written some of it already. */
-  private pushWithin<T>(origin: Origin, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
+  private pushWithin<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     const { buffer, writer } = this;
     const tail = buffer.detachTail();
-    if (origin !== writer) this.changeWriter(origin);
+    if (sender !== writer) this.changeWriter(sender);
     const verdict = this.encode(encoder, value, isExempt);
     if (this.buffer === buffer && this.writer !== writer) this.changeWriter(writer);
     buffer.attachTail(tail);
@@ -341,9 +341,9 @@ export class WriteState {
     return most > highWaterMark ? 'over' : 'accepted';
   }
 
-  private changeWriter(origin: Origin): void {
+  private changeWriter(sender: ValueSender): void {
     this.seal();
-    this.writer = origin;
+    this.writer = sender;
   }
 
   /** Makes batches of everything in the buffer. */

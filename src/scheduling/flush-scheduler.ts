@@ -110,7 +110,7 @@ export class FlushScheduler {
    *
    * @internal
    */
-  rest(work: () => void): void {
+  afterOtherEvents(work: () => void): void {
     this.idle(work);
   }
 

@@ -81,7 +81,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     flush: () => {
       this.flush();
     },
-    settle: (outbound) => {
+    deliverTo: (outbound) => {
       this.settle(outbound);
     },
   };
@@ -234,10 +234,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     let scheduler: FlushScheduler | undefined;
     for (const outbound of outbounds) {
       if (!this.members.has(outbound)) continue;
-      outbound.await(this.publisher);
+      outbound.announce(this.publisher);
       // Members on one transport share a scheduler, which needs the publisher only once.
-      if (outbound.turn === scheduler) continue;
-      scheduler = outbound.turn;
+      if (outbound.scheduler === scheduler) continue;
+      scheduler = outbound.scheduler;
       scheduler?.addPublisher(this.publisher);
     }
   }
@@ -250,7 +250,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.flushing = true;
     const all = count === 1 ? (batch[0] as Uint8Array) : Buffer.concat(batch);
     for (const [outbound, member] of this.members) {
-      outbound.settled(this.publisher);
+      outbound.clearPublisher(this.publisher);
       if (member.given === batchStart && batch.length === count) {
         member.given += count;
         publish(outbound, all, batch);
@@ -281,7 +281,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   private leave(outbound: Outbound): void {
-    outbound.settle(this.publisher);
+    outbound.pullFrom(this.publisher);
     this.members.delete(outbound);
   }
 

@@ -9,7 +9,7 @@ import { ScriptedSocket } from '../support/transport/scripted-transport.js';
 const limits: OutboundLimits = { highWaterMark: 40_000, maxBuffered: 2 ** 24, overflow: 'error' };
 const owner: OutboundOwner = {
   hasIncidents: false,
-  overflowed: () => {
+  sendFailed: () => {
     throw new Error('`maxBuffered` is never exceeded here');
   },
 };

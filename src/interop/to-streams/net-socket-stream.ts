@@ -369,9 +369,9 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (this.#isCollecting || channelHost === undefined || this.destroyed) return;
     this.#isCollecting = true;
     super.cork();
-    const { turn } = channelHost.outbound;
-    if (turn === undefined) process.nextTick(() => this.#collectedWrites.flush());
-    else turn.addPublisher(this.#collectedWrites);
+    const { scheduler } = channelHost.outbound;
+    if (scheduler === undefined) process.nextTick(() => this.#collectedWrites.flush());
+    else scheduler.addPublisher(this.#collectedWrites);
   }
 
   /** Whether the peer's FIN has ended the sending side, too. */

@@ -1,7 +1,7 @@
 import type { Channel } from '../../channel/channel.js';
 import { host, offer } from '../../channel/channel-host.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
-import type { Watcher } from '../../io/watermark.js';
+import type { WatermarkWatcher } from '../../io/watermark.js';
 
 /** Called when the kernel has all bytes of a write, or with the error because of which it never will. */
 export type WriteCallback = (error?: Error | null) => void;
@@ -10,7 +10,7 @@ export type WriteCallback = (error?: Error | null) => void;
  * Sends the writes of a Node stream on a channel. While the channel is not writable, the next piece of a write waits. When
  * the kernel has the last piece, the write calls back (I3). As in every Writable, only one write is pending at a time.
  */
-export class PacedWriter implements Watcher {
+export class PacedWriter implements WatermarkWatcher {
   private readonly channel: Channel<any, any>;
   private readonly lane: SendLane;
   private pieces: readonly Uint8Array[] = [];

@@ -6,7 +6,7 @@ import type { NodeInternals } from './internals/internals.js';
 import {
   listener,
   listenTo,
-  type Reader,
+  type SocketReader,
   type ReaderOwner,
   type ReadListener,
   type ReadSocket,
@@ -26,7 +26,7 @@ function onRead(this: ReadSocket, count: number, memory: Buffer): true {
  * Reads a socket without TLS into the block that all sockets share. A chunk there is borrowed until its delivery ends. While
  * few receivers keep large chunks, each of them gets a block of its own, which it may keep.
  */
-export class DirectReader implements Reader, ReadListener {
+export class DirectReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
   private readonly direct: DirectRead;
   private readonly events: BorrowingSocketEvents;

@@ -7,7 +7,7 @@ import { flushAtExit, processFlushScheduler } from '../../scheduling/process-flu
 import { DirectReader } from './direct-reader.js';
 import type { TlsStreamEnd } from './internals/close-notify.js';
 import type { NodeInternals } from './internals/internals.js';
-import type { Reader, ReaderOwner } from './reader.js';
+import type { SocketReader, ReaderOwner } from './reader.js';
 import { plainEnd, type StreamEnd, tlsEnd } from './stream-end.js';
 import { StreamReader } from './stream-reader.js';
 import type { SecureSocket } from './tls/handshake.js';
@@ -69,7 +69,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   /** Whether the handshake of `startTls` is under way. */
   private isSecuring = false;
   private opened: BorrowingSocketEvents | undefined;
-  private reader: Reader | undefined;
+  private reader: SocketReader | undefined;
   private isPaused = false;
   private isEnding = false;
   /** Whether this side has reset or dropped the socket: nothing but its close is reported any more. */

@@ -4,7 +4,7 @@ import type net from 'node:net';
  * Reads one socket: it passes on the chunks, and reports the end of the stream. There are two: {@link DirectReader} for
  * memory of ours, and {@link StreamReader} for Node's own way.
  */
-export interface Reader {
+export interface SocketReader {
   /** Reports nothing more; the socket may continue to read. */
   stop(): void;
   /** Stops, and lets go of the socket: TLS reads it from now on, or it has closed. */

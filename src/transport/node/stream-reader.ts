@@ -1,9 +1,9 @@
 import type net from 'node:net';
 import type { SocketEvents } from '../transport.js';
-import { listenTo, type Reader, type ReaderOwner, type ReadListener, stopListening } from './reader.js';
+import { listenTo, type SocketReader, type ReaderOwner, type ReadListener, stopListening } from './reader.js';
 
 /** Reads a socket, with TLS or without, by its `'data'` events. */
-export class StreamReader implements Reader, ReadListener {
+export class StreamReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
   private readonly events: SocketEvents;
   private readonly owner: ReaderOwner;
