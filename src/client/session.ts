@@ -347,7 +347,7 @@ export class Session<In, Out>
         action.connection.readerDrained(action.reader, action.end);
         break;
       case 'dropRest':
-        action.connection.inbound.queue.clear();
+        action.connection.inbound.dropRest();
         action.connection.unobserved(action.reader);
         break;
       case 'reportStreamEnd':

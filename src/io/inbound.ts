@@ -2,105 +2,135 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** So many bytes are read ahead without a reader, so that the end of the peer's stream is noticed (F1, F3). */
+/** How many bytes are read ahead while no reader takes them, so that the end of the peer's stream is noticed (F1, F3). */
 export const readAhead = 65_536;
 
 /** A receiver with subscribers. */
 export interface Reader {
   /** Whether it may emit. */
   readonly flowing: boolean;
-  /** Decodes and emits what it can. */
+  /** Decodes and emits values until bytes are missing or the reader is held. */
   drain(): void;
-  /** Ends its subscribers as the stream has ended. */
+  /** Completes its subscribers, or gives them the error. */
   end(end: 'fin' | SocketError): void;
 }
 
-/** How the receiving side has ended, once it has. */
+/** Whether, and how, the stream has ended for the readers. */
 export type End = 'open' | 'fin' | SocketError;
 
 /**
- * The receiving side of one connection. Bytes wait here undecoded. Of several readers the newest reads; when it leaves,
- * the one before it goes on at the first byte that was not decoded (C13).
+ * The receiving side of one connection. It queues the received bytes undecoded. Of several readers, only the newest reads.
+ * When it leaves, the previous one continues at the first byte that has not been decoded (C13).
  *
- * | mode         | what arrives is                                                | becomes                                     |
- * | ------------ | -------------------------------------------------------------- | ------------------------------------------- |
- * | `reading`    | decoded for the reader, or read ahead until the socket pauses  | `lingering` by `linger`                     |
- * | `lingering`  | decoded for the reader while it may emit                       | `discarding` when the reader stops emitting |
- * | `discarding` | dropped                                                        |                                             |
+ * Two machines. The mode says what happens to received bytes:
  *
- * `abort` leads from each mode to `discarding`. `stop` ends the stream for the readers, after which all is dropped, too.
+ * | mode         | queued bytes                | received bytes                               | next mode                             |
+ * | ------------ | --------------------------- | -------------------------------------------- | ------------------------------------- |
+ * | `reading`    | are kept for a reader       | are queued until the socket pauses           | `lingering` on `linger`               |
+ * | `lingering`  | are kept for a reader       | are queued while the reader may emit         | `discarding` when the reader may not  |
+ * | `discarding` | are dropped                 | are dropped                                  |                                       |
+ *
+ * `abort` leads from each mode to `discarding`.
+ *
+ * The end says what the readers get after the queued bytes:
+ *
+ * | end     | the readers get                | received bytes             | next end                                        |
+ * | ------- | ------------------------------ | -------------------------- | ----------------------------------------------- |
+ * | `open`  | what arrives next              | as the mode says           | `fin` on `stop` or `finish`, error on `finish`  |
+ * | `fin`   | the completion                 | after `stop`: are dropped  | after `stop`: error on `finish` with an error   |
+ * | error   | the error                      | as before                  |                                                 |
  */
 export class Inbound {
   readonly queue: ChunkQueue = new ChunkQueue();
-  /** The number of bytes received. */
-  received = 0;
-  end: End = 'open';
-  /** Whether the peer's stream was cut off in a way that is allowed: then an incomplete frame is not the last frame. */
-  hasAllowedCutOff = false;
-  /** Whether anybody has ever read. */
-  claimed = false;
-  /** Whether a reader has received the end: nothing is left for a later one. */
-  isRead = false;
 
   private readonly socket: TransportSocket;
-  private readers: readonly Reader[] = [];
-  /** The last of them. */
-  private current: Reader | undefined = undefined;
-  private paused = false;
   private mode: 'reading' | 'lingering' | 'discarding' = 'reading';
+  private endOfStream: End = 'open';
   private stopped = false;
   private peerFinished = false;
+  private cutOffAllowed = false;
+  private paused = false;
+  private readers: readonly Reader[] = [];
+  /** The last of `readers`, which is asked for with each chunk. */
+  private current: Reader | undefined = undefined;
+  private wasAttached = false;
+  private endDelivered = false;
+  private receivedBytes = 0;
 
   constructor(socket: TransportSocket) {
     this.socket = socket;
+  }
+
+  /** The number of bytes received. */
+  get received(): number {
+    return this.receivedBytes;
+  }
+
+  get end(): End {
+    return this.endOfStream;
+  }
+
+  /** Whether the peer's stream was cut off in a way that is allowed: then an incomplete frame is not the last frame. */
+  get hasAllowedCutOff(): boolean {
+    return this.cutOffAllowed;
+  }
+
+  /** Whether there has ever been a reader. */
+  get claimed(): boolean {
+    return this.wasAttached;
+  }
+
+  /** Whether a reader has received the end, so that nothing is left for a later one. */
+  get isRead(): boolean {
+    return this.endDelivered;
   }
 
   get hasReader(): boolean {
     return this.readers.length > 0;
   }
 
-  /** Whether arriving bytes are dropped. */
+  /** Whether bytes that arrive from now on are dropped. */
   get discarding(): boolean {
     return this.mode === 'discarding' || this.stopped;
   }
 
-  /** Whether this side has ended the stream for its readers, before the peer has (S7). */
+  /** Whether this side has ended the stream for its readers before the peer did (S7). */
   get isStopped(): boolean {
     return this.stopped;
   }
 
   /**
-   * Whether this side is ready to read: nobody holds it, it has not read so far ahead that it stopped, and it has not
-   * ended the stream itself.
+   * Whether this side takes what the peer sends: the reader is not held, the socket is not paused, and the stream has
+   * neither failed nor been stopped.
    */
   get isReady(): boolean {
     const isOver = this.stopped || typeof this.end === 'object';
     return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
-  /** Whether somebody may keep arriving bytes: then they should lie in memory that can be given away. */
+  /** Whether a reader may keep the next bytes, so that they should be read into memory that can be given away. */
   get keeps(): boolean {
     if (this.discarding) return false;
     return this.queue.wasViewed || this.current === undefined;
   }
 
-  /** Where the next bytes belong, if that is known. */
+  /** The memory into which the next bytes should be read, if the decoder has announced a frame. */
   get room(): Buffer | undefined {
     return this.discarding ? undefined : this.queue.room;
   }
 
-  /** Whether `reader` is the one that reads. */
+  /** Whether `reader` is the newest, and so the one that reads. */
   isReading(reader: Reader): boolean {
     return this.current === reader;
   }
 
-  /** Whether `reader` reads, or waits for its turn. */
+  /** Whether `reader` reads, or will when newer readers have left. */
   has(reader: Reader): boolean {
     return this.readers.includes(reader);
   }
 
   attach(reader: Reader): void {
-    this.claimed = true;
+    this.wasAttached = true;
     this.readers = this.readers.length === 0 ? [reader] : [...this.readers, reader];
     this.current = reader;
   }
@@ -113,7 +143,7 @@ export class Inbound {
     this.slacken();
   }
 
-  /** Lets the reader emit what waits, once the running code has ended. */
+  /** Has the reader emit the queued values when the running code has ended. */
   wakeSoon(): void {
     this.socket.scheduler.defer(() => {
       this.current?.drain();
@@ -126,14 +156,14 @@ export class Inbound {
     this.socket.pause();
   }
 
-  /** The reader has paused or left: a connection that is closing waits for no other (C11). */
+  /** Call when the reader has been held or has left: a connection that is closing does not wait for a new one (C11). */
   slacken(): void {
     if (this.mode === 'lingering') this.regulate(false);
   }
 
-  /** A chunk arrived: it is decoded and emitted as far as the reader wants it. */
+  /** Queues a received chunk, and has the reader decode and emit what it wants of it. */
   data(chunk: Buffer): void {
-    this.received += chunk.length;
+    this.receivedBytes += chunk.length;
     if (this.discarding) return;
     this.queue.push(chunk);
     try {
@@ -146,32 +176,32 @@ export class Inbound {
 
   /** Call before `finish` if the peer's stream was cut off in a way that is allowed. */
   allowCutOff(): void {
-    this.hasAllowedCutOff = true;
+    this.cutOffAllowed = true;
   }
 
-  /** Gives `reader`, which has emitted all that it can, the end of the stream. */
+  /** Ends `reader`, which has decoded and emitted everything that it can. */
   endReader(reader: Reader, end: 'fin' | SocketError): void {
-    // A frame that this side does not wait for is dropped, and not taken for a whole one.
+    // The rest of an incomplete frame will not arrive after `stop`. A later reader must not mistake it for a frame.
     if (this.stopped) this.queue.clear();
-    this.isRead = true;
+    this.endDelivered = true;
     this.detach(reader);
     reader.end(end);
   }
 
-  /** The peer has finished, or the connection has failed: readers learn it after all that was received (C7, C8). */
+  /** Ends the readers after everything received, because the peer has finished or the connection has failed (C7, C8). */
   finish(end: 'fin' | SocketError): void {
     if (end === 'fin') this.peerFinished = true;
-    // An abort is not a completion, not even for a reader that has not reached this side's own end of the stream yet.
+    // A reader that has not reached the end by `stop` yet gets the error instead, so that it does not complete.
     if (this.end !== 'open' && (end === 'fin' || !this.stopped)) return;
-    this.end = end;
+    this.endOfStream = end;
     this.deliver();
   }
 
-  /** Ends the stream for its readers after what was received; what the peer still sends is read and dropped (S7). */
+  /** Completes the readers after everything received. What the peer sends from now on is read and dropped (S7). */
   stop(): void {
     if (this.end !== 'open') return;
     this.stopped = true;
-    this.end = 'fin';
+    this.endOfStream = 'fin';
     this.resume();
     this.deliver();
   }
@@ -186,28 +216,33 @@ export class Inbound {
     }
   }
 
-  /** Drops what waits and ends every reader at once. */
+  /** Drops the queued bytes, and ends every reader at once. */
   abort(error: SocketError): void {
     this.mode = 'discarding';
     this.queue.clear();
-    this.end = error;
-    this.isRead = true;
+    this.endOfStream = error;
+    this.endDelivered = true;
     const readers = this.readers;
     this.readers = [];
     this.current = undefined;
     for (const reader of readers) reader.end(error);
   }
 
-  /** Reads on to the peer's FIN, and drops what no reader wants any more (C11). */
+  /** Drops the bytes of an incomplete frame that will never be completed. */
+  dropRest(): void {
+    this.queue.clear();
+  }
+
+  /** Keeps reading until the peer's FIN, and drops everything that no reader takes (C11). */
   linger(): void {
     if (this.mode === 'reading') this.mode = 'lingering';
     this.regulate(false);
   }
 
   /**
-   * Pauses or resumes the socket by the number of bytes that wait.
+   * Pauses or resumes the socket by the number of queued bytes.
    *
-   * @param starved - whether the reader has found no whole frame in what waits
+   * @param starved - whether the reader has found no complete frame in the queued bytes
    */
   regulate(starved: boolean): void {
     const flowing = starved || this.current?.flowing === true;
@@ -220,14 +255,14 @@ export class Inbound {
     } else if (!flowing && this.queue.length > readAhead && this.end === 'open') this.block();
   }
 
-  /** Bytes that are dropped are read as well: the end of the peer's stream comes after them. */
+  /** Also called when bytes are dropped: the end of the peer's stream comes after them. */
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;
     if (!this.peerFinished) this.socket.resume();
   }
 
-  /** Whether the socket is paused. Readers ask after each frame. */
+  /** Whether the socket is paused. Readers check it after each frame. */
   get isPaused(): boolean {
     return this.paused;
   }
