@@ -74,7 +74,7 @@ export class Outbound implements Flushable, LaneStream {
 
   /** How many bytes the kernel has taken, those of the current write included. */
   get written(): number {
-    return this.state.written;
+    return this.state.recordProgress();
   }
 
   /** The offset in the stream of the end of what was accepted. */
@@ -363,6 +363,6 @@ export class Outbound implements Flushable, LaneStream {
 
   private wake(lane: SendLane): void {
     const { state } = this;
-    lane.wake(state.pressure, state.written, state.closed);
+    lane.wake(state.pressure, state.recordProgress(), state.closed);
   }
 }

@@ -92,7 +92,7 @@ export class SendLane {
   whenWritable(): Promise<void> {
     if (!this.isConnecting && this.watermark.writable) return Promise.resolve();
     const written = new Promise<void>((resolve, reject) => {
-      this.senders = this.senders.with(this.stream.accepted, resolve, reject);
+      this.senders = this.senders.append(this.stream.accepted, resolve, reject);
     });
     return this.stream.owner.hasIncidents ? handled(written) : written;
   }
@@ -100,7 +100,7 @@ export class SendLane {
   /** Calls `resolve` once the kernel has taken everything accepted so far, at once if it has. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
     if (this.stream.isFlushed) resolve();
-    else this.flushers = this.flushers.with(this.stream.accepted, resolve, reject);
+    else this.flushers = this.flushers.append(this.stream.accepted, resolve, reject);
   }
 
   /** Whether a `send` or a `whenFlushed` is waiting. */

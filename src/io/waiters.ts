@@ -1,17 +1,17 @@
 import type { SocketError } from '../errors/socket-error.js';
 
-/** Waits until the kernel has taken everything up to `offset` in the stream. */
+/** Settles when the kernel has taken everything up to `offset` in the stream, or never will. */
 interface Waiter {
   readonly offset: number;
   resolve(): void;
   reject(error: SocketError): void;
 }
 
-/** Waiters for what they have sent to be written, in the order of their offsets. */
+/** Callers that wait until the kernel has taken the bytes that they have sent, in the order of their offsets. */
 export class Waiters {
   private list: Waiter[];
 
-  constructor(list: Waiter[] = []) {
+  constructor(list: Waiter[]) {
     this.list = list;
   }
 
@@ -19,9 +19,9 @@ export class Waiters {
     return this.list.length;
   }
 
-  /** Adds a waiter. Returns the list, which is a new one in place of {@link noWaiters}. */
-  with(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
-    const waiters = this === noWaiters ? new Waiters() : this;
+  /** Adds a waiter. Returns this list, or a new one in place of {@link noWaiters}. */
+  append(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
+    const waiters = this === noWaiters ? new Waiters([]) : this;
     waiters.list.push({ offset, resolve, reject });
     return waiters;
   }
@@ -31,12 +31,13 @@ export class Waiters {
     let count = 0;
     for (; count < this.list.length && this.list[count]!.offset <= written; count++);
     if (count === 0) return;
-    // Removed in one go: each shift would move all the others, of which there can be many thousands.
+    // Removed in one step: each shift would move all the others, of which there can be many thousands.
     for (const waiter of this.list.splice(0, count)) waiter.resolve();
   }
 
-  /** Settles all waiters: resolves those whose bytes were written, rejects the others. */
+  /** Resolves the waiters whose bytes were written, and rejects the others. */
   end(written: number, error: SocketError): void {
+    if (this.list.length === 0) return;
     for (const waiter of this.list.splice(0)) {
       if (waiter.offset <= written) waiter.resolve();
       else waiter.reject(error);
@@ -49,14 +50,14 @@ export class Waiters {
     return new Waiters(this.list.map((waiter) => ({ ...waiter, offset: offsetOf(waiter.offset) })));
   }
 
-  /** Takes out the waiters at the offsets that `isTheirs` accepts. */
-  split(isTheirs: (offset: number) => boolean): Waiters {
-    const theirs = this.list.filter(({ offset }) => isTheirs(offset));
-    if (theirs.length === 0) return noWaiters;
-    this.list = this.list.filter(({ offset }) => !isTheirs(offset));
-    return new Waiters(theirs);
+  /** Removes the waiters whose offsets `isTaken` accepts, and returns them. */
+  split(isTaken: (offset: number) => boolean): Waiters {
+    const taken = this.list.filter(({ offset }) => isTaken(offset));
+    if (taken.length === 0) return noWaiters;
+    this.list = this.list.filter(({ offset }) => !isTaken(offset));
+    return new Waiters(taken);
   }
 }
 
-/** The shared list of all lanes on which nobody waits. */
-export const noWaiters: Waiters = new Waiters();
+/** The list of every lane without waiters. It is frozen, because all lanes share it. */
+export const noWaiters: Waiters = new Waiters(Object.freeze<Waiter[]>([]) as Waiter[]);

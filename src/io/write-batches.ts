@@ -58,7 +58,7 @@ export class WriteBatches {
   }
 
   /** Returns these batches and behind them `others`, which `sender` has sent. */
-  with(others: WriteBatches, sender: ValueSender): WriteBatches {
+  concat(others: WriteBatches, sender: ValueSender): WriteBatches {
     for (const batch of others.list) batch.sender = sender;
     return others.size === 0 ? this : new WriteBatches([...this.list, ...others.list]);
   }

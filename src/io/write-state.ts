@@ -85,7 +85,10 @@ export class WriteState {
   readonly limits: OutboundLimits;
 
   private side: 'open' | 'ending' | 'ended' | 'failed' = 'open';
-  private link: Parking | 'ready' | 'writing' = 'buffer';
+  /** Undefined until the connection is open. */
+  private kernel: Kernel | undefined = undefined;
+  /** What happens to values until then. */
+  private parking: Parking = 'buffer';
   private gate: 'open' | 'draining' | 'held' = 'open';
   /** Its own only while something waits in it. */
   private buffer = unusedBuffer;
@@ -97,7 +100,6 @@ export class WriteState {
   /** The bytes of the current write. */
   private writing = 0;
   private reached = 0;
-  private kernel: Kernel | undefined = undefined;
 
   constructor(limits: OutboundLimits) {
     this.limits = limits;
@@ -143,9 +145,11 @@ export class WriteState {
     return this.link === 'drop' ? Infinity : this.level;
   }
 
-  /** The offset in the stream up to which the kernel has taken it. */
-  get written(): number {
-    // A closed socket no longer reports how much it has sent.
+  /**
+   * Asks the kernel for its progress. Returns the offset in the stream up to which it has taken it. The offset is recorded,
+   * because a closed socket no longer reports how much it has sent.
+   */
+  recordProgress(): number {
     this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
     return this.reached;
   }
@@ -177,12 +181,11 @@ export class WriteState {
   /** The connection is there. */
   attach(kernel: Kernel): void {
     this.kernel = kernel;
-    this.link = 'ready';
   }
 
   /** Decides what becomes of values until the connection is there. */
   park(parking: Parking): void {
-    if (this.kernel === undefined) this.link = parking;
+    this.parking = parking;
   }
 
   /** Returns what is due. The driver does it before it asks again. */
@@ -198,7 +201,6 @@ export class WriteState {
       this.side = 'ended';
       return 'finish';
     }
-    this.link = 'writing';
     if (this.batches.size === 0 && this.buffer.size > largestWrite) this.seal();
     const batch = this.batches.shift();
     if (batch !== undefined) {
@@ -227,7 +229,6 @@ export class WriteState {
     if (this.link !== 'writing') return;
     this.done += this.writing;
     this.writing = 0;
-    this.link = 'ready';
   }
 
   /** Lets through only what was accepted so far, until `resume` (T10). */
@@ -251,19 +252,18 @@ export class WriteState {
 
   /** Nothing more is written; what waits is dropped. */
   fail(): void {
-    this.done = this.written;
+    this.done = this.recordProgress();
     this.writing = 0;
     this.side = 'failed';
     this.gate = 'open';
     this.buffer = unusedBuffer;
     this.batches = noBatches;
-    if (this.link === 'writing') this.link = 'ready';
   }
 
   /** Takes over what waits in `other`, the state of a client without a connection, behind what was accepted here. */
   adopt(other: WriteState): void {
     if (this.accepted > 0) this.seal();
-    this.batches = this.batches.with(other.batches, 'client');
+    this.batches = this.batches.concat(other.batches, 'client');
     this.buffer = other.buffer;
     this.writer = 'client';
     other.buffer = unusedBuffer;
@@ -281,7 +281,7 @@ export class WriteState {
     const isOpen = this.buffer.isEncoding;
     if (!isOpen) this.seal();
     const split = this.batches.splitClient();
-    rest.batches = noBatches.with(new WriteBatches(split.taken), 'own');
+    rest.batches = noBatches.concat(new WriteBatches(split.taken), 'own');
     if (isOpen && this.writer === 'client') {
       rest.buffer = this.buffer;
       this.buffer = unusedBuffer;
@@ -289,6 +289,11 @@ export class WriteState {
     this.writer = 'own';
     rest.side = this.side === 'open' ? 'open' : 'ending';
     return new Retired(rest, split, handed);
+  }
+
+  private get link(): Parking | 'ready' | 'writing' {
+    if (this.kernel === undefined) return this.parking;
+    return this.writing > 0 ? 'writing' : 'ready';
   }
 
   private get unsent(): number {
@@ -351,7 +356,7 @@ export class WriteState {
     const { buffer } = this;
     if (buffer.atMost === 0) return;
     const batches = buffer.takeBatches(Math.max(smallestBatch, this.limits.highWaterMark / 2));
-    this.batches = this.batches.with(batches, this.writer);
+    this.batches = this.batches.concat(batches, this.writer);
   }
 }
 

@@ -4,7 +4,7 @@ import { noWaiters } from '../../src/io/waiters.js';
 it('C5: wakes those whose bytes were written, in order; those that start to wait meanwhile are woken later', () => {
   const woken: string[] = [];
   const wait = (name: string, offset: number, act?: () => void): void => {
-    waiters = waiters.with(
+    waiters = waiters.append(
       offset,
       () => {
         woken.push(name);
@@ -31,7 +31,7 @@ it('C5: wakes many in linear time, without shifting the others for each', () => 
   let waiters = noWaiters;
   let woken = 0;
   for (let i = 0; i < 1_000; i++) {
-    waiters = waiters.with(
+    waiters = waiters.append(
       i,
       () => woken++,
       () => undefined,

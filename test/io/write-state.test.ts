@@ -121,7 +121,7 @@ describe('the write state', () => {
                 // The driver is notified of each value that passes the mark, and is asked to write before one is
                 // refused.
                 if (state.level > limits.highWaterMark) expect(['over', 'early', 'write']).toContain(verdict);
-                waiters = waiters.with(
+                waiters = waiters.append(
                   state.accepted,
                   () => woken.push(index),
                   () => rejected.push(index),
@@ -139,12 +139,12 @@ describe('the write state', () => {
               break;
             case 'take':
               if (kernel.unsent > 0) driver.take();
-              waiters.wake(state.written);
+              waiters.wake(state.recordProgress());
               break;
             case 'wait':
               // The kernel takes a part of the write.
               kernel.unsent = Math.ceil(kernel.unsent / 2);
-              waiters.wake(state.written);
+              waiters.wake(state.recordProgress());
               break;
             case 'suspend':
               if (isCompleted || hasFailed || fence !== undefined) break;
@@ -162,14 +162,14 @@ describe('the write state', () => {
             case 'fail': {
               if (hasFailed) break;
               hasFailed = true;
-              const { written } = state;
+              const written = state.recordProgress();
               state.fail();
-              expect([state.written, state.level, state.next()]).toEqual([written, 0, 'none']);
+              expect([state.recordProgress(), state.level, state.next()]).toEqual([written, 0, 'none']);
               waiters.end(written, undefined as never);
             }
           }
           if (fence !== undefined && !hasFailed) expect(driver.total).toBeLessThanOrEqual(fence);
-          expect(state.written).toBeLessThanOrEqual(driver.total);
+          expect(state.recordProgress()).toBeLessThanOrEqual(driver.total);
           expect(state.closed).toBe(isCompleted || hasFailed);
         }
         if (!hasFailed) {
@@ -179,9 +179,9 @@ describe('the write state', () => {
           while (!state.ended) {
             driver.run(isEager);
             driver.take();
-            waiters.wake(state.written);
+            waiters.wake(state.recordProgress());
           }
-          waiters.wake(state.written);
+          waiters.wake(state.recordProgress());
           expect([driver.fins, state.isFlushed]).toEqual([1, true]);
           expect(rejected).toEqual([]);
         }
