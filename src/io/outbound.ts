@@ -5,60 +5,64 @@ import type { Flushable, FlushScheduler } from '../scheduling/flush-scheduler.js
 import { type LaneOwner, type LaneStream, SendLane } from './send-lane.js';
 import { type OutboundLimits, type Parking, type Verdict, WriteState } from './write-state.js';
 
-/** What an {@link Outbound} reports to the connection, or the client, that it belongs to. */
+/** The connection, or the client, that an {@link Outbound} belongs to and reports to. */
 export interface OutboundOwner extends LaneOwner {
   /** A value could not be sent, and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`. */
   sendFailed(error: SocketError): void;
-  /** The kernel has taken bytes. */
+  /** Called when the kernel has taken bytes. */
   progressed?(): void;
-  /** The FIN was sent. */
+  /** Called when the FIN has been sent. */
   finishedSending?(): void;
 }
 
-/** Has values for several connections, and gives them to each before anything else is sent on it. */
+/** Sends values on several connections at the end of the turn. On each, they precede everything that is sent later. */
 export interface Publisher extends Flushable {
   /** Sends the values that `outbound` lacks. */
   deliverTo(outbound: Outbound): void;
 }
 
 /**
- * How a source sends: freely, so that `overflow` acts; only while the channel is writable; or the rest of what it has in
- * memory already, which has nowhere else to wait.
+ * How a source sends a value:
+ *
+ * - `free`: at any time, so that the option `overflow` applies.
+ * - `paced`: only while the channel is writable. The value is then accepted even over `maxBuffered`.
+ * - `last`: at once, because the source does not wait any more. The value is accepted in any case: it is in memory already.
  */
 export type Pace = 'free' | 'paced' | 'last';
 
-/** Why a value was not taken: the side is closed, the value is over `maxBuffered`, or it can't be encoded. */
+/** Why a value was refused: the sending side has ended, the value would exceed `maxBuffered`, or it can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;
 
 /**
- * The sending side of one connection. It encodes values at once, collects them for the turn, and writes them together. While
- * a write is in progress they wait, and the next write takes all of them (C3, C4).
+ * The sending side of one connection. It encodes each value immediately, and writes all values of a turn together. Values
+ * sent during a write are queued, and the next write takes all of them (C3, C4).
  *
- * `WriteState` decides what is written, and when. This class does it: it writes to the socket, adds itself to the scheduler,
- * and notifies its owner and its lanes. Before a client has a connection, its Outbound has no socket, and keeps the values.
+ * `WriteState` decides what is written, and when. This class performs it: it writes to the socket, adds itself to the
+ * scheduler, and notifies its owner and its lanes. A client without a connection has an Outbound without a socket, which
+ * queues values for the next connection.
  */
 export class Outbound implements Flushable, LaneStream {
   readonly owner: OutboundOwner;
-  /** What the channels of its owner send on. */
+  /** The lane of its owner's channels. */
   readonly lane: SendLane;
 
   private readonly state: WriteState;
-  /** What the client's channel sends on, while its values go to this connection. */
+  /** The lane of the client's channel, while its values go to this connection. */
   private clientLane: SendLane | undefined = undefined;
   private socket: TransportSocket | undefined = undefined;
   private failure: SocketError | undefined = undefined;
-  /** Whether it is on the scheduler's list, and so will be flushed at the end of the turn. */
+  /** Whether the scheduler will flush it at the end of the turn. */
   private isScheduled = false;
-  /** Whether the scheduler will wake the senders, after the other events of the event loop. */
+  /** Whether the senders will be woken after the other events of the event loop. */
   private isWakeScheduled = false;
-  /** A publisher that has values which it has not yet given to this connection. */
+  /** A publisher that has announced values, and has not delivered them yet. */
   private publisher: Publisher | undefined = undefined;
-  /** Called when everything that was accepted before `suspend` is written. */
+  /** Called when everything accepted before `suspend` has been written. */
   private onDrained: (() => void) | undefined = undefined;
 
   /**
-   * @param lane - one that moves here from the Outbound of an earlier connection; by default a new one
-   * @param state - what that lane brings along
+   * @param lane - a lane that moves here from the Outbound of an earlier connection; by default a new one
+   * @param state - the unsent values of that lane
    */
   constructor(limits: OutboundLimits, owner: OutboundOwner, lane?: SendLane, state?: WriteState) {
     this.owner = owner;
@@ -66,18 +70,18 @@ export class Outbound implements Flushable, LaneStream {
     this.lane = lane ?? new SendLane(this, limits.highWaterMark);
   }
 
-  /** Bytes that were accepted and that the kernel has not taken. */
+  /** The number of accepted bytes that the kernel has not taken. */
   get bufferedBytes(): number {
     if (this.publisher !== undefined) this.pullPublished();
     return this.state.level;
   }
 
-  /** How many bytes the kernel has taken, those of the current write included. */
+  /** The number of bytes that the kernel has taken, including those of the current write. */
   get written(): number {
     return this.state.recordProgress();
   }
 
-  /** The offset in the stream of the end of what was accepted. */
+  /** The offset in the stream at which the accepted bytes end. */
   get accepted(): number {
     return this.state.accepted;
   }
@@ -87,12 +91,12 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.closed;
   }
 
-  /** The error that ended it, unless it ended in order. */
+  /** The error that ended the sending side; undefined after an orderly end. */
   get error(): SocketError | undefined {
     return this.failure;
   }
 
-  /** Whether the FIN was sent, or never will be. */
+  /** Whether the FIN has been sent, or never will be. */
   get ended(): boolean {
     return this.state.ended;
   }
@@ -102,22 +106,22 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.isFlushed;
   }
 
-  /** Whether a value is being encoded. */
+  /** Whether an encoder is running. */
   get isEncoding(): boolean {
     return this.state.isEncoding;
   }
 
-  /** How many more bytes may wait before the policy acts. */
+  /** How many more bytes may be queued before `overflow` applies. */
   get room(): number {
     return this.state.limits.maxBuffered - this.state.level;
   }
 
-  /** The scheduler of its socket. */
+  /** The scheduler of its socket; undefined without a connection. */
   get scheduler(): FlushScheduler | undefined {
     return this.socket?.scheduler;
   }
 
-  /** The connection is there: what waits is written first (C2). */
+  /** Starts to write to `socket`: the queued values first (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
     this.state.attach(socket);
@@ -125,15 +129,15 @@ export class Outbound implements Flushable, LaneStream {
     this.flush('haste');
   }
 
-  /** Decides what becomes of values until the connection is there. */
+  /** Sets what happens to values until the connection opens. */
   park(parking: Parking): void {
     this.state.park(parking);
     this.updateWatermarks();
   }
 
   /**
-   * The client's channel sends here from now on. What waits in `client`, which had no connection, comes behind what was
-   * sent here already (C2).
+   * Has the client's channel send here from now on. Appends the values that `client`, which has no connection, has queued
+   * to those that were sent here before (C2).
    */
   adopt(client: Outbound): void {
     const { state } = this;
@@ -145,14 +149,14 @@ export class Outbound implements Flushable, LaneStream {
     lane.joinStream(this);
     if (client.closed) this.complete();
     this.flush('haste');
-    // Each lane has counted its own bytes only.
+    // Until now, each lane has compared only its own bytes with the mark.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
 
   /**
-   * Encodes `value` and has it written at the end of the turn, or returns why not.
+   * Encodes `value`, and schedules a flush for the end of the turn.
    *
-   * @param pace - whether the source waits while the channel is not writable: then its values are taken even over the limit
+   * @returns why the value was refused; undefined if it was accepted
    */
   push<T>(lane: SendLane, encoder: Encoder<T>, value: T, pace: Pace): Refusal | undefined {
     if (this.publisher !== undefined) this.pullPublished();
@@ -181,10 +185,9 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Writes what was accepted so far, and keeps what comes later until `resume` (T10). Must not be called while a value is
-   * being encoded.
+   * Writes everything accepted so far, and queues later values until `resume` (T10). Must not be called by an encoder.
    *
-   * @param onDrained - called once the kernel has taken everything that was accepted before, never within this call
+   * @param onDrained - called when the kernel has taken everything accepted so far, but not within this call
    */
   suspend(onDrained: () => void): void {
     if (this.publisher !== undefined) this.pullPublished();
@@ -193,13 +196,13 @@ export class Outbound implements Flushable, LaneStream {
     this.schedule();
   }
 
-  /** Writes what has waited since `suspend`. */
+  /** Writes the values that have been queued since `suspend`. */
   resume(): void {
     this.state.resume();
     this.flush('haste');
   }
 
-  /** Ends the sending side after what was sent (C6). */
+  /** Sends the FIN after everything accepted so far, and refuses later values (C6). */
   complete(): void {
     if (this.publisher !== undefined) this.pullPublished();
     if (!this.state.complete()) return;
@@ -208,7 +211,7 @@ export class Outbound implements Flushable, LaneStream {
     this.schedule();
   }
 
-  /** Nothing more is written. Everyone who waits for bytes that were not written gets the error. */
+  /** Drops everything unsent, and rejects the callers that wait for it. */
   fail(error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;
@@ -220,10 +223,10 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Parts with the client's channel: its values go to the next connection, and so do those that wait. The value that is
-   * being written stays (K4).
+   * Moves the client's lane to a new Outbound, for the next connection, with the values that have not been written. The
+   * value that is being written stays (K4).
    *
-   * @param succeed - gets the new Outbound of the lane before any sender is woken, so that what they send reaches it
+   * @param succeed - receives the new Outbound before any sender is woken, so that later values go to it
    */
   retire(owner: OutboundOwner, succeed: (successor: Outbound) => void): void {
     const lane = this.clientLane;
@@ -238,21 +241,20 @@ export class Outbound implements Flushable, LaneStream {
     successor.wakeUp();
   }
 
-  /** Why the value that was given last was not taken, and what to do instead (C4). */
+  /** Returns an error that says why the last value was refused, and what to do instead (C4). */
   overflowError(): SocketError {
     const message = this.state.dropsAll
       ? "the client is disconnected, and whileDisconnected is 'drop'"
-      : `more than maxBuffered (${this.state.limits.maxBuffered} bytes) would wait: send at the peer's pace, with ` +
+      : `more than maxBuffered (${this.state.limits.maxBuffered} bytes) would be queued: send at the peer's pace, with ` +
         'sendFrom or await send; the option overflow sets what happens otherwise';
     return new SocketError('ERR_OVERFLOW', message);
   }
 
   /**
-   * Writes what is due. The senders that wait for it are woken after the other events of the event loop, or at once if the
-   * kernel has taken a write.
+   * Writes everything that is due, and wakes the senders that wait for it.
    *
-   * @param cause - why it is called: the scheduler has reached the end of the turn, the caller can't wait for that, or the
-   * kernel has taken the last write
+   * @param cause - `turn` if the scheduler calls it at the end of the turn; `haste` if the caller can't wait for that; `taken`
+   * if the kernel has taken the last write. Only then are the senders woken immediately.
    */
   flush(cause: 'turn' | 'haste' | 'taken' = 'turn'): void {
     if (cause === 'turn') this.isScheduled = false;
@@ -267,7 +269,7 @@ export class Outbound implements Flushable, LaneStream {
     if (state.completed > completed) this.owner.progressed?.();
     if (due === 'drained') this.reportDrained();
     else if (due === 'finish') {
-      // Not while a write is in progress: a socket that is ending can't be reset any more.
+      // `next` returns this only after the last write: a socket that is ending can't be reset any more.
       socket.end();
       this.owner.finishedSending?.();
     }
@@ -275,7 +277,7 @@ export class Outbound implements Flushable, LaneStream {
     else this.wakeLater(socket.scheduler);
   }
 
-  /** The kernel has taken the whole write. */
+  /** Call when the kernel has taken all of the current write. */
   taken(): void {
     this.state.taken();
     this.owner.progressed?.();
@@ -294,7 +296,7 @@ export class Outbound implements Flushable, LaneStream {
     this.socket.scheduler.add(this);
   }
 
-  /** Does what a verdict other than `accepted` demands. */
+  /** Performs every verdict but `accepted`. */
   private perform(verdict: Exclude<Verdict, 'accepted'>, lane: SendLane): Refusal | undefined {
     switch (verdict) {
       case 'over':
@@ -331,14 +333,14 @@ export class Outbound implements Flushable, LaneStream {
 
   private updateWatermarks(): void {
     const { lane, clientLane } = this;
-    // While nobody may send, only a lower level changes anything: then the size need not be computed.
+    // This is called after the level has risen, which does not change a mark that is full already.
     if (!lane.watermark.writable && clientLane?.watermark.writable !== true) return;
     const { pressure } = this.state;
     lane.watermark.update(pressure);
     clientLane?.watermark.update(pressure);
   }
 
-  /** If they were woken at once, a source that is as fast as the kernel would keep the event loop from all other events. */
+  /** Wakes the senders after other events. Otherwise a source as fast as the kernel would block the event loop. */
   private wakeLater(scheduler: FlushScheduler): void {
     if (this.isWakeScheduled) return;
     const { lane, clientLane } = this;
@@ -357,7 +359,7 @@ export class Outbound implements Flushable, LaneStream {
     this.wake(this.lane);
     if (this.clientLane === undefined) return;
     this.wake(this.clientLane);
-    // A sender that was woken may have filled the buffer: the other lane was writable meanwhile.
+    // A sender of one lane may have filled the buffer while the other lane was writable.
     this.updateWatermarks();
   }
 

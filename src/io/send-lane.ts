@@ -6,28 +6,28 @@ import type { Retired } from './write-state.js';
 
 /** The connection, or the client, that a lane sends for. */
 export interface LaneOwner extends Origin {
-  /** No send from a source and no handler is in progress any more. */
+  /** Called when the last send from a source, or handler, has ended. */
   workEnded?(): void;
 }
 
-/** The stream that the values of a lane become part of. */
+/** The stream that carries the values of a lane. */
 export interface LaneStream {
   readonly owner: LaneOwner;
   /** Whether nothing more can be sent. */
   readonly closed: boolean;
-  /** The error that ended it, unless it ended in order. */
+  /** The error that ended it; undefined after an orderly end. */
   readonly error: SocketError | undefined;
-  /** The offset of the end of what was accepted. */
+  /** The offset at which the accepted bytes end. */
   readonly accepted: number;
   /** Whether the kernel has taken everything that was accepted. */
   readonly isFlushed: boolean;
 }
 
 /**
- * What the channels of one owner share when they send: whether more may be sent, who waits for that or for the kernel, and
- * how much work is in progress. The owner is a connection, or a client, whose lane outlives its connections. A client's
- * connection has two lanes: what was given to the connection's own channels ends with it, and what was given to the
- * client's goes on to the next connection (C5, K4).
+ * The sending side as the channels of one owner see it: whether more may be sent, which callers wait for that or for a flush,
+ * and how many tasks are in progress. The owner is a connection or a client. A client's connection has two lanes. The lane of
+ * the connection's own channels ends with the connection; the lane of the client moves to the next connection, with its
+ * unsent values (C5, K4).
  */
 export class SendLane {
   readonly watermark: Watermark;
@@ -48,12 +48,12 @@ export class SendLane {
     this.watermark = new Watermark(highWaterMark);
   }
 
-  /** The owner of the stream that its values go to now. */
+  /** The owner of the stream that carries its values now. */
   get owner(): LaneOwner {
     return this.stream.owner;
   }
 
-  /** The number of the connection that its values go to. Each has an encoder of its own. */
+  /** Counts the connections that have carried its values. Each has its own encoder. */
   get connection(): number {
     return this.connections;
   }
@@ -68,7 +68,7 @@ export class SendLane {
     return this.running;
   }
 
-  /** How many sends at the pace of the peer are in progress. */
+  /** How many paced sends are in progress. */
   get pacedTasks(): number {
     return this.paced;
   }
@@ -83,7 +83,7 @@ export class SendLane {
     return this.failure !== undefined || this.stream.closed;
   }
 
-  /** The error that ended it, unless it ended in order. */
+  /** The error that ended it; undefined after an orderly end. */
   get error(): SocketError | undefined {
     return this.failure ?? this.stream.error;
   }
@@ -97,7 +97,7 @@ export class SendLane {
     return this.stream.owner.hasIncidents ? handled(written) : written;
   }
 
-  /** Calls `resolve` once the kernel has taken everything accepted so far, at once if it has. */
+  /** Calls `resolve` when the kernel has taken everything accepted so far, at once if it has already. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
     if (this.stream.isFlushed) resolve();
     else this.flushers = this.flushers.append(this.stream.accepted, resolve, reject);
@@ -108,68 +108,65 @@ export class SendLane {
     return this.senders.size + this.flushers.size > 0;
   }
 
-  /** Whether anybody waits for what the outbound does next. */
+  /** Whether a caller waits for the kernel, or for the channel to be writable. */
   get isAwaited(): boolean {
     return this.hasWaiters || !this.watermark.writable;
   }
 
-  /** A connection is being dialled: `send` waits for it (K7). */
+  /** Call when a connection is being dialled: `send` waits for it (K7). */
   connecting(): void {
     this.isConnecting = true;
   }
 
-  /** The connection is there. */
+  /** Call when the connection is open. */
   connected(): void {
     this.isConnecting = false;
   }
 
-  /** A value was dropped. */
+  /** Counts a dropped value. */
   drop(): void {
     this.drops++;
   }
 
-  /** A send from a source, or a handler, begins: a shutdown waits for it (S7). */
+  /** Call when a send from a source, or a handler, begins. A shutdown waits until it has ended (S7). */
   begin(): void {
     this.running++;
   }
 
-  /** It has ended. */
   finish(): void {
     if (--this.running === 0) this.stream.owner.workEnded?.();
   }
 
-  /** A send at the pace of the peer begins. */
+  /** Call when a paced send begins. */
   beginPaced(): void {
     this.paced++;
   }
 
-  /** It has ended. */
   finishPaced(): void {
     this.paced--;
   }
 
-  /** A handler begins, which works on what it has taken. */
+  /** Call when a handler begins. */
   beginFunction(): void {
     this.handlers++;
     this.begin();
   }
 
-  /** It has ended. */
   finishFunction(): void {
     this.handlers--;
     this.finish();
   }
 
-  /** Its values go to `stream` from now on, whose connection is there. */
+  /** Sends its values to `stream`, which has an open connection, from now on. */
   joinStream(stream: LaneStream): void {
     this.stream = stream;
     this.isConnecting = false;
   }
 
   /**
-   * Its values wait in `successor` from now on, for the next connection.
+   * Queues its values in `successor`, for the next connection, from now on.
    *
-   * @returns settles those who wait for the values that stay with the old connection
+   * @returns a function that settles the callers that wait for values which stay with the old connection
    */
   moveTo(successor: LaneStream, retired: Retired): (written: number, error: SocketError) => void {
     const isMoved = (offset: number): boolean => retired.has(offset);
@@ -185,28 +182,28 @@ export class SendLane {
     };
   }
 
-  /** The values that waiters wait for lie elsewhere in the stream now. */
+  /** Call when the queued values have moved to different offsets in the stream. */
   shift(offsetOf: (offset: number) => number): void {
     this.senders = this.senders.moved(offsetOf);
     this.flushers = this.flushers.moved(offsetOf);
   }
 
   /**
-   * The kernel has taken more.
+   * Call when the kernel has taken bytes.
    *
-   * @param level - how many bytes wait
+   * @param level - how many bytes are still buffered
    * @param written - the offset in the stream up to which the kernel has taken it
    * @param isClosed - whether the sending side is ending
    */
   wake(level: number, written: number, isClosed: boolean): void {
     this.watermark.update(level);
-    // Until the sending side ends, a sender waits for room, and not only for its own value to be written.
+    // A sender waits until the channel is writable, or, if it will not be any more, until its own value is written.
     if (isClosed) this.senders.wake(written);
     else if (this.watermark.writable) this.senders.wake(Infinity);
     this.flushers.wake(written);
   }
 
-  /** Nothing more is written. Everyone who waits for bytes that were not written gets the error. */
+  /** Ends the lane: callers that wait for bytes after offset `written` get the error. */
   end(written: number, error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;
@@ -216,7 +213,7 @@ export class SendLane {
   }
 }
 
-/** Why nothing more can be sent: the error that ended the sending side, or that it has ended in order. */
+/** Returns the error that ended the sending side. After an orderly end it is a new one that says so. */
 export function closedError(lane: SendLane): SocketError {
   return lane.error ?? noteOrigin(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.owner);
 }

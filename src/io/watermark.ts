@@ -1,29 +1,29 @@
 import { distinctUntilChanged, Observable } from 'rxjs';
 
-/** Learns whether more may be sent. */
+/** Is notified whether more may be sent. */
 export interface WatermarkWatcher {
-  /** The value has changed, or may have. */
+  /** Called with the current value, which may be the same as before. */
   changed(writable: boolean): void;
-  /** Nothing more can be sent. */
+  /** Called when nothing more can be sent. */
   ended(): void;
 }
 
-const nobody: readonly WatermarkWatcher[] = [];
+const none: readonly WatermarkWatcher[] = [];
 
 /**
- * Tells whether more may be sent: until the level passes the mark, and again when it falls to half of it, so that the
- * value does not flicker.
+ * Decides whether more may be sent: until the level exceeds the mark, and again when it has fallen to half of it, so that
+ * the value does not flicker.
  *
  * | state      | `update(level)`                       | `close`  |
  * | ---------- | ------------------------------------- | -------- |
- * | `writable` | `full` where the level is over `high` | `closed` |
+ * | `writable` | `full` if the level exceeds `high`    | `closed` |
  * | `full`     | `writable` at `high / 2` or less      | `closed` |
  * | `closed`   | nothing                               | nothing  |
  */
 export class Watermark {
   private readonly high: number;
   private state: 'writable' | 'full' | 'closed' = 'writable';
-  private watchers: readonly WatermarkWatcher[] = nobody;
+  private watchers: readonly WatermarkWatcher[] = none;
 
   /** @param high - the mark, in bytes */
   constructor(high: number) {
@@ -34,7 +34,7 @@ export class Watermark {
     return this.state === 'writable';
   }
 
-  /** The current value, then each change; completes when nothing more can be sent. */
+  /** Emits the current value, then each change. Completes when nothing more can be sent. */
   get changes(): Observable<boolean> {
     return new Observable<boolean>((subscriber) => {
       const watcher = {
@@ -48,7 +48,7 @@ export class Watermark {
     }).pipe(distinctUntilChanged());
   }
 
-  /** Gives `watcher` the current value at once, then each change. */
+  /** Notifies `watcher` of the current value at once, then of each change. */
   watch(watcher: WatermarkWatcher): void {
     const isClosed = this.state === 'closed';
     if (!isClosed) this.watchers = this.watchers.length === 0 ? [watcher] : [...this.watchers, watcher];
@@ -58,10 +58,10 @@ export class Watermark {
 
   unwatch(watcher: WatermarkWatcher): void {
     const left = this.watchers.filter((other) => other !== watcher);
-    this.watchers = left.length === 0 ? nobody : left;
+    this.watchers = left.length === 0 ? none : left;
   }
 
-  /** `level` bytes wait now. */
+  /** @param level - how many bytes are buffered now */
   update(level: number): void {
     switch (this.state) {
       case 'writable':
@@ -75,16 +75,16 @@ export class Watermark {
       case 'closed':
         return;
     }
-    // A watcher may fill the buffer at once: the next one gets the value that holds then.
+    // A watcher may fill the buffer. The next watcher then gets false, not the value that held before.
     for (const watcher of this.watchers) watcher.changed(this.writable);
   }
 
-  /** Nothing more can be sent. */
+  /** Call when nothing more can be sent. */
   close(): void {
     if (this.state === 'closed') return;
     const { watchers, writable } = this;
     this.state = 'closed';
-    this.watchers = nobody;
+    this.watchers = none;
     if (writable) for (const watcher of watchers) watcher.changed(false);
     for (const watcher of watchers) watcher.ended();
   }

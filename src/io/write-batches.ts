@@ -1,23 +1,23 @@
-/** Who has sent a value: a channel of the connection itself, or the channel of the client, which outlives the connection. */
+/** The sender of a value: a channel of the connection itself, or the channel of the client, which outlives the connection. */
 export type ValueSender = 'own' | 'client';
 
-/** What is written to: a socket. Both methods return whether the kernel has taken everything. */
+/** A socket to write to. Both methods return whether the kernel has taken everything. */
 export interface Target {
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
   writeAll(pieces: readonly Uint8Array[]): boolean;
 }
 
-/** What goes out in one write. */
+/** The data of one write. */
 export interface Write {
-  /** Returns whether the kernel has taken everything. */
+  /** Writes the data. Returns whether the kernel has taken everything. */
   writeTo(target: Target): boolean;
 }
 
-/** The bytes of one write. */
+/** The bytes of one write, if they were queued apart from the `WriteBuffer`. */
 class Batch implements Write {
   readonly pieces: Uint8Array[] = [];
   size = 0;
-  /** Whether it begins with the first byte of a value. */
+  /** Whether its first byte is the first byte of a value. */
   readonly begins: boolean;
   sender: ValueSender = 'own';
   /** Whether it was accepted before the sending side was suspended. */
@@ -33,8 +33,8 @@ class Batch implements Write {
 }
 
 /**
- * A row of writes, in order: what is too much for a single write, so that the progress of a slow peer shows batch by batch,
- * and what has another sender than the values behind it.
+ * Queued writes, in order. Bytes are cut into batches if they are too many for a single write, so that the progress of a slow
+ * peer is visible, or if the values after them have a different sender.
  */
 export class WriteBatches {
   private bytes: number;
@@ -50,14 +50,14 @@ export class WriteBatches {
     return this.bytes;
   }
 
-  /** Takes the first batch out. */
+  /** Removes and returns the first batch. */
   shift(): Batch | undefined {
     const batch = this.list.shift();
     if (batch !== undefined) this.bytes -= batch.size;
     return batch;
   }
 
-  /** Returns these batches and behind them `others`, which `sender` has sent. */
+  /** Returns these batches followed by `others`, which `sender` has sent. */
   concat(others: WriteBatches, sender: ValueSender): WriteBatches {
     for (const batch of others.list) batch.sender = sender;
     return others.size === 0 ? this : new WriteBatches([...this.list, ...others.list]);
@@ -73,13 +73,13 @@ export class WriteBatches {
     return this.list[0]?.isAhead === true;
   }
 
-  /** Takes out what the client has sent, from the first batch on that begins with a whole value. */
+  /** Removes the batches of the client, but not the rest of a value that is being written. */
   splitClient(): Split {
     const split = new Split();
-    let isWhole = false;
+    let isUnsent = false;
     for (const batch of this.list) {
-      isWhole ||= batch.begins;
-      split.add(batch, isWhole && batch.sender === 'client');
+      isUnsent ||= batch.begins;
+      split.add(batch, isUnsent && batch.sender === 'client');
     }
     this.list = split.kept;
     this.bytes = sizeOf(this.list);
@@ -87,11 +87,11 @@ export class WriteBatches {
   }
 }
 
-/** The batches that were taken out of a row, and where they were. */
+/** The batches that were removed from a queue, and their positions in it. */
 export class Split {
   readonly kept: Batch[] = [];
   readonly taken: Batch[] = [];
-  /** Where each taken batch was, counted from the first byte of the row. */
+  /** The position of each taken batch, counted from the first byte of the queue. */
   private readonly ranges: { readonly start: number; readonly end: number }[] = [];
   private size = 0;
 
@@ -102,24 +102,24 @@ export class Split {
     (isTaken ? this.taken : this.kept).push(batch);
   }
 
-  /** Whether the value that ends at `offset` was taken out. */
+  /** Whether the value that ends at `offset` was removed. */
   has(offset: number): boolean {
     return this.ranges.some(({ start, end }) => offset > start && offset <= end);
   }
 
-  /** How many of the bytes before `offset` were taken out. */
+  /** How many of the bytes before `offset` were removed. */
   takenBefore(offset: number): number {
     return this.ranges.reduce((sum, { start, end }) => sum + Math.max(0, Math.min(end, offset) - start), 0);
   }
 }
 
-/** The row of a connection without batches. */
+/** The batches of every connection that has none. It stays empty: `concat` returns a new object. */
 export const noBatches: WriteBatches = new WriteBatches();
 
 /**
  * Cuts `pieces` into batches of at most `limit` bytes each, between two values where possible.
  *
- * @param starts - where some of the values begin
+ * @param starts - the offsets of some of the values
  */
 export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): WriteBatches {
   const batches: Batch[] = [];
@@ -134,7 +134,7 @@ export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly n
         batches.push(batch);
         end = at + Math.floor(limit);
         const first = next;
-        // The rest of a value that was cut through gets a batch of its own.
+        // The rest of a value that had to be cut gets its own batch.
         while ((starts[next] ?? Infinity) <= end && (batch.begins || next === first)) next++;
         if (next > first) end = starts[next - 1] as number;
       }

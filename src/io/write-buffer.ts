@@ -11,20 +11,24 @@ type Encoding = 'utf8' | 'latin1';
 /** Bytes of at most this length are copied into a slab; longer ones are kept by reference. */
 const longestCopy = 4_096;
 
-/** The buffer notes where a value begins once in so many bytes. There it also turns text into bytes. */
+/** At most once in so many bytes, the buffer records where a value begins. Before that it encodes the text that it has. */
 const noteEvery = 8_192;
 
 const none: never[] = [];
 
 /**
- * Collects encoded values until they are written. Values are appended; the value that was appended last can be taken out
- * again, because `add` sets a checkpoint before each and `rollback` truncates to it.
+ * Collects encoded values until they are written. The last value can be removed again: `add` sets a checkpoint before each
+ * value, and `rollback` truncates to it.
  *
- * The contents lie, in this order, in: complete pieces; an open slab that small values are copied into; one small value
- * that is kept by reference until a second one follows; a run of text that is joined first and encoded as one. The bytes
- * of the run are counted only on demand: until then three times its length is an upper bound.
+ * The contents consist of, in this order:
  *
- * All that a checkpoint has to remember are lengths and references: pieces and slabs only grow, and strings do not change.
+ * 1. complete pieces,
+ * 2. an open slab, into which small values are copied,
+ * 3. one small value, kept by reference until a second one follows,
+ * 4. a run of text, which is joined first and encoded once. Its bytes are counted only on demand. Until then, three times its
+ *    length is the upper bound.
+ *
+ * A checkpoint consists of lengths and references only, because pieces and slabs only grow, and strings do not change.
  */
 export class WriteBuffer implements ByteSink, Write {
   private most = 0;
@@ -35,20 +39,20 @@ export class WriteBuffer implements ByteSink, Write {
   private piecesSize = 0;
   private slab: Buffer | undefined = undefined;
   private slabEnd = 0;
-  /** All slabs in use, to be returned to the pool. */
+  /** All slabs in use. They return to the pool. */
   private slabs: Buffer[] = none;
   private lone: Uint8Array | undefined = undefined;
   private run = '';
   private encoding: Encoding = 'utf8';
-  /** The run that was counted last, by its length, and its bytes. */
+  /** The length of the run when its bytes were last counted, and their number. */
   private countedLength = 0;
   private countedSize = 0;
-  /** Where some of the values begin. */
+  /** The offsets of some of the values. */
   private starts: number[] = none;
-  /** The next value that begins here or later has its start noted. */
+  /** The offset of the next value that begins here or later is recorded. */
   private noteAt = noteEvery;
 
-  // The checkpoint: the contents before the value that was added last.
+  // The checkpoint: the contents before the last value.
   private markedMost = 0;
   private markedPieces = 0;
   private markedPiecesSize = 0;
@@ -65,8 +69,8 @@ export class WriteBuffer implements ByteSink, Write {
   }
 
   /**
-   * Whether an encoder is writing a value into the buffer. Nothing may be taken out meanwhile. If that encoder sends a
-   * value itself, `detachTail` and `attachTail` keep the two apart.
+   * Whether an encoder is writing a value into the buffer. Until it returns, nothing may be taken out. If that encoder sends
+   * a value itself, `detachTail` and `attachTail` keep the two values apart.
    */
   get isEncoding(): boolean {
     return this.phase === 'encoding';
@@ -84,7 +88,7 @@ export class WriteBuffer implements ByteSink, Write {
     return before + this.countedSize;
   }
 
-  /** Whether the buffer was empty before the value that was added last. */
+  /** Whether the buffer was empty before the last value. */
   get wasEmpty(): boolean {
     return this.markedMost === 0;
   }
@@ -111,7 +115,7 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // Text behind bytes of the same value is most likely followed by bytes of the next one: joining it gains nothing.
+    // If text follows bytes of the same value, the next value probably starts with bytes, too. Nothing would be joined.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -125,7 +129,7 @@ export class WriteBuffer implements ByteSink, Write {
     else slab.writeUIntLE(value, at, bytes);
   }
 
-  /** Encodes `value` and appends all of it, or nothing, and then returns why. */
+  /** Encodes and appends `value`. If the encoder throws, nothing is appended, and the error is returned. */
   add<T>(encoder: Encoder<T>, value: T): SocketError | undefined {
     if (this.most >= this.noteAt) this.noteStart();
     this.setCheckpoint();
@@ -143,14 +147,14 @@ export class WriteBuffer implements ByteSink, Write {
     }
   }
 
-  /** Takes out the value that was added last. */
+  /** Removes the last value. */
   rollback(): void {
     this.most = this.markedMost;
     this.pieces.length = this.markedPieces;
     this.piecesSize = this.markedPiecesSize;
     this.slab = this.markedSlab;
     this.slabEnd = this.markedSlabEnd;
-    // While a peer takes nothing, many values may be dropped: none of them may leave a slab behind.
+    // Many values may be dropped while a peer does not read, and none of them may leave a slab behind.
     while (this.slabs.length > this.markedSlabs) returnSlab(this.slabs.pop()!);
     this.lone = this.markedLone;
     this.run = this.markedRun;
@@ -158,7 +162,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.countedLength = 0;
   }
 
-  /** Takes out what the current encoder has written so far, so that a value that it sends comes whole before its own. */
+  /** Removes the bytes that the current encoder has written so far, so that a value that it sends precedes its own. */
   detachTail(): Uint8Array | undefined {
     if (this.most === this.markedMost) return undefined;
     this.seal();
@@ -167,13 +171,13 @@ export class WriteBuffer implements ByteSink, Write {
     return all.subarray(this.size);
   }
 
-  /** Puts back what `detachTail` took out: the encoder goes on behind it. */
+  /** Puts back the bytes that `detachTail` has removed, so that the encoder continues after them. */
   attachTail(tail: Uint8Array | undefined): void {
     this.setCheckpoint();
     if (tail !== undefined) this.bytes(tail);
   }
 
-  /** Writes everything and leaves the buffer empty. */
+  /** Writes everything, and empties the buffer. */
   writeTo(target: Target): boolean {
     let taken: boolean;
     if (this.lone !== undefined) taken = target.write(this.lone, 'latin1');
@@ -188,7 +192,7 @@ export class WriteBuffer implements ByteSink, Write {
     return taken;
   }
 
-  /** Returns everything as one Uint8Array that no slab is part of, and leaves the buffer empty. */
+  /** Returns everything as one Uint8Array, whose memory is not a slab's, and empties the buffer. */
   takeAll(): Uint8Array {
     let all: Uint8Array;
     if (this.lone === undefined && this.run !== '' && this.slab === undefined && this.pieces.length === 0) {
@@ -202,7 +206,7 @@ export class WriteBuffer implements ByteSink, Write {
     return all;
   }
 
-  /** Returns everything in batches of at most `limit` bytes each, and leaves the buffer empty. */
+  /** Returns everything in batches of at most `limit` bytes each, and empties the buffer. */
   takeBatches(limit: number): WriteBatches {
     this.seal();
     const batches = cutIntoBatches(this.pieces, this.starts, limit);
@@ -210,7 +214,7 @@ export class WriteBuffer implements ByteSink, Write {
     return batches;
   }
 
-  /** Empties the buffer. The slabs return to the pool only if nobody reads them any more. */
+  /** Empties the buffer. Its slabs return to the pool, unless a pending write still reads them. */
   private clear(areSlabsFree: boolean): void {
     if (areSlabsFree) for (const slab of this.slabs) returnSlab(slab);
     this.slabs = none;
@@ -249,9 +253,9 @@ export class WriteBuffer implements ByteSink, Write {
     this.noteAt = size + noteEvery;
   }
 
-  /** Makes a row of pieces of everything. */
+  /** Turns the contents into pieces. */
   private seal(): void {
-    // Nothing lies before or behind a lone value.
+    // A lone value is the only content.
     if (this.lone !== undefined) {
       this.addPiece(this.lone);
       this.lone = undefined;
@@ -260,7 +264,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.sealSlab();
   }
 
-  /** Copies the lone value and the run into the slab: what comes next is not joined with them. */
+  /** Copies the lone value and the run into the slab, so that later text is not joined with them. */
   private sealText(): void {
     const { lone, run, encoding } = this;
     if (lone !== undefined) {
@@ -297,7 +301,7 @@ export class WriteBuffer implements ByteSink, Write {
     else this.slabs.push(slab);
   }
 
-  /** Makes a piece of a copy of `bytes`. */
+  /** Adds a copy of `bytes` as a piece. */
   private addCopy(bytes: Uint8Array): void {
     const slab = takeSlab(bytes.length);
     slab.set(bytes);
@@ -305,7 +309,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.addPiece(slab.subarray(0, bytes.length));
   }
 
-  /** Makes room for `length` more bytes in the open slab, counts them as used, and returns the slab. */
+  /** Reserves the next `length` bytes of the open slab, and returns the slab. */
   private reserve(length: number): Buffer {
     const end = this.slabEnd + length;
     let slab = this.slab;
@@ -324,7 +328,7 @@ export class WriteBuffer implements ByteSink, Write {
     return slab;
   }
 
-  /** Makes a piece of the open slab. */
+  /** Turns the contents of the open slab into a piece. */
   private sealSlab(): void {
     if (this.slab === undefined) return;
     if (this.slabEnd > 0) this.addPiece(this.slab.subarray(0, this.slabEnd));
@@ -337,11 +341,11 @@ function mostBytes(text: string, encoding: Encoding): number {
   return encoding === 'utf8' ? text.length * 3 : text.length;
 }
 
-// Buffers pass from connection to connection like the slabs within them: an idle connection has none.
+// Connections share buffers like the slabs in them, so that an idle connection has none.
 const free: WriteBuffer[] = [];
 const mostFree = 16;
 
-/** The buffer of a connection that has nothing to write: it stays empty. */
+/** The buffer of every connection that has nothing to write. It stays empty: `ownBuffer` replaces it before a value is added. */
 export const unusedBuffer: WriteBuffer = new WriteBuffer();
 
 /** Returns `buffer`, or an empty one in place of {@link unusedBuffer}. */

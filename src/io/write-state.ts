@@ -10,35 +10,36 @@ export interface OutboundLimits {
   readonly overflow: 'error' | 'drop';
 }
 
-/** What becomes of values while there is no connection: they wait, are dropped, or are refused. */
+/** Whether values are queued, dropped or refused while there is no connection. */
 export type Parking = 'buffer' | 'drop' | 'error';
 
-/** Everything sent in one turn goes out in one write up to this size, in bytes; more goes out in batches. */
+/** The largest single write, in bytes. Larger amounts are cut into batches. */
 const largestWrite = 65_536;
-/** While a chunk is being delivered, a write begins at this size: the peer works on it meanwhile (C3). */
+/** During the delivery of a chunk, so many bytes are written at once, so that the peer can already work on them (C3). */
 const earlyWrite = 32_768;
-/** A batch has half the high-water mark, so that there is room when the last but one is taken, but not less than this. */
+/** A batch has half of `highWaterMark`, so that the channel is writable before the last one is written, but at least this. */
 const smallestBatch = 16_384;
 
 /**
- * What the driver has to do about a value:
+ * The result of a push, for the driver. The first four mean that the value is buffered, the others that it is not:
  *
- * - `accepted`: write it at the end of the turn.
- * - `over`: the same; the level may have passed the high-water mark, too.
- * - `early`: as `over`; within a delivery, write at once.
- * - `write`: write at once: more than `maxBuffered` waits, and the kernel has not been asked yet to take any of it.
- * - `dropped`: count it: the value is over `maxBuffered` with the policy `drop`, or has no connection.
- * - `overflow`: report it: the value is over `maxBuffered` with the policy `error`.
- * - `disconnected`: report it: the value has no connection, and must not wait for one.
- * - `closed`, or an error: the value was refused.
+ * - `accepted`: write at the end of the turn.
+ * - `over`: like `accepted`, and update the watermarks, because the level may exceed `highWaterMark`.
+ * - `early`: like `over`, but write at once during a delivery.
+ * - `write`: write at once, because more than `maxBuffered` is queued and none of it has been offered to the kernel.
+ * - `dropped`: count the value. It exceeds `maxBuffered` with `overflow: 'drop'`, or there is no connection.
+ * - `overflow`: report that the value exceeds `maxBuffered` with `overflow: 'error'`.
+ * - `disconnected`: report that there is no connection, and that values are not queued for the next one.
+ * - `closed`: the sending side has ended.
+ * - an error: the value could not be encoded.
  */
 export type Verdict =
   'accepted' | 'over' | 'early' | 'write' | 'dropped' | 'overflow' | 'disconnected' | 'closed' | SocketError;
 
-/** What is due: nothing, a write, the report that all from before `suspend` is written, or the FIN. */
+/** The next thing to do: nothing, a write, the report that everything from before `suspend` is written, or the FIN. */
 export type WriteStep = 'none' | Write | 'drained' | 'finish';
 
-/** Tells how far the kernel is with the current write. */
+/** Reports the kernel's progress with the current write. */
 export interface Kernel {
   /** How many bytes of the current write the kernel has not taken. */
   readonly unsent: number;
@@ -54,22 +55,22 @@ export interface Kernel {
  * | ------- | --------------------------------------------------------------------------------------- |
  * | side    | `open` → `ending` (no more values) → `ended` (FIN sent); from each of them → `failed`   |
  * | link    | no connection: `buffer`, `drop` or `error`; → `ready` ⇄ `writing`                       |
- * | gate    | `open` → `draining` (what came before `suspend` is written) → `held` → `open`           |
- * | buffer  | `idle` ⇄ `encoding` (in `WriteBuffer`; an encoder that sends stays in `encoding`)       |
+ * | gate    | `open` → `draining` (values from before `suspend` are written) → `held` → `open`        |
+ * | buffer  | `idle` ⇄ `encoding` (in `WriteBuffer`; still `encoding` while an encoder sends a value) |
  *
  * | input     | accepted when                  | becomes                                 | then due                        |
  * | --------- | ------------------------------ | --------------------------------------- | ------------------------------- |
- * | `push`    | side `open`                    | buffered                                | as its `Verdict` says           |
+ * | `push`    | side `open`                    | the value is buffered                   | as the `Verdict` says           |
  * | `park`    | link without a connection      | link as given                           | update the watermarks           |
  * | `attach`  | link without a connection      | link `ready`                            | `next`                          |
  * | `next`    | link `ready`, buffer `idle`    | see below                               | what is returned                |
- * | `wrote`   | `next` has returned a write    | as `taken`, if the kernel took it all   | `next`                          |
+ * | `wrote`   | `next` has returned a write    | like `taken`, if the kernel took it all | `next`                          |
  * | `taken`   | link `writing`                 | link `ready`                            | `next`, then wake waiters       |
  * | `suspend` | side `open`, buffer `idle`     | gate `draining`                         | `next`                          |
  * | `resume`  | always                         | gate `open`                             | `next`                          |
  * | `complete`| side `open`                    | side `ending`                           | close the watermarks, `next`    |
  * | `fail`    | side not `failed`              | side `failed`, nothing is buffered      | settle the waiters              |
- * | `adopt`   | any                            | the client's values behind its own      | `next`, update the watermarks   |
+ * | `adopt`   | any                            | the client's values follow its own      | `next`, update the watermarks   |
  * | `retire`  | any                            | without the client's values             | move the waiters                |
  *
  * While the link is `ready`, the buffer `idle` and the side `open` or `ending`, `next` takes the first of these that applies;
@@ -90,9 +91,9 @@ export class WriteState {
   /** What happens to values until then. */
   private parking: Parking = 'buffer';
   private gate: 'open' | 'draining' | 'held' = 'open';
-  /** Its own only while something waits in it. */
+  /** Its own only while it is not empty. */
   private buffer = unusedBuffer;
-  /** Who has sent what waits in the buffer. */
+  /** The sender of the values in the buffer. */
   private writer: ValueSender = 'own';
   private batches = noBatches;
   /** The bytes of the completed writes. */
@@ -110,22 +111,22 @@ export class WriteState {
     return this.side !== 'open';
   }
 
-  /** Whether the FIN was sent, or never will be. */
+  /** Whether the FIN has been sent, or never will be. */
   get ended(): boolean {
     return this.side === 'ended' || this.side === 'failed';
   }
 
-  /** Whether the connection is there and no write is in progress. */
+  /** Whether the connection is open and no write is in progress. */
   get isReady(): boolean {
     return this.link === 'ready';
   }
 
-  /** Whether values are dropped for want of a connection. */
+  /** Whether values are dropped because there is no connection. */
   get dropsAll(): boolean {
     return this.link === 'drop';
   }
 
-  /** Whether an encoder is writing a value into the buffer. */
+  /** Whether an encoder is running. */
   get isEncoding(): boolean {
     return this.buffer.isEncoding;
   }
@@ -140,7 +141,7 @@ export class WriteState {
     return this.buffer.size + this.batches.size + this.unsent;
   }
 
-  /** The level as paced senders see it: where values are dropped for want of a connection, they wait for one (K13). */
+  /** The level for the watermarks. It is infinite if values would be dropped, so that paced senders wait (K13). */
   get pressure(): number {
     return this.link === 'drop' ? Infinity : this.level;
   }
@@ -154,12 +155,12 @@ export class WriteState {
     return this.reached;
   }
 
-  /** The bytes of the completed writes. */
+  /** How many bytes the completed writes had. */
   get completed(): number {
     return this.done;
   }
 
-  /** The offset in the stream of the end of what was accepted. */
+  /** The offset in the stream at which the accepted bytes end. */
   get accepted(): number {
     return this.done + this.writing + this.batches.size + this.buffer.size;
   }
@@ -167,7 +168,7 @@ export class WriteState {
   /**
    * Encodes and buffers a value.
    *
-   * @param isExempt - whether it is taken even over `maxBuffered`
+   * @param isExempt - whether the value is accepted even if it exceeds `maxBuffered`
    */
   push<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     if (this.side !== 'open') return 'closed';
@@ -178,17 +179,17 @@ export class WriteState {
     return this.encode(encoder, value, isExempt);
   }
 
-  /** The connection is there. */
+  /** Call when the connection is open. */
   attach(kernel: Kernel): void {
     this.kernel = kernel;
   }
 
-  /** Decides what becomes of values until the connection is there. */
+  /** Sets what happens to values until the connection opens. */
   park(parking: Parking): void {
     this.parking = parking;
   }
 
-  /** Returns what is due. The driver does it before it asks again. */
+  /** Returns what to do next. The driver does it before the next call. */
   next(): WriteStep {
     if (this.link !== 'ready' || this.ended || this.buffer.isEncoding) return 'none';
     const isOpen = this.gate === 'open';
@@ -215,42 +216,42 @@ export class WriteState {
   }
 
   /**
-   * The driver has done a write.
+   * Call after a write.
    *
-   * @param isTaken - whether the kernel has taken all of it at once; otherwise `taken` follows
+   * @param isTaken - whether the kernel has taken all of it; otherwise call `taken` later
    */
   wrote(write: Write, isTaken: boolean): void {
     if (write instanceof WriteBuffer) returnBuffer(write);
     if (isTaken) this.taken();
   }
 
-  /** The kernel has taken the whole write. */
+  /** Call when the kernel has taken all of the current write. */
   taken(): void {
     if (this.link !== 'writing') return;
     this.done += this.writing;
     this.writing = 0;
   }
 
-  /** Lets through only what was accepted so far, until `resume` (T10). */
+  /** Holds back later values until `resume` (T10). */
   suspend(): void {
     this.seal();
     this.batches.markAhead();
     this.gate = 'draining';
   }
 
-  /** Lets through what has waited since `suspend`. */
+  /** Releases the values that have been held back since `suspend`. */
   resume(): void {
     this.gate = 'open';
   }
 
-  /** No more values follow. Returns whether the side was open. */
+  /** Refuses all later values, and ends the side after the queued ones. Returns whether it was open. */
   complete(): boolean {
     if (this.side !== 'open') return false;
     this.side = 'ending';
     return true;
   }
 
-  /** Nothing more is written; what waits is dropped. */
+  /** Drops everything unsent. */
   fail(): void {
     this.done = this.recordProgress();
     this.writing = 0;
@@ -260,7 +261,7 @@ export class WriteState {
     this.batches = noBatches;
   }
 
-  /** Takes over what waits in `other`, the state of a client without a connection, behind what was accepted here. */
+  /** Appends the values queued in `other`, the state of a client without a connection, to its own. */
   adopt(other: WriteState): void {
     if (this.accepted > 0) this.seal();
     this.batches = this.batches.concat(other.batches, 'client');
@@ -271,18 +272,18 @@ export class WriteState {
   }
 
   /**
-   * Separates the values of the client that can still go out whole on another connection. The value that is being written
-   * stays here (K4).
+   * Removes the values of the client, so that they can be sent on the next connection. The value that is being written
+   * stays (K4).
    */
   retire(): Retired {
     const rest = new WriteState(this.limits);
     const handed = this.done + this.writing;
-    // Within an encoder the buffer goes as it is.
-    const isOpen = this.buffer.isEncoding;
-    if (!isOpen) this.seal();
+    // While an encoder runs, its buffer cannot be cut. All of it moves.
+    const { isEncoding } = this;
+    if (!isEncoding) this.seal();
     const split = this.batches.splitClient();
     rest.batches = noBatches.concat(new WriteBatches(split.taken), 'own');
-    if (isOpen && this.writer === 'client') {
+    if (isEncoding && this.writer === 'client') {
       rest.buffer = this.buffer;
       this.buffer = unusedBuffer;
     }
@@ -300,7 +301,7 @@ export class WriteState {
     return this.writing === 0 ? 0 : Math.min(this.writing, this.kernel?.unsent ?? 0);
   }
 
-  /** An encoder sends: its own value comes behind that one, even if it has written some of it already. */
+  /** Encodes a value that an encoder sends. It precedes the encoder's own value, even if part of that is buffered already. */
   private pushWithin<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     const { buffer, writer } = this;
     const tail = buffer.detachTail();
@@ -315,7 +316,7 @@ export class WriteState {
     const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
     if (error !== undefined) return error;
-    // An encoder may do anything: fail the connection, too, or have the buffer go to the next connection.
+    // The encoder may have made the connection fail, or its buffer may have moved to the next connection.
     if (this.buffer !== buffer) return this.hasFailed ? 'closed' : 'accepted';
     const { highWaterMark, maxBuffered } = this.limits;
     const most = buffer.atMost + this.batches.size + this.writing;
@@ -360,11 +361,11 @@ export class WriteState {
   }
 }
 
-/** What a retired {@link WriteState} leaves to the next connection, and where in the two streams each value lies now. */
+/** The values that a retired {@link WriteState} leaves to the next connection, and the offsets of all values since then. */
 export class Retired {
   readonly rest: WriteState;
   private readonly split: Split;
-  /** The offset in the stream of the end of what was handed to the kernel. */
+  /** The offset in the old stream at which the bytes of the current write end. */
   private readonly handed: number;
 
   constructor(rest: WriteState, split: Split, handed: number) {
@@ -378,12 +379,12 @@ export class Retired {
     return offset > this.handed && this.split.has(offset - this.handed);
   }
 
-  /** Where such a value ends in the next stream. */
+  /** The offset in the next stream at which such a value ends. */
   movedTo(offset: number): number {
     return this.split.takenBefore(offset - this.handed);
   }
 
-  /** Where a value that stays ends now. */
+  /** The offset in the old stream at which a value that stays ends now. */
   keptAt(offset: number): number {
     return offset - (offset > this.handed ? this.split.takenBefore(offset - this.handed) : 0);
   }

@@ -95,8 +95,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Schedules a flush, but not during one. Values that are sent because a flush has made room are flushed only after
-   * other events, because otherwise a fast peer would keep all others from being read.
+   * Schedules a flush, unless one is running. Values that are sent during a flush are flushed after other events. Otherwise
+   * a fast peer would keep the process from reading from all other peers.
    */
   private schedule(): void {
     if (this.isExiting) this.flush();

@@ -1,6 +1,6 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** A timer that is more than this many ms late was delayed by a busy event loop. */
+/** A timer that has waited again waits once more only if it is late by more than this many ms. */
 const late = 20;
 
 /**

@@ -13,7 +13,7 @@ import {
   stopListening,
 } from './reader.js';
 
-/** How many sockets at once may read into a block of their own. Each keeps its block until the next bytes come. */
+/** How many sockets may have their own block at the same time. Each keeps its block until the next bytes arrive. */
 const maxOwnBlocks = 64;
 let ownBlocks = 0;
 
@@ -23,18 +23,18 @@ function onRead(this: ReadSocket, count: number, memory: Buffer): true {
 }
 
 /**
- * Reads a socket without TLS into the block that all sockets share. A chunk there is borrowed until its delivery ends. While
- * few receivers keep large chunks, each of them gets a block of its own, which it may keep.
+ * Reads a socket without TLS into the block that all sockets share. A chunk there is borrowed until its delivery ends. If a
+ * receiver keeps large chunks, the socket reads into its own block, which the receiver may keep, while few sockets do so.
  */
 export class DirectReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
   private readonly direct: DirectRead;
   private readonly events: BorrowingSocketEvents;
   private readonly owner: ReaderOwner;
-  /** Where the next bytes come: into the block of all sockets, a block of its own, or where they belong. */
+  /** Where the next bytes are read to: the shared block, its own block, or the receiver's `room`. */
   private state: 'shared' | 'own' | 'room' | 'stopped' = 'shared';
 
-  /** Returns undefined where Node cannot read into given memory, or where the receiver does not say what it keeps. */
+  /** Returns undefined if Node cannot read into given memory, or if the receiver cannot take borrowed chunks. */
   static of(
     socket: net.Socket,
     events: BorrowingSocketEvents,
@@ -79,12 +79,12 @@ export class DirectReader implements SocketReader, ReadListener {
     try {
       if (isLarge || !wasOwn) this.events.onData(memory.subarray(0, count));
       else {
-        // The little that has come is not worth a block.
+        // A small chunk must not keep a block of its own alive.
         memory.copy(readBlock, 0, 0, count);
         this.events.onData(readBlock.subarray(0, count));
       }
     } catch (error) {
-      // If it were thrown from here, Node would not ask for the next memory, and would overwrite what was given away.
+      // If this call threw, the socket would read into the same memory again, although the receiver may have kept it.
       setImmediate(() => {
         throw error;
       });
@@ -94,7 +94,7 @@ export class DirectReader implements SocketReader, ReadListener {
   }
 
   private nextMemory(isLarge: boolean): Buffer {
-    // What comes now is dropped.
+    // Later bytes are dropped.
     if (this.isStopped) return readBlock;
     const { room, keeps } = this.events;
     if (room !== undefined) {
@@ -106,7 +106,7 @@ export class DirectReader implements SocketReader, ReadListener {
     return Buffer.allocUnsafeSlow(readBlock.length);
   }
 
-  /** A subscriber may have stopped it meanwhile. */
+  /** Checked after a delivery, because a subscriber may have stopped the reader. */
   private get isStopped(): boolean {
     return this.state === 'stopped';
   }

@@ -27,7 +27,7 @@ export interface NodeContext {
 
 const owner = Symbol('rxjs-sockets.owner');
 
-/** A socket that finds its NodeSocket in a property: closures for each socket would be most of what it costs. */
+/** A socket with its NodeSocket in a property. Closures instead would be most of the memory that a socket needs. */
 interface OwnedSocket extends net.Socket {
   [owner]?: NodeSocket;
 }
@@ -44,7 +44,7 @@ function ignore(): void {
   // The handshake reports the errors of the socket below it.
 }
 
-/** What a socket has since its TLS handshake. */
+/** The state of a socket after its TLS handshake. */
 interface Tls {
   readonly secure: SecureSocket;
   readonly info: TlsInfo;
@@ -57,26 +57,26 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   readonly remote: Address;
 
   private readonly context: NodeContext;
-  /** The socket of the kernel. */
+  /** The socket without TLS. */
   private readonly raw: OwnedSocket;
   /** The socket to read and write: `raw`, or the one of TLS above it. */
   private socket: OwnedSocket;
   /** The address that was dialled; undefined if the socket was accepted. */
   private readonly dialled: Address | undefined;
-  /** Whether this end is the server of TLS: if it has accepted, unless `startTls` says otherwise. */
+  /** Whether this end is the TLS server. An accepted socket is, unless `startTls` says otherwise. */
   private isTlsServer: boolean;
   private secured: Tls | undefined;
-  /** Whether the handshake of `startTls` is under way. */
+  /** Whether the handshake of `startTls` is in progress. */
   private isSecuring = false;
   private opened: BorrowingSocketEvents | undefined;
   private reader: SocketReader | undefined;
   private isPaused = false;
   private isEnding = false;
-  /** Whether this side has reset or dropped the socket: nothing but its close is reported any more. */
+  /** Whether this side has reset or dropped the socket. Then only its close is still reported. */
   private isGivenUp = false;
   private isClosed = false;
   private failure: unknown;
-  /** Writes are numbered: the callback of one that was taken at once may come after the next one has begun. */
+  /** Counts the writes, because the callback of a write may come after the next write has begun. */
   private writes = 0;
   private callbacks = 0;
   /** The number of the write that `onDrain` waits for; 0 for none. */
@@ -117,10 +117,10 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   }
 
   get unsent(): number {
-    // Nobody knows any more how much of a write was sent.
+    // A broken socket does not say how much of the write was sent.
     if (this.isBroken) return Infinity;
     const { socket } = this;
-    // What TLS has encrypted has another length.
+    // Encrypted bytes have a different length.
     const unsent = this.secured === undefined ? this.context.internals.unsentBytes(socket) : undefined;
     return unsent ?? socket.writableLength;
   }
@@ -171,7 +171,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
           raw.off('error', ignore);
           raw.on('error', onError);
           this.attachTls(secure);
-          // It is about to be reset.
+          // After `reset`, which waits until this call of OpenSSL has returned, nothing is read.
           if (this.isGivenUp || this.opened === undefined) return;
           this.read(this.opened);
           secured();
@@ -183,7 +183,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     };
   }
 
-  /** From now on TLS reads and writes `raw`. */
+  /** Leaves `raw` to TLS, which reads and writes it from now on. */
   private detachPlain(): void {
     const { raw } = this;
     raw.off('close', onClose);
@@ -223,15 +223,15 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     return this.isTaken();
   }
 
-  /** Whether the kernel has taken everything, so that Node holds nothing back. */
+  /** Whether the kernel has taken everything, so that Node buffers nothing. */
   private isTaken(): boolean {
-    // A write that fails at once leaves nothing behind either.
+    // If a write fails at once, Node buffers nothing either.
     if (this.socket.writableLength === 0 && !this.isBroken) return true;
     this.awaited = this.writes;
     return false;
   }
 
-  /** The callback of every write, made for the first one. */
+  /** The callback of all writes, created for the first one. */
   private get onWritten(): (error?: Error | null) => void {
     this.callback ??= (error) => {
       this.callbacks++;
@@ -248,7 +248,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       this.endNow();
       return;
     }
-    // A close_notify is lost behind a write that TLS has not finished, though it may have called back already.
+    // TLS loses a close_notify that follows an unfinished write, and a write may be unfinished after its callback.
     setImmediate(() => {
       this.endNow();
     });
@@ -265,7 +265,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       this.resetNow();
       return;
     }
-    // Within a call of OpenSSL's, such as the one that reports the handshake, a reset would crash the process.
+    // A reset within a call of OpenSSL, such as the one that reports the handshake, would crash the process.
     setImmediate(() => {
       this.resetNow();
     });
@@ -283,10 +283,10 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   }
 
   /**
-   * libuv cannot reset a socket while it sends the FIN (EINVAL, and no `'close'` after it). It can once the kernel has the FIN:
+   * Resets the socket. While libuv sends the FIN, it cannot (EINVAL, without a `'close'`). It can when the kernel has the FIN:
    * in the next turn, unless the kernel has no room for the close_notify.
    *
-   * @param patience - how many turns to wait for that
+   * @param patience - how many turns to wait for the FIN
    */
   private resetNow(patience = 2): void {
     const { raw, socket } = this;
@@ -297,7 +297,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       });
       return;
     }
-    // When both sides have finished, the peer lacks nothing.
+    // If both sides have finished, a reset is not needed: the peer has received everything.
     if (isTcp && (!this.isEnding || (socket.writableFinished && !socket.readableEnded))) raw.resetAndDestroy();
     socket.destroy();
     raw.destroy();
@@ -330,7 +330,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   /** @internal */
   failed(cause: Error): void {
-    // An error that comes of this side's reset is no failure; one that came before it is (C12).
+    // An error that this side's reset has caused is no failure. An earlier error is (C12).
     if (!this.isGivenUp) this.failure ??= cause;
     this.socket.destroy();
     // A TLS socket may report an error and then never close.
@@ -350,7 +350,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     this.reader?.release();
     const { opened, socket } = this;
     if (opened === undefined) return;
-    // Chunks that Node had read when the socket was paused.
+    // Deliver the chunks that Node had read before the socket was paused.
     while (socket.readableLength > 0) {
       const rest = socket.read() as Buffer | null;
       if (rest === null) break;

@@ -1,43 +1,43 @@
 import type net from 'node:net';
 
 /**
- * Reads one socket: it passes on the chunks, and reports the end of the stream. There are two: {@link DirectReader} for
- * memory of ours, and {@link StreamReader} for Node's own way.
+ * Reads one socket: it delivers the chunks, and reports the end of the stream. {@link DirectReader} reads into memory of this
+ * library; {@link StreamReader} listens to Node's `'data'` events.
  */
 export interface SocketReader {
-  /** Reports nothing more; the socket may continue to read. */
+  /** Stops all reports. The socket may continue to read. */
   stop(): void;
-  /** Stops, and lets go of the socket: TLS reads it from now on, or it has closed. */
+  /** Stops, and releases the socket, because TLS will read it or because it has closed. */
   release(): void;
 }
 
 /** The socket that a reader belongs to. */
 export interface ReaderOwner {
   /**
-   * The peer has ended its stream. Called once, after all chunks.
+   * Called once, after all chunks, when the peer has ended its stream.
    *
-   * @param hasReceived - whether a chunk came before
+   * @param hasReceived - whether there was a chunk
    */
   ended(hasReceived: boolean): void;
 }
 
-/** A reader as the socket's events see it. */
+/** The receiver of a socket's events. */
 export interface ReadListener {
-  /** The first `count` bytes of `memory` have been received. */
+  /** Called when bytes have been received: the first `count` of `memory`. */
   received(memory: Buffer, count: number): void;
-  /** The peer has ended its stream. */
+  /** Called when the peer has ended its stream. */
   ended(): void;
 }
 
 /** The key of a socket's reader. */
 export const listener: unique symbol = Symbol('rxjs-sockets.reader');
 
-/** A socket that finds its reader in a property: closures for each socket would be most of what a reader costs. */
+/** A socket with its reader in a property. Closures instead would be most of the memory that a reader needs. */
 export interface ReadSocket extends net.Socket {
   [listener]?: ReadListener;
 }
 
-/** Has `reader` receive the end of the socket's stream, and its chunks where they come as events. */
+/** Notifies `reader` of the end of the stream, and of the chunks if they arrive as events. */
 export function listenTo(socket: net.Socket, reader: ReadListener, chunks: 'events' | 'in memory'): void {
   (socket as ReadSocket)[listener] = reader;
   if (chunks === 'events') socket.on('data', onData);

@@ -5,23 +5,23 @@ import type { NodeInternals } from './internals/internals.js';
 /** How the peer has ended its stream. */
 export type StreamEnd =
   | { readonly how: 'finished' }
-  /** Only a FIN came, where TLS should have ended the stream. */
+  /** A FIN arrived without the close_notify of TLS. */
   | { readonly how: 'truncated' }
   | { readonly how: 'reset'; readonly error: Error };
 
-/** How the stream of a socket without TLS has ended, once `'end'` has come. */
+/** Returns how a stream without TLS has ended. Call after `'end'`. */
 export function plainEnd(socket: net.Socket, internals: NodeInternals): StreamEnd {
   const error = internals.hiddenReset(socket);
   return error === undefined ? { how: 'finished' } : { how: 'reset', error };
 }
 
 /**
- * How a stream of TLS has ended, once `'end'` has come.
+ * Returns how a TLS stream has ended. Call after `'end'`.
  *
  * @param raw - the socket below TLS
- * @param end - has watched the socket of TLS since the handshake
- * @param mayLackNotify - whether the peer is a server that has sent something: a server on Node sends no close_notify when
- * it ends in the turn of its first write
+ * @param end - has observed the TLS socket since the handshake
+ * @param mayLackNotify - whether the peer is a server that has sent bytes: a Node server sends no close_notify if it ends in
+ * the turn of its first write
  */
 export function tlsEnd(
   raw: net.Socket,
@@ -29,7 +29,7 @@ export function tlsEnd(
   internals: NodeInternals,
   mayLackNotify: boolean,
 ): StreamEnd {
-  // A stream that TLS has ended is whole, whatever became of the transport below it.
+  // After a close_notify the stream is complete, even if the connection was reset afterwards.
   if (!end.isTruncated) return { how: 'finished' };
   const plain = plainEnd(raw, internals);
   if (plain.how === 'reset') return plain;
