@@ -19,6 +19,26 @@ import { currentRun, isCurrentRun } from './synchronous-run.js';
 
 type Setting = (controls: SocketControls) => void;
 
+/** A stream without a connection keeps everything for later. */
+interface Unattached {
+  readonly kind: 'unattached';
+  readonly work: ((attached: Attached) => void)[];
+  readonly settings: Setting[];
+  /** The callback of the write in `work`, if there is one. */
+  pendingWrite: WriteCallback | undefined;
+}
+
+interface Attached {
+  readonly kind: 'attached';
+  readonly host: ChannelHost;
+  readonly info: ConnectionInfo;
+  readonly writer: PacedWriter;
+  readonly hold: ReacquirableHold;
+}
+
+/** What destroying the stream does to the connection: see {@link endOfConnection}. */
+type ConnectionEnd = 'close' | 'none' | 'abort' | 'reset';
+
 /** The longest time that a timer can wait, in ms. */
 const maxTimeout = 2 ** 31 - 1;
 
@@ -29,25 +49,16 @@ export class NetSocketStream extends Duplex implements SocketStream {
   connecting = false;
   timeout: number | undefined;
 
-  /** Undefined until the stream is connected. */
-  #channel: Channel<any, any> | undefined;
-  #info: ConnectionInfo = {};
-  #writer: PacedWriter | undefined;
+  #state: Unattached | Attached = { kind: 'unattached', work: [], settings: [], pendingWrite: undefined };
   /** The client that dials for the stream. */
   readonly #dial: ClientDial | undefined;
   readonly #subscriptions = new Subscription();
-  #hold: ReacquirableHold | undefined;
   /** Whether the channel has completed or failed. */
   #hasReceivedEnd = false;
   /** Whether the stream counts as a task, for which a shutdown waits (S7). */
   #isTask = false;
   /** Whether `'connect'` was emitted, or will be. */
   #emitsConnect = false;
-  /** Work that is done when the stream is connected. */
-  #deferred: (() => void)[] = [];
-  /** The callback of the write that waits for a connection. */
-  #deferredWrite: WriteCallback | undefined;
-  #deferredSettings: Setting[] = [];
   /** The number of bytes in completed writes. */
   #writtenBytes = 0;
   #idleTimer: IdleTimer | undefined;
@@ -55,9 +66,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
   #isCollecting = false;
   /** The synchronous run of code that contains the last write. */
   #lastWriteRun = 0;
-  #isResetting = false;
-  /** Whether destroying the stream destroys the connection instead of closing it gracefully. */
-  #isAborted = false;
+  /** Set when the stream is destroyed. */
+  #connectionEnd: ConnectionEnd = 'close';
   readonly #collectedWrites: Flushable = {
     flush: () => {
       if (!this.#isCollecting) return;
@@ -95,7 +105,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
   }
 
   get pending(): boolean {
-    return this.#channel === undefined || this.destroyed;
+    return this.#state.kind === 'unattached' || this.destroyed;
   }
 
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
@@ -208,7 +218,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
       this.once('connect', () => this.resetAndDestroy());
       return this;
     }
-    this.#isResetting = true;
+    if (!this.destroyed) this.#connectionEnd = 'reset';
     return this.destroy();
   }
 
@@ -233,7 +243,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
   }
 
   override _read(): void {
-    this.#whenAttached(() => this.#hold?.release());
+    this.#whenAttached(({ hold }) => hold.release());
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
@@ -246,8 +256,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
   }
 
   override _final(callback: WriteCallback): void {
-    this.#whenAttached(() => {
-      this.#host?.complete();
+    this.#whenAttached(({ host: channelHost }) => {
+      channelHost.complete();
       this.#endTask();
       callback();
     });
@@ -258,34 +268,38 @@ export class NetSocketStream extends Duplex implements SocketStream {
     // A write that calls back after this must not start the timer again.
     this.#idleTimer?.stop();
     this.#idleTimer = undefined;
-    this.#deferred = [];
     this.#subscriptions.unsubscribe();
-    this.#hold?.release();
+    const state = this.#state;
+    if (state.kind === 'attached') state.hold.release();
     this.#endTask();
     const channelHost = this.#host;
-    if (this.#isAborted) channelHost?.destroy(error ?? undefined);
+    const isAborted = this.#connectionEnd === 'abort' || this.#connectionEnd === 'reset';
+    if (isAborted) channelHost?.destroy(error ?? undefined);
     else void channelHost?.close();
     this.#dial?.release();
     // A peer must not be able to end the process, so an error that the server reports needs no listener (S19).
     callback(isReported(error) && this.listenerCount('error') === 0 ? null : error);
-    this.#deferredWrite?.(error ?? new SocketError('ERR_CLOSED', 'the stream was destroyed before it was connected'));
+    if (state.kind === 'unattached') failPendingWrite(state, error);
     const close = (): void => {
       setImmediate(() => this.emit('close', error !== null));
     };
-    if (channelHost === undefined || error !== null || this.#isAborted) close();
+    if (channelHost === undefined || error !== null || isAborted) close();
     else channelHost.lane.whenFlushed(close, close);
   }
 
   get #host(): ChannelHost | undefined {
-    return this.#channel?.[host];
+    return this.#state.kind === 'attached' ? this.#state.host : undefined;
+  }
+
+  get #info(): ConnectionInfo {
+    return this.#state.kind === 'attached' ? this.#state.info : {};
   }
 
   /** Connects the stream to its channel. */
   #attach(channel: Channel<any, any>, info: ConnectionInfo): void {
+    const before = this.#state;
+    if (before.kind === 'attached') return;
     const channelHost = channel[host];
-    this.#channel = channel;
-    this.#info = info;
-    this.#writer = new PacedWriter(channel);
     this.connecting = false;
     this.#isTask = true;
     channelHost.lane.begin();
@@ -294,12 +308,14 @@ export class NetSocketStream extends Duplex implements SocketStream {
       this.allowHalfOpen = !channelHost.endsNodeStreamsAfterPeer;
     }
     if (info.tls !== undefined) Object.assign(this, tlsMembers(info.tls));
-    this.#hold = channel.hold() as ReacquirableHold;
+    const hold = channel.hold() as ReacquirableHold;
+    const attached: Attached = { kind: 'attached', host: channelHost, info, writer: new PacedWriter(channel), hold };
+    this.#state = attached;
     this.#subscriptions.add(
       channel.subscribe({
         next: (chunk: Buffer) => {
           this.#restartIdleTimer();
-          if (!this.push(chunk)) this.#hold?.take();
+          if (!this.push(chunk)) hold.take();
         },
         error: (error: unknown) => {
           this.#hasReceivedEnd = true;
@@ -316,8 +332,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
     // `closed` never fails.
     // eslint-disable-next-line rxjs-x/no-ignored-error
     this.#subscriptions.add(channelHost.carrier?.closed.subscribe(({ error }) => this.#disconnected(error)));
-    for (const setting of this.#deferredSettings.splice(0)) this.#applySetting(setting);
-    for (const work of this.#deferred.splice(0)) work();
+    for (const setting of before.settings) this.#applySetting(setting);
+    // A channel that has failed destroys the stream within `subscribe`.
+    if (this.destroyed) failPendingWrite(before, this.errored);
+    else for (const work of before.work) work(attached);
     this.read(0);
   }
 
@@ -337,24 +355,22 @@ export class NetSocketStream extends Duplex implements SocketStream {
   }
 
   #applySetting(setting: Setting): this {
-    const channelHost = this.#host;
-    if (channelHost === undefined) this.#deferredSettings.push(setting);
-    else if (channelHost instanceof SocketConnection && channelHost.controls !== undefined)
-      setting(channelHost.controls);
+    const state = this.#state;
+    if (state.kind === 'unattached') state.settings.push(setting);
+    else if (state.host instanceof SocketConnection && state.host.controls !== undefined) setting(state.host.controls);
     return this;
   }
 
-  #whenAttached(work: () => void): void {
-    if (this.#channel === undefined) this.#deferred.push(work);
-    else work();
+  #whenAttached(work: (attached: Attached) => void): void {
+    if (this.#state.kind === 'unattached') this.#state.work.push(work);
+    else work(this.#state);
   }
 
   #send(pieces: readonly Buffer[], callback: WriteCallback): void {
-    this.#deferredWrite = callback;
-    this.#whenAttached(() => {
-      this.#deferredWrite = undefined;
+    if (this.#state.kind === 'unattached') this.#state.pendingWrite = callback;
+    this.#whenAttached(({ writer }) => {
       this.#restartIdleTimer();
-      this.#writer?.write(pieces, (error) => {
+      writer.write(pieces, (error) => {
         if (error === undefined) for (const { length } of pieces) this.#writtenBytes += length;
         this.#restartIdleTimer();
         callback(error);
@@ -401,17 +417,15 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#host?.lane.finish();
   }
 
-  /** Sends what was written, unless the connection is reset or has failed. Called before the stream is destroyed. */
+  /** Decides how the connection ends, and sends the written bytes first if it closes. Called before the stream is destroyed. */
   #sendRest(error: Error | undefined): void {
-    const channelHost = this.#host;
-    if (channelHost === undefined) return;
-    const wasJustWritten = isCurrentRun(this.#lastWriteRun);
-    const isOwnEnd = error !== undefined && channelHost.owns(error);
-    this.#isAborted = this.#isResetting || (error !== undefined && !wasJustWritten && !isOwnEnd);
-    if (this.#isResetting || isOwnEnd) return;
+    const state = this.#state;
+    if (state.kind === 'unattached' || this.#connectionEnd === 'reset') return;
+    this.#connectionEnd = endOfConnection(error, state.host, isCurrentRun(this.#lastWriteRun));
+    if (this.#connectionEnd === 'none') return;
     while (this.writableCorked > 0) super.uncork();
-    if (!this.#isAborted) this.#writer?.sendRest(this.#bufferedChunks);
-    channelHost.outbound.flush();
+    if (this.#connectionEnd === 'close') state.writer.sendRest(this.#bufferedChunks);
+    state.host.outbound.flush();
   }
 
   /** The chunks that the Writable has buffered after the current write. */
@@ -419,4 +433,26 @@ export class NetSocketStream extends Duplex implements SocketStream {
     const { writableBuffer = [] } = this as { writableBuffer?: readonly { chunk: Buffer }[] };
     return writableBuffer.map(({ chunk }) => chunk);
   }
+}
+
+/**
+ * Decides what `destroy` does to the connection:
+ *
+ * | error                | written in this run of code | connection                                             |
+ * |----------------------|-----------------------------|--------------------------------------------------------|
+ * | none                 | yes or no                   | `close`: sends everything written, and then closes     |
+ * | the connection's own | yes or no                   | `none`: has ended already                              |
+ * | any other            | yes                         | `close`: the bytes explain the error to the peer       |
+ * | any other            | no                          | `abort`: is reset                                      |
+ *
+ * `resetAndDestroy` resets it without asking (`reset`).
+ */
+function endOfConnection(error: Error | undefined, connection: ChannelHost, wasJustWritten: boolean): ConnectionEnd {
+  if (error === undefined) return 'close';
+  if (connection.owns(error)) return 'none';
+  return wasJustWritten ? 'close' : 'abort';
+}
+
+function failPendingWrite(state: Unattached, error: Error | null): void {
+  state.pendingWrite?.(error ?? new SocketError('ERR_CLOSED', 'the stream was destroyed before it was connected'));
 }
