@@ -25,13 +25,11 @@ export class NodeStreamTransportSocket implements StreamSocket {
   readonly tls = undefined;
 
   private readonly stream: Duplex;
+  /** Undefined before `open`, and after the close was reported. */
   private events: SocketEvents | undefined;
   private isPaused = false;
-  /** Whether `onEnd` was called. */
-  private hasReportedEnd = false;
-  /** Whether `reset` was called. Nothing but the close is reported afterwards. */
-  private isReset = false;
-  private isClosed = false;
+  /** `ended`: the end of the readable side was reported. After a reset nothing but the close is reported. */
+  private state: 'receiving' | 'ended' | 'reset' = 'receiving';
   /** Why `reset` will be called. */
   private resetReason: SocketError | undefined;
   /** The number of pieces whose write has not called back. */
@@ -60,7 +58,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     } else if (!stream.destroyed) process.nextTick(this.onEnd);
     this.stopWatching = finished(stream, (error) => {
       // An error after a local reset is ignored (C12).
-      const failure = this.isReset || error === null ? undefined : error;
+      const failure = this.state === 'reset' || error === null ? undefined : error;
       setImmediate(() => this.closed(failure));
     });
   }
@@ -76,7 +74,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
 
   resume(): void {
     this.isPaused = false;
-    if (!this.isClosed) this.stream.resume();
+    if (this.events !== undefined) this.stream.resume();
   }
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
@@ -99,7 +97,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
 
   reset(): void {
     const { stream, resetReason: reason } = this;
-    this.isReset = true;
+    this.state = 'reset';
     stream.off('data', this.onData);
     const cause = reason === undefined ? undefined : destroyReason(reason);
     resetTcp(stream);
@@ -112,9 +110,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
   };
 
   private readonly onEnd = (): void => {
-    if (this.isReset || this.hasReportedEnd) return;
-    this.hasReportedEnd = true;
-    this.events?.onEnd();
+    if (this.events !== undefined) this.reportEnd(this.events);
   };
 
   private readonly onWritten = (error?: Error | null): void => {
@@ -123,26 +119,32 @@ export class NodeStreamTransportSocket implements StreamSocket {
     if (--this.pendingWrites > 0) return;
     // If this were not deferred, a source as fast as the stream would block the event loop.
     setImmediate(() => {
-      if (!this.isClosed && !this.isReset) this.events?.onDrain();
+      if (this.state !== 'reset') this.events?.onDrain();
     });
   };
 
   private closed(failure: Error | undefined): void {
     const { events, stream } = this;
-    if (this.isClosed || events === undefined) return;
-    this.isClosed = true;
+    if (events === undefined) return;
+    this.events = undefined;
     this.stopWatching?.();
     stream.off('data', this.onData);
     stream.off('end', this.onEnd);
     // A stream that has failed may emit another 'error' before it closes, which must not end the process.
-    if (stream.closed || (failure === undefined && !this.isReset)) stream.off('error', ignore);
+    if (stream.closed || (failure === undefined && this.state !== 'reset')) stream.off('error', ignore);
     else stream.once('close', () => stream.off('error', ignore));
-    if (!this.isReset) this.reportBuffered(events);
-    if (failure === undefined) this.onEnd();
+    if (this.state !== 'reset') this.reportBuffered(events);
+    if (failure === undefined) this.reportEnd(events);
     events.onClose(failure === undefined ? undefined : errorOf(failure));
   }
 
-  /** Reports what a paused stream has buffered. It can be read even after the stream was destroyed. */
+  private reportEnd(events: SocketEvents): void {
+    if (this.state !== 'receiving') return;
+    this.state = 'ended';
+    events.onEnd();
+  }
+
+  /** Reports the bytes that a paused stream has buffered. They can be read even after the stream was destroyed. */
   private reportBuffered(events: SocketEvents): void {
     for (let rest = this.readMore(); rest !== null; rest = this.readMore()) events.onData(rest);
   }

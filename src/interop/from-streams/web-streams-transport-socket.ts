@@ -29,16 +29,19 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   private readonly codec: ValueCodec<In, Out>;
   private events: SocketEvents | undefined;
   private isPaused = false;
-  private isReading = false;
+  /** `reading`: a read is pending, or the next one waits for a turn of the event loop. */
+  private readableState: 'idle' | 'reading' | 'closed' = 'idle';
+  private writableState: 'open' | 'closed' = 'open';
   /** The number of bytes read in this turn of the event loop. */
   private readAtOnce = 0;
-  private isReadableClosed = false;
-  private isWritableClosed = false;
-  /** Whether it was reset. Nothing is reported afterwards but the close. */
+  /** After a reset nothing but the close is reported. */
   private isReset = false;
   private resetReason: SocketError | undefined;
-  /** The bytes written, minus those of the values passed on. Below 0 while bytes of a value that was passed on are missing. */
-  private credit = 0;
+  /**
+   * The number of bytes written, less those that stand for the values passed on. A value is passed on with its first byte, so
+   * this is below 0 until its last byte is written.
+   */
+  private creditInBytes = 0;
   /** The number of bytes in the current write whose values the stream has not accepted. */
   private pendingBytes = 0;
 
@@ -65,7 +68,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   whenWritableClosed(closed: () => void): void {
     this.writer.closed.then(
       () => {
-        this.isWritableClosed = true;
+        this.writableState = 'closed';
         closed();
         this.finishIfOver();
       },
@@ -100,23 +103,23 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
 
   end(): void {
     // `writer.closed` reports the outcome.
-    if (!this.isWritableClosed) this.writer.close().catch(ignore);
+    if (this.writableState === 'open') this.writer.close().catch(ignore);
   }
 
   reset(): void {
     if (this.isReset) return;
     this.isReset = true;
     const reason = this.resetReason === undefined ? undefined : destroyReason(this.resetReason);
-    if (!this.isWritableClosed) this.writer.abort(reason).catch(ignore);
-    if (!this.isReadableClosed) this.reader.cancel(reason).catch(ignore);
+    if (this.writableState === 'open') this.writer.abort(reason).catch(ignore);
+    if (this.readableState !== 'closed') this.reader.cancel(reason).catch(ignore);
     this.release();
     setImmediate(() => this.events?.onClose(undefined));
   }
 
   /** Reads the next value, unless one is being read. */
   private read(): void {
-    if (this.isReading || this.isPaused || this.isReadableClosed || this.isReset) return;
-    this.isReading = true;
+    if (this.readableState !== 'idle' || this.isPaused || this.isReset) return;
+    this.readableState = 'reading';
     this.reader.read().then(
       (result) => {
         if (this.isReset) return;
@@ -140,26 +143,26 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
       if (!this.isReset) this.events?.onData(chunk);
     });
     if (this.readAtOnce < maxReadAtOnce) {
-      this.isReading = false;
+      this.readableState = 'idle';
       this.read();
       return;
     }
     setImmediate(() => {
       this.readAtOnce = 0;
-      this.isReading = false;
+      this.readableState = 'idle';
       this.read();
     });
   }
 
   private finishReading(): void {
-    this.isReadableClosed = true;
+    this.readableState = 'closed';
     this.events?.onEnd();
     this.finishIfOver();
   }
 
-  /** Writes the values that begin in the next `size` bytes. */
+  /** Writes the values whose placeholder bytes begin within the next `size` bytes. */
   private passOn(size: number): void {
-    this.credit += size;
+    this.creditInBytes += size;
     this.pendingBytes = size;
     this.writeValues().then(
       () => {
@@ -178,10 +181,10 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   private async writeValues(): Promise<void> {
     const { outgoing } = this.codec;
     const writes: Promise<void>[] = [];
-    for (let next = outgoing.first; next !== undefined && this.credit > 0; next = outgoing.first) {
+    for (let next = outgoing.first; next !== undefined && this.creditInBytes > 0; next = outgoing.first) {
       const { value, weight } = next;
       outgoing.shift();
-      this.credit -= weight;
+      this.creditInBytes -= weight;
       await this.writer.ready;
       if (this.isReset) return;
       const written = this.writer.write(value).then(() => {
@@ -194,7 +197,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   }
 
   private finishIfOver(): void {
-    if (this.isReset || !this.isReadableClosed || !this.isWritableClosed) return;
+    if (this.isReset || this.readableState !== 'closed' || this.writableState !== 'closed') return;
     this.release();
     setImmediate(() => {
       if (!this.isReset) this.events?.onClose(undefined);
