@@ -16,8 +16,11 @@
  * };
  * ```
  *
- * While a Flow is held, the queue holds at most 65,536 bytes, one chunk and one unfinished frame. Each method throws a
- * RangeError if it is asked for bytes that have not arrived.
+ * While a Flow is held, the queue holds at most 65,536 bytes, one chunk and one unfinished frame. `at`, `uint`, `peek`, `take`
+ * and `skip` throw a RangeError if they are asked for bytes that have not arrived.
+ *
+ * The Buffers of `head`, `peek` and `take` stay valid: the queue never overwrites their bytes, not even after the call of
+ * `decode`. A view keeps the memory of its chunk alive, so copy the little that you keep of much.
  *
  * @example
  * ```ts
@@ -35,7 +38,7 @@ export interface ByteQueue {
   readonly length: number;
   /** The offset in the stream of the first byte in the queue: the number of bytes taken off so far. */
   readonly position: number;
-  /** The first bytes that lie together in memory. Empty only if the queue is. They stay in the queue: do not change them. */
+  /** The first bytes that lie together in memory. They stay in the queue: do not change them. Empty only if the queue is. */
   readonly head: Buffer;
   /**
    * Returns one byte.
@@ -65,9 +68,10 @@ export interface ByteQueue {
    * Searches the bytes in the queue, across all pieces of memory.
    *
    * @param needle - a byte, or a sequence of bytes
-   * @param from - the index where the search starts; default 0. Start where the last search ended, so that all searches
-   * together take linear time
-   * @returns the first index, from `from` on, at which `needle` begins; -1 if there is none
+   * @param from - the index where the search starts, at least 0; default 0. Start where the last search ended, so that all
+   * searches together take linear time
+   * @returns the first index, from `from` on, at which `needle` begins; -1 if there is none, also if `from` is over `length`
+   * @throws a RangeError for a negative `from`
    * @example
    * ```ts
    * const end = bytes.indexOf(0x0a); // of '\n'

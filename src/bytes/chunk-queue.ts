@@ -2,13 +2,13 @@ import type { ByteQueue } from './byte-queue.js';
 import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
-/** A chunk of at least this size is kept by reference. A smaller one is copied after the queued bytes. */
+/** A chunk of at least this size is kept by reference. A smaller one is copied to the end of the queue's own memory. */
 const minReferenced = 1_024;
-/** The maximum size of memory that grows by copying. When it is full, a new segment starts. */
+/** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
 const maxGrown = 16_384;
-/** The memory for an unfinished frame is at most this many times as large as the part that has arrived. */
-const maxAhead = 32;
-/** An unfinished frame gets memory of its own once this many bytes have arrived and this many are missing. */
+/** An unfinished frame gets at most this many times as much memory as bytes of it have arrived. */
+const maxFrameGrowth = 32;
+/** An unfinished frame is gathered in memory of its own if this many bytes have arrived and this many are missing. */
 const minArrived = 4_096;
 const minMissing = 32_768;
 /** The maximum number of bytes that are read into that memory at once. */
@@ -37,24 +37,24 @@ const empty = Buffer.alloc(0);
  * };
  * ```
  *
- * A chunk is kept by reference, so it must not be changed afterwards, and its rest keeps all of its memory alive. Small chunks
- * that have to wait are copied together, so the queue's memory is at most about twice its bytes. The rest of a large frame is
- * read directly into its final place, `room`.
+ * A chunk is kept by reference: it must not be changed afterwards, and its last byte keeps all of its memory alive. Small chunks
+ * that stay in the queue are copied together, so the queue's memory is at most about twice its bytes. The socket reads the rest
+ * of a large frame directly into its final place, `room`.
  *
- * A chunk in the shared read block is borrowed: it is valid until its delivery ends. Only the queue takes care of that.
- * `head`, `peek` and `take` copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` do not, for
- * callers that keep nothing. `keepRest` copies the rest at the end of the delivery.
+ * A chunk in the shared read block is borrowed: it is valid until its delivery ends. Only the queue has to care about that.
+ * `head`, `peek` and `take` copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` return them without
+ * a copy, to callers that keep nothing. `keepRest` copies the remaining bytes at the end of the delivery.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
   private offset = 0;
   private first: Segment | undefined = undefined;
   private last: Segment | undefined = undefined;
-  /** The segment that was accessed last. A search that continues there need not walk to it again. */
+  /** The segment of the last search or copy, where the next one usually continues. */
   private recent: Segment | undefined = undefined;
   /** The offset in the stream at which the unfinished frame ends, if its decoder has called `expect`. */
   private frameEnd = 0;
-  /** Whether the reader took views of the last chunk. Then the next one should arrive in memory that can be given away. */
+  /** Whether the reader took views of the last chunk. Then the socket should read the next one into new memory. */
   wasViewed = false;
 
   get length(): number {
@@ -89,7 +89,7 @@ export class ChunkQueue implements ByteQueue {
     this.size += count;
   }
 
-  /** Announces that the first `count` bytes are one frame. If it is large, it is gathered as it arrives. */
+  /** Announces that the first `count` bytes are one frame. A large frame is gathered in one place while it arrives. */
   expect(count: number): void {
     this.frameEnd = this.offset + count;
   }
@@ -100,8 +100,8 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * The memory where the next bytes of a large frame belong. A socket reads into it, and pushes what it has read there. Only
-   * one read may be pending: until it is pushed, the same memory is returned again.
+   * The memory where the next bytes of a large frame belong; undefined if there is no such frame. A socket reads into it, and
+   * pushes the part that it has filled. Until that, the same memory is returned again, so only one read may be pending.
    */
   get room(): Buffer | undefined {
     const missing = this.frameEnd - this.offset - this.size;
@@ -110,10 +110,11 @@ export class ChunkQueue implements ByteQueue {
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
       if (this.size < minArrived || missing < minMissing) return undefined;
-      // Memory for a part of the frame is at most half of it. When it is full, enough is missing to gather the rest, too.
+      // If the whole frame would be too much, at most half of it gets memory. So when that is full, enough bytes are missing for
+      // the rest to be gathered, too.
       const frame = this.frameEnd - this.offset;
       try {
-        last = this.gatherAll(frame <= maxAhead * this.size ? frame : (maxAhead / 2) * this.size);
+        last = this.gatherAll(frame <= maxFrameGrowth * this.size ? frame : (maxFrameGrowth / 2) * this.size);
       } catch {
         // There is not enough memory. The frame may never arrive; if it does, it is copied when it is taken.
         return undefined;
@@ -128,7 +129,7 @@ export class ChunkQueue implements ByteQueue {
   }
 
   at(index: number): number {
-    if (!(index >= 0 && index < this.size)) throw outOfRange('index', index, this.size - 1);
+    if (!(index >= 0 && index < this.size)) throw this.outOfRange('index', index);
     const first = this.first!;
     const near = first.start + index;
     if (near < first.end) return first.buffer[near]!;
@@ -137,16 +138,17 @@ export class ChunkQueue implements ByteQueue {
   }
 
   uint(index: number, bytes: 1 | 2 | 4, endian: 'big' | 'little'): number {
-    if (!(index >= 0 && index + bytes <= this.size)) throw outOfRange('index', index, this.size - bytes);
+    if (!(index >= 0 && index + bytes <= this.size)) throw this.outOfRange(`the index of ${bytes} bytes`, index);
     const first = this.first!;
     const near = first.start + index;
-    const together = near + bytes <= first.end;
-    const buffer = together ? first.buffer : this.copy(index, bytes);
-    const at = together ? near : 0;
+    const isInFirst = near + bytes <= first.end;
+    const buffer = isInFirst ? first.buffer : this.copy(index, bytes);
+    const at = isInFirst ? near : 0;
     return endian === 'big' ? buffer.readUIntBE(at, bytes) : buffer.readUIntLE(at, bytes);
   }
 
   indexOf(needle: number | Uint8Array, from = 0): number {
+    if (!(from >= 0)) throw new RangeError(`from must be at least 0, got ${from}`);
     const reach = typeof needle === 'number' ? 0 : needle.length - 1;
     if (reach < 0) return Math.min(from, this.size);
     if (from + reach >= this.size) return -1;
@@ -167,7 +169,7 @@ export class ChunkQueue implements ByteQueue {
   }
 
   peek(count: number): Buffer {
-    if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
+    if (!(count >= 0 && count <= this.size)) throw this.outOfRange('count', count);
     if (count === 0) return empty;
     this.owned(this.first!);
     return this.contiguous(count);
@@ -175,7 +177,7 @@ export class ChunkQueue implements ByteQueue {
 
   /** Like `peek`, but does not copy borrowed bytes: they are valid only until the delivery ends. */
   borrow(count: number): Buffer {
-    if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
+    if (!(count >= 0 && count <= this.size)) throw this.outOfRange('count', count);
     return count === 0 ? empty : this.contiguous(count);
   }
 
@@ -186,7 +188,7 @@ export class ChunkQueue implements ByteQueue {
   }
 
   take(count: number): Buffer {
-    if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
+    if (!(count >= 0 && count <= this.size)) throw this.outOfRange('count', count);
     if (count === 0) return empty;
     const first = this.owned(this.first!);
     const end = first.start + count;
@@ -196,7 +198,7 @@ export class ChunkQueue implements ByteQueue {
   }
 
   skip(count: number): void {
-    if (!(count >= 0 && count <= this.size)) throw outOfRange('count', count, this.size);
+    if (!(count >= 0 && count <= this.size)) throw this.outOfRange('count', count);
     if (count === 0) return;
     this.size -= count;
     this.offset += count;
@@ -271,6 +273,10 @@ export class ChunkQueue implements ByteQueue {
     return found === -1 ? -1 : low + found;
   }
 
+  private outOfRange(name: string, value: number): RangeError {
+    return new RangeError(`${name} must be within the ${this.size} bytes that have arrived, got ${value}`);
+  }
+
   private copy(index: number, count: number): Buffer {
     const bytes = Buffer.allocUnsafe(count);
     this.copyTo(bytes, index, count);
@@ -295,8 +301,8 @@ export class ChunkQueue implements ByteQueue {
    * room if it joins everything. So a decoder that examines a growing frame again and again takes linear time.
    */
   private gather(count: number): Segment {
-    const together = this.first!.end - this.first!.start;
-    const joined = Math.min(this.size, Math.max(count, 2 * together));
+    const joinedBefore = this.first!.end - this.first!.start;
+    const joined = Math.min(this.size, Math.max(count, 2 * joinedBefore));
     const buffer = Buffer.allocUnsafe(joined === this.size ? 2 * joined : joined);
     this.copyTo(buffer, 0, joined);
     const segment = new Segment(buffer, joined, this.offset, buffer.length);
@@ -311,7 +317,7 @@ export class ChunkQueue implements ByteQueue {
   }
 }
 
-/** Whether a frame of `count` bytes has arrived. If it has not, the queue gathers it as it arrives. */
+/** Whether the first `count` bytes, a frame, have arrived. If not, announces the frame to the queue, which may gather it. */
 export function hasFrame(bytes: ByteQueue, count: number): boolean {
   if (bytes.length >= count) return true;
   if (bytes instanceof ChunkQueue) bytes.expect(count);
@@ -326,8 +332,4 @@ export function borrow(bytes: ByteQueue, count: number): Buffer {
 /** Returns the first bytes that lie together to a decoder that does not keep them. */
 export function borrowHead(bytes: ByteQueue): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrowHead() : bytes.head;
-}
-
-function outOfRange(name: string, value: number, max: number): RangeError {
-  return new RangeError(`${name} must be from 0 to ${max}, within the bytes that have arrived, got ${value}`);
 }

@@ -1,16 +1,22 @@
 /** The minimum size of the memory in which small chunks are gathered. */
 const minCapacity = 256;
 
-/** Bytes of a stream that lie together in memory, in a list. Bytes of which a view was returned are never overwritten. */
+/**
+ * Bytes of a stream that lie together in memory, in a list of segments.
+ *
+ * The byte at index `i` of `buffer` has the offset `origin + i` in the stream. So `origin + start` of the first segment is the
+ * position of its queue, and `origin + end` of each segment is `origin + start` of the next. The queue changes `start`. Bytes of
+ * which a view was returned are never overwritten: a segment writes only from `end` on, or moves to new memory.
+ */
 export class Segment {
   buffer: Buffer;
   /** The index in `buffer` of the first byte. */
   start = 0;
   /** The index in `buffer` after the last byte. */
   end: number;
-  /** The index up to which `buffer` may be written. It is `end` for memory that belongs to others. */
+  /** The index up to which the segment may write to `buffer`. It is `end` for memory that the segment does not own. */
   limit: number;
-  /** The offset in the stream of index 0 of `buffer`. */
+  /** The offset in the stream of the byte at index 0 of `buffer`. */
   origin: number;
   next: Segment | undefined = undefined;
   /** Whether `buffer` is overwritten when the delivery has ended. */

@@ -1,6 +1,6 @@
 /**
- * The memory that all sockets without TLS read into, one after the other. It saves an allocation for each chunk, and stays in
- * the processor's cache.
+ * The memory that all sockets without TLS read into, one at a time. It saves an allocation for each chunk, and stays in the
+ * processor's cache.
  *
  * A chunk in it is borrowed: the next chunk of any socket overwrites it, so its bytes are valid only until its delivery ends.
  * `ChunkQueue` copies the bytes that a reader may keep. Code that gets bytes in another way has to check `isShared`.

@@ -333,6 +333,8 @@ describe('the queue of received bytes', () => {
     ['take', (queue: ChunkQueue) => queue.take(Number.NaN)],
     ['skip', (queue: ChunkQueue) => queue.skip(4)],
     ['skip', (queue: ChunkQueue) => queue.skip(-1)],
+    ['indexOf', (queue: ChunkQueue) => queue.indexOf(97, -1)],
+    ['indexOf', (queue: ChunkQueue) => queue.indexOf(97, Number.NaN)],
   ])('%s refuses more bytes than there are, and takes nothing off', (_, act) => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('abc'));
