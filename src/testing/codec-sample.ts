@@ -10,6 +10,8 @@ export interface CodecSample<In, Out> {
   readonly values: readonly Out[];
   readonly equals: (received: unknown, sent: unknown) => boolean;
   readonly stream: Buffer;
+  /** The bytes of each value. */
+  readonly frames: readonly Buffer[];
   /** The offset in the stream at which the frame of each value ends. */
   readonly ends: readonly number[];
 }
@@ -28,9 +30,24 @@ export function encodeSample<In, Out>(
       throw violation('D2', 'while encoding', values, `encode threw on ${formatValue(value)}`, error);
     }
   });
+  return joinFrames(codec, values, equals, frames);
+}
+
+/** Returns the sample without one of its values, as if its frame had been dropped after it was encoded. */
+export function dropFrame<In, Out>(sample: CodecSample<In, Out>, dropped: number): CodecSample<In, Out> {
+  const isKept = (_: unknown, index: number): boolean => index !== dropped;
+  return joinFrames(sample.codec, sample.values.filter(isKept), sample.equals, sample.frames.filter(isKept));
+}
+
+function joinFrames<In, Out>(
+  codec: Codec<In, Out>,
+  values: readonly Out[],
+  equals: (received: unknown, sent: unknown) => boolean,
+  frames: readonly Buffer[],
+): CodecSample<In, Out> {
   let end = 0;
   const ends = frames.map((frame) => (end += frame.length));
-  return { codec, values, equals, stream: Buffer.concat(frames), ends };
+  return { codec, values, equals, stream: Buffer.concat(frames), frames, ends };
 }
 
 /** Decodes the stream of a sample as a channel does, and checks each step. */

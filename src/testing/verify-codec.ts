@@ -2,7 +2,7 @@ import type { Codec, Encoder } from '../codecs/codec.js';
 import { SocketError } from '../errors/socket-error.js';
 import { checkExactOptions, flag, func, invalidOption, number, withDefault } from '../validation/checks.js';
 import { encodeWith } from './byte-collector.js';
-import { type CodecSample, encodeSample, formatValue, SampleReader, violation } from './codec-sample.js';
+import { type CodecSample, dropFrame, encodeSample, formatValue, SampleReader, violation } from './codec-sample.js';
 import { sameMessage } from './same-message.js';
 import { seededRandom } from './seeded-random.js';
 
@@ -44,7 +44,7 @@ export interface VerifyCodecOptions {
 }
 
 /**
- * Verifies that a codec follows the rules D1, D2, D4, D5 and C13 for `values`, however their bytes are split.
+ * Verifies that a codec decodes what it has encoded, for `values`, however their bytes are split.
  *
  * It encodes the values once. It decodes the stream as a whole, cut in two at each offset, byte by byte, and in random
  * chunks. In a long stream it tries only some of the cuts, so that it decodes at most about 16 MiB. For each way to split,
@@ -59,6 +59,11 @@ export interface VerifyCodecOptions {
  *   }
  * }
  * ```
+ *
+ * It also drops frames, one at a time, and decodes the others: each must be decodable on its own, because values may be dropped
+ * (`overflow: 'drop'`) or sent on the next connection (D5).
+ *
+ * It cannot test D3, the limit of the size and the errors of bad frames: test those with streams of your own.
  *
  * To verify linear time (D1), it counts the bytes that the decoder examines; `head` counts in full. A decoder that starts
  * again with each chunk is found if one of the values takes 1 KiB or more.
@@ -75,7 +80,7 @@ export interface VerifyCodecOptions {
  * ```ts
  * it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
  * ```
- * @see rules C13 and D1 to D5
+ * @see rules C13, D1, D2, D4 and D5
  */
 export function verifyCodec<In, Out>(
   codec: Codec<In, Out>,
@@ -104,6 +109,7 @@ export function verifyCodec<In, Out>(
     verifyEnd(sample, randomChunks(stream.subarray(0, cut), random), lastFrameMayBeOpen);
   }
   verifyRefusals(sample, refused);
+  verifyDrops(sample);
 }
 
 const checks = {
@@ -120,6 +126,9 @@ function array(option: string, value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value as readonly unknown[];
   throw invalidOption(option, 'an array', value);
 }
+
+/** The maximum number of frames that are dropped, each in a stream of its own. */
+const maxDropped = 16;
 
 /** How often a linear decoder may examine each byte, on average. */
 const maxLooks = 256;
@@ -191,6 +200,15 @@ function verifyRefusal<Out>(encoder: Encoder<Out>, bad: unknown, values: readonl
     throw violation('D5', 'while encoding', values, `encode threw no SocketError on ${formatValue(bad)}`, error);
   }
   throw violation('D5', 'while encoding', values, `encode did not refuse ${formatValue(bad)}`);
+}
+
+/** Checks that the decoder needs no frame to decode the others. */
+function verifyDrops<In, Out>(sample: CodecSample<In, Out>): void {
+  const count = Math.min(sample.frames.length, maxDropped);
+  for (let dropped = 0; dropped < count; dropped++) {
+    const rest = dropFrame(sample, dropped);
+    readAll(rest, 'D5', `without the frame of ${formatValue(sample.values[dropped])}`, rest.frames);
+  }
 }
 
 /** Returns the offsets to cut at: all of them, or `max` of them, chosen around the ends of frames and at random. */
