@@ -58,10 +58,12 @@ interface DelimitedRules {
  * contains the delimiter is refused. If the delimiter overlaps itself, as `'aa'` does, so is a message whose end would
  * make the delimiter begin too early, such as `'xa'`.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`; the messages before
- * it are emitted first. A stream that ends without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`. A stream that ends without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails
  * with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a refused message, for a
  * value that is neither bytes nor a string, and for a lone surrogate.
+ *
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
+ * response is still flushed, and the connection closes.
  *
  * @param delimiter - 1 to 255 bytes, which are copied, or a string, which is converted to UTF-8
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)

@@ -50,9 +50,12 @@ export interface JsonLinesOptions {
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, with `ERR_FRAME_INVALID`
  * for a refused line and for a line that is not JSON (with the reason as `cause`), and with `ERR_FRAME_TRUNCATED` if
- * the stream ends inside a line. The values before it are emitted first. Encoding fails with `ERR_FRAME_TOO_LONG` for a
+ * the stream ends inside a line. Encoding fails with `ERR_FRAME_TOO_LONG` for a
  * line over `maxLength`, and with `ERR_FRAME_INVALID` for a refused value and for one that JSON cannot represent:
  * undefined, a function, a bigint, or a cycle.
+ *
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
+ * response is still flushed, and the connection closes.
  *
  * @typeParam In - the type of received values. It is not checked: a peer can send any JSON
  * @typeParam Out - the type of sent values

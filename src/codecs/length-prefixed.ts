@@ -52,6 +52,16 @@ interface PrefixRules {
 /**
  * Frames binary messages with a length field, an unsigned integer, before each.
  *
+ * ```text
+ * +---------------------+-------------------+
+ * | length: `bytes`     | message:          |
+ * | 1, 2 or 4 bytes     | `length` bytes    |
+ * +---------------------+-------------------+
+ * ```
+ *
+ * The length counts the message alone, without the field. For any other header, such as one with a type, or with a length that
+ * counts the header, write a {@link Codec}.
+ *
  * Reading is equivalent to:
  *
  * ```ts
@@ -71,6 +81,9 @@ interface PrefixRules {
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated.
  * Encoding fails with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a value
  * that is neither bytes nor a string, and for a lone surrogate.
+ *
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
+ * response is still flushed, and the connection closes.
  *
  * @param options - `bytes` (size of the length field: 1, 2 or 4; default 4), `endian` (default `'big'`), `maxLength` (1
  * to 2,147,483,647 bytes; default 1,048,576, and never more than fits in the length field)

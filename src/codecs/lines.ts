@@ -69,10 +69,13 @@ const checks: Checks<LinesRules> = {
  * line of 13 characters or more that the program keeps may keep up to 16 KiB of neighbouring lines in memory.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with
- * `ERR_FRAME_INVALID` for invalid UTF-8; the lines before it are emitted first. Encoding fails with
+ * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with
  * `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with `ERR_FRAME_INVALID` for a value that is not a string, or
  * that the peer would read differently: one with a `'\n'`, with a `'\r'` right before the delimiter `'\n'`, with a lone
  * surrogate, or, with latin1, with a character above 0xFF.
+ *
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
+ * response is still flushed, and the connection closes.
  *
  * @param options - `delimiter` (default `'\n'`), `encoding` (default `'utf8'`), `maxLength` (1 to 2,147,483,647 bytes;
  * default 65,536)

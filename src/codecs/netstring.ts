@@ -51,6 +51,9 @@ export interface NetstringOptions {
  * with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG` for a message over
  * `maxLength`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a lone surrogate.
  *
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
+ * response is still flushed, and the connection closes.
+ *
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 1,048,576)
  * @returns a codec that receives Buffers
  * @throws `ERR_OPTION_INVALID` for a bad or unknown option

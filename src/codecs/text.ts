@@ -28,6 +28,9 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, for a lone surrogate, or, with
  * latin1, for a character above 0xFF. An empty string sends nothing.
  *
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
+ * response is still flushed, and the connection closes.
+ *
  * A message takes all bytes that have arrived. So change the framing (`framed`) only while the peer waits for this
  * side.
  *

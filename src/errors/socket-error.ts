@@ -10,26 +10,47 @@ import type { Address } from '../address/address.js';
  * @see {@link SocketErrorCode}
  */
 export type LibraryErrorCode =
+  /** An address is malformed, or the transport cannot carry it. */
   | 'ERR_ADDRESS_INVALID'
+  /** An option or an argument is bad or unknown. */
   | 'ERR_OPTION_INVALID'
+  /** The sending side has ended, or the program itself ended the connection. */
   | 'ERR_CLOSED'
+  /** More than `maxBuffered` bytes, or `maxPending` requests, would be queued. */
   | 'ERR_OVERFLOW'
+  /** A message is longer than the codec allows. */
   | 'ERR_FRAME_TOO_LONG'
+  /** Received bytes are not a message of the codec, or a value cannot be encoded. */
   | 'ERR_FRAME_INVALID'
+  /** The peer ended the stream inside a message. */
   | 'ERR_FRAME_TRUNCATED'
+  /** An operator that needs a Flow was applied to a plain Observable. */
   | 'ERR_NOT_A_FLOW'
+  /** Something that is not a socket exists at the unix path to listen on. */
   | 'ERR_NOT_A_SOCKET'
+  /** Nothing was sent or received for `idleTimeout`. */
   | 'ERR_TIMEOUT_IDLE'
+  /** Nothing was received for `receiveTimeout`. */
   | 'ERR_TIMEOUT_RECEIVE'
+  /** The peer has ended its side, and nothing was sent for `halfOpenTimeout`. */
   | 'ERR_TIMEOUT_HALF_OPEN'
+  /** The program did not use an emitted connection for `claimTimeout`. */
   | 'ERR_TIMEOUT_CLAIM'
+  /** A graceful close did not finish within `closeTimeout`, or a shutdown by its deadline. */
   | 'ERR_TIMEOUT_CLOSE'
+  /** The PROXY header and the TLS handshake took longer than `handshakeTimeout`. */
   | 'ERR_TIMEOUT_HANDSHAKE'
+  /** An attempt to connect took longer than `connectTimeout`. */
   | 'ERR_TIMEOUT_CONNECT'
+  /** No answer came within the `timeout` of `requests`. */
   | 'ERR_TIMEOUT_REQUEST'
+  /** A client arrived while `maxConnections` connections were open. */
   | 'ERR_LIMIT_CONNECTIONS'
+  /** A TLS handshake failed. */
   | 'ERR_TLS'
+  /** A connection did not begin with a valid PROXY header of a trusted peer. */
   | 'ERR_PROXY_HEADER'
+  /** A handler of the program, or a source that it sends, failed. */
   | 'ERR_HANDLER';
 
 /**
