@@ -1,5 +1,5 @@
 /**
- * Pulls a Flow with ix. Only this module loads ix.
+ * Converts a Flow to an `AsyncIterableX` of IxJS. This is the only module that loads ix, so other programs need not install it.
  *
  * @module rxjs-sockets/ix
  */
@@ -9,7 +9,7 @@ import { FlowBatches } from './flow/async-iteration.js';
 import { checkExactOptions, count } from './validation/checks.js';
 
 /**
- * Sets how {@link pull} takes values from a Flow.
+ * Makes {@link pull} take several values at a time from a Flow.
  *
  * @example
  * ```ts
@@ -24,14 +24,14 @@ export interface PullOptions {
 }
 
 /**
- * Makes an iterable for ix from a Flow. For each `next()`, the Flow emits one value; otherwise it is held.
+ * Makes an iterable for ix from a Flow. The Flow is held until ix asks for a value, and then emits one.
  *
- * Leaving the loop unsubscribes. The values that were not taken stay in the Flow.
+ * Leaving the loop unsubscribes. The Flow keeps the values that the loop has not taken.
  *
  * @typeParam T - the type of the Flow's values
  * @param flow - the Flow. Each iteration is a subscription of its own
  * @returns an `AsyncIterableX` over `flow[Symbol.asyncIterator]()`
- * @throws the Flow's error, as a rejection of `next()`
+ * @throws the error of the Flow: `next()` rejects with it
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -43,18 +43,18 @@ export interface PullOptions {
  */
 export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 /**
- * Makes an iterable of arrays for ix from a Flow. For each `next()`, the Flow emits the values that are available without
- * waiting, up to `batch`; otherwise it is held. An item costs ix far more than reading it does, so for many values this is
+ * Makes an iterable of arrays for ix from a Flow. The Flow is held until ix asks for an array. It then emits the values that
+ * have arrived, at most `batch`; if there are none, it waits for one. Each item costs time in ix, so for many values arrays are
  * several times as fast.
  *
- * Leaving the loop unsubscribes. The values that were not in an array yet stay in the Flow.
+ * Leaving the loop unsubscribes. The Flow keeps the values that are not in an array yet.
  *
  * @typeParam T - the type of the Flow's values
  * @param flow - the Flow. Each iteration is a subscription of its own
  * @param options - `batch`, the maximum number of values in an array: 1 to 2,147,483,647, without a default
  * @returns an `AsyncIterableX` of arrays, each with at least one value
- * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option; the Flow's error, as a rejection of `next()` after all
- * values before it
+ * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option. If the Flow fails, `next()` rejects with its error after
+ * all values before it
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -67,7 +67,7 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
   if (options === undefined) return new FlowIterable(() => flow[Symbol.asyncIterator]());
-  // Without `batch`, a reader of arrays would get values.
+  // `batch` has no default: with options but without it, code that expects arrays would get single values.
   const { batch } = checkExactOptions('pull', { batch: count }, options);
   return new FlowIterable(() => new FlowBatches(flow, batch));
 }

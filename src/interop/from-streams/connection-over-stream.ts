@@ -12,8 +12,8 @@ export interface StreamSocket extends TransportSocket {
 }
 
 /**
- * Opens a connection over a stream. Its only timeout is `closeTimeout`. The program that made the stream decides how long it
- * may be idle or unread.
+ * Opens a connection over a stream. It has no timeout but `closeTimeout`, because the program that made the stream decides how
+ * long it may be idle or unread.
  *
  * @param halfOpen - whether the sending side stays open after the peer's end (C7)
  */

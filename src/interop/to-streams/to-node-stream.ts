@@ -6,17 +6,16 @@ import type { SocketStream } from './socket-stream.js';
 import { NetSocketStream } from './net-socket-stream.js';
 
 /**
- * Makes a Node stream from a connection, a client or a channel. It stands in for a `net.Socket`, for servers and drivers that
- * accept one: `node:http`, `ws`, `pg`, `ioredis` and so on.
+ * Makes a Node stream from a connection, a client or a channel. You can give it to servers and drivers that accept a `net.Socket`: `node:http`, `ws`, `pg`, `ioredis` and so on.
  *
  * If the source is a client, the stream makes it dial. Writes wait until the stream emits `'connect'`. The stream is one
  * connection: with `reconnect`, the client dials until it is connected once, and ends with that connection. A pool needs a
  * client for each stream.
  *
- * - The peer's FIN is `'end'`. Writing continues until `end()`. If the option `halfOpen` or `stream.allowHalfOpen` is false,
+ * - The peer's FIN emits `'end'`. Writing is possible until `end()`. If the option `halfOpen` or `stream.allowHalfOpen` is false,
  *   the stream ends itself instead. An `http.Agent` needs that: it keeps idle connections, and drops one when it closes.
- * - A failure of the connection is `'error'` with its `SocketError`, after everything received before. If a server reports the
- *   error, it needs no listener (S19).
+ * - If the connection fails, the stream emits `'error'` with its `SocketError`, after everything received before. If a server
+ *   reports the error in `incidents`, no listener is needed.
  * - `end()` sends the FIN after everything written. All writes of one turn go out as one. A write calls back when the kernel
  *   has its bytes, which must not be changed before.
  * - `destroy()` sends what was written, and closes the connection gracefully (C11).
