@@ -96,10 +96,10 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     this.host.unobserved(this);
   }
 
-  toggled(flowing: boolean): void {
+  heldChanged(isHeld: boolean): void {
     // Reading pauses when the read-ahead is full, and resumes when a frame is asked for.
-    if (flowing) this.host.ready();
-    else this.host.inbound?.slacken();
+    if (isHeld) this.host.inbound?.slacken();
+    else this.host.ready();
   }
 
   ended(): void {

@@ -8,7 +8,7 @@ import {
 } from 'rxjs';
 import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import { Flow } from '../flow/flow.js';
-import type { ReacquirableHold } from '../flow/hold.js';
+import { pacingHold, type ReacquirableHold } from '../flow/hold.js';
 import { closedError, type SendLane } from '../io/send-lane.js';
 import type { WatermarkWatcher } from '../io/watermark.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
@@ -107,7 +107,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.subscriber = new InternalSubscriber(this);
     if (values instanceof Flow) {
       // It is held until the channel is known to be writable: no value comes before it can be stopped.
-      this.hold = values.hold() as ReacquirableHold;
+      this.hold = pacingHold(values);
       this.lane.beginPaced();
       const borrowing = channel[unframed] ? (values as Lender<T>)[borrowed] : undefined;
       (borrowing ?? values).subscribe(this.subscriber);
@@ -158,7 +158,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
   changed(writable: boolean): void {
     if (this.stopped) return;
     if (writable) this.hold?.release();
-    else this.hold?.take();
+    else this.hold?.acquire();
   }
 
   /** Nothing more can be sent. */

@@ -1,6 +1,6 @@
 import type { Observer, Subscription } from 'rxjs';
 import { Fifo } from '../collections/fifo.js';
-import type { ReacquirableHold, Hold } from './hold.js';
+import { type Hold, pacingHold, type ReacquirableHold } from './hold.js';
 
 /** The methods of a Flow that an iterator needs. */
 export interface PausableSource<T> {
@@ -75,7 +75,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
   }
 
   private start(): void {
-    this.hold = this.flow.hold() as ReacquirableHold;
+    this.hold = pacingHold(this.flow);
     this.subscription = this.flow.subscribe({
       next: (value) => {
         this.receive(value);
@@ -133,7 +133,7 @@ export class FlowIterator<T> extends PacedIterator<T, T> {
       if (request === undefined) this.spare.push(value);
       else request.resolve({ done: false, value });
     }
-    if (this.requests.length === 0) this.hold?.take();
+    if (this.requests.length === 0) this.hold?.acquire();
   }
 }
 
@@ -144,7 +144,7 @@ export class FlowBatches<T> extends PacedIterator<T, T[]> {
   private batch: T[] | undefined;
   private readonly close = (): void => {
     this.batch = undefined;
-    if (!this.ended && this.requests.length === 0) this.hold?.take();
+    if (!this.ended && this.requests.length === 0) this.hold?.acquire();
   };
 
   constructor(flow: PausableSource<T>, size: number) {
@@ -174,7 +174,7 @@ export class FlowBatches<T> extends PacedIterator<T, T[]> {
     else if (this.batch.push(value) < this.size) return;
     this.batch = undefined;
     this.wanted = false;
-    if (this.requests.length === 0) this.hold?.take();
+    if (this.requests.length === 0) this.hold?.acquire();
   }
 
   /**

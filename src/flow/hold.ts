@@ -42,37 +42,68 @@ export interface Hold {
   [Symbol.dispose](): void;
 }
 
-/** A Hold that can be taken again after its release, for code that paces a Flow value by value. */
+/** A Hold that can be acquired again after its release, for code that paces a Flow value by value. */
 export interface ReacquirableHold extends Hold {
-  take(): void;
+  acquire(): void;
+}
+
+/** Holds `flow` with a Hold that can be acquired again. */
+export function pacingHold(flow: { hold(): Hold }): ReacquirableHold {
+  const hold = flow.hold();
+  return hold instanceof CountedHold ? hold : new RepeatedHold(flow, hold);
 }
 
 /** The owner of Holds, which counts them. */
 interface Holdable {
-  take(): void;
+  acquire(): void;
   release(): void;
 }
 
-/** The implementation of Hold. Its owner counts it once, however often it is taken or released. */
+/** The implementation of Hold. Its owner counts it once, however often it is acquired or released. */
 export class CountedHold implements ReacquirableHold {
   private readonly owner: Holdable;
   private held = false;
 
   constructor(owner: Holdable) {
     this.owner = owner;
-    this.take();
+    this.acquire();
   }
 
-  take(): void {
+  acquire(): void {
     if (this.held) return;
     this.held = true;
-    this.owner.take();
+    this.owner.acquire();
   }
 
   release(): void {
     if (!this.held) return;
     this.held = false;
     this.owner.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/** Holds a Flow whose class is not ours, with a new Hold each time. */
+class RepeatedHold implements ReacquirableHold {
+  private readonly flow: { hold(): Hold };
+  private hold: Hold | undefined;
+
+  constructor(flow: { hold(): Hold }, hold: Hold) {
+    this.flow = flow;
+    this.hold = hold;
+  }
+
+  acquire(): void {
+    this.hold ??= this.flow.hold();
+  }
+
+  release(): void {
+    const { hold } = this;
+    this.hold = undefined;
+    hold?.release();
   }
 
   [Symbol.dispose](): void {

@@ -9,8 +9,8 @@ export interface FlowSource<T> {
   started(): void;
   /** Called when the last subscriber has unsubscribed before the end of the Flow. */
   stopped(): void;
-  /** Called when the Flow has been held, and when its last Hold has been released. */
-  toggled(flowing: boolean): void;
+  /** Called when the first Hold has been acquired, and when the last one has been released. */
+  heldChanged(isHeld: boolean): void;
   /** Called when the subscribers have been notified of the end. */
   ended(): void;
   /** Runs `work` soon, but not within this call. */
@@ -108,13 +108,13 @@ export class Multicast<T> {
     return new CountedHold(this);
   }
 
-  take(): void {
-    if (this.holds++ === 0) this.source.toggled(false);
+  acquire(): void {
+    if (this.holds++ === 0) this.source.heldChanged(true);
   }
 
   release(): void {
     if (--this.holds > 0) return;
-    this.source.toggled(true);
+    this.source.heldChanged(false);
     this.drain();
   }
 

@@ -10,7 +10,7 @@ import {
 } from 'rxjs';
 import { isBadFrame, isReportedBy } from '../errors/error-origin.js';
 import { Flow } from './flow.js';
-import { CountedHold, type Hold, type ReacquirableHold } from './hold.js';
+import { CountedHold, type Hold, pacingHold, type ReacquirableHold } from './hold.js';
 import { pacedFrom } from './pulled-flow.js';
 import { endsServer } from './reported-errors.js';
 
@@ -39,10 +39,10 @@ export class PacedFlow<T, R> extends Flow<R> {
     return this.origin[endsServer];
   }
 
-  take(): void {
+  acquire(): void {
     if (this.holds++ > 0) return;
-    if (this.originHold === undefined) this.originHold = this.origin.hold() as ReacquirableHold;
-    else this.originHold.take();
+    if (this.originHold === undefined) this.originHold = pacingHold(this.origin);
+    else this.originHold.acquire();
     for (const run of this.runs) run.holdInner();
   }
 
@@ -117,7 +117,7 @@ class Run<T, R> implements Unsubscribable {
   }
 
   holdInner(): void {
-    for (const inner of this.inners) inner.hold?.take();
+    for (const inner of this.inners) inner.hold?.acquire();
   }
 
   releaseInner(): void {
@@ -151,8 +151,8 @@ class Run<T, R> implements Unsubscribable {
     this.pumping = false;
     if (this.stopped) return;
     if (!this.free) {
-      if (this.busyHold === undefined) this.busyHold = this.flow.origin.hold() as ReacquirableHold;
-      else this.busyHold.take();
+      if (this.busyHold === undefined) this.busyHold = pacingHold(this.flow.origin);
+      else this.busyHold.acquire();
     } else if (this.originEnded && this.inners.size === 0) {
       if (this.failure === undefined) this.subscriber.complete();
       else this.subscriber.error(this.failure.error);
@@ -172,7 +172,7 @@ class Run<T, R> implements Unsubscribable {
       return;
     }
     const inner: Inner = {
-      hold: source instanceof Flow ? (source.hold() as ReacquirableHold) : undefined,
+      hold: source instanceof Flow ? pacingHold(source) : undefined,
       subscription: undefined,
     };
     this.inners.add(inner);

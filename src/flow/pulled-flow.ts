@@ -30,7 +30,7 @@ class PulledFlow<T> extends Flow<T> {
     return new CountedHold(this);
   }
 
-  take(): void {
+  acquire(): void {
     this.holds++;
   }
 

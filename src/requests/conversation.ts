@@ -5,7 +5,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/handler-error.js';
 import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import type { Flow } from '../flow/flow.js';
-import type { ReacquirableHold } from '../flow/hold.js';
+import { pacingHold, type ReacquirableHold } from '../flow/hold.js';
 import type { Inbound } from '../io/inbound.js';
 import { Timer } from '../scheduling/timer.js';
 import type { RequestSettings } from './request-settings.js';
@@ -198,8 +198,8 @@ export class Conversation<In, Out, Id> {
       eventQueue.isWanted &&
       (this.pending === 0 || eventQueue.isFull);
     if (!holds) this.channelHold?.release();
-    else if (this.channelHold === undefined) this.channelHold = this.channel.hold() as ReacquirableHold;
-    else this.channelHold.take();
+    else if (this.channelHold === undefined) this.channelHold = pacingHold(this.channel);
+    else this.channelHold.acquire();
   }
 
   /** One timer serves all requests: they time out in the order in which they were made. */

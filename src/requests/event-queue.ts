@@ -101,7 +101,7 @@ export class EventQueue<T> implements FlowSource<T> {
     this.host.eventsChanged();
   }
 
-  toggled(): void {
+  heldChanged(): void {
     this.host.eventsChanged();
   }
 

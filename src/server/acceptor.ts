@@ -130,9 +130,9 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     this.unbind({ is: 'unbound' });
   }
 
-  toggled(flowing: boolean): void {
-    if (flowing) this.listener?.release();
-    else this.listener?.hold();
+  heldChanged(isHeld: boolean): void {
+    if (isHeld) this.listener?.hold();
+    else this.listener?.release();
   }
 
   ended(): void {

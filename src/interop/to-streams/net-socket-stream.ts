@@ -3,7 +3,7 @@ import { Subscription } from 'rxjs';
 import type { Channel } from '../../channel/channel.js';
 import { host, ofConnection, type ChannelHost } from '../../channel/channel-host.js';
 import { SocketError } from '../../errors/socket-error.js';
-import type { ReacquirableHold } from '../../flow/hold.js';
+import { pacingHold, type ReacquirableHold } from '../../flow/hold.js';
 import { IdleTimer } from '../../scheduling/idle-timer.js';
 import type { Flushable } from '../../scheduling/flush-scheduler.js';
 import { isReported } from '../../errors/error-origin.js';
@@ -308,14 +308,14 @@ export class NetSocketStream extends Duplex implements SocketStream {
       this.allowHalfOpen = !channelHost.endsNodeStreamsAfterPeer;
     }
     if (info.tls !== undefined) Object.assign(this, tlsMembers(info.tls));
-    const hold = channel.hold() as ReacquirableHold;
+    const hold = pacingHold(channel);
     const attached: Attached = { kind: 'attached', host: channelHost, info, writer: new PacedWriter(channel), hold };
     this.#state = attached;
     this.#subscriptions.add(
       channel.subscribe({
         next: (chunk: Buffer) => {
           this.#restartIdleTimer();
-          if (!this.push(chunk)) hold.take();
+          if (!this.push(chunk)) hold.acquire();
         },
         error: (error: unknown) => {
           this.#hasReceivedEnd = true;

@@ -4,7 +4,7 @@ import { Channel } from '../../channel/channel.js';
 import { host, type ChannelHost } from '../../channel/channel-host.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { invalidOption } from '../../validation/checks.js';
-import type { ReacquirableHold } from '../../flow/hold.js';
+import { pacingHold, type ReacquirableHold } from '../../flow/hold.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
 import type { WebStreams } from '../from-streams/from-web-streams.js';
 
@@ -93,7 +93,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   constructor(channel: Channel<In, any>) {
     this.channel = channel;
-    this.hold = channel.hold() as ReacquirableHold;
+    this.hold = pacingHold(channel);
   }
 
   start(controller: ReadableStreamDefaultController<In>): void {
@@ -123,7 +123,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   next(value: In): void {
     if (this.state !== 'open') return;
     // A reader may read again within `enqueue`, which releases the hold.
-    this.hold.take();
+    this.hold.acquire();
     this.controller?.enqueue(value);
   }
 

@@ -71,7 +71,7 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     this.subscribed = false;
   }
 
-  toggled(): void {
+  heldChanged(): void {
     // There is nothing to read.
   }
 
