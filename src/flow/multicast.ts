@@ -19,20 +19,36 @@ export interface FlowSource<T> {
 
 type Outcome = { readonly kind: 'complete' } | { readonly kind: 'error'; readonly error: unknown };
 
+type State =
+  | { readonly is: 'idle' }
+  | { readonly is: 'emitting' }
+  | { readonly is: 'ending'; readonly outcome: Outcome; readonly isFinal: boolean }
+  | { readonly is: 'ended'; readonly outcome: Outcome };
+
+const idle: State = { is: 'idle' };
+const emitting: State = { is: 'emitting' };
+
 const noSubscribers: readonly never[] = [];
 
 /**
  * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). The
  * loop is not re-entered: a `drain` within a subscriber's `next` does nothing, because the outer loop continues.
+ *
+ * | state      | `drain`                     | `end`                   | `interrupt`             | a new subscriber      |
+ * | ---------- | --------------------------- | ----------------------- | ----------------------- | --------------------- |
+ * | `idle`     | `emitting`, and then `idle` | `ended`                 | notifies of the end     | joins                 |
+ * | `emitting` | -                           | `ending`, final         | `ending`                | joins                 |
+ * | `ending`   | -                           | becomes final           | -, if it is final       | joins                 |
+ * | `ended`    | -                           | -                       | -                       | is notified of the end |
+ *
+ * `ending` lasts until the value that is being emitted has reached all subscribers. They are then notified of the end,
+ * and the state becomes `ended` if it was final, and otherwise `idle`.
  */
 export class Multicast<T> {
   private readonly source: FlowSource<T>;
   private subscribers: readonly Subscriber<T>[] = noSubscribers;
   private holds = 0;
-  private draining = false;
-  private outcome: Outcome | undefined;
-  private delivered = false;
-  private interruption: Outcome | undefined;
+  private state = idle;
 
   constructor(source: FlowSource<T>) {
     this.source = source;
@@ -40,9 +56,7 @@ export class Multicast<T> {
 
   /** Whether a value may be emitted now. */
   get flowing(): boolean {
-    return (
-      this.holds === 0 && this.subscribers.length > 0 && this.outcome === undefined && this.interruption === undefined
-    );
+    return this.holds === 0 && this.subscribers.length > 0 && (this.state === emitting || this.state === idle);
   }
 
   /** Whether `subscriber` is the only one. */
@@ -56,8 +70,8 @@ export class Multicast<T> {
 
   /** Emits the available values while the Flow has a subscriber and is not held. */
   drain(): void {
-    if (this.draining) return;
-    this.draining = true;
+    if (this.state !== idle) return;
+    this.state = emitting;
     try {
       while (this.flowing) {
         const value = this.source.take();
@@ -67,29 +81,23 @@ export class Multicast<T> {
         else for (const subscriber of subscribers) subscriber.next(value);
       }
     } finally {
-      this.draining = false;
+      this.emitted();
     }
-    if (this.outcome !== undefined && !this.delivered) this.deliver(this.outcome);
-    else if (this.interruption !== undefined) this.dismiss(this.interruption);
   }
 
   /** Ends the Flow for good. The terminal notification comes after the value that is being emitted. */
   end(error?: unknown): void {
-    if (this.outcome !== undefined) return;
-    this.outcome = outcomeOf(error);
-    if (!this.draining) this.deliver(this.outcome);
+    this.conclude(outcomeOf(error), true);
   }
 
   /** Ends the Flow for its current subscribers. Later subscribers start it again. */
   interrupt(error?: unknown): void {
-    const outcome = outcomeOf(error);
-    if (this.draining) this.interruption = outcome;
-    else this.dismiss(outcome);
+    this.conclude(outcomeOf(error), false);
   }
 
   add(subscriber: Subscriber<T>): TeardownLogic {
-    if (this.outcome !== undefined && this.delivered) {
-      notify(subscriber, this.outcome);
+    if (this.state.is === 'ended') {
+      notify(subscriber, this.state.outcome);
       return undefined;
     }
     // Most Flows have one subscriber, and an array literal with one element has no spare capacity.
@@ -118,13 +126,32 @@ export class Multicast<T> {
     this.drain();
   }
 
-  private deliver(outcome: Outcome): void {
-    this.delivered = true;
-    this.dismiss(outcome);
+  private emitted(): void {
+    const { state } = this;
+    if (state.is === 'ending') this.dismiss(state.outcome, state.isFinal);
+    else this.state = idle;
   }
 
-  private dismiss(outcome: Outcome): void {
-    this.interruption = undefined;
+  private conclude(outcome: Outcome, isFinal: boolean): void {
+    const { state } = this;
+    switch (state.is) {
+      case 'idle':
+        this.dismiss(outcome, isFinal);
+        break;
+      case 'emitting':
+        this.state = { is: 'ending', outcome, isFinal };
+        break;
+      case 'ending':
+        if (!state.isFinal) this.state = { is: 'ending', outcome, isFinal };
+        break;
+      case 'ended':
+        break;
+    }
+  }
+
+  /** Removes all subscribers, and notifies them of the end. */
+  private dismiss(outcome: Outcome, isFinal: boolean): void {
+    this.state = isFinal ? { is: 'ended', outcome } : idle;
     const subscribers = this.subscribers;
     this.subscribers = noSubscribers;
     for (const subscriber of subscribers) notify(subscriber, outcome);
@@ -137,7 +164,8 @@ export class Multicast<T> {
     const left = this.subscribers.filter((other) => other !== subscriber);
     if (left.length === this.subscribers.length) return;
     this.subscribers = left.length === 0 ? noSubscribers : left;
-    if (left.length === 0 && this.outcome === undefined) this.source.stopped();
+    const { state } = this;
+    if (left.length === 0 && !(state.is === 'ending' && state.isFinal)) this.source.stopped();
   }
 }
 
