@@ -14,8 +14,7 @@ import { Outbound, type OutboundOwner } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
 import { abortError, onAbort } from '../options/abort-signal.js';
 import type { ConnectSettings } from '../options/connect-options.js';
-import { noteUptime } from '../reconnect/backoff.js';
-import { retryLimits } from '../reconnect/retry-count.js';
+import { noteUptime, retryLimits } from '../reconnect/backoff.js';
 import { waitForRetry } from '../reconnect/retry-wait.js';
 import type { Transport, TransportSocket } from '../transport/transport.js';
 import type { ConnectionState } from './connection-state.js';
@@ -421,7 +420,7 @@ export class Session<In, Out>
       waitForRetry(reconnect, error, retries, {
         waits: (delay) => this.dispatch({ type: 'waits', dial, delay }),
         due: () => this.dispatch({ type: 'due', dial }),
-        ended: () => this.dispatch({ type: 'policyEnded', dial }),
+        gaveUp: () => this.dispatch({ type: 'policyEnded', dial }),
         failed: (cause) =>
           this.dispatch({ type: 'policyFailed', dial, error: systemError(cause, 'reconnect', this.address) }),
       }),

@@ -10,6 +10,7 @@ import {
   refuseUnknown,
   withDefault,
 } from '../validation/checks.js';
+import { firstAttempt, nextAttempt, type RetryLimits } from './retry-count.js';
 
 /**
  * A reconnect policy made by {@link backoff}, for the option `reconnect` and for RxJS's `retry`.
@@ -88,6 +89,9 @@ export const attemptCount: Check<number> = number(
   (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
 );
 
+/** How long a connection must have been up before the count of attempts restarts, in ms. */
+const defaultStableAfter = 5_000;
+
 const checks = {
   initial: optional(positiveDuration),
   max: withDefault(positiveDuration, 30_000),
@@ -100,7 +104,7 @@ const checks = {
     0.5,
   ),
   attempts: withDefault(attemptCount, Infinity),
-  stableAfter: withDefault(duration, 5_000),
+  stableAfter: withDefault(duration, defaultStableAfter),
 } satisfies Record<keyof BackoffOptions, unknown>;
 
 /**
@@ -145,22 +149,34 @@ export function backoff(options: BackoffOptions = {}): Backoff {
      * Each `retry` reads this property once, and so gets its own count. In a copy of the policy, all share one count.
      */
     get delay() {
-      const delay = schedule.counted();
-      schedules.set(delay, schedule);
-      return delay;
+      return schedule.counted();
     },
   };
 }
 
-const schedules = new WeakMap<object, ExponentialBackoff>();
+type DelayFunction = Extract<RetryConfig['delay'], (...parameters: never[]) => unknown>;
+
+/** A `delay` function that `backoff` has created. */
+interface CountedDelay extends DelayFunction {
+  readonly schedule: ExponentialBackoff;
+}
 
 /** Returns the schedule of a policy that `backoff` has created, or of a copy of such a policy. */
 export function scheduleOf({ delay }: RetryConfig): ExponentialBackoff | undefined {
-  return typeof delay === 'function' ? schedules.get(delay) : undefined;
+  return typeof delay === 'function' ? (delay as Partial<CountedDelay>).schedule : undefined;
+}
+
+/** Reads the limits of `policy`: a `RetryConfig`, or a policy created by `backoff` (K11). */
+export function retryLimits(policy: RetryConfig & { readonly stableAfter?: number }): RetryLimits {
+  const { count = Infinity, resetOnSuccess } = policy;
+  return {
+    attempts: Math.min(count, scheduleOf(policy)?.attempts ?? Infinity),
+    stableAfter: policy.stableAfter ?? (resetOnSuccess === true ? 0 : defaultStableAfter),
+  };
 }
 
 /** The delays of a policy: exponential, with jitter (K5). */
-export class ExponentialBackoff {
+export class ExponentialBackoff implements RetryLimits {
   readonly stableAfter: number;
   readonly attempts: number;
   private readonly initial: number;
@@ -181,16 +197,17 @@ export class ExponentialBackoff {
   }
 
   /** Makes the `delay` function of one `retry`, with its own count. After the last attempt, it passes the error on. */
-  counted(): (error: unknown, retryCount: number) => Observable<unknown> {
-    let retries = 0;
-    return (error, retryCount) => {
-      const uptime = typeof error === 'object' && error !== null ? (uptimes.get(error) ?? -1) : -1;
-      const restarts = retryCount === 1 || uptime >= this.stableAfter;
-      retries = restarts ? 1 : retries + 1;
-      if (retries <= this.attempts) return timer(this.delayOf(retries));
+  counted(): CountedDelay {
+    let count = firstAttempt;
+    const delay = (error: unknown, retryCount: number): Observable<unknown> => {
+      const uptime = typeof error === 'object' && error !== null ? uptimes.get(error) : undefined;
+      const next = nextAttempt(this, retryCount === 1 ? firstAttempt : count, uptime);
       // eslint-disable-next-line rxjs-x/throw-error -- passed on unchanged
-      return throwError(() => error);
+      if (next === undefined) return throwError(() => error);
+      count = next;
+      return timer(this.delayOf(next.retries));
     };
+    return Object.assign(delay, { schedule: this });
   }
 
   /** Draws the n-th consecutive delay, in ms. */

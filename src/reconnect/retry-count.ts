@@ -1,6 +1,3 @@
-import type { RetryConfig } from 'rxjs';
-import { scheduleOf } from './backoff.js';
-
 /** The limits of a reconnect policy. */
 export interface RetryLimits {
   /** The maximum number of consecutive retries. */
@@ -20,15 +17,6 @@ export interface AttemptCount {
 
 /** The count of a client that starts to dial. */
 export const firstAttempt: AttemptCount = { attempt: 1, retries: 0 };
-
-/** Reads the limits of `policy`: a `RetryConfig`, or a policy created by `backoff` (K11). */
-export function retryLimits(policy: RetryConfig & { readonly stableAfter?: number }): RetryLimits {
-  const { count = Infinity, resetOnSuccess } = policy;
-  return {
-    attempts: Math.min(count, scheduleOf(policy)?.attempts ?? Infinity),
-    stableAfter: policy.stableAfter ?? (resetOnSuccess === true ? 0 : 5_000),
-  };
-}
 
 /**
  * Counts one more retry (K2, K5).

@@ -9,7 +9,7 @@ export interface RetryWaitEvents {
   /** Called when the next attempt is due. */
   due(): void;
   /** Called when the policy ends without a further attempt. */
-  ended(): void;
+  gaveUp(): void;
   /** Called when the policy fails. */
   failed(cause: unknown): void;
 }
@@ -34,22 +34,22 @@ export function waitForRetry(
     error ?? new SocketError('ERR_CLOSED', 'the peer has closed the connection'),
     retries,
   );
-  let isWaiting = false;
-  let isDue = false;
+  let phase = 'starting' as 'starting' | 'waiting' | 'due';
   const wait = over.pipe(take(1)).subscribe({
     next: () => {
-      isDue = true;
-      if (isWaiting) events.due();
+      const hasBegun = phase === 'waiting';
+      phase = 'due';
+      if (hasBegun) events.due();
     },
     error: (cause: unknown) => events.failed(cause),
     complete: () => {
-      if (!isDue) events.ended();
+      if (phase !== 'due') events.gaveUp();
     },
   });
-  if (wait.closed && !isDue) return wait;
-  isWaiting = true;
+  if (wait.closed && phase !== 'due') return wait;
   events.waits(delay);
-  if (isDue) events.due();
+  if (phase === 'due') events.due();
+  else phase = 'waiting';
   return wait;
 }
 
