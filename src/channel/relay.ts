@@ -11,20 +11,14 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * ```ts
  * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
  *   const pass = async (from: Flow<Buffer>, to: Channel<unknown, Bytes>) => {
- *     for await (const value of from) await to.send(value);
+ *     await lastValueFrom(from.pipe(sendTo(to)), { defaultValue: undefined }); // an error of `from` fails `to`
  *     to.complete();
  *   };
- *   try {
- *     await Promise.all([pass(a, b), pass(b, a)]);
- *   } catch (reason) {
- *     a.error(reason);
- *     b.error(reason);
- *     throw reason;
- *   }
+ *   await Promise.all([pass(a, b), pass(b, a)]);
  * }
  * ```
  *
- * If the sending side of one channel has ended in order early, as it does without `halfOpen`, the messages of the other
+ * If the sending side of one channel has ended cleanly before, as it does without `halfOpen`, the messages of the other
  * channel are read and dropped, and that channel is closed gracefully at the end.
  *
  * @param a - one side

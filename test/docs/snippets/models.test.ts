@@ -11,7 +11,7 @@ import {
   formatAddress,
   mergeMapPaced as mergeMapPacedOfTheLibrary,
   relay as relayOfTheLibrary,
-  sendTo as sendToOfTheLibrary,
+  sendTo,
 } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { pair } from '../../support/transport/memory/memory-network.js';
@@ -23,6 +23,7 @@ import { record } from '../../support/recording/record.js';
 import { turns } from '../../support/scheduling/event-loop.js';
 
 type Bytes = Uint8Array | string;
+const sendToOfTheLibrary = sendTo;
 
 const runs = { numRuns: 20 };
 const texts = (): fc.Arbitrary<string[]> => fc.array(fc.stringMatching(/^[a-z]{1,40}$/), { maxLength: 30 });
@@ -213,16 +214,10 @@ describe('the models of the paced operators', () => {
 describe('the model of relay', () => {
   async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
     const pass = async (from: Flow<Buffer>, to: Channel<unknown, Bytes>) => {
-      for await (const value of from) await to.send(value);
+      await lastValueFrom(from.pipe(sendTo(to)), { defaultValue: undefined }); // an error of `from` fails `to`
       to.complete();
     };
-    try {
-      await Promise.all([pass(a, b), pass(b, a)]);
-    } catch (reason) {
-      a.error(reason);
-      b.error(reason);
-      throw reason;
-    }
+    await Promise.all([pass(a, b), pass(b, a)]);
   }
 
   const relays: [string, typeof relay][] = [
@@ -241,17 +236,20 @@ describe('the model of relay', () => {
     expect((await received).toString()).toBe('hello');
   });
 
-  it.each(relays)('K6: destroys both when one fails: %s', async (_, relay) => {
+  it.each(relays)('K6: fails the other connection with ERR_HANDLER when one fails: %s', async (_, relay) => {
     const cutter = await rawServer(tcp, (socket) => socket.resetAndDestroy());
     let failure: unknown;
-    const { address } = await serverAt(tcp, async ({ data }) => {
+    let end: unknown;
+    const { address } = await serverAt(tcp, async ({ data, closed }) => {
+      closed.subscribe(({ error }) => (end = error));
       await relay(data, connect(cutter, { halfOpen: true }).data).catch((error: unknown) => {
         failure = error;
       });
     });
     const client = await rawClient(address);
     await expect(readAll(client)).rejects.toThrow('ECONNRESET');
-    // Either the error itself, or the error of this side when it was destroyed for it.
+    expect(end).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ECONNRESET' } });
+    // Either the error itself, or the error of this side, which has failed because of it.
     expect([failure, (failure as Error).cause]).toContainEqual(expect.objectContaining({ code: 'ECONNRESET' }));
   });
 });
