@@ -162,9 +162,9 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
 /**
  * Matches answers to requests on a channel, for protocols in which one side asks and the other answers.
  *
- * With the option `answers`, each message names the request that it answers, and the answers may come in any order.
- * Without it, each message answers the oldest request that was sent on its connection. A message that answers no
- * request is an event.
+ * With the option `answers`, each answer names its request, and the answers may come in any order. An answer that no
+ * pending request awaits is dropped, and a message that names no request is an event. Without the option, each message
+ * answers the oldest request that was sent on its connection, and is an event if there is none.
  *
  * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
  * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
