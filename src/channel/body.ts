@@ -1,13 +1,12 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
 import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { Decoder } from '../codecs/codec.js';
-import { bytes } from '../codecs/raw-bytes.js';
 import { SocketError } from '../errors/socket-error.js';
 import { Flow } from '../flow/flow.js';
 import type { Hold } from '../flow/hold.js';
 import type { Multicast } from '../flow/multicast.js';
 import type { ChannelHost } from './channel-host.js';
-import { Receiver } from './receiver.js';
+import { Receiver, type StreamPart } from './receiver.js';
 
 /** A Flow of the next `size` bytes of a connection (C26). */
 export class Body extends Flow<Buffer> {
@@ -16,8 +15,7 @@ export class Body extends Flow<Buffer> {
   constructor(host: ChannelHost, size: number) {
     super();
     const decoder = new BodyDecoder(size);
-    const codec = { decoder: () => decoder, encoder: () => bytes.encoder() };
-    this.multicast = new Receiver(host, codec, () => decoder.left === 0).multicast;
+    this.multicast = new Receiver(host, () => decoder, decoder).multicast;
     if (size === 0) this.multicast.end();
   }
 
@@ -30,14 +28,19 @@ export class Body extends Flow<Buffer> {
   }
 }
 
-/** Decodes chunks as they come, until the body is whole. */
-class BodyDecoder implements Decoder<Buffer> {
-  left: number;
+/** Decodes chunks as they come, until the body is complete. */
+class BodyDecoder implements Decoder<Buffer>, StreamPart {
   private readonly size: number;
+  /** The number of bytes that have not been decoded. */
+  private left: number;
 
   constructor(size: number) {
     this.size = size;
     this.left = size;
+  }
+
+  get isComplete(): boolean {
+    return this.left === 0;
   }
 
   decode(queue: ByteQueue): Buffer | undefined {

@@ -80,7 +80,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     this.encoder = codec.encoder();
     this.lane = channelHost.lane;
     this.connection = this.lane.connection;
-    this.receiver = new Receiver(channelHost, codec);
+    this.receiver = new Receiver(channelHost, () => codec.decoder());
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
 import type { ByteQueue } from '../bytes/byte-queue.js';
-import type { Codec, Decoder } from '../codecs/codec.js';
+import type { Decoder } from '../codecs/codec.js';
 import { borrowChunk } from '../codecs/raw-bytes.js';
 import { describeError } from '../errors/describe-value.js';
 import { SocketError } from '../errors/socket-error.js';
@@ -8,26 +8,31 @@ import { type FlowSource, Multicast } from '../flow/multicast.js';
 import type { Inbound, Reader } from '../io/inbound.js';
 import type { ChannelHost } from './channel-host.js';
 
+/** A part of a stream, such as a body. */
+export interface StreamPart {
+  /** Whether all of the part has been decoded. The bytes that follow belong to the next reader. */
+  readonly isComplete: boolean;
+}
+
 /** The receiving half of a Channel. It decodes a message only when it may emit one. */
 export class Receiver<T> implements FlowSource<T>, Reader {
   readonly multicast: Multicast<T>;
   private readonly host: ChannelHost;
-  private readonly codec: Codec<T, never>;
-  /** Whether it has ended before its stream has, as a body does once it is whole. */
-  private readonly isComplete: (() => boolean) | undefined;
-  private decoder: Decoder<T>;
+  private readonly newDecoder: () => Decoder<T>;
+  /** The part of the stream that it reads; undefined if it reads to the end. */
+  private readonly part: StreamPart | undefined;
   /** A subscriber that keeps none of the bytes that it is given. */
   private borrower: Subscriber<T> | undefined;
-  /** The connection's receiving side that the decoder is for: each has its own decoder. */
+  /** The receiving side of the connection that `decoder` is for. Each connection has a decoder of its own. */
   private inbound: Inbound | undefined;
+  private decoder: Decoder<T> | undefined;
   /** How many values the decoder has returned at the end of the stream without taking bytes off. */
   private lastValues = 0;
 
-  constructor(host: ChannelHost, codec: Codec<T, never>, isComplete?: () => boolean) {
+  constructor(host: ChannelHost, newDecoder: () => Decoder<T>, part?: StreamPart) {
     this.host = host;
-    this.codec = codec;
-    this.isComplete = isComplete;
-    this.decoder = codec.decoder();
+    this.newDecoder = newDecoder;
+    this.part = part;
     this.multicast = new Multicast(this);
   }
 
@@ -64,19 +69,15 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   take(): T | undefined {
     const inbound = this.host.inbound;
     if (inbound === undefined || !inbound.isReading(this)) return undefined;
-    if (inbound !== this.inbound) {
-      this.inbound = inbound;
-      this.lastValues = 0;
-      this.decoder = this.codec.decoder();
-    }
     try {
-      let value = this.lends ? (borrowChunk(inbound.queue) as T | undefined) : this.decoder.decode(inbound.queue);
+      const decoder = this.decoderFor(inbound);
+      let value = this.lends ? (borrowChunk(inbound.queue) as T | undefined) : decoder.decode(inbound.queue);
       // `null` is a value.
-      if (value === undefined && this.isComplete?.() === true) {
+      if (value === undefined && this.part?.isComplete === true) {
         this.finish();
         return undefined;
       }
-      if (value === undefined) value = this.takeLast(inbound);
+      if (value === undefined) value = this.takeLast(inbound, decoder);
       if (value === undefined) {
         if (inbound.end === 'open') inbound.regulate(true);
         else this.host.readerDrained(this, inbound.end);
@@ -112,7 +113,16 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.host.defer(work);
   }
 
-  /** The bytes that follow belong to the next reader. */
+  private decoderFor(inbound: Inbound): Decoder<T> {
+    if (this.decoder === undefined || inbound !== this.inbound) {
+      this.decoder = this.newDecoder();
+      this.inbound = inbound;
+      this.lastValues = 0;
+    }
+    return this.decoder;
+  }
+
+  /** Ends the part, so that the next reader gets the bytes that follow. */
   private finish(): void {
     this.host.unobserved(this);
     this.multicast.end();
@@ -122,14 +132,14 @@ export class Receiver<T> implements FlowSource<T>, Reader {
    * Asks the decoder for what it has at the end of the stream: an unfinished frame may be whole as it stands, and the
    * decoder may hold a last value, or know that it is in the middle of a message though no byte is left (D4).
    */
-  private takeLast(inbound: Inbound): T | undefined {
+  private takeLast(inbound: Inbound, decoder: Decoder<T>): T | undefined {
     // A shutdown ends the stream at any byte: the rest is no frame, but an unfinished body has to fail (S7).
-    if (inbound.end !== 'fin' || (inbound.isStopped && this.isComplete === undefined)) return undefined;
+    if (inbound.end !== 'fin' || (inbound.isStopped && this.part === undefined)) return undefined;
     const { queue } = inbound;
     // A frame that was cut off may look whole (T11).
     if (inbound.hasAllowedCutOff && queue.length > 0) return undefined;
     const { position } = queue;
-    const value = this.endOfDecoder(queue);
+    const value = this.endOfDecoder(decoder, queue);
     if (value === undefined || queue.position > position) return value;
     if (++this.lastValues > mostLastValues) {
       throw new SocketError('ERR_FRAME_INVALID', "the decoder's `end` gives value after value and takes no bytes off");
@@ -137,9 +147,9 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     return value;
   }
 
-  private endOfDecoder(queue: ByteQueue): T | undefined {
+  private endOfDecoder(decoder: Decoder<T>, queue: ByteQueue): T | undefined {
     try {
-      return this.decoder.end?.(queue);
+      return decoder.end?.(queue);
     } catch (cause) {
       // A client that goes on drops what its old connection has not finished (K4).
       if (cause instanceof SocketError && cause.code === 'ERR_FRAME_TRUNCATED' && this.host.continues) return undefined;

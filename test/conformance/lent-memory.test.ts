@@ -106,6 +106,10 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
       decoder: () => (made++ === 0 ? lines().decoder() : new Heads()),
       encoder: () => lines().encoder(),
     };
+    const earlier = await acceptedAt<any, any>(place, { codec });
+    const line = firstValueFrom(earlier.near.data);
+    earlier.raw.write('line\n');
+    expect(await line).toBe('line');
     const { near, raw } = await acceptedAt<any, any>(place, { codec });
     const kept: Buffer[] = [];
     hear(near.data as Channel<Buffer>, (head) => kept.push(head));
