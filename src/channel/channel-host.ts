@@ -5,18 +5,6 @@ import type { Inbound, Reader } from '../io/inbound.js';
 import type { Outbound } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
 
-/** The connection, or the client, that a Channel belongs to. */
-export const host: unique symbol = Symbol('rxjs-sockets.host');
-
-/** Sends a value through a Channel, and follows it to the connection that writes it. */
-export const track: unique symbol = Symbol('rxjs-sockets.track');
-
-/** Sends what was written to a Node stream through a Channel. */
-export const offer: unique symbol = Symbol('rxjs-sockets.offer');
-
-/** Makes a Channel with the same codec for a single connection of a client. */
-export const ofConnection: unique symbol = Symbol('rxjs-sockets.ofConnection');
-
 /** The connection that values were sent on, as a sender sees it. */
 export interface Carrier {
   readonly inbound: Inbound;
@@ -35,7 +23,10 @@ export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) 
  * `readerEnding`, and after that `readerEnded`.
  */
 export interface ChannelHost extends Origin {
-  /** The receiving side; undefined while a client has no connection. */
+  /**
+   * The receiving side of the connection that is read: of a client, the oldest with unread data. It is undefined while a
+   * client has nothing to read.
+   */
   readonly inbound: Inbound | undefined;
   /** What its channels share when they send. */
   readonly lane: SendLane;

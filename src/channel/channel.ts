@@ -16,9 +16,10 @@ import type { Hold } from '../flow/hold.js';
 import type { Pace, Refusal } from '../io/outbound.js';
 import { closedError, type SendLane } from '../io/send-lane.js';
 import { Body } from './body.js';
-import { type ChannelHost, host, ofConnection, offer, track } from './channel-host.js';
+import type { ChannelHost } from './channel-host.js';
+import { borrowed, host, nextPaced, ofConnection, offer, track, unframed } from './internal-access.js';
 import { Receiver } from './receiver.js';
-import { SendFrom, SendFromSubscription, borrowed, give, unframed } from './send-from.js';
+import { SendFrom, SendFromSubscription } from './send-from.js';
 
 /** How many values are ignored before a warning. A few are normal: a completed Subject ignores them, too. */
 const ignoredBeforeWarning = 1_000;
@@ -352,7 +353,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /** @internal */
-  [give](value: Out): void {
+  [nextPaced](value: Out): void {
     const refusal = this.push(value, 'paced');
     if (refusal !== undefined) this.refused(refusal);
   }

@@ -1,6 +1,6 @@
 import { type Observable, Subscription } from 'rxjs';
 import type { Channel } from './channel.js';
-import { host } from './channel-host.js';
+import { host } from './internal-access.js';
 import { noteReportedCause } from '../errors/error-origin.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 

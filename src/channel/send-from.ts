@@ -11,17 +11,9 @@ import { Flow } from '../flow/flow.js';
 import { pacingHold, type ReacquirableHold } from '../flow/hold.js';
 import { closedError, type SendLane } from '../io/send-lane.js';
 import type { WatermarkWatcher } from '../io/watermark.js';
+import { borrowed, nextPaced, unframed } from './internal-access.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
-
-/** Sends a value of a source that is held while the Channel is not writable. */
-export const give: unique symbol = Symbol('rxjs-sockets.give');
-
-/** Whether a Channel sends bytes as they are, and so keeps none of those that it is given. */
-export const unframed: unique symbol = Symbol('rxjs-sockets.unframed');
-
-/** The values of a Channel without a codec, for a subscriber that keeps none of their bytes. */
-export const borrowed: unique symbol = Symbol('rxjs-sockets.borrowed');
 
 interface Lender<T> {
   readonly [borrowed]?: Observable<T> | undefined;
@@ -31,8 +23,7 @@ interface Lender<T> {
 export interface SourceSink<T> {
   next(value: T): void;
   complete(): void;
-  /** Sends a value of a source that is held while the channel is not writable. */
-  [give](value: T): void;
+  [nextPaced](value: T): void;
   readonly [unframed]: boolean;
 }
 
@@ -121,7 +112,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
 
   next(value: T): void {
     if (this.hold === undefined) this.channel.next(value);
-    else this.channel[give](value);
+    else this.channel[nextPaced](value);
   }
 
   error(reason: unknown): void {

@@ -1,6 +1,6 @@
 import type { OperatorFunction } from 'rxjs';
 import type { Channel } from './channel.js';
-import { host } from './channel-host.js';
+import { host } from './internal-access.js';
 import { SendFrom } from './send-from.js';
 
 /**

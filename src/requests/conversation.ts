@@ -1,6 +1,7 @@
 import { asyncScheduler, Subscription } from 'rxjs';
 import type { Channel } from '../channel/channel.js';
-import { type Carrier, type ChannelHost, host, track } from '../channel/channel-host.js';
+import type { Carrier, ChannelHost } from '../channel/channel-host.js';
+import { host, track } from '../channel/internal-access.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/handler-error.js';
 import { InternalSubscriber } from '../flow/internal-subscriber.js';

@@ -9,7 +9,7 @@ import {
   tap,
 } from 'rxjs';
 import { Channel } from '../channel/channel.js';
-import { host } from '../channel/channel-host.js';
+import { host } from '../channel/internal-access.js';
 import type { Closed, Connection } from '../connection/connection.js';
 import { SocketError } from '../errors/socket-error.js';
 import { handlerError } from '../errors/handler-error.js';

@@ -7,7 +7,7 @@ import {
   type ConnectOptions,
   formatAddress,
 } from 'rxjs-sockets';
-import { host } from '../../src/channel/channel-host.js';
+import { host } from '../../src/channel/internal-access.js';
 import type { SendLane } from '../../src/io/send-lane.js';
 import type { SocketConnection } from '../../src/connection/socket-connection.js';
 import { Arrivals } from './arrivals.js';

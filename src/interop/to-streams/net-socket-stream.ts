@@ -1,7 +1,8 @@
 import { Duplex } from 'node:stream';
 import { Subscription } from 'rxjs';
 import type { Channel } from '../../channel/channel.js';
-import { host, ofConnection, type ChannelHost } from '../../channel/channel-host.js';
+import type { ChannelHost } from '../../channel/channel-host.js';
+import { host, ofConnection } from '../../channel/internal-access.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { pacingHold, type ReacquirableHold } from '../../flow/hold.js';
 import { IdleTimer } from '../../scheduling/idle-timer.js';

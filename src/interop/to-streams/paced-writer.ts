@@ -1,5 +1,5 @@
 import type { Channel } from '../../channel/channel.js';
-import { host, offer } from '../../channel/channel-host.js';
+import { host, offer } from '../../channel/internal-access.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
 import type { WatermarkWatcher } from '../../io/watermark.js';
 

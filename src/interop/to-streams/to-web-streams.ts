@@ -1,7 +1,8 @@
 import type { UnderlyingSource, UnderlyingSink } from 'node:stream/web';
 import { filter, firstValueFrom, type Observer, type Subscription } from 'rxjs';
 import { Channel } from '../../channel/channel.js';
-import { host, type ChannelHost } from '../../channel/channel-host.js';
+import type { ChannelHost } from '../../channel/channel-host.js';
+import { host } from '../../channel/internal-access.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { invalidOption } from '../../validation/checks.js';
 import { pacingHold, type ReacquirableHold } from '../../flow/hold.js';
