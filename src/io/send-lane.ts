@@ -53,6 +53,11 @@ export class SendLane {
     return this.stream.owner;
   }
 
+  /** Whether its values go to the stream of `owner` now. */
+  isOn(owner: unknown): boolean {
+    return this.stream.owner === owner;
+  }
+
   /** Counts the connections that have carried its values. Each has its own encoder. */
   get connection(): number {
     return this.connections;

@@ -92,7 +92,7 @@ export class Conversation<In, Out, Id> {
   /** The connection that sends values now, if there is one. */
   private get current(): Carrier | undefined {
     const { carrier, lane } = this.host;
-    return (lane.owner as unknown) === carrier ? carrier : undefined;
+    return lane.isOn(carrier) ? carrier : undefined;
   }
 
   private refusal(id: Id | undefined): SocketError | undefined {
@@ -136,8 +136,7 @@ export class Conversation<In, Out, Id> {
   }
 
   private drop(request: PendingRequest<In, Id>, error: SocketError): void {
-    this.matcher.remove(request);
-    request.reject(error);
+    this.matcher.reject(request, error);
     this.update();
   }
 
@@ -227,8 +226,7 @@ export class Conversation<In, Out, Id> {
     for (let { oldest } = matcher; oldest !== undefined && oldest.due <= now; { oldest } = matcher) {
       const error = this.timeoutError();
       const connection = oldest.sentOn ?? this.current;
-      matcher.abandon(oldest);
-      oldest.abandon(error);
+      matcher.abandon(oldest, error);
       // Without ids, the next message can no longer be assigned to a request.
       if (settings.answers === undefined) connection?.fail(error);
       this.causedByPeer(error);
@@ -282,7 +280,7 @@ export class Conversation<In, Out, Id> {
   private waitsForConnection({ lane, sentOn }: PendingRequest<In, Id>): boolean {
     const { host } = this;
     if (!host.reusable || lane !== host.lane || sentOn !== undefined) return false;
-    return !lane.closed && (lane.owner as unknown) === host;
+    return !lane.closed && lane.isOn(host);
   }
 
   private rejectAll(error: unknown, requests: readonly PendingRequest<In, Id>[]): void {

@@ -66,19 +66,18 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
     return state === 'pending' ? request : 'discard';
   }
 
-  abandon(request: PendingRequest<In, Id>): void {
+  abandon(request: PendingRequest<In, Id>, error: SocketError): void {
     this.remove(request);
+    request.abandon(error);
     this.abandoned.set(request.id as Id, request);
     if (this.abandoned.size <= this.limit) return;
     const [oldest] = this.abandoned.keys();
     this.abandoned.delete(oldest as Id);
   }
 
-  remove(request: PendingRequest<In, Id>): void {
-    const id = request.id as Id;
-    // By now, a newer request may have the id.
-    if (this.requests.get(id) === request) this.requests.delete(id);
-    if (this.abandoned.get(id) === request) this.abandoned.delete(id);
+  reject(request: PendingRequest<In, Id>, error: SocketError): void {
+    this.remove(request);
+    request.reject(error);
   }
 
   endConnection(connection: Carrier): readonly PendingRequest<In, Id>[] {
@@ -89,5 +88,12 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
     const ended = [...this.requests.values()].filter((request) => !isKept(request));
     for (const request of [...ended, ...this.abandoned.values()]) if (!isKept(request)) this.remove(request);
     return ended;
+  }
+
+  private remove(request: PendingRequest<In, Id>): void {
+    const id = request.id as Id;
+    // By now, a newer request may have the id.
+    if (this.requests.get(id) === request) this.requests.delete(id);
+    if (this.abandoned.get(id) === request) this.abandoned.delete(id);
   }
 }

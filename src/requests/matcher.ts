@@ -25,10 +25,13 @@ export interface Matcher<In, Id> {
     message: In,
     isPossible: (request: PendingRequest<In, Id>) => boolean,
   ): PendingRequest<In, Id> | 'discard' | undefined;
-  /** Handles the timeout of a request, so that its late answer is not taken for the answer of a different request. */
-  abandon(request: PendingRequest<In, Id>): void;
-  /** Removes a request that will not be answered. */
-  remove(request: PendingRequest<In, Id>): void;
+  /**
+   * Rejects a request that has timed out, and keeps its place, so that its late answer is not taken for the answer of a
+   * different request.
+   */
+  abandon(request: PendingRequest<In, Id>, error: SocketError): void;
+  /** Removes a request that will not be answered, and rejects it. */
+  reject(request: PendingRequest<In, Id>, error: SocketError): void;
   /** Removes the requests that were sent on a connection that has ended, and returns those that were pending. */
   endConnection(connection: Carrier): readonly PendingRequest<In, Id>[];
   /** Removes all requests for which `isKept` is false, and returns those that were pending. */

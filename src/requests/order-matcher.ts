@@ -51,13 +51,14 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   }
 
   /** Leaves the request in the queue as a placeholder, because it was sent or will be, and so gets an answer. */
-  abandon(request: PendingRequest<In, Id>): void {
+  abandon(request: PendingRequest<In, Id>, error: SocketError): void {
     if (request.state === 'pending') this.pending--;
+    request.abandon(error);
   }
 
-  remove(request: PendingRequest<In, Id>): void {
+  reject(request: PendingRequest<In, Id>, error: SocketError): void {
     if (request.state === 'pending') this.pending--;
-    request.state = 'over';
+    request.reject(error);
   }
 
   endConnection(connection: Carrier): readonly PendingRequest<In, Id>[] {
