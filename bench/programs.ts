@@ -49,7 +49,7 @@ class Talker {
     // The server must not inherit the options of this process.
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // A write to a program that has ended needs no error of its own, because the missing answer is reported.
+    // An error of a write to a program that has ended can be ignored, because the missing answer is reported.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }

@@ -65,7 +65,7 @@ export const rows: readonly Row[] = [
     title: 'Echo of 64-byte lines, 1,000 in flight',
     load: ['echo', 'size=64', 'window=1000'],
     servers: messages,
-    target: { tcp: 12, unix: 7 },
+    target: { tcp: 9, unix: 6 },
     against: { effect: 2.5, limit: 0.3 },
   },
   {
@@ -75,7 +75,7 @@ export const rows: readonly Row[] = [
     kind: 'changed',
     load: ['echo', 'size=64', 'window=1000', 'upper=1'],
     servers: ['rxjs-sockets', 'plain', 'tuned', 'from-event', 'effect', 'effect-batched'],
-    target: { tcp: 12, unix: 7 },
+    target: { tcp: 8, unix: 6 },
   },
   {
     ...lines,
@@ -83,7 +83,7 @@ export const rows: readonly Row[] = [
     title: 'Echo of 64-byte lines over 16 connections',
     load: ['echo', 'size=64', 'window=1000', 'connections=16'],
     servers: messages,
-    target: { tcp: 9, unix: 4.5 },
+    target: { tcp: 8, unix: 4.5 },
   },
   {
     id: 'ping-pong',

@@ -7,23 +7,23 @@ export interface Series {
   /** The task, done once for each figure, with `n` of them. */
   readonly task: string;
   readonly points: readonly number[];
-  /** Whether other servers do the same work: growth that they share is not ours. */
+  /** Whether other servers do the same work. Growth that they show, too, is not due to this library. */
   readonly beside: boolean;
   /** The server's task: see `servers/command-line.js`. */
   readonly kind: (n: number) => string;
-  /** The load generator's task; `share` is the share of the usual amount of work, 1 for all. */
+  /** The load generator's task; `share` is the fraction of the usual work, 1 for all of it. */
   readonly load: (n: number, share: number) => Load;
 }
 
 export interface Load {
   readonly mode: 'burst' | 'steady' | 'members';
   readonly args: readonly string[];
-  /** How often one sample does the task. */
+  /** How many times one sample does the task. */
   readonly times: number;
 }
 
-/** How often `n` makes up `total`, and at least once. */
-const often = (total: number, n: number): number => Math.max(1, Math.round(total / n));
+/** The number of tasks of size `n` that add up to about `total`, at least one. */
+const repeats = (total: number, n: number): number => Math.max(1, Math.round(total / n));
 
 const tens = (from: number, to: number): number[] =>
   Array.from({ length: to - from + 1 }, (_, index) => 10 ** (from + index));
@@ -38,7 +38,7 @@ export const series: readonly Series[] = [
     beside: true,
     kind: () => 'lines',
     load: (n, share) => {
-      const times = often(3_000 * share, n);
+      const times = repeats(3_000 * share, n);
       return { mode: 'burst', args: [`connections=${n}`, `repeat=${times}`], times };
     },
   },
@@ -53,20 +53,20 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'steady',
       args: [`connections=${n}`, 'window=10'],
-      // Complete windows, so that each connection has as many messages in flight as one of a few.
-      times: 10 * often(20_000 * share, n),
+      // Complete windows, so that each of many connections has as many messages in flight as each of a few.
+      times: 10 * repeats(20_000 * share, n),
     }),
   },
   {
     id: 'messages',
     title: 'Messages of one stream',
     of: 'messages',
-    task: 'echo them through one `map`, over a connection of its own, with up to 1,000 in flight',
+    task: 'echo them through one `map`, over a new connection, with up to 1,000 in flight',
     points: tens(3, 7),
     beside: true,
     kind: () => 'lines',
     load: (n, share) => {
-      const times = often(200_000 * share, n);
+      const times = repeats(200_000 * share, n);
       return { mode: 'burst', args: [`messages=${n}`, 'window=1000', `repeat=${times}`], times };
     },
   },
@@ -80,8 +80,8 @@ export const series: readonly Series[] = [
     kind: () => 'frames',
     load: (n, share) => ({
       mode: 'steady',
-      args: [`size=${n}`, 'prefix=1', `window=${Math.min(1_000, often(65_536, n))}`],
-      times: Math.min(often(200_000 * share, 1), often(300_000_000 * share, n)),
+      args: [`size=${n}`, 'prefix=1', `window=${Math.min(1_000, repeats(65_536, n))}`],
+      times: Math.min(repeats(200_000 * share, 1), repeats(300_000_000 * share, n)),
     }),
   },
   {
@@ -92,7 +92,7 @@ export const series: readonly Series[] = [
     points: [0, 1, 2, 5, 10],
     beside: false,
     kind: (n) => `maps${n}`,
-    load: (_n, share) => ({ mode: 'steady', args: ['window=1000'], times: often(500_000 * share, 1) }),
+    load: (_n, share) => ({ mode: 'steady', args: ['window=1000'], times: repeats(500_000 * share, 1) }),
   },
   {
     id: 'members',
@@ -105,7 +105,7 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'members',
       args: [`connections=${n}`, 'size=100', 'window=10'],
-      times: 10 * often(50_000 * share, n),
+      times: 10 * repeats(50_000 * share, n),
     }),
   },
 ];
