@@ -87,7 +87,7 @@ class Session {
       case 5:
         return this.remove(queue, operands);
       default:
-        throw new Refusal('this is no command of RFC 1179');
+        throw new Refusal('this is not a command of RFC 1179');
     }
   }
   // #endregion

@@ -127,7 +127,7 @@ function advice(error: unknown, address: string): unknown {
     case 'ENOENT':
       return new Error(`nobody listens at ${address}: check the address, and whether the print server runs`);
     case 'ENOTFOUND':
-      return new Error(`there is no host of this name: ${address}`);
+      return new Error(`no host has this name: ${address}`);
     case 'ERR_TIMEOUT_CONNECT':
       return new Error(`${address} does not answer: check the address, and the network`);
     case 'ERR_TIMEOUT_IDLE':

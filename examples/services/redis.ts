@@ -44,7 +44,7 @@ function explained(error: unknown): unknown {
   if (error.message === 'Connection is closed.')
     return new Error('The server closed the connection before it answered; see its log, and try again.');
   if (error.message.startsWith('Unknown RESP type'))
-    return new Error('This is no Redis server; give the address of one.', { cause: error });
+    return new Error('This is not a Redis server; give the address of one.', { cause: error });
   if (!(error instanceof SocketError) || error.code === 'ERR_ADDRESS_INVALID') return error;
   return new Error(`${error.message}; start a Redis server there, or give the address of one`, { cause: error });
 }

@@ -100,7 +100,7 @@ async function handshake({ bytes }: Connection): Promise<Login | undefined> {
     const [empty, localUser, user, terminal] = (await firstValueFrom(received)).map((field) =>
       field.toString('latin1'),
     );
-    if (empty !== '' || terminal === undefined) throw new Refusal('this is no rlogin');
+    if (empty !== '' || terminal === undefined) throw new Refusal('this is not rlogin');
     if (!/^[\x21-\x7e]{0,32}$/.test(localUser ?? '')) throw new Refusal('the name of the local user is not valid');
     // It must not begin with '-', because the started program would take it for an option.
     if (user === undefined || !/^[a-z_][a-z0-9_.-]{0,31}$/i.test(user))
@@ -119,7 +119,7 @@ async function handshake({ bytes }: Connection): Promise<Login | undefined> {
 function reasonOf(error: unknown): string {
   if (error instanceof Refusal) return error.message;
   if (error instanceof TimeoutError) return 'the handshake took too long';
-  if (error instanceof SocketError && error.code === 'ERR_FRAME_TOO_LONG') return 'this is no rlogin';
+  if (error instanceof SocketError && error.code === 'ERR_FRAME_TOO_LONG') return 'this is not rlogin';
   throw error;
 }
 // #endregion

@@ -34,7 +34,7 @@ const { stdin, stdout } = process;
 const handshakeTime = 15_000; // ms
 
 await program('ADDRESS USER', [2, 2], async (address, user) => {
-  if (!/^[\x21-\x7e]{1,32}$/.test(user)) throw new UsageError('USER is no name of a user');
+  if (!/^[\x21-\x7e]{1,32}$/.test(user)) throw new UsageError('USER is not a user name');
   const connection = await dial(address);
   let restore = (): void => undefined;
   try {

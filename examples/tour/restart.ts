@@ -36,7 +36,7 @@ export function restartClaims({ asked, answered, connections, failures }: Restar
   ];
 }
 
-/** Stops a server in the middle and starts it again; its client dials again and continues. */
+/** Stops a server halfway and starts it again. Its client reconnects and continues. */
 export async function restart(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('3. Reconnect: a server stops, and its client tries to connect until it is back');
   const address = { path: join(folder, 'restart') };

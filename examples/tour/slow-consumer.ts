@@ -55,7 +55,7 @@ export function consumptionClaims(consumption: Consumption): Claim[] {
       held.taken === 0 && waited,
     ],
     [
-      `this process grew by ${mebibytes(growth)} meanwhile; the bound is ${mebibytes(mostMemory)}`,
+      `in the meantime, this process grew by ${mebibytes(growth)}; the bound is ${mebibytes(mostMemory)}`,
       growth <= mostMemory,
     ],
   ];

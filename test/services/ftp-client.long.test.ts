@@ -130,7 +130,7 @@ describe('the FTP client with our server', () => {
     const cases: [Program, RegExp][] = [
       [await greeting(''), /^The server has ended the connection: try again\.\n$/],
       [await greeting('421 Full.\r\n'), /^The server refuses the connection: 421 Full\.\n[^]*try again later/],
-      [await greeting('HTTP/1.1 400 Bad Request\r\n'), /no reply of an FTP server\nIs it an FTP server/],
+      [await greeting('HTTP/1.1 400 Bad Request\r\n'), /not a reply from an FTP server\nIs it an FTP server/],
       [nowhere, /\nCheck the name of the host\.\n$/],
       [early, /\nDoes the server begin with TLS there\?/],
       [await ftp(port, ['get', 'hello.txt', join(own, 'no', 'down')]), /no such file[^]*\nCheck the path of LOCAL/],

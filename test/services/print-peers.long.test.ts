@@ -119,7 +119,7 @@ describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/
       await fileOf(Buffer.alloc(1)),
     ]);
     expect(status).not.toBe(0);
-    expect(output).toContain('there is no queue of this name');
+    expect(output).toContain('no queue has this name');
   });
 });
 

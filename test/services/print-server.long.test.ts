@@ -123,7 +123,7 @@ describe('the print server', () => {
     async (name) => {
       const before = await readdir(shared.spool);
       const answer = await answerTo(jobBytes({ queue: name, documents: [Buffer.from('escaped')] }));
-      expect(answer).toBe('\x01there is no queue of this name\n');
+      expect(answer).toBe('\x01no queue has this name\n');
       expect(await readdir(shared.spool)).toEqual(before);
     },
   );

@@ -139,7 +139,7 @@ describe('the codec of a Redis server', () => {
     ['set "a\r\n', ['ERR_FRAME_INVALID: unbalanced quotes in request']],
     ['set "a"b\r\n', ['ERR_FRAME_INVALID: unbalanced quotes in request']],
     ["set '\r\n", ['ERR_FRAME_INVALID: unbalanced quotes in request']],
-    ['POST / HTTP/1.1\r\n', ['ERR_FRAME_INVALID: this is no web server']],
+    ['POST / HTTP/1.1\r\n', ['ERR_FRAME_INVALID: this is not a web server']],
     ['x'.repeat(65_600), ['ERR_FRAME_TOO_LONG: too big inline request']],
     [`${'x'.repeat(65_536)}\n`, [['x'.repeat(65_536)]]],
     ['*1\r\n+OK\r\n', ["ERR_FRAME_INVALID: expected '$', got '+'"]],

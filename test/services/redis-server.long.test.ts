@@ -296,7 +296,7 @@ describe('redis-server.ts', () => {
     ['nested arrays', '*1\r\n'.repeat(1_000), "expected '$', got '*'"],
     ['a line without an end', 'x'.repeat(200_000), 'too big inline request'],
     ['a quote without an end', 'SET "a\r\n', 'unbalanced quotes in request'],
-    ['the request of a browser', 'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'this is no web server'],
+    ['the request of a browser', 'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'this is not a web server'],
   ])('answers the requests before it, reports the error, and ends: %s', async (_, text, reason) => {
     const socket = await raw();
     socket.write(`PING\r\n${text}`);

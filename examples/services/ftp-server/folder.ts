@@ -104,7 +104,7 @@ export class Folder {
     throw new Refusal(550, 'That is not a file.');
   }
 
-  /** Describes a file or a folder, or the target of a symbolic link if that is inside the folder. */
+  /** Describes a file or a folder, or the target of a symbolic link if the target is inside the folder. */
   async stats(path: string): Promise<Stats> {
     if (path !== '/') {
       const stats = await this.within(visible(path), (entry) => lstat(entry));

@@ -555,7 +555,7 @@ export class Session {
   }
 
   // #region transfer
-  /** Announces a transfer, opens its data connection, reads commands meanwhile, and reports the outcome. */
+  /** Announces a transfer, opens its data connection, reads commands during the transfer, and reports the outcome. */
   private async transfer(opening: string, carry: (data: Connection) => Promise<void>): Promise<void> {
     const data = this.assertData();
     this.data = undefined;

@@ -23,7 +23,7 @@ export const replies: Codec<Reply, string> = {
 function takeReply(bytes: ByteQueue): Reply | undefined {
   const end = endOfReply(bytes);
   if ((end === -1 ? bytes.length : end) > longest) {
-    throw new SocketError('ERR_FRAME_TOO_LONG', `a reply of the server is longer than ${longest} bytes`);
+    throw new SocketError('ERR_FRAME_TOO_LONG', `a reply from the server is longer than ${longest} bytes`);
   }
   if (end === -1) return undefined;
   const text = bytes.take(end + 1).toString('latin1');
@@ -38,7 +38,7 @@ function endOfReply(bytes: ByteQueue): number {
   if (first === -1) return -1;
   const [, code, isLong] =
     /^(\d{3})(?:(-)|[ \r\n])/.exec(bytes.peek(Math.min(4, bytes.length)).toString('latin1')) ?? [];
-  if (code === undefined) throw new SocketError('ERR_FRAME_INVALID', 'this is no reply of an FTP server');
+  if (code === undefined) throw new SocketError('ERR_FRAME_INVALID', 'this is not a reply from an FTP server');
   if (isLong === undefined) return first;
   const last = bytes.indexOf(Buffer.from(`\n${code} `), first);
   return last === -1 ? -1 : bytes.indexOf(newline, last + 1);

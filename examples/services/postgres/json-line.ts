@@ -5,7 +5,10 @@ const { BYTEA, CIRCLE, DATE, INTERVAL, TEXT, TIMESTAMP, TIMESTAMPTZ } = pg.types
 const point = 600;
 const textArray = 1009;
 
-/** The types that stay as PostgreSQL writes them. The driver's objects would lose microseconds, zones and days. */
+/**
+ * The types whose values stay text, as PostgreSQL writes them. The driver would convert them to objects without
+ * microseconds, time zones or days.
+ */
 const asText = new Map<number, number>([
   ...[BYTEA, CIRCLE, DATE, INTERVAL, TIMESTAMP, TIMESTAMPTZ, point].map((type) => [type, TEXT] as const),
   // Arrays of bytea, point, timestamp, date, timestamptz and interval.

@@ -26,7 +26,7 @@ export function parseSubcommand(line: string): Subcommand {
   const [, size, file = '', type, number = ''] = /^(\d{1,15})\s+(([cd])f[A-Za-z](\d{3})\S*)$/.exec(line.slice(1)) ?? [];
   if (code === 2 && type === 'c') return { kind: 'control', size: Number(size), file, number };
   if (code === 3 && type === 'd') return { kind: 'data', size: Number(size), file, number };
-  throw new Refusal('this is no subcommand of RFC 1179');
+  throw new Refusal('this is not a subcommand of RFC 1179');
 }
 
 /**

@@ -61,7 +61,7 @@ export class Spool {
     const path = join(this.folder, name);
     const isPlain = /^[A-Za-z0-9][\w.-]{0,62}$/.test(name);
     const stats = isPlain ? await lstat(path).catch(unless('ENOENT')) : undefined;
-    if (!isPlain || stats?.isDirectory() === false) throw new Refusal('there is no queue of this name');
+    if (!isPlain || stats?.isDirectory() === false) throw new Refusal('no queue has this name');
     return new Queue(this, path);
   }
 

@@ -51,7 +51,7 @@ class RequestDecoder implements Decoder<Request> {
       .replace(/\r$/, '');
     const words = wordsOf(line);
     // A web page can make a browser post data of its choice to a port of this machine.
-    if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is no web server');
+    if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is not a web server');
     return words;
   }
 }

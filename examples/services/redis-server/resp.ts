@@ -90,7 +90,7 @@ function wordOf(text: string): string {
 
 function integerOf(value: number | bigint): string {
   const isExact = typeof value === 'number' ? Number.isSafeInteger(value) : BigInt.asIntN(64, value) === value;
-  if (!isExact) throw invalid(`${value} is no integer of 64 bits`);
+  if (!isExact) throw invalid(`${value} is not an integer of 64 bits`);
   return BigInt(value).toString(); // there is no -0
 }
 // #endregion

@@ -31,7 +31,7 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // A folder in the path may have become a link meanwhile. Linux shows where the open file really is.
+      // By now, a folder in the path may have been replaced by a link. Linux shows where the open file really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();

@@ -206,7 +206,7 @@ describe('a body of a known size, in the recipes', () => {
   async function sendFile({ bytes }: Connection, path: string): Promise<void> {
     const { size } = await stat(path);
     bytes.next(`${size}\n`);
-    const content = createReadStream(path, { end: Math.max(0, size - 1) }); // the file may grow meanwhile
+    const content = createReadStream(path, { end: Math.max(0, size - 1) }); // the file may grow in the meantime
     await lastValueFrom(bytes.sendFrom(content), { defaultValue: undefined });
   }
 
