@@ -241,7 +241,7 @@ for secure in (False, True):
         ftp.delete('other')
         ftp.delete('ü"new')
     ftp.set_pasv(True)
-    if not secure:  # with TLS urgent data is no part of the stream
+    if not secure:  # with TLS, urgent data is not part of the stream
         connection = ftp.transfercmd('RETR large')
         connection.recv(1000)
         assert ftp.abort().startswith('426')

@@ -169,15 +169,15 @@ describe('the print server', () => {
   });
 
   test.each([
-    ['an unknown command', () => 'GET / HTTP/1.0\r\n\r\n', 'this is no command'],
-    ['an unknown code', () => '\x09lp\n', 'this is no command'],
-    ['an unknown subcommand', (queue: string) => `\x02${queue}\n\x04\n`, 'this is no subcommand'],
+    ['an unknown command', () => 'GET / HTTP/1.0\r\n\r\n', 'this is not a command'],
+    ['an unknown code', () => '\x09lp\n', 'this is not a command'],
+    ['an unknown subcommand', (queue: string) => `\x02${queue}\n\x04\n`, 'this is not a subcommand'],
     [
       'a data file in the place of a control file',
       (queue: string) => `\x02${queue}\n\x021 dfA042c\n`,
-      'this is no subcommand',
+      'this is not a subcommand',
     ],
-    ['an invalid size', (queue: string) => `\x02${queue}\n\x03-1 dfA042c\n`, 'this is no subcommand'],
+    ['an invalid size', (queue: string) => `\x02${queue}\n\x03-1 dfA042c\n`, 'this is not a subcommand'],
     [
       'a control file that is too large',
       (queue: string) => `\x02${queue}\n\x0265537 cfA042c\n`,
@@ -207,12 +207,12 @@ describe('the print server', () => {
     [
       'a file of the server',
       (queue: string) => `\x02${queue}\n\x0217 cfA042c\nPann\nf/etc/passwd\0`,
-      'no data file of its job',
+      'not part of its job',
     ],
     [
       'a file of another job',
       (queue: string) => `\x02${queue}\n\x0213 cfA042c\nPann\nfdfA043c\0`,
-      'no data file of its job',
+      'not part of its job',
     ],
   ])('refuses %s, and says why', async (_, bytes, why) => {
     const queue = newQueue();

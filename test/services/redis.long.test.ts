@@ -241,7 +241,7 @@ describe('redis.ts', () => {
     const web = await rawServer(tcp, (socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request')));
     const stranger = await ask(`tcp://127.0.0.1:${'port' in web ? web.port : 0}`, 'PING');
     expect(stranger.status).toBe(1);
-    expect(stranger.errors).toMatch(/^This is no Redis server; .*\n$/);
+    expect(stranger.errors).toMatch(/^This is not a Redis server; .*\n$/);
 
     for (const args of [['tcp://127.0.0.1:1'], ['nonsense', 'PING']]) {
       const { status, errors } = await ask(...args);
