@@ -2,20 +2,20 @@ import { SocketError } from '../errors/socket-error.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
 /**
- * How far a connection has come towards its end:
+ * The stages of a connection, up to its end:
  * - `open`: both sides can be used.
  * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when no work is in progress
  *   and it has no reader.
  * - `closing`: the FIN follows the last byte that was sent. Until the peer's FIN arrives, input without a reader is
  *   discarded.
- * - `aborted`: this side has reset the socket, or given it up. The socket has not emitted `close` yet.
+ * - `aborted`: this side has reset or released the socket, which has not emitted `close` yet.
  * - `closed`: the socket is closed, and the outcome is final.
  */
 type Phase = 'open' | 'draining' | 'closing' | 'aborted' | 'closed';
 
 /**
- * Why a connection fails. After `cutOff` (the peer's stream stopped without an end) the last frame may turn out to be
- * incomplete. That is the better reason, and replaces it (T5).
+ * Why a connection fails. `cutOff` means that the peer's stream stopped without a proper end. If the last frame then
+ * turns out to be incomplete, that error replaces the cut-off, because it says more (T5).
  */
 export interface Failure {
   readonly kind: 'destroyed' | 'failed' | 'cutOff';
@@ -30,7 +30,7 @@ export type CloseAction =
   | { readonly do: 'announceFailure'; readonly error: SocketError }
   /** Drop everything unsent, and reset the socket. */
   | { readonly do: 'reset'; readonly error: SocketError }
-  /** Let go of the socket. The kernel still sends everything that it has, the FIN included. */
+  /** Close the socket without a reset, so that the kernel still sends everything that it has, including the FIN. */
   | { readonly do: 'release'; readonly error: SocketError }
   /** The peer has finished: complete the readers after everything received. */
   | { readonly do: 'finishInput' }
@@ -42,7 +42,10 @@ export type CloseAction =
   | { readonly do: 'abortInput'; readonly error: SocketError }
   /** Read until the peer's FIN, and discard all input that no reader takes. */
   | { readonly do: 'lingerInput' }
-  /** Call `checkDrained` after the event loop has handled other events: a reader may answer the end from a promise. */
+  /**
+   * Call `checkDrained` after the event loop has handled other events, because a reader may answer the end in a later
+   * microtask.
+   */
   | { readonly do: 'scheduleDrainCheck' }
   | { readonly do: 'startClaimTimer' | 'stopClaimTimer' | 'startHalfOpenTimer' }
   /** Force the connection to close after `limit` ms; 0 means no limit. */
@@ -52,12 +55,12 @@ export type CloseAction =
 
 type Actions = readonly CloseAction[];
 
-/** One array for all inputs without actions. */
+/** Returned for every input that needs no action, so that none of them allocates an array. */
 const nothing: Actions = [];
 
 /**
  * Decides how one connection ends. It has no socket and no timers: each input changes the state and returns the actions
- * that the connection performs, in this order.
+ * that the connection has to perform, in order.
  *
  * Each line of the table is a transition. The first line that matches the input, the phase and the condition applies. If
  * none does, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
@@ -114,21 +117,21 @@ const nothing: Actions = [];
  * ```
  *
  * - *not over*: `open`, `draining` or `closing`.
- * - `finishSending` is returned at most once. The table does not repeat that later inputs leave it out.
+ * - `finishSending` is returned at most once. Later inputs leave it out, although the table lists it.
  * - *the end is due*: the peer has finished, this side ends with it (no `halfOpen`, and `keepSendingAfterPeer` was not
- *   called), and there is no reader or another connection follows this one.
- * - *the first failure*: nothing else has failed. A cut-off that was not delivered yet does not count.
- * - The first failure stands, and is the `error` of the actions (C12). There are two exceptions: a bad frame replaces a
- *   cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and of `badFrame`
- *   carries the error of that input in any case.
- * - `startCloseTimer` carries the limit given to `close` or `drain`; otherwise it is `closeTimeout`.
+ *   called), and either there is no reader, or another connection follows this one.
+ * - *the first failure*: there was no failure before. A cut-off that the readers have not received yet does not count.
+ * - The first failure is final, and is the `error` of the actions (C12). There are two exceptions: a bad frame replaces
+ *   a cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and of
+ *   `badFrame` always carries the error of that input.
+ * - `startCloseTimer` carries the limit given to `close` or `drain`, otherwise `closeTimeout`.
  */
 export class CloseState {
   private phase: Phase = 'open';
   private receiving: 'open' | 'finished' = 'open';
   private sending: 'open' | 'finishing' | 'finished' = 'open';
   private reason: Failure | undefined;
-  /** Whether the sending side ends after the peer's: not with `halfOpen`. */
+  /** Whether the sending side ends after the peer's; false with `halfOpen`, and after `keepSendingAfterPeer`. */
   private endsWithPeer: boolean;
   /** Whether the connection closes as soon as it has no reader. */
   private closesWithoutReader = false;
@@ -149,22 +152,24 @@ export class CloseState {
     return this.phase === 'aborted' || this.phase === 'closed';
   }
 
-  /** Whether the peer's stream was cut off, and an incomplete frame would be the better reason to give. */
+  /** Whether the peer's stream was cut off. If the last frame is incomplete, that error replaces the cut-off. */
   get isCutOff(): boolean {
     return this.reason?.kind === 'cutOff' && !this.isOver;
   }
 
-  /** The sending side stays open after the peer's FIN, even without `halfOpen` (I2). */
+  /** Keeps the sending side open after the peer's FIN, even without `halfOpen` (I2). */
   keepSendingAfterPeer(): void {
     this.endsWithPeer = false;
   }
 
-  /** The user completes the sending side. */
+  /** Call when the user completes the sending side. */
   complete(): Actions {
     return this.isOver ? nothing : this.finishSending();
   }
 
-  /** A handler has ended: end the sending side, and close the connection as soon as it has no reader (S6). */
+  /**
+   * Call when a handler has ended. Ends the sending side, and closes the connection as soon as it has no reader (S6).
+   */
   completeAndClose(hasReader: boolean): Actions {
     this.closesWithoutReader = true;
     return hasReader ? this.complete() : this.close();
@@ -173,7 +178,7 @@ export class CloseState {
   /**
    * Closes gracefully (C11).
    *
-   * @param limit - a later call may bring a shorter one; in ms, 0 means no limit
+   * @param limit - in ms; 0 means no limit. A later call may shorten it
    */
   close(limit: number = this.closeTimeout): Actions {
     switch (this.phase) {
@@ -219,10 +224,11 @@ export class CloseState {
   }
 
   /**
-   * A reader has left, or has received the end. Without `halfOpen` the sending side ends after the peer's, once
-   * everything received has been emitted, or if there is no reader (C16).
+   * Call when a reader has left, or has been notified of the end. Without `halfOpen`, the sending side ends after the
+   * peer's, once everything received has been emitted, or if there is no reader (C16).
    *
-   * @param hasSuccessor - whether another connection follows this one: no reader may delay it (K4)
+   * @param hasSuccessor - whether another connection follows this one. Readers must not delay it, so the sending side
+   * ends even if there are some (K4)
    */
   readersChanged(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.closesWithoutReader && !hasReader) return this.close();
@@ -242,46 +248,50 @@ export class CloseState {
   }
 
   /**
-   * Starts `claimTimeout` if there is no reader, because none may ever come (C22). A connection that is ending has other
-   * limits, and one whose sides have both finished is about to close.
+   * Starts `claimTimeout` if there is no reader, because the program may never subscribe (C22). A connection that is
+   * ending needs no such limit: it has other limits, or, if both sides have finished, is about to close.
    */
   awaitReader(hasReader: boolean): Actions {
     return hasReader || this.phase !== 'open' || this.haveBothFinished ? nothing : [{ do: 'startClaimTimer' }];
   }
 
-  /** The last paced send or handler has ended. */
+  /** Call when the last paced send or handler has ended. */
   workEnded(): Actions {
     return this.phase === 'draining' ? [{ do: 'scheduleDrainCheck' }] : nothing;
   }
 
-  /** Ends a drain if no work is in progress and there is no reader. It is called as `scheduleDrainCheck` asks for. */
+  /**
+   * Ends a drain if no work is in progress and there is no reader. The action `scheduleDrainCheck` asks for this call.
+   */
   checkDrained(isBusy: boolean, hasReader: boolean): Actions {
     if (this.phase !== 'draining' || isBusy || hasReader) return nothing;
     this.phase = 'closing';
     return [...this.finishSending(), { do: 'stopClaimTimer' }, { do: 'lingerInput' }];
   }
 
-  /** The socket has been given the FIN. */
+  /** Call when the FIN has been passed to the socket. */
   finSent(hasReader: boolean): Actions {
     this.sending = 'finished';
     return this.awaitReader(hasReader);
   }
 
-  /** The peer's FIN has arrived. */
+  /** Call when the peer's FIN has arrived. */
   peerFinished(): Actions {
     if (this.isOver) return nothing;
     this.receiving = 'finished';
     return [{ do: 'finishInput' }];
   }
 
-  /** The peer's stream has stopped without the end that TLS requires. */
+  /** Call when the peer's stream has stopped without the end that TLS requires. */
   peerCutOff(error: SocketError): Actions {
     if (this.isOver) return nothing;
     this.reason ??= { kind: 'cutOff', error };
     return [{ do: 'failInput', error: this.reason.error }];
   }
 
-  /** Follows `peerFinished` and `peerCutOff`, once the readers that are ready for it have received that end. */
+  /**
+   * Call after `peerFinished` or `peerCutOff`, when the readers that are ready for the end have been notified of it.
+   */
   peerEndDelivered(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.isOver) return nothing;
     if (this.reason?.kind === 'cutOff') return this.fail(this.reason.error);
@@ -290,7 +300,7 @@ export class CloseState {
     return [...(isDue ? this.finishSending() : nothing), { do: 'startHalfOpenTimer' }];
   }
 
-  /** The received bytes can't be decoded. What is sent in reply is still flushed (D3). */
+  /** Call when the received bytes can't be decoded. A reply that is sent afterwards is still flushed (D3). */
   badFrame(error: SocketError): Actions {
     const reject: Actions = [{ do: 'abortInput', error }, { do: 'lingerInput' }];
     if (this.isOver) return reject;
@@ -300,7 +310,7 @@ export class CloseState {
     return [...announce, ...reject, { do: 'scheduleDrainCheck' }];
   }
 
-  /** The user aborts the connection. */
+  /** Call when the user aborts the connection. */
   destroy(error: SocketError): Actions {
     const failure = this.abort('destroyed', error);
     return failure === undefined
@@ -312,8 +322,8 @@ export class CloseState {
   }
 
   /**
-   * The connection has failed, or a limit was exceeded. If the FIN is already on its way when `closeTimeout` has passed, a
-   * peer that reads slowly still gets everything that was sent (C11).
+   * Call when the connection has failed, or a limit was exceeded. If `closeTimeout` expires after the FIN was sent, the
+   * socket is not reset, so that a slow peer still gets everything that was sent (C11).
    */
   fail(error: SocketError): Actions {
     const failure = this.abort('failed', error);
@@ -325,7 +335,7 @@ export class CloseState {
     ];
   }
 
-  /** Like `fail`, but everything received and not emitted is dropped (T10). */
+  /** Like `fail`, but drops everything that was received but not yet emitted (T10). */
   failAtOnce(error: SocketError): Actions {
     const failure = this.abort('failed', error);
     if (failure === undefined) return nothing;
@@ -335,7 +345,7 @@ export class CloseState {
     ];
   }
 
-  /** The socket has emitted `close`, its last event. */
+  /** Call when the socket has emitted `close`, its last event. */
   socketClosed(error: SocketError | undefined): Actions {
     const { phase } = this;
     this.phase = 'closed';
@@ -343,7 +353,7 @@ export class CloseState {
       case 'closed':
         return nothing;
       case 'aborted':
-        // The peer's reset came before this side's.
+        // The peer reset the connection before this side did, so it has failed.
         if (error !== undefined && this.reason?.kind === 'destroyed') this.reason = { kind: 'failed', error };
         return [{ do: 'reportOutcome' }];
       case 'open':
@@ -368,14 +378,14 @@ export class CloseState {
     return this.endsWithPeer && this.receiving === 'finished' && (!hasReader || hasSuccessor);
   }
 
-  /** Asks for the FIN, unless that was done before. */
+  /** Asks for the FIN, unless it was asked for before. */
   private finishSending(): Actions {
     if (this.sending !== 'open') return nothing;
     this.sending = 'finishing';
     return [{ do: 'finishSending' }];
   }
 
-  /** Makes `error` the failure and announces it, unless there is one. */
+  /** Makes `error` the failure and announces it, unless there was a failure before. */
   private announceFirst(error: SocketError): Actions {
     if (this.reason !== undefined && this.reason.kind !== 'cutOff') return nothing;
     this.reason = { kind: 'failed', error };
@@ -386,7 +396,7 @@ export class CloseState {
     ];
   }
 
-  /** Returns the failure that stands; undefined if the connection is over already. */
+  /** Returns the failure, which is an earlier one if there was one; undefined if the connection is already over. */
   private abort(kind: 'destroyed' | 'failed', error: SocketError): Failure | undefined {
     if (this.isOver) return undefined;
     this.phase = 'aborted';

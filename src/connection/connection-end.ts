@@ -2,7 +2,7 @@ import { AsyncSubject, ignoreElements, lastValueFrom, type Observable, of } from
 import type { SocketError } from '../errors/socket-error.js';
 import type { Closed, Connection } from './connection.js';
 
-/** Most connections end without a subscriber to `closed`: they need no Subject. */
+/** Most connections end without a subscriber to `closed`, so the Subject is created only for the first one. */
 type State =
   | { readonly is: 'open' }
   | { readonly is: 'awaited'; readonly subject: AsyncSubject<Closed> }
@@ -37,12 +37,12 @@ export class ConnectionEnd {
     return this.promise;
   }
 
-  /** Sets the outcome. `emit` has to follow. */
+  /** Sets the outcome. Call `emit` afterwards. */
   reach(outcome: Closed): void {
     this.state = { is: 'reached', outcome, subject: this.state.is === 'awaited' ? this.state.subject : undefined };
   }
 
-  /** Emits the outcome to everything that has awaited it. */
+  /** Emits the outcome to the subscribers of `closed`. */
   emit(): void {
     if (this.state.is !== 'reached' || this.state.subject === undefined) return;
     this.state.subject.next(this.state.outcome);

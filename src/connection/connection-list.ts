@@ -1,4 +1,4 @@
-/** A member of a {@link ConnectionList}. It has the links itself, so that the list allocates nothing for it. */
+/** A member of a {@link ConnectionList}. It holds its own links, so that the list allocates nothing for it. */
 export interface Listed<T> {
   earlier: T | undefined;
   later: T | undefined;
@@ -15,7 +15,7 @@ export class ConnectionList<T extends Listed<T>> {
   private last: T | undefined;
   private liveSet: Set<T> | undefined;
 
-  /** A Set of the members, which follows the list. It is always the same Set. */
+  /** A live Set of the members. It is always the same Set. */
   get set(): ReadonlySet<T> {
     this.liveSet ??= new Set(this.all());
     return this.liveSet;

@@ -4,12 +4,12 @@ import type { Closed } from './connection.js';
 
 /** The server or the client that a connection `C` belongs to. */
 export interface ConnectionOwner<C> extends Origin {
-  /** The connection is about to end its sending side: because of `error`, or gracefully. */
+  /** Called when the connection is about to end its sending side: because of `error`, or gracefully. */
   finishing(connection: C, error?: SocketError): void;
   /** Returns whether values that are sent from now on go to another connection. */
   outlives(connection: C): boolean;
-  /** A handler has failed after its connection had. */
+  /** Called when a handler has failed after its connection. */
   failedAfter?(error: SocketError): void;
-  /** The connection has closed. Its `closed` emits afterwards. */
+  /** Called when the connection has closed, just before its `closed` emits. */
   connectionClosed(connection: C, outcome: Closed): void;
 }

@@ -15,8 +15,8 @@ import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
  */
 export interface Closed {
   /**
-   * The connection that has ended: with it, the output of `serve` is an access log. `JSON.stringify` and a spread leave it
-   * out.
+   * The connection that has ended. With it, the output of `serve` can be used as an access log. `JSON.stringify` and a
+   * spread leave it out.
    */
   readonly connection: Connection<any, any>;
   /** `'finished'`: both sides ended gracefully; `'destroyed'`: this side destroyed it; `'failed'`: everything else. */
@@ -70,8 +70,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   readonly local: Address;
   /**
    * The address of the peer. If its PROXY header was accepted (`proxyProtocol`), it is the address in the header. An
-   * address that this side has dialled with TLS has `tls: true`. An unnamed unix socket has the path `''`, and a TCP client
-   * that has gone before its address was read is `0.0.0.0:0`.
+   * address that this side has dialled with TLS has `tls: true`. An unnamed unix socket has the path `''`, and a TCP
+   * client that has disconnected before its address was read has `0.0.0.0:0`.
    */
   readonly remote: Address;
   /**
@@ -113,12 +113,12 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   /**
    * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted, as a client if it was dialled.
    *
-   * Values that you have already sent go out in the clear first. Values that you send from now on are buffered until the
-   * handshake has finished. Subscribers and views stay.
+   * Values that you have already sent go out first, unencrypted. Values that you send from now on are buffered until
+   * the handshake has finished. Subscribers and views stay attached.
    *
-   * Call it in the turn in which you send your last message in the clear, or in which you receive the peer's last one. A
-   * byte that was received and not decoded by then, or that arrives in the clear later, may come from an attacker on the
-   * way. It fails the connection with `ERR_TLS`, and is never emitted.
+   * Call it in the turn in which you send your last unencrypted message, or receive the peer's last one. A byte that
+   * was received but not yet decoded when you call this, or that arrives unencrypted later, may come from an attacker
+   * on the network. It fails the connection with `ERR_TLS`, and is never emitted.
    *
    * @param options - the option `tls` of `listen` if the connection was accepted, or of `connect` if it was dialled. Pass
    * the same object for every connection, because each object is prepared once. Its `handshakeTimeout` limits the time from
@@ -137,10 +137,10 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   startTls(options: StartTlsOptions): Promise<TlsInfo>;
   /**
-   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. Without the reading, unread
-   * input would make the kernel reset the connection, and the reset could destroy a reply on its way. Subscribers that
-   * aren't held still get what the peer sends; all other input is discarded. After `closeTimeout` the connection fails with
-   * `ERR_TIMEOUT_CLOSE`.
+   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. It has to read, because
+   * unread input would make the kernel reset the connection, and the reset could destroy a reply that is on its way.
+   * Subscribers that aren't held still get what the peer sends; all other input is discarded. After `closeTimeout` the
+   * connection fails with `ERR_TIMEOUT_CLOSE`.
    *
    * @returns a promise that resolves when the connection has ended for any reason, and never rejects; each call returns the
    * same promise

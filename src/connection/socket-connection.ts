@@ -22,7 +22,7 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** The base of `opened`: V8 stores a small number in the field itself. */
+/** The base of `opened`, which counts from here because V8 stores a small number in the field itself. */
 const loaded = Date.now();
 
 /**
@@ -42,11 +42,11 @@ export class SocketConnection<In, Out>
   private readonly state: CloseState;
   private readonly end: ConnectionEnd = new ConnectionEnd();
   private readonly opened: number = Date.now() - loaded;
-  /** Made when the first timer is needed: most connections need none. */
+  /** Created with the first timer, because most connections need none. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  /** Set while the connection changes to TLS. */
+  /** Set during the upgrade to TLS. */
   private upgrade: TlsUpgrade | undefined;
 
   constructor(
@@ -151,7 +151,10 @@ export class SocketConnection<In, Out>
     return this;
   }
 
-  /** Starts `claimTimeout`, unless the connection has a reader by the end of this turn. Most have one already. */
+  /**
+   * Starts `claimTimeout`, unless the connection has a reader at the end of this turn. Most connections already have
+   * one now.
+   */
   expectClaim(): void {
     if (this.hasReader) return;
     this.defer(() => {
@@ -192,7 +195,7 @@ export class SocketConnection<In, Out>
       else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
     };
     this.defer(() => {
-      // A generator whose input has just ended returns after a few promises, before other events.
+      // A generator whose input has just ended returns within a few microtasks, so let it finish before other events.
       if (this.lane.pacedTasks > 0) this.socket.scheduler.afterOtherEvents(finish);
       else finish();
     });
@@ -238,7 +241,8 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    // The remaining bytes are an incomplete frame: an error, unless this side has ended the stream or has failed before.
+    // Remaining bytes are an incomplete frame. That is an error, unless this side has stopped the input, or the
+    // connection had already failed.
     const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
@@ -246,7 +250,7 @@ export class SocketConnection<In, Out>
   }
 
   readerEnding(): void {
-    // The channels of a connection end with it: there is nothing to prepare.
+    // The channels of a connection end with it, so there is nothing to prepare.
   }
 
   readerEnded(): void {
@@ -258,10 +262,10 @@ export class SocketConnection<In, Out>
   }
 
   failedBy(cause: unknown): void {
-    // The connection has failed first, and the handler fails because of that.
+    // The handler has failed only because its connection had, so there is nothing new to report.
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
-    // `closed` reports the first failure. The owner reports that of a handler which fails later.
+    // `closed` reports the first failure. If a handler fails later, the owner reports its error.
     if (!this.hasFailed && !this.state.isOver) this.fail(error);
     else this.owner.failedAfter?.(error);
   }
@@ -271,7 +275,8 @@ export class SocketConnection<In, Out>
   }
 
   complete(): void {
-    // The values that the client's channel has sent so far belong before the FIN. Later ones go to the next connection.
+    // Values that the client's channel has sent so far have to go out before the FIN, so flush them. Later ones go to
+    // the next connection.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
@@ -295,7 +300,7 @@ export class SocketConnection<In, Out>
   }
 
   workEnded(): void {
-    // A handler that has ended may read again.
+    // A handler has ended. The time during which it worked does not count, so the timers restart.
     this.timers?.restartIdleTimers();
     this.perform(this.state.workEnded());
   }
@@ -325,7 +330,7 @@ export class SocketConnection<In, Out>
       return;
     }
     this.timers?.stopReceiveTimer();
-    // If the input is discarded, nothing of it can be missing.
+    // If the input is discarded anyway, it does not matter whether its end is missing.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
       if (cutOff !== undefined) this.inbound.allowCutOff();
       this.perform(this.state.peerFinished());
@@ -432,7 +437,7 @@ export class SocketConnection<In, Out>
     }
   }
 
-  /** Drops everything unsent. */
+  /** Stops the timers, notifies the owner, and drops everything unsent. */
   private endSending(failure: SocketError): void {
     const error = noteOrigin(failure, this);
     this.timers?.stop();
@@ -440,7 +445,7 @@ export class SocketConnection<In, Out>
     this.outbound.fail(error);
   }
 
-  /** The time starts when the running code has ended: the FIN, too, is sent no earlier (C23). */
+  /** Starts the timer when the running code has returned, because the FIN is not sent before that either (C23). */
   private startCloseTimer(limit: number): void {
     this.defer(() => {
       if (!this.state.isOver) this.makeTimers().startCloseTimer(limit);
@@ -450,7 +455,8 @@ export class SocketConnection<In, Out>
   private reportOutcome(): void {
     const { end, inbound, outbound } = this;
     const { failure } = this.state;
-    // After a bad frame the sending side has ended without an error (D3). Senders that wait for it get the error.
+    // After a bad frame the sending side has ended without an error (D3). Senders that still wait for it get the error
+    // here.
     if (failure !== undefined) this.lane.end(outbound.written, failure.error);
     const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
     const outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);

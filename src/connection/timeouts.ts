@@ -10,7 +10,7 @@ import type { ConnectionSettings } from './connection-settings.js';
 interface Timed {
   readonly inbound: Inbound;
   readonly outbound: Outbound;
-  /** Whether TLS is being started. That has a time limit of its own. */
+  /** Whether a TLS handshake is in progress, which has a time limit of its own. */
   readonly isUpgrading: boolean;
   fail(error: SocketError): void;
   close(): Promise<void>;
@@ -38,7 +38,7 @@ export class Timeouts {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A handler that works on a request is busy, although it does not read and holds nothing (C27).
+    // A connection whose handler works on a request is not idle, although nothing reads from it (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && (inbound.hasReader || outbound.lane.functions === 0);
     if (idleTimeout > 0) {
@@ -57,13 +57,15 @@ export class Timeouts {
     }
   }
 
-  /** Bytes have arrived, or this side can read again: the time in which it could not does not count. */
+  /**
+   * Call when bytes have arrived, or when this side can read again: time during which it could not read is not counted.
+   */
   restartIdleTimers(): void {
     this.idle?.interrupt();
     this.receive?.interrupt();
   }
 
-  /** The kernel has taken bytes. */
+  /** Call when the kernel has taken bytes. */
   written(): void {
     this.idle?.interrupt();
     this.halfOpen?.interrupt();
@@ -74,7 +76,7 @@ export class Timeouts {
     this.receive?.stop();
   }
 
-  /** Limits the silence of the sending side after the peer has finished (C7). */
+  /** Limits the time without a write after the peer has finished (C7). */
   startHalfOpenTimer(): void {
     const { halfOpenTimeout } = this.settings;
     const { outbound } = this.connection;
@@ -84,7 +86,7 @@ export class Timeouts {
   }
 
   /**
-   * Gives the connection up if it has no reader until `claimTimeout`: it fails if it was never used, and closes if its
+   * Gives up a connection that has no reader for `claimTimeout`: it fails if it was never used, and closes if its
    * sending side has ended (C22).
    */
   startClaimTimer(): void {
@@ -122,7 +124,7 @@ export class Timeouts {
     this.close?.unsubscribe();
   }
 
-  /** Whether the connection has ever had a reader, or was sent anything. */
+  /** Whether the connection has ever had a reader, or anything was sent on it. */
   private get isUsed(): boolean {
     const { inbound, outbound } = this.connection;
     return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;

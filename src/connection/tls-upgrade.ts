@@ -10,7 +10,7 @@ import { handled, noteOrigin, type Origin } from '../errors/error-origin.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 import type { TransportSocket } from '../transport/transport.js';
 
-/** The connection that changes to TLS. */
+/** The connection that is upgraded to TLS. */
 interface Upgraded extends Origin {
   readonly remote: Address;
   readonly inbound: Inbound;
@@ -18,7 +18,7 @@ interface Upgraded extends Origin {
   readonly closed: Observable<Closed>;
   readonly isUpgrading: boolean;
   fail(error: SocketError): void;
-  /** Like `fail`, but everything received and not emitted is dropped. */
+  /** Like `fail`, but drops everything that was received but not yet emitted. */
   failAtOnce(error: SocketError): void;
   defer(work: () => void): void;
 }
@@ -27,8 +27,8 @@ interface Upgraded extends Origin {
 type Handshake = (secured: () => void) => void;
 
 /**
- * Changes an open connection to TLS (T10). Values that were sent before go out in the clear. Then the handshake runs, and
- * values that were sent in the meantime follow it.
+ * Upgrades an open connection to TLS (T10). Values that were already sent go out first, unencrypted. Then the handshake
+ * runs. Values that are sent during the upgrade go out after it.
  */
 export class TlsUpgrade {
   private readonly connection: Upgraded;
@@ -57,8 +57,8 @@ export class TlsUpgrade {
     handshakeTimeout: number,
   ): TlsUpgrade {
     const { inbound, isUpgrading, outbound } = connection;
-    if (isUpgrading && !outbound.closed) throw invalid('the TLS handshake of this connection is under way');
-    if (socket.tls !== undefined) throw invalid('this connection speaks TLS already');
+    if (isUpgrading && !outbound.closed) throw invalid('the TLS handshake of this connection has already begun');
+    if (socket.tls !== undefined) throw invalid('this connection already uses TLS');
     if (outbound.closed || inbound.end !== 'open') throw endedError(connection);
     if (socket.startTls === undefined) throw invalid('the transport has no TLS');
     if (outbound.isEncoding) throw invalid('an encoder cannot start it');
@@ -71,7 +71,7 @@ export class TlsUpgrade {
    * Flushes the connection, and performs the handshake.
    *
    * @param onSecured - called after the handshake, before anything else is sent
-   * @returns a promise that resolves after the handshake, and rejects if the connection ends before
+   * @returns a promise that resolves after the handshake, and rejects if the connection ends before that
    */
   run(onSecured: () => void): Promise<TlsInfo> {
     const { connection, limit, socket } = this;
@@ -94,7 +94,7 @@ export class TlsUpgrade {
         outbound.resume();
       };
       outbound.suspend(() => {
-        // Not within the delivery of a chunk that was read in the clear.
+        // An unencrypted chunk may be in delivery right now, so start after that.
         connection.defer(() => {
           if (outbound.error === undefined) this.handshake(finish);
         });
@@ -102,18 +102,22 @@ export class TlsUpgrade {
     });
     if (limit > 0) watching.add(new Timer(limit, () => this.expire()));
     if (inbound.queue.length > 0) this.clearTextArrived();
-    // `closed` reports the failure: a peer must not end a process that ignores the promise.
+    // A program may ignore the promise, because `closed` reports the failure too. So the rejection must not end the
+    // process.
     return handled(secured);
   }
 
-  /** Bytes have arrived in the clear. An attacker on the way may have sent them (command injection): none is emitted. */
+  /**
+   * Call when unencrypted bytes have arrived. An attacker on the network may have sent them (command injection), so
+   * none is emitted.
+   */
   clearTextArrived(): void {
     const message =
-      'bytes came in the clear after the command that starts TLS, or before startTls was called in answer to it';
+      'unencrypted bytes arrived after the command that starts TLS, or before startTls was called to answer it';
     this.connection.failAtOnce(this.error('ERR_TLS', message));
   }
 
-  /** The peer has sent its FIN instead of finishing the handshake. */
+  /** Call when the peer has sent its FIN instead of finishing the handshake. */
   peerFinished(): void {
     this.connection.fail(this.error('ERR_TLS', 'the TLS handshake failed: the peer finished before it'));
   }

@@ -205,7 +205,7 @@ test('starttls.ts and starttls-client.ts upgrade to TLS, and nothing can be inje
   expect(await answersTo(server, 'hello\n')).toEqual(['hello, with no TLS']);
   const attacker = await dial(server);
   await attacker.say('STARTTLS\nhello\n');
-  await server.until(/in the clear after the command/);
+  await server.until(/unencrypted bytes arrived after the command/);
 });
 
 test('behind.ts shows clients where they come from, as the proxy says', async () => {
