@@ -16,7 +16,7 @@ import { Session } from './session.js';
  * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
  * subscription it dials again.
  *
- * Without `reconnect`, and if nothing subscribes to `data`, it is equivalent to:
+ * Without `reconnect`, and without subscribers to `data`, it is equivalent to:
  *
  * ```ts
  * const client = new Observable<{ status: string }>((subscriber) => {
@@ -48,8 +48,8 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   /**
    * Receives and sends on the client's connection, and with `reconnect` on each connection that follows.
    *
-   * It emits each message of the server, then the end of the client. With `reconnect`, an incomplete frame of a lost
-   * connection is dropped, and the messages of the next connection follow.
+   * It emits each message from the server, and ends when the client ends. With `reconnect`, an incomplete frame of a
+   * lost connection is dropped, and the messages of the next connection follow.
    *
    * What you send before the first connection opens is queued, up to `maxBuffered`, and goes out first. After an attempt or a
    * connection has ended, the option `whileDisconnected` decides what happens to further values.
@@ -108,7 +108,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
     });
   }
 
-  // The overload to use comes last, as in a Flow: TypeScript's error messages are about the last one.
+  // The recommended overload comes last, as in a Flow, because TypeScript's error messages refer to the last one.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((state: ConnectionState<In, Out>) => void) | null | undefined,

@@ -5,29 +5,29 @@ import { readAhead } from '../io/inbound.js';
 /** A connection whose data has not all been emitted yet. */
 interface ReadSource<C> {
   readonly connection: C;
-  /** Whether a run ended with this connection: its readers end with it, even if the next run has begun (K8). */
+  /** Whether a run ended with this connection. Its readers then end with it, even if the next run has begun (K8). */
   readonly endsRun: boolean;
 }
 
 /** The connections to read, the oldest first. The readers are attached to the first one, or wait for the next. */
 export type ConnectionsToRead<C> = readonly ReadSource<C>[];
 
-/** The rest of a connection that its readers have not read. */
+/** The unread rest of a connection, and its readers. */
 export interface Leftover {
   /** The number of received bytes that are not decoded yet. */
   readonly bytes: number;
-  /** Whether a reader was given its end. */
+  /** Whether a reader was notified of the connection's end. */
   readonly isRead: boolean;
   readonly hasReaders: boolean;
 }
 
-/** Looks up what a connection holds. */
+/** Looks up the leftover of a connection. */
 export type LeftoverOf<C> = (connection: C) => Leftover;
 
-/** The number of bytes that each ended connection adds to its leftover bytes, for its own memory (K14). */
+/** The memory that an ended connection takes itself, in bytes. It is added to its leftover bytes (K14). */
 const connectionCost = 1_024;
 
-/** Whether earlier connections hold so many bytes that a new one must not be read yet (K14). */
+/** Whether earlier connections hold so many unread bytes that a new one must not be read yet (K14). */
 export function waitsForReaders<C>(toRead: ConnectionsToRead<C>, leftover: LeftoverOf<C>): boolean {
   return toRead.reduce((sum, { connection }) => sum + leftover(connection).bytes + connectionCost, 0) >= readAhead;
 }

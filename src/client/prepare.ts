@@ -8,8 +8,8 @@ import type { Prepare } from '../options/connect-options.js';
 /**
  * Runs `prepare` on a connection that was just opened (K18).
  *
- * @param done - called once: without an error after `prepare` has completed, with an error after it or the connection has
- * failed
+ * @param done - called once: without an error when `prepare` has completed, with an error when `prepare` or the
+ * connection has failed
  * @returns a Subscription. Unsubscribing stops `prepare` and resets the connection
  */
 export function prepareConnection<In, Out>(
@@ -20,7 +20,8 @@ export function prepareConnection<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    // If the connection is failing, `closed` will report its error, even though `prepare` has completed.
+    // If the connection has failed, its `closed` is about to report the error, so wait for that, even though `prepare`
+    // has completed.
     if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();
@@ -28,7 +29,7 @@ export function prepareConnection<In, Out>(
     done(error);
   };
   const failed = (cause: unknown): void => {
-    // If `prepare` fails only because its connection does, the error is that of the connection.
+    // If `prepare` fails only because its connection has failed, report the connection's error.
     const isOwn = cause instanceof SocketError && originOf(cause) === connection;
     end(isOwn ? cause : handlerError(cause, connection.remote, 'prepare'));
   };

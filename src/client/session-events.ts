@@ -1,13 +1,13 @@
 import type { SocketError } from '../errors/socket-error.js';
 import type { Shown } from './session-phases.js';
 
-/** An input of the state machine. The events about readers have the names of the methods of `ChannelHost`. */
+/** An input of the state machine. The events about readers are named after the methods of `ChannelHost`. */
 export type SessionEvent<C, R, W> =
   | { readonly type: 'watch' | 'unwatch'; readonly watcher: W }
   | { readonly type: 'observed' | 'unobserved'; readonly reader: R }
   /** A reader has left, and was detached from its connection. */
   | { readonly type: 'readerLeft' }
-  /** The watchers of a run have got its end. */
+  /** The watchers have been notified that their run has ended. */
   | { readonly type: 'subscribersEnded' }
   /** The socket is connected, and `prepare` is about to be called. */
   | { readonly type: 'opened'; readonly dial: number }
@@ -33,13 +33,13 @@ export type SessionEvent<C, R, W> =
   | { readonly type: 'badFrame'; readonly error: SocketError }
   /** The connection has handled a bad frame. */
   | { readonly type: 'badFrameHandled'; readonly connection: C; readonly error: SocketError }
-  /** With the error that has ended the sending side of the connection, if one has. */
+  /** A reader is about to end. `error` is the error that ended the connection's sending side, if there is one. */
   | { readonly type: 'readerEnding'; readonly reader: R; readonly error?: SocketError | undefined }
   /** This side fails the client: a value cannot be encoded, or exceeds `maxBuffered`. */
   | { readonly type: 'failed'; readonly error: SocketError }
   | { readonly type: 'destroyed'; readonly error: SocketError; readonly reason: unknown };
 
-/** The error of queued values that fail, or why the client gives them up. */
+/** The error with which queued values fail, or the reason why the client gives them up. */
 export type OutputFailure = SocketError | 'ended' | 'left';
 
 /**
@@ -57,7 +57,7 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'wait'; readonly dial: number; readonly retries: number; readonly error: SocketError | undefined }
   | { readonly do: 'watchSignal' | 'ignoreSignal' }
   | { readonly do: 'publish'; readonly watchers: readonly W[]; readonly shown: Shown<C> }
-  /** Give each watcher `last`, if it is set, and then the end. */
+  /** Send each watcher `last`, if it is set, and then notify it of the end. */
   | {
       readonly do: 'endWatchers';
       readonly watchers: readonly W[];
@@ -85,12 +85,12 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'detach'; readonly connection: C; readonly reader: R }
   /** Move the readers from one connection to the next. Without `to` they wait for one. */
   | { readonly do: 'readNext'; readonly from: C; readonly to: C | undefined; readonly readers: readonly R[] }
-  /** Let the connection end the reader, which has read all of it. */
+  /** Let the connection end the reader, which has read everything. */
   | { readonly do: 'forwardDrained'; readonly connection: C; readonly reader: R; readonly end: 'fin' | SocketError }
   | { readonly do: 'forwardBadFrame'; readonly connection: C; readonly error: SocketError }
   /** Drop the bytes of an unfinished frame, and detach the reader. */
   | { readonly do: 'dropRest'; readonly connection: C; readonly reader: R }
-  /** Notify the requests sent on the connection that they get no answer any more (K21). */
+  /** Notify the requests sent on the connection that they will get no answer (K21). */
   | { readonly do: 'reportStreamEnd'; readonly connection: C; readonly end: 'fin' | SocketError }
-  /** Handle another event after the actions before this one. */
+  /** Handle `event` after the preceding actions. */
   | { readonly do: 'continue'; readonly event: SessionEvent<C, R, W> };

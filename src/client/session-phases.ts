@@ -15,7 +15,7 @@ export type SessionState<C, R, W> = Idle<C, R, W> | Running<C, R, W>;
 /** The fields of every state. */
 export interface EveryState<C, R, W> {
   readonly address: Address;
-  /** How often the policy allows a retry; undefined without `reconnect`. */
+  /** How many retries the policy allows, and when the count restarts; undefined without `reconnect`. */
   readonly limits: RetryLimits | undefined;
   readonly watchers: readonly W[];
   readonly readers: readonly R[];
@@ -33,8 +33,9 @@ export interface ToNextRun {
 export interface Idle<C, R, W> extends EveryState<C, R, W> {
   readonly phase: 'idle';
   /**
-   * After its readers have ended, the connection of the last run may go on sending until the client dials again (C7).
-   * `isConcluded` is false after `destroy`: then no value is queued for the next run before the connection has closed (K8).
+   * The connection of the last run may continue to send after its readers have ended, until the client dials again
+   * (C7). `isConcluded` is false after `destroy`: no value is then queued for the next run until the connection has
+   * closed (K8).
    */
   readonly sending: ToNextRun | { readonly to: 'connection'; readonly connection: C; readonly isConcluded: boolean };
 }
@@ -55,7 +56,10 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   readonly sending: { readonly to: 'connection' | 'next connection' } | ToNextRun;
   /** Whether this side has failed or destroyed the client, so that no connection follows. */
   readonly isEnding: boolean;
-  /** Whether the readers have got the end of the connection. A later reader waits for the next connection (K8). */
+  /**
+   * Whether the readers have been notified of the end of the connection. A later reader waits for the next connection
+   * (K8).
+   */
   readonly isConcluded: boolean;
 };
 
@@ -76,7 +80,7 @@ export type Shown<C> =
 /** Facts outside the state that a transition depends on. They are looked up while the event is handled. */
 export interface Surroundings<C, R> {
   readonly leftover: LeftoverOf<C>;
-  /** Whether the reader will get the end of the connection from the connection itself. */
+  /** Whether the connection itself will notify the reader of its end. */
   isAttached(connection: C, reader: R): boolean;
   /** Whether `data` has ended its sending side. */
   readonly isCompleted: boolean;
@@ -96,7 +100,10 @@ export function connectionOf<C, R, W>(state: SessionState<C, R, W>): C | undefin
   return state.phase === 'connected' ? state.connection : undefined;
 }
 
-/** Returns the connection that this side ends when it ends the client: also one that only goes on sending. */
+/**
+ * Returns the connection that this side ends when it ends the client, including a connection that has no readers any
+ * longer and only sends.
+ */
 export function connectionToEnd<C, R, W>(state: SessionState<C, R, W>): C | undefined {
   if (state.phase === 'idle') return state.sending.to === 'connection' ? state.sending.connection : undefined;
   return connectionOf(state);

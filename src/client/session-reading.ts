@@ -11,9 +11,12 @@ import {
 import { leave, start } from './session-run.js';
 import { idle, isWanted, andThen, type Step, unchanged } from './session-step.js';
 
-// The transitions about readers of `data`: which connection they read, and when they get its end.
+// The transitions about readers of `data`: which connection they read, and when they are notified of its end.
 
-/** K8, K14: a new reader reads what earlier connections hold. After the end of a connection it waits for the next one. */
+/**
+ * K8, K14: a new reader first reads the data left in earlier connections. If the connection has already ended, it waits
+ * for the next one.
+ */
 export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.toRead;
   const isRead = source !== undefined && around.leftover(source.connection).isRead;
@@ -25,7 +28,7 @@ export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, arou
   return { state, actions: [{ do: 'attach', connection: source.connection, readers: [reader] }] };
 }
 
-/** A reader that has left is detached first. Only then is it known whether its connection has readers. */
+/** Detaches a reader that has left. Only after that is it known whether its connection still has readers. */
 export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): Step<C, R, W> {
   const [source] = state.toRead;
   const next = { do: 'continue', event: { type: 'readerLeft' } } as const;
@@ -35,7 +38,10 @@ export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): 
   };
 }
 
-/** K1, K8: the remaining readers move on if an earlier run is read. The client ends if no subscriber remains. */
+/**
+ * K1, K8: the remaining readers move on if they have read an earlier run to its end. The client ends if no subscriber
+ * remains.
+ */
 export function readOnOrLeave<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
   return andThen(readOnIfDone(state, around), leave);
 }
@@ -61,7 +67,7 @@ export function drainReader<C, R, W>(
   };
 }
 
-/** D3, K17: the connection handles a bad frame before the readers are looked at. */
+/** D3, K17: the connection handles a bad frame before the readers move on. */
 export function reportBadFrame<C, R, W>(state: SessionState<C, R, W>, error: SocketError): Step<C, R, W> {
   const [source] = state.toRead;
   if (source === undefined) return unchanged(state);
@@ -87,7 +93,7 @@ export function breakStream<C, R, W>(
   return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
 }
 
-/** C7, K8: a reader gets the end of a connection that no other follows. The sending side may continue. */
+/** C7, K8: a reader is notified of the end of a connection that no other follows. The sending side may stay open. */
 export function conclude<C, R, W>(
   state: SessionState<C, R, W>,
   error: SocketError | undefined,
@@ -97,7 +103,7 @@ export function conclude<C, R, W>(
     return readOnOrLeave(state, around);
   }
   const { connection, sending } = state;
-  // The next connection, for which values are queued, will never be made.
+  // The queued values fail, because the connection that they wait for will never be made.
   const isInVain = sending.to === 'next connection';
   const renews = isInVain || (sending.to === 'connection' && around.isCompleted);
   const goesTo = renews ? toNextRun : sending;
@@ -114,7 +120,7 @@ export function conclude<C, R, W>(
   };
 }
 
-/** K4, K5: the readers leave a connection that holds nothing for them, and the wait begins. */
+/** K4, K5: the readers leave a connection without unread bytes, and the wait begins. */
 export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
   const [first] = state.toRead;
   const isDone = first?.endsRun === false && leftover(first.connection).bytes === 0;

@@ -17,9 +17,9 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * Decides when a client dials, dials again and ends. It takes a state and an event, and returns the next state and the
  * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
  *
- * An event that the table does not list for a state is ignored there, and so is one whose condition does not hold. A row
- * lists every action that its step may need. `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
- * `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * An event is ignored in a state for which the table does not list it, and if its condition does not hold. A row lists
+ * every action that its step may need. `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial,
+ * publish, continue. `test/model/session-reducer.test.ts` compares the table with the reducer.
  *
  * | state                 | event                                                     | next state   | actions                                                               | rules       |
  * | --------------------- | --------------------------------------------------------- | ------------ | --------------------------------------------------------------------- | ----------- |
@@ -125,8 +125,8 @@ export function reduce<C, R, W>(
 }
 
 /**
- * Whether `state` has changed since `action` was decided, so that the action must not be performed any more: an earlier
- * action of the same step has called a subscriber, which has ended the attempt, the wait or the state to be published.
+ * Whether `action` is obsolete: an earlier action of the same step called a subscriber, which ended the attempt, the
+ * wait, or the state to be published.
  */
 export function isOvertaken<C, R, W>(state: SessionState<C, R, W>, action: SessionAction<C, R, W>): boolean {
   switch (action.do) {

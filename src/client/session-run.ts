@@ -77,7 +77,9 @@ export function connect<C, R, W>(
   };
 }
 
-/** C7, K4, K8: a connection takes no more values. Unsent ones wait for the next connection, if one will follow. */
+/**
+ * C7, K4, K8: a connection takes no more values. Unsent values are queued for the next connection, if one will follow.
+ */
 export function finishSending<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,
@@ -113,7 +115,7 @@ export function closed<C, R, W>(
   return unchanged(state);
 }
 
-/** K4: after an overflow, a new connection would not help. */
+/** K4: after an overflow the client ends, because a new connection would not help. */
 function endsClient(error: SocketError | undefined): boolean {
   return error?.code === 'ERR_OVERFLOW';
 }
@@ -148,8 +150,9 @@ export function lost(
 }
 
 /**
- * K3, K8: the client ends. The state has no subscribers left before the first one is notified, so a subscription, or a
- * value sent, within that notification belongs to a new run. A reader that is attached to a connection gets the end from it.
+ * K3, K8: the client ends. The subscribers are removed from the state before the first one is notified. So if a
+ * subscriber subscribes or sends within its notification, that belongs to a new run. A reader that is attached to a
+ * connection is notified by that connection.
  */
 export function end<C, R, W>(
   state: Running<C, R, W>,
@@ -240,7 +243,10 @@ export function giveUp<C, R, W>(
   }
 }
 
-/** C8, K8: the user destroys the client. It stays closed until its connection has closed, or its readers have its end. */
+/**
+ * C8, K8: the user destroys the client. It stays closed until its connection has closed, or until its readers have been
+ * notified of the end.
+ */
 export function destroy<C, R, W>(
   state: SessionState<C, R, W>,
   error: SocketError,

@@ -16,7 +16,7 @@ export function renewed<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'replaceOutput' }] };
 }
 
-/** A step to `state`, which is published. */
+/** A step to `state` that also publishes it. */
 export function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
 }

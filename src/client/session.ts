@@ -55,7 +55,7 @@ export class Session<In, Out>
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly hasIncidents = false;
-  /** A new lane replaces it each time the client has ended (K8). */
+  /** Replaced each time the client has ended (K8). */
   lane: SendLane;
   /** The sending side of the connection, or a queue of values for the next connection. */
   outbound: Outbound;
@@ -71,7 +71,7 @@ export class Session<In, Out>
   private connection: SocketConnection<In, Out> | undefined;
   private since = 0;
   private ignoreSignal: (() => void) | undefined;
-  /** The states that are still to be delivered while a watcher is being notified. */
+  /** The states that are not delivered yet, because a watcher is being notified. */
   private readonly unpublished: (readonly [Watcher<In, Out>, ConnectionState<In, Out>])[] = [];
 
   constructor(address: Address, settings: ConnectSettings<In, Out>, transport: Transport) {
@@ -268,7 +268,7 @@ export class Session<In, Out>
         this.publish(action.watchers, action.shown);
         break;
       case 'endWatchers':
-        // All watchers get the last state before the first one gets the end.
+        // All watchers get the last state before the first one is notified of the end.
         if (action.last !== undefined) this.publish(action.watchers, action.last);
         for (const watcher of action.watchers) {
           if (action.error === undefined) watcher.complete();
@@ -282,7 +282,7 @@ export class Session<In, Out>
         this.failOutput(this.renewOutput(), action.failure);
         break;
       case 'abandonAttempt': {
-        // The teardown of `prepare` may send: its values belong to the next run.
+        // The teardown of `prepare` may send values, which belong to the next run. So replace the output first.
         const replaced = this.renewOutput();
         this.work.unsubscribe();
         this.failOutput(replaced, action.failure);
@@ -302,7 +302,7 @@ export class Session<In, Out>
         this.since = asyncScheduler.now();
         const earlier = this.outbound;
         this.outbound = action.connection.outbound;
-        // The queued values are flushed before a subscriber can add to them (C2). The first bytes arrive in a later turn.
+        // Flush the queued values before a subscriber can add to them (C2). The first bytes arrive in a later turn.
         this.outbound.adopt(earlier);
         action.connection.expectClaim();
         break;
@@ -357,14 +357,18 @@ export class Session<In, Out>
     }
   }
 
-  /** A watcher may cause the next state before the other watchers have got this one. They get this one first (K2). */
+  /**
+   * Publishes a state. If a watcher causes the next state meanwhile, the other watchers still get this one first (K2).
+   */
   private publish(watchers: readonly Watcher<In, Out>[], shown: ConnectionState<In, Out>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
     for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift())
       next[0].next(next[1]);
   }
 
-  /** Queues further values for the next run, and returns the output that had the earlier ones. */
+  /**
+   * Creates an output that queues values for the next run, and returns the old output with the values already queued.
+   */
   private renewOutput(): Outbound {
     const replaced = this.outbound;
     this.outbound = new Outbound(this.settings, this);
