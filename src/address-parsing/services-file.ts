@@ -20,8 +20,8 @@ export function servicePort(text: string, name: string): number | undefined {
 }
 
 /**
- * Looks up a service in the services(5) file (A3). The file is read on each call: it is small, calls are rare, and
- * changes apply at once.
+ * Looks up a service in the services(5) file (A3). The file is read on each call, because it is small, calls are rare,
+ * and changes then apply at once.
  *
  * @internal
  */

@@ -27,7 +27,7 @@ export function formatAddress(address: Address): string {
   }
 }
 
-/** Returns a path that `parseAddress` does not take for an abstract name, even if it starts with `@` (A1). */
+/** Returns `path`, written so that `parseAddress` reads it as a file even if it starts with `@` (A1). */
 export function filePath(path: string): string {
   return path.startsWith('@') ? `./${path}` : path;
 }

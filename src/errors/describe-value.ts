@@ -24,7 +24,7 @@ function cut(text: string, longest: number): string {
 
 /** Describes a thrown value for the message of a different error. An error is described by its name and message. */
 export function describeError(cause: unknown): string {
-  // An error from a different realm is not an instance of this realm's Error.
+  // An error from a different realm is not an instance of this realm's Error, so `instanceof` is not enough.
   if (!(cause instanceof Error) && !types.isNativeError(cause)) return describeValue(cause);
   const name = memberOf(cause, 'name') || 'Error';
   const message = memberOf(cause, 'message') || (cause instanceof AggregateError ? messageOf(cause) : '');

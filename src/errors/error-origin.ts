@@ -44,8 +44,8 @@ export function isBadFrame(error: unknown): boolean {
 }
 
 /**
- * Keeps an unhandled rejection from ending the process, because a server itself reports why a connection has failed
- * (S19). Callers that await the promise still get the error.
+ * Marks a promise as handled, so that its rejection cannot end the process: a server reports the failure of a
+ * connection anyway (S19). Callers that await the promise still get the error.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);

@@ -2,7 +2,7 @@ import type { Address } from '../address/address.js';
 import { messageOf } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
-// This is an object because the compiler then checks that it has exactly the members of the union.
+// An object instead of a list, so that the compiler checks that it has exactly the members of the union.
 const known: Readonly<Record<SystemErrorCode, true>> = {
   EACCES: true,
   EADDRINUSE: true,
@@ -42,8 +42,8 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 };
 
 /**
- * Converts an error of Node by its `code`, never by its message. If all addresses of a host have failed, Node reports
- * an AggregateError without a message. The new message then contains the message of each error.
+ * Converts a Node error by its `code`, never by its message. If all addresses of a host have failed, Node reports an
+ * AggregateError without a message. The new message then contains the message of each error.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
@@ -55,7 +55,7 @@ function codeOf(cause: unknown): SystemErrorCode {
   if (cause instanceof AggregateError && cause.errors.length > 0) return codeOf(cause.errors[0]);
   const code = (cause as { code?: unknown } | null | undefined)?.code;
   if (typeof code === 'string' && Object.hasOwn(known, code)) return code as SystemErrorCode;
-  // Node's permission model (`--permission`) has its own code.
+  // Node's permission model (`--permission`) has its own code, which is not one of the system's.
   return code === 'ERR_ACCESS_DENIED' ? 'EACCES' : 'EIO';
 }
 

@@ -54,8 +54,8 @@ export type LibraryErrorCode =
   | 'ERR_HANDLER';
 
 /**
- * Lists the codes of errors of the operating system, named as in Node. `docs/errors.md` explains each of them. Any other
- * code becomes `EIO`, and a refusal by Node's permission model becomes `EACCES`; `cause` has Node's error.
+ * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. Any other code
+ * becomes `EIO`, and a refusal by Node's permission model becomes `EACCES`; `cause` has Node's error.
  *
  * @example
  * ```ts

@@ -44,8 +44,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly connectTimeout?: number | undefined;
   /**
    * The IP address to connect from, on a machine that has several. If `family` is set, the address must belong to it.
-   * With this option, the client dials only the first address of a host name in the same family. TCP only: with any
-   * other kind of address, `connect` throws.
+   * With this option, the client dials only the first address of a host name that belongs to the same family. TCP only:
+   * with any other kind of address, `connect` throws.
    *
    * @defaultValue `undefined`: the system chooses an address by the route to the peer
    */
@@ -81,7 +81,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
-   * What happens to values that are sent after a connection or an attempt has ended, until the next connection is open:
+   * Determines what happens to values that are sent after a connection or an attempt has ended, until the next
+   * connection is open:
    *
    * - `'buffer'` keeps them for the next connection, up to `maxBuffered`. Beyond that, `overflow` applies.
    * - `'drop'` drops them and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources wait.

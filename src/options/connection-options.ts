@@ -55,8 +55,9 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly maxBuffered?: number | undefined;
   /**
-   * What happens to a value that exceeds `maxBuffered`: `'error'` destroys the connection with `ERR_OVERFLOW`; `'drop'`
-   * drops the value and counts it in `dropped`. In either case `send` rejects with `ERR_OVERFLOW`.
+   * Determines what happens to a value that exceeds `maxBuffered`: `'error'` destroys the connection with
+   * `ERR_OVERFLOW`; `'drop'` drops the value and counts it in `dropped`. In either case `send` rejects with
+   * `ERR_OVERFLOW`.
    *
    * @defaultValue 'error'
    */
@@ -71,7 +72,7 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly idleTimeout?: number | undefined;
   /**
-   * The maximum time without any byte received, whatever is sent meanwhile. After that, the connection fails with
+   * The maximum time without any byte received, even if this side sends. After that, the connection fails with
    * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. Use it to notice that a device you keep polling has gone silent. Time
    * counts as for `idleTimeout`.
    *
@@ -102,9 +103,9 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly closeTimeout?: number | undefined;
   /**
-   * The maximum time that a connection may be without a subscriber that reads it; 0 means no limit. After that, a
-   * connection fails with `ERR_TIMEOUT_CLAIM` if it has had no reader since it was emitted, and nothing was sent on it.
-   * If its sending side has ended, it closes gracefully instead.
+   * The maximum time that a connection may have no subscriber that reads it; 0 means no limit. After that, a connection
+   * fails with `ERR_TIMEOUT_CLAIM` if it has had no reader since it was emitted, and nothing was sent on it. If its
+   * sending side has ended, it closes gracefully instead.
    *
    * @defaultValue 30_000
    * @unit ms

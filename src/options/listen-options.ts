@@ -59,9 +59,9 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly mode?: number | undefined;
   /**
-   * What happens if a stale socket file, on which no process listens, is at the path: `'replace'` replaces it; `'fail'`
-   * leaves it and fails with `EADDRINUSE`. The server never replaces other files, or a socket on which a process
-   * listens. Unix sockets only.
+   * Determines what happens if the path has a stale socket file, on which no process listens: `'replace'` replaces it;
+   * `'fail'` leaves it and fails with `EADDRINUSE`. The server never replaces other files, or a socket on which a
+   * process listens. Unix sockets only.
    *
    * @defaultValue 'replace'
    */

@@ -5,7 +5,7 @@ import { connectChecks, type ConnectOptions, type ConnectSettings } from './conn
 import type { Checked } from './connection-options.js';
 import { listenChecks, type ListenOptions, type ListenSettings } from './listen-options.js';
 
-/** The options of both functions, because a program may pass one object to `listen` and to `connect`. */
+/** The options of `listen` and `connect` together, because a program may pass the same object to both. */
 const known = { ...listenChecks, ...connectChecks };
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -36,7 +36,7 @@ function derived<In, Out>({
   'highWaterMark' | 'endsNodeStreamsAfterPeer'
 > {
   return {
-    // `writable` has to turn false before a sender that heeds it exceeds `maxBuffered`.
+    // A sender that heeds `writable` must never exceed `maxBuffered`, so it turns false at `maxBuffered` at the latest.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
     endsNodeStreamsAfterPeer: halfOpen === false,
   };

@@ -4,8 +4,8 @@ import { canonicalIp } from '../address-parsing/ip.js';
 import { invalidOption } from '../validation/checks.js';
 
 /**
- * Whether an entry is the name of a transport whose peers have no IP addresses, and so are all trusted. The colon is
- * optional.
+ * Whether an entry names a transport. Its peers have no IP addresses to match, so such an entry trusts all of them. The
+ * colon is optional.
  */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
@@ -24,8 +24,8 @@ const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 export function trustedPeers(list: readonly string[]): (peer: Address) => boolean {
   const option = 'proxyProtocol.trusted';
   if (!Array.isArray(list)) throw invalidOption(option, 'an array', list);
-  // In a common BlockList, an IPv6 block would also match IPv4 peers, because BlockList compares them as IPv4-mapped
-  // addresses.
+  // In a single BlockList for both families, an IPv6 block would also match IPv4 peers, because BlockList compares them
+  // as IPv4-mapped addresses.
   const blocks = { 4: new net.BlockList(), 6: new net.BlockList() };
   const words = new Set<string>();
   for (const entry of list as readonly unknown[]) {
@@ -56,7 +56,8 @@ function blockOf(entry: string): Block | undefined {
   const prefix = digits === undefined ? bits : Number(digits);
   if (prefix > bits) return undefined;
   if (!net.isIPv4(address)) return { address, family: 6, prefix };
-  // The first 96 bits of all IPv4-mapped addresses are the same, so a block with a shorter prefix is an IPv6 block.
+  // A block of only IPv4-mapped addresses has a prefix of at least 96 bits. A block with a shorter prefix also contains
+  // other IPv6 addresses, so it counts as IPv6.
   const short = prefix - (bits - 32);
   return short >= 0 ? { address, family: 4, prefix: short } : { address: text, family: 6, prefix };
 }

@@ -22,9 +22,9 @@ const protocol = word('TCP4', 'TCP6', 'UNKNOWN');
 const port = field('a port from 0 to 65535, without leading zeros', isPort, ['', '0']);
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
 const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
-// An incomplete address becomes complete with a group, with '::', or with the numbers of an IPv4 address. The
-// specification allows only groups of hexadecimal digits, but inet_ntop, and therefore haproxy, ends IPv4-mapped
-// addresses with an IPv4 address.
+// Every beginning of an IPv6 address can be completed with a group, with '::', or with the rest of an IPv4 address. The
+// specification allows only groups of hexadecimal digits, but inet_ntop, and therefore haproxy, writes the end of an
+// IPv4-mapped address as an IPv4 address, so that is accepted too.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
 
 const tcp4 = [keyword, protocol, ipV4, ipV4, port, port];

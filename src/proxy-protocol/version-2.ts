@@ -10,7 +10,7 @@ const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const fixedSize = 16;
 /**
  * The maximum size of a header. The length field allows 65,551 bytes, which the process would buffer for every
- * connection that is not accepted yet. The specification aims at 536 bytes; nginx accepts up to 4,096, too.
+ * connection that is not accepted yet. The specification aims at 536 bytes, and nginx also accepts up to 4,096.
  */
 const longest = 4_096;
 

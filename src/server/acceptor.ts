@@ -84,7 +84,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   finishing(): void {
-    // A server has no other connection to send the values on.
+    // Nothing to do: a server has no other connection to send later values on.
   }
 
   failedAfter(error: SocketError): void {

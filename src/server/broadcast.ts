@@ -21,7 +21,7 @@ const maxBatchBytes = 65_536;
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** The number of values that it has been given, or missed because it joined later. */
+  /** The number of values that it has received, plus the values sent before it joined. */
   given: number;
 }
 
@@ -68,12 +68,12 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new WriteBuffer();
   private readonly members = new Map<Outbound, Member>();
-  /** The encoded values of this turn, and the number of values sent in earlier turns. */
+  /** The encoded values of this turn. `batchStart` is the number of values sent in earlier turns. */
   private batch: Uint8Array[] = [];
   private batchStart = 0;
   private batchBytes = 0;
   private flushing = false;
-  /** Members that already have all values of this turn. The next value has to be announced to them again. */
+  /** Members that already have all values of this turn, so that the next value has to be announced to them again. */
   private upToDate: Outbound[] = [];
   private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
@@ -187,7 +187,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
     if (this.sink.add(this.encoder, value) !== undefined) {
-      // A bad value may come from one member, and must not end the connections of the others.
+      // A bad value may originate from one member, so it must not end the connections of the others.
       this.refusedCount++;
       return;
     }
@@ -257,7 +257,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       } else this.give(outbound, member);
     }
     this.flushing = false;
-    // A member that fails during the flush may cause new values: the next flush sends them.
+    // If a member fails during the flush, a subscriber may send new values. The next flush sends those.
     if (batch.length > count) return;
     this.batchStart += count;
     this.batch = [];

@@ -10,9 +10,10 @@ import { Server } from './server.js';
 /**
  * Creates a server, which binds its address on the first subscription.
  *
- * A host name is looked up each time, and the server binds only the first address found. `::` accepts IPv4 clients too, if the
- * system has IPv6 and IPv4. On Linux and macOS a server can bind a port again right after its predecessor has closed
- * (SO_REUSEADDR), but never a port on which another server listens, unless both set `reusePort`.
+ * Each time the server binds a host name, it looks the name up again, and binds only the first address found. `::`
+ * accepts IPv4 clients too, if the system has IPv6 and IPv4. On Linux and macOS a server can bind a port again right
+ * after its predecessor has closed (SO_REUSEADDR), but never a port on which another server listens, unless both set
+ * `reusePort`.
  *
  * @typeParam In - the messages that its connections receive
  * @typeParam Out - the messages that they send
@@ -35,7 +36,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   const settings = listenSettings(options);
   const transport = settings.transport ?? nodeTransport();
-  // `mode` has a default, so an abstract name refuses it only if the caller has set it.
+  // `settings.mode` always has a value, so check whether the caller has set it.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });
   }

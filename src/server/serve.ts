@@ -147,7 +147,7 @@ function sendReplies<In, Out>(
   // left to send.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
-  // After its connection has ended, an async function is no longer awaited, but its own error must not be lost.
+  // After its connection has ended, an async function is no longer awaited, so its own error is reported here.
   if (isPromise(replies)) {
     replies.then(undefined, (cause: unknown) => {
       if (subscription.closed && !isReported) fail(connection, cause);
