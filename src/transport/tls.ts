@@ -8,7 +8,7 @@ import type tls from 'node:tls';
  * each new connection. Return the same object while nothing has changed: the server parses the certificates only when it
  * gets a different object.
  *
- * @throws `ERR_OPTION_INVALID` for options with which no client can be served. If the function returns such options later,
+ * @throws `ERR_OPTION_INVALID` for options that cannot work for any client. If the function returns such options later,
  * the error is reported in `incidents`
  * @example
  * ```ts
@@ -48,7 +48,7 @@ export interface ServerTlsOptions extends tls.TlsOptions {
  * The server's certificate is verified unless `rejectUnauthorized` is false. It must be valid for `servername`. The default
  * is the dialled host, or `localhost` over a unix socket.
  *
- * @throws `ERR_OPTION_INVALID` for options with which no server can be reached
+ * @throws `ERR_OPTION_INVALID` for options that cannot work with any server
  * @example
  * ```ts
  * const tls: ClientTls = { ca: readFileSync('authority.pem') };
@@ -59,8 +59,8 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 export type ClientTls = tls.ConnectionOptions;
 
 /**
- * Configures `startTls`: like the option `tls` of `listen` on an accepted connection, and like that of `connect` on a dialled
- * one. `handshakeTimeout`, in ms, replaces that of the connection.
+ * Configures `startTls`: like the option `tls` of `listen` on an accepted connection, and like the one of `connect` on
+ * a dialled connection. `handshakeTimeout`, in ms, overrides the connection's own.
  *
  * With `isServer: true` the side that dialled becomes the TLS server, and takes the options of `listen`. FTP's active mode
  * needs it: the FTP server dials the data connection, and presents its certificate there.
@@ -91,7 +91,7 @@ export interface TlsInfo {
   readonly authorized: boolean;
   /** Why verification failed, if a certificate was requested and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;
-  /** The peer's certificate. It has no members if the peer has presented none, or if a client has resumed a session. */
+  /** The peer's certificate. It is an empty object if the peer presented none, or if a client resumed a session. */
   readonly peerCertificate: tls.PeerCertificate;
   /** The name that the client asked for (SNI). */
   readonly servername?: string;
@@ -100,8 +100,9 @@ export interface TlsInfo {
   /** The version of TLS, such as `'TLSv1.3'`. */
   readonly protocol: string;
   /**
-   * The latest session. A later connection to the same server can resume it with the option `tls.session`. Only a client has
-   * one. With TLS 1.3 the server sends it after the handshake, together with its first bytes, and often more than once.
+   * The latest session, in a client only. A later connection to the same server can resume it with the option
+   * `tls.session`. With TLS 1.3 the server sends it after the handshake, together with its first bytes, and often more
+   * than once.
    */
   readonly session?: Buffer;
 }

@@ -24,7 +24,7 @@ import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
  */
 export interface Transport {
   /**
-   * Throws for an address or an option with which `listen` could never succeed. It is called before `listen`.
+   * Throws if `listen` could never succeed with this address and these options. It is called before `listen`.
    *
    * @param address - a well-formed address
    * @param options - the options that `listen` will get
@@ -32,7 +32,7 @@ export interface Transport {
    */
   checkListen(address: Address, options: ListenerOptions): void;
   /**
-   * Throws for an address or an option with which `connect` could never succeed. It is called before `connect`.
+   * Throws if `connect` could never succeed with this address and these options. It is called before `connect`.
    *
    * @param address - a well-formed address
    * @param options - the options that `connect` will get
@@ -67,7 +67,7 @@ export interface Transport {
 export interface ListenerOptions extends SocketOptions {
   /** The number of clients that may wait in the kernel's queue, at least 1 (S5). */
   readonly backlog: number;
-  /** The permissions of a socket file. It has them before the first client can connect (S9). */
+  /** The permissions of a socket file. They are set before the first client can connect (S9). */
   readonly mode: number;
   /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
@@ -107,7 +107,7 @@ export interface DialOptions extends SocketOptions {
 export interface SocketOptions {
   /** Whether small writes are sent at once (TCP_NODELAY). */
   readonly noDelay: boolean;
-  /** The silence in ms after which TCP probes whether the peer is alive; 0 means never. */
+  /** The time without traffic, in ms, after which TCP probes whether the peer is alive; 0 means never. */
   readonly keepAlive: number;
 }
 
@@ -122,7 +122,7 @@ export interface Listener {
    * `onConnection`.
    */
   hold(): void;
-  /** Accepts again, in the order in which the clients arrived. `onConnection` is called in a later turn. */
+  /** Resumes accepting, in the clients' order of arrival. `onConnection` is called in a later turn. */
   release(): void;
   /**
    * Releases the address, and resets the clients that are not accepted yet. No event follows. Accepted connections stay open.
@@ -132,7 +132,10 @@ export interface Listener {
   close(): Promise<void> | void;
 }
 
-/** Is notified by a {@link Listener}: `onListening` first, then connections and incidents. Or only `onError` is called. */
+/**
+ * Is notified by a {@link Listener}: `onListening` first, then connections and incidents. If binding fails, only
+ * `onError` is called.
+ */
 export interface ListenerEvents {
   /**
    * Called once, when the listener is bound.
@@ -239,7 +242,10 @@ export interface TransportSocket {
   readonly remote: Address;
   /** Writes the messages of one turn together. All sockets of a transport share one scheduler (C3). */
   readonly scheduler: FlushScheduler;
-  /** The peer as TLS describes it; undefined without TLS, and until the handshake of `startTls` has succeeded. */
+  /**
+   * The TLS protocol and the peer's certificate; undefined without TLS, and until the handshake of `startTls` has
+   * succeeded.
+   */
   readonly tls: TlsInfo | undefined;
   /** The number of bytes of the last write that the kernel has not taken; `Infinity` if that is unknown (C4). */
   readonly unsent: number;
@@ -281,10 +287,10 @@ export interface TransportSocket {
    * Prepares to start TLS on this socket, and sends nothing yet. A transport without TLS lacks this method.
    *
    * @param options - server options if the socket was accepted or `isServer` is true, otherwise client options
-   * @returns a function that starts the handshake. The library calls it at most once, after the kernel has taken every write,
-   * and writes nothing before `secured` is called. `onClose` reports the error if the handshake fails, or if the socket has
-   * read clear text that it has not reported
-   * @throws `ERR_OPTION_INVALID` for options with which no handshake could succeed
+   * @returns a function that starts the handshake. The library calls it at most once, after the kernel has taken every
+   * write, and writes nothing before `secured` is called. `onClose` reports the error if the handshake fails, or if the
+   * socket has read unencrypted bytes but not reported them
+   * @throws `ERR_OPTION_INVALID` for options that can never work
    * @example
    * ```ts
    * const start = socket.startTls?.({ ca: authority });
@@ -335,12 +341,12 @@ export interface SocketEvents {
    */
   onData(chunk: Buffer): void;
   /**
-   * The peer has ended its sending side. All that it sent was reported before.
+   * Called when the peer has ended its sending side. Everything that it sent has already been reported.
    *
    * @param cutOff - given if the transport can tell that the stream was cut off before the peer ended it
    */
   onEnd(cutOff?: StreamCutOff): void;
-  /** Called when the kernel has taken all of a write that had returned false. */
+  /** Called after a write that returned false, when the kernel has taken all of it. */
   onDrain(): void;
   /**
    * Called once, when the socket has closed.
@@ -351,7 +357,8 @@ export interface SocketEvents {
 }
 
 /**
- * Says that the peer's stream was cut off: TLS, for example, ends a stream with a message of its own, and only a FIN came.
+ * Reports that the peer's stream was cut off. TLS, for example, ends a stream with a message of its own, but only a FIN
+ * arrived.
  *
  * @see rules T5 and T11
  */
@@ -363,7 +370,7 @@ export interface StreamCutOff {
 }
 
 /**
- * Is notified by a socket that may lend its chunks: a borrowed chunk lies in memory that is overwritten after `onData` has
+ * Is notified by a socket that may lend its chunks: the memory of a borrowed chunk is overwritten after `onData` has
  * returned.
  *
  * @internal
@@ -371,7 +378,9 @@ export interface StreamCutOff {
 export interface BorrowingSocketEvents extends SocketEvents {
   /** Whether the receiver keeps chunks, so that each should have its own memory. Absent if it cannot take borrowed chunks. */
   readonly keeps?: boolean;
-  /** The final place of the next bytes, if it is known: the socket may read into it, and report it as the chunk. */
+  /**
+   * The buffer that the next bytes belong in, if it is known: the socket may read into it, and pass it as the chunk.
+   */
   readonly room?: Buffer | undefined;
 }
 

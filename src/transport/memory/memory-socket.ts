@@ -4,7 +4,10 @@ import { SocketError } from '../../errors/socket-error.js';
 import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import type { SocketEvents, TransportSocket } from '../transport.js';
 
-/** The number of unread bytes up to which a write is complete at once, like the size of the kernel's buffers. */
+/**
+ * The number of unread bytes that fit between the ends, as in the kernel's buffers. Up to it, a write completes at
+ * once.
+ */
 const capacity = 65_536;
 /** The largest number of bytes in a chunk, like in one read from a socket. */
 const largestChunk = 65_536;
@@ -51,7 +54,7 @@ export class MemorySocket implements TransportSocket {
 
   get unsent(): number {
     if (!this.blocked) return 0;
-    // The bytes that the peer had not read when it closed are lost.
+    // The bytes that the peer had not read when it closed are lost, so their number is unknown.
     return this.peer.closed ? Infinity : Math.max(0, this.peer.incomingSize - capacity);
   }
 
@@ -128,7 +131,7 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    // Like Node's sockets, a paused one still notices an end that no bytes precede.
+    // Like a Node socket, a paused socket still notices an end that no bytes precede.
     while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
@@ -139,7 +142,7 @@ export class MemorySocket implements TransportSocket {
       events.onData(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        // Within the microtask, two equally fast ends would block the event loop.
+        // Not in a microtask: two equally fast ends would block the event loop.
         asyncScheduler.schedule(() => {
           if (!peer.closed) peer.events?.onDrain();
         });
@@ -170,7 +173,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // A write that can never complete fails, even if its side does not read.
+    // The peer's write can never complete, so the peer fails, even if it does not read.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

@@ -17,7 +17,7 @@ export interface FileBinding {
    * Removes the file, or stops publishing it. Call it before the server is closed: while the server listens, other processes
    * do not consider its file stale.
    *
-   * @returns a promise that resolves when no work is in progress any more
+   * @returns a promise that resolves when no work is in progress any longer
    */
   close(): Promise<void>;
 }
@@ -61,9 +61,9 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
   const claiming = new AbortController();
   const { signal } = claiming;
   const listen = (path: string): Promise<unknown> | undefined => {
-    // The processes of a cluster cannot share the file.
+    // The processes of a cluster cannot share the file, so each has to bind its own.
     server.listen({ path, backlog: options.backlog, exclusive: true });
-    // Node has already bound it, or reports a failure in an event.
+    // If Node has not already bound it, an event reports the outcome.
     return server.listening ? undefined : once(server, 'listening', { signal });
   };
   const settled = claimSocketFile(address, options, listen, signal).then(
@@ -82,7 +82,10 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
   };
 }
 
-/** Returns the error of a server that cannot listen at `address` (S3). libuv reports a missing folder as EACCES, as Windows does. */
+/**
+ * Returns the error of a server that cannot listen at `address` (S3). libuv reports a missing folder as EACCES, so this
+ * checks whether the folder exists.
+ */
 export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;
   const error = systemError(cause, action, address);

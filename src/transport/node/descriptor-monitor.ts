@@ -6,11 +6,11 @@ import { Timer } from '../../scheduling/timer.js';
 
 /** A listener stops accepting while the process has fewer free descriptors than this. */
 const reserve = 8;
-/** The monitor opens a descriptor often only after it has seen a number this close to the limit. */
+/** The monitor probes at short intervals only after it has seen a descriptor number this close to the limit. */
 const margin = 1_024;
-/** How often the monitor opens a descriptor, in ms. */
+/** How often the monitor probes, by opening a descriptor; in ms. */
 const intervals = {
-  /** The limit is far away: only a leak elsewhere in the process could reach it. */
+  /** The limit is far away, so only a leak elsewhere in the process could reach it. */
   plenty: 60_000,
   near: 250,
   short: 50,
@@ -34,8 +34,8 @@ export interface DescriptorEvents {
  * costs nothing to look up. When one is near the limit, the monitor also opens descriptors of its own from time to time,
  * because other parts of the process use descriptors too.
  *
- * After a shortage a low number proves little, because it may be one that a client has just released. Then the monitor opens
- * a descriptor after each accepted client.
+ * After a shortage a low number proves little, because it may be one that a client has just released. So the monitor
+ * then opens a descriptor after each accepted client.
  */
 export class DescriptorMonitor {
   /** Whether too few descriptors are left to accept clients. */
@@ -61,7 +61,7 @@ export class DescriptorMonitor {
   }
 
   /**
-   * Call it for each accepted socket.
+   * Call for each accepted socket.
    *
    * @param fd - its descriptor; undefined if Node does not show it
    */
@@ -77,7 +77,7 @@ export class DescriptorMonitor {
     if (!wasNear && this.isNear && !this.isShort) this.wait(intervals.near);
   }
 
-  /** Whether the limit was near lately; true if the limit is unknown. */
+  /** Whether a descriptor near the limit was seen recently; true if the limit is unknown. */
   private get isNear(): boolean {
     return this.limit === Infinity || asyncScheduler.now() < this.nearUntil;
   }
@@ -121,7 +121,7 @@ export class DescriptorMonitor {
     this.events.onShortage(shortage);
   }
 
-  /** Opens a descriptor. Returns the error if that fails, or if too few are left after it. */
+  /** Opens a descriptor. Returns an error if that fails, or if too few descriptors remain. */
   private shortage(): SocketError | undefined {
     this.triedAt = asyncScheduler.now();
     try {

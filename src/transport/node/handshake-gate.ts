@@ -18,7 +18,7 @@ export interface HandshakeRules {
   readonly limit: number;
 }
 
-/** Is notified of the outcome for each accepted socket: exactly one of the methods is called. */
+/** Is notified of the outcome for each accepted socket: exactly one method is called. */
 export interface HandshakeGateEvents {
   /** The socket is ready for the server. With TLS, the server reads and writes `secure` instead of `raw`. */
   onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
@@ -123,7 +123,7 @@ class IncomingSocket {
       header = parseProxyHeader(this.queue);
     } catch (cause) {
       const { code, message } = cause instanceof SocketError ? cause : this.headerError(String(cause));
-      // The parser's error has no address.
+      // The parser's error has no address, so create one that has.
       this.refuse(new SocketError(code, message, { address: this.remote, cause }));
       return;
     }
@@ -184,5 +184,5 @@ class IncomingSocket {
 }
 
 function ignore(): void {
-  // The handshake reports the errors of the socket below it.
+  // The handshake reports the raw socket's errors.
 }

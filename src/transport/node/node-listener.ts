@@ -13,7 +13,10 @@ import { tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
-/** One `net.Server`. Accepted sockets pass the {@link HandshakeGate}. It accepts none while file descriptors are short. */
+/**
+ * One `net.Server`. Accepted sockets pass the {@link HandshakeGate}. It stops accepting while the process is short of
+ * file descriptors.
+ */
 export class NodeListener implements Listener {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -24,7 +27,7 @@ export class NodeListener implements Listener {
   private readonly handshakeGate: HandshakeGate;
   private readonly descriptors: DescriptorMonitor;
   private file: FileBinding | undefined;
-  /** The local address of all connections, if they have the same one. It saves a system call for each. */
+  /** The local address of all connections, if they share one. Keeping it saves a system call for each connection. */
   private local: Address | undefined;
   private isHeld = false;
   private closing: Promise<void> | undefined;
@@ -100,7 +103,8 @@ export class NodeListener implements Listener {
     const fileClosed = this.file?.close();
     this.server.close();
     await fileClosed;
-    // libuv closes handles at the end of a turn of the event loop; an immediate runs just before that.
+    // libuv closes handles at the end of a turn of the event loop, after its immediates. So wait for the second
+    // immediate.
     await nextTurn();
     await nextTurn();
   }
@@ -127,7 +131,7 @@ export class NodeListener implements Listener {
         },
       });
     } catch (cause) {
-      // A listener reports no event within the call of `listen`.
+      // A listener must not report an event within the call of `listen`, so report the error later.
       process.nextTick(() => {
         this.failed(cause);
       });
@@ -144,7 +148,7 @@ export class NodeListener implements Listener {
   }
 
   private bound(): void {
-    // Node binds the address even if the server was closed during the lookup of its host name.
+    // Node binds the address even if the server was closed during the lookup of its host name, so close it again.
     if (this.isClosed) {
       this.server.close();
       return;
@@ -155,7 +159,7 @@ export class NodeListener implements Listener {
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
     }
-    // With a socket file, clients can connect only after it is published.
+    // With a socket file, clients can connect only after it is published, so `onPublished` reports it.
     if (!hasFile(this.address)) this.events.onListening(local);
   }
 

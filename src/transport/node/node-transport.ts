@@ -27,8 +27,8 @@ import type {
 /** Configures {@link nodeTransport}. */
 export interface NodeTransportOptions {
   /**
-   * Whether the transport may use internals of Node that have no public API. It tests each of them, and works without those
-   * that this version of Node lacks.
+   * Whether the transport may use internals of Node that have no public API. It tests each of them, and works without
+   * any that this version of Node lacks.
    *
    * @defaultValue `true`
    */
@@ -184,7 +184,7 @@ function unusable(address: Address, role: 'listen' | 'connect'): SocketError {
   return new SocketError('ERR_ADDRESS_INVALID', message, { address });
 }
 
-/** Versions of Node without `reusePort` ignore it silently, so the version decides. */
+/** Versions of Node without `reusePort` ignore it silently, so this checks the version. */
 function canReusePort(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);

@@ -20,7 +20,7 @@ export function localAddressOf(socket: net.Socket, unix: Address): Address {
 export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
-  // A peer that has already closed has no address, over TCP and unix sockets alike.
+  // A peer that has already closed has no address, over TCP and unix sockets alike, so the server's address decides.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpAddress(socket.remoteAddress, socket.remotePort);
 }
@@ -39,12 +39,12 @@ export function withTls(address: Address): Address {
   return address.transport === 'tcp' ? { ...address, tls: true } : address;
 }
 
-/** Returns the unspecified address for a peer that has already closed. */
+/** Returns a TCP address, which is the unspecified one for a peer that has already closed. */
 function tcpAddress(host: string | undefined, port: number | undefined): Address {
   return { transport: 'tcp', host: unmapped(host ?? '0.0.0.0'), port: port ?? 0 };
 }
 
-/** A dual-stack listener reports IPv4 peers as `::ffff:127.0.0.1`. */
+/** Turns an IPv4-mapped address into IPv4: a dual-stack listener reports IPv4 peers as `::ffff:127.0.0.1`. */
 function unmapped(host: string): string {
   return host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host;
 }

@@ -7,11 +7,14 @@ import { type DialOptions, type SocketOptions, tcpOnlyOption } from '../transpor
 
 /** Returns Node's options for a TCP socket, accepted or dialled. */
 export function tcpOptions({ noDelay, keepAlive }: SocketOptions): net.SocketConstructorOpts & net.ServerOpts {
-  // Linux counts in whole seconds, and 0 would select its default of two hours.
+  // Linux counts in whole seconds, and 0 would select its default of two hours, so the delay is at least one second.
   return { noDelay, keepAlive: keepAlive > 0, keepAliveInitialDelay: Math.max(1_000, keepAlive) };
 }
 
-/** The time for one of several addresses of a name before the next one is tried, in ms. Node's 250 is too short for some networks. */
+/**
+ * How long to try one address of a host name before the next one, in ms. Node's default of 250 is too short for some
+ * networks.
+ */
 const attemptTimeout = 1_000;
 
 /** Returns Node's options for dialling over TCP (K20). */
@@ -25,19 +28,19 @@ export function dialOptions(
     autoSelectFamilyAttemptTimeout: attemptTimeout,
     ...(localPort > 0 ? { localPort } : {}),
   };
-  // Node binds the local address only if the dialled address is of the same family.
+  // Node binds the local address only if the dialled address is of the same family, so dial only that family.
   if (localAddress !== undefined) return { ...common, localAddress, family: net.isIP(localAddress) };
   if (family === undefined) return common;
   return {
     ...common,
-    // With the option `family`, Node would dial only the first address of a name (K16).
+    // With the option `family`, Node would dial only the first address of a name (K16), so select the family here.
     lookup: (name, options, done) => {
       nodeDns().lookup(name, { ...options, family, hints: 0 }, done);
     },
   };
 }
 
-/** Throws `ERR_OPTION_INVALID` for options with which dialling could never succeed (A5, K20). */
+/** Throws `ERR_OPTION_INVALID` for options that can never work (A5, K20). */
 export function checkDial(address: Address, options: DialOptions): void {
   const { localAddress, family } = options;
   if (address.transport !== 'tcp') {

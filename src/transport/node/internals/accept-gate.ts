@@ -8,13 +8,13 @@
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
  *
- * **Tried out**: when the server listens, by what `readStop` and `readStart` return.
+ * **Tried out**: when the server listens, by the return values of `readStop` and `readStart`.
  *
  * **Without it**: the server still accepts clients, which wait in the process, up to `acceptQueue`.
  */
 import net from 'node:net';
 
-/** Stops and starts the accepting of one server. */
+/** Stops and resumes accepting on one server. */
 export interface Gate {
   /** Whether `hold` keeps clients in the kernel's queue; false before the server listens. */
   readonly isEffective: boolean;
@@ -41,7 +41,7 @@ interface ServerInside {
 
 type CreateHandle = (...args: unknown[]) => ListeningHandle | number;
 
-/** A gate that stops and starts the listening handle. Make it before the server listens. */
+/** A gate that stops and starts the listening handle. Create it before the server listens. */
 export class AcceptGate implements Gate {
   private readonly server: ServerInside;
   private isHeld = false;
@@ -60,7 +60,8 @@ export class AcceptGate implements Gate {
         inside._handle ??= readableHandle(createHandle, args);
         listen.apply(inside, args);
       } catch (cause) {
-        // Node throws errors of its permission model, often in a later turn, where no caller could catch them.
+        // Node throws the errors of its permission model, often in a later turn, where no caller could catch them. So
+        // emit them.
         server.close();
         process.nextTick(() => server.emit('error', cause));
       }
@@ -94,7 +95,7 @@ function readableHandle(createHandle: CreateHandle | undefined, args: unknown[])
   if (typeof createHandle !== 'function') return null;
   const [address, port, addressType, , fd, flags] = args;
   const handle = createHandle(address, port, addressType, fd, flags);
-  // A number is an errno: Node will get the same error and report it.
+  // A number is an errno. Node will get the same error, and report it.
   if (typeof handle === 'number') return null;
   if (handle.fd !== undefined && handle.fd >= 0) handle.open?.(handle.fd);
   return handle;

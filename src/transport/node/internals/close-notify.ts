@@ -2,14 +2,14 @@
  * **What for**: distinguishing a stream that TLS has ended (close_notify) from one that was cut off by a FIN, which an
  * attacker on the network can forge (T5). Node reports both as `'end'`.
  *
- * **How**: after a close_notify, libuv still reads the transport below TLS; after a FIN it has stopped. The return value of
- * `readStart` of `tlsSocket._handle._parent` shows whether it was reading already. It is called when Node reports the end, in
- * `push(null)`, before any other event can arrive.
+ * **How**: after a close_notify, libuv still reads the socket below TLS; after a FIN it has stopped. The return value
+ * of `readStart` of `tlsSocket._handle._parent` shows whether it was reading already. It is called when Node reports
+ * the end, in `push(null)`, before any other event can arrive.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Tried out**: right after the handshake and with each chunk, when the socket is known to read. A later answer counts only
- * if that answer was right, because some runtimes always return the same one.
+ * **Tried out**: right after the handshake and with each chunk, when the socket is known to read. The result at the end
+ * counts only if `readStart` has reported correctly before, because on some runtimes it always returns the same value.
  *
  * **Without it**: every end counts as a close_notify, as in plain Node.
  */
@@ -30,7 +30,7 @@ interface TlsHandle {
   readonly _parent?: { readStart?(): number };
 }
 
-/** The return values of `readStart` if libuv reads already: EALREADY of Linux, of Windows and of macOS. */
+/** The return values of `readStart` if libuv is already reading: EALREADY on Linux, Windows and macOS. */
 const alreadyReading = new Set([-114, -4084, -37]);
 
 /**
@@ -51,10 +51,10 @@ export function watchTlsEnd(socket: TLSSocket): TlsStreamEnd {
   return end;
 }
 
-/** Whether libuv reads the transport below TLS; `undefined` if that cannot be found out. */
+/** Whether libuv reads the socket below TLS; `undefined` if that is unknown. */
 function readsBelow(socket: TLSSocket): boolean | undefined {
   const handle = (socket as unknown as { _handle?: TlsHandle | null })._handle;
-  // `readStart` would start a socket that has stopped reading, so such a socket is not asked.
+  // `readStart` would start a socket that has stopped reading, so it is not called for such a socket.
   if (handle?.reading !== true) return undefined;
   const answer = handle._parent?.readStart?.();
   return answer === undefined ? undefined : alreadyReading.has(answer);

@@ -30,8 +30,9 @@ export interface DirectRead {
   /** Makes the socket read into `memory` from now on. Call it within `onRead`. */
   continueIn(socket: net.Socket, memory: Uint8Array): void;
   /**
-   * Ends the reading into given memory. Call it when the socket has closed, or before TLS reads from it, because both may
-   * outlive the memory. libuv keeps an address, so it gets that of `memory`, which must never be freed.
+   * Stops reading into the memory given before. Call it when the socket has closed, or before TLS reads from it,
+   * because its handle may outlive that memory. libuv keeps an address, so it gets the address of `memory`, which must
+   * never be freed.
    */
   release(socket: net.Socket, memory: Uint8Array): void;
 }
@@ -57,7 +58,7 @@ let latest: SocketInside | undefined;
 export const onreadSymbols: DirectRead = {
   start(socket, memory, onRead) {
     const inside = socket as SocketInside;
-    // Node would emit the bytes that it has already read as 'data', out of order.
+    // Node would emit the bytes that it has already read as 'data', out of order, so leave such a socket unchanged.
     if (typeof inside._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
     const found = keys ?? findKeys(inside);
     if (found === undefined) return false;
@@ -95,8 +96,8 @@ function takeNext(): Uint8Array | undefined {
 }
 
 /**
- * Gives Node's C++ the memory that its JavaScript has noted for the socket. The two differ if a function of
- * `process.nextTick` throws right after the callback, and the program continues.
+ * Passes the memory that Node's JavaScript has recorded for the socket to Node's C++. The two differ if a callback of
+ * `process.nextTick` throws right after the read, and the program continues.
  */
 function repair(): void {
   if (latest !== undefined && keys !== undefined) latest._handle?.useUserBuffer?.(latest[keys.buffer] as Uint8Array);

@@ -6,7 +6,7 @@
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Tried out**: at each use. An error other than those of a connection means that the descriptor cannot be read, and is
+ * **Tried out**: at each use. An error that is not a connection error means that the descriptor cannot be read, and is
  * ignored.
  *
  * **Without it**: such a reset counts as the end of the stream, as in plain Node.
@@ -17,7 +17,7 @@ import { descriptorOf } from './descriptor.js';
 
 const oneByte = Buffer.alloc(1);
 
-/** The errors of a connection that the kernel keeps for the next read. */
+/** The connection errors that the kernel keeps for the next read. */
 const connectionErrors = new Set<unknown>([
   'ECONNABORTED',
   'ECONNRESET',
@@ -34,7 +34,7 @@ const connectionErrors = new Set<unknown>([
 /**
  * Returns the error that the kernel keeps for a stream that has just ended, if it has one.
  *
- * @param socket - the plain socket; with TLS, the one below it
+ * @param socket - the plain socket; with TLS, the socket below it
  */
 export function hiddenReset(socket: net.Socket): Error | undefined {
   const fd = descriptorOf(socket);

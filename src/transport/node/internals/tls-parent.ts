@@ -1,6 +1,6 @@
 /**
- * **What for**: the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that does not listen,
- * and the events of that server have only the TLS socket.
+ * **What for**: the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that does not
+ * listen, but the events of that server carry only the TLS socket.
  *
  * **How**: `tlsSocket._parent`.
  *
@@ -60,7 +60,8 @@ export const asyncContext: TlsParents = {
   below() {
     const context = storage?.getStore();
     const raw = context?.raw;
-    // Everything that the program starts within the event inherits the context. It must not keep the socket in memory.
+    // Everything that the program starts within the event inherits the context. So remove the socket from it, or it
+    // would stay in memory.
     if (context !== undefined) context.raw = undefined;
     return raw;
   },

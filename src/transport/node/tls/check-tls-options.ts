@@ -17,7 +17,7 @@ const checks = {
 };
 const certificate = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----/gs;
 
-/** Throws `ERR_OPTION_INVALID` for options with which no client could be served (A5). */
+/** Throws `ERR_OPTION_INVALID` for options that cannot work for any client (A5). */
 export function checkServerTls(options: unknown): asserts options is ServerTlsOptions {
   const { key, cert, pfx, SNICallback, pskCallback } = checked(options);
   const identity = (isGiven(key) && isGiven(cert)) || isGiven(pfx);
@@ -26,7 +26,7 @@ export function checkServerTls(options: unknown): asserts options is ServerTlsOp
   }
 }
 
-/** Throws `ERR_OPTION_INVALID` for options with which no server could be reached (A5). */
+/** Throws `ERR_OPTION_INVALID` for options that cannot work with any server (A5). */
 export function checkClientTls(options: unknown): asserts options is tls.ConnectionOptions {
   const { servername, minDHSize, session } = checked(options);
   if (servername !== undefined && typeof servername !== 'string') {
@@ -41,7 +41,7 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
   attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 
-/** Runs `make`, and converts its error: Node checks keys and certificates only when it uses them. */
+/** Runs `make`, and converts its error, because Node checks keys and certificates only when it uses them. */
 export function attempt<T>(make: () => T): T {
   try {
     return make();
@@ -67,7 +67,10 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
   if (isGiven(key) && !isGiven(cert)) throw invalid('tls.key: a key needs its certificate, `cert`');
 }
 
-/** OpenSSL skips text that is not a certificate, and for an empty text Node uses its own list of authorities. */
+/**
+ * Requires certificates: OpenSSL would skip other text, and for an empty text Node would use its own list of
+ * authorities.
+ */
 function checkAuthorities(ca: unknown): void {
   if (ca === undefined) return;
   for (const one of Array.isArray(ca) ? (ca as unknown[]) : [ca]) {

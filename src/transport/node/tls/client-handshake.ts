@@ -30,10 +30,10 @@ export function secureClient(
   let socket: tls.TLSSocket;
   try {
     socket = connect({
-      // Node treats an option that is undefined as given.
+      // Node treats an option that is undefined as given, so leave it out.
       ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
       ...namesFor(options, dialled),
-      // If it is absent, Node reads it from an environment variable.
+      // Always set it, because Node would otherwise read it from an environment variable.
       rejectUnauthorized: options.rejectUnauthorized ?? true,
       checkServerIdentity(name, certificate) {
         try {

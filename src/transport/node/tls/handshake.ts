@@ -8,7 +8,7 @@ export interface SecureSocket {
   readonly allowHalfClosed: boolean;
 }
 
-/** Is notified of the outcome of a handshake: exactly one of the methods is called. */
+/** Is notified of the outcome of a handshake: exactly one method is called. */
 export interface HandshakeEvents {
   onSecure(secure: SecureSocket): void;
   onError(error: SocketError): void;

@@ -10,10 +10,13 @@ import { attempt, checkServerTls } from './check-tls-options.js';
 import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
-/** The longest timer, in ms. It disables Node's own limit, which does not include the PROXY header. */
+/** The longest timer, in ms. It disables Node's own limit, which would not include the PROXY header. */
 const never = 2 ** 31 - 1;
 
-/** Performs the handshakes of one server. When its options become a different object, new clients get the new options (T8). */
+/**
+ * Performs the handshakes of one server. When the function that makes its options returns a different object, new
+ * clients get the new options (T8).
+ */
 export class TlsAcceptor {
   private readonly parents: TlsParents;
   private readonly options: () => ServerTlsOptions;
@@ -51,10 +54,10 @@ export class TlsAcceptor {
         events.onError(new SocketError(error.code, error.message, { address: remote, cause: error.cause }));
       },
     });
-    // A client that sends a FIN during the handshake has given up.
+    // A client that sends a FIN during the handshake has given up, so Node may close the socket.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // If there is an error of TLS, it is reported first.
+      // A TLS error says more, so let it be reported first.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {
@@ -104,7 +107,10 @@ export class TlsAcceptors {
   }
 }
 
-/** If Node cannot verify a client, it reports only that the client has hung up. The reason is in `authorizationError`. */
+/**
+ * Converts the error of a handshake. If Node cannot verify a client, it reports only a hang-up, but
+ * `authorizationError` has the reason.
+ */
 function clientError(cause: Error, socket: tls.TLSSocket): SocketError {
   const reason = socket.authorizationError as unknown;
   if (reason === undefined || reason === null) return handshakeError(cause);

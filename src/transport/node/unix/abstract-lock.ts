@@ -8,7 +8,7 @@ export type Unlock = () => void;
 
 const shortages = new Set<unknown>(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-/** Whether the error means that this process lacks a resource. It then says nothing about the other side. */
+/** Whether this process lacks a resource. Such an error says nothing about the other side. */
 export function isShortage(cause: unknown): boolean {
   return shortages.has((cause as { code?: unknown } | undefined)?.code);
 }
@@ -39,7 +39,7 @@ export async function tryLock(key: string): Promise<Unlock | undefined> {
   };
 }
 
-/** Returns a name of the greatest length, because some versions of Node pad a shorter one. */
+/** Returns a name of the maximum length, because some versions of Node pad a shorter one. */
 function nameOf(key: string): string {
   const hash = nodeCrypto().createHash('sha512').update(key).digest('hex');
   return `\0${`rxjs-sockets/${hash}`.slice(0, maxPathBytes)}`;

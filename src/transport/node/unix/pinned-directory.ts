@@ -13,7 +13,7 @@ import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
 const isLinux = process.platform === 'linux';
-/** O_PATH of Linux: the descriptor only names a file, so it needs no permission to read. */
+/** Linux's O_PATH: the descriptor only names a file, so no permission to read it is needed. */
 const nameOnly = 0o10000000;
 /** The largest number of bytes of a path that fits into the address of a unix socket. */
 const longestSocketPath = isLinux ? maxPathBytes : 103;
@@ -89,7 +89,7 @@ export class PinnedDirectory {
     try {
       rmdirSync(this.entry(name));
     } catch {
-      // It is not empty, and stays.
+      // It is not empty, so it stays.
     }
   }
 
@@ -97,7 +97,7 @@ export class PinnedDirectory {
     if (this.fd !== undefined) closeSync(this.fd);
   }
 
-  /** A user who can write to the parent may have replaced the new folder. */
+  /** Throws if another user, who can write to the parent, has replaced the new folder. */
   private assertPrivate(): void {
     const { uid, mode } = this.fd === undefined ? lstatSync(this.path) : statSync(this.path);
     if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) {
@@ -118,7 +118,7 @@ export class PinnedDirectory {
 
 function pinned(path: string, flags: number): number | undefined {
   const fd = openSync(path, nameOnly | constants.O_DIRECTORY | flags);
-  // Without /proc the descriptor is useless.
+  // Without /proc the descriptor is useless, so close it.
   if (isAllowed(`/proc/self/fd/${fd}`)) return fd;
   closeSync(fd);
   return undefined;
@@ -126,7 +126,7 @@ function pinned(path: string, flags: number): number | undefined {
 
 /** Whether `path` exists and may be used. Node's permission model checks the text of a path, not its target. */
 function isAllowed(path: string): boolean {
-  // Only a process that was started with `--permission` has this property. In it `existsSync` would throw.
+  // Only a process that was started with `--permission` has this property. In such a process `existsSync` would throw.
   const { permission } = process as Partial<Pick<NodeJS.Process, 'permission'>>;
   if (permission !== undefined && !(permission.has('fs.read', path) && permission.has('fs.write', path))) return false;
   return existsSync(path);

@@ -67,11 +67,12 @@ class Claim {
 
   async publish(listen: (path: string) => Promise<unknown> | undefined): Promise<void> {
     const { place, signal } = this;
-    // An existing file is reported before anything is made. If the path is free, nothing below is awaited.
+    // Report an existing file before anything is created. If the path is free, nothing is awaited from here on.
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the bound name when it closes, so no other file may ever get that name. `ss` shows it.
+    // Node unlinks the bound name when it closes, so no other file may ever have that name. `ss` shows it, so it starts
+    // like the path.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
@@ -133,7 +134,7 @@ class Claim {
     const unlock = await this.lock(stale);
     if (unlock === undefined) return;
     try {
-      // The previous holder of the lock may have replaced the file.
+      // The previous holder of the lock may have replaced the file, so look again.
       const still = await this.findStale();
       if (still !== undefined) this.moveAway(still, shelter);
     } finally {
@@ -166,7 +167,7 @@ class Claim {
       if (codeOf(cause) === 'ENOENT') return;
       throw this.place.failed('move the stale file away', cause);
     }
-    // No other process can exchange it in the shelter.
+    // No other process can replace it in the shelter, so it is safe to compare and unlink it here.
     if (isSameBirth(look(aside), stale)) unlinkSync(aside);
     else this.putBack(aside, shelter);
   }
@@ -190,7 +191,7 @@ function release(place: SocketPath, made: BigIntStats): void {
     // The listening socket keeps its inode in use, so no other file can have the same number.
     if (isSameFile(look(place.path), made)) unlinkSync(place.path);
   } catch {
-    // The file is stale from now on. The next server replaces it.
+    // The file stays, and is stale from now on. The next server replaces it.
   }
   place.folder.close();
 }

@@ -10,7 +10,7 @@ import { PinnedDirectory } from './pinned-directory.js';
 /** The address of a unix socket. */
 export type UnixAddress = Extract<Address, { transport: 'unix' }>;
 
-/** The time during which other processes may change the file at a path before the path counts as in use, in ms. */
+/** How long other processes may keep changing the file at a path before the path counts as in use, in ms. */
 const longestTurmoil = 10_000;
 
 /** The path at which a server publishes its socket file. Another file may already exist there. */
@@ -50,7 +50,7 @@ export class SocketPath {
       const error = await probe(path);
       signal.throwIfAborted();
       this.assertNoServer(error);
-      // The connection may have been refused by a different file, which existed only for a moment.
+      // A different file, which existed only for a moment, may have refused the connection, so compare again.
       if (error?.code === 'ECONNREFUSED' && isSameBirth(look(this.path), found)) return found;
     }
     throw this.refusal('EADDRINUSE', 'other processes keep changing the file');
