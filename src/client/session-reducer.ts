@@ -18,15 +18,15 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
  *
  * An event is ignored in a state for which the table does not list it, and if its condition does not hold. A row lists
- * every action that its step may need. `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial,
- * publish, continue. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * every action that its step may need. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
  *
  * | state                 | event                                                     | next state   | actions                                                               | rules       |
  * | --------------------- | --------------------------------------------------------- | ------------ | --------------------------------------------------------------------- | ----------- |
  * | idle                  | watch                                                     | connecting   | start                                                                 | K1, K2, K8  |
  * | idle                  | observed, if nothing is left to read                      | connecting   | start                                                                 | K1, K8      |
  * | idle                  | observed, if something is left                            | idle         | attach                                                                | K8, K14     |
- * | idle                  | subscribersEnded, if a reader has come meanwhile          | connecting   | replaceOutput, watchSignal, expectConnection, dial, publish, continue | K8          |
+ * | idle                  | subscribersEnded, if a reader has been added              | connecting   | replaceOutput, watchSignal, expectConnection, dial, publish, continue | K8          |
  * | idle                  | finishing, closed, of the last connection                 | idle         | replaceOutput                                                         | C7, K8      |
  * | idle                  | failed                                                    | idle         | failOutput                                                            | C4, C8      |
  * | idle                  | destroyed                                                 | idle         | failOutput, destroy                                                   | C8, K8      |

@@ -274,10 +274,10 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
   it('T10: rejects a second call, and one on a connection that closes or has ended, without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const started = near.startTls(side.options);
-    await expect(near.startTls(side.options)).rejects.toEqual(invalid('under way'));
+    await expect(near.startTls(side.options)).rejects.toEqual(invalid('already begun'));
     const peer = side.begin(raw);
     await started;
-    await expect(near.startTls(side.options)).rejects.toEqual(invalid('TLS already'));
+    await expect(near.startTls(side.options)).rejects.toEqual(invalid('already uses TLS'));
     near.data.next('goes on');
     expect(String(await readBytes(peer, 8))).toBe('goes on\n');
     near.destroy();
