@@ -70,14 +70,14 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   }
 
   /**
-   * Connects, and returns a promise of the connection. Use it if you want one connection, and not the states.
+   * Connects, and returns a promise of the connection. Use it if you want one connection instead of the states.
    *
    * It subscribes to the client until that connection ends. With `reconnect` the promise resolves after the first attempt
    * that succeeds, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the `signal`: the
    * client ends, and the promise rejects with `ERR_CLOSED`.
    *
-   * @returns a promise of the current connection, or of the next one. If the client ends first, it rejects with the error of
-   * the client, or with `ERR_CLOSED`
+   * @returns a promise of the current connection, or of the next one. If the client ends first, it rejects with the
+   * client's error, or with `ERR_CLOSED`
    * @example
    * ```ts
    * await using connection = await client.open();

@@ -39,14 +39,14 @@ export type SessionEvent<C, R, W> =
   | { readonly type: 'failed'; readonly error: SocketError }
   | { readonly type: 'destroyed'; readonly error: SocketError; readonly reason: unknown };
 
-/** The error with which queued values fail, or the reason why the client gives them up. */
+/** The error that queued values fail with, or the reason why the client gives them up. */
 export type OutputFailure = SocketError | 'ended' | 'left';
 
 /**
  * An output of the state machine, which the driver performs.
  *
- * Actions that may call a subscriber come after those that cannot. A subscriber may cause events that change the state
- * before the remaining actions are performed: see `isOvertaken`.
+ * Actions that may call a subscriber follow the others. A subscriber may cause events that change the state before the
+ * remaining actions are performed: see `isOvertaken`.
  */
 export type SessionAction<C, R, W> =
   /** Begin attempt number `dial`. */

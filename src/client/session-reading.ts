@@ -14,8 +14,8 @@ import { idle, isWanted, andThen, type Step, unchanged } from './session-step.js
 // The transitions about readers of `data`: which connection they read, and when they are notified of its end.
 
 /**
- * K8, K14: a new reader first reads the data left in earlier connections. If the connection has already ended, it waits
- * for the next one.
+ * K8, K14: a new reader first reads the data left in earlier connections. If it subscribes after the end of a
+ * connection, it waits for the next one.
  */
 export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.toRead;
@@ -133,7 +133,7 @@ export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Sur
   };
 }
 
-/** If an ended run has been read to its end, its readers move on to the connection that came after it. */
+/** If an ended run has been read to its end, its readers move on to the next connection. */
 function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.toRead;
   if (source?.endsRun !== true) return unchanged(state);

@@ -17,8 +17,9 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * Decides when a client dials, dials again and ends. It takes a state and an event, and returns the next state and the
  * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
  *
- * An event is ignored in a state for which the table does not list it, and if its condition does not hold. A row lists
- * every action that its step may need. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * An event is ignored if the table does not list it for the state, or if its condition does not hold. A row lists every
+ * action that its step may need. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ *
  * `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
  *
  * | state                 | event                                                     | next state   | actions                                                               | rules       |
@@ -58,7 +59,7 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * | any                   | badFrame                                                  | the same     | forwardBadFrame, continue                                             | D3, K17     |
  * | any                   | badFrameHandled                                           | the same     | readNext, reportStreamEnd                                             | D3, K17     |
  *
- * An event of an attempt has the number of that attempt (`dial`). It is ignored once another attempt has begun, or the
+ * An event of an attempt has the number of that attempt (`dial`). It is ignored once the next attempt has begun, or the
  * client has ended.
  */
 export function reduce<C, R, W>(

@@ -11,7 +11,7 @@ export function unchanged<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> 
   return { state, actions: [] };
 }
 
-/** A step to `state` in which further values are queued for the next run. */
+/** A step to `state` that also queues further values for the next run. */
 export function renewed<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'replaceOutput' }] };
 }
@@ -34,7 +34,7 @@ export function idle<C, R, W>(state: EveryState<C, R, W>, sending: Idle<C, R, W>
   return { ...everyState(state), phase: 'idle', sending };
 }
 
-/** The fields that all states have, without those of the current phase. */
+/** The fields that all states have, without the current phase's own. */
 export function everyState<C, R, W>(state: EveryState<C, R, W>): EveryState<C, R, W> {
   const { address, limits, watchers, readers, toRead, dials } = state;
   return { address, limits, watchers, readers, toRead, dials };

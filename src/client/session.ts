@@ -358,7 +358,7 @@ export class Session<In, Out>
   }
 
   /**
-   * Publishes a state. If a watcher causes the next state meanwhile, the other watchers still get this one first (K2).
+   * Publishes a state. If a watcher causes the next state right away, the other watchers still get this one first (K2).
    */
   private publish(watchers: readonly Watcher<In, Out>[], shown: ConnectionState<In, Out>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);

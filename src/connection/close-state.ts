@@ -24,7 +24,7 @@ export interface Failure {
 
 /** A step that the connection has to perform. */
 export type CloseAction =
-  /** Send the FIN after everything that was sent before. */
+  /** Send the FIN, after everything that is already queued. */
   | { readonly do: 'finishSending' }
   /** Report the failure to the owner while the connection can still send. */
   | { readonly do: 'announceFailure'; readonly error: SocketError }
@@ -120,7 +120,7 @@ const nothing: Actions = [];
  * - `finishSending` is returned at most once. Later inputs leave it out, although the table lists it.
  * - *the end is due*: the peer has finished, this side ends with it (no `halfOpen`, and `keepSendingAfterPeer` was not
  *   called), and either there is no reader, or another connection follows this one.
- * - *the first failure*: there was no failure before. A cut-off that the readers have not received yet does not count.
+ * - *the first failure*: no failure precedes it. A cut-off that the readers have not received yet does not count.
  * - The first failure is final, and is the `error` of the actions (C12). There are two exceptions: a bad frame replaces
  *   a cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and of
  *   `badFrame` always carries the error of that input.
@@ -378,14 +378,14 @@ export class CloseState {
     return this.endsWithPeer && this.receiving === 'finished' && (!hasReader || hasSuccessor);
   }
 
-  /** Asks for the FIN, unless it was asked for before. */
+  /** Asks for the FIN, unless that has already happened. */
   private finishSending(): Actions {
     if (this.sending !== 'open') return nothing;
     this.sending = 'finishing';
     return [{ do: 'finishSending' }];
   }
 
-  /** Makes `error` the failure and announces it, unless there was a failure before. */
+  /** Makes `error` the failure and announces it, unless the connection has already failed. */
   private announceFirst(error: SocketError): Actions {
     if (this.reason !== undefined && this.reason.kind !== 'cutOff') return nothing;
     this.reason = { kind: 'failed', error };

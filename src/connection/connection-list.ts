@@ -5,8 +5,8 @@ export interface Listed<T> {
 }
 
 /**
- * The open connections of a server, in the order in which they were added. A Set would keep closed ones in memory: when a
- * Set grows, V8 links its old table to the new one. Once an old table has reached the old generation, everything that it
+ * The open connections of a server, in the order of their addition. A Set would keep closed ones in memory: when a Set
+ * grows, V8 links its old table to the new one. Once an old table has reached the old generation, everything that it
  * refers to stays until the next full collection. So the list makes a Set only when `set` is read.
  */
 export class ConnectionList<T extends Listed<T>> {

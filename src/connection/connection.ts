@@ -120,9 +120,10 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * was received but not yet decoded when you call this, or that arrives unencrypted later, may come from an attacker
    * on the network. It fails the connection with `ERR_TLS`, and is never emitted.
    *
-   * @param options - the option `tls` of `listen` if the connection was accepted, or of `connect` if it was dialled. Pass
-   * the same object for every connection, because each object is prepared once. Its `handshakeTimeout` limits the time from
-   * the call to the end of the handshake, in milliseconds; the default is that of `listen` or `connect`, 10,000
+   * @param options - the option `tls` of `listen` if the connection was accepted, or of `connect` if it was dialled.
+   * Pass the same object for every connection, because each object is prepared once. Its `handshakeTimeout` limits the
+   * time from the call to the end of the handshake, in milliseconds; by default it is the option of `listen` or
+   * `connect`, 10,000
    * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with
    * `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error. If the handshake can't start, only the
    * promise rejects: with `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an earlier call;

@@ -25,7 +25,7 @@ export class Timeouts {
   private halfOpen: IdleTimer | undefined;
   private claim: Timer | undefined;
   private close: Timer | undefined;
-  /** The time at which `close` is due. */
+  /** When `close` is due. */
   private closeDue = Infinity;
 
   constructor(settings: ConnectionSettings<any, any>, connection: Timed) {

@@ -41,7 +41,7 @@ function memberOf(error: Error, member: 'name' | 'message'): string {
 }
 
 /**
- * Returns the message of an error. For an AggregateError, whose own message is often empty, it joins those of its
+ * Returns an error's message. For an AggregateError, whose own message is often empty, it joins the messages of its
  * errors.
  */
 export function messageOf(cause: unknown): string {

@@ -1,6 +1,6 @@
 import { SocketError } from './socket-error.js';
 
-/** The connection or the client that an error comes from. */
+/** The connection or the client that has caused an error. */
 export interface Origin {
   /** Whether a server reports its errors in `incidents`. Then a program need not handle them where they occur (S19). */
   readonly hasIncidents: boolean;

@@ -66,8 +66,9 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    */
   readonly family?: 4 | 6 | undefined;
   /**
-   * The options of TLS: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
-   * is false; no environment variable changes that. It must be valid for `servername`, by default the host of the address.
+   * The TLS options: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
+   * is false; no environment variable changes that. It must be valid for `servername`, by default the host of the
+   * address.
    *
    * @defaultValue `undefined`: plain text; for a `tls://` address, TLS with the authorities that Node trusts
    */
@@ -122,7 +123,7 @@ export const connectChecks: Checks<Checked<ConnectSettings<any, any>>> = {
   localAddress: optional(ipAddress),
   localPort: withDefault(port, 0),
   family: optional(oneOf(4, 6)),
-  // The transport checks the options of TLS.
+  // The transport checks the TLS options.
   tls: optional(object<ClientTls>()),
   reconnect: optional(retryConfig),
   whileDisconnected: withDefault(oneOf('buffer', 'drop', 'error'), 'buffer'),

@@ -60,8 +60,8 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly mode?: number | undefined;
   /**
    * Determines what happens if the path has a stale socket file, on which no process listens: `'replace'` replaces it;
-   * `'fail'` leaves it and fails with `EADDRINUSE`. The server never replaces other files, or a socket on which a
-   * process listens. Unix sockets only.
+   * `'fail'` leaves it and fails with `EADDRINUSE`. The server never replaces other files, or a socket that is in use.
+   * Unix sockets only.
    *
    * @defaultValue 'replace'
    */
@@ -109,7 +109,7 @@ export const listenChecks: Checks<Checked<ListenSettings<any, any>>> = {
   ),
   stale: withDefault(oneOf('replace', 'fail'), 'replace'),
   reusePort: withDefault(flag, false),
-  // The transport checks the options of TLS.
+  // The transport checks the TLS options.
   tls: optional(serverTls),
   proxyProtocol: optional(proxyProtocol),
 };

@@ -73,7 +73,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private batchStart = 0;
   private batchBytes = 0;
   private flushing = false;
-  /** Members that already have all values of this turn, so that the next value has to be announced to them again. */
+  /** Members that already have all values of this turn, so they have to be notified again of the next value. */
   private upToDate: Outbound[] = [];
   private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
@@ -172,10 +172,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Sends a value to all current members. It never throws, and does nothing after `complete` or `error`.
    *
-   * On each connection, the values of the Broadcast and those of the connection's own channels go out in the order in
-   * which they were sent. The values of a turn reach each member in one write, if they have at most 65,536 bytes. A
-   * value that cannot be encoded is sent to no member and counted in {@link Broadcast.refused}. Without members,
-   * nothing is encoded.
+   * On each connection, the Broadcast's values and the values of the connection's own channels go out in the order of
+   * sending. The values of a turn reach each member in one write, if they have at most 65,536 bytes. A value that
+   * cannot be encoded is sent to no member and counted in {@link Broadcast.refused}. Without members, nothing is
+   * encoded.
    *
    * @param value - the value to send; it must not be changed afterwards
    * @example

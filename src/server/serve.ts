@@ -143,8 +143,8 @@ function sendReplies<In, Out>(
         ),
       )
     : data.sendFrom(pacedFrom(replies).pipe(failing));
-  // `failing` handles the errors of the source. Any other error means that the sending side has ended, so nothing is
-  // left to send.
+  // `failing` handles errors from the source. Any other error means that the sending side has ended, so nothing is left
+  // to send.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
   // After its connection has ended, an async function is no longer awaited, so its own error is reported here.

@@ -21,7 +21,7 @@ export function optional<T>(check: Check<T>): Check<T | undefined> {
   return (option, value) => (value === undefined ? undefined : check(option, value));
 }
 
-/** Requires a number for which `accepts` returns true. */
+/** Requires a number that `accepts` returns true for. */
 export function number(requirement: string, accepts: (value: number) => boolean): Check<number> {
   return (option, value) => {
     if (typeof value === 'number' && accepts(value)) return value;
@@ -103,7 +103,7 @@ export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: st
 /** Checks options like {@link checkOptions}, and refuses those that `owner` does not have. */
 export function checkExactOptions<T>(owner: string, checks: Checks<T>, options: unknown, within?: string): T {
   const checked = checkOptions(checks, options, within);
-  refuseUnknown(owner, checks, (options ?? {}));
+  refuseUnknown(owner, checks, options ?? {});
   return checked;
 }
 

@@ -81,7 +81,7 @@ export class MemoryTransport implements Transport {
     };
   }
 
-  /** Returns an address for the dialling end, like that of a real socket that dials `address`. */
+  /** Returns an address for the dialling end, like the local address of a real socket that dials `address`. */
   private dialler(address: Address): Address {
     switch (address.transport) {
       case 'tcp':

@@ -83,8 +83,8 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
 }
 
 /**
- * Returns the error of a server that cannot listen at `address` (S3). libuv reports a missing folder as EACCES, so this
- * checks whether the folder exists.
+ * Returns the error for a server that cannot listen at `address` (S3). libuv reports a missing folder as EACCES, so
+ * this checks whether the folder exists.
  */
 export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;

@@ -60,7 +60,7 @@ export class AcceptGate implements Gate {
         inside._handle ??= readableHandle(createHandle, args);
         listen.apply(inside, args);
       } catch (cause) {
-        // Node throws the errors of its permission model, often in a later turn, where no caller could catch them. So
+        // Node throws the errors of its permission model, often in a later turn, where no caller could catch them, so
         // emit them.
         server.close();
         process.nextTick(() => server.emit('error', cause));

@@ -30,14 +30,16 @@ export interface DirectRead {
   /** Makes the socket read into `memory` from now on. Call it within `onRead`. */
   continueIn(socket: net.Socket, memory: Uint8Array): void;
   /**
-   * Stops reading into the memory given before. Call it when the socket has closed, or before TLS reads from it,
-   * because its handle may outlive that memory. libuv keeps an address, so it gets the address of `memory`, which must
-   * never be freed.
+   * Stops reading into the library's memory. Call it when the socket has closed, or before TLS reads from it, because
+   * the handle may outlive that memory. libuv keeps an address, so it gets the address of `memory`, which must never be
+   * freed.
    */
   release(socket: net.Socket, memory: Uint8Array): void;
 }
 
-/** The keys of the socket's memory, of the callback, and of the function that returns the next memory. */
+/**
+ * The keys of three properties of a socket: its memory, its callback, and the function that returns its next memory.
+ */
 interface Keys {
   readonly buffer: symbol;
   readonly callback: symbol;
@@ -88,7 +90,7 @@ export const onreadSymbols: DirectRead = {
   },
 };
 
-/** Node calls it right after each chunk; undefined keeps the same memory. */
+/** Node calls this right after each chunk; if it returns undefined, the socket keeps its memory. */
 function takeNext(): Uint8Array | undefined {
   const memory = next;
   next = undefined;
@@ -104,7 +106,7 @@ function repair(): void {
   latest = undefined;
 }
 
-/** Every socket has the three keys. Without `onread` their value is `null`. */
+/** Finds the keys, which every socket has. Without `onread` their value is `null`. */
 function findKeys(socket: SocketInside): Keys | undefined {
   const find = (name: string): symbol | undefined =>
     Object.getOwnPropertySymbols(socket).find((key) => key.description === name && socket[key] === null);

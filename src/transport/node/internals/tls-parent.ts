@@ -8,8 +8,8 @@
  *
  * **Tried out**: once in a process, with a TLS socket on a socket that is not connected.
  *
- * **Without it**: an `AsyncLocalStorage`, because the events of a TLS socket are emitted in the asynchronous context in which
- * it was made. That is public, but up to Node 22 it slows down all promises of the process.
+ * **Without it**: an `AsyncLocalStorage`, because the events of a TLS socket are emitted in the asynchronous context
+ * that created it. That is public API, but up to Node 22 it slows down all promises of the process.
  */
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import net from 'node:net';

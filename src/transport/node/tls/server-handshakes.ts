@@ -108,7 +108,7 @@ export class TlsAcceptors {
 }
 
 /**
- * Converts the error of a handshake. If Node cannot verify a client, it reports only a hang-up, but
+ * Converts an error from a handshake. If Node cannot verify a client, it reports only a hang-up, but
  * `authorizationError` has the reason.
  */
 function clientError(cause: Error, socket: tls.TLSSocket): SocketError {

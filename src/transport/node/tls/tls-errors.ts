@@ -2,7 +2,7 @@ import type { Address } from '../../../address/address.js';
 import { systemError } from '../../../errors/node-errors.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
-/** Converts an error of a TLS socket: network errors keep their codes, and all others become `ERR_TLS`. */
+/** Converts an error from a TLS socket: network errors keep their codes, and all others become `ERR_TLS`. */
 export function tlsError(cause: unknown, action: string, address?: Address): SocketError {
   const code = (cause as { code?: unknown } | undefined)?.code;
   // OpenSSL's own errors have codes with underscores, or EPROTO.
@@ -10,13 +10,13 @@ export function tlsError(cause: unknown, action: string, address?: Address): Soc
   return isSystem ? systemError(cause, action, address) : handshakeError(cause, action, address);
 }
 
-/** Converts the error of a handshake, which is always `ERR_TLS`, even if the network has failed. */
+/** Converts an error from a handshake. It always becomes `ERR_TLS`, even if the network has failed. */
 export function handshakeError(cause: unknown, action = 'the TLS handshake failed', address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
   return new SocketError('ERR_TLS', `${action}: ${detailOf(cause)}`, { address, cause });
 }
 
-/** OpenSSL puts its error codes, files and lines around the reason. */
+/** Returns the reason alone, because OpenSSL surrounds it with error codes, files and lines. */
 function detailOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   return /:error:[^:]*:[^:]*:[^:]*:([^:]+):/.exec(cause.message)?.[1] ?? cause.message;

@@ -25,9 +25,10 @@ export interface SocketFileOptions {
  * permissions. Then a hard link publishes it at the path. A link replaces no file, so if several servers start at once, only
  * one of them succeeds.
  *
- * Only a stale socket file is ever removed from the path. That happens under a lock, so that no server removes the file that
- * another one has just published. The stale file is moved into the shelter first. If it turns out to be a different file,
- * which has replaced the stale one at the last moment, it is moved back. The shelter is removed at the end.
+ * Only a stale socket file is ever removed from the path. That happens under a lock, so that no server removes a file
+ * that a different server has just published. The stale file is moved into the shelter first. If it turns out to be a
+ * different file, which has replaced the stale one at the last moment, it is moved back. The shelter is removed at the
+ * end.
  *
  * If the path is free, everything is done before this returns, as with a TCP port: a client that connects in the same turn of
  * the event loop succeeds.
@@ -71,8 +72,8 @@ class Claim {
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the bound name when it closes, so no other file may ever have that name. `ss` shows it, so it starts
-    // like the path.
+    // Node unlinks the bound name when it closes, so no other file may ever have that name. `ss` shows this name, so it
+    // starts with the file's own, if that is short.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);

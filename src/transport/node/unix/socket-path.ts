@@ -102,9 +102,9 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
 }
 
 /**
- * Whether both are the same file, even if its inode may have been reused: a different file would be younger. The `mtime` of
- * a socket file is the time of its creation, because it is never written to. `ctime` would change with a rename, and not
- * every file system records the time of birth.
+ * Whether both are the same file, even if its inode may have been reused: a different file would be younger. The
+ * `mtime` of a socket file is the time of its creation, because it is never written to. A rename would change `ctime`,
+ * and some file systems do not record the time of birth.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
