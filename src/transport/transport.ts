@@ -75,11 +75,13 @@ export interface ListenerOptions extends SocketOptions {
   readonly reusePort: boolean;
   /** The TLS options; undefined for plain text. */
   readonly tls: ServerTls | undefined;
-  /** The peers that must send a PROXY header, and are trusted to do so; undefined if no header is expected. */
+  /**
+   * The peers whose PROXY headers are trusted. Each connection must start with one. Undefined if no header is expected.
+   */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
   /** The time that the PROXY header and the TLS handshake of a client may take together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
-  /** The number of handshakes that may be in progress at once. The server itself limits the connections after them. */
+  /** The number of handshakes that may be in progress at once. The server itself limits the open connections. */
   readonly maxConnections: number;
 }
 
@@ -89,7 +91,7 @@ export interface ListenerOptions extends SocketOptions {
  * @see {@link ConnectOptions} for the defaults
  */
 export interface DialOptions extends SocketOptions {
-  /** The IP address to dial from. It belongs to `family`, if both are given (K20). */
+  /** The IP address to dial from. If `family` is given too, the address belongs to it (K20). */
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
@@ -192,7 +194,8 @@ export interface DialEvents {
  *
  * The contract between the library and a socket:
  *
- * - The library calls `open` once. Before that the socket reads and reports nothing; `reset` instead of `open` discards it.
+ * - The library calls `open` once. Before that, the socket reads and reports nothing. To discard it, the library calls
+ *   `reset` instead.
  * - The socket calls the methods of {@link SocketEvents} in later turns, never within a call of one of its own methods.
  * - After `write` or `writeAll` has returned false, the library calls neither before `onDrain`. It writes nothing after
  *   `end`, `reset` or `onClose`.
