@@ -44,7 +44,7 @@ export class Segment {
     return found === -1 ? -1 : start + found;
   }
 
-  /** Appends `chunk`, for which there must be room. It may already lie in its place. */
+  /** Appends `chunk`, for which there must be room. `chunk` may already be at that place in `buffer`. */
   write(chunk: Buffer): void {
     const { buffer, end } = this;
     if (chunk.buffer !== buffer.buffer || chunk.byteOffset !== buffer.byteOffset + end) buffer.set(chunk, end);

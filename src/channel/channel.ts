@@ -21,7 +21,7 @@ import { borrowed, host, nextPaced, ofConnection, offer, track, unframed } from 
 import { Receiver } from './receiver.js';
 import { SendFrom, SendFromSubscription } from './send-from.js';
 
-/** How many values are ignored before a warning. A few are normal: a completed Subject ignores them, too. */
+/** How many values are ignored before a warning. A few are normal, and RxJS's Subject also ignores values after `complete`. */
 const ignoredBeforeWarning = 1_000;
 
 /**
@@ -256,9 +256,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    *
    * @param codec - the framing of the messages from here on
    * @returns a channel over the same socket; of several views that have subscribers the newest reads
-   * @throws `ERR_OPTION_INVALID`, synchronously, if this channel has a codec itself
+   * @throws `ERR_OPTION_INVALID`, synchronously, if this channel already has a codec
    * @backpressure a Hold holds only the view that it was taken on; all views send through one buffer
-   * @teardown when the last subscriber leaves the view, the view before it reads on
+   * @teardown when the last subscriber leaves the view, the previous view resumes reading
    * @example
    * ```ts
    * import { firstValueFrom } from 'rxjs';
@@ -406,7 +406,7 @@ function warnOfIgnored(): void {
   process.emitWarning(`${ignoredBeforeWarning} values were given to a channel that is closed, and ignored`, {
     code: 'RXJS_SOCKETS_IGNORED',
     detail:
-      'A source that outlives its connection goes on for nothing. ' +
+      'A source that outlives its connection keeps producing values that go nowhere. ' +
       'Send it with channel.sendFrom(source), or source.pipe(sendTo(channel)): both stop it when the channel ends.',
   });
 }

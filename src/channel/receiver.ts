@@ -151,7 +151,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     try {
       return decoder.end?.(queue);
     } catch (cause) {
-      // A client that goes on drops what its old connection has not finished (K4).
+      // A client that moves on to a new connection drops the unfinished frame of the old one (K4).
       if (cause instanceof SocketError && cause.code === 'ERR_FRAME_TRUNCATED' && this.host.continues) return undefined;
       throw cause;
     }

@@ -97,7 +97,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.lane.begin();
     this.subscriber = new InternalSubscriber(this);
     if (values instanceof Flow) {
-      // It is held until the channel is known to be writable: no value comes before it can be stopped.
+      // It is held until the channel is known to be writable, so it cannot emit before it can be paused.
       this.hold = pacingHold(values);
       this.lane.beginPaced();
       const borrowing = channel[unframed] ? (values as Lender<T>)[borrowed] : undefined;

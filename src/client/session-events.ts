@@ -5,7 +5,7 @@ import type { Shown } from './session-phases.js';
 export type SessionEvent<C, R, W> =
   | { readonly type: 'watch' | 'unwatch'; readonly watcher: W }
   | { readonly type: 'observed' | 'unobserved'; readonly reader: R }
-  /** A reader has left, and was detached from its connection. */
+  /** A reader has left and has been detached from its connection. */
   | { readonly type: 'readerLeft' }
   /** The watchers have been notified that their run has ended. */
   | { readonly type: 'subscribersEnded' }
@@ -14,7 +14,7 @@ export type SessionEvent<C, R, W> =
   /** The connection can be used: its socket is connected, and `prepare` has completed. */
   | { readonly type: 'ready'; readonly dial: number; readonly connection: C }
   | { readonly type: 'attemptFailed'; readonly dial: number; readonly error: SocketError; readonly isFinal: boolean }
-  /** A connection ends its sending side: after a failure with `error`, otherwise cleanly. */
+  /** A connection ends its sending side: with `error` after a failure, otherwise cleanly. */
   | { readonly type: 'finishing'; readonly connection: C; readonly error?: SocketError | undefined }
   /** A connection has closed, `uptime` ms after it was adopted. */
   | {
@@ -53,7 +53,7 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'dial'; readonly dial: number }
   /** Stop the timeout of the attempt, which has succeeded. */
   | { readonly do: 'endAttempt' }
-  /** Ask the policy how long to wait after attempt number `dial` and `retries` retries in a row. */
+  /** Attempt number `dial` is over: ask the policy how long to wait for the next one. `retries` counts the retries in a row. */
   | { readonly do: 'wait'; readonly dial: number; readonly retries: number; readonly error: SocketError | undefined }
   | { readonly do: 'watchSignal' | 'ignoreSignal' }
   | { readonly do: 'publish'; readonly watchers: readonly W[]; readonly shown: Shown<C> }

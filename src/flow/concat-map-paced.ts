@@ -20,7 +20,7 @@ import { PacedFlow } from './paced-flow.js';
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. The operator pulls
+ * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. The operator pulls
  * an iterable as it needs values
  * @returns an operator that derives a Flow: holding it holds the origin and the inner source
  * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is not a Flow

@@ -39,7 +39,7 @@ import { PacedFlow } from './paced-flow.js';
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source of a value; `index` counts from 0 for each subscription. The operator pulls
+ * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. The operator pulls
  * an iterable as it needs values
  * @param concurrent - the maximum number of inner sources that run at once: an integer, at least 1; there is no default
  * @returns an operator that derives a Flow: holding it holds the origin and the inner sources

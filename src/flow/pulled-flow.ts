@@ -95,7 +95,7 @@ class Pull<T> implements Unsubscribable {
     this.ended = true;
     try {
       const stopping = this.iterator.return?.();
-      // The subscriber has left, so it cannot receive an error of the iterator.
+      // The subscriber has left, so it cannot receive an error from the iterator.
       if (isPromise(stopping)) stopping.then(undefined, ignore);
     } catch {
       // as above

@@ -86,7 +86,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
     true,
   ],
   [
-    'an async function that sends by itself',
+    'an async function that calls `send` itself',
     async ({ data }) => {
       try {
         for await (const question of data) await data.send(await later(question));
@@ -149,16 +149,19 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_TOO_LONG' } }]);
   });
 
-  it.each([true, false])('D3: so does the end of the stream inside a frame; halfOpen: %s', async (halfOpen) => {
-    const { address, outcomes, incidents } = await serving(place, forms[0]?.[1] as Handler, { halfOpen });
-    const peer = await peerAt(place, address);
-    peer.write('{"id":1}\n{"id":');
-    peer.end();
-    await peer.receives('{"answer":1}\n{"error":"ERR_FRAME_TRUNCATED"}\n');
-    expect(await peer.ended).toBe('fin');
-    expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_TRUNCATED' } }]);
-    expect(incidents.values.length).toBe(1);
-  });
+  it.each([true, false])(
+    'D3: a stream that ends inside a frame ends the connection in the same way; halfOpen: %s',
+    async (halfOpen) => {
+      const { address, outcomes, incidents } = await serving(place, forms[0]?.[1] as Handler, { halfOpen });
+      const peer = await peerAt(place, address);
+      peer.write('{"id":1}\n{"id":');
+      peer.end();
+      await peer.receives('{"answer":1}\n{"error":"ERR_FRAME_TRUNCATED"}\n');
+      expect(await peer.ended).toBe('fin');
+      expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_TRUNCATED' } }]);
+      expect(incidents.values.length).toBe(1);
+    },
+  );
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
@@ -300,7 +303,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
     });
 
-    it('D3: a reset by the peer meanwhile does not change the reported error', async () => {
+    it('D3: a reset by the peer while the handler still runs does not change the reported error', async () => {
       const { address, outcomes } = await serving(place, async ({ data }) => {
         data.subscribe({ error: () => undefined });
         await new Promise(() => undefined);

@@ -62,7 +62,7 @@ export function fromNodeStream(stream: Duplex): Channel<Buffer, Uint8Array | str
   if (fault !== undefined) throw new SocketError('ERR_OPTION_INVALID', `fromNodeStream: ${fault}`);
   // A stream from another library may lack the property.
   const halfOpen = (stream.allowHalfOpen as boolean | undefined) ?? true;
-  // Otherwise Node would end the stream in the turn of its 'end', and an answer to the last message would be lost.
+  // Otherwise Node would end the stream in the same turn as 'end', and an answer to the last message would be lost.
   stream.allowHalfOpen = true;
   const connection = connectionOver(new NodeStreamTransportSocket(stream), bytes, halfOpen);
   if (!stream.writable) connection.complete();

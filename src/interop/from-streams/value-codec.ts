@@ -16,7 +16,7 @@ export interface WeightedValue<T> {
 }
 
 /**
- * Carries values of any kind through queues of bytes. Placeholder bytes, as many as the value is long, pass through the
+ * Carries values of any kind through queues of bytes. As many placeholder bytes as the value is long pass through the
  * queue, while the value itself waits here. So limits, holds and pacing apply to values as they do to bytes.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {

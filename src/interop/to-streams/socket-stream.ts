@@ -3,8 +3,7 @@ import type { Duplex } from 'node:stream';
 /**
  * Stands in for a `net.Socket`. {@link toNodeStream} returns one. Its members and events mean what they mean there.
  *
- * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses TLS, so
- * `'encrypted' in stream` finds that out. Besides the events of a Duplex it emits `'connect'`, `'ready'` and `'timeout'`.
+ * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses TLS, so `'encrypted' in stream` tells whether it does. Besides the events of a Duplex it emits `'connect'`, `'ready'` and `'timeout'`.
  * @example
  * ```ts
  * const stream: SocketStream = toNodeStream(connection);
@@ -23,7 +22,7 @@ export interface SocketStream extends Duplex {
   readonly bytesRead: number;
   /** The number of bytes written, including those not sent yet. */
   readonly bytesWritten: number;
-  /** The number of bytes written and not sent yet, as `writableLength`. */
+  /** The number of bytes written but not sent yet; the same as `writableLength`. */
   readonly bufferSize: number;
   /** The peer's IP address. It is undefined without TCP, and until the stream is connected. */
   readonly remoteAddress: string | undefined;
@@ -64,7 +63,7 @@ export interface SocketStream extends Duplex {
    */
   connect(...args: readonly unknown[]): this;
   /**
-   * Makes the stream emit `'timeout'` when nothing was received or sent for a time. It ends nothing, and the timer does not
+   * Makes the stream emit `'timeout'` when nothing has been received or sent for `timeout` ms. It ends nothing, and the timer does not
    * keep the process running.
    *
    * @param timeout - in ms, from 0; 0 switches it off
@@ -94,7 +93,7 @@ export interface SocketStream extends Duplex {
    */
   ref(): this;
   /**
-   * Lets the process end while the socket is open. A client that is connecting, and the timers of the options, still keep
+   * Lets the process end while the socket is open. A client that is still connecting, and timers set by options such as `idleTimeout`, still keep
    * the process running.
    *
    * @returns the stream

@@ -17,7 +17,7 @@ import { NetSocketStream } from './net-socket-stream.js';
  * - If the connection fails, the stream emits `'error'` with its `SocketError`, after everything received before. If a server
  *   reports the error in `incidents`, no listener is needed.
  * - `end()` sends the FIN after everything written. All writes of one turn go out as one. A write calls back when the kernel
- *   has its bytes, which must not be changed before.
+ *   has its bytes; do not change them until then.
  * - `destroy()` sends what was written, and closes the connection gracefully (C11).
  * - `destroy(error)` resets the connection. As an exception, data that the same code wrote right before is sent first, and the
  *   connection closes gracefully.
