@@ -79,8 +79,9 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
     const derived = liftPlainly(this, operator);
     // RxJS's ConnectableObservable (`publish`) is not a Flow, but borrows this method from the Flow that it connects
-    // to.
-    return this instanceof Flow ? new DerivedFlow<R>(this, derived) : derived;
+    // to, which is its source.
+    const origin = this instanceof Flow ? this : (this as Observable<T>).source;
+    return origin instanceof Flow ? new DerivedFlow<R>(origin, derived) : derived;
   }
 
   // TypeScript's error message is about the last overload, so the one to use comes last. The deprecated one requires

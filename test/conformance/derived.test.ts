@@ -8,6 +8,7 @@ import {
   map,
   mergeWith,
   NEVER,
+  type Observable,
   of,
   pipe,
   publish,
@@ -84,6 +85,17 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
   },
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- still in RxJS 7
   { name: 'publish and refCount', derive: (flow) => flow.pipe(publish(), refCount()) },
+  {
+    name: 'publish, and refCount in a second step',
+    derive: (flow) => {
+      // eslint-disable-next-line @typescript-eslint/no-deprecated -- still in RxJS 7
+      const published: Observable<string> = flow.pipe(publish());
+      // eslint-disable-next-line @typescript-eslint/no-deprecated -- still in RxJS 7
+      const derived = published.pipe(refCount());
+      if (!(derived instanceof Flow)) throw new TypeError('it is not a Flow');
+      return derived as Flow<string>;
+    },
+  },
   {
     name: "RxJS's function pipe",
     derive: (flow) => {
