@@ -25,13 +25,15 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   private borrower: Subscriber<T> | undefined;
   /** The receiving side of the connection that `decoder` is for. Each connection has a decoder of its own. */
   private inbound: Inbound | undefined;
-  private decoder: Decoder<T> | undefined;
+  private decoder: Decoder<T>;
   /** How many values the decoder has returned at the end of the stream without taking bytes off. */
   private lastValues = 0;
 
   constructor(host: ChannelHost, newDecoder: () => Decoder<T>, part?: StreamPart) {
     this.host = host;
     this.newDecoder = newDecoder;
+    // Not later, so that a codec which cannot make a decoder throws at once (A5).
+    this.decoder = newDecoder();
     this.part = part;
     this.multicast = new Multicast(this);
   }
@@ -114,8 +116,9 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   private decoderFor(inbound: Inbound): Decoder<T> {
-    if (this.decoder === undefined || inbound !== this.inbound) {
-      this.decoder = this.newDecoder();
+    if (inbound !== this.inbound) {
+      // The first connection gets the decoder that was made at the beginning.
+      if (this.inbound !== undefined) this.decoder = this.newDecoder();
       this.inbound = inbound;
       this.lastValues = 0;
     }

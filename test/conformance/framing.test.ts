@@ -1,6 +1,6 @@
 import { firstValueFrom, take } from 'rxjs';
-import { type Channel } from 'rxjs-sockets';
-import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { type Channel, connect } from 'rxjs-sockets';
+import { type Codec, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import { fixed, json } from '../support/codecs/sample-codecs.js';
 import '../support/leaks.js';
@@ -52,6 +52,18 @@ describe.each(places)('framing, over $name', (place) => {
     expect(await lined.end()).toBe('complete');
     expect(lined.values).toEqual(['HELLO', 'UPGRADE', 'back', 'again']);
     expect(framed?.values.map(String)).toEqual(['abc']);
+  });
+
+  it('A5: a codec that fails to make a decoder throws at once, before anything is read or dialled', async () => {
+    const { near } = await pairAt(place);
+    const broken: Codec<string> = {
+      ...lines(),
+      decoder: () => {
+        throw new Error('no decoder');
+      },
+    };
+    expect(() => near.bytes.framed(broken)).toThrow('no decoder');
+    expect(() => connect(near.remote, { ...place.options, codec: broken })).toThrow('no decoder');
   });
 
   it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: works for pieces of %d bytes', async (size) => {
