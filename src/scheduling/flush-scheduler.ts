@@ -133,7 +133,16 @@ export class FlushScheduler {
       const { senders } = this;
       if (senders.length === 0) return;
       this.senders = [];
-      for (const sender of senders) sender.flush();
+      let flushed = 0;
+      try {
+        for (const sender of senders) {
+          flushed++;
+          sender.flush();
+        }
+      } finally {
+        // If one fails, the others are flushed after other events: they do not add themselves again.
+        if (flushed < senders.length) this.senders = [...senders.slice(flushed), ...this.senders];
+      }
     } finally {
       this.flushing = false;
       if (this.senders.length + this.publishers.length > 0 && !this.scheduled && this.deliveries === 0) {

@@ -426,7 +426,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (this.#connectionEnd === 'none') return;
     while (this.writableCorked > 0) super.uncork();
     if (this.#connectionEnd === 'close') state.writer.sendRest(this.#bufferedChunks);
-    state.host.outbound.flush();
+    state.host.outbound.flush('haste');
   }
 
   /** The chunks that the Writable has buffered after the current write. */
