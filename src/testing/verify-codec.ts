@@ -29,6 +29,13 @@ export interface VerifyCodecOptions {
    */
   readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
+   * Whether a frame may need those before it: a part of a message, say, or a counter. Frames are then not dropped. Do not use
+   * such a codec with `overflow: 'drop'`, `reconnect` or a `Broadcast` (D5).
+   *
+   * @defaultValue false
+   */
+  readonly framesMayDepend?: boolean | undefined;
+  /**
    * Compares a decoded message with the value that was encoded (D2).
    *
    * @defaultValue `undefined`: a deep and strict comparison, in which bytes equal bytes of another class and text in UTF-8,
@@ -60,8 +67,8 @@ export interface VerifyCodecOptions {
  * }
  * ```
  *
- * It also drops frames, one at a time, and decodes the others: each must be decodable on its own, because values may be dropped
- * (`overflow: 'drop'`) or sent on the next connection (D5).
+ * It also drops up to 16 frames, one at a time, and decodes the others: each must be decodable on its own, because values may
+ * be dropped (`overflow: 'drop'`) or sent on the next connection (D5).
  *
  * It cannot test D3, the limit of the size and the errors of bad frames: test those with streams of your own.
  *
@@ -73,7 +80,7 @@ export interface VerifyCodecOptions {
  * @param codec - the codec. Its frames must have an end, which excludes `text`
  * @param values - the messages to send, at least one. Vary their kinds and lengths. If the decoder groups messages, the
  * last group must be complete
- * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `equals` (deep and strict), `seed` (1)
+ * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `framesMayDepend` (false), `equals` (deep and strict), `seed` (1)
  * @throws an Error at the first violation, with the rule, the split and the values in its message; `ERR_OPTION_INVALID` for a
  * bad or unknown option
  * @example
@@ -87,7 +94,11 @@ export function verifyCodec<In, Out>(
   values: readonly Out[],
   options: VerifyCodecOptions = {},
 ): void {
-  const { refused, lastFrameMayBeOpen, equals, seed } = checkExactOptions('verifyCodec', checks, options);
+  const { refused, lastFrameMayBeOpen, framesMayDepend, equals, seed } = checkExactOptions(
+    'verifyCodec',
+    checks,
+    options,
+  );
   if (values.length === 0) throw new Error('verifyCodec needs at least one value');
   const sample = encodeSample(codec, values, equals);
   const { stream } = sample;
@@ -109,12 +120,13 @@ export function verifyCodec<In, Out>(
     verifyEnd(sample, randomChunks(stream.subarray(0, cut), random), lastFrameMayBeOpen);
   }
   verifyRefusals(sample, refused);
-  verifyDrops(sample);
+  if (!framesMayDepend) verifyDrops(sample);
 }
 
 const checks = {
   refused: withDefault<readonly unknown[]>(array, []),
   lastFrameMayBeOpen: withDefault(flag, false),
+  framesMayDepend: withDefault(flag, false),
   equals: withDefault(func<(received: unknown, sent: unknown) => boolean>(), sameMessage),
   seed: withDefault(
     number('a number', (value) => Number.isFinite(value)),

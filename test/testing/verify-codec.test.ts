@@ -422,6 +422,14 @@ describe('the verifier of codecs, with a codec that counts its messages', () => 
     ).toThrow(/^D5: decode threw at message 1: 2 follows 0; without the frame of 'b';/);
   });
 
+  it('D5: with framesMayDepend, accepts a decoder that needs the frames before', () => {
+    verifyCodec(
+      counted((number, last) => number === last + 1),
+      ['a', 'b', 'c'],
+      { framesMayDepend: true },
+    );
+  });
+
   it('D5: accepts a decoder that expects gaps', () => {
     verifyCodec(
       counted((number, last) => number > last),
