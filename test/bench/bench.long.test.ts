@@ -62,7 +62,7 @@ describe('npm run bench', () => {
             transport: 'unix',
             unit: 'thousand messages/s',
             better: 'more',
-            target: 7,
+            target: 6,
             against: { effect: 2.5, limit: 0.3 },
             servers: {
               'rxjs-sockets': { ...withCpu, against: { effect: spread, limit: spread } },
