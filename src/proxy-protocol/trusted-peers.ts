@@ -32,7 +32,7 @@ export function trustedPeers(list: readonly string[]): (peer: Address) => boolea
     const block = typeof entry === 'string' ? blockOf(entry) : undefined;
     if (block !== undefined) blocks[block.family].addSubnet(block.address, block.prefix, `ipv${block.family}`);
     else if (typeof entry === 'string' && isWord(entry)) words.add(entry.replace(':', ''));
-    else throw invalidOption(option, 'a list of IP addresses, CIDR blocks, and the words unix and memory', entry);
+    else throw invalidOption(option, 'a list of IP addresses, CIDR blocks, and the word unix', entry);
   }
   return (peer) => {
     if (peer.transport !== 'tcp') return words.has(peer.transport);

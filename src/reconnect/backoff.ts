@@ -140,30 +140,33 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, rule K5
  */
 export function backoff(options: BackoffOptions = {}): Backoff {
-  const schedule = new ExponentialBackoff(options);
+  const delays = new ExponentialBackoff(options);
   refuseUnknown('backoff', checks, options);
   return {
     resetOnSuccess: false,
-    stableAfter: schedule.stableAfter,
+    stableAfter: delays.stableAfter,
     /**
      * Each `retry` reads this property once, and so gets its own count. In a copy of the policy, all share one count.
      */
     get delay() {
-      return schedule.counted();
+      return delays.counted();
     },
   };
 }
 
 type DelayFunction = Extract<RetryConfig['delay'], (...parameters: never[]) => unknown>;
 
+/** The key of a `delay` function's schedule: not a name that a function of the user's could have. */
+const schedule = Symbol('schedule');
+
 /** A `delay` function that `backoff` has created. */
 interface CountedDelay extends DelayFunction {
-  readonly schedule: ExponentialBackoff;
+  readonly [schedule]: ExponentialBackoff;
 }
 
 /** Returns the schedule of a policy that `backoff` has created, or of a copy of such a policy. */
 export function scheduleOf({ delay }: RetryConfig): ExponentialBackoff | undefined {
-  return typeof delay === 'function' ? (delay as Partial<CountedDelay>).schedule : undefined;
+  return typeof delay === 'function' ? (delay as Partial<CountedDelay>)[schedule] : undefined;
 }
 
 /** Reads the limits of `policy`: a `RetryConfig`, or a policy created by `backoff` (K11). */
@@ -207,7 +210,7 @@ export class ExponentialBackoff implements RetryLimits {
       count = next;
       return timer(this.delayOf(next.retries));
     };
-    return Object.assign(delay, { schedule: this });
+    return Object.assign(delay, { [schedule]: this });
   }
 
   /** Draws the n-th consecutive delay, in ms. */

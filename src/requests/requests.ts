@@ -102,7 +102,8 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
    * Sends a request and returns its answer. Several requests may be pending at once.
    *
    * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
-   * `ERR_CLOSED` after an orderly end. With `reconnect`, a request of which nothing has been written stays pending, and
+   * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
+   * With `reconnect`, a request of which nothing has been written stays pending, and
    * is sent on the next connection. The promise also rejects, without sending the request, with `ERR_OVERFLOW` if
    * `maxPending` requests are pending or the channel is full, and with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG` if
    * the request cannot be encoded. After `timeout` it rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails
