@@ -157,7 +157,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
 type DelayFunction = Extract<RetryConfig['delay'], (...parameters: never[]) => unknown>;
 
 /** The key of a `delay` function's schedule: not a name that a function of the user's could have. */
-const schedule = Symbol('schedule');
+const schedule: unique symbol = Symbol('schedule');
 
 /** A `delay` function that `backoff` has created. */
 interface CountedDelay extends DelayFunction {
