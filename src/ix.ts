@@ -1,5 +1,6 @@
 /**
- * Converts a Flow to an `AsyncIterableX` of IxJS. This is the only module that loads ix, so other programs need not install it.
+ * Converts a Flow to an `AsyncIterableX` of IxJS. This is the only module that loads ix, so programs that do not use it
+ * need not install ix.
  *
  * @module rxjs-sockets/ix
  */
@@ -9,7 +10,7 @@ import { FlowBatches } from './flow/async-iteration.js';
 import { checkExactOptions, count } from './validation/checks.js';
 
 /**
- * Makes {@link pull} take several values at a time from a Flow.
+ * Configures {@link pull} to take several values at a time from a Flow.
  *
  * @example
  * ```ts
@@ -24,7 +25,7 @@ export interface PullOptions {
 }
 
 /**
- * Makes an iterable for ix from a Flow. The Flow is held until ix asks for a value, and then emits one.
+ * Makes an iterable for ix from a Flow. The Flow is held until ix requests a value, and then emits one.
  *
  * Leaving the loop unsubscribes. The Flow keeps the values that the loop has not taken.
  *
@@ -43,18 +44,18 @@ export interface PullOptions {
  */
 export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 /**
- * Makes an iterable of arrays for ix from a Flow. The Flow is held until ix asks for an array. It then emits the values that
- * have arrived, at most `batch`; if there are none, it waits for one. Each item costs time in ix, so for many values arrays are
- * several times as fast.
+ * Makes an iterable of arrays for ix from a Flow. The Flow is held until ix requests an array. The array contains the
+ * values that have arrived, at most `batch`; if there are none, `next()` waits for one. ix spends time on each item, so
+ * with many values, arrays are several times as fast.
  *
- * Leaving the loop unsubscribes. The Flow keeps the values that are not in an array yet.
+ * Leaving the loop unsubscribes. The Flow keeps the values that are not yet in an array.
  *
  * @typeParam T - the type of the Flow's values
  * @param flow - the Flow. Each iteration is a subscription of its own
  * @param options - `batch`, the maximum number of values in an array: 1 to 2,147,483,647, without a default
  * @returns an `AsyncIterableX` of arrays, each with at least one value
- * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option. If the Flow fails, `next()` rejects with its error after
- * all values before it
+ * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option. If the Flow fails, `next()` rejects with the
+ * Flow's error after all earlier values
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -67,7 +68,7 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
   if (options === undefined) return new FlowIterable(() => flow[Symbol.asyncIterator]());
-  // `batch` has no default: with options but without it, code that expects arrays would get single values.
+  // `batch` is required: if `pull(flow, {})` returned single values, it would break code that expects arrays.
   const { batch } = checkExactOptions('pull', { batch: count }, options);
   return new FlowIterable(() => new FlowBatches(flow, batch));
 }

@@ -8,7 +8,7 @@ import { lookupService } from './services-file.js';
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** The maximum size of a unix path. Node 20 silently truncates a longer one. @internal */
+/** The maximum size of a unix path, in bytes. Node 20 silently truncates a longer path. @internal */
 export const maxPathBytes = 107;
 
 const maxPort = 65_535;
@@ -18,12 +18,12 @@ const maxFd = 2 ** 31 - 1;
 const loopback = '127.0.0.1';
 
 /**
- * Converts an address in any of its forms to an {@link Address}.
+ * Converts any form of an address to an {@link Address}.
  *
  * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes of
  * UTF-8. The default host is `127.0.0.1`; there is no default port
  * @returns a new plain object. {@link formatAddress} converts it to a string that parses to the same address
- * @throws `ERR_ADDRESS_INVALID`, with a message that names the bad part and its value. Unknown members are refused, too
+ * @throws `ERR_ADDRESS_INVALID`, with a message that names the bad part and its value; also for an unknown member
  * @example
  * ```ts
  * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
@@ -193,7 +193,7 @@ function decoded(text: string): string {
   }
 }
 
-/** Refuses members that would be ignored, such as the `address` of Node's AddressInfo. */
+/** Rejects members that would otherwise be ignored, such as the `address` of Node's AddressInfo. */
 function only(input: Members, ...members: string[]): Members {
   const extra = Object.keys(input).find((key) => input[key] !== undefined && !members.includes(key));
   if (extra !== undefined)

@@ -11,7 +11,7 @@
  * - An {@link Address}, for example the `remote` of a connection.
  *
  * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`; `{ path: '@name' }` is
- * a file of that name, and becomes `./@name`. Node's sockets support all forms except `memory`, which is for
+ * a file called `@name`, and becomes `./@name`. Node's sockets support all forms except `memory`, which is for
  * `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that their transport does not
  * support.
  *
@@ -36,11 +36,12 @@ export type AddressInput =
   | Address;
 
 /**
- * The address of one end of a socket. {@link parseAddress} returns an Address, and so do the `local` and `remote` of a
- * connection.
+ * An address in its parsed form. {@link parseAddress} returns an Address; the `local` and the `remote` of a connection
+ * are Addresses, too.
  *
  * - `tcp`: `port` is an integer from 0 to 65,535; 0 lets the system choose a port to listen on. `tls` is true for `tls://`.
- * - `unix`: `path` has at most 107 bytes of UTF-8; it is `''` for an unnamed client socket, `'\0name'` for an abstract one.
+ * - `unix`: `path` has at most 107 bytes of UTF-8. It is `''` for an unnamed client socket, and `'\0name'` for an
+ *   abstract socket.
  * - `memory`: a name within this process.
  * - `fd`: an inherited listening socket.
  *

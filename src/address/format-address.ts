@@ -4,7 +4,7 @@ import type { Address } from './address.js';
  * Writes an address as a string that {@link parseAddress} accepts.
  *
  * @param address - the address
- * @returns the string; `'unix:'` for an unnamed unix socket, for which `parseAddress` throws
+ * @returns the string. For an unnamed unix socket it is `'unix:'`, which `parseAddress` rejects
  * @example
  * ```ts
  * formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'

@@ -1,8 +1,9 @@
 /**
- * Holds the bytes of a stream that were received and not decoded, oldest first. A decoder looks at them in place and takes
- * whole frames off the front. The rest stays for its next call, or for another view of the same socket.
+ * Holds the bytes of a stream that were received but not yet decoded, oldest first. A decoder examines them in place,
+ * and takes complete frames off the front. The other bytes stay for the decoder's next call, or for another view of
+ * the same socket.
  *
- * The bytes may lie in several pieces of memory, which changes only the cost. It is equivalent to:
+ * The bytes may be spread over several pieces of memory, which affects only the cost. The queue is equivalent to:
  *
  * ```ts
  * let waiting = Buffer.concat(chunks);
@@ -19,8 +20,8 @@
  * While a Flow is held, the queue holds at most 65,536 bytes, one chunk and one unfinished frame. `at`, `uint`, `peek`, `take`
  * and `skip` throw a RangeError if they are asked for bytes that have not arrived.
  *
- * The Buffers of `head`, `peek` and `take` stay valid: the queue never overwrites their bytes, not even after the call of
- * `decode`. A view keeps the memory of its chunk alive, so copy the little that you keep of much.
+ * The Buffers that `head`, `peek` and `take` return stay valid: the queue never overwrites their bytes, not even after
+ * `decode` has returned. A view keeps the memory of its entire chunk alive, so copy the bytes if you keep only a few.
  *
  * @example
  * ```ts
@@ -36,9 +37,12 @@
 export interface ByteQueue {
   /** The number of bytes in the queue. */
   readonly length: number;
-  /** The offset in the stream of the first byte in the queue: the number of bytes taken off so far. */
+  /** The stream offset of the first byte in the queue, which is the number of bytes taken off so far. */
   readonly position: number;
-  /** The first bytes that lie together in memory. They stay in the queue: do not change them. Empty only if the queue is. */
+  /**
+   * The first bytes, as many as are contiguous in memory. They stay in the queue, so do not change them. Empty only if
+   * the queue is empty.
+   */
   readonly head: Buffer;
   /**
    * Returns one byte.
@@ -70,7 +74,8 @@ export interface ByteQueue {
    * @param needle - a byte, or a sequence of bytes
    * @param from - the index where the search starts, at least 0; default 0. Start where the last search ended, so that all
    * searches together take linear time
-   * @returns the first index, from `from` on, at which `needle` begins; -1 if there is none, also if `from` is over `length`
+   * @returns the first index, not less than `from`, at which `needle` begins; -1 if there is none, even if `from`
+   * exceeds `length`
    * @throws a RangeError for a negative `from`
    * @example
    * ```ts
@@ -82,7 +87,7 @@ export interface ByteQueue {
    * Returns the first bytes, and leaves them in the queue.
    *
    * @param count - 0 to `length`
-   * @returns a view if they lie together in memory, otherwise a copy; do not change it
+   * @returns a view if the bytes are contiguous in memory, otherwise a copy; do not change either
    * @example
    * ```ts
    * const isHello = bytes.peek(5).toString('latin1') === 'HELLO';
@@ -93,7 +98,8 @@ export interface ByteQueue {
    * Takes the first bytes off, and returns them.
    *
    * @param count - 0 to `length`
-   * @returns a view if they lie together in memory, which keeps the memory of the whole chunk alive; otherwise a copy
+   * @returns a view if the bytes are contiguous in memory, otherwise a copy. A view keeps the memory of its entire
+   * chunk alive
    * @example
    * ```ts
    * const body = bytes.take(size);

@@ -1,5 +1,5 @@
 /**
- * Collects what an encoder writes. If `encode` throws, all that this call has written is dropped (D5).
+ * Collects what an encoder writes. If a call of `encode` throws, everything written within that call is dropped (D5).
  *
  * It is equivalent to:
  *
@@ -31,7 +31,7 @@ export interface ByteSink {
    */
   bytes(value: Uint8Array): void;
   /**
-   * Appends text. One call with a whole frame is the fastest way to write it.
+   * Appends text. The fastest way to write a frame of text is a single call for all of it.
    *
    * @param value - check it first: a lone surrogate, or a character that `encoding` lacks, is replaced silently
    * @param encoding - the encoding of the text

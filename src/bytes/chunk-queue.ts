@@ -6,12 +6,12 @@ import { Segment } from './segment.js';
 const minReferenced = 1_024;
 /** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
 const maxGrown = 16_384;
-/** An unfinished frame gets at most this many times as much memory as bytes of it have arrived. */
+/** The memory of an unfinished frame is at most this many times as large as the part that has arrived. */
 const maxFrameGrowth = 32;
-/** An unfinished frame is gathered in memory of its own if this many bytes have arrived and this many are missing. */
+/** An unfinished frame gets its own memory if `minArrived` bytes of it have arrived and `minMissing` are missing. */
 const minArrived = 4_096;
 const minMissing = 32_768;
-/** The maximum number of bytes that are read into that memory at once. */
+/** The maximum number of bytes that are read into an unfinished frame's memory at once. */
 const maxRead = 262_144;
 
 const empty = Buffer.alloc(0);
@@ -19,7 +19,7 @@ const empty = Buffer.alloc(0);
 /**
  * Holds the bytes of one stream between the socket, which pushes chunks, and the decoder, which takes frames.
  *
- * It is equivalent to this, but takes linear time and does not copy bytes that already lie together:
+ * It is equivalent to this code, but takes linear time, and does not copy bytes that are already contiguous:
  *
  * ```ts
  * let waiting = Buffer.alloc(0);
@@ -37,24 +37,26 @@ const empty = Buffer.alloc(0);
  * };
  * ```
  *
- * A chunk is kept by reference: it must not be changed afterwards, and its last byte keeps all of its memory alive. Small chunks
- * that stay in the queue are copied together, so the queue's memory is at most about twice its bytes. The socket reads the rest
- * of a large frame directly into its final place, `room`.
+ * A chunk is kept by reference, so it must not be changed afterwards. All of its memory stays alive until its last
+ * byte has been taken off. Small chunks that stay in the queue are copied into one block, so that the queue needs at
+ * most about two bytes of memory for each queued byte. The socket reads the rest of a large frame directly into its
+ * final place, `room`.
  *
- * A chunk in the shared read block is borrowed: it is valid until its delivery ends. Only the queue has to care about that.
- * `head`, `peek` and `take` copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` return them without
- * a copy, to callers that keep nothing. `keepRest` copies the remaining bytes at the end of the delivery.
+ * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. Only the queue has to deal
+ * with that. `head`, `peek` and `take` copy borrowed bytes before they return a view of them. `borrow` and
+ * `borrowHead` return borrowed bytes without a copy, for callers that keep nothing. `keepRest` copies the remaining
+ * bytes at the end of the delivery.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
   private offset = 0;
   private first: Segment | undefined = undefined;
   private last: Segment | undefined = undefined;
-  /** The segment of the last search or copy, where the next one usually continues. */
+  /** The segment that was searched or copied from last, where the next search or copy usually continues. */
   private recent: Segment | undefined = undefined;
   /** The offset in the stream at which the unfinished frame ends, if its decoder has called `expect`. */
   private frameEnd = 0;
-  /** Whether the reader took views of the last chunk. Then the socket should read the next one into new memory. */
+  /** Whether the reader took views of the last chunk. If so, the socket should read the next chunk into new memory. */
   wasViewed = false;
 
   get length(): number {
@@ -70,7 +72,7 @@ export class ChunkQueue implements ByteQueue {
     return first === undefined ? empty : this.owned(first).view(first.end);
   }
 
-  /** Appends `chunk`. If it lies in the shared read block, it is borrowed until `keepRest` is called. */
+  /** Appends `chunk`. If it is in the shared read block, it is borrowed until `keepRest` is called. */
   push(chunk: Buffer): void {
     const count = chunk.length;
     if (count === 0) return;
@@ -100,8 +102,9 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * The memory where the next bytes of a large frame belong; undefined if there is no such frame. A socket reads into it, and
-   * pushes the part that it has filled. Until that, the same memory is returned again, so only one read may be pending.
+   * The memory where the next bytes of a large frame belong; undefined if there is no such frame. A socket reads into
+   * this memory, and pushes the part that it has filled. Until the push, the same memory is returned again, so only
+   * one read may be pending.
    */
   get room(): Buffer | undefined {
     const missing = this.frameEnd - this.offset - this.size;
@@ -110,13 +113,13 @@ export class ChunkQueue implements ByteQueue {
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
       if (this.size < minArrived || missing < minMissing) return undefined;
-      // If the whole frame would be too much, at most half of it gets memory. So when that is full, enough bytes are missing for
-      // the rest to be gathered, too.
+      // Memory for only part of a frame holds at most half of it. So when that memory is full, at least `minMissing`
+      // bytes are still missing, and the rest is gathered the same way.
       const frame = this.frameEnd - this.offset;
       try {
         last = this.gatherAll(frame <= maxFrameGrowth * this.size ? frame : (maxFrameGrowth / 2) * this.size);
       } catch {
-        // There is not enough memory. The frame may never arrive; if it does, it is copied when it is taken.
+        // There is not enough memory, but the frame may never arrive. If it does, it is copied when it is taken.
         return undefined;
       }
     }
@@ -208,7 +211,7 @@ export class ChunkQueue implements ByteQueue {
     else this.releaseSegments();
   }
 
-  /** Returns the first bytes, gathered if they do not lie together. */
+  /** Returns the first `count` bytes. Gathers them if they are not contiguous. */
   private contiguous(count: number): Buffer {
     let first = this.first!;
     if (count > first.end - first.start) first = this.gather(count);
@@ -224,7 +227,7 @@ export class ChunkQueue implements ByteQueue {
     return segment;
   }
 
-  /** Gathers all bytes in memory of `capacity` bytes. */
+  /** Gathers all queued bytes in one segment with room for `capacity` bytes. */
   private gatherAll(capacity: number): Segment {
     const buffer = Buffer.allocUnsafe(capacity);
     this.copyTo(buffer, 0, this.size);
@@ -240,7 +243,7 @@ export class ChunkQueue implements ByteQueue {
     this.last = segment;
   }
 
-  /** Releases the segments whose bytes were taken off. */
+  /** Releases the segments whose bytes have all been taken off. */
   private releaseSegments(): void {
     let segment = this.first;
     while (segment !== undefined && segment.origin + segment.end <= this.offset) segment = segment.next;
@@ -297,8 +300,9 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * Gathers the first `count` bytes in one segment. It joins at least twice the bytes that lay together before, and leaves
-   * room if it joins everything. So a decoder that examines a growing frame again and again takes linear time.
+   * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the first one
+   * held, or all bytes, with room for as many again. So a decoder that examines a growing frame again and again takes
+   * linear time.
    */
   private gather(count: number): Segment {
     const joinedBefore = this.first!.end - this.first!.start;
@@ -317,19 +321,19 @@ export class ChunkQueue implements ByteQueue {
   }
 }
 
-/** Whether the first `count` bytes, a frame, have arrived. If not, announces the frame to the queue, which may gather it. */
+/** Returns whether all `count` bytes of the first frame have arrived. If not, announces the frame to the queue. */
 export function hasFrame(bytes: ByteQueue, count: number): boolean {
   if (bytes.length >= count) return true;
   if (bytes instanceof ChunkQueue) bytes.expect(count);
   return false;
 }
 
-/** Returns the first bytes to a decoder that does not keep them: `peek` without its copy of borrowed bytes. */
+/** Like `peek`, but does not copy borrowed bytes. For a decoder that does not keep them. */
 export function borrow(bytes: ByteQueue, count: number): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrow(count) : bytes.peek(count);
 }
 
-/** Returns the first bytes that lie together to a decoder that does not keep them. */
+/** Like `head`, but does not copy borrowed bytes. For a decoder that does not keep them. */
 export function borrowHead(bytes: ByteQueue): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrowHead() : bytes.head;
 }

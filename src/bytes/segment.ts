@@ -2,11 +2,12 @@
 const minCapacity = 256;
 
 /**
- * Bytes of a stream that lie together in memory, in a list of segments.
+ * A part of a stream that is contiguous in memory. The segments of a queue form a linked list.
  *
  * The byte at index `i` of `buffer` has the offset `origin + i` in the stream. So `origin + start` of the first segment is the
- * position of its queue, and `origin + end` of each segment is `origin + start` of the next. The queue changes `start`. Bytes of
- * which a view was returned are never overwritten: a segment writes only from `end` on, or moves to new memory.
+ * position of its queue, and `origin + end` of each segment is `origin + start` of the next. The queue changes
+ * `start`. Bytes are never overwritten once a view of them has been returned: a segment writes only from `end` on, or
+ * moves to new memory.
  */
 export class Segment {
   buffer: Buffer;
@@ -19,7 +20,7 @@ export class Segment {
   /** The offset in the stream of the byte at index 0 of `buffer`. */
   origin: number;
   next: Segment | undefined = undefined;
-  /** Whether `buffer` is overwritten when the delivery has ended. */
+  /** Whether `buffer` may be overwritten once the delivery has ended. */
   isBorrowed: boolean;
 
   constructor(buffer: Buffer, end: number, origin: number, limit: number, isBorrowed = false) {
@@ -36,7 +37,10 @@ export class Segment {
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
-  /** Returns the index in `buffer`, from `start` on, at which `needle` begins within this segment; -1 if there is none. */
+  /**
+   * Returns the first index in `buffer`, not less than `start`, at which this segment contains `needle`; -1 if there is
+   * none.
+   */
   search(needle: number | Uint8Array, start: number): number {
     const { buffer, end } = this;
     if (end === buffer.length) return buffer.indexOf(needle, start);
@@ -44,7 +48,7 @@ export class Segment {
     return found === -1 ? -1 : start + found;
   }
 
-  /** Appends `chunk`, for which there must be room. `chunk` may already be at that place in `buffer`. */
+  /** Appends `chunk`, for which there must be room. If `chunk` was read directly into that room, it is not copied. */
   write(chunk: Buffer): void {
     const { buffer, end } = this;
     if (chunk.buffer !== buffer.buffer || chunk.byteOffset !== buffer.byteOffset + end) buffer.set(chunk, end);
@@ -57,7 +61,7 @@ export class Segment {
     this.move(this.end - this.start);
   }
 
-  /** Appends `chunk`, after a move to memory with room for as many bytes again. */
+  /** Moves the bytes to memory that is twice as large as they and `chunk` need, and appends `chunk`. */
   grow(chunk: Buffer): void {
     this.move(Math.max(minCapacity, 2 * (this.end - this.start + chunk.length)));
     this.write(chunk);

@@ -9,19 +9,19 @@ const freeSlabs = new Map<number, Buffer[]>([
   [65_536, []],
 ]);
 
-/** The maximum number of slabs of one size that are kept. */
+/** The maximum number of free slabs of each size in the pool. */
 const maxFree = 8;
 
 /** The maximum size of a slab in which small values are collected. Larger values are sent by reference. */
 export const slabLimit: number = 32_768;
 
-/** Returns a slab of at least `size` bytes. One of more than 65,536 bytes is not used again. */
+/** Returns a slab of at least `size` bytes. A slab of more than 65,536 bytes is not reused. */
 export function takeSlab(size: number): Buffer {
   const bytes = size <= 1_024 ? 1_024 : size <= 8_192 ? 8_192 : size <= 32_768 ? 32_768 : Math.max(size, 65_536);
   return freeSlabs.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
-/** Returns a slab to the pool. The caller must not use it any more. */
+/** Returns a slab to the pool. The caller must not use it afterwards. */
 export function returnSlab(slab: Buffer): void {
   const list = freeSlabs.get(slab.length);
   if (list !== undefined && list.length < maxFree) list.push(slab);

@@ -28,10 +28,10 @@ export class Body extends Flow<Buffer> {
   }
 }
 
-/** Decodes chunks as they come, until the body is complete. */
+/** Takes chunks off the queue as they arrive, until the body is complete. */
 class BodyDecoder implements Decoder<Buffer>, StreamPart {
   private readonly size: number;
-  /** The number of bytes that have not been decoded. */
+  /** The number of bytes of the body that have not been decoded. */
   private left: number;
 
   constructor(size: number) {

@@ -12,57 +12,60 @@ export interface Carrier {
   fail(error: SocketError): void;
 }
 
-/** Called when all of a connection was read and its channel goes on to another connection. */
+/** Called when everything from a connection has been read, and its channel continues with the next connection. */
 export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) => void;
 
 /**
- * What a Channel receives from and sends on: a connection, or a client with its connections one after the other.
+ * What a Channel receives from and sends on: a single connection, or a client with one connection after another.
  *
- * A reader's end takes three calls. When it has emitted all that was received, it calls `readerDrained`, and the host, if
- * no other stream follows, ends the reader. Right before the reader notifies its subscribers of the end it calls
- * `readerEnding`, and after that `readerEnded`.
+ * The end of a reader takes three calls. When the reader has emitted everything received, it calls `readerDrained`. If
+ * no other stream follows, the host then ends the reader. The reader calls `readerEnding` just before it notifies its
+ * subscribers of the end, and `readerEnded` just after.
  */
 export interface ChannelHost extends Origin {
   /**
-   * The receiving side of the connection that is read: of a client, the oldest with unread data. It is undefined while a
-   * client has nothing to read.
+   * The receiving side of the connection that is being read. For a client, it is the oldest connection with unread
+   * data; undefined while there is nothing to read.
    */
   readonly inbound: Inbound | undefined;
-  /** What its channels share when they send. */
+  /** The sending side that all channels of the host share. */
   readonly lane: SendLane;
-  /** Where their values go now. */
+  /** The Outbound that accepts the channels' values now. */
   readonly outbound: Outbound;
   /** The current connection. */
   readonly carrier: Carrier | undefined;
-  /** Called at the end of each stream that another one may follow. */
+  /** The listeners to call at the end of each stream that may be followed by another one. */
   readonly streamEnds?: Set<StreamEndListener>;
-  /** Whether its channels can be subscribed to again after the end, because another stream may come. */
+  /** Whether its channels can be subscribed to again after the end, because another stream may follow. */
   readonly reusable: boolean;
-  /** Whether another stream follows the current one, so that the end of this one does not end the channel. */
+  /** Whether another stream follows the current one, whose end then does not end the channel. */
   readonly continues: boolean;
-  /** The channel has its first subscriber. */
+  /** Called when the channel gets its first subscriber. */
   observed(reader: Reader): void;
-  /** The channel has lost its last subscriber. */
+  /** Called when the channel loses its last subscriber. */
   unobserved(reader: Reader): void;
-  /** The channel may emit again. */
+  /** Called when the channel may emit again. */
   ready(): void;
-  /** The reader has emitted all that was received, and the stream has ended with `end`. */
+  /** Called when the reader has emitted everything received, and the stream has ended with `end`. */
   readerDrained(reader: Reader, end: 'fin' | SocketError): void;
-  /** The reader is about to notify its subscribers of the end. */
+  /** Called when the reader is about to notify its subscribers of the end. */
   readerEnding(reader: Reader): void;
-  /** The reader has notified its subscribers, which may have sent a last answer (C7). */
+  /** Called when the reader has notified its subscribers of the end. They may have sent a last answer (C7). */
   readerEnded(): void;
-  /** The received bytes can't be decoded, and so neither can the rest of the stream. */
+  /** Called when a frame can't be decoded, so that the rest of the stream can't be decoded either. */
   badFrame(error: SocketError): void;
   /** Fails the connection, because a value can't be encoded. */
   fail(error: SocketError): void;
-  /** A handler, or a source that is being sent, has failed: that fails the connection, unless `cause` is its own error. */
+  /**
+   * Called when a handler, or a source that is being sent, has failed. The connection then fails, too, unless `cause`
+   * is the connection's own error.
+   */
   failedBy(cause: unknown): void;
-  /** Whether `error` is an error of this host. */
+  /** Whether `error` originates from this host. */
   owns(error: unknown): boolean;
-  /** Ends the sending side after what was sent. */
+  /** Ends the sending side after the values sent so far. */
   complete(): void;
-  /** The user destroys it. */
+  /** Destroys the connection, or the client, on behalf of the user. */
   destroy(reason: unknown): void;
   /** Closes gracefully. */
   close(): Promise<void>;

@@ -25,12 +25,13 @@ import { SendFrom, SendFromSubscription } from './send-from.js';
 const ignoredBeforeWarning = 1_000;
 
 /**
- * Sends and receives the messages of one connection: a Flow of what the peer sends, and an Observer that sends.
+ * Sends and receives the messages of one connection: a Flow of the received messages, and an Observer that sends.
  *
- * It is the Subject of the socket: `subscribe` receives, `next` sends, `complete` sends the FIN, `error` resets. The
- * values of the peer are emitted in order. Completion follows the peer's FIN. If the connection fails, a `SocketError`
- * follows everything that was received before. A message is decoded only when it may be emitted. Everything that is
- * sent in one turn of the event loop is written together. Apart from that and from the bounds below, it is equivalent to:
+ * It works like a Subject for a socket: `subscribe` receives, `next` sends, `complete` sends the FIN, and `error`
+ * resets the connection. The peer's messages are emitted in order, and the Channel completes after the peer's FIN. If
+ * the connection fails, everything received before the failure is emitted first, and then a `SocketError` as the error
+ * notification. A message is decoded only when it may be emitted. Everything sent in one turn of the event loop is
+ * written together. Apart from these last two points, and from the bounds below, a Channel is equivalent to:
  *
  * ```ts
  * const channelOf = <In, Out>(socket: Socket, decode: (chunk: Buffer) => In[], encode: (value: Out) => Buffer) => ({
@@ -48,12 +49,13 @@ const ignoredBeforeWarning = 1_000;
  * });
  * ```
  *
- * @typeParam In - what is received
- * @typeParam Out - what is sent
+ * @typeParam In - the type of the received messages
+ * @typeParam Out - the type of the sent messages
  * @backpressure Receiving: while the channel is held or has no subscriber, it buffers at most 65,536 bytes, the current
  * chunk and one unfinished frame; then the peer has to wait. Sending: it buffers at most `maxBuffered` bytes and one
- * value; then the option `overflow` acts. `sendFrom` and `await send(…)` stay below that bound
- * @teardown unsubscribing stops reading and keeps what was not emitted for the next subscriber; the connection stays open
+ * value; then the option `overflow` applies. `sendFrom` and `await send(…)` stay below that bound
+ * @teardown unsubscribing stops reading, and keeps the messages not yet emitted for the next subscriber; the connection
+ * stays open
  * @example
  * ```ts
  * connection.data.subscribe((line) => console.log(line)); // receive
@@ -85,11 +87,11 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Emits whether more should be sent: false while more than `highWaterMark` bytes are buffered, true again at or below
-   * half of that. Use it to pace a source that you drive yourself.
+   * Emits whether more should be sent: false when more than `highWaterMark` bytes are buffered, and true again when the
+   * buffer has drained to half of that. Use it to pace a source that you drive yourself.
    *
-   * @returns an Observable of the current value and then of each change. It emits false and completes once nothing more
-   * can be sent; it never fails
+   * @returns an Observable of the current value, followed by each change. When nothing more can be sent, it emits false
+   * and completes; it never fails
    * @example
    * ```ts
    * connection.data.writable.subscribe((writable) => (writable ? sensor.start() : sensor.stop()));
@@ -101,7 +103,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Counts the bytes that `next` has accepted and the kernel has not taken yet.
+   * Counts the bytes that `next` has accepted but the kernel has not taken yet.
    *
    * @returns a number of bytes: at most `maxBuffered` and one encoded value
    * @example
@@ -133,7 +135,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   /**
    * Counts the values that `overflow: 'drop'` has dropped.
    *
-   * @returns how many values a peer that was too slow has missed; always 0 with `overflow: 'error'`
+   * @returns the number of values that the peer has missed because it was too slow; always 0 with `overflow: 'error'`
    * @example
    * ```ts
    * if (connection.data.dropped > 0) connection.data.next('some news was dropped');
@@ -145,14 +147,15 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value. It never waits and never throws: a value that comes before the connection is open is buffered, and one
-   * that comes after the end is ignored.
+   * Sends a value. It never waits and never throws: a value sent before the connection is open is buffered, and a value
+   * sent after the end is ignored.
    *
    * A value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. If that must not
    * happen, use {@link Channel.send}, which rejects instead.
    *
    * @param value - a value for the codec; bytes are kept by reference, so they must not be changed afterwards
-   * @backpressure over `maxBuffered` bytes the option `overflow` acts: by default the connection fails with `ERR_OVERFLOW`
+   * @backpressure if the buffer would exceed `maxBuffered` bytes, the option `overflow` applies: by default, the
+   * connection fails with `ERR_OVERFLOW`
    * @example
    * ```ts
    * connection.data.next('hello');
@@ -165,8 +168,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Ends the sending side: flushes what was sent, then sends the FIN. Receiving goes on until the peer's FIN;
-   * {@link Connection.close} ends both sides.
+   * Ends the sending side: flushes everything sent so far, then sends the FIN. Receiving continues until the peer's
+   * FIN. To end both sides, use {@link Connection.close}.
    *
    * @example
    * ```ts
@@ -180,9 +183,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Destroys the connection: a reset where the transport has one, a plain end on unix sockets. Everything that is
-   * buffered in either direction is dropped, and every subscriber of the connection gets `ERR_CLOSED` at once, even one
-   * that is held.
+   * Destroys the connection: with a reset if the transport supports resets, and with an ordinary close on unix sockets.
+   * Everything that is buffered in either direction is dropped, and every subscriber of the connection immediately gets
+   * `ERR_CLOSED`, even if its channel is held.
    *
    * @param reason - the `cause` of that `ERR_CLOSED`
    * @example
@@ -196,13 +199,14 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value as `next` does, and resolves when more may be sent: a loop that awaits it sends at the peer's pace.
+   * Sends a value as `next` does, and resolves when more may be sent. A loop that awaits each call sends at the peer's
+   * pace.
    *
    * @param value - as for {@link Channel.next}
-   * @returns a promise that resolves as soon as the channel is writable; while a client connects, once it is connected.
-   * It rejects with `ERR_CLOSED`, or the error that closed the channel, if the value will not be written; with
-   * `ERR_OVERFLOW` if it is over `maxBuffered`; with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG` if it can't be encoded,
-   * and then the connection goes on
+   * @returns a promise that resolves as soon as the channel is writable; while a client connects, not before it is
+   * connected. The promise rejects with `ERR_CLOSED`, or with the error that closed the channel, if the value will not
+   * be written; with `ERR_OVERFLOW` if the value exceeds `maxBuffered`; with `ERR_FRAME_INVALID` or
+   * `ERR_FRAME_TOO_LONG` if the value can't be encoded, which does not affect the connection
    * @backpressure a caller that does not await the promise fills the buffer, as with `next`
    * @example
    * ```ts
@@ -219,9 +223,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends the values of a source at the peer's pace: an iterable is pulled, a Flow is held, and the values of a plain
-   * Observable, which can't wait, are passed to `next`. The channel stays open afterwards. For an iterable or a Flow it
-   * is equivalent to:
+   * Sends the values of a source at the peer's pace: an iterable is pulled as needed, a Flow is held when necessary,
+   * and the values of a plain Observable, which can't wait, are passed to `next`. The channel stays open afterwards.
+   * For an iterable or a Flow, the call is equivalent to:
    *
    * ```ts
    * async function sendFrom<T>(channel: Channel<unknown, T>, source: AsyncIterable<T>): Promise<void> {
@@ -230,12 +234,13 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * }
    * ```
    *
-   * @param source - anything that RxJS's `from` takes; each subscription starts it anew
-   * @returns a cold Observable without values: it sends nothing before it is subscribed to. It completes once the source
-   * has completed and the kernel has everything. It fails with the source's error, or, if the channel ends first, with
-   * `ERR_CLOSED` or the error that closed the channel
+   * @param source - anything that RxJS's `from` accepts; each subscription starts the source anew
+   * @returns a cold Observable without values: it sends nothing until it is subscribed to. It completes once the source
+   * has completed and the kernel has taken everything. It fails with the source's error, or, if the channel ends first,
+   * with `ERR_CLOSED` or the error that closed the channel
    * @backpressure an iterable or a Flow waits while the channel isn't writable, so at most `highWaterMark` bytes and one
-   * value are buffered; of a plain Observable up to `maxBuffered`, then the option `overflow` acts
+   * value are buffered; a plain Observable can fill the buffer up to `maxBuffered` bytes, and then the option
+   * `overflow` applies
    * @teardown unsubscribing stops the source and leaves the channel open
    * @example
    * ```ts
@@ -255,7 +260,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * begins at the first byte that no other view has decoded.
    *
    * @param codec - the framing of the messages from here on
-   * @returns a channel over the same socket; of several views that have subscribers the newest reads
+   * @returns a channel over the same socket; if several views have subscribers, only the newest view reads
    * @throws `ERR_OPTION_INVALID`, synchronously, if this channel already has a codec
    * @backpressure a Hold holds only the view that it was taken on; all views send through one buffer
    * @teardown when the last subscriber leaves the view, the previous view resumes reading
@@ -277,15 +282,16 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Emits the next bytes of the connection, in chunks as they come, and completes after exactly `size` of them. Use it for
-   * a body whose size a header has announced: the body is never in memory as a whole.
+   * Emits the next bytes of the connection, in chunks as they arrive, and completes after exactly `size` bytes. Use it
+   * for a body whose size was announced in a header: the complete body is never in memory at once.
    *
-   * It is a view like those of {@link Channel.framed}: it begins at the first byte that no other view has decoded, and
-   * the bytes behind the body belong to the next reader. A second subscriber continues where the first one left.
+   * The result is a view like those of {@link Channel.framed}: it begins at the first byte that no other view has
+   * decoded, and the bytes after the body belong to the next reader. A second subscriber continues where the first one
+   * stopped.
    *
-   * @param size - the number of bytes, a whole number from 0
-   * @returns a Flow over the same socket. If the stream ends early, it fails with `ERR_FRAME_TRUNCATED`, and the
-   * connection with it
+   * @param size - the number of bytes: an integer, at least 0
+   * @returns a Flow over the same socket. If the stream ends early, the Flow and the connection fail with
+   * `ERR_FRAME_TRUNCATED`
    * @throws `ERR_OPTION_INVALID`, synchronously, for a bad `size`, on a channel that has a codec, and on a client's `data`
    * @backpressure while it is held or has no subscriber, the peer has to wait
    * @example
@@ -310,7 +316,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Pauses receiving until the Hold is released; sending goes on.
+   * Pauses receiving until the Hold is released; sending continues.
    *
    * @returns the Hold
    * @backpressure at most 65,536 bytes, the current chunk and one unfinished frame are buffered; then the kernel's
@@ -359,8 +365,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value, or returns why it can't be sent. Calls `sent` when the kernel has all of it, and `lost` when it will
-   * not be written whole. A value that moves to the next connection (K4) is followed there.
+   * Sends a value, or returns why it can't be sent. Calls `sent` when the kernel has taken all of it, or `lost` if it
+   * never will. A value that moves to the next connection is tracked there, too (K4).
    *
    * @internal
    */

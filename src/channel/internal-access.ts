@@ -1,4 +1,4 @@
-// The members of a Channel that only the library uses. Symbols keep them out of a user's reach and completion.
+// The members of a Channel that only the library uses. Symbols hide them from users, and from code completion.
 
 /** The connection, or the client, that a Channel belongs to. */
 export const host: unique symbol = Symbol('rxjs-sockets.host');

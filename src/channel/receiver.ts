@@ -26,13 +26,13 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   /** The receiving side of the connection that `decoder` is for. Each connection has a decoder of its own. */
   private inbound: Inbound | undefined;
   private decoder: Decoder<T>;
-  /** How many values the decoder has returned at the end of the stream without taking bytes off. */
+  /** How many values the decoder has returned at the end of the stream without taking bytes off the queue. */
   private lastValues = 0;
 
   constructor(host: ChannelHost, newDecoder: () => Decoder<T>, part?: StreamPart) {
     this.host = host;
     this.newDecoder = newDecoder;
-    // Not later, so that a codec which cannot make a decoder throws at once (A5).
+    // Made here, not later, so that a codec that cannot make a decoder throws immediately (A5).
     this.decoder = newDecoder();
     this.part = part;
     this.multicast = new Multicast(this);
@@ -47,8 +47,8 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   /**
-   * Adds a subscriber that keeps none of its bytes to a channel without a codec. While it is the only subscriber, chunks
-   * are not copied for it.
+   * Adds a subscriber that keeps none of the bytes that it is given. Only for a channel without a codec. While it is
+   * the only subscriber, chunks are not copied for it.
    */
   addBorrower(subscriber: Subscriber<T>): TeardownLogic {
     this.borrower = subscriber;
@@ -62,7 +62,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   end(end: 'fin' | SocketError): void {
     if (this.host.continues) return;
     const error = end === 'fin' ? undefined : end;
-    // A subscriber may subscribe again within its last notification.
+    // Called before the notification, because a subscriber may subscribe again within it.
     this.host.readerEnding(this);
     if (this.host.reusable) this.multicast.interrupt(error);
     else this.multicast.end(error);
@@ -74,7 +74,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     try {
       const decoder = this.decoderFor(inbound);
       let value = this.lends ? (borrowChunk(inbound.queue) as T | undefined) : decoder.decode(inbound.queue);
-      // `null` is a value.
+      // Only undefined means that there is no value: `null` is one.
       if (value === undefined && this.part?.isComplete === true) {
         this.finish();
         return undefined;
@@ -100,7 +100,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   heldChanged(isHeld: boolean): void {
-    // Reading pauses when the read-ahead is full, and resumes when a frame is asked for.
+    // A Hold does not pause the socket at once: the socket pauses when the read-ahead is full, and `take` resumes it.
     if (isHeld) this.host.inbound?.slacken();
     else this.host.ready();
   }
@@ -111,13 +111,13 @@ export class Receiver<T> implements FlowSource<T>, Reader {
 
   defer(work: () => void): void {
     const { inbound } = this.host;
-    // Before the first bytes there is nothing to emit.
+    // Before the first bytes arrive, there is nothing to emit, so `work` is not needed.
     if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.host.defer(work);
   }
 
   private decoderFor(inbound: Inbound): Decoder<T> {
     if (inbound !== this.inbound) {
-      // The first connection gets the decoder that was made at the beginning.
+      // The first connection gets the decoder that the constructor made.
       if (this.inbound !== undefined) this.decoder = this.newDecoder();
       this.inbound = inbound;
       this.lastValues = 0;
@@ -125,21 +125,21 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     return this.decoder;
   }
 
-  /** Ends the part, so that the next reader gets the bytes that follow. */
+  /** Ends the part, so that the next reader gets the bytes after it. */
   private finish(): void {
     this.host.unobserved(this);
     this.multicast.end();
   }
 
   /**
-   * Asks the decoder for what it has at the end of the stream: an unfinished frame may be whole as it stands, and the
-   * decoder may hold a last value, or know that it is in the middle of a message though no byte is left (D4).
+   * Calls the decoder's `end` when the stream has ended. The remaining bytes may be a complete last frame. Even if no
+   * bytes remain, the decoder may hold a last value, or throw because the stream has ended inside a message (D4).
    */
   private takeLast(inbound: Inbound, decoder: Decoder<T>): T | undefined {
-    // A shutdown ends the stream at any byte: the rest is no frame, but an unfinished body has to fail (S7).
+    // A shutdown may end the stream inside a frame, so the rest is not decoded. An unfinished body still fails (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.part === undefined)) return undefined;
     const { queue } = inbound;
-    // A frame that was cut off may look whole (T11).
+    // A frame that was cut off may look complete (T11).
     if (inbound.hasAllowedCutOff && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(decoder, queue);
@@ -161,7 +161,9 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 }
 
-/** How many values a decoder may hold at the end of the stream: this finds one whose `end` never stops. */
+/**
+ * How many values a decoder may hold at the end of the stream. The limit detects an `end` that returns values forever.
+ */
 const mostLastValues = 1_000;
 
 function decodeError(cause: unknown): SocketError {

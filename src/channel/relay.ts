@@ -5,8 +5,8 @@ import { noteReportedCause } from '../errors/error-origin.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
 /**
- * Sends each side's messages to the other side at that side's pace, and passes the FIN on in each direction: a proxy.
- * Each subscription is equivalent to:
+ * Relays between two channels, as a proxy does: sends each side's messages to the other side at the receiver's pace,
+ * and passes the FIN on in each direction. Each subscription is equivalent to:
  *
  * ```ts
  * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
@@ -18,14 +18,17 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * }
  * ```
  *
- * If the sending side of one channel has ended cleanly before, as it does without `halfOpen`, the messages of the other
- * channel are read and dropped, and that channel is closed gracefully at the end.
+ * If the sending side of one channel ends cleanly before the other channel's messages do, as it does without
+ * `halfOpen`, the remaining messages are read and dropped, and at the end the channel that they came from is closed
+ * gracefully.
  *
  * @param a - one side
  * @param b - the other side
- * @returns a cold Observable without values: it relays nothing before it is subscribed to. It completes once both directions
- * have ended. If one side fails, it fails with that side's error, and the other side's connection fails with `ERR_HANDLER`
- * @backpressure each side is held while the other isn't writable: each buffers at most `highWaterMark` bytes and one value
+ * @returns a cold Observable without values: it relays nothing until it is subscribed to. It completes once both
+ * directions have ended. If one side fails, the Observable fails with that side's error, and the other side's
+ * connection fails with `ERR_HANDLER`
+ * @backpressure each side is held while the other isn't writable, so each buffers at most `highWaterMark` bytes and one
+ * value
  * @teardown unsubscribing stops both directions and leaves both channels open
  * @example
  * ```ts
@@ -37,12 +40,12 @@ import { ReportedObservable } from '../flow/reported-errors.js';
 export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<never> {
   return new ReportedObservable<never>((subscriber) => {
     const directions = new Subscription();
-    /** The sides whose messages can't be passed on any more. */
+    /** The sides whose messages can no longer be passed on. */
     const unwanted: Channel<any, any>[] = [];
     let left = 2;
     const done = (): void => {
       if (--left > 0) return;
-      // Not earlier: a graceful close is limited in time, and the other direction is not.
+      // Not earlier, because a graceful close has a time limit, which must not apply to the other direction.
       for (const side of unwanted) void side[host].close();
       subscriber.complete();
     };

@@ -19,7 +19,7 @@ interface Lender<T> {
   readonly [borrowed]?: Observable<T> | undefined;
 }
 
-/** What a source is sent to: a Channel. */
+/** The members of a Channel that receive the notifications of a source. */
 export interface SourceSink<T> {
   next(value: T): void;
   complete(): void;
@@ -27,7 +27,7 @@ export interface SourceSink<T> {
   readonly [unframed]: boolean;
 }
 
-/** Notified of the end of a SendFromSubscription, unless that is unsubscribed from. */
+/** Is notified of the end of a SendFromSubscription, unless the subscription is unsubscribed first. */
 export type SendFromListener = Pick<Observer<never>, 'complete' | 'error'>;
 
 /** The connection, or the client, that a source is sent on. */
@@ -43,7 +43,7 @@ export class SendFrom<T> extends ReportedObservable<never> {
   private readonly input: ObservableInput<T>;
   private readonly fails: boolean;
 
-  /** @param fails - whether an error of the source also fails the connection (C8) */
+  /** @param fails - whether an error from the source also fails the connection (C8) */
   constructor(channel: SourceSink<T>, host: SendFromHost, input: ObservableInput<T>, fails: boolean) {
     super();
     this.channel = channel;
@@ -58,11 +58,11 @@ export class SendFrom<T> extends ReportedObservable<never> {
   }
 }
 
-/** One subscription of `sendFrom`: the source is held, or not pulled, while the channel is not writable (C5). */
+/** One subscription to `sendFrom`. While the channel is not writable, the source is held or not pulled (C5). */
 export class SendFromSubscription<T> extends Subscription implements Observer<T>, WatermarkWatcher {
   private readonly channel: SourceSink<T>;
   private readonly host: SendFromHost;
-  /** What it sends on; a client has a new one after each of its ends. */
+  /** The lane of the host when the subscription began. A client that has ended gets a new lane. */
   private readonly lane: SendLane;
   private readonly fails: boolean;
   private readonly listener: SendFromListener | undefined;
@@ -72,8 +72,8 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
   private state: 'idle' | 'sending' | 'flushing' | 'stopped' = 'idle';
 
   /**
-   * @param fails - whether an error of the source also fails the connection (C8)
-   * @param listener - notified of the end; without one the completion of the source completes the channel (F7)
+   * @param fails - whether an error from the source also fails the connection (C8)
+   * @param listener - notified of the end; if omitted, the completion of the source completes the channel (F7)
    */
   constructor(
     channel: SourceSink<T>,
@@ -97,7 +97,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.lane.begin();
     this.subscriber = new InternalSubscriber(this);
     if (values instanceof Flow) {
-      // It is held until the channel is known to be writable, so it cannot emit before it can be paused.
+      // The source is held until the channel is known to be writable, so it cannot emit before it can be paused.
       this.hold = pacingHold(values);
       this.lane.beginPaced();
       const borrowing = channel[unframed] ? (values as Lender<T>)[borrowed] : undefined;
@@ -152,13 +152,13 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     else this.hold?.acquire();
   }
 
-  /** Nothing more can be sent. */
+  /** Called when nothing more can be sent. */
   ended(): void {
     if (this.state === 'sending') this.fail(closedError(this.lane));
   }
 
   private watchChannel(): void {
-    // The source may have ended, and the lane with it, within the call of `subscribe`.
+    // The source, and with it the lane, may have ended within the call of `subscribe`.
     if (this.stopped) return;
     this.isWatching = true;
     this.lane.watermark.watch(this);

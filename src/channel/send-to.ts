@@ -5,8 +5,8 @@ import { SendFrom } from './send-from.js';
 
 /**
  * Sends the values of the source on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator. Unlike with
- * `sendFrom`, an error of the source also fails the connection, with `ERR_HANDLER` and that error as `cause`. Apart from
- * that it is equivalent to:
+ * `sendFrom`, an error from the source also fails the connection, with `ERR_HANDLER` and that error as `cause`. Apart
+ * from this difference, the operator is equivalent to:
  *
  * ```ts
  * const sendTo =
@@ -15,12 +15,12 @@ import { SendFrom } from './send-from.js';
  *     channel.sendFrom(source);
  * ```
  *
- * @typeParam T - the values of the source, which the channel sends
+ * @typeParam T - the type of the values, which the channel sends
  * @param channel - the channel to send on
- * @returns an operator. The Observable that it makes is cold and has no values; it completes once the source has completed
- * and the kernel has everything, and fails as that of {@link Channel.sendFrom} does
- * @backpressure a Flow is held while the channel isn't writable; of a plain Observable up to `maxBuffered` bytes are
- * buffered, then the option `overflow` acts
+ * @returns an operator that returns a cold Observable without values. The Observable completes once the source has
+ * completed and the kernel has taken everything. It fails in the same cases as the one of {@link Channel.sendFrom}
+ * @backpressure a Flow is held while the channel isn't writable; a plain Observable can fill the buffer up to
+ * `maxBuffered` bytes, and then the option `overflow` applies
  * @teardown unsubscribing stops the source and leaves the channel open
  * @example
  * ```ts

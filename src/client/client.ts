@@ -10,8 +10,9 @@ import { Session } from './session.js';
  * subscribers to the states and to the data share one connection.
  *
  * A subscriber gets the current state, then each change. The Observable completes after the peer has ended the connection
- * cleanly, and fails with a `SocketError` after a failure. With `reconnect` the client dials again instead. It then ends only
- * when the policy gives up, when `data` was completed and everything is sent, or when `overflow` ends it.
+ * cleanly, and fails with a `SocketError` if the attempt or the connection fails. With `reconnect` the client dials
+ * again instead. The client then ends only when the policy gives up, when `data` has been completed and everything has
+ * been sent, or when a value exceeds `maxBuffered` (see `overflow`).
  *
  * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
  * subscription it dials again.
@@ -46,13 +47,14 @@ import { Session } from './session.js';
  */
 export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<ConnectionState<In, Out>> {
   /**
-   * Receives and sends on the client's connection, and with `reconnect` on each connection that follows.
+   * Receives and sends on the client's connection and, with `reconnect`, on each later connection.
    *
    * It emits each message from the server, and ends when the client ends. With `reconnect`, an incomplete frame of a
    * lost connection is dropped, and the messages of the next connection follow.
    *
-   * What you send before the first connection opens is queued, up to `maxBuffered`, and goes out first. After an attempt or a
-   * connection has ended, the option `whileDisconnected` decides what happens to further values.
+   * Values that you send before the first connection opens are queued, up to `maxBuffered`, and go out first once it
+   * opens. After an attempt or a connection has ended, the option `whileDisconnected` decides what happens to further
+   * values.
    *
    * @example
    * ```ts
@@ -76,8 +78,8 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
    * that succeeds, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the `signal`: the
    * client ends, and the promise rejects with `ERR_CLOSED`.
    *
-   * @returns a promise of the current connection, or of the next one. If the client ends first, it rejects with the
-   * client's error, or with `ERR_CLOSED`
+   * @returns a promise of the current connection, or of the next one. If the client ends first, the promise rejects
+   * with the client's error, or with `ERR_CLOSED`
    * @example
    * ```ts
    * await using connection = await client.open();
@@ -98,7 +100,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
             subscription.add(state.connection.closed.subscribe({ complete: leave, error: leave }));
             resolve(state.connection);
           },
-          // After the promise has resolved, the connection's `closed` and channels report its end.
+          // Once the promise has resolved, these have no effect: the connection's `closed` and channels report its end.
           error: reject,
           complete: () => {
             reject(new SocketError('ERR_CLOSED', 'open: the client ended before it was connected'));
@@ -118,8 +120,8 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   /**
    * Subscribes to the states. The first subscription makes the client dial.
    *
-   * @param observer - an observer of the states, or a function. It may be omitted to make the client dial
-   * @returns the Subscription. When the last subscription to the states and to `data` ends, the connection is closed
+   * @param observer - an observer of the states, or a function. Omit it if you only want the client to dial
+   * @returns the Subscription. When the states and `data` have no subscribers left, the client closes its connection
    */
   override subscribe(
     observer?: Partial<Observer<ConnectionState<In, Out>>> | ((state: ConnectionState<In, Out>) => void),

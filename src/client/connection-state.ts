@@ -3,16 +3,17 @@ import type { Connection } from '../connection/connection.js';
 import type { SocketError } from '../errors/socket-error.js';
 
 /**
- * Describes the state of a client. Each attempt is `connecting`, then `connected` unless it fails, then `disconnected`.
- * With `reconnect`, `waiting` and the next attempt follow.
+ * Describes the state of a client. An attempt starts as `connecting`, becomes `connected` unless it fails, and ends as
+ * `disconnected`. With `reconnect`, `waiting` and the next attempt follow.
  *
  * - `connecting`: the client dials `address`.
  * - `connected`: `connection` is its connection.
  * - `disconnected`: the attempt or the connection has ended. `error` is the reason, and is absent after a clean end.
- * - `waiting`: the client dials again in `delay` ms. `delay` is NaN if only the policy knows when. `error` is the same as in
- *   `disconnected`.
+ * - `waiting`: the client dials again in `delay` ms. `delay` is NaN if a function of the policy determines the time.
+ *   `error` is the same as in `disconnected`.
  *
- * `attempt` counts from 1, and starts again after a stable connection. `waiting` has the number of the attempt that has ended.
+ * `attempt` counts from 1, and restarts at 1 after a stable connection. In `waiting` it is the number of the attempt
+ * that has ended.
  *
  * @typeParam In - the values that its connection receives
  * @typeParam Out - the values that its connection sends

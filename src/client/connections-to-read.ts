@@ -5,11 +5,11 @@ import { readAhead } from '../io/inbound.js';
 /** A connection whose data has not all been emitted yet. */
 interface ReadSource<C> {
   readonly connection: C;
-  /** Whether a run ended with this connection. Its readers then end with it, even if the next run has begun (K8). */
+  /** Whether this was the last connection of its run. If so, its readers end with it, even during the next run (K8). */
   readonly endsRun: boolean;
 }
 
-/** The connections to read, the oldest first. The readers are attached to the first one, or wait for the next. */
+/** The connections to read, the oldest first. The readers are attached to the first one, or wait if there is none. */
 export type ConnectionsToRead<C> = readonly ReadSource<C>[];
 
 /** The unread rest of a connection, and its readers. */
@@ -24,7 +24,7 @@ export interface Leftover {
 /** Looks up the leftover of a connection. */
 export type LeftoverOf<C> = (connection: C) => Leftover;
 
-/** The memory that an ended connection takes itself, in bytes. It is added to its leftover bytes (K14). */
+/** The memory that an ended connection itself takes, in bytes, in addition to its leftover bytes (K14). */
 const connectionCost = 1_024;
 
 /** Whether earlier connections hold so many unread bytes that a new one must not be read yet (K14). */

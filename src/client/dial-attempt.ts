@@ -6,8 +6,8 @@ import { Timer } from '../scheduling/timer.js';
 import type { Dial, DialEvents, Transport } from '../transport/transport.js';
 
 /**
- * One attempt to connect. It fails after `connectTimeout`, unless `established` is called first: when the socket is
- * connected and `prepare`, if there is one, has completed (K18). No event follows a failure.
+ * One attempt to connect. It fails after `connectTimeout`, unless `established` is called first. The attempt has
+ * succeeded when the socket is connected and `prepare`, if it is set, has completed (K18). No event follows a failure.
  */
 export class DialAttempt implements Unsubscribable {
   private readonly dial: Dial;

@@ -20,8 +20,8 @@ export function prepareConnection<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    // If the connection has failed, its `closed` is about to report the error, so wait for that, even though `prepare`
-    // has completed.
+    // Even if `prepare` has completed, its connection may have failed. `closed` is about to report that error, so wait
+    // for it.
     if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();

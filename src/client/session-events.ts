@@ -23,7 +23,7 @@ export type SessionEvent<C, R, W> =
       readonly error?: SocketError | undefined;
       readonly uptime: number;
     }
-  /** The watchers have been notified of the loss of the connection. */
+  /** The watchers have been notified that the attempt has failed or the connection has ended. */
   | { readonly type: 'announced'; readonly dial: number }
   /** The policy has set the delay until the next attempt. */
   | { readonly type: 'waits'; readonly dial: number; readonly delay: number }
@@ -43,10 +43,10 @@ export type SessionEvent<C, R, W> =
 export type OutputFailure = SocketError | 'ended' | 'left';
 
 /**
- * An output of the state machine, which the driver performs.
+ * An action that the state machine returns and the driver performs.
  *
- * Actions that may call a subscriber follow the others. A subscriber may cause events that change the state before the
- * remaining actions are performed: see `isOvertaken`.
+ * In each step, the actions that may call a subscriber come last. A subscriber may cause events that change the state
+ * before the remaining actions are performed: see `isOvertaken`.
  */
 export type SessionAction<C, R, W> =
   /** Begin attempt number `dial`. */
@@ -57,7 +57,7 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'wait'; readonly dial: number; readonly retries: number; readonly error: SocketError | undefined }
   | { readonly do: 'watchSignal' | 'ignoreSignal' }
   | { readonly do: 'publish'; readonly watchers: readonly W[]; readonly shown: Shown<C> }
-  /** Send each watcher `last`, if it is set, and then notify it of the end. */
+  /** Send `last`, if it is set, to all watchers, and then notify each watcher of the end. */
   | {
       readonly do: 'endWatchers';
       readonly watchers: readonly W[];
@@ -67,7 +67,7 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'endReaders'; readonly readers: readonly R[]; readonly error: SocketError | undefined }
   /** Queue further values for the next run. With `failure`, the values queued so far fail. */
   | { readonly do: 'replaceOutput'; readonly failure?: OutputFailure | undefined }
-  /** Like `replaceOutput`, and abort the attempt, or the wait for it, before the queued values fail. */
+  /** Like `replaceOutput`, but abort the attempt or the wait before the queued values fail. */
   | { readonly do: 'abandonAttempt'; readonly failure: OutputFailure }
   | { readonly do: 'failOutput'; readonly error: SocketError }
   /** Let a `send` settle only when the client is connected (K9). */
@@ -83,9 +83,9 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'destroy'; readonly connection: C; readonly reason: unknown }
   | { readonly do: 'attach'; readonly connection: C; readonly readers: readonly R[] }
   | { readonly do: 'detach'; readonly connection: C; readonly reader: R }
-  /** Move the readers from one connection to the next. Without `to` they wait for one. */
+  /** Move the readers from the connection `from` to `to`. Without `to`, they wait for the next connection. */
   | { readonly do: 'readNext'; readonly from: C; readonly to: C | undefined; readonly readers: readonly R[] }
-  /** Let the connection end the reader, which has read everything. */
+  /** Let the connection end a reader that has emitted everything received. */
   | { readonly do: 'forwardDrained'; readonly connection: C; readonly reader: R; readonly end: 'fin' | SocketError }
   | { readonly do: 'forwardBadFrame'; readonly connection: C; readonly error: SocketError }
   /** Drop the bytes of an unfinished frame, and detach the reader. */

@@ -20,11 +20,11 @@ export interface EveryState<C, R, W> {
   readonly watchers: readonly W[];
   readonly readers: readonly R[];
   readonly toRead: ConnectionsToRead<C>;
-  /** The number of attempts in all runs. It identifies the current one. */
+  /** The number of attempts in all runs. It identifies the current attempt. */
   readonly dials: number;
 }
 
-/** Values are queued for the next run. If `failure` is set, that run ends with it at once. */
+/** Values are queued for the next run. If `failure` is set, that run fails with it at once. */
 export interface ToNextRun {
   readonly to: 'next run';
   readonly failure?: SocketError;
@@ -57,13 +57,13 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   /** Whether this side has failed or destroyed the client, so that no connection follows. */
   readonly isEnding: boolean;
   /**
-   * Whether the readers have been notified of the end of the connection. A later reader waits for the next connection
-   * (K8).
+   * Whether the readers have been notified of the end of the connection. If so, a reader that subscribes later waits
+   * for the next connection (K8).
    */
   readonly isConcluded: boolean;
 };
 
-/** The phase is `disconnected` until the watchers have been notified of the loss, then `waiting`. */
+/** The phase is `disconnected` until the watchers have been notified of that state, and `waiting` afterwards. */
 export type Waiting<C, R, W> = Run<C, R, W> & {
   readonly phase: 'disconnected' | 'waiting';
   readonly next: AttemptCount;
@@ -77,14 +77,14 @@ export type Shown<C> =
   | Exclude<ConnectionState, { status: 'connected' }>
   | (Omit<Extract<ConnectionState, { status: 'connected' }>, 'connection'> & { readonly connection: C });
 
-/** Facts outside the state that a transition depends on. They are looked up while the event is handled. */
+/** External facts that a transition depends on. They are looked up while the event is handled. */
 export interface Surroundings<C, R> {
   readonly leftover: LeftoverOf<C>;
   /** Whether the connection itself will notify the reader of its end. */
   isAttached(connection: C, reader: R): boolean;
-  /** Whether `data` has ended its sending side. */
+  /** Whether the sending side of `data` has ended. */
   readonly isCompleted: boolean;
-  /** Whether values sent on `data` are still unsent. */
+  /** Whether values passed to `data` are still unsent. */
   readonly hasQueued: boolean;
   /** The error that ends a new run at once, if the client's signal is already aborted. */
   readonly aborted: SocketError | undefined;
@@ -101,15 +101,15 @@ export function connectionOf<C, R, W>(state: SessionState<C, R, W>): C | undefin
 }
 
 /**
- * Returns the connection that this side ends when it ends the client, including a connection that has no readers any
- * longer and only sends.
+ * Returns the connection that has to end when this side ends the client. The readers of that connection may have ended,
+ * so that it only sends.
  */
 export function connectionToEnd<C, R, W>(state: SessionState<C, R, W>): C | undefined {
   if (state.phase === 'idle') return state.sending.to === 'connection' ? state.sending.connection : undefined;
   return connectionOf(state);
 }
 
-/** Whether the client will dial again after this connection, as far as it is known while the connection is open (K4, K15). */
+/** Whether the client will dial again after this connection, as far as can be known while it is open (K4, K15). */
 export function isFollowed<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,
@@ -120,7 +120,7 @@ export function isFollowed<C, R, W>(
   return state.sending.to === 'next connection' || !isCompleted || hasQueued;
 }
 
-/** Whether the readers continue with the next connection after the end of the one that they read (K4). */
+/** Whether the readers continue with the next connection when they have read the current one to its end (K4). */
 export function readsOn<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): boolean {
   const [source] = state.toRead;
   if (source === undefined || source.endsRun) return false;

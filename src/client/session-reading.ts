@@ -14,8 +14,8 @@ import { idle, isWanted, andThen, type Step, unchanged } from './session-step.js
 // The transitions about readers of `data`: which connection they read, and when they are notified of its end.
 
 /**
- * K8, K14: a new reader first reads the data left in earlier connections. If it subscribes after the end of a
- * connection, it waits for the next one.
+ * K8, K14: a new reader first reads the data left in earlier connections. If the other readers have already been
+ * notified of the connection's end, the new reader waits for the next connection.
  */
 export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.toRead;
@@ -28,7 +28,7 @@ export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, arou
   return { state, actions: [{ do: 'attach', connection: source.connection, readers: [reader] }] };
 }
 
-/** Detaches a reader that has left. Only after that is it known whether its connection still has readers. */
+/** Detaches a reader that has left. `readerLeft` follows, to check whether the connection still has readers. */
 export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): Step<C, R, W> {
   const [source] = state.toRead;
   const next = { do: 'continue', event: { type: 'readerLeft' } } as const;
@@ -39,14 +39,14 @@ export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): 
 }
 
 /**
- * K1, K8: the remaining readers move on if they have read an earlier run to its end. The client ends if no subscriber
- * remains.
+ * K1, K8: the remaining readers move on to the next connection if they have read an earlier run to its end. The client
+ * ends if no subscriber remains.
  */
 export function readOnOrLeave<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
   return andThen(readOnIfDone(state, around), leave);
 }
 
-/** C7, K4, K14: a reader has emitted everything that its connection had received. */
+/** C7, K4, K14: a reader has emitted everything that its connection has received. */
 export function drainReader<C, R, W>(
   state: SessionState<C, R, W>,
   reader: R,
@@ -81,7 +81,7 @@ export function reportBadFrame<C, R, W>(state: SessionState<C, R, W>, error: Soc
   };
 }
 
-/** D3, K17: a bad frame ends only its own connection. If that has closed already, the readers move on. */
+/** D3, K17: a bad frame ends only its own connection. If that connection has already closed, the readers move on. */
 export function breakStream<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,
@@ -93,7 +93,7 @@ export function breakStream<C, R, W>(
   return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
 }
 
-/** C7, K8: a reader is notified of the end of a connection that no other follows. The sending side may stay open. */
+/** C7, K8: a reader is notified of the end of a run's last connection, whose sending side may stay open. */
 export function conclude<C, R, W>(
   state: SessionState<C, R, W>,
   error: SocketError | undefined,
@@ -103,7 +103,7 @@ export function conclude<C, R, W>(
     return readOnOrLeave(state, around);
   }
   const { connection, sending } = state;
-  // The queued values fail, because the connection that they wait for will never be made.
+  // The queued values fail, because the connection that they wait for will never open.
   const isInVain = sending.to === 'next connection';
   const renews = isInVain || (sending.to === 'connection' && around.isCompleted);
   const goesTo = renews ? toNextRun : sending;
@@ -120,7 +120,7 @@ export function conclude<C, R, W>(
   };
 }
 
-/** K4, K5: the readers leave a connection without unread bytes, and the wait begins. */
+/** K4, K5: the wait begins. If the readers have read everything from their connection, they leave it. */
 export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
   const [first] = state.toRead;
   const isDone = first?.endsRun === false && leftover(first.connection).bytes === 0;
@@ -141,7 +141,7 @@ function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { leftover }: Surro
   return isRead && !hasReaders ? readNext(state) : unchanged(state);
 }
 
-/** The readers move on to the next connection, or wait for one. */
+/** Moves the readers on to the next connection. If there is none yet, they wait for it. */
 function readNext<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
   const [source, ...toRead] = state.toRead;
   if (source === undefined) return unchanged(state);

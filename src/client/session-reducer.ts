@@ -18,7 +18,7 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
  *
  * An event is ignored if the table does not list it for the state, or if its condition does not hold. A row lists every
- * action that its step may need. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * action that its steps may return. `test/model/session-reducer.test.ts` compares the table with the reducer.
  *
  * `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
  *
@@ -126,8 +126,8 @@ export function reduce<C, R, W>(
 }
 
 /**
- * Whether `action` is obsolete: an earlier action of the same step called a subscriber, which ended the attempt, the
- * wait, or the state to be published.
+ * Whether `action` is obsolete, because an earlier action of the same step called a subscriber that ended the attempt
+ * or the wait, or changed the state to publish.
  */
 export function isOvertaken<C, R, W>(state: SessionState<C, R, W>, action: SessionAction<C, R, W>): boolean {
   switch (action.do) {

@@ -16,7 +16,7 @@ import {
 } from './session-phases.js';
 import { everyState, idle, isWanted, renewed, type Step, unchanged } from './session-step.js';
 
-// The transitions about a run and its connections: when the client dials, is connected, loses a connection, and ends.
+// The transitions about a run and its connections: when the client dials, connects, loses a connection, and ends.
 
 /** K1, K8: the first subscriber of a run makes the client dial. */
 export function start<C, R, W>(state: Idle<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
@@ -38,7 +38,7 @@ export function start<C, R, W>(state: Idle<C, R, W>, around: Surroundings<C, R>)
   };
 }
 
-/** K2: an attempt begins. With `failure` it is published, but fails at once without dialling. */
+/** K2: an attempt begins. With `failure`, the attempt is published, but fails at once without dialling. */
 export function dial<C, R, W>(state: EveryState<C, R, W>, count: AttemptCount, failure?: SocketError): Step<C, R, W> {
   const { address, watchers } = state;
   const shown = { status: 'connecting', attempt: count.attempt, address } as const;
@@ -53,7 +53,9 @@ export function dial<C, R, W>(state: EveryState<C, R, W>, count: AttemptCount, f
   };
 }
 
-/** C2, K4, K14: the attempt has succeeded. Queued values are sent first, and earlier connections are read first. */
+/**
+ * C2, K4, K14: the attempt has succeeded. Queued values are sent first, and unread earlier connections are read first.
+ */
 export function connect<C, R, W>(
   state: Dialling<C, R, W>,
   connection: C,
@@ -150,9 +152,9 @@ export function lost(
 }
 
 /**
- * K3, K8: the client ends. The subscribers are removed from the state before the first one is notified. So if a
- * subscriber subscribes or sends within its notification, that belongs to a new run. A reader that is attached to a
- * connection is notified by that connection.
+ * K3, K8: the client ends. The subscribers are removed from the state before the first one is notified. So a
+ * subscription or a value that a subscriber adds during its notification belongs to a new run. A reader that is
+ * attached to a connection is notified by that connection.
  */
 export function end<C, R, W>(
   state: Running<C, R, W>,
@@ -244,8 +246,8 @@ export function giveUp<C, R, W>(
 }
 
 /**
- * C8, K8: the user destroys the client. It stays closed until its connection has closed, or until its readers have been
- * notified of the end.
+ * C8, K8: the user destroys the client. If `data` was sending on a connection, it takes no values until that connection
+ * has closed, or until the readers have been notified of the end.
  */
 export function destroy<C, R, W>(
   state: SessionState<C, R, W>,

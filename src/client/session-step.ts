@@ -21,7 +21,7 @@ export function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
 }
 
-// Not named `then`: a module with such an export cannot be imported dynamically, because it is a thenable.
+// Not named `then`: a module that exports `then` is a thenable, so it cannot be imported dynamically.
 export function andThen<C, R, W>(
   first: Step<C, R, W>,
   next: (state: SessionState<C, R, W>) => Step<C, R, W>,
@@ -34,7 +34,7 @@ export function idle<C, R, W>(state: EveryState<C, R, W>, sending: Idle<C, R, W>
   return { ...everyState(state), phase: 'idle', sending };
 }
 
-/** The fields that all states have, without the current phase's own. */
+/** Returns the fields that all states have, without those of the current phase. */
 export function everyState<C, R, W>(state: EveryState<C, R, W>): EveryState<C, R, W> {
   const { address, limits, watchers, readers, toRead, dials } = state;
   return { address, limits, watchers, readers, toRead, dials };

@@ -55,7 +55,7 @@ export class Session<In, Out>
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly hasIncidents = false;
-  /** Replaced each time the client has ended (K8). */
+  /** Replaced each time the client ends (K8). */
   lane: SendLane;
   /** The sending side of the connection, or a queue of values for the next connection. */
   outbound: Outbound;
@@ -204,7 +204,7 @@ export class Session<In, Out>
     else connection.defer(work);
   }
 
-  // OutboundOwner: the output fails while it has no connection, so the client fails.
+  // OutboundOwner: the output calls this if it fails without a connection. The client then fails, too.
 
   sendFailed(error: SocketError): void {
     this.failClient(error);
@@ -302,7 +302,8 @@ export class Session<In, Out>
         this.since = asyncScheduler.now();
         const earlier = this.outbound;
         this.outbound = action.connection.outbound;
-        // Flush the queued values before a subscriber can add to them (C2). The first bytes arrive in a later turn.
+        // Flush the queued values before a subscriber can add to them (C2): the readers get their first bytes in a
+        // later turn.
         this.outbound.adopt(earlier);
         action.connection.expectClaim();
         break;
@@ -395,7 +396,7 @@ export class Session<In, Out>
     work.add(attempt);
   }
 
-  /** Runs `prepare`, if it is set, on a new connection. The attempt continues until it has completed (K18). */
+  /** Runs `prepare`, if it is set, on a new connection. The attempt continues until `prepare` has completed (K18). */
   private connected(socket: TransportSocket, dial: number): TeardownLogic {
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     const { prepare } = this.settings;

@@ -2,8 +2,8 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
 /**
- * Decodes the values of one stream. Each call takes one complete frame off the queue, and leaves the bytes of later
- * frames, or of an unfinished one, in it.
+ * Decodes the values of one stream. Each call takes one complete frame off the queue, and leaves the bytes of later and
+ * unfinished frames there.
  *
  * Receiving through a codec is equivalent to:
  *
@@ -19,12 +19,12 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * });
  * ```
  *
- * A decoder is called only when its channel may emit. Between two calls, another view may take bytes off the queue. A
- * decoder that remembers how far it has looked must compare `position` to notice that.
+ * A decoder is called only when its channel may emit. Between two calls, a different view may take bytes off the queue.
+ * So a decoder that remembers how far it has searched must check whether `position` has changed.
  *
  * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame. The connection then fails, after the
- * values before that frame have been emitted. A decoder must have a finite maximum for the size of a frame, and refuse
- * a larger one before all of it has arrived. A decoder that has thrown is not called again.
+ * values before that frame have been emitted. A decoder must limit the size of a frame, and refuse a larger frame
+ * before all of it has arrived. A decoder that has thrown is not called again.
  *
  * @typeParam T - the type of the values; never `undefined`
  * @example
@@ -38,8 +38,8 @@ export interface Decoder<T> {
    * Takes the next frame off the queue.
    *
    * @param bytes - the received bytes; the same queue on each call
-   * @returns the value of the frame, or `undefined` if more bytes are needed; then nothing must have been taken off the
-   * queue
+   * @returns the value of the frame, or `undefined` if more bytes are needed. A call that returns `undefined` must take
+   * nothing off the queue
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -51,16 +51,16 @@ export interface Decoder<T> {
    * Returns a value that the end of the stream completes, or throws if the stream ends inside a message.
    *
    * It is called when the peer has ended the stream cleanly and `decode` has returned `undefined`, even if the queue is
-   * empty. It is called again until it returns `undefined`. If bytes remain in the queue then, the connection fails
-   * with `ERR_FRAME_TRUNCATED`. If a decoder lacks this method, all remaining bytes count as truncated. It is not
-   * called for a stream that was reset or destroyed.
+   * empty. It is called repeatedly until it returns `undefined`. If bytes are still in the queue after that, or if a
+   * decoder without this method leaves any, the connection fails with `ERR_FRAME_TRUNCATED`. `end` is not called for a
+   * stream that was reset or destroyed.
    *
    * A decoder that keeps data between two frames returns it here as the last value, or throws `ERR_FRAME_TRUNCATED`. It
-   * must return that value only once: after 1,000 values for which it has not taken a byte off the queue, the
+   * must return that value only once. If it returns more than 1,000 values without taking a byte off the queue, the
    * connection fails with `ERR_FRAME_INVALID`.
    *
    * @param bytes - the remaining bytes; none if the stream ends between two frames
-   * @returns a value, or `undefined` if there is none; then nothing must have been taken off the queue
+   * @returns a value, or `undefined` if there is none. A call that returns `undefined` must take nothing off the queue
    * @throws `ERR_FRAME_TRUNCATED`, `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -75,7 +75,8 @@ export interface Decoder<T> {
  *
  * An encoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value
  * is sent, and the encoder must return to its previous state. Each encoded value must be decodable by itself, because
- * other values may be dropped (`overflow: 'drop'`) or sent on the next connection, to a new decoder (`reconnect`).
+ * the values before it may have been dropped (`overflow: 'drop'`), or sent on an earlier connection, to a different
+ * decoder (`reconnect`).
  *
  * @typeParam T - the type of the values
  * @example
@@ -103,7 +104,7 @@ export interface Encoder<T> {
  * Defines how messages are laid out in a stream of bytes. A codec makes a new decoder and encoder for each connection,
  * so one codec can serve many connections.
  *
- * Sending over a connection is equivalent to this, wherever the network cuts the bytes into chunks:
+ * Sending over a connection is equivalent to this, however the network splits the bytes into chunks:
  *
  * ```ts
  * const encoder = codec.encoder(); // at one end
@@ -115,7 +116,7 @@ export interface Encoder<T> {
  * }
  * ```
  *
- * Use `verifyCodec` of `rxjs-sockets/testing` to test a codec of your own.
+ * Use `verifyCodec` from `rxjs-sockets/testing` to test your own codec.
  *
  * @typeParam In - the type of received messages
  * @typeParam Out - the type of sent messages

@@ -24,12 +24,12 @@ export interface DelimitedOptions {
   readonly maxLength?: number | undefined;
 }
 
-/** A delimiter and values derived from it, with the limit. */
+/** A delimiter, values derived from it, and the size limit. */
 interface DelimitedRules {
   readonly delimiter: Buffer;
   /** The delimiter to search for. A single byte is found faster as a number. */
   readonly needle: number | Buffer;
-  /** The delimiter as text, if it is valid UTF-8. Only then can text be searched for it. */
+  /** The delimiter as a string, if it is valid UTF-8. Otherwise a message that is a string is searched as bytes. */
   readonly text: string | undefined;
   /** Whether one delimiter can begin inside another, as with `'aa'`. */
   readonly overlaps: boolean;
@@ -37,9 +37,9 @@ interface DelimitedRules {
 }
 
 /**
- * Frames binary messages with a delimiter after each. A message ends at the first occurrence of the delimiter.
+ * Frames binary messages with a delimiter after each message. A message ends at the first occurrence of the delimiter.
  *
- * Reading is equivalent to this, but notices sooner that a message is too long:
+ * Reading is equivalent to this, except that the codec notices earlier that a message is too long:
  *
  * ```ts
  * function decode(queue: ByteQueue): Buffer | undefined {
@@ -55,15 +55,16 @@ interface DelimitedRules {
  * message that you store.
  *
  * You can send bytes, which must not be changed afterwards, or a string, which is sent as UTF-8. A message that
- * contains the delimiter is refused. If the delimiter overlaps itself, as `'aa'` does, so is a message whose end would
- * make the delimiter begin too early, such as `'xa'`.
+ * contains the delimiter is refused. If the delimiter can overlap itself, as `'aa'` can, a message such as `'xa'` is
+ * refused, too: in `'xaaa'`, the first delimiter begins inside the message.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`. A stream that ends without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails
- * with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a refused message, for a
- * value that is neither bytes nor a string, and for a lone surrogate.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`. A stream that ends
+ * without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails with `ERR_FRAME_TOO_LONG` for a message
+ * over `maxLength`, and with `ERR_FRAME_INVALID` for a refused message, for a value that is neither bytes nor a string,
+ * and for a string with a lone surrogate.
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
- * response is still flushed, and the connection closes.
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
+ * send a response, which is flushed before the connection closes.
  *
  * @param delimiter - 1 to 255 bytes, which are copied, or a string, which is converted to UTF-8
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
@@ -93,8 +94,8 @@ export function delimited(
 }
 
 /**
- * The maximum size of a delimiter, in bytes. It is limited because each chunk repeats the search in up to that many
- * earlier bytes.
+ * The maximum size of a delimiter, in bytes. It is limited because the search in a new chunk covers up to that many
+ * earlier bytes again.
  */
 const maxDelimiter = 255;
 
@@ -137,7 +138,9 @@ class DelimitedDecoder implements Decoder<Buffer> {
     return message;
   }
 
-  /** Records the earliest offset at which the next delimiter may begin. Throws if that exceeds the limit. */
+  /**
+   * Records the earliest offset at which the next delimiter may begin. Throws if the message would then be too long.
+   */
   private wait(bytes: ByteQueue): void {
     const { length, position } = bytes;
     let start = Math.max(0, this.searched - position, length - this.delimiter.length + 1);

@@ -20,7 +20,7 @@ import { messageLength, messageSize } from './message-checks.js';
  *
  * Decoding never fails, because every sequence of bytes is valid. Encoding fails with `ERR_FRAME_TOO_LONG` for more
  * than `size` bytes, and with `ERR_FRAME_INVALID` for fewer, for a value that is neither bytes nor a string, and for a
- * lone surrogate.
+ * string with a lone surrogate.
  *
  * @param size - the size of each message, in bytes: 1 to 2,147,483,647
  * @returns a codec that receives Buffers

@@ -32,9 +32,9 @@ export interface JsonLinesOptions {
  * valid JSON, such as `12` instead of `123`. The codec refuses in both directions:
  *
  * - an empty line;
- * - an object that has a member named `__proto__`, however the name is escaped, because code that copies such an object
- *   sets a prototype;
- * - more than 1,000 nested arrays and objects, because recursive code could overflow its stack.
+ * - an object that has a member named `__proto__`, however the name is escaped, because code that copies its members by
+ *   assignment sets a prototype;
+ * - more than 1,000 nested arrays and objects, because recursive code could overflow the stack.
  *
  * For all other lines, reading is equivalent to:
  *
@@ -45,17 +45,17 @@ export interface JsonLinesOptions {
  * }
  * ```
  *
- * Values are written by `JSON.stringify`: a `Date` becomes a string, `NaN` becomes `null`, and a property that is undefined or a
- * function is left out.
+ * Values are written by `JSON.stringify`: a `Date` becomes a string, `NaN` becomes `null`, and a property that is
+ * undefined or a function is omitted.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, with `ERR_FRAME_INVALID`
  * for a refused line and for a line that is not JSON (with the reason as `cause`), and with `ERR_FRAME_TRUNCATED` if
- * the stream ends inside a line. Encoding fails with `ERR_FRAME_TOO_LONG` for a
- * line over `maxLength`, and with `ERR_FRAME_INVALID` for a refused value and for one that JSON cannot represent:
- * undefined, a function, a bigint, or a cycle.
+ * the stream ends inside a line. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with
+ * `ERR_FRAME_INVALID` for a refused value and for a value that JSON cannot represent: undefined, a function, a bigint,
+ * or a cycle.
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
- * response is still flushed, and the connection closes.
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
+ * send a response, which is flushed before the connection closes.
  *
  * @typeParam In - the type of received values. It is not checked: a peer can send any JSON
  * @typeParam Out - the type of sent values
@@ -78,7 +78,7 @@ export function jsonLines<In, Out = In>(options?: JsonLinesOptions): Codec<In, O
   };
 }
 
-/** The maximum depth of arrays and objects. `JSON.stringify` overflows its stack at about 4,000. */
+/** The maximum depth of arrays and objects. `JSON.stringify` overflows the stack at a depth of about 4,000. */
 const maxDepth = 1_000;
 
 class JsonDecoder<T> implements Decoder<T> {
@@ -145,7 +145,8 @@ function refuse(json: string): void {
 
 /**
  * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON, the match is exact: a quote that
- * follows no backslash and precedes one of these characters begins a string, and a string before a colon is a name.
+ * has no backslash before it and one of these characters after it begins a string, and a string before a colon is a
+ * name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;

@@ -28,8 +28,8 @@ export interface LengthPrefixedOptions {
    */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * The maximum size of a message, without its header: 1 to 2,147,483,647, and never more than fits in the length
-   * field.
+   * The maximum size of a message, without its header: 1 to 2,147,483,647. A value that the length field cannot hold
+   * counts as the largest that it can.
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -50,7 +50,7 @@ interface PrefixRules {
 }
 
 /**
- * Frames binary messages with a length field, an unsigned integer, before each.
+ * Frames binary messages with a length field before each message. The length is an unsigned integer.
  *
  * ```text
  * +---------------------+-------------------+
@@ -59,8 +59,8 @@ interface PrefixRules {
  * +---------------------+-------------------+
  * ```
  *
- * The length counts the message alone, without the field. For any other header, such as one with a type, or with a length that
- * counts the header, write a {@link Codec}.
+ * The length does not include the field itself. For any other header, for example with a message type, or with a length
+ * that includes the header, write your own {@link Codec}.
  *
  * Reading is equivalent to:
  *
@@ -80,10 +80,10 @@ interface PrefixRules {
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated.
  * Encoding fails with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a value
- * that is neither bytes nor a string, and for a lone surrogate.
+ * that is neither bytes nor a string, and for a string with a lone surrogate.
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
- * response is still flushed, and the connection closes.
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
+ * send a response, which is flushed before the connection closes.
  *
  * @param options - `bytes` (size of the length field: 1, 2 or 4; default 4), `endian` (default `'big'`), `maxLength` (1
  * to 2,147,483,647 bytes; default 1,048,576, and never more than fits in the length field)

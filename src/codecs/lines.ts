@@ -65,17 +65,18 @@ const checks: Checks<LinesRules> = {
  * }
  * ```
  *
- * A line is emitted as soon as its ending has arrived. Several available lines are decoded at once and then split. So a
- * line of 13 characters or more that the program keeps may keep up to 16 KiB of neighbouring lines in memory.
+ * A line is emitted as soon as its ending has arrived. Lines that are available together are decoded as one string,
+ * which is then split. So if the program keeps a line of 13 characters or more, that line may keep up to 16 KiB of
+ * neighbouring lines in memory.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with
- * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with
- * `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with `ERR_FRAME_INVALID` for a value that is not a string, or
- * that the peer would read differently: one with a `'\n'`, with a `'\r'` right before the delimiter `'\n'`, with a lone
- * surrogate, or, with latin1, with a character above 0xFF.
+ * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with
+ * `ERR_FRAME_INVALID` for a value that is not a string, and for a string that the peer would read differently: one that
+ * contains `'\n'`, that ends with `'\r'` if the delimiter is `'\n'`, or that contains a lone surrogate (in latin1, a
+ * character above 0xFF).
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
- * response is still flushed, and the connection closes.
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
+ * send a response, which is flushed before the connection closes.
  *
  * @param options - `delimiter` (default `'\n'`), `encoding` (default `'utf8'`), `maxLength` (1 to 2,147,483,647 bytes;
  * default 65,536)
@@ -96,14 +97,17 @@ export function lines(options?: LinesOptions): Codec<string> {
 const newline = 10;
 const carriageReturn = 13;
 
-/** The size of a block of lines, in bytes. Blocks start small, because another view may take over after any line. */
+/**
+ * The minimum and maximum size of a block of lines, in bytes. Blocks start small, because a different view may take
+ * over after any line, and the rest of the block is then dropped.
+ */
 const minBlock = 1_024;
 const maxBlock = 16_384;
 
 /**
  * Decodes a block of complete lines to one string, and returns it line by line. The bytes of a line leave the queue
- * when the line is returned. If `position` has changed between two calls, another view has read, and the block is
- * dropped.
+ * when the line is returned. If `position` has changed between two calls, a different view has read from the queue, so
+ * the block is dropped.
  */
 class LinesDecoder implements Decoder<string> {
   private readonly encoding: 'utf8' | 'latin1';
@@ -114,9 +118,9 @@ class LinesDecoder implements Decoder<string> {
   private cursor = 0;
   /** The offset in the stream at which the next line begins. */
   private position = 0;
-  /** Whether each character of `text` is one byte. If not, the end of a line is searched for in the bytes, too. */
+  /** Whether each character of `text` is one byte. If not, the size of a line is found by searching the bytes. */
   private isSingleByte = true;
-  /** Whether the block has invalid UTF-8. Then each of its lines is checked by itself. */
+  /** Whether the block has invalid UTF-8. If so, each of its lines is checked by itself. */
   private isInvalid = false;
   /** The maximum size of the next block, in bytes. */
   private blockSize = minBlock;
@@ -175,7 +179,7 @@ class LinesDecoder implements Decoder<string> {
     const first = bytes.indexOf(newline, scanned);
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong('a line', this.maxLength);
-    // The line is longer than a block, or spans several chunks. A few lines after it join its block.
+    // The line is longer than a block, or spans several chunks. A few lines after it are decoded with it.
     const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, minBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
@@ -226,7 +230,7 @@ class LinesEncoder implements Encoder<string> {
     into.text(value + this.delimiter, encoding);
   }
 
-  /** Returns why the peer would not read `value` as it was sent. */
+  /** Returns the reason why the peer would not read `value` as it was sent, if there is one. */
   private faultOf(value: unknown): string | undefined {
     if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
     if (value.includes('\n')) return 'must not contain a line ending';

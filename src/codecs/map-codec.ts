@@ -20,9 +20,9 @@ import { func, withMethods } from '../validation/checks.js';
  * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
- * If `decode` or `encode` throws, the result is `ERR_FRAME_INVALID` with the thrown error as `cause`. If `decode`
- * returns undefined, it is `ERR_FRAME_INVALID`, too. A `SocketError` with one of the codes `ERR_FRAME_…` is passed on
- * unchanged.
+ * If `decode` or `encode` throws, the new codec throws `ERR_FRAME_INVALID` with the thrown error as `cause`. If
+ * `decode` returns undefined, the new codec throws `ERR_FRAME_INVALID`, too. A `SocketError` with one of the codes
+ * `ERR_FRAME_…` is passed on unchanged.
  *
  * @typeParam A - the type that `codec` receives
  * @typeParam B - the type that `codec` sends

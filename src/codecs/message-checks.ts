@@ -2,11 +2,13 @@ import { isWellFormed } from '../bytes/utf8.js';
 import { SocketError } from '../errors/socket-error.js';
 import { type Check, integer, invalid } from '../validation/checks.js';
 
-/** Checks the option that sets the length of messages, in bytes. Every codec has a finite maximum (D3). */
+/**
+ * Checks an option that sets the length of messages, or its maximum, in bytes. Every codec has a finite maximum (D3).
+ */
 export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
- * Returns the size of a message in bytes: its bytes, or its text in UTF-8.
+ * Returns the size in bytes of a message: of bytes as they are, or of text in UTF-8.
  *
  * @throws `ERR_FRAME_INVALID` for any other value, and for text that UTF-8 cannot represent
  */
@@ -20,7 +22,7 @@ export function messageSize(value: unknown): number {
   return Buffer.byteLength(value, 'utf8');
 }
 
-/** Returns why `encoding` cannot represent `text`, if it cannot. */
+/** Returns the reason why `encoding` cannot represent `text`, if there is one. */
 export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | undefined {
   if (encoding === 'latin1')
     return beyondLatin1.test(text) ? 'has a character that latin1 cannot represent' : undefined;
@@ -29,7 +31,7 @@ export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | u
 
 const beyondLatin1 = /[^\0-\xff]/;
 
-/** The error for a message over the limit. `message` is its subject, such as `a line`. */
+/** Creates the error for a message over the limit. `message` is the subject of its text, such as `a line`. */
 export function tooLong(message: string, maxLength: number): SocketError {
   return new SocketError('ERR_FRAME_TOO_LONG', `${message} is longer than maxLength, ${maxLength} bytes`);
 }

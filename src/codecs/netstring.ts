@@ -47,12 +47,13 @@ export interface NetstringOptions {
  * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
  * UTF-8.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the digits exceed `maxLength`, before memory is allocated, and
- * with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG` for a message over
- * `maxLength`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a lone surrogate.
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the length read so far exceeds `maxLength`, before memory is
+ * allocated, and with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG` for a
+ * message over `maxLength`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a
+ * string with a lone surrogate.
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
- * response is still flushed, and the connection closes.
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
+ * send a response, which is flushed before the connection closes.
  *
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 1,048,576)
  * @returns a codec that receives Buffers
@@ -82,9 +83,9 @@ class NetstringDecoder implements Decoder<Buffer> {
 
   decode(bytes: ByteQueue): Buffer | undefined {
     let size = 0;
-    // Read from the left, and no further than needed, so that the first wrong byte decides, however the bytes are split
-    // into chunks. The header is short, because a length over the maximum ends it. So reading it again with each chunk
-    // takes linear time in total.
+    // The bytes are read from the left, and no further than needed, so that the first wrong byte determines the error,
+    // however the bytes are split into chunks. The header is short, because a length over the maximum is refused at
+    // once. So reading the header again with each chunk still takes linear time in total.
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes.at(at);
       if (byte === colon && at > 0) return this.take(bytes, at + 1, size);

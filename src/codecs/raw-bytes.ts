@@ -11,7 +11,9 @@ export const bytes: Codec<Buffer, Uint8Array | string> = {
   encoder: () => chunks,
 };
 
-/** Takes a chunk for a subscriber that keeps none of it: the bytes are valid only until the delivery ends. */
+/**
+ * Takes a chunk for a subscriber that does not keep it: the bytes are valid only until the chunk has been delivered.
+ */
 export function borrowChunk(queue: ByteQueue): Buffer | undefined {
   const chunk = borrowHead(queue);
   if (chunk.length === 0) return undefined;
@@ -28,7 +30,7 @@ const chunks = {
   },
   encode(value: Uint8Array | string, into: ByteSink): void {
     if (typeof value === 'string') {
-      // A lone surrogate would become a complete character if the next text happened to be joined with it.
+      // A lone surrogate is refused: joined with the next string before encoding, it could become part of a character.
       if (!isWellFormed(value)) throw new SocketError('ERR_FRAME_INVALID', 'the text has a lone surrogate');
       into.text(value, 'utf8');
     } else if (value instanceof Uint8Array) into.bytes(value);

@@ -9,30 +9,30 @@ import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
- * Decodes and encodes text without frames: each received message is the text that has arrived since the one before. It
- * never splits a character.
+ * Decodes and encodes text without frames: each received message is the text that has arrived since the previous
+ * message. A character is never split.
  *
- * The text of one call of `next` may arrive in several messages, and that of several calls in one; only the text as a
- * whole is the same. A character is a code point, so a letter and its combining accent may be split. A byte order mark
- * is kept. Reading is equivalent to:
+ * The text of one call of `next` may arrive as several messages, and the text of several calls as one message; only the
+ * concatenated text is the same. A character is a code point, so a letter and its combining accent may arrive in
+ * different messages. A byte order mark is kept. Reading is equivalent to:
  *
  * ```ts
  * const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
  * const decode = (queue: ByteQueue) => decoder.decode(queue.take(queue.length), { stream: true }) || undefined;
  * ```
  *
- * with three exceptions: `'latin1'` decodes each byte to the character with the same number, unlike in `TextDecoder`;
- * an unfinished character stays in the queue; and text before invalid bytes is emitted first.
+ * with three exceptions: `'latin1'` decodes each byte to the code point with the same number, which `TextDecoder` does
+ * not always do; an unfinished character stays in the queue; and text before invalid bytes is emitted first.
  *
  * Decoding fails with `ERR_FRAME_INVALID` for invalid UTF-8, and with `ERR_FRAME_TRUNCATED` if the stream ends inside a
- * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, for a lone surrogate, or, with
- * latin1, for a character above 0xFF. An empty string sends nothing.
+ * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, for a string with a lone
+ * surrogate, and, with latin1, for a string with a character above 0xFF. An empty string sends nothing.
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. What the program sends in
- * response is still flushed, and the connection closes.
+ * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
+ * send a response, which is flushed before the connection closes.
  *
- * A message takes all bytes that have arrived. So change the framing (`framed`) only while the peer waits for this
- * side.
+ * A message consumes all bytes that have arrived. So switch to a different framing (`framed`) only while the peer is
+ * waiting for this side to send.
  *
  * @param encoding - `'utf8'` (default) or `'latin1'`
  * @returns a codec whose messages are non-empty strings
@@ -126,8 +126,8 @@ function follows(lead: number, second: number): boolean {
 }
 
 /**
- * Returns the characters before the first invalid byte; there must be one. It bisects, because native code validates
- * bytes many times faster than a loop in JavaScript.
+ * Returns the characters before the first invalid byte. `bytes` must contain one. The search is a bisection, because
+ * native code validates bytes many times faster than a loop in JavaScript.
  */
 function validPart(bytes: Buffer): Buffer {
   let good = 0;

@@ -1,7 +1,9 @@
-/** The array is compacted only after this many items were removed. */
+/** The array is compacted only after this many items have been removed. */
 const minRemoved = 16;
 
-/** A queue. Unlike `shift` of a long array, which moves all other items, removing the first takes constant time on average. */
+/**
+ * A queue. Removing the first item takes constant time on average, whereas `shift` of a long array moves all others.
+ */
 export class Fifo<T> {
   private items: T[] = [];
   private head = 0;
@@ -35,7 +37,7 @@ export class Fifo<T> {
     // The queue must not keep a removed item alive.
     items[head] = undefined as T;
     this.head = head + 1;
-    // Compacting only when at least half is removed moves each item at most once, on average.
+    // Compacting only when at least half of the items have been removed moves each item at most once, on average.
     if (this.head >= minRemoved && this.head * 2 >= items.length) {
       items.splice(0, this.head);
       this.head = 0;

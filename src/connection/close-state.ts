@@ -6,16 +6,16 @@ import type { ConnectionSettings } from './connection-settings.js';
  * - `open`: both sides can be used.
  * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when no work is in progress
  *   and it has no reader.
- * - `closing`: the FIN follows the last byte that was sent. Until the peer's FIN arrives, input without a reader is
- *   discarded.
+ * - `closing`: the FIN has been sent, or is queued after the last byte. Until the peer's FIN arrives, input without a
+ *   reader is discarded.
  * - `aborted`: this side has reset or released the socket, which has not emitted `close` yet.
  * - `closed`: the socket is closed, and the outcome is final.
  */
 type Phase = 'open' | 'draining' | 'closing' | 'aborted' | 'closed';
 
 /**
- * Why a connection fails. `cutOff` means that the peer's stream stopped without a proper end. If the last frame then
- * turns out to be incomplete, that error replaces the cut-off, because it says more (T5).
+ * Why a connection fails. `cutOff` means that the peer's stream stopped without a proper end. If the last frame turns
+ * out to be incomplete, the error for that frame replaces the cut-off, because it says more (T5).
  */
 export interface Failure {
   readonly kind: 'destroyed' | 'failed' | 'cutOff';
@@ -32,7 +32,7 @@ export type CloseAction =
   | { readonly do: 'reset'; readonly error: SocketError }
   /** Close the socket without a reset, so that the kernel still sends everything that it has, including the FIN. */
   | { readonly do: 'release'; readonly error: SocketError }
-  /** The peer has finished: complete the readers after everything received. */
+  /** Complete the readers after everything received, because the peer has finished. */
   | { readonly do: 'finishInput' }
   /** Complete the readers after everything received, and discard what the peer sends from now on. */
   | { readonly do: 'stopInput' }
@@ -43,8 +43,8 @@ export type CloseAction =
   /** Read until the peer's FIN, and discard all input that no reader takes. */
   | { readonly do: 'lingerInput' }
   /**
-   * Call `checkDrained` after the event loop has handled other events, because a reader may answer the end in a later
-   * microtask.
+   * Call `checkDrained` after the event loop has handled other events, because a reader that was notified of the end
+   * may still reply in a later microtask.
    */
   | { readonly do: 'scheduleDrainCheck' }
   | { readonly do: 'startClaimTimer' | 'stopClaimTimer' | 'startHalfOpenTimer' }
@@ -55,7 +55,7 @@ export type CloseAction =
 
 type Actions = readonly CloseAction[];
 
-/** Returned for every input that needs no action, so that none of them allocates an array. */
+/** Returned for every input that needs no action, so that such an input allocates no array. */
 const nothing: Actions = [];
 
 /**
@@ -63,7 +63,7 @@ const nothing: Actions = [];
  * that the connection has to perform, in order.
  *
  * Each line of the table is a transition. The first line that matches the input, the phase and the condition applies. If
- * none does, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
+ * no line matches, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
  *
  * ```text
  * input                 phase           condition                     actions → next phase
@@ -120,10 +120,11 @@ const nothing: Actions = [];
  * - `finishSending` is returned at most once. Later inputs leave it out, although the table lists it.
  * - *the end is due*: the peer has finished, this side ends with it (no `halfOpen`, and `keepSendingAfterPeer` was not
  *   called), and either there is no reader, or another connection follows this one.
- * - *the first failure*: no failure precedes it. A cut-off that the readers have not received yet does not count.
- * - The first failure is final, and is the `error` of the actions (C12). There are two exceptions: a bad frame replaces
- *   a cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and of
- *   `badFrame` always carries the error of that input.
+ * - *the first failure*: the connection has not failed before. A cut-off does not count until the readers have been
+ *   notified of it.
+ * - The first failure is final, and is the `error` that the actions carry (C12). There are two exceptions: a bad frame
+ *   replaces a cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and
+ *   of `badFrame` always carries the error of that input.
  * - `startCloseTimer` carries the limit given to `close` or `drain`, otherwise `closeTimeout`.
  */
 export class CloseState {
@@ -152,7 +153,7 @@ export class CloseState {
     return this.phase === 'aborted' || this.phase === 'closed';
   }
 
-  /** Whether the peer's stream was cut off. If the last frame is incomplete, that error replaces the cut-off. */
+  /** Whether the peer's stream was cut off. If the last frame is incomplete, the error for it replaces the cut-off. */
   get isCutOff(): boolean {
     return this.reason?.kind === 'cutOff' && !this.isOver;
   }
@@ -224,11 +225,11 @@ export class CloseState {
   }
 
   /**
-   * Call when a reader has left, or has been notified of the end. Without `halfOpen`, the sending side ends after the
-   * peer's, once everything received has been emitted, or if there is no reader (C16).
+   * Call when a reader has left, or has been notified of the end. Without `halfOpen`, the sending side ends once the
+   * peer has finished and no reader is left (C16).
    *
-   * @param hasSuccessor - whether another connection follows this one. Readers must not delay it, so the sending side
-   * ends even if there are some (K4)
+   * @param hasSuccessor - whether another connection follows this one. Readers must not delay that connection, so the
+   * sending side ends even if there are readers (K4)
    */
   readersChanged(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.closesWithoutReader && !hasReader) return this.close();
@@ -249,7 +250,7 @@ export class CloseState {
 
   /**
    * Starts `claimTimeout` if there is no reader, because the program may never subscribe (C22). A connection that is
-   * ending needs no such limit: it has other limits, or, if both sides have finished, is about to close.
+   * ending needs no such limit: other limits apply to it, or both sides have finished, so that it is about to close.
    */
   awaitReader(hasReader: boolean): Actions {
     return hasReader || this.phase !== 'open' || this.haveBothFinished ? nothing : [{ do: 'startClaimTimer' }];
@@ -290,7 +291,7 @@ export class CloseState {
   }
 
   /**
-   * Call after `peerFinished` or `peerCutOff`, when the readers that are ready for the end have been notified of it.
+   * Call after `peerFinished` or `peerCutOff`, when the readers that have emitted everything were notified of the end.
    */
   peerEndDelivered(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.isOver) return nothing;
@@ -353,7 +354,7 @@ export class CloseState {
       case 'closed':
         return nothing;
       case 'aborted':
-        // The peer reset the connection before this side did, so it has failed.
+        // The peer reset the connection before this side did, so the connection counts as failed.
         if (error !== undefined && this.reason?.kind === 'destroyed') this.reason = { kind: 'failed', error };
         return [{ do: 'reportOutcome' }];
       case 'open':
@@ -373,12 +374,12 @@ export class CloseState {
     return this.sending === 'finished' && this.receiving === 'finished';
   }
 
-  /** Whether the sending side has to end because the peer's has. */
+  /** Whether the sending side has to end because the peer has finished. */
   private isEndDue(hasReader: boolean, hasSuccessor: boolean): boolean {
     return this.endsWithPeer && this.receiving === 'finished' && (!hasReader || hasSuccessor);
   }
 
-  /** Asks for the FIN, unless that has already happened. */
+  /** Returns the action `finishSending`, but only the first time. */
   private finishSending(): Actions {
     if (this.sending !== 'open') return nothing;
     this.sending = 'finishing';
@@ -396,7 +397,7 @@ export class CloseState {
     ];
   }
 
-  /** Returns the failure, which is an earlier one if there was one; undefined if the connection is already over. */
+  /** Returns the first failure, which may be older than `error`, or `undefined` if the connection is already over. */
   private abort(kind: 'destroyed' | 'failed', error: SocketError): Failure | undefined {
     if (this.isOver) return undefined;
     this.phase = 'aborted';

@@ -2,7 +2,7 @@ import { AsyncSubject, ignoreElements, lastValueFrom, type Observable, of } from
 import type { SocketError } from '../errors/socket-error.js';
 import type { Closed, Connection } from './connection.js';
 
-/** Most connections end without a subscriber to `closed`, so the Subject is created only for the first one. */
+/** Most connections end without a subscriber to `closed`, so the Subject is created when `closed` is first read. */
 type State =
   | { readonly is: 'open' }
   | { readonly is: 'awaited'; readonly subject: AsyncSubject<Closed> }
@@ -31,7 +31,7 @@ export class ConnectionEnd {
     }
   }
 
-  /** Resolves at the end. It is always the same promise. */
+  /** A promise that resolves at the end; always the same one. */
   get reached(): Promise<void> {
     this.promise ??= lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     return this.promise;
@@ -50,7 +50,7 @@ export class ConnectionEnd {
   }
 }
 
-/** How a connection ended. `connection` is a getter, so that the outcome can be logged as JSON. */
+/** How a connection ended. `connection` is a getter, so that `JSON.stringify` leaves it out. */
 export class Outcome implements Closed {
   readonly reason: Closed['reason'];
   declare readonly error?: SocketError;

@@ -5,9 +5,10 @@ export interface Listed<T> {
 }
 
 /**
- * The open connections of a server, in the order of their addition. A Set would keep closed ones in memory: when a Set
- * grows, V8 links its old table to the new one. Once an old table has reached the old generation, everything that it
- * refers to stays until the next full collection. So the list makes a Set only when `set` is read.
+ * The open connections of a server, in the order in which they were added. A Set would keep closed connections in
+ * memory: when a Set grows, V8 links its old table to the new one. Once the old table is in V8's old generation,
+ * everything that it refers to stays in memory until the next full garbage collection. So the list makes a Set only
+ * when `set` is read.
  */
 export class ConnectionList<T extends Listed<T>> {
   size = 0;

@@ -4,11 +4,11 @@ import type { Closed } from './connection.js';
 
 /** The server or the client that a connection `C` belongs to. */
 export interface ConnectionOwner<C> extends Origin {
-  /** Called when the connection is about to end its sending side: because of `error`, or gracefully. */
+  /** Called when the connection is about to end its sending side: with `error` after a failure, otherwise cleanly. */
   finishing(connection: C, error?: SocketError): void;
   /** Returns whether values that are sent from now on go to another connection. */
   outlives(connection: C): boolean;
-  /** Called when a handler has failed after its connection. */
+  /** Called when a handler has failed after its connection has failed or ended. */
   failedAfter?(error: SocketError): void;
   /** Called when the connection has closed, just before its `closed` emits. */
   connectionClosed(connection: C, outcome: Closed): void;

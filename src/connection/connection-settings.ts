@@ -9,7 +9,9 @@ export interface ConnectionSettings<In, Out> {
   readonly idleTimeout: number;
   readonly receiveTimeout: number;
   readonly halfOpen: boolean;
-  /** Whether a Node stream ends its sending side after the peer's FIN: only if the user sets `halfOpen` to false (I2). */
+  /**
+   * Whether a Node stream ends its sending side after the peer's FIN. True only if the user set `halfOpen: false` (I2).
+   */
   readonly endsNodeStreamsAfterPeer: boolean;
   readonly halfOpenTimeout: number;
   readonly closeTimeout: number;

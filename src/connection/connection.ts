@@ -41,19 +41,20 @@ export interface Closed {
 export interface ConnectionStats {
   /** The number of received bytes, including buffered and discarded ones. */
   readonly bytesRead: number;
-  /** The number of bytes that the kernel has accepted, without the `bufferedBytes` of the channels. */
+  /** The number of bytes that the kernel has accepted. The `bufferedBytes` of the channels are not included. */
   readonly bytesWritten: number;
   /** When a client established the connection, or a server emitted it. */
   readonly opened: Date;
 }
 
 /**
- * A connection: a channel with two addresses and an end. A server emits its connections, and the state `connected` of a
- * client has one. A connection lives until both sides have ended, or until `close` or `destroy` is called. Unsubscribing
- * does not end it, but a connection without a reader is given up after `claimTimeout`.
+ * A connection: its channels, the addresses of both ends, and how it ended. A server emits its connections, and a
+ * client passes its connection in the state `connected`. A connection lives until both sides have ended, or until
+ * `close` or `destroy` is called. Unsubscribing does not end it, but a connection without a reader is given up after
+ * `claimTimeout`.
  *
  * @typeParam In - the messages received through the codec; `Buffer` without one
- * @typeParam Out - the messages sent through it; bytes or text without one
+ * @typeParam Out - the messages sent through the codec; bytes or text without one
  * @example
  * ```ts
  * server.subscribe((connection) => {
@@ -69,7 +70,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   /** The address of this end. */
   readonly local: Address;
   /**
-   * The address of the peer. If its PROXY header was accepted (`proxyProtocol`), it is the address in the header. An
+   * The address of the peer. If a PROXY header was accepted (`proxyProtocol`), this is the address in that header. An
    * address that this side has dialled with TLS has `tls: true`. An unnamed unix socket has the path `''`, and a TCP
    * client that has disconnected before its address was read has `0.0.0.0:0`.
    */
@@ -100,8 +101,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   /** The byte counts so far. Each access takes a new snapshot. */
   readonly stats: ConnectionStats;
   /**
-   * Emits once how the connection ended, to late subscribers too, and completes. It never fails, and subscribing to it does
-   * not keep the connection open.
+   * Emits one report of how the connection ended, and completes. Late subscribers get the same report. `closed` never
+   * fails, and subscribing to it does not keep the connection open.
    *
    * @example
    * ```ts
@@ -116,14 +117,14 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * Values that you have already sent go out first, unencrypted. Values that you send from now on are buffered until
    * the handshake has finished. Subscribers and views stay attached.
    *
-   * Call it in the turn in which you send your last unencrypted message, or receive the peer's last one. A byte that
-   * was received but not yet decoded when you call this, or that arrives unencrypted later, may come from an attacker
-   * on the network. It fails the connection with `ERR_TLS`, and is never emitted.
+   * Call it in the turn in which you send your last unencrypted message, or receive the peer's last unencrypted
+   * message. A byte that was received but not yet decoded when you call this, or that arrives unencrypted later, may
+   * come from an attacker on the network. Such a byte fails the connection with `ERR_TLS`, and is never emitted.
    *
    * @param options - the option `tls` of `listen` if the connection was accepted, or of `connect` if it was dialled.
    * Pass the same object for every connection, because each object is prepared once. Its `handshakeTimeout` limits the
-   * time from the call to the end of the handshake, in milliseconds; by default it is the option of `listen` or
-   * `connect`, 10,000
+   * time from the call to the end of the handshake, in milliseconds; it defaults to the same option of `listen` or
+   * `connect`, whose default is 10,000
    * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with
    * `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error. If the handshake can't start, only the
    * promise rejects: with `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an earlier call;

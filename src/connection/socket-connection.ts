@@ -22,12 +22,12 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** The base of `opened`, which counts from here because V8 stores a small number in the field itself. */
+/** `opened` counts from this time, which keeps the number so small that V8 stores it in the field itself. */
 const loaded = Date.now();
 
 /**
  * The one implementation of Connection: a transport's socket, its two directions and its timers. `CloseState` decides how
- * it ends, and `perform` carries that out.
+ * the connection ends, and `perform` carries out these decisions.
  */
 export class SocketConnection<In, Out>
   implements Connection<In, Out>, ChannelHost, OutboundOwner, BorrowingSocketEvents, Listed<SocketConnection<In, Out>>
@@ -42,7 +42,7 @@ export class SocketConnection<In, Out>
   private readonly state: CloseState;
   private readonly end: ConnectionEnd = new ConnectionEnd();
   private readonly opened: number = Date.now() - loaded;
-  /** Created with the first timer, because most connections need none. */
+  /** Created when the first timer starts, because most connections need no timers. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
@@ -129,11 +129,11 @@ export class SocketConnection<In, Out>
 
   // Used by its server or its client, and by the adapters in `interop`.
 
-  /** Its neighbours in the list of its server. */
+  /** The neighbours of this connection in its server's list of connections. */
   earlier: SocketConnection<In, Out> | undefined;
   later: SocketConnection<In, Out> | undefined;
 
-  /** Whether it has failed or was destroyed. */
+  /** Whether the connection has failed or was destroyed. */
   get hasFailed(): boolean {
     return this.state.failure !== undefined;
   }
@@ -152,8 +152,8 @@ export class SocketConnection<In, Out>
   }
 
   /**
-   * Starts `claimTimeout`, unless the connection has a reader at the end of this turn. Most connections already have
-   * one now.
+   * Starts `claimTimeout`, unless the connection has a reader at the end of this turn. Most connections already have a
+   * reader when this is called.
    */
   expectClaim(): void {
     if (this.hasReader) return;
@@ -181,13 +181,13 @@ export class SocketConnection<In, Out>
    * Ends the receiving side after everything received, as if the peer had finished, and closes when the work in progress
    * has ended (S7).
    *
-   * @param limit - after how many ms the connection is aborted; 0 means no limit
+   * @param limit - the time until the connection is aborted, in ms; 0 means no limit
    */
   drain(limit: number): void {
     this.perform(this.state.drain(limit));
   }
 
-  /** Like `drain`, without waiting: an unfinished paced send is aborted, so that it does not look complete (S7). */
+  /** Like `drain`, but without waiting. An unfinished paced send is aborted, so that it does not look complete (S7). */
   closeNow(limit: number): void {
     this.drain(limit);
     const finish = (): void => {
@@ -195,7 +195,7 @@ export class SocketConnection<In, Out>
       else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
     };
     this.defer(() => {
-      // A generator whose input has just ended returns within a few microtasks, so let it finish before other events.
+      // A generator whose input has just ended returns within a few microtasks, so give it time to do so.
       if (this.lane.pacedTasks > 0) this.socket.scheduler.afterOtherEvents(finish);
       else finish();
     });
@@ -211,7 +211,7 @@ export class SocketConnection<In, Out>
     return this;
   }
 
-  /** The channels of a connection end with it. */
+  /** False, because the channels of a connection end with it. */
   get reusable(): boolean {
     return false;
   }
@@ -241,8 +241,8 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    // Remaining bytes are an incomplete frame. That is an error, unless this side has stopped the input, or the
-    // connection had already failed.
+    // Bytes that remain belong to an incomplete frame. An incomplete frame is an error, unless this side has stopped
+    // the input, or the connection had already failed.
     const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
@@ -262,7 +262,7 @@ export class SocketConnection<In, Out>
   }
 
   failedBy(cause: unknown): void {
-    // The handler has failed only because its connection had, so there is nothing new to report.
+    // The handler has failed only because its connection had failed, so there is nothing new to report.
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
     // `closed` reports the first failure. If a handler fails later, the owner reports its error.
@@ -275,7 +275,7 @@ export class SocketConnection<In, Out>
   }
 
   complete(): void {
-    // Values that the client's channel has sent so far have to go out before the FIN, so flush them. Later ones go to
+    // Values that the client's channel has sent so far have to go out before the FIN, so flush them. Later values go to
     // the next connection.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
@@ -300,7 +300,7 @@ export class SocketConnection<In, Out>
   }
 
   workEnded(): void {
-    // A handler has ended. The time during which it worked does not count, so the timers restart.
+    // The idle timers do not count the time during which a handler was working, so restart them.
     this.timers?.restartIdleTimers();
     this.perform(this.state.workEnded());
   }
@@ -445,7 +445,7 @@ export class SocketConnection<In, Out>
     this.outbound.fail(error);
   }
 
-  /** Starts the timer when the running code has returned, because the FIN is not sent before that either (C23). */
+  /** Starts the timer when the running code has returned, because the FIN is not sent earlier either (C23). */
   private startCloseTimer(limit: number): void {
     this.defer(() => {
       if (!this.state.isOver) this.makeTimers().startCloseTimer(limit);
@@ -455,7 +455,7 @@ export class SocketConnection<In, Out>
   private reportOutcome(): void {
     const { end, inbound, outbound } = this;
     const { failure } = this.state;
-    // After a bad frame the sending side has ended without an error (D3). Senders that still wait for it get the error
+    // After a bad frame the sending side has ended without an error (D3). Senders that are still waiting get the error
     // here.
     if (failure !== undefined) this.lane.end(outbound.written, failure.error);
     const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';

@@ -16,7 +16,7 @@ interface Timed {
   close(): Promise<void>;
 }
 
-/** The timers of one connection. A limit of 0 ms means none. */
+/** The timers of one connection. A limit of 0 ms means no timer. */
 export class Timeouts {
   private readonly settings: ConnectionSettings<any, any>;
   private readonly connection: Timed;
@@ -33,12 +33,12 @@ export class Timeouts {
     this.connection = connection;
   }
 
-  /** Starts `idleTimeout` and `receiveTimeout`, when the connection opens. */
+  /** Starts `idleTimeout` and `receiveTimeout`. Call when the connection opens. */
   startIdleTimers(): void {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A connection whose handler works on a request is not idle, although nothing reads from it (C27).
+    // A connection whose handler is working on a request is not idle, although it has no reader (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && (inbound.hasReader || outbound.lane.functions === 0);
     if (idleTimeout > 0) {
@@ -58,7 +58,7 @@ export class Timeouts {
   }
 
   /**
-   * Call when bytes have arrived, or when this side can read again: time during which it could not read is not counted.
+   * Call when bytes have arrived, or when this side can read again. Time during which it could not read does not count.
    */
   restartIdleTimers(): void {
     this.idle?.interrupt();
@@ -71,7 +71,7 @@ export class Timeouts {
     this.halfOpen?.interrupt();
   }
 
-  /** Stops `receiveTimeout`: the peer has finished. */
+  /** Stops `receiveTimeout`. Call when the peer has finished. */
   stopReceiveTimer(): void {
     this.receive?.stop();
   }
@@ -86,8 +86,8 @@ export class Timeouts {
   }
 
   /**
-   * Gives up a connection that has no reader for `claimTimeout`: it fails if it was never used, and closes if its
-   * sending side has ended (C22).
+   * Gives up a connection that has no reader for `claimTimeout` ms: the connection fails if it was never used, and
+   * closes if its sending side has ended (C22).
    */
   startClaimTimer(): void {
     const { outbound } = this.connection;
@@ -105,7 +105,7 @@ export class Timeouts {
     this.claim = undefined;
   }
 
-  /** Forces the connection to close after `limit` ms. A shorter limit replaces a longer one, as in a shutdown (S7). */
+  /** Forces the connection to close after `limit` ms. Only an earlier deadline replaces the current one (S7). */
   startCloseTimer(limit: number): void {
     const due = asyncScheduler.now() + limit;
     if (limit === 0 || due >= this.closeDue) return;

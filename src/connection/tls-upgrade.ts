@@ -27,8 +27,8 @@ interface Upgraded extends Origin {
 type Handshake = (secured: () => void) => void;
 
 /**
- * Upgrades an open connection to TLS (T10). Values that were already sent go out first, unencrypted. Then the handshake
- * runs. Values that are sent during the upgrade go out after it.
+ * Upgrades an open connection to TLS (T10). Values that were already sent go out first, unencrypted. The handshake
+ * follows. Values that are sent during the upgrade go out after the handshake.
  */
 export class TlsUpgrade {
   private readonly connection: Upgraded;
@@ -47,7 +47,7 @@ export class TlsUpgrade {
   /**
    * Checks that TLS can be started, and changes nothing yet.
    *
-   * @param handshakeTimeout - the limit unless the options have one; in ms, 0 means no limit
+   * @param handshakeTimeout - the limit if the options have none, in ms; 0 means no limit
    * @throws `ERR_OPTION_INVALID`, or the error that ended the connection
    */
   static prepare(
@@ -71,7 +71,7 @@ export class TlsUpgrade {
    * Flushes the connection, and performs the handshake.
    *
    * @param onSecured - called after the handshake, before anything else is sent
-   * @returns a promise that resolves after the handshake, and rejects if the connection ends before that
+   * @returns a promise that resolves after the handshake, and rejects if the connection ends first
    */
   run(onSecured: () => void): Promise<TlsInfo> {
     const { connection, limit, socket } = this;
@@ -94,7 +94,7 @@ export class TlsUpgrade {
         outbound.resume();
       };
       outbound.suspend(() => {
-        // An unencrypted chunk may be in delivery right now, so start after that.
+        // An unencrypted chunk may still be in the middle of its delivery, so start the handshake later.
         connection.defer(() => {
           if (outbound.error === undefined) this.handshake(finish);
         });
@@ -108,8 +108,8 @@ export class TlsUpgrade {
   }
 
   /**
-   * Call when unencrypted bytes have arrived. An attacker on the network may have sent them (command injection), so
-   * none is emitted.
+   * Call when unencrypted bytes have arrived. An attacker on the network may have sent them (command injection), so the
+   * connection fails and emits none of them.
    */
   clearTextArrived(): void {
     const message =

@@ -41,7 +41,7 @@ function memberOf(error: Error, member: 'name' | 'message'): string {
 }
 
 /**
- * Returns an error's message. For an AggregateError, whose own message is often empty, it joins the messages of its
+ * Returns an error's message, or, for an AggregateError, whose own message is often empty, the joined messages of its
  * errors.
  */
 export function messageOf(cause: unknown): string {

@@ -2,7 +2,7 @@ import { SocketError } from './socket-error.js';
 
 /** The connection or the client that has caused an error. */
 export interface Origin {
-  /** Whether a server reports its errors in `incidents`. Then a program need not handle them where they occur (S19). */
+  /** Whether a server reports its errors in `incidents`. If so, the program need not handle them elsewhere (S19). */
   readonly hasIncidents: boolean;
 }
 
@@ -21,7 +21,9 @@ export function originOf(error: unknown): Origin | undefined {
 
 const reportedCauses = new WeakSet<object>();
 
-/** Records that a server reports `error`, which comes from a connection, as the `cause` of a different error. */
+/**
+ * Records that a server reports `error` as the `cause` of a different error. An `error` without an origin is ignored.
+ */
 export function noteReportedCause(error: unknown): void {
   if (originOf(error) !== undefined) reportedCauses.add(error as object);
 }
@@ -33,19 +35,19 @@ export function isReported(error: unknown): boolean {
   );
 }
 
-/** Whether `origin` is where `error` comes from, and a server reports it. */
+/** Whether `origin` has caused `error`, and a server reports that error. */
 export function isReportedBy(error: unknown, origin: unknown): boolean {
   return originOf(error) === origin && isReported(error);
 }
 
-/** Whether a received message could not be decoded. Its connection can still send (D3). */
+/** Whether `error` means that a received message could not be decoded. Its connection can still send (D3). */
 export function isBadFrame(error: unknown): boolean {
   return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
 }
 
 /**
  * Marks a promise as handled, so that its rejection cannot end the process: a server reports the failure of a
- * connection anyway (S19). Callers that await the promise still get the error.
+ * connection anyway (S19). Code that awaits the promise still receives the error.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);

@@ -43,7 +43,7 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 
 /**
  * Converts a Node error by its `code`, never by its message. If all addresses of a host have failed, Node reports an
- * AggregateError without a message. The new message then contains the message of each error.
+ * AggregateError without a message. The message of the returned error then contains the message of each of them.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
@@ -55,7 +55,7 @@ function codeOf(cause: unknown): SystemErrorCode {
   if (cause instanceof AggregateError && cause.errors.length > 0) return codeOf(cause.errors[0]);
   const code = (cause as { code?: unknown } | null | undefined)?.code;
   if (typeof code === 'string' && Object.hasOwn(known, code)) return code as SystemErrorCode;
-  // Node's permission model (`--permission`) has its own code, which is not one of the system's.
+  // Node's permission model (`--permission`) has its own code, which is not a system code.
   return code === 'ERR_ACCESS_DENIED' ? 'EACCES' : 'EIO';
 }
 

@@ -10,13 +10,13 @@ import type { Address } from '../address/address.js';
  * @see {@link SocketErrorCode}
  */
 export type LibraryErrorCode =
-  /** An address is malformed, or the transport cannot carry it. */
+  /** An address is malformed, or the transport does not support it. */
   | 'ERR_ADDRESS_INVALID'
   /** An option or an argument is bad or unknown. */
   | 'ERR_OPTION_INVALID'
   /** The sending side has ended, or the program itself ended the connection. */
   | 'ERR_CLOSED'
-  /** More than `maxBuffered` bytes, or `maxPending` requests, would be queued. */
+  /** More than `maxBuffered` bytes, or more than `maxPending` requests, would be queued. */
   | 'ERR_OVERFLOW'
   /** A message is longer than the codec allows. */
   | 'ERR_FRAME_TOO_LONG'
@@ -26,7 +26,7 @@ export type LibraryErrorCode =
   | 'ERR_FRAME_TRUNCATED'
   /** An operator that needs a Flow was applied to a plain Observable. */
   | 'ERR_NOT_A_FLOW'
-  /** Something that is not a socket exists at the unix path to listen on. */
+  /** The unix path to listen on exists, but is not a socket. */
   | 'ERR_NOT_A_SOCKET'
   /** Nothing was sent or received for `idleTimeout`. */
   | 'ERR_TIMEOUT_IDLE'
@@ -42,20 +42,20 @@ export type LibraryErrorCode =
   | 'ERR_TIMEOUT_HANDSHAKE'
   /** An attempt to connect took longer than `connectTimeout`. */
   | 'ERR_TIMEOUT_CONNECT'
-  /** No answer came within the `timeout` of `requests`. */
+  /** No answer arrived within the `timeout` of `requests`. */
   | 'ERR_TIMEOUT_REQUEST'
   /** A client arrived while `maxConnections` connections were open. */
   | 'ERR_LIMIT_CONNECTIONS'
   /** A TLS handshake failed. */
   | 'ERR_TLS'
-  /** A connection did not begin with a valid PROXY header of a trusted peer. */
+  /** A connection did not begin with a valid PROXY header from a trusted peer. */
   | 'ERR_PROXY_HEADER'
-  /** A handler of the program, or a source that it sends, failed. */
+  /** A handler, or a source that the program sends, failed. */
   | 'ERR_HANDLER';
 
 /**
  * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. Any other code
- * becomes `EIO`, and a refusal by Node's permission model becomes `EACCES`; `cause` has Node's error.
+ * becomes `EIO`, and a refusal by Node's permission model becomes `EACCES`; `cause` is Node's error.
  *
  * @example
  * ```ts
@@ -131,11 +131,11 @@ export class SocketError extends Error {
   readonly code: SocketErrorCode;
   /** The address that the error concerns, if any. */
   declare readonly address?: Address;
-  /** The underlying error: Node's, or the value that a handler threw. Absent if the library detected the problem itself. */
+  /** Node's error, or the value that a handler threw. Absent if the library detected the problem itself. */
   declare readonly cause?: unknown;
 
   /**
-   * Creates an error, for your own transport or codec.
+   * Creates an error, for example in your own transport or codec.
    *
    * @param code - what went wrong
    * @param message - a description for people, which names the option or the action

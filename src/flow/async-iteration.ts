@@ -18,18 +18,18 @@ const done = { done: true, value: undefined } as const;
 
 /**
  * Iterates a Flow with one subscription, at the pace of the caller (F5). The Flow is held unless a `next()` is pending
- * or running. A value that is available at once is emitted within the call of `next()`, which then costs only one
+ * or running. A value that is already available is emitted within the call of `next()`, which then costs only one
  * promise.
  */
 abstract class PacedIterator<T, R> implements AsyncIterator<R> {
-  /** Values that no `next()` has requested. An operator may turn one value into several. */
+  /** Values that no `next()` has requested: an operator may turn one requested value into several. */
   protected readonly spare: Fifo<T> = new Fifo();
   protected readonly requests: Fifo<Request<R>> = new Fifo();
   protected hold: ReacquirableHold | undefined;
   protected ended = false;
   /** Whether a `next()` is running. */
   protected asking = false;
-  /** Whether the running `next()` takes the next value. */
+  /** Whether the running `next()` still needs a value. */
   protected wanted = false;
   private readonly flow: PausableSource<T>;
   private subscription: Subscription | undefined;
@@ -91,11 +91,11 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
       },
     });
     if (this.ended) this.subscription.unsubscribe();
-    // An operator such as `startWith` emits within `subscribe`, even though the Flow is held.
+    // If an operator such as `startWith` has emitted within `subscribe`, no value is wanted, and the Flow stays held.
     else if (this.wanted) this.hold.release();
   }
 
-  /** Unsubscribes before it releases, so that nothing is emitted to an iterator that has ended. */
+  /** Unsubscribes before it releases the Hold, so that nothing is emitted to an iterator that has ended. */
   private finish(): void {
     this.ended = true;
     this.subscription?.unsubscribe();
@@ -137,7 +137,7 @@ export class FlowIterator<T> extends PacedIterator<T, T> {
   }
 }
 
-/** Returns from each `next()` the values that are available at once: at least one, at most `size` (F12). */
+/** Returns from each `next()` all values that are already available: at least one, at most `size` (F12). */
 export class FlowBatches<T> extends PacedIterator<T, T[]> {
   private readonly size: number;
   /** The batch that is being filled. */
@@ -178,8 +178,8 @@ export class FlowBatches<T> extends PacedIterator<T, T[]> {
   }
 
   /**
-   * Resolves the oldest request with a batch that is still being filled. The code that awaits it runs after this delivery
-   * and after the microtask that closes the batch.
+   * Resolves the oldest request with a batch that is still being filled. That is safe, because the code that awaits the
+   * request runs only after this delivery, and after the microtask that closes the batch.
    */
   private resolveOldest(): T[] | undefined {
     const request = this.requests.shift();

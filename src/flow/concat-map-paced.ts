@@ -3,8 +3,8 @@ import { assertFlow, type Flow } from './flow.js';
 import { PacedFlow } from './paced-flow.js';
 
 /**
- * Maps each value to an inner source, runs one inner source at a time, and holds the origin meanwhile. It is RxJS's
- * `concatMap` without the unbounded buffer. It is equivalent to:
+ * Maps each value to an inner source, runs one inner source at a time, and holds the origin while that source is
+ * running. It is RxJS's `concatMap` without the unbounded buffer. It is equivalent to:
  *
  * ```ts
  * async function* concatMapPaced<T, R>(flow: Flow<T>, project: (value: T, index: number) => AsyncIterable<R>) {
@@ -13,16 +13,16 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result completes when the origin and the last inner source have completed. An error of an inner source, or one
- * that `project` throws, is an error notification, with the exceptions that {@link mergeMapPaced} lists. The operator
- * buffers values only if an earlier operator turns one value into several. To run several inner sources at once, see
- * {@link mergeMapPaced}.
+ * The result completes when the origin and the last inner source have completed. An error from an inner source, or
+ * one that `project` throws, is an error notification, with the exceptions that {@link mergeMapPaced} lists. The
+ * operator buffers values only if an earlier operator turns one value into several. To run several inner sources at
+ * once, see {@link mergeMapPaced}.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
  * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. The operator pulls
- * an iterable as it needs values
- * @returns an operator that derives a Flow: holding it holds the origin and the inner source
+ * values from an iterable only as it needs them
+ * @returns an operator that derives a Flow; holding that Flow holds the origin and the inner source
  * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is not a Flow
  * @example
  * ```ts

@@ -16,16 +16,16 @@ interface PacedObserver<T> {
  * An Observable that can be held, and iterated with `for await`, so that its origin emits no faster than the consumer
  * reads.
  *
- * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. A value
- * that an operator such as `delay` has already received still passes. The pacing of a Flow is equivalent to this loop,
- * which runs whenever one of its conditions has changed:
+ * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. Values
+ * that an operator such as `delay` has already received are still emitted. The pacing of a Flow is equivalent to this
+ * loop, which runs whenever one of its conditions has changed:
  *
  * ```text
  * while (subscribers > 0 && holds === 0 && a value is available)
  *   emit that value to each subscriber
  * ```
  *
- * Each subscriber gets each value once, in order, then at most one terminal notification. When the last subscriber
+ * Each subscriber gets each value once, in order, and then at most one terminal notification. When the last subscriber
  * unsubscribes, the Flow stops, and keeps the values that it has not emitted for the next subscriber.
  *
  * @typeParam T - the type of the values
@@ -38,7 +38,7 @@ interface PacedObserver<T> {
  */
 export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIterable<T> {
   /**
-   * Stops the Flow, and the reading from its origin, until the Hold is released. A Flow may have several Holds, and
+   * Pauses the Flow, and reading from its origin, until the Hold is released. A Flow may have several Holds, and
    * continues when all of them are released. Unsubscribing releases none of them.
    *
    * @example
@@ -56,7 +56,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   /**
    * Iterates at the pace of the loop. Each `next()` takes one value, and the Flow is held in between.
    *
-   * `break` and `return()` unsubscribe, and values that were not taken stay in the Flow. An error of the Flow rejects
+   * `break` and `return()` unsubscribe, and values that were not taken stay in the Flow. An error from the Flow rejects
    * `next()`.
    *
    * @returns an iterator with its own subscription, which begins at the first `next()`
@@ -71,8 +71,8 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   }
 
   /**
-   * Lets operators that are applied outside the method `pipe` derive a Flow, too: RxJS's function
-   * `pipe(map(f), concatMapPaced(g))` applies each to the result of the one before.
+   * Lets operators that are applied outside the method `pipe` derive a Flow, too. For example, RxJS's function `pipe`,
+   * as in `pipe(map(f), concatMapPaced(g))`, applies each operator to the result of the previous one.
    *
    * @internal
    */
@@ -84,8 +84,8 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     return origin instanceof Flow ? new DerivedFlow<R>(origin, derived) : derived;
   }
 
-  // TypeScript's error message is about the last overload, so the one to use comes last. The deprecated one requires
-  // two arguments, so that a call with one argument is checked against the last one alone.
+  // TypeScript's error message is about the last overload, so the recommended one comes last. The deprecated overload
+  // requires two arguments, so that a call with one argument is checked only against the recommended one.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((value: T) => void) | null | undefined,
@@ -93,14 +93,14 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     complete?: (() => void) | null,
   ): Subscription;
   /**
-   * Subscribes an observer. If the observer is a Channel, it paces the Flow: the call is then a `sendFrom` that also
-   * passes on completion and errors.
+   * Subscribes an observer. If the observer is a Channel, it paces the Flow: the call then works like `sendFrom`, but
+   * also passes on completion and errors.
    *
    * The Flow emits no value within this call, unless it was derived by an operator that does, such as `startWith`. A
-   * plain observer does not slow the Flow down; to do so, hold the Flow.
+   * plain observer does not slow the Flow down. To slow it down, hold the Flow.
    *
    * @param observer - an observer, or a function for the values; without one the values are dropped
-   * @returns the Subscription; the Flow stops when the last one is unsubscribed
+   * @returns the Subscription; the Flow stops when its last subscriber unsubscribes
    * @example
    * ```ts
    * connection.data.subscribe(connection.data); // an echo at the peer's pace
@@ -240,7 +240,7 @@ class DerivedFlow<T> extends Flow<T> {
   }
 }
 
-/** Throws if the source of an operator that works only on a Flow is not one (F6). */
+/** Throws if `source` is not a Flow. Called by each operator that works only on Flows (F6). */
 export function assertFlow(source: unknown, operator: string): asserts source is Flow<unknown> {
   if (source instanceof Flow) return;
   throw new SocketError('ERR_NOT_A_FLOW', `${operator}: the source is not a Flow, so it can't be held`);

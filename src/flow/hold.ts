@@ -1,6 +1,6 @@
 /**
- * Keeps a {@link Flow} from emitting until it is released. While a Flow is held, its origin stops, too, so only a
- * limited amount of data is buffered.
+ * Keeps a {@link Flow} from emitting until the Hold is released. While a Flow is held, its origin is paused, too, so
+ * only a limited amount of data is buffered.
  *
  * Release each Hold. Unsubscribing does not release it, and a forgotten Hold stops the Flow forever.
  *
@@ -19,7 +19,7 @@ export interface Hold {
   /**
    * Lets the Flow continue, unless it has other Holds. A second call does nothing.
    *
-   * Available values are emitted within this call if the Flow has a subscriber.
+   * If the Flow continues and has a subscriber, available values are emitted within this call.
    *
    * @example
    * ```ts
@@ -86,7 +86,7 @@ export class CountedHold implements ReacquirableHold {
   }
 }
 
-/** Holds a Flow whose class is not ours, with a new Hold each time. */
+/** Holds a Flow that is not of one of the library's own classes, with a new Hold each time. */
 class RepeatedHold implements ReacquirableHold {
   private readonly flow: { hold(): Hold };
   private hold: Hold | undefined;

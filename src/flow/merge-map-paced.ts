@@ -27,22 +27,23 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result emits the values of the inner sources as they come, and completes when the origin and all inner sources have
- * completed. An error of an inner source, or one that `project` throws, is an error notification. There are two exceptions:
+ * The result emits the values of the inner sources as they arrive, and completes when the origin and all inner sources
+ * have completed. An error from an inner source, or one that `project` throws, is an error notification. There are two
+ * exceptions:
  *
- * - The error of a bad frame is emitted after the running inner sources have ended, so that answers to good requests
- *   come first.
- * - On a server, an inner source that fails with the error of its own connection counts as completed. The error is reported
- *   in `incidents`.
+ * - An error caused by a bad frame is emitted after the running inner sources have ended, so that answers to good
+ *   requests come first.
+ * - On a server, an inner source that fails with the error of the connection that it serves counts as completed. The
+ *   error is reported in `incidents`.
  *
  * The operator buffers values only if an earlier operator turns one value into several.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
  * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. The operator pulls
- * an iterable as it needs values
+ * values from an iterable only as it needs them
  * @param concurrent - the maximum number of inner sources that run at once: an integer, at least 1; there is no default
- * @returns an operator that derives a Flow: holding it holds the origin and the inner sources
+ * @returns an operator that derives a Flow; holding that Flow holds the origin and the inner sources
  * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that
  * is not a Flow
  * @example

@@ -42,7 +42,7 @@ const noSubscribers: readonly never[] = [];
  * | `ended`    | -                           | -                       | -                       | is notified of the end |
  *
  * `ending` lasts until the value that is being emitted has reached all subscribers. They are then notified of the end,
- * and the state becomes `ended` if it was final, and otherwise `idle`.
+ * and the state becomes `ended` if the end is final, or `idle` if it is not.
  */
 export class Multicast<T> {
   private readonly source: FlowSource<T>;
@@ -85,7 +85,7 @@ export class Multicast<T> {
     }
   }
 
-  /** Ends the Flow for good. The terminal notification comes after the value that is being emitted. */
+  /** Ends the Flow permanently. If a value is being emitted, the terminal notification follows it. */
   end(error?: unknown): void {
     this.conclude(outcomeOf(error), true);
   }
@@ -100,11 +100,11 @@ export class Multicast<T> {
       notify(subscriber, this.state.outcome);
       return undefined;
     }
-    // Most Flows have one subscriber, and an array literal with one element has no spare capacity.
+    // Not `push`, to save memory: most Flows have one subscriber, and an array literal has no spare capacity.
     this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();
-      // Not within this call: subscribers that come in the same turn get the same values (F4).
+      // Not within this call, so that all subscribers of the same turn get the same values (F4).
       this.source.defer(() => {
         this.drain();
       });

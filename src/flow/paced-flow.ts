@@ -48,8 +48,8 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
-    // A released source may emit a value that causes a new Hold, which then applies to the sources after it. The origin
-    // is released first, so that inner sources that always have values don't keep others from starting.
+    // A released source may emit a value that causes a new Hold, and the sources after it then stay held. So the origin
+    // is released first: inner sources that always have values can't keep new ones from starting.
     this.originHold?.release();
     for (const run of this.runs) run.releaseInner();
   }
@@ -76,7 +76,7 @@ class Run<T, R> implements Unsubscribable {
   private readonly flow: PacedFlow<T, R>;
   private readonly subscriber: Subscriber<R>;
   private readonly inners = new Set<Inner>();
-  /** Values of an origin that emitted several at once, even though it was held. */
+  /** Values that the origin has emitted even though it was held, because an operator turned one value into several. */
   private readonly waiting: T[] = [];
   private readonly end = new Subject<void>();
   private busyHold: ReacquirableHold | undefined;
@@ -124,12 +124,12 @@ class Run<T, R> implements Unsubscribable {
     for (const inner of this.inners) {
       if (this.flow.holds > 0) return;
       inner.hold?.release();
-      // Its values caused a new Hold, so it moves to the end: at the next release, the other sources come first.
+      // A value of this source caused a new Hold. The source moves to the end, so that the others come first next time.
       if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
     }
   }
 
-  /** Unsubscribes before it releases, so that nothing is emitted to a subscriber that has left. */
+  /** Unsubscribes before it releases the Holds, so that nothing is emitted to a subscriber that has left. */
   unsubscribe(): void {
     this.stopped = true;
     this.subscription?.unsubscribe();
@@ -143,7 +143,7 @@ class Run<T, R> implements Unsubscribable {
     this.busyHold?.release();
   }
 
-  /** Starts inner sources, and holds the origin while no further one may start. */
+  /** Starts inner sources, and holds the origin while no further inner source may start. */
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
@@ -183,7 +183,7 @@ class Run<T, R> implements Unsubscribable {
         this.subscriber.next(result);
       },
       error: (error: unknown) => {
-        // The error of the connection that is served is reported in `incidents`, and ends nothing else (S4).
+        // An error from the served connection is reported in `incidents`, and ends nothing but this inner source (S4).
         if (isReportedBy(error, value)) completed = true;
         else this.subscriber.error(error);
       },

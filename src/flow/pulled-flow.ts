@@ -89,7 +89,7 @@ class Pull<T> implements Unsubscribable {
     this.running = false;
   }
 
-  /** Stops the iterator, unless it has stopped by itself. */
+  /** Stops the iterator, unless it has already ended. */
   unsubscribe(): void {
     if (this.ended) return;
     this.ended = true;

@@ -5,7 +5,7 @@ export const endsServer: unique symbol = Symbol('rxjs-sockets.endsServer');
 
 /**
  * An Observable whose subscribers need no `error` handler for errors that a server reports. Otherwise a peer that resets its
- * connection would cause RxJS's unhandled error, which ends the process (S19).
+ * connection would cause an unhandled error in RxJS, which ends the process (S19).
  */
 export class ReportedObservable<T> extends Observable<T> {
   override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void) | null): Subscription;
@@ -29,7 +29,8 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 
   /**
-   * Whether an error ends a subscription to a server, and not only one to a connection. Such an error is always raised.
+   * Whether an error ends a subscription to a server, and not only one to a connection. If so, the error is
+   * raised even if a server reports it.
    *
    * @internal
    */
@@ -45,7 +46,7 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 }
 
-/** Derives the Observable that RxJS would derive by itself. */
+/** Derives an Observable with RxJS's own `lift`. */
 export function liftPlainly<T, R>(source: Observable<T>, operator?: Operator<T, R>): Observable<R> {
   return Observable.prototype.lift.call(source, operator) as Observable<R>;
 }
@@ -90,7 +91,7 @@ class WatchedObserver<T> implements Observer<T> {
   }
 }
 
-/** Handles the promise of an `async` subscriber, which may reject with the error of the connection that it reads. */
+/** Handles the promise of an `async` subscriber: a rejection is ignored if a server reports the error anyway. */
 function watchResult(result: unknown): void {
   if (typeof result !== 'object' || result === null) return;
   const { then } = result as Partial<PromiseLike<unknown>>;
@@ -101,7 +102,7 @@ function rethrowUnreported(error: unknown): void {
   if (!isReported(error)) throw error;
 }
 
-/** Raises an error that no server reports, as RxJS raises unhandled errors. */
+/** Raises an error as RxJS raises unhandled errors, unless a server reports it. */
 function raiseUnreported(error: unknown): void {
   if (!isReported(error)) raise(error);
 }

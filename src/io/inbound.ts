@@ -2,7 +2,7 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** How many bytes are read ahead while no reader takes them, so that the end of the peer's stream is noticed (F1, F3). */
+/** How many bytes are read ahead while no reader takes them. So the end of the peer's stream is noticed (F1, F3). */
 export const readAhead = 65_536;
 
 /** A receiver with subscribers. */
@@ -11,7 +11,7 @@ export interface Reader {
   readonly flowing: boolean;
   /** Decodes and emits values until bytes are missing or the reader is held. */
   drain(): void;
-  /** Completes its subscribers, or gives them the error. */
+  /** Completes its subscribers, or passes the error to them. */
   end(end: 'fin' | SocketError): void;
 }
 
@@ -19,10 +19,11 @@ export interface Reader {
 export type End = 'open' | 'fin' | SocketError;
 
 /**
- * The receiving side of one connection. It queues the received bytes undecoded. Of several readers, only the newest reads.
- * When it leaves, the previous one continues at the first byte that has not been decoded (C13).
+ * The receiving side of one connection. It queues received bytes without decoding them. If there are several readers,
+ * only the newest reads. When the newest leaves, the previous one continues at the first byte that has not been
+ * decoded (C13).
  *
- * Two machines. The mode says what happens to received bytes:
+ * It consists of two state machines. The mode says what happens to received bytes:
  *
  * | mode         | queued bytes                | received bytes                               | next mode                             |
  * | ------------ | --------------------------- | -------------------------------------------- | ------------------------------------- |
@@ -30,7 +31,7 @@ export type End = 'open' | 'fin' | SocketError;
  * | `lingering`  | are kept for a reader       | are queued while the reader may emit         | `discarding` when the reader may not  |
  * | `discarding` | are dropped                 | are dropped                                  |                                       |
  *
- * `abort` leads from each mode to `discarding`.
+ * `abort` changes any mode to `discarding`.
  *
  * The end says what the readers get after the queued bytes:
  *
@@ -38,7 +39,8 @@ export type End = 'open' | 'fin' | SocketError;
  * | ------- | ------------------------------ | -------------------------- | ----------------------------------------------- |
  * | `open`  | what arrives next              | as the mode says           | `fin` on `stop` or `finish`, error on `finish`  |
  * | `fin`   | the completion                 | after `stop`: are dropped  | after `stop`: error on `finish` with an error   |
- * | error   | the error                      | as before                  |                                                 |
+ * | error   | the error                      | as before the error        |
+ * |
  */
 export class Inbound {
   readonly queue: ChunkQueue = new ChunkQueue();
@@ -51,7 +53,7 @@ export class Inbound {
   private cutOffAllowed = false;
   private paused = false;
   private readers: readonly Reader[] = [];
-  /** The last of `readers`, which is asked for with each chunk. */
+  /** The last of `readers`, stored separately because it is needed for each chunk. */
   private current: Reader | undefined = undefined;
   private wasAttached = false;
   private endDelivered = false;
@@ -70,7 +72,9 @@ export class Inbound {
     return this.endOfStream;
   }
 
-  /** Whether the peer's stream was cut off in a way that is allowed: then an incomplete frame is not the last frame. */
+  /**
+   * Whether the peer's stream was cut off in a way that is allowed. If so, the remaining bytes are not a last frame.
+   */
   get hasAllowedCutOff(): boolean {
     return this.cutOffAllowed;
   }
@@ -80,7 +84,7 @@ export class Inbound {
     return this.wasAttached;
   }
 
-  /** Whether a reader has received the end, so that nothing is left for a later one. */
+  /** Whether a reader has received the end, so that nothing is left for a later reader. */
   get isRead(): boolean {
     return this.endDelivered;
   }
@@ -100,7 +104,7 @@ export class Inbound {
   }
 
   /**
-   * Whether this side takes what the peer sends: the reader is not held, the socket is not paused, and the stream has
+   * Whether this side reads what the peer sends: the reader is not held, the socket is not paused, and the stream has
    * neither failed nor been stopped.
    */
   get isReady(): boolean {
@@ -108,7 +112,7 @@ export class Inbound {
     return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
-  /** Whether a reader may keep the next bytes, so that they should be read into memory that can be given away. */
+  /** Whether a reader may keep the next bytes. If so, they should be read into memory that can be given away. */
   get keeps(): boolean {
     if (this.discarding) return false;
     return this.queue.wasViewed || this.current === undefined;
@@ -124,7 +128,7 @@ export class Inbound {
     return this.current === reader;
   }
 
-  /** Whether `reader` reads, or will when newer readers have left. */
+  /** Whether `reader` reads now, or will read once all newer readers have left. */
   has(reader: Reader): boolean {
     return this.readers.includes(reader);
   }
@@ -143,7 +147,7 @@ export class Inbound {
     this.slacken();
   }
 
-  /** Has the reader emit the queued values when the running code has ended. */
+  /** Makes the reader emit the queued values once the running code has ended. */
   wakeSoon(): void {
     this.socket.scheduler.defer(() => {
       this.current?.drain();
@@ -156,12 +160,15 @@ export class Inbound {
     this.socket.pause();
   }
 
-  /** Call when the reader has been held or has left: a connection that is closing does not wait for a new one (C11). */
+  /**
+   * Call when the reader has been held or has left. A connection that is closing does not wait for it to resume, or
+   * for a new reader, but drops what arrives (C11).
+   */
   slacken(): void {
     if (this.mode === 'lingering') this.regulate(false);
   }
 
-  /** Queues a received chunk, and has the reader decode and emit what it wants of it. */
+  /** Queues a received chunk, and lets the reader decode and emit values. */
   data(chunk: Buffer): void {
     this.receivedBytes += chunk.length;
     if (this.discarding) return;
@@ -181,23 +188,30 @@ export class Inbound {
 
   /** Ends `reader`, which has decoded and emitted everything that it can. */
   endReader(reader: Reader, end: 'fin' | SocketError): void {
-    // The rest of an incomplete frame will not arrive after `stop`. A later reader must not mistake it for a frame.
+    // After `stop`, the rest of an incomplete frame never arrives. A later reader must not mistake its start for a
+    // frame.
     if (this.stopped) this.queue.clear();
     this.endDelivered = true;
     this.detach(reader);
     reader.end(end);
   }
 
-  /** Ends the readers after everything received, because the peer has finished or the connection has failed (C7, C8). */
+  /**
+   * Ends the readers once they have emitted everything received. Call when the peer has finished, or the connection has
+   * failed (C7, C8).
+   */
   finish(end: 'fin' | SocketError): void {
     if (end === 'fin') this.peerFinished = true;
-    // A reader that has not reached the end by `stop` yet gets the error instead, so that it does not complete.
+    // A reader that has not yet reached the end set by `stop` must not complete: it gets the error instead.
     if (this.end !== 'open' && (end === 'fin' || !this.stopped)) return;
     this.endOfStream = end;
     this.deliver();
   }
 
-  /** Completes the readers after everything received. What the peer sends from now on is read and dropped (S7). */
+  /**
+   * Completes the readers once they have emitted everything received. Bytes that arrive from now on are read and
+   * dropped (S7).
+   */
   stop(): void {
     if (this.end !== 'open') return;
     this.stopped = true;
@@ -216,7 +230,7 @@ export class Inbound {
     }
   }
 
-  /** Drops the queued bytes, and ends every reader at once. */
+  /** Drops the queued bytes, and immediately ends every reader with `error`. */
   abort(error: SocketError): void {
     this.mode = 'discarding';
     this.queue.clear();
@@ -240,7 +254,7 @@ export class Inbound {
   }
 
   /**
-   * Pauses or resumes the socket by the number of queued bytes.
+   * Pauses or resumes the socket, depending on the number of queued bytes.
    *
    * @param starved - whether the reader has found no complete frame in the queued bytes
    */
@@ -255,7 +269,7 @@ export class Inbound {
     } else if (!flowing && this.queue.length > readAhead && this.end === 'open') this.block();
   }
 
-  /** Also called when bytes are dropped: the end of the peer's stream comes after them. */
+  /** Resumes the socket, even if its bytes are dropped: the end of the peer's stream arrives only after them. */
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;

@@ -7,7 +7,9 @@ import { type OutboundLimits, type Parking, type Verdict, WriteState } from './w
 
 /** The connection, or the client, that an {@link Outbound} belongs to and reports to. */
 export interface OutboundOwner extends LaneOwner {
-  /** A value could not be sent, and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`. */
+  /**
+   * Called when a value could not be sent and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`.
+   */
   sendFailed(error: SocketError): void;
   /** Called when the kernel has taken bytes. */
   progressed?(): void;
@@ -15,18 +17,18 @@ export interface OutboundOwner extends LaneOwner {
   finishedSending?(): void;
 }
 
-/** Sends values on several connections at the end of the turn. On each, they precede everything that is sent later. */
+/** Sends values on several connections at the end of the turn; on a connection that sends another value, before it. */
 export interface Publisher extends Flushable {
-  /** Sends the values that `outbound` lacks. */
+  /** Sends the announced values that `outbound` does not have yet. */
   deliverTo(outbound: Outbound): void;
 }
 
 /**
  * How a source sends a value:
  *
- * - `free`: at any time, so that the option `overflow` applies.
- * - `paced`: only while the channel is writable. The value is then accepted even over `maxBuffered`.
- * - `last`: at once, because the source does not wait any more. The value is accepted in any case: it is in memory already.
+ * - `free`: at any time, so the option `overflow` applies.
+ * - `paced`: only while the channel is writable. The value is accepted even if it exceeds `maxBuffered`.
+ * - `last`: at once, because the source no longer waits. The value is always accepted, because it is already in memory.
  */
 export type Pace = 'free' | 'paced' | 'last';
 
@@ -37,9 +39,9 @@ export type Refusal = 'closed' | 'overflow' | SocketError;
  * The sending side of one connection. It encodes each value immediately, and writes all values of a turn together. Values
  * sent during a write are queued, and the next write takes all of them (C3, C4).
  *
- * `WriteState` decides what is written, and when. This class performs it: it writes to the socket, adds itself to the
- * scheduler, and notifies its owner and its lanes. A client without a connection has an Outbound without a socket, which
- * queues values for the next connection.
+ * `WriteState` decides what is written, and when. This class carries that out: it writes to the socket, adds itself to
+ * the scheduler, and notifies its owner and its lanes. A client without a connection has an Outbound without a socket,
+ * which queues values for the next connection.
  */
 export class Outbound implements Flushable, LaneStream {
   readonly owner: OutboundOwner;
@@ -47,15 +49,15 @@ export class Outbound implements Flushable, LaneStream {
   readonly lane: SendLane;
 
   private readonly state: WriteState;
-  /** The lane of the client's channel, while its values go to this connection. */
+  /** The lane of the client's channel, while that channel sends on this connection. */
   private clientLane: SendLane | undefined = undefined;
   private socket: TransportSocket | undefined = undefined;
   private failure: SocketError | undefined = undefined;
-  /** Whether the scheduler will flush it at the end of the turn. */
+  /** Whether the scheduler will call `flush` at the end of the turn. */
   private isScheduled = false;
-  /** Whether the senders will be woken after the other events of the event loop. */
+  /** Whether the senders will be woken once the event loop has handled its other events. */
   private isWakeScheduled = false;
-  /** A publisher that has announced values, and has not delivered them yet. */
+  /** The publisher that has announced values but not delivered them yet. */
   private publisher: Publisher | undefined = undefined;
   /** Called when everything accepted before `suspend` has been written. */
   private onDrained: (() => void) | undefined = undefined;
@@ -76,7 +78,7 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.level;
   }
 
-  /** The number of bytes that the kernel has taken, including those of the current write. */
+  /** The number of bytes that the kernel has taken, including its progress with the current write. */
   get written(): number {
     return this.state.recordProgress();
   }
@@ -116,12 +118,12 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.limits.maxBuffered - this.state.level;
   }
 
-  /** The scheduler of its socket; undefined without a connection. */
+  /** The socket's scheduler; undefined without a connection. */
   get scheduler(): FlushScheduler | undefined {
     return this.socket?.scheduler;
   }
 
-  /** Starts to write to `socket`: the queued values first (C2). */
+  /** Starts to write to `socket`, beginning with the queued values (C2). */
   attach(socket: TransportSocket): void {
     this.socket = socket;
     this.state.attach(socket);
@@ -136,8 +138,8 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Has the client's channel send here from now on. Appends the values that `client`, which has no connection, has queued
-   * to those that were sent here before (C2).
+   * Takes over the client's channel, which sends here from now on. The values queued in `client`, an Outbound without a
+   * connection, are sent after those already accepted here (C2).
    */
   adopt(client: Outbound): void {
     const { state } = this;
@@ -174,7 +176,7 @@ export class Outbound implements Flushable, LaneStream {
     this.publisher = publisher;
   }
 
-  /** Withdraws the announcement of `publisher`, because it has delivered its values, or delivers them now. */
+  /** Withdraws the announcement of `publisher`. Call when it has delivered its values, or is about to. */
   clearPublisher(publisher: Publisher): void {
     if (this.publisher === publisher) this.publisher = undefined;
   }
@@ -187,7 +189,7 @@ export class Outbound implements Flushable, LaneStream {
   /**
    * Writes everything accepted so far, and queues later values until `resume` (T10). Must not be called by an encoder.
    *
-   * @param onDrained - called when the kernel has taken everything accepted so far, but not within this call
+   * @param onDrained - called when the kernel has taken everything accepted so far, but never within this call
    */
   suspend(onDrained: () => void): void {
     if (this.publisher !== undefined) this.pullPublished();
@@ -211,7 +213,7 @@ export class Outbound implements Flushable, LaneStream {
     this.schedule();
   }
 
-  /** Drops everything unsent, and rejects the callers that wait for it. */
+  /** Drops everything unsent, and rejects the callers whose values are lost. */
   fail(error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;
@@ -223,8 +225,8 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Moves the client's lane to a new Outbound, for the next connection, with the values that have not been written. The
-   * value that is being written stays (K4).
+   * Moves the client's lane, with its unwritten values, to a new Outbound for the next connection. A value that is
+   * being written stays (K4).
    *
    * @param succeed - receives the new Outbound before any sender is woken, so that later values go to it
    */
@@ -253,8 +255,8 @@ export class Outbound implements Flushable, LaneStream {
   /**
    * Writes everything that is due, and wakes the senders that wait for it.
    *
-   * @param cause - `turn` if the scheduler calls it at the end of the turn; `haste` if the caller can't wait for that; `taken`
-   * if the kernel has taken the last write. Only then are the senders woken immediately.
+   * @param cause - `turn` if the scheduler calls this at the end of the turn; `haste` if the caller can't wait for the
+   * end of the turn; `taken` if the kernel has taken the last write. Only `taken` wakes the senders immediately.
    */
   flush(cause: 'turn' | 'haste' | 'taken' = 'turn'): void {
     if (cause === 'turn') this.isScheduled = false;
@@ -269,7 +271,7 @@ export class Outbound implements Flushable, LaneStream {
     if (state.completed > completed) this.owner.progressed?.();
     if (due === 'drained') this.reportDrained();
     else if (due === 'finish') {
-      // `next` returns this only after the last write: a socket that is ending can't be reset any more.
+      // `next` returns `finish` only after the last write, because a socket that is ending can no longer be reset.
       socket.end();
       this.owner.finishedSending?.();
     }
@@ -296,7 +298,7 @@ export class Outbound implements Flushable, LaneStream {
     this.socket.scheduler.add(this);
   }
 
-  /** Performs every verdict but `accepted`. */
+  /** Performs any verdict except `accepted`. */
   private perform(verdict: Exclude<Verdict, 'accepted'>, lane: SendLane): Refusal | undefined {
     switch (verdict) {
       case 'over':
@@ -333,7 +335,7 @@ export class Outbound implements Flushable, LaneStream {
 
   private updateWatermarks(): void {
     const { lane, clientLane } = this;
-    // This is called after the level has risen, which does not change a mark that is full already.
+    // This is called after the level has risen, so a watermark that is already full stays full.
     if (!lane.watermark.writable && clientLane?.watermark.writable !== true) return;
     const { pressure } = this.state;
     lane.watermark.update(pressure);
@@ -359,7 +361,7 @@ export class Outbound implements Flushable, LaneStream {
     this.wake(this.lane);
     if (this.clientLane === undefined) return;
     this.wake(this.clientLane);
-    // A sender of one lane may have filled the buffer while the other lane was writable.
+    // The woken senders of one lane may have filled the buffer, so the other lane may no longer be writable.
     this.updateWatermarks();
   }
 

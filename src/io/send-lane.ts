@@ -6,7 +6,7 @@ import type { Retired } from './write-state.js';
 
 /** The connection, or the client, that a lane sends for. */
 export interface LaneOwner extends Origin {
-  /** Called when the last send from a source, or handler, has ended. */
+  /** Called when the last task in progress has ended. A task is a send from a source, or a handler. */
   workEnded?(): void;
 }
 
@@ -15,7 +15,7 @@ export interface LaneStream {
   readonly owner: LaneOwner;
   /** Whether nothing more can be sent. */
   readonly closed: boolean;
-  /** The error that ended it; undefined after an orderly end. */
+  /** The error that ended the stream; undefined after an orderly end. */
   readonly error: SocketError | undefined;
   /** The offset at which the accepted bytes end. */
   readonly accepted: number;
@@ -24,10 +24,11 @@ export interface LaneStream {
 }
 
 /**
- * The sending side as the channels of one owner see it: whether more may be sent, which callers wait for that or for a flush,
- * and how many tasks are in progress. The owner is a connection or a client. A client's connection has two lanes. The lane of
- * the connection's own channels ends with the connection; the lane of the client moves to the next connection, with its
- * unsent values (C5, K4).
+ * The sending side as the channels of one owner, a connection or a client, see it. The lane knows whether more may be
+ * sent, which callers wait for that or for a flush, and how many tasks are in progress.
+ *
+ * A client's connection has two lanes. The lane of the connection's own channels ends with the connection. The lane of
+ * the client's channel moves to the next connection, together with its unsent values (C5, K4).
  */
 export class SendLane {
   readonly watermark: Watermark;
@@ -48,17 +49,17 @@ export class SendLane {
     this.watermark = new Watermark(highWaterMark);
   }
 
-  /** The owner of the stream that carries its values now. */
+  /** The owner of the stream that carries the lane's values now. */
   get owner(): LaneOwner {
     return this.stream.owner;
   }
 
-  /** Whether its values go to the stream of `owner` now. */
+  /** Whether the lane's values go to the stream of `owner` now. */
   isOn(owner: unknown): boolean {
     return this.stream.owner === owner;
   }
 
-  /** Counts the connections that have carried its values. Each has its own encoder. */
+  /** A number that changes when the lane moves to the next connection, which needs an encoder of its own. */
   get connection(): number {
     return this.connections;
   }
@@ -68,7 +69,7 @@ export class SendLane {
     return this.drops;
   }
 
-  /** How many sends from a source, and handlers, are in progress. */
+  /** How many tasks are in progress. A task is a send from a source, or a handler. */
   get tasks(): number {
     return this.running;
   }
@@ -88,12 +89,15 @@ export class SendLane {
     return this.failure !== undefined || this.stream.closed;
   }
 
-  /** The error that ended it; undefined after an orderly end. */
+  /** The error that ended the lane; undefined after an orderly end. */
   get error(): SocketError | undefined {
     return this.failure ?? this.stream.error;
   }
 
-  /** Settles when the caller may send more (C5). Called after a successful push. */
+  /**
+   * Returns a promise that resolves when the caller may send more, and rejects if the caller's value will not be
+   * written (C5). Call after a successful push.
+   */
   whenWritable(): Promise<void> {
     if (!this.isConnecting && this.watermark.writable) return Promise.resolve();
     const written = new Promise<void>((resolve, reject) => {
@@ -102,23 +106,23 @@ export class SendLane {
     return this.stream.owner.hasIncidents ? handled(written) : written;
   }
 
-  /** Calls `resolve` when the kernel has taken everything accepted so far, at once if it has already. */
+  /** Calls `resolve` when the kernel has taken everything accepted so far, immediately if it already has. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
     if (this.stream.isFlushed) resolve();
     else this.flushers = this.flushers.append(this.stream.accepted, resolve, reject);
   }
 
-  /** Whether a `send` or a `whenFlushed` is waiting. */
+  /** Whether a caller of `whenWritable` or `whenFlushed` is waiting. */
   get hasWaiters(): boolean {
     return this.senders.size + this.flushers.size > 0;
   }
 
-  /** Whether a caller waits for the kernel, or for the channel to be writable. */
+  /** Whether a caller is waiting, or a source may be held because the channel is not writable. */
   get isAwaited(): boolean {
     return this.hasWaiters || !this.watermark.writable;
   }
 
-  /** Call when a connection is being dialled: `send` waits for it (K7). */
+  /** Call when the client dials. Until the connection opens, callers of `send` have to wait (K7). */
   connecting(): void {
     this.isConnecting = true;
   }
@@ -133,7 +137,7 @@ export class SendLane {
     this.drops++;
   }
 
-  /** Call when a send from a source, or a handler, begins. A shutdown waits until it has ended (S7). */
+  /** Call when a task begins: a send from a source, or a handler. A shutdown waits until all tasks have ended (S7). */
   begin(): void {
     this.running++;
   }
@@ -162,16 +166,16 @@ export class SendLane {
     this.finish();
   }
 
-  /** Sends its values to `stream`, which has an open connection, from now on. */
+  /** From now on, sends the lane's values to `stream`, whose connection is open. */
   joinStream(stream: LaneStream): void {
     this.stream = stream;
     this.isConnecting = false;
   }
 
   /**
-   * Queues its values in `successor`, for the next connection, from now on.
+   * From now on, queues the lane's values in `successor`, for the next connection.
    *
-   * @returns a function that settles the callers that wait for values which stay with the old connection
+   * @returns a function that settles the callers whose values stay with the old connection
    */
   moveTo(successor: LaneStream, retired: Retired): (written: number, error: SocketError) => void {
     const isMoved = (offset: number): boolean => retired.has(offset);
@@ -197,18 +201,19 @@ export class SendLane {
    * Call when the kernel has taken bytes.
    *
    * @param level - how many bytes are still buffered
-   * @param written - the offset in the stream up to which the kernel has taken it
+   * @param written - the offset in the stream up to which the kernel has taken the bytes
    * @param isClosed - whether the sending side is ending
    */
   wake(level: number, written: number, isClosed: boolean): void {
     this.watermark.update(level);
-    // A sender waits until the channel is writable, or, if it will not be any more, until its own value is written.
+    // A sender waits until the channel is writable. A sending side that is ending never becomes writable again, so its
+    // senders wait until their own values are written.
     if (isClosed) this.senders.wake(written);
     else if (this.watermark.writable) this.senders.wake(Infinity);
     this.flushers.wake(written);
   }
 
-  /** Ends the lane: callers that wait for bytes after offset `written` get the error. */
+  /** Ends the lane. Callers whose bytes end after the offset `written` get `error`. */
   end(written: number, error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;
@@ -218,7 +223,7 @@ export class SendLane {
   }
 }
 
-/** Returns the error that ended the sending side. After an orderly end it is a new one that says so. */
+/** Returns the error that ended the sending side, or a new `ERR_CLOSED` error after an orderly end. */
 export function closedError(lane: SendLane): SocketError {
   return lane.error ?? noteOrigin(new SocketError('ERR_CLOSED', 'the sending side has ended'), lane.owner);
 }

@@ -1,13 +1,13 @@
 import type { SocketError } from '../errors/socket-error.js';
 
-/** Settles when the kernel has taken everything up to `offset` in the stream, or never will. */
+/** A caller to resolve when the kernel has taken the stream up to `offset`, or to reject if it never will. */
 interface Waiter {
   readonly offset: number;
   resolve(): void;
   reject(error: SocketError): void;
 }
 
-/** Callers that wait until the kernel has taken the bytes that they have sent, in the order of their offsets. */
+/** Callers that wait until the kernel has taken the bytes they sent, sorted by offset. */
 export class Waiters {
   private list: Waiter[];
 
@@ -19,7 +19,7 @@ export class Waiters {
     return this.list.length;
   }
 
-  /** Adds a waiter. Returns this list, or a new one in place of {@link noWaiters}. */
+  /** Adds a waiter, and returns this list. If this list is {@link noWaiters}, returns a new one instead. */
   append(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
     const waiters = this === noWaiters ? new Waiters([]) : this;
     waiters.list.push({ offset, resolve, reject });
@@ -31,7 +31,7 @@ export class Waiters {
     let count = 0;
     for (; count < this.list.length && this.list[count]!.offset <= written; count++);
     if (count === 0) return;
-    // Removed in one step: each shift would move all the others, of which there can be many thousands.
+    // Removed in one step, because each `shift` would move all remaining waiters, possibly many thousands.
     for (const waiter of this.list.splice(0, count)) waiter.resolve();
   }
 
@@ -44,7 +44,7 @@ export class Waiters {
     }
   }
 
-  /** Returns the same waiters with other offsets. */
+  /** Returns the same waiters with each offset mapped by `offsetOf`. */
   moved(offsetOf: (offset: number) => number): Waiters {
     if (this.list.length === 0) return noWaiters;
     return new Waiters(this.list.map((waiter) => ({ ...waiter, offset: offsetOf(waiter.offset) })));
@@ -59,5 +59,5 @@ export class Waiters {
   }
 }
 
-/** The list of every lane without waiters. It is frozen, because all lanes share it. */
+/** The list that all lanes without waiters share. It is frozen, so that no lane can add to it. */
 export const noWaiters: Waiters = new Waiters(Object.freeze<Waiter[]>([]) as Waiter[]);

@@ -1,6 +1,6 @@
 import { distinctUntilChanged, Observable } from 'rxjs';
 
-/** Is notified whether more may be sent. */
+/** Is notified when more may be sent, and when not. */
 export interface WatermarkWatcher {
   /** Called with the current value, which may be the same as before. */
   changed(writable: boolean): void;
@@ -11,8 +11,8 @@ export interface WatermarkWatcher {
 const none: readonly WatermarkWatcher[] = [];
 
 /**
- * Decides whether more may be sent: until the level exceeds the mark, and again when it has fallen to half of it, so that
- * the value does not flicker.
+ * Decides whether more may be sent. The answer becomes false when the level exceeds the mark, and true again only when
+ * the level has fallen to half of the mark, so that it does not flicker.
  *
  * | state      | `update(level)`                       | `close`  |
  * | ---------- | ------------------------------------- | -------- |
@@ -75,7 +75,7 @@ export class Watermark {
       case 'closed':
         return;
     }
-    // A watcher may fill the buffer. The next watcher then gets false, not the value that held before.
+    // A watcher may fill the buffer. The watchers after it then get false, not the outdated true.
     for (const watcher of this.watchers) watcher.changed(this.writable);
   }
 

@@ -13,7 +13,7 @@ export interface Write {
   writeTo(target: Target): boolean;
 }
 
-/** The bytes of one write, if they were queued apart from the `WriteBuffer`. */
+/** The bytes of one write that is queued outside the `WriteBuffer`. */
 class Batch implements Write {
   readonly pieces: Uint8Array[] = [];
   size = 0;
@@ -33,8 +33,8 @@ class Batch implements Write {
 }
 
 /**
- * Queued writes, in order. Bytes are cut into batches if they are too many for a single write, so that the progress of a slow
- * peer is visible, or if the values after them have a different sender.
+ * Queued writes, in order. A new batch begins when the sender of the values changes, or when the batch would be too
+ * large: a very large write would hide the progress of a slow peer.
  */
 export class WriteBatches {
   private bytes: number;
@@ -45,7 +45,7 @@ export class WriteBatches {
     this.bytes = sizeOf(list);
   }
 
-  /** In bytes. */
+  /** The total size, in bytes. */
   get size(): number {
     return this.bytes;
   }
@@ -73,7 +73,7 @@ export class WriteBatches {
     return this.list[0]?.isAhead === true;
   }
 
-  /** Removes the batches of the client, but not the rest of a value that is being written. */
+  /** Removes the client's batches, except for the rest of a value that is being written. */
   splitClient(): Split {
     const split = new Split();
     let isUnsent = false;
@@ -113,13 +113,13 @@ export class Split {
   }
 }
 
-/** The batches of every connection that has none. It stays empty: `concat` returns a new object. */
+/** The batches of every connection that has none. The object stays empty, because `concat` returns a new one. */
 export const noBatches: WriteBatches = new WriteBatches();
 
 /**
- * Cuts `pieces` into batches of at most `limit` bytes each, between two values where possible.
+ * Cuts `pieces` into batches of at most `limit` bytes each, between two values if possible.
  *
- * @param starts - the offsets of some of the values
+ * @param starts - the offsets at which some of the values begin
  */
 export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly number[], limit: number): WriteBatches {
   const batches: Batch[] = [];
@@ -134,7 +134,7 @@ export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly n
         batches.push(batch);
         end = at + Math.floor(limit);
         const first = next;
-        // The rest of a value that had to be cut gets its own batch.
+        // If a value had to be cut, its rest gets a batch of its own.
         while ((starts[next] ?? Infinity) <= end && (batch.begins || next === first)) next++;
         if (next > first) end = starts[next - 1] as number;
       }

@@ -8,48 +8,48 @@ import { cutIntoBatches, type Target, type Write, type WriteBatches } from './wr
 
 type Encoding = 'utf8' | 'latin1';
 
-/** Bytes of at most this length are copied into a slab; longer ones are kept by reference. */
+/** A byte array of at most this length is copied into a slab; a longer one is kept by reference. */
 const longestCopy = 4_096;
 
-/** At most once in so many bytes, the buffer records where a value begins. Before that it encodes the text that it has. */
+/** The buffer records where a value begins at most once in this many bytes, because it has to encode its text first. */
 const noteEvery = 8_192;
 
 const none: never[] = [];
 
 /**
  * Collects encoded values until they are written. The last value can be removed again: `add` sets a checkpoint before each
- * value, and `rollback` truncates to it.
+ * value, and `rollback` returns to it.
  *
  * The contents consist of, in this order:
  *
  * 1. complete pieces,
  * 2. an open slab, into which small values are copied,
  * 3. one small value, kept by reference until a second one follows,
- * 4. a run of text, which is joined first and encoded once. Its bytes are counted only on demand. Until then, three times its
- *    length is the upper bound.
+ * 4. a run of text: strings that are joined, and later encoded together. Its bytes are counted only on demand. Until
+ *    then, the upper bound for UTF-8 is three times its length.
  *
- * A checkpoint consists of lengths and references only, because pieces and slabs only grow, and strings do not change.
+ * A checkpoint needs only lengths and references, because pieces and slabs only grow, and strings do not change.
  */
 export class WriteBuffer implements ByteSink, Write {
   private most = 0;
   private phase: 'idle' | 'encoding' = 'idle';
 
   private pieces: Uint8Array[] = none;
-  /** The bytes of the pieces. */
+  /** The total size of the pieces, in bytes. */
   private piecesSize = 0;
   private slab: Buffer | undefined = undefined;
   private slabEnd = 0;
-  /** All slabs in use. They return to the pool. */
+  /** All slabs in use, which later return to the pool. */
   private slabs: Buffer[] = none;
   private lone: Uint8Array | undefined = undefined;
   private run = '';
   private encoding: Encoding = 'utf8';
-  /** The length of the run when its bytes were last counted, and their number. */
+  /** The length of the run when its bytes were last counted, and the result. */
   private countedLength = 0;
   private countedSize = 0;
-  /** The offsets of some of the values. */
+  /** The offsets at which some of the values begin. */
   private starts: number[] = none;
-  /** The offset of the next value that begins here or later is recorded. */
+  /** The next value that begins at this offset or later is recorded in `starts`. */
   private noteAt = noteEvery;
 
   // The checkpoint: the contents before the last value.
@@ -63,14 +63,14 @@ export class WriteBuffer implements ByteSink, Write {
   private markedRun = '';
   private markedEncoding: Encoding = 'utf8';
 
-  /** An upper bound of `size`, at no cost. */
+  /** An upper bound of `size` that costs nothing to compute. */
   get atMost(): number {
     return this.most;
   }
 
   /**
-   * Whether an encoder is writing a value into the buffer. Until it returns, nothing may be taken out. If that encoder sends
-   * a value itself, `detachTail` and `attachTail` keep the two values apart.
+   * Whether an encoder is writing a value into the buffer. Until it returns, nothing may be taken out. If the encoder
+   * sends another value itself, `detachTail` and `attachTail` keep the two values apart.
    */
   get isEncoding(): boolean {
     return this.phase === 'encoding';
@@ -115,7 +115,8 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // If text follows bytes of the same value, the next value probably starts with bytes, too. Nothing would be joined.
+    // If text follows bytes of the same value, the next value probably starts with bytes, too. So nothing would be
+    // joined.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -154,7 +155,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.piecesSize = this.markedPiecesSize;
     this.slab = this.markedSlab;
     this.slabEnd = this.markedSlabEnd;
-    // Many values may be dropped while a peer does not read, and none of them may leave a slab behind.
+    // While a peer does not read, many values may be dropped, and each of them must give its slabs back.
     while (this.slabs.length > this.markedSlabs) returnSlab(this.slabs.pop()!);
     this.lone = this.markedLone;
     this.run = this.markedRun;
@@ -162,7 +163,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.countedLength = 0;
   }
 
-  /** Removes the bytes that the current encoder has written so far, so that a value that it sends precedes its own. */
+  /** Removes and returns the bytes that the running encoder has written, so that a value that it sends goes first. */
   detachTail(): Uint8Array | undefined {
     if (this.most === this.markedMost) return undefined;
     this.seal();
@@ -171,7 +172,7 @@ export class WriteBuffer implements ByteSink, Write {
     return all.subarray(this.size);
   }
 
-  /** Puts back the bytes that `detachTail` has removed, so that the encoder continues after them. */
+  /** Appends the bytes that `detachTail` has removed, so that the encoder continues after them. */
   attachTail(tail: Uint8Array | undefined): void {
     this.setCheckpoint();
     if (tail !== undefined) this.bytes(tail);
@@ -192,7 +193,7 @@ export class WriteBuffer implements ByteSink, Write {
     return taken;
   }
 
-  /** Returns everything as one Uint8Array, whose memory is not a slab's, and empties the buffer. */
+  /** Returns everything as one Uint8Array that uses no memory of a slab, and empties the buffer. */
   takeAll(): Uint8Array {
     let all: Uint8Array;
     if (this.lone === undefined && this.run !== '' && this.slab === undefined && this.pieces.length === 0) {
@@ -228,7 +229,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.starts = none;
     this.noteAt = noteEvery;
     this.most = 0;
-    // The checkpoint must keep no memory alive.
+    // Otherwise the old checkpoint would keep memory alive.
     this.setCheckpoint();
   }
 
@@ -255,7 +256,7 @@ export class WriteBuffer implements ByteSink, Write {
 
   /** Turns the contents into pieces. */
   private seal(): void {
-    // A lone value is the only content.
+    // If there is a lone value, it is the only content.
     if (this.lone !== undefined) {
       this.addPiece(this.lone);
       this.lone = undefined;
@@ -320,7 +321,7 @@ export class WriteBuffer implements ByteSink, Write {
       }
       const larger = takeSlab(end);
       this.addSlab(larger);
-      // The smaller slab stays as it is: a rollback may return to it.
+      // The smaller slab keeps its contents, because a rollback may return to it.
       if (slab !== undefined) larger.set(slab.subarray(0, this.slabEnd));
       slab = this.slab = larger;
     }
@@ -341,14 +342,14 @@ function mostBytes(text: string, encoding: Encoding): number {
   return encoding === 'utf8' ? text.length * 3 : text.length;
 }
 
-// Connections share buffers like the slabs in them, so that an idle connection has none.
+// Connections share buffers, as they share slabs, so that an idle connection has none.
 const free: WriteBuffer[] = [];
 const mostFree = 16;
 
 /** The buffer of every connection that has nothing to write. It stays empty: `ownBuffer` replaces it before a value is added. */
 export const unusedBuffer: WriteBuffer = new WriteBuffer();
 
-/** Returns `buffer`, or an empty one in place of {@link unusedBuffer}. */
+/** Returns `buffer`. For {@link unusedBuffer}, returns an empty buffer that can be filled. */
 export function ownBuffer(buffer: WriteBuffer): WriteBuffer {
   return buffer === unusedBuffer ? (free.pop() ?? new WriteBuffer()) : buffer;
 }

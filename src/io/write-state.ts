@@ -3,7 +3,7 @@ import type { SocketError } from '../errors/socket-error.js';
 import { noBatches, type ValueSender, type Split, type Write, WriteBatches } from './write-batches.js';
 import { ownBuffer, returnBuffer, unusedBuffer, WriteBuffer } from './write-buffer.js';
 
-/** The options that bound what is buffered, all in bytes. */
+/** The options that limit how much is buffered. The sizes are in bytes. */
 export interface OutboundLimits {
   readonly highWaterMark: number;
   readonly maxBuffered: number;
@@ -15,19 +15,25 @@ export type Parking = 'buffer' | 'drop' | 'error';
 
 /** The largest single write, in bytes. Larger amounts are cut into batches. */
 const largestWrite = 65_536;
-/** During the delivery of a chunk, so many bytes are written at once, so that the peer can already work on them (C3). */
+/**
+ * If more bytes than this are buffered while a received chunk is being delivered, they are written immediately, so
+ * that the peer can start to process them (C3).
+ */
 const earlyWrite = 32_768;
-/** A batch has half of `highWaterMark`, so that the channel is writable before the last one is written, but at least this. */
+/**
+ * The maximum size of a batch is this, or half of `highWaterMark` if that is more, so that the channel becomes writable
+ * before the last batch is written.
+ */
 const smallestBatch = 16_384;
 
 /**
  * The result of a push, for the driver. The first four mean that the value is buffered, the others that it is not:
  *
  * - `accepted`: write at the end of the turn.
- * - `over`: like `accepted`, and update the watermarks, because the level may exceed `highWaterMark`.
- * - `early`: like `over`, but write at once during a delivery.
+ * - `over`: like `accepted`, but also update the watermarks, because the level may exceed `highWaterMark`.
+ * - `early`: like `over`, but write at once if a received chunk is being delivered.
  * - `write`: write at once, because more than `maxBuffered` is queued and none of it has been offered to the kernel.
- * - `dropped`: count the value. It exceeds `maxBuffered` with `overflow: 'drop'`, or there is no connection.
+ * - `dropped`: count the value as dropped. It exceeds `maxBuffered` with `overflow: 'drop'`, or there is no connection.
  * - `overflow`: report that the value exceeds `maxBuffered` with `overflow: 'error'`.
  * - `disconnected`: report that there is no connection, and that values are not queued for the next one.
  * - `closed`: the sending side has ended.
@@ -36,7 +42,7 @@ const smallestBatch = 16_384;
 export type Verdict =
   'accepted' | 'over' | 'early' | 'write' | 'dropped' | 'overflow' | 'disconnected' | 'closed' | SocketError;
 
-/** The next thing to do: nothing, a write, the report that everything from before `suspend` is written, or the FIN. */
+/** What to do next: nothing, a write, a report that all values from before `suspend` have been written, or the FIN. */
 export type WriteStep = 'none' | Write | 'drained' | 'finish';
 
 /** Reports the kernel's progress with the current write. */
@@ -49,7 +55,7 @@ export interface Kernel {
  * The state of the sending side of one connection. It does no I/O: a method takes an input, changes the state, and returns
  * what the driver (`Outbound`) has to do.
  *
- * Four small machines:
+ * It consists of four small state machines:
  *
  * | machine | states                                                                                  |
  * | ------- | --------------------------------------------------------------------------------------- |
@@ -73,8 +79,8 @@ export interface Kernel {
  * | `adopt`   | any                            | the client's values follow its own      | `next`, update the watermarks   |
  * | `retire`  | any                            | without the client's values             | move the waiters                |
  *
- * While the link is `ready`, the buffer `idle` and the side `open` or `ending`, `next` takes the first of these that applies;
- * otherwise it returns `none`:
+ * While the link is `ready`, the buffer `idle` and the side `open` or `ending`, `next` takes the first of these rows
+ * that applies. In other states, or if no row applies, it returns `none`:
  *
  * | condition                           | becomes        | returns           |
  * | ----------------------------------- | -------------- | ----------------- |
@@ -88,17 +94,17 @@ export class WriteState {
   private side: 'open' | 'ending' | 'ended' | 'failed' = 'open';
   /** Undefined until the connection is open. */
   private kernel: Kernel | undefined = undefined;
-  /** What happens to values until then. */
+  /** What happens to values until the connection is open. */
   private parking: Parking = 'buffer';
   private gate: 'open' | 'draining' | 'held' = 'open';
-  /** Its own only while it is not empty. */
+  /** The shared `unusedBuffer` while nothing is buffered. */
   private buffer = unusedBuffer;
   /** The sender of the values in the buffer. */
   private writer: ValueSender = 'own';
   private batches = noBatches;
-  /** The bytes of the completed writes. */
+  /** The total size of the completed writes, in bytes. */
   private done = 0;
-  /** The bytes of the current write. */
+  /** The size of the current write, in bytes. */
   private writing = 0;
   private reached = 0;
 
@@ -147,15 +153,15 @@ export class WriteState {
   }
 
   /**
-   * Asks the kernel for its progress. Returns the offset in the stream up to which it has taken it. The offset is recorded,
-   * because a closed socket no longer reports how much it has sent.
+   * Asks the kernel for its progress, and returns the offset in the stream up to which it has taken the bytes. The
+   * offset is recorded, because a closed socket no longer reports how much it has sent.
    */
   recordProgress(): number {
     this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
     return this.reached;
   }
 
-  /** How many bytes the completed writes had. */
+  /** The total size of the completed writes, in bytes. */
   get completed(): number {
     return this.done;
   }
@@ -189,7 +195,7 @@ export class WriteState {
     this.parking = parking;
   }
 
-  /** Returns what to do next. The driver does it before the next call. */
+  /** Returns what to do next. The driver must do it before it calls any other method. */
   next(): WriteStep {
     if (this.link !== 'ready' || this.ended || this.buffer.isEncoding) return 'none';
     const isOpen = this.gate === 'open';
@@ -218,7 +224,7 @@ export class WriteState {
   /**
    * Call after a write.
    *
-   * @param isTaken - whether the kernel has taken all of it; otherwise call `taken` later
+   * @param isTaken - whether the kernel has taken all of the write. If not, call `taken` when it has
    */
   wrote(write: Write, isTaken: boolean): void {
     if (write instanceof WriteBuffer) returnBuffer(write);
@@ -244,7 +250,7 @@ export class WriteState {
     this.gate = 'open';
   }
 
-  /** Refuses all later values, and ends the side after the queued ones. Returns whether it was open. */
+  /** Refuses all later values, and ends the side after the queued values. Returns whether the side was open before. */
   complete(): boolean {
     if (this.side !== 'open') return false;
     this.side = 'ending';
@@ -261,7 +267,7 @@ export class WriteState {
     this.batches = noBatches;
   }
 
-  /** Appends the values queued in `other`, the state of a client without a connection, to its own. */
+  /** Appends the values queued in `other`, the state of a client without a connection. */
   adopt(other: WriteState): void {
     if (this.accepted > 0) this.seal();
     this.batches = this.batches.concat(other.batches, 'client');
@@ -278,7 +284,7 @@ export class WriteState {
   retire(): Retired {
     const rest = new WriteState(this.limits);
     const handed = this.done + this.writing;
-    // While an encoder runs, its buffer cannot be cut. All of it moves.
+    // While an encoder runs, its buffer cannot be cut, so it moves or stays as a whole.
     const { isEncoding } = this;
     if (!isEncoding) this.seal();
     const split = this.batches.splitClient();
@@ -301,7 +307,10 @@ export class WriteState {
     return this.writing === 0 ? 0 : Math.min(this.writing, this.kernel?.unsent ?? 0);
   }
 
-  /** Encodes a value that an encoder sends. It precedes the encoder's own value, even if part of that is buffered already. */
+  /**
+   * Encodes a value that was sent by a running encoder. That value precedes the one that the encoder is encoding, even
+   * if part of the latter is already buffered.
+   */
   private pushWithin<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     const { buffer, writer } = this;
     const tail = buffer.detachTail();
@@ -316,7 +325,7 @@ export class WriteState {
     const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
     if (error !== undefined) return error;
-    // The encoder may have made the connection fail, or its buffer may have moved to the next connection.
+    // The encoder may have made the connection fail, or the buffer may have moved to the next connection.
     if (this.buffer !== buffer) return this.hasFailed ? 'closed' : 'accepted';
     const { highWaterMark, maxBuffered } = this.limits;
     const most = buffer.atMost + this.batches.size + this.writing;
@@ -328,7 +337,9 @@ export class WriteState {
     return this.side === 'failed';
   }
 
-  /** Compares exact sizes, unless the upper bound `most` is enough. */
+  /**
+   * Returns the verdict on a buffered value. Computes exact sizes only if the upper bound `most` does not decide it.
+   */
   private judge(buffer: WriteBuffer, most: number, isExempt: boolean): Verdict {
     const { highWaterMark, maxBuffered } = this.limits;
     if (this.link === 'ready' && this.gate === 'open' && !buffer.isEncoding) {
@@ -338,7 +349,7 @@ export class WriteState {
         if (level > earlyWrite) return 'early';
       }
     } else if (most > maxBuffered && !isExempt && this.level > maxBuffered) {
-      // A single value is always taken, however large it is.
+      // If nothing else is buffered, a value is always accepted, however large it is.
       if (!buffer.wasEmpty || this.batches.size + this.unsent > 0) {
         buffer.rollback();
         return this.limits.overflow === 'drop' ? 'dropped' : 'overflow';
@@ -352,7 +363,7 @@ export class WriteState {
     this.writer = sender;
   }
 
-  /** Makes batches of everything in the buffer. */
+  /** Moves everything in the buffer to batches. */
   private seal(): void {
     const { buffer } = this;
     if (buffer.atMost === 0) return;
@@ -361,7 +372,7 @@ export class WriteState {
   }
 }
 
-/** The values that a retired {@link WriteState} leaves to the next connection, and the offsets of all values since then. */
+/** The values that a retired {@link WriteState} leaves to the next connection, and the new offsets of all values. */
 export class Retired {
   readonly rest: WriteState;
   private readonly split: Split;
@@ -374,17 +385,17 @@ export class Retired {
     this.handed = handed;
   }
 
-  /** Whether the value of the client that ends at `offset` goes to the next connection. */
+  /** Whether the client's value that ended at `offset` moves to the next connection. */
   has(offset: number): boolean {
     return offset > this.handed && this.split.has(offset - this.handed);
   }
 
-  /** The offset in the next stream at which such a value ends. */
+  /** Returns the end, in the new stream, of a moved value that ended at `offset`. */
   movedTo(offset: number): number {
     return this.split.takenBefore(offset - this.handed);
   }
 
-  /** The offset in the old stream at which a value that stays ends now. */
+  /** Returns the new end, in the old stream, of a value that ended at `offset` and stays. */
   keptAt(offset: number): number {
     return offset - (offset > this.handed ? this.split.takenBefore(offset - this.handed) : 0);
   }

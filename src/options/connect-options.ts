@@ -22,10 +22,10 @@ import {
 import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
- * Configures how a client connects and reconnects, and each of its connections.
+ * Configures a client: how it connects and reconnects, and how each of its connections behaves.
  *
- * @typeParam In - the messages that are received; `Buffer` without a codec
- * @typeParam Out - the messages that are sent; bytes or text without a codec
+ * @typeParam In - the type of received messages; `Buffer` without a codec
+ * @typeParam Out - the type of sent messages; bytes or text without a codec
  * @example
  * ```ts
  * const options: ConnectOptions<string, string> = { codec: lines(), connectTimeout: 1_000, reconnect: backoff() };
@@ -35,8 +35,8 @@ import { type Checked, connectionChecks, type ConnectionOptions } from './connec
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * The maximum duration of an attempt to connect, which then fails with `ERR_TIMEOUT_CONNECT`. 0 leaves the limit to
-   * the kernel.
+   * The maximum duration of an attempt to connect. An attempt that takes longer fails with `ERR_TIMEOUT_CONNECT`. 0
+   * leaves the limit to the kernel.
    *
    * @defaultValue 10_000
    * @unit ms
@@ -44,8 +44,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly connectTimeout?: number | undefined;
   /**
    * The IP address to connect from, on a machine that has several. If `family` is set, the address must belong to it.
-   * With this option, the client dials only the first address of a host name that belongs to the same family. TCP only:
-   * with any other kind of address, `connect` throws.
+   * For a host name, the client dials only the first address of the same family as `localAddress`. TCP only: with any
+   * other kind of address, `connect` throws.
    *
    * @defaultValue `undefined`: the system chooses an address by the route to the peer
    */
@@ -67,18 +67,18 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly family?: 4 | 6 | undefined;
   /**
    * The TLS options: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
-   * is false; no environment variable changes that. It must be valid for `servername`, by default the host of the
-   * address.
+   * is false; no environment variable changes that. The certificate must be valid for `servername`, which is the host
+   * of the address by default.
    *
    * @defaultValue `undefined`: plain text; for a `tls://` address, TLS with the authorities that Node trusts
    */
   readonly tls?: ClientTls | undefined;
   /**
    * When to dial again after a connection or an attempt has ended: {@link backoff}, or your own `RetryConfig`. Its
-   * `count` restarts after a connection that was up for `stableAfter`, which is 5,000 ms by default, or 0 with
-   * `resetOnSuccess`. Without `delay`, the client waits as with `backoff()`.
+   * `count` starts again after a connection that was open for `stableAfter`. That is 5,000 ms by default, or 0 with
+   * `resetOnSuccess`. Without `delay`, the client waits as long as with `backoff()`.
    *
-   * @defaultValue `undefined`: the client ends
+   * @defaultValue `undefined`: the client ends instead
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
@@ -97,15 +97,16 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   /**
    * Prepares each new connection, for example with a login: `(connection) => ObservableInput<unknown> | void`. It runs
    * before the client's `data` sends or emits anything on this connection. Until the returned source completes, the
-   * state stays `connecting`, and `connectTimeout` keeps running. If it fails, the attempt fails with `ERR_HANDLER` and
-   * that error as `cause`, and `reconnect` applies. Messages that it does not read go to `data`.
+   * state stays `connecting`, and `connectTimeout` keeps running. If the function throws or the source fails, the
+   * attempt fails with `ERR_HANDLER` and that error as `cause`, and `reconnect` applies. Messages that are not read
+   * during `prepare` go to `data`.
    *
    * @defaultValue `undefined`
    */
   readonly prepare?: Prepare<In, Out> | undefined;
 }
 
-/** The checked options of a client, with their defaults. */
+/** The checked options of a client, with the defaults filled in. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out>, DialOptions {
   readonly connectTimeout: number;
   readonly reconnect: RetryConfig | undefined;

@@ -21,8 +21,8 @@ import { abortError } from './abort-signal.js';
  * Durations are in ms, at least 0 and less than 2³¹; 0 switches a timer off. Sizes are whole numbers of bytes, at least
  * 1. `listen` and `connect` throw `ERR_OPTION_INVALID` for a value out of range.
  *
- * @typeParam In - the messages that are received
- * @typeParam Out - the messages that are sent
+ * @typeParam In - the type of received messages
+ * @typeParam Out - the type of sent messages
  * @example
  * ```ts
  * const options: ConnectionOptions<string, string> = { codec: lines(), idleTimeout: 60_000, overflow: 'drop' };
@@ -39,8 +39,8 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly codec?: Codec<In, Out> | undefined;
   /**
-   * The number of buffered bytes above which `writable` turns false. It turns true again at half of that. A value above
-   * `maxBuffered` counts as `maxBuffered`.
+   * The number of buffered bytes above which `writable` turns false. It turns true again when at most half of that
+   * number is buffered. A value above `maxBuffered` counts as `maxBuffered`.
    *
    * @defaultValue 65_536
    * @unit bytes
@@ -56,7 +56,7 @@ export interface ConnectionOptions<In, Out> {
   readonly maxBuffered?: number | undefined;
   /**
    * Determines what happens to a value that exceeds `maxBuffered`: `'error'` destroys the connection with
-   * `ERR_OVERFLOW`; `'drop'` drops the value and counts it in `dropped`. In either case `send` rejects with
+   * `ERR_OVERFLOW`; `'drop'` drops the value and counts it in `dropped`. In either case, `send` rejects with
    * `ERR_OVERFLOW`.
    *
    * @defaultValue 'error'
@@ -73,8 +73,8 @@ export interface ConnectionOptions<In, Out> {
   readonly idleTimeout?: number | undefined;
   /**
    * The maximum time without any byte received, even if this side sends. After that, the connection fails with
-   * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. Use it to notice that a device you keep polling has gone silent. Time
-   * counts as for `idleTimeout`.
+   * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. Use it to notice that a device you keep polling has gone silent. As with
+   * `idleTimeout`, time counts only while this side is ready to read.
    *
    * @defaultValue 0
    * @unit ms
@@ -87,7 +87,7 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly halfOpen?: boolean | undefined;
   /**
-   * The maximum time without any byte written once the peer has sent its FIN. After that, the connection fails with
+   * The maximum time without any byte written after the peer has sent its FIN. After that, the connection fails with
    * `ERR_TIMEOUT_HALF_OPEN`. 0 means no limit.
    *
    * @defaultValue 60_000
@@ -127,11 +127,11 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly keepAlive?: number | undefined;
   /**
-   * The maximum duration of a handshake; 0 means no limit. For a server it covers a client's PROXY header and TLS
+   * The maximum duration of a handshake; 0 means no limit. For a server, it covers a client's PROXY header and TLS
    * handshake together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`.
-   * At most `maxConnections` handshakes run at once. For {@link Connection.startTls} it limits the handshake on either
-   * side; after that, the connection fails with the same code. In a client with the option `tls`, `connectTimeout`
-   * limits the handshake instead.
+   * At most `maxConnections` handshakes run at once. For {@link Connection.startTls}, it limits the handshake on either
+   * side; if the handshake takes longer, the connection fails with the same code. In a client with the option `tls`,
+   * `connectTimeout` limits the handshake instead.
    *
    * @defaultValue 10_000
    * @unit ms
@@ -145,7 +145,7 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * The transport that carries the bytes. `memoryTransport()` of `rxjs-sockets/testing` works without sockets.
+   * The transport that carries the bytes. `memoryTransport()` from `rxjs-sockets/testing` works without sockets.
    *
    * @defaultValue `undefined`: Node's sockets
    */

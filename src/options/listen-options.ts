@@ -16,10 +16,10 @@ import {
 import { type Checked, connectionChecks, type ConnectionOptions } from './connection-options.js';
 
 /**
- * Configures how a server listens, and each of its connections.
+ * Configures a server: how it listens, and how each of its connections behaves.
  *
- * @typeParam In - the messages that are received; `Buffer` without a codec
- * @typeParam Out - the messages that are sent; bytes or text without a codec
+ * @typeParam In - the type of received messages; `Buffer` without a codec
+ * @typeParam Out - the type of sent messages; bytes or text without a codec
  * @example
  * ```ts
  * const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
@@ -36,8 +36,9 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly backlog?: number | undefined;
   /**
-   * The maximum number of clients that wait in the process while the server is held: 1 to 2,147,483,647. A further
-   * client is reset and reported in `incidents`. The option applies only if the listener cannot stop accepting.
+   * The maximum number of accepted clients that are queued while the server is held: 1 to 2,147,483,647. A further
+   * client is reset and reported in `incidents`. The option applies only if the listener cannot stop accepting while
+   * the server is held.
    *
    * @defaultValue 128
    * @unit clients
@@ -82,16 +83,16 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly tls?: ServerTls | undefined;
   /**
    * The proxies whose PROXY headers, of version 1 or 2, are trusted: IP addresses, CIDR blocks, and the word `'unix'`
-   * for all peers on a unix socket. Each connection must then start with a header, and `remote` is the client that the
-   * header names. A connection from any other peer, or without a header, is dropped and reported in `incidents` as
-   * `ERR_PROXY_HEADER`. The memory transport does not support it.
+   * for all peers on a unix socket. Each connection must then start with a header, and `remote` is the address of the
+   * client that the header names. A connection from any other peer, or without a header, is dropped and reported in
+   * `incidents` as `ERR_PROXY_HEADER`. The memory transport does not support this option.
    *
    * @defaultValue `undefined`: connections have no header
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] } | undefined;
 }
 
-/** The checked options of a server, with their defaults. */
+/** The checked options of a server, with the defaults filled in. */
 export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out>, ListenerOptions {
   readonly acceptQueue: number;
   readonly transport: Transport | undefined;

@@ -36,7 +36,7 @@ function derived<In, Out>({
   'highWaterMark' | 'endsNodeStreamsAfterPeer'
 > {
   return {
-    // A sender that heeds `writable` must never exceed `maxBuffered`, so it turns false at `maxBuffered` at the latest.
+    // A sender that heeds `writable` must never exceed `maxBuffered`, so `writable` turns false there at the latest.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
     endsNodeStreamsAfterPeer: halfOpen === false,
   };

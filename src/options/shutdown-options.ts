@@ -19,15 +19,15 @@ export interface ShutdownOptions {
    */
   readonly deadline?: number | undefined;
   /**
-   * Whether to wait for handlers and sends in progress. If false, connections close at once. A connection with an
-   * unfinished paced send is aborted, so that its data does not look complete.
+   * Whether to wait for handlers and sends in progress. If false, connections close at once, except that a connection
+   * with an unfinished paced send is aborted, so that its data does not look complete.
    *
    * @defaultValue true
    */
   readonly drain?: boolean | undefined;
 }
 
-/** The checked options of a shutdown, with their defaults. */
+/** The checked options of a shutdown, with the defaults filled in. */
 export interface ShutdownSettings {
   readonly deadline: number;
   readonly drain: boolean;

@@ -5,15 +5,15 @@ import { canonicalIp } from '../address-parsing/ip.js';
 /** The content of a PROXY header. */
 export interface ProxyHeader {
   /**
-   * The client that the header names. If it names none (`LOCAL`, `UNKNOWN`), this is `undefined`, and the connection
-   * keeps its real address.
+   * The client that the header names. If the header names none (as with `LOCAL` or `UNKNOWN`), this is `undefined`, and
+   * the connection keeps the peer's real address.
    */
   readonly remote: Address | undefined;
   /** The size of the header in bytes: 15 to 4,096. */
   readonly length: number;
 }
 
-/** Makes the address of a client from its valid IP address, which is written as Node writes a peer's address. */
+/** Makes a client's address. `ip` is valid, and is rewritten to the form in which Node reports a peer's address. */
 export function tcpRemote(ip: string, port: number): Address {
   return { transport: 'tcp', host: canonicalIp(ip) ?? ip, port };
 }

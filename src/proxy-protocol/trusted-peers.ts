@@ -4,8 +4,8 @@ import { canonicalIp } from '../address-parsing/ip.js';
 import { invalidOption } from '../validation/checks.js';
 
 /**
- * Whether an entry names a transport. Its peers have no IP addresses to match, so such an entry trusts all of them. The
- * colon is optional.
+ * Whether an entry names a transport whose peers have no IP addresses to match. Such an entry trusts all of these
+ * peers. The colon is optional.
  */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
@@ -13,9 +13,9 @@ const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
  * Checks the option `proxyProtocol.trusted`, and returns a function that reports whether the PROXY header of a peer is
  * trusted.
  *
- * IPv4 and IPv6 are matched separately: `::/0` trusts no IPv4 peer. An IPv4-mapped address, in the list or of a peer,
- * counts as an IPv4 address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone. The bits
- * of a block after its prefix are ignored: `10.1.2.3/8` is `10.0.0.0/8`.
+ * IPv4 and IPv6 are matched separately: `::/0` trusts no IPv4 peer. An IPv4-mapped address counts as an IPv4 address,
+ * both in the list and as the address of a peer. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries
+ * have no zone. The bits of a block after its prefix are ignored: `10.1.2.3/8` means `10.0.0.0/8`.
  *
  * @param list - IP addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer of that
  * transport. For a unix socket, the permissions of the socket file decide who may connect. The list is copied

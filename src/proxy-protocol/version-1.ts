@@ -23,8 +23,8 @@ const port = field('a port from 0 to 65535, without leading zeros', isPort, ['',
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
 const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
 // Every beginning of an IPv6 address can be completed with a group, with '::', or with the rest of an IPv4 address. The
-// specification allows only groups of hexadecimal digits, but inet_ntop, and therefore haproxy, writes the end of an
-// IPv4-mapped address as an IPv4 address, so that is accepted too.
+// specification allows only groups of hexadecimal digits. But inet_ntop, and therefore haproxy, writes the end of an
+// IPv4-mapped address as an IPv4 address, so this form is accepted, too.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
 
 const tcp4 = [keyword, protocol, ipV4, ipV4, port, port];
@@ -46,7 +46,7 @@ export function parseVersion1(bytes: ByteQueue): ProxyHeader | undefined {
   return after === undefined ? undefined : { remote, length: end + 2 };
 }
 
-/** Throws if `line` is neither a header nor the beginning of one. Returns the source that a complete line names. */
+/** Throws if `line` is neither a header nor the beginning of one. Returns the source address of a complete line. */
 function parseLine(line: string, isComplete: boolean): Address | undefined {
   const texts = line.split(' ');
   const isUnknown = texts[0] === 'PROXY' && texts[1] === 'UNKNOWN';
@@ -76,7 +76,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** Makes a field. One of `endings` must complete each beginning of a valid text. */
+/** Makes a field. For every beginning of a valid text, at least one of `endings` must complete it. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

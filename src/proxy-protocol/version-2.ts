@@ -6,11 +6,11 @@ import { crc32c } from './crc32c.js';
 import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
 const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
-/** The signature, version and command, family and protocol, and the length of the rest. */
+/** The size of the signature, the version and command, the family and protocol, and the length of the rest. */
 const fixedSize = 16;
 /**
  * The maximum size of a header. The length field allows 65,551 bytes, which the process would buffer for every
- * connection that is not accepted yet. The specification aims at 536 bytes, and nginx also accepts up to 4,096.
+ * connection that has not been accepted yet. The specification aims at 536 bytes; nginx also accepts up to 4,096 bytes.
  */
 const longest = 4_096;
 
@@ -84,8 +84,9 @@ function namedFamily(kind: number): Family | undefined {
 }
 
 /**
- * Checks the bytes from `at`, which follow the addresses: type-length-value triples, one of which may be a checksum. If
- * the header names no source, the specification does not define these bytes, so any bytes are accepted.
+ * Checks the bytes after the addresses, from `at` on: type-length-value triples, one of which may be a checksum. If the
+ * header names no source, the specification does not define these bytes, so they need not be triples. But if they are,
+ * their checksum must be right.
  */
 function verify(header: Buffer, at: number, isNamed: boolean): void {
   const checksums: number[] = [];
@@ -107,8 +108,8 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
 }
 
 /**
- * Parses a path up to its NUL. A path that starts with a NUL becomes `''`. An abstract name also starts with a NUL, but
- * the header does not give its length, so it cannot be distinguished from the padding of an unnamed socket.
+ * Parses a path up to its first NUL. A path that starts with a NUL becomes `''`, even if it is an abstract name: the
+ * header does not give the length of such a name, so it cannot be distinguished from the padding of an unnamed socket.
  */
 function unixRemote(bytes: Buffer): Address {
   const end = bytes.indexOf(0);

@@ -57,8 +57,8 @@ export interface BackoffOptions {
    */
   readonly factor?: number | undefined;
   /**
-   * The share of a delay that is random, from 0 to 1. It keeps clients that were disconnected at the same moment from
-   * reconnecting at the same moment.
+   * The share of a delay that is random, from 0 to 1. Randomness keeps clients that were disconnected at the same
+   * moment from all reconnecting at the same moment.
    *
    * @defaultValue 0.5
    */
@@ -89,7 +89,7 @@ export const attemptCount: Check<number> = number(
   (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
 );
 
-/** How long a connection must have been up before the count of attempts restarts, in ms. */
+/** The time, in ms, that a connection must have been up before the count of attempts restarts. */
 const defaultStableAfter = 5_000;
 
 const checks = {
@@ -108,7 +108,8 @@ const checks = {
 } satisfies Record<keyof BackoffOptions, unknown>;
 
 /**
- * How long a connection was up before an error ended it, in ms. RxJS's `retry` passes nothing but the error to `delay`.
+ * For each error that ended a connection, how long that connection had been up, in ms. RxJS's `retry` does not pass
+ * this time to `delay`, so `delay` looks it up by the error.
  */
 const uptimes = new WeakMap<object, number>();
 
@@ -124,8 +125,8 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * base · (1 − `jitter`)) and base.
  *
  * With the option `reconnect`, the client's channel continues across connections. With RxJS's `retry`, each attempt is
- * a new subscription, and only a failure causes one. Several clients may share a policy: each client, and each call of
- * `retry`, has its own count. To give each subscriber of one `retry` its own count, call `retry` within `defer`.
+ * a new subscription, and only a failure causes a retry. Several clients may share a policy: each client, and each call
+ * of `retry`, has its own count. To give each subscriber of one `retry` its own count, call `retry` within `defer`.
  *
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
@@ -146,7 +147,8 @@ export function backoff(options: BackoffOptions = {}): Backoff {
     resetOnSuccess: false,
     stableAfter: delays.stableAfter,
     /**
-     * Each `retry` reads this property once, and so gets its own count. In a copy of the policy, all share one count.
+     * Each call of `retry` reads this property once, and so gets its own count. Copying the policy reads it too, so all
+     * uses of a copy share one count.
      */
     get delay() {
       return delays.counted();
@@ -156,7 +158,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
 
 type DelayFunction = Extract<RetryConfig['delay'], (...parameters: never[]) => unknown>;
 
-/** The key of a `delay` function's schedule: not a name that a function of the user's could have. */
+/** The key of a `delay` function's schedule. A user's function cannot have this symbol by accident. */
 const schedule: unique symbol = Symbol('schedule');
 
 /** A `delay` function that `backoff` has created. */
@@ -199,7 +201,10 @@ export class ExponentialBackoff implements RetryLimits {
     this.stableAfter = stableAfter;
   }
 
-  /** Makes the `delay` function of one `retry`, with its own count. After the last attempt, it passes the error on. */
+  /**
+   * Makes the `delay` function of one `retry`, with its own count. After the last retry, the function passes the error
+   * on.
+   */
   counted(): CountedDelay {
     let count = firstAttempt;
     const delay = (error: unknown, retryCount: number): Observable<unknown> => {

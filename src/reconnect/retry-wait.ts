@@ -4,7 +4,7 @@ import { ExponentialBackoff, scheduleOf } from './backoff.js';
 
 /** Callbacks for the wait before a client's next attempt. */
 export interface RetryWaitEvents {
-  /** Called when the wait begins. `delay` is in ms, or NaN if a function of the policy determines it. */
+  /** Called when the wait begins. `delay` is in ms, or NaN if a function of the policy determines the time. */
   waits(delay: number): void;
   /** Called when the next attempt is due. */
   due(): void;
@@ -60,7 +60,7 @@ interface Wait {
 
 function waitOf(policy: RetryConfig, error: SocketError, retries: number): Wait {
   const { delay } = policy;
-  // A policy without a delay must not flood a server that is down.
+  // A policy without a delay gets the default delays, so that it does not flood a server that is down.
   const schedule = delay === undefined ? new ExponentialBackoff({}) : scheduleOf(policy);
   if (schedule === undefined && typeof delay === 'function') {
     return { delay: NaN, over: defer(() => delay(error, retries)) };

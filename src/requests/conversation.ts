@@ -18,8 +18,9 @@ import { OrderMatcher } from './order-matcher.js';
 import { PendingRequest } from './pending-request.js';
 
 /**
- * The requests and the events of one channel. It is subscribed to the channel while a request is pending or the events
- * have a subscriber. It holds the channel while the events are held and no request is pending.
+ * The requests and the events of one channel. A Conversation is subscribed to its channel while a request is pending or
+ * the events have a subscriber. It holds the channel while the events are held, unless a request is pending and the
+ * event queue still has room.
  */
 export class Conversation<In, Out, Id> {
   private readonly channel: Channel<In, Out>;
@@ -64,7 +65,7 @@ export class Conversation<In, Out, Id> {
     if (refusal !== undefined) return handled(Promise.reject(refusal));
     const request = new PendingRequest<In, Id>(id, asyncScheduler.now() + this.settings.timeout, this.current);
     this.matcher.add(request);
-    // Subscribe before sending, so that a client that has ended starts again first.
+    // Subscribe before sending, so that a client that has ended starts a new run first.
     this.update();
     // If the channel has ended, the subscription has already rejected the request.
     if (request.state === 'pending') this.send(message, request);
@@ -116,8 +117,8 @@ export class Conversation<In, Out, Id> {
   private sent(request: PendingRequest<In, Id>): void {
     const { carrier, lane } = this.host;
     if (request.state === 'over' || carrier === undefined) return;
-    // No answer can come: either a client without subscribers has flushed the request on an earlier connection, which
-    // is not read, or this connection has been read to its end.
+    // No answer can arrive. Either a client without subscribers has flushed the request on an earlier connection, which
+    // is no longer read, or this connection has been read to its end.
     if (request.lane !== lane || this.finished.has(carrier)) {
       this.drop(request, this.unanswered());
       return;
@@ -127,8 +128,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Handles a request that could not be sent. If part of it was written, it counts as sent and ends with its
-   * connection.
+   * Handles a request that could not be sent completely. If part of it was written, the request counts as sent, and is
+   * rejected when its connection ends.
    */
   private lost(request: PendingRequest<In, Id>, error: SocketError): void {
     if (this.host.carrier === undefined || request.lane !== this.host.lane) this.drop(request, error);
@@ -144,7 +145,8 @@ export class Conversation<In, Out, Id> {
     const { eventQueue } = this;
     eventQueue.push(message, size);
     if (!eventQueue.isFull || this.pending === 0) return;
-    // The answer may come after the buffered events. Without a timeout, nothing else would end the wait for it.
+    // The answer may follow the buffered events. Without a timeout, nothing would end the wait for it, so the
+    // connection fails.
     if (this.settings.timeout === 0) {
       const text =
         'requests: too many events are buffered while a request is pending; read `events` faster, or set a timeout';
@@ -153,7 +155,7 @@ export class Conversation<In, Out, Id> {
     this.update();
   }
 
-  /** Returns the encoded size of the message just received, or 0 if it is unknown. */
+  /** Returns the encoded size of the message just received, or 0 if the size is unknown. */
   private measure(inbound: Inbound | undefined): number {
     const position = inbound?.queue.position ?? 0;
     const size = inbound === this.inbound ? position - this.position : 0;
@@ -189,7 +191,7 @@ export class Conversation<In, Out, Id> {
     return new InternalSubscriber(observer);
   }
 
-  /** Holds the channel while the events are held; while a request is pending, only if the event queue is full. */
+  /** Holds the channel while the events are held. While a request is pending, the event queue must also be full. */
   private regulate(): void {
     const { eventQueue } = this;
     const holds =
@@ -202,7 +204,7 @@ export class Conversation<In, Out, Id> {
     else this.channelHold.acquire();
   }
 
-  /** One timer serves all requests: they time out in the order in which they were made. */
+  /** One timer serves all requests, because they time out in the order in which they were made. */
   private setTimer(): void {
     if (this.pending === 0) {
       this.timer?.unsubscribe();
@@ -227,7 +229,7 @@ export class Conversation<In, Out, Id> {
       const error = this.timeoutError();
       const connection = oldest.sentOn ?? this.current;
       matcher.abandon(oldest, error);
-      // Without ids, the next message can no longer be assigned to a request.
+      // Without ids, the next message can no longer be assigned to a request, so the connection fails.
       if (settings.answers === undefined) connection?.fail(error);
       this.causedByPeer(error);
     }
@@ -256,8 +258,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Handles the end of the stream, on which no answer can come any more. Requests that were not sent stay pending if a
-   * client may connect again (K8).
+   * Handles the end of the stream, after which no answer can arrive. Requests that were not sent stay pending if the
+   * channel belongs to a client that may connect again (K8).
    */
   private end(error: unknown): void {
     this.subscriber = undefined;
@@ -270,7 +272,7 @@ export class Conversation<In, Out, Id> {
     this.update();
   }
 
-  /** Rejects the requests sent on a client's connection that has ended or is ending: no more answers come on it. */
+  /** Rejects the requests sent on a client's connection that has ended or is ending: they will get no answer. */
   private readonly streamEnded = (connection: Carrier, end: 'fin' | SocketError): void => {
     this.finished.add(connection);
     this.rejectAll(end === 'fin' ? undefined : end, this.matcher.endConnection(connection));
@@ -296,8 +298,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Makes the error for a request that an orderly end leaves unanswered. A handler that rethrows it does not count as
-   * failed.
+   * Makes the error for a request that an orderly end leaves unanswered. A handler that rethrows this error does not
+   * count as failed.
    */
   private unanswered(): SocketError {
     return noteOrigin(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);

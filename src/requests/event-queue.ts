@@ -19,13 +19,13 @@ interface BufferedEvent<T> {
 interface EventsHost {
   /** Called when `isWanted`, `isHeld` or `isFull` may have changed. */
   eventsChanged(): void;
-  /** Runs `work` once the running code has ended. */
+  /** Runs `work` once the running code has returned. */
   defer(work: () => void): void;
 }
 
 /**
- * The messages that answer no request. They are buffered only while they are held and a request is pending, because its
- * answer comes after them in the stream. Otherwise the channel itself is held.
+ * The messages that answer no request. They are buffered only while they are held and a request is pending, because the
+ * answer follows them in the stream. If no request is pending, the channel itself is held instead.
  */
 export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;
@@ -53,7 +53,7 @@ export class EventQueue<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  /** Whether a limit was reached, and the queue has not drained to half of it since. */
+  /** Whether the queue has reached a limit, and has not drained to half of both limits since. */
   get isFull(): boolean {
     return this.full;
   }

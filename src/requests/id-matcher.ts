@@ -12,7 +12,7 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
   private readonly requests = new Map<Id, PendingRequest<In, Id>>();
   /**
    * The requests that have timed out, oldest first. They are kept, because otherwise a late answer would be taken for
-   * the answer of a new request with the same id.
+   * the answer to a new request with the same id.
    */
   private readonly abandoned = new Map<Id, PendingRequest<In, Id>>();
 
@@ -92,7 +92,7 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
 
   private remove(request: PendingRequest<In, Id>): void {
     const id = request.id as Id;
-    // By now, a newer request may have the id.
+    // A newer request may have the same id by now.
     if (this.requests.get(id) === request) this.requests.delete(id);
     if (this.abandoned.get(id) === request) this.abandoned.delete(id);
   }

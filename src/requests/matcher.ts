@@ -19,14 +19,14 @@ export interface Matcher<In, Id> {
    * @param isPossible - whether the message can answer a given request
    * @returns `'discard'` for an answer that no pending request awaits, and `undefined` for a message that is not an
    * answer
-   * @throws the error of the option `answers`
+   * @throws the error that the option `answers` throws
    */
   match(
     message: In,
     isPossible: (request: PendingRequest<In, Id>) => boolean,
   ): PendingRequest<In, Id> | 'discard' | undefined;
   /**
-   * Rejects a request that has timed out, and keeps its place, so that its late answer is not taken for the answer of a
+   * Rejects a request that has timed out, but remembers it, so that its late answer is not taken for the answer to a
    * different request.
    */
   abandon(request: PendingRequest<In, Id>, error: SocketError): void;

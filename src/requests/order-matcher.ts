@@ -50,7 +50,7 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
     return undefined;
   }
 
-  /** Leaves the request in the queue as a placeholder, because it was sent or will be, and so gets an answer. */
+  /** Leaves the request in the queue as a placeholder. It was sent or will be sent, so its answer may still arrive. */
   abandon(request: PendingRequest<In, Id>, error: SocketError): void {
     if (request.state === 'pending') this.pending--;
     request.abandon(error);
@@ -70,8 +70,8 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   }
 
   /**
-   * Ends the requests that `isAffected` selects, and returns those that were pending. If `isStranded`, they stay in the
-   * queue as placeholders, because their answers may still be read.
+   * Ends the requests that `isAffected` selects, and returns those that were pending. If `isStranded` is true, the
+   * ended requests stay in the queue as placeholders, because their answers may still be read.
    */
   private end(
     isAffected: (request: PendingRequest<In, Id>) => boolean,

@@ -11,28 +11,28 @@ export class PendingRequest<In, Id> {
   readonly due: number;
   /** The promise that `ask` returns. */
   readonly answer: Promise<In>;
-  /** `'abandoned'` means that it has timed out, and may still be answered. */
+  /** `'abandoned'` means that it has timed out, but may still be answered. */
   state: 'pending' | 'abandoned' | 'over' = 'pending';
   /** The send lane on which it was sent. */
   lane: SendLane | undefined;
   /** The connection on which it was written, the only one that can deliver its answer. */
   sentOn: Carrier | undefined;
-  /** Whether that connection has ended, but still has unread messages. */
+  /** Whether the connection `sentOn` has ended, but still has unread messages. */
   isStranded = false;
 
   /** The connection at the time of `ask`. */
   private readonly askedOn: Carrier | undefined;
-  /** The number of bytes that this connection had received by then. */
+  /** The number of bytes that `askedOn` had received at that time. */
   private readonly receivedBytesBefore: number;
   private settle: { resolve(message: In): void; reject(error: unknown): void } | undefined;
 
-  /** @param askedOn - the connection that sends it, if there is one already */
+  /** @param askedOn - the connection that sends values now, if there is one */
   constructor(id: Id | undefined, due: number, askedOn: Carrier | undefined) {
     this.id = id;
     this.due = due;
     this.askedOn = askedOn;
     this.receivedBytesBefore = askedOn?.inbound.received ?? 0;
-    // An unhandled rejection must not end the process: the peer decides when a connection ends.
+    // An unhandled rejection must not end the process, because the peer can cause one by ending the connection.
     this.answer = handled(
       new Promise((resolve, reject) => {
         this.settle = { resolve, reject };
@@ -41,9 +41,9 @@ export class PendingRequest<In, Id> {
   }
 
   /**
-   * Returns whether the last decoded message can be its answer. The message must have come on the same connection, and
-   * after the call of `ask`. Otherwise a greeting, or a message left over from an earlier connection, would be taken
-   * for the answer.
+   * Returns whether the last decoded message can be its answer. The message must have arrived on the same connection,
+   * and after the call of `ask`. Otherwise a greeting, or a message left over from an earlier connection, would be
+   * taken for the answer.
    *
    * @param inbound - the Inbound that delivered the message
    * @param carrier - the connection that sends values now
@@ -66,7 +66,7 @@ export class PendingRequest<In, Id> {
     this.settle = undefined;
   }
 
-  /** Rejects it because it has timed out. */
+  /** Rejects the request because it has timed out. */
   abandon(error: SocketError): void {
     this.reject(error);
     this.state = 'abandoned';

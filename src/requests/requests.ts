@@ -15,7 +15,7 @@ import { Conversation } from './conversation.js';
  */
 export interface RequestsOptions {
   /**
-   * The maximum time from the call of `ask` to the answer. After that, the request rejects with `ERR_TIMEOUT_REQUEST`.
+   * The maximum time from the call of `ask` to the answer. After that, `ask` rejects with `ERR_TIMEOUT_REQUEST`.
    * 0 means no limit.
    *
    * @defaultValue 10_000
@@ -23,7 +23,8 @@ export interface RequestsOptions {
    */
   readonly timeout?: number | undefined;
   /**
-   * The maximum number of pending requests, at least 1. A further request rejects with `ERR_OVERFLOW` and is not sent.
+   * The maximum number of pending requests, at least 1. A further request is not sent, and `ask` rejects with
+   * `ERR_OVERFLOW`.
    *
    * @defaultValue 1_024
    * @unit requests
@@ -44,9 +45,9 @@ export interface RequestsOptions {
  */
 export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
   /**
-   * Returns the id of the request that a message answers, or `undefined` for a message that answers no request. A
-   * message with an id that no pending request has is dropped. The function is called with every message, and the peer
-   * may send anything. If it throws, the connection fails with `ERR_HANDLER`.
+   * Returns the id of the request that a message answers, or `undefined` for a message that answers no request. If no
+   * pending request has that id, the message is dropped. The function is called with every message, so it has to expect
+   * anything that the peer may send. If the function throws, the connection fails with `ERR_HANDLER`.
    */
   readonly answers: (message: In) => Id | undefined;
 }
@@ -63,16 +64,16 @@ export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
  */
 export interface Requests<In> {
   /**
-   * Emits the messages that answer no request, and completes or fails with the channel. Subscribing to it subscribes to
-   * the channel. So a client dials, and stays connected until the last subscriber leaves.
+   * Emits the messages that answer no request, and completes or fails with the channel. Subscribing to `events`
+   * subscribes to the channel. So a client dials, and stays connected until its last subscriber leaves.
    *
-   * Without a subscriber, an event that arrives while a request is pending is dropped, because the answer comes after
-   * it. If no request is pending, it stays in the channel.
+   * Without a subscriber, an event that arrives while a request is pending is dropped, so that the answer after it can
+   * be read. While no request is pending, events stay in the channel.
    *
-   * @backpressure while it is held and no request is pending, the channel is held. While a request is pending, up to
-   * 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. When more arrive, the channel is
-   * held, and the answer is not read until the events are, or until the request times out. With a `timeout` of 0, the
-   * connection fails with `ERR_OVERFLOW` instead
+   * @backpressure while `events` is held and no request is pending, the channel is held. While a request is pending, up
+   * to 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. At either limit the channel is
+   * held: the answer can then be read only after the buffered events, and the request may time out. With a `timeout` of
+   * 0, the connection fails with `ERR_OVERFLOW` instead
    * @example
    * ```ts
    * calls.events.subscribe({
@@ -87,7 +88,7 @@ export interface Requests<In> {
 }
 
 /**
- * Sends requests on a channel whose answers come in the order of the requests.
+ * Sends requests on a channel whose peer answers them in the order in which they were sent.
  *
  * @typeParam In - the received messages
  * @typeParam Out - the sent messages
@@ -103,12 +104,13 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
    *
    * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
    * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
-   * With `reconnect`, a request of which nothing has been written stays pending, and
-   * is sent on the next connection. The promise also rejects, without sending the request, with `ERR_OVERFLOW` if
-   * `maxPending` requests are pending or the channel is full, and with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG` if
-   * the request cannot be encoded. After `timeout` it rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails
-   * with the same error, because the next message could no longer be assigned to a request, and a client with
-   * `reconnect` dials again.
+   * With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next connection.
+   *
+   * If `maxPending` requests are pending or the channel is full, the promise rejects with `ERR_OVERFLOW`. If the
+   * request cannot be encoded, it rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. In both cases the request
+   * is not sent. After `timeout` the promise rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails with the
+   * same error, because the next message could no longer be assigned to a request, and a client with `reconnect` dials
+   * again.
    *
    * @param request - the message to send
    * @returns a promise of the answer. An unhandled rejection does not end the process
@@ -121,7 +123,7 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
 }
 
 /**
- * Sends requests on a channel whose answers carry the id of their request.
+ * Sends requests on a channel whose peer puts the id of the request into each answer.
  *
  * @typeParam In - the received messages
  * @typeParam Out - the sent messages
@@ -140,17 +142,17 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
    *
    * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
    * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
-   * With `reconnect`, a request of which nothing has been written stays pending, and is sent on the next connection.
+   * With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next connection.
    * The promise also rejects
    *
-   * - with `ERR_TIMEOUT_REQUEST` after `timeout`; an answer that comes later is dropped,
+   * - with `ERR_TIMEOUT_REQUEST` after `timeout`; an answer that arrives later is dropped,
    * - with `ERR_OVERFLOW`, without sending the request, if `maxPending` requests are pending, or the channel is full,
    * - with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`, without sending the request, if it cannot be encoded,
    * - with `ERR_OPTION_INVALID`, without sending the request, if the id is missing, belongs to a pending request, or
    *   belongs to a request that has timed out and may still be answered on this connection.
    *
    * @param request - the message to send
-   * @param id - the id that `answers` returns for its answer; compared like the keys of a `Map`. Use each id once
+   * @param id - the id that `answers` returns for the answer; compared like the keys of a `Map`. Use each id once
    * @returns a promise of the answer. An unhandled rejection does not end the process
    * @example
    * ```ts
@@ -163,16 +165,16 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
 /**
  * Matches answers to requests on a channel, for protocols in which one side asks and the other answers.
  *
- * With the option `answers`, each answer names its request, and the answers may come in any order. An answer that no
+ * With the option `answers`, each answer names its request, and the answers may arrive in any order. An answer that no
  * pending request awaits is dropped, and a message that names no request is an event. Without the option, each message
- * answers the oldest request that was sent on its connection, and is an event if there is none.
+ * answers the oldest request that was sent on its connection. If there is no such request, the message is an event.
  *
  * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
  * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
  * keeps it connected, and so does a subscription to the client or to the events.
  *
- * Call `requests` once for a channel, and send nothing else on it that the peer answers. Apart from timeouts, limits
- * and the end of the connection, it is equivalent to:
+ * Call `requests` only once for a channel, and send nothing else on that channel that the peer would answer. Apart from
+ * timeouts, limits and the end of the connection, it is equivalent to:
  *
  * ```ts
  * function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {
@@ -195,8 +197,8 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * @typeParam In - the received messages
  * @typeParam Out - the sent messages
  * @typeParam Id - the ids of the requests
- * @param channel - a connection's or a client's `data`, or another view of one
- * @param options - see {@link RequestsByIdOptions}, and {@link RequestsOptions} if the answers come in order
+ * @param channel - the `data` of a connection or a client, or another view of its stream
+ * @param options - see {@link RequestsByIdOptions}, and {@link RequestsOptions} if the answers arrive in order
  * @throws `ERR_OPTION_INVALID` for a bad option, or if `channel` is not a Channel
  * @example
  * ```ts
@@ -209,7 +211,7 @@ export function requests<In, Out>(
   channel: Channel<In, Out>,
   options?: RequestsOptions & { readonly answers?: undefined },
 ): RequestsInOrder<In, Out>;
-// TypeScript's error message is about the last overload, so the one with `answers` comes last.
+// TypeScript's error messages refer to the last overload, so the overload with `answers` comes last.
 export function requests<In, Out, Id>(
   channel: Channel<In, Out>,
   options: RequestsByIdOptions<In, Id>,

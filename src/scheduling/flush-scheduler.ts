@@ -4,8 +4,9 @@ export interface Flushable {
 }
 
 /**
- * Makes each connection write once per turn of the event loop, however many messages it sends (C3). It writes at the
- * end of the delivery of a chunk, or once the running code has ended. All sockets of a transport share one scheduler.
+ * Makes each connection write once per turn of the event loop, however many messages it sends (C3). The
+ * write happens when a received chunk has been delivered, or once the running code has ended. All sockets of a
+ * transport share one scheduler.
  *
  * @example
  * ```ts
@@ -66,7 +67,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes `sender` at the end of this turn. A sender must not add itself again before that.
+   * Flushes `sender` at the end of this turn. A sender must not add itself again before it has been flushed.
    *
    * @internal
    */
@@ -96,7 +97,7 @@ export class FlushScheduler {
 
   /**
    * Schedules a flush, unless one is running. Values that are sent during a flush are flushed after other events. Otherwise
-   * a fast peer would keep the process from reading from all other peers.
+   * a fast peer could keep the process from reading from any other peer.
    */
   private schedule(): void {
     if (this.isExiting) this.flush();
@@ -106,7 +107,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Runs `work` once the event loop has handled its other events. It is for work that would otherwise delay them.
+   * Runs `work` once the event loop has handled its other events. Use it for work that would otherwise delay those
+   * events.
    *
    * @internal
    */
@@ -115,8 +117,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes everything now, even within a delivery, and everything sent later at once, because the process is about to
-   * exit (C24).
+   * Flushes everything now, even within a delivery. From then on, values are flushed as soon as they are sent, because
+   * the process is about to exit (C24).
    *
    * @internal
    */
@@ -140,7 +142,8 @@ export class FlushScheduler {
           sender.flush();
         }
       } finally {
-        // If one fails, the others are flushed after other events: they do not add themselves again.
+        // If one sender throws, the remaining ones are kept for the next flush, because they do not add themselves
+        // again.
         if (flushed < senders.length) this.senders = [...senders.slice(flushed), ...this.senders];
       }
     } finally {

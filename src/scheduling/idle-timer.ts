@@ -5,13 +5,13 @@ import { Timer } from './timer.js';
 export interface Activity {
   /** Returns a number that changes with each activity that does not call `interrupt`. */
   count(): number;
-  /** Returns whether silence counts now. */
+  /** Returns whether the time without activity counts now. */
   isListening(): boolean;
 }
 
 /**
- * Calls a function when nothing has happened for a given time. An event costs only a reading of the clock, because the
- * timer is restarted once per period.
+ * Calls a function when nothing has happened for a given time. An event costs only one reading of the clock, because
+ * an event does not restart the timer. Instead, the timer checks for events when it is due.
  */
 export class IdleTimer {
   private readonly limit: number;
@@ -41,7 +41,7 @@ export class IdleTimer {
     this.wait(this.limit);
   }
 
-  /** Records that something has happened, or that silence counts again. */
+  /** Records that something has happened, or that the time without activity counts again. */
   interrupt(): void {
     if (this.timer !== undefined) this.note();
   }

@@ -26,7 +26,7 @@ export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   },
 );
 
-/** Runs after everything that the turn has deferred with promises or `nextTick`, because that belongs to the turn. */
+/** Runs the deferred work after all promise and `nextTick` callbacks of the turn, which are still part of the turn. */
 function runDeferred(): void {
   const works = deferred;
   deferred = [];

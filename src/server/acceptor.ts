@@ -11,7 +11,7 @@ import type { ConnectionOwner } from '../connection/connection-owner.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from '../transport/transport.js';
 
-/** Whether a server listens. A server that is not stopping returns to `unbound` when it fails or has no subscriber. */
+/** Whether a server listens. Unless it is stopping, it returns to `unbound` when it fails or has no subscriber. */
 type ListenState =
   | { readonly is: 'unbound' }
   | { readonly is: 'binding'; readonly listener: Listener }
@@ -26,7 +26,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly hasIncidents = true;
   readonly incidents: Observable<SocketError>;
-  /** Emits the bound address, at once if the server is already bound. Subscribing does not bind it (S1). */
+  /** Emits the bound address, at once if the server is already bound. Subscribing does not bind the server (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {
     if (this.state.is === 'stopping') subscriber.complete();
     else if (this.state.is === 'bound') subscriber.next(this.state.address);
@@ -68,13 +68,13 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     return this.accepted.set;
   }
 
-  /** Makes a connection from the socket that was accepted first (S2). */
+  /** Makes a connection from the oldest waiting socket (S2). */
   take(): Connection<In, Out> | undefined {
     const socket = this.waitingSockets.shift();
     if (socket === undefined) return undefined;
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     this.accepted.add(connection);
-    // Its first bytes arrive in a later turn, so a subscriber can subscribe to the connection before that.
+    // The first bytes arrive in a later turn, so a subscriber can subscribe to the connection in time.
     connection.open();
     this.lastEmitted?.expectClaim();
     this.lastEmitted = connection;
@@ -161,7 +161,8 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private stop(limit: number, drains: boolean): Promise<void> {
-    // A subscriber that is notified below may call `shutdown` again. It gets the same promise, so set it first.
+    // A subscriber notified below may call `shutdown` again. Set the state first, so that both calls return one
+    // promise.
     let stopped: () => void = () => undefined;
     const stopping = new Promise<void>((resolve) => {
       stopped = resolve;

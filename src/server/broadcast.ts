@@ -21,7 +21,7 @@ const maxBatchBytes = 65_536;
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** The number of values that it has received, plus the values sent before it joined. */
+  /** The number of values that it has received, plus the number of values sent before it joined. */
   given: number;
 }
 
@@ -49,7 +49,7 @@ interface Member {
  * };
  * ```
  *
- * You can subscribe a Broadcast to any Observable, because it is an Observer. `complete` and `error` end it for good.
+ * A Broadcast is an Observer, so you can subscribe it to any Observable. `complete` and `error` end it for good.
  *
  * @typeParam Out - the messages that it sends
  * @backpressure `next` never blocks. The Broadcast keeps the values of a turn until the turn ends or they exceed 65,536
@@ -68,12 +68,12 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new WriteBuffer();
   private readonly members = new Map<Outbound, Member>();
-  /** The encoded values of this turn. `batchStart` is the number of values sent in earlier turns. */
+  /** The encoded values since the last flush. `batchStart` is the number of values before them. */
   private batch: Uint8Array[] = [];
   private batchStart = 0;
   private batchBytes = 0;
   private flushing = false;
-  /** Members that already have all values of this turn, so they have to be notified again of the next value. */
+  /** Members that already have all values of this batch, so the next value has to be announced to them. */
   private upToDate: Outbound[] = [];
   private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
@@ -130,13 +130,13 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Adds a connection, which gets every value from now on.
    *
-   * A connection that joins twice is still one member, and gets the same membership. A connection whose sending side
-   * has ended does not become a member. After `complete` or `error`, a connection that joins is completed or destroyed
-   * at once.
+   * If a connection joins twice, it is still one member, and `join` returns the same membership. A connection whose
+   * sending side has ended does not become a member. After `complete` or `error`, a connection that joins is completed
+   * or destroyed at once.
    *
    * @param connection - a connection of a server or a client of this library
    * @returns the membership. Unsubscribe from it to remove the connection, which stays open and still gets the values
-   * passed to `next` before that
+   * that were passed to `next` before you unsubscribed
    * @throws `ERR_OPTION_INVALID` for an object that is not a connection of this library
    * @example
    * ```ts
@@ -172,10 +172,10 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Sends a value to all current members. It never throws, and does nothing after `complete` or `error`.
    *
-   * On each connection, the Broadcast's values and the values of the connection's own channels go out in the order of
-   * sending. The values of a turn reach each member in one write, if they have at most 65,536 bytes. A value that
-   * cannot be encoded is sent to no member and counted in {@link Broadcast.refused}. Without members, nothing is
-   * encoded.
+   * On each connection, the Broadcast's values and the values of the connection's own channels go out in the order in
+   * which they were sent. The values of a turn reach each member in one write, if they total at most 65,536 bytes. A
+   * value that cannot be encoded is sent to no member and counted in {@link Broadcast.refused}. Without members,
+   * nothing is encoded.
    *
    * @param value - the value to send; it must not be changed afterwards
    * @example
@@ -191,7 +191,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       this.refusedCount++;
       return;
     }
-    // A value sent during a flush also has to reach the members that were already flushed.
+    // A value sent during a flush also has to reach the members that the flush has already served.
     if (this.batch.length === 0 || this.flushing) this.announce(this.members.keys());
     else if (this.upToDate.length > 0) this.announce(this.upToDate.splice(0));
     const bytes = this.sink.takeAll();
@@ -229,20 +229,20 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.finish({ reason });
   }
 
-  /** Makes the members ask for missing values before anything else is sent on their connections (B1). */
+  /** Makes each member ask for its missing values before anything else is sent on its connection (B1). */
   private announce(outbounds: Iterable<Outbound>): void {
     let scheduler: FlushScheduler | undefined;
     for (const outbound of outbounds) {
       if (!this.members.has(outbound)) continue;
       outbound.announce(this.publisher);
-      // Members on one transport share a scheduler, which needs the publisher only once.
+      // Members on the same transport share a scheduler, to which the publisher has to be added only once.
       if (outbound.scheduler === scheduler) continue;
       scheduler = outbound.scheduler;
       scheduler?.addPublisher(this.publisher);
     }
   }
 
-  /** Joins the values of the turn once, and gives each member the same bytes (B2). */
+  /** Concatenates the values of the batch once, and gives each member the same bytes (B2). */
   private flush(): void {
     const { batch, batchStart } = this;
     const count = batch.length;
@@ -295,8 +295,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 }
 
 /**
- * Sends encoded values together if they fit into the buffer. Otherwise it sends one at a time, so that `overflow`
- * applies to each (B3).
+ * Sends encoded values together if they fit into the buffer. Otherwise sends them one at a time, so that `overflow`
+ * applies to each value (B3).
  */
 function publish(outbound: Outbound, all: Uint8Array, values: readonly Uint8Array[]): void {
   if (values.length === 1 || all.length <= outbound.room) outbound.push(outbound.lane, encoded, all, 'free');

@@ -57,8 +57,9 @@ export interface ServeOptions {
  * The handler is called when a connection is emitted. It may return:
  *
  * - an Observable, an iterable or any other source that RxJS accepts: its values are sent.
- * - a promise: its value is sent unless it is `undefined`. So an async function can also do the sending itself.
- * - nothing: then the handler has to end the connection itself.
+ * - a promise: its value is sent, unless that value is `undefined`. So an async function can also send everything
+ *   itself.
+ * - nothing: the handler then has to end the connection itself.
  *
  * If a handler throws or its source fails, its connection fails with `ERR_HANDLER`. Both the connection's `closed` and
  * the server's `incidents` report it.
@@ -129,7 +130,7 @@ function sendReplies<In, Out>(
   const failing = tap<Out>({
     error: (cause: unknown) => {
       isReported = true;
-      // If the connection ends while the handler is sending, the handler has not failed.
+      // If the handler fails with `ERR_CLOSED` because its connection has ended, the handler is not at fault.
       if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
     },
   });
@@ -147,7 +148,7 @@ function sendReplies<In, Out>(
   // to send.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
-  // After its connection has ended, an async function is no longer awaited, so its own error is reported here.
+  // Once the connection has ended, `sending` no longer awaits the async function, so report the function's error here.
   if (isPromise(replies)) {
     replies.then(undefined, (cause: unknown) => {
       if (subscription.closed && !isReported) fail(connection, cause);
@@ -183,7 +184,7 @@ function fail(connection: Connection<any, any>, cause: unknown): void {
 }
 
 /**
- * Returns the library's connection that owns `data`, because a program may pass an object that wraps the connection.
+ * Returns the library's connection that owns `data`. The argument itself may be a program's wrapper of that connection.
  */
 function socketConnectionOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
   const owner = data instanceof Channel ? data[host] : undefined;

@@ -22,7 +22,8 @@ import { Acceptor } from './acceptor.js';
  * }).pipe(share());
  * ```
  *
- * It emits each connection once, in order, before anything is read from it. It completes after {@link Server.shutdown}.
+ * It emits connections in the order in which they were accepted, each before anything is read from it, and completes
+ * after {@link Server.shutdown}.
  * It fails with a `SocketError` if its address cannot be bound; a new subscription tries again. When the last
  * subscriber leaves, the listener is closed, the socket file is removed, and clients that are not emitted yet are
  * reset. Emitted connections stay open.
@@ -62,7 +63,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * The open connections that the server has emitted, even after it has completed.
+   * The emitted connections that are still open. The set stays valid after the server has completed.
    *
    * @returns a live set, always the same object, with at most `maxConnections` members
    * @example
@@ -114,7 +115,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
    *
    * @param options - see {@link ShutdownOptions}
    * @returns a promise that resolves when all sockets are closed, all timers are stopped, and the socket file is
-   * removed. A second call returns the same promise. It rejects only for a bad option, with `ERR_OPTION_INVALID`
+   * removed. A second call returns the same promise. It is rejected only for a bad option, with `ERR_OPTION_INVALID`
    * @example
    * ```ts
    * await server.shutdown({ deadline: 1_000 });
@@ -139,8 +140,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Stops accepting. Further clients wait in the kernel's queue until the Hold is released, and are then accepted in
-   * the order of their arrival.
+   * Stops accepting. Further clients wait in the kernel's queue. When the Hold is released, they are accepted in the
+   * order in which they arrived.
    *
    * @returns the Hold; release it to accept again
    * @example

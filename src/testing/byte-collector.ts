@@ -25,14 +25,14 @@ class ByteCollector implements ByteSink {
   }
 }
 
-/** Returns the bytes that `encoder` writes for `value`. If it throws, what it has written is dropped (D5). */
+/** Returns the bytes that `encoder` writes for `value`. If it throws, the bytes written so far are dropped (D5). */
 export function encodeWith<Out>(encoder: Encoder<Out>, value: Out): Buffer {
   const sink = new ByteCollector();
   encoder.encode(value, sink);
   return sink.collected();
 }
 
-/** Returns the bytes of `value` at the start of a stream. */
+/** Returns the bytes that a new encoder writes for `value`. */
 export function encodeOne<Out>(codec: Codec<unknown, Out>, value: Out): Buffer {
   return encodeWith(codec.encoder(), value);
 }

@@ -10,7 +10,7 @@ export interface CodecSample<In, Out> {
   readonly values: readonly Out[];
   readonly equals: (received: unknown, sent: unknown) => boolean;
   readonly stream: Buffer;
-  /** The bytes of each value. */
+  /** The encoded bytes of each value. */
   readonly frames: readonly Buffer[];
   /** The offset in the stream at which the frame of each value ends. */
   readonly ends: readonly number[];
@@ -62,7 +62,7 @@ export class SampleReader<In, Out> {
 
   /**
    * @param rule - the rule that a wrong message violates
-   * @param split - says in errors how the stream was cut
+   * @param split - how the stream was split, for error messages
    */
   constructor(sample: CodecSample<In, Out>, rule: string, split: string) {
     this.decoder = sample.codec.decoder();
@@ -99,7 +99,7 @@ export class SampleReader<In, Out> {
     throw violation(rule, this.split, this.sample.values, what, cause);
   }
 
-  /** Decodes one message. Returns false if no more is complete. */
+  /** Decodes one message. Returns false if no further message is complete. */
   private step(): boolean {
     const { values, ends, equals } = this.sample;
     const before = this.queue.position;
@@ -132,7 +132,7 @@ export class SampleReader<In, Out> {
   }
 }
 
-/** Makes the error for a violated rule: `what` happened for which input. */
+/** Makes the error for a violated rule: `what` went wrong, and `split` says in which situation. */
 export function violation(
   rule: string,
   split: string,

@@ -14,7 +14,7 @@ export class FaultDice {
     this.random = seededRandom(mixed);
   }
 
-  /** Returns a number from the range, in whole steps from its minimum. */
+  /** Returns a number from the range: its minimum plus a random integer. */
   draw(range: FaultRange): number {
     if (typeof range === 'number') return range;
     const [min, max] = range;
@@ -27,7 +27,7 @@ export class FaultDice {
   }
 }
 
-/** Counts the bytes of one direction, over all connections, and says when a connection has to be cut. */
+/** Counts the bytes of one direction, over all connections, and determines when a connection has to be cut. */
 export class CutCounter {
   private readonly range: FaultRange | undefined;
   private readonly dice: FaultDice;
@@ -44,7 +44,7 @@ export class CutCounter {
     return this.left;
   }
 
-  /** Counts bytes that pass, at most `bytesUntilCut`. Returns whether the connection is cut after them. */
+  /** Counts bytes that pass, at most `bytesUntilCut`. Returns whether the connection has to be cut after them. */
   count(bytes: number): boolean {
     this.left -= bytes;
     if (this.left > 0) return false;

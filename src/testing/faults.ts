@@ -1,7 +1,8 @@
 import { type Check, type Checks, invalidOption, number, optional } from '../validation/checks.js';
 
 /**
- * Sets the size of a fault: a fixed number, or the minimum and the maximum (both included) between which it is drawn.
+ * Sets the size of a fault: a fixed number, or a range from which a number is drawn, given by its minimum and maximum
+ * (both inclusive).
  *
  * @example
  * ```ts
@@ -12,10 +13,10 @@ import { type Check, type Checks, invalidOption, number, optional } from '../val
 export type FaultRange = number | readonly [min: number, max: number];
 
 /**
- * Lists the faults of one direction of {@link faulty}. A fault that is left out does not happen.
+ * Lists the faults of one direction of {@link faulty}. A fault that is omitted is not injected.
  *
- * A number is drawn from a range once for each connection; for `latency` and `slices`, once for each piece of the stream.
- * Offsets count the bytes of this direction. So the same bytes are affected, however they are chunked.
+ * A number is drawn from a range once for each connection; for `latency` and `slices`, once for each piece of the
+ * stream. Offsets count the bytes of this direction. So the same bytes are affected, however they are chunked.
  *
  * @example
  * ```ts
@@ -39,14 +40,14 @@ export interface Faults {
    */
   readonly bandwidth?: number | undefined;
   /**
-   * The size of the pieces that the stream is cut into, at least 1. Each is written in a turn of its own.
+   * The size of the pieces that the stream is cut into, at least 1. Each piece is written in a turn of its own.
    *
-   * @defaultValue `undefined`: as the chunks arrive
+   * @defaultValue `undefined`: the chunks as they arrive
    * @unit bytes
    */
   readonly slices?: FaultRange | undefined;
   /**
-   * The number of bytes of a connection after which nothing passes any more, not even the end of the stream. The connection
+   * The number of bytes of a connection after which nothing more passes, not even the end of the stream. The connection
    * stays open.
    *
    * @defaultValue `undefined`: never
@@ -54,7 +55,8 @@ export interface Faults {
    */
   readonly blackHoleAfter?: FaultRange | undefined;
   /**
-   * How long the black hole lasts: at least 0 and less than 2³¹; 0 means no limit. Afterwards everything queued passes.
+   * How long the black hole lasts: at least 0 and less than 2³¹; 0 means no limit. Afterwards, everything queued
+   * passes.
    *
    * @defaultValue 0
    * @unit ms
@@ -68,22 +70,22 @@ export interface Faults {
    */
   readonly lateFin?: FaultRange | undefined;
   /**
-   * The number of bytes of a connection after which both its ends are reset.
+   * The number of bytes of a connection after which both of its ends are reset.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly resetAfter?: FaultRange | undefined;
   /**
-   * The number of bytes of a connection after which both its ends are closed, with a FIN.
+   * The number of bytes of a connection after which both of its ends are closed, with a FIN.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly cutAfter?: FaultRange | undefined;
   /**
-   * The number of bytes, at least 1 and counted over all connections, after which the connection that carries the last of
-   * them is closed, with a FIN.
+   * The number of bytes, at least 1, after which a connection is closed with a FIN. The bytes of all connections are
+   * counted together. The connection that carries the last of these bytes is closed, and the count starts again.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -129,7 +131,7 @@ export interface InjectedFault {
   readonly connection: number;
   /** The direction of the affected bytes. */
   readonly direction: FaultDirection;
-  /** The number of bytes of that connection and direction before the fault. */
+  /** The number of bytes of that connection and direction that passed before the fault. */
   readonly at: number;
 }
 

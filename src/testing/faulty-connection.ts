@@ -16,7 +16,10 @@ export interface FaultyConnectionOwner {
   ended(connection: FaultyConnection): void;
 }
 
-/** One connection through the proxy: its near end, which the proxy accepts, its far end at the target, and two pipes. */
+/**
+ * One connection through the proxy: the near end, which the proxy accepted; the far end, which it dialled; and two
+ * pipes.
+ */
 export class FaultyConnection {
   private readonly owner: FaultyConnectionOwner;
   private readonly number: number;

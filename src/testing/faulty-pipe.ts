@@ -7,7 +7,7 @@ import type { FaultKind, Faults } from './faults.js';
 /** The maximum number of bytes, and of pieces, in transit in one direction. At either limit the sender is held. */
 const maxBytesInTransit = 65_536;
 const maxPiecesInTransit = 1_024;
-/** With a bandwidth, a piece takes at most this long to pass, in ms. */
+/** If `bandwidth` is set, each piece takes at most this long to pass, in ms. */
 const maxPieceDuration = 20;
 
 type Bytes = Channel<Buffer, Uint8Array | string>;
@@ -21,7 +21,7 @@ interface Item {
   readonly what: Buffer | StreamEnd | 'reset' | 'cut' | 'blackHole';
 }
 
-/** Notifications of a pipe to the connection that it is part of. */
+/** The notifications that a pipe sends to its connection. */
 export interface FaultyPipeEvents {
   /** Called when a fault was injected after `at` bytes of this direction. */
   injected(fault: FaultKind, at: number): void;
@@ -31,10 +31,10 @@ export interface FaultyPipeEvents {
   cut(): void;
 }
 
-/** Runs `work` in a turn of its own, after everything sent before was written. Unsubscribing cancels it. */
+/** Runs `work` in a turn of its own, after everything sent earlier has been written. Unsubscribing cancels it. */
 export type NextTurn = (work: () => void) => Unsubscribable;
 
-/** One direction of a faulty connection. It passes the bytes of one channel on to another, with the faults. */
+/** One direction of a faulty connection. It passes the bytes of one channel on to another, and injects the faults. */
 export class FaultyPipe {
   private readonly from: Bytes;
   private readonly to: Bytes;
@@ -47,25 +47,25 @@ export class FaultyPipe {
   private readonly resetAfter: number;
   private readonly cutAfter: number;
   private readonly subscriptions = new Subscription();
-  /** The rest of the last chunk, for which there is no room in transit. */
+  /** The rest of the last chunk, for which there is no room in transit yet. */
   private input: Buffer | undefined;
   /** How the stream ended after `input`. */
   private end: StreamEnd | undefined;
   private hold: Hold | undefined;
   private inTransit: Item[] = [];
   private bytesInTransit = 0;
-  /** How many bytes have left so far. */
+  /** How many bytes have been put in transit so far. */
   private offset = 0;
   /** How many bytes the current slice still lacks. */
   private sliceLeft = 0;
   /** When the bandwidth allows the next byte to leave. */
   private freeAt = 0;
-  /** When the last item in transit is due. None overtakes it. */
+  /** When the last item in transit is due. Later items never overtake it. */
   private lastDue = 0;
   private isWritable = true;
   private isInBlackHole = false;
   private timer: Unsubscribable | undefined;
-  /** Whether nothing leaves any more. */
+  /** Whether no further input is put in transit. */
   private hasEnded = false;
 
   constructor(
@@ -91,7 +91,7 @@ export class FaultyPipe {
 
   start(): void {
     const { to, from } = this;
-    // A receiver that has ended does not slow the sender down any more.
+    // A receiver that has ended no longer slows the sender down.
     const receiverEnded = (): void => {
       this.isWritable = true;
       this.scheduleArrival();
@@ -132,7 +132,7 @@ export class FaultyPipe {
     this.hold?.release();
   }
 
-  /** Puts input in transit while there is room, and holds the sender while some is left. */
+  /** Puts input in transit while there is room, and holds the sender while some input is left. */
   private passOn(): void {
     while (this.input !== undefined && this.hasRoom && !this.hasEnded) {
       const piece = this.input.subarray(0, this.nextPieceSize());
@@ -165,7 +165,7 @@ export class FaultyPipe {
     this.hasEnded = true;
   }
 
-  /** The number of bytes up to the end of the slice, or to the next fault. */
+  /** The number of bytes up to the end of the slice, or to the next fault, whichever is nearer. */
   private nextPieceSize(): number {
     const { slices, bandwidth } = this.faults;
     if (this.sliceLeft <= 0) {
@@ -188,7 +188,7 @@ export class FaultyPipe {
     this.hasEnded = true;
   }
 
-  /** When a piece of this many bytes arrives that leaves now. */
+  /** Returns when a piece of this many bytes arrives if it leaves now. */
   private dueTime(bytes: number): number {
     const { bandwidth, latency } = this.faults;
     this.freeAt = Math.max(this.freeAt, asyncScheduler.now());
@@ -202,7 +202,9 @@ export class FaultyPipe {
     this.scheduleArrival();
   }
 
-  /** Waits until the first item is due. Each arrives in a turn of its own; otherwise they would be one write (C3). */
+  /**
+   * Waits until the first item is due. Each item arrives in a turn of its own, so that two never become one write (C3).
+   */
   private scheduleArrival(): void {
     const [first] = this.inTransit;
     if (first === undefined || this.timer !== undefined || !this.isWritable || this.isInBlackHole) return;

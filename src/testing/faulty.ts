@@ -16,11 +16,11 @@ import type { NextTurn } from './faulty-pipe.js';
 
 /** How many injected faults are kept. Older ones are dropped. */
 const maxStrikes = 10_000;
-/** The two endpoints decide what times out, except for a connection that is cut. */
+/** Timeouts are left to the two endpoints. Only the close of a connection that is cut is limited. */
 const withoutTimeouts = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as const;
 
 /**
- * Sets the faults of {@link faulty}, its address and its transport.
+ * Configures {@link faulty}: its faults, its address and its transport.
  *
  * @example
  * ```ts
@@ -36,21 +36,21 @@ export interface FaultyOptions {
    */
   readonly seed?: number | undefined;
   /**
-   * The faults of the bytes sent to the target.
+   * The faults to inject into the bytes sent to the target.
    *
    * @defaultValue `undefined`: none
    */
   readonly up?: Faults | undefined;
   /**
-   * The faults of the bytes sent by the target.
+   * The faults to inject into the bytes sent by the target.
    *
    * @defaultValue `undefined`: none
    */
   readonly down?: Faults | undefined;
   /**
-   * The address to listen at.
+   * The address to listen on.
    *
-   * @defaultValue `undefined`: for TCP a free port of localhost, otherwise the target's name and `.faulty`
+   * @defaultValue `undefined`: for TCP, a free port of localhost; otherwise, the target's name followed by `.faulty`
    */
   readonly listen?: AddressInput | undefined;
   /**
@@ -62,7 +62,7 @@ export interface FaultyOptions {
 }
 
 /**
- * Is a running proxy, as {@link faulty} returns it.
+ * Represents a running proxy. {@link faulty} returns one.
  *
  * @example
  * ```ts
@@ -71,7 +71,9 @@ export interface FaultyOptions {
  * @see {@link faulty}
  */
 export interface Faulty {
-  /** Emits the address to dial, also to late subscribers. Fails if the address cannot be bound; completes at `shutdown`. */
+  /**
+   * Emits the address to dial, even to late subscribers. Fails if the address cannot be bound. Completes at `shutdown`.
+   */
   readonly listening: Observable<Address>;
   /** The faults injected so far, oldest first: at most the last 10,000. */
   readonly strikes: readonly InjectedFault[];
@@ -89,10 +91,10 @@ export interface Faulty {
 }
 
 /**
- * Starts a proxy between two endpoints that injects faults into their connections. The same seed repeats a run.
+ * Starts a proxy between two endpoints that injects faults into their connections. The same seed gives the same faults.
  *
  * The proxy dials the target for each connection that it accepts, and passes the bytes of each direction on with the
- * {@link Faults} of that direction. Apart from latency and bandwidth it is equivalent to:
+ * {@link Faults} of that direction. Apart from latency and bandwidth, it is equivalent to:
  *
  * ```ts
  * listen(address).subscribe((near) => {
@@ -102,19 +104,20 @@ export interface Faulty {
  * });
  * ```
  *
- * All random numbers derive from `seed`, the number of the connection, the direction, and the offset in the stream. So a
- * fault comes at the same byte in each run, however the bytes are chunked. Only `cutEvery`, which counts over all
+ * All random numbers derive from `seed`, the number of the connection, the direction, and the offset in the stream. So
+ * a fault occurs at the same byte in each run, however the bytes are chunked. Only `cutEvery`, which counts over all
  * connections, also depends on how they interleave.
  *
- * It starts to listen at once. A FIN passes as a FIN, and a failure as a reset, after the bytes before it. If the target
- * cannot be reached, the accepted connection is reset. A unix socket has no reset: its peer sees the end of the stream, or
- * `ECONNRESET` if it left input unread. Over the memory transport the faults come at the exact byte; real sockets may join
- * slices, and drop undelivered bytes when they are reset. All timers run on `asyncScheduler`.
+ * The proxy starts to listen at once. It passes a FIN on as a FIN, and a failure as a reset, after the bytes before it.
+ * If the target cannot be reached, the accepted connection is reset. A unix socket has no reset: its peer receives the
+ * end of the stream, or `ECONNRESET` if the proxy left input unread. Over the memory transport, faults occur at the
+ * exact byte. Real sockets may join slices, and drop undelivered bytes when they are reset. All timers run on
+ * `asyncScheduler`.
  *
- * In each direction, 65,536 bytes or 1,024 pieces, and one chunk, may be in transit, besides what the channels buffer. Then
- * the sender is held. So with a latency of L ms, at most 65,536 bytes pass in L ms.
+ * In each direction, 65,536 bytes or 1,024 pieces may be in transit, plus one chunk, in addition to the bytes that the
+ * channels buffer. At this limit, the sender is held. So with a latency of L ms, at most 65,536 bytes pass in L ms.
  *
- * Use `shutdown` to end it. A black hole without an end lasts until then.
+ * Use `shutdown` to end the proxy. A black hole without a duration lasts until then.
  *
  * @param target - the address that the proxy dials
  * @param options - `up` and `down` (the faults of each direction; none), `seed` (an integer; 1), `listen`, `transport`
@@ -125,7 +128,7 @@ export interface Faulty {
  * const proxy = faulty('tcp://localhost:7000', { seed: 7, up: { slices: 1 }, down: { resetAfter: [1, 10_000] } });
  * const client = connect(await firstValueFrom(proxy.listening), { reconnect: backoff() });
  * ```
- * @see rules C1, C8 and K4, which hold through it
+ * @see rules C1, C8 and K4, which also hold through the proxy
  */
 export function faulty(target: AddressInput, options: FaultyOptions = {}): Faulty {
   return new FaultyProxy(target, options);
@@ -214,7 +217,7 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
     await Promise.all([...this.connections].map((connection) => connection.shutdown()));
   }
 
-  /** Makes a client of the target. It dials when it is subscribed to. */
+  /** Makes a client for the target. It dials when it is subscribed to. */
   private newClient(): Client {
     return connect(this.target, { ...this.transportOption, ...withoutTimeouts, halfOpen: true });
   }
@@ -231,7 +234,7 @@ function defaultAddress(target: Address): AddressInput {
   }
 }
 
-/** Runs `work` when the event loop has polled for I/O, so that earlier writes were made. */
+/** Runs `work` when the event loop has polled for I/O, so that earlier writes have been made. */
 function afterPolling(work: () => void): Unsubscribable {
   const immediate = setImmediate(work);
   return {

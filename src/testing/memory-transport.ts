@@ -2,12 +2,12 @@ import { MemoryTransport } from '../transport/memory/memory-transport.js';
 import type { Transport } from '../transport/transport.js';
 
 /**
- * Makes a network within the process, for tests. Servers and clients with the same transport find each other, at any
- * `tcp`, `unix` or `memory` address.
+ * Makes a network within the process, for tests. Servers and clients with the same transport can reach each other, at
+ * any `tcp`, `unix` or `memory` address.
  *
- * Each connection is two pipes. A pipe of more than 65,536 bytes makes its writer wait, so a slow reader has the effect that
- * it has over a real socket. I/O happens on RxJS's `asapScheduler`, and timers run on `asyncScheduler`. So within
- * `TestScheduler.run` everything is synchronous, and time is virtual.
+ * Each connection consists of two pipes. A writer waits while its pipe has more than 65,536 bytes, so a slow reader has
+ * the same effect as over a real socket. I/O happens on RxJS's `asapScheduler`, and timers run on `asyncScheduler`. So
+ * within `TestScheduler.run`, everything is synchronous, and time is virtual.
  *
  * With this transport, `listen` and `connect` refuse `tls` and `fd` addresses with `ERR_ADDRESS_INVALID`.
  *
@@ -18,7 +18,7 @@ import type { Transport } from '../transport/transport.js';
  * const server = listen('memory:echo', { transport, codec: lines() });
  * const client = connect('memory:echo', { transport, codec: lines() });
  * ```
- * @see rules C1 to C21, which hold over it, too
+ * @see rules C1 to C21, which also hold for this transport
  */
 export function memoryTransport(): Transport {
   return new MemoryTransport();

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 
 /**
- * Whether a codec received what was sent. The comparison is deep and strict, with two exceptions. Bytes equal bytes of
- * another class, and text in UTF-8. An object without a prototype equals a plain object with the same members, because no
- * codec transmits the difference.
+ * Whether a received message equals the sent one. The comparison is deep and strict, with two exceptions. Bytes equal
+ * the same bytes in a different class, or as text in UTF-8. An object without a prototype equals a plain object with
+ * the same members, because no codec transmits the difference.
  */
 export function sameMessage(received: unknown, sent: unknown): boolean {
   if (!(received instanceof Uint8Array)) {
-    // Most messages are equal without copies.
+    // Most messages are equal as they are, so copies are made only if they are not.
     return isDeepStrictEqual(received, sent) || isDeepStrictEqual(withPrototypes(received), withPrototypes(sent));
   }
   if (typeof sent === 'string') return Buffer.from(sent).equals(received);
@@ -15,8 +15,8 @@ export function sameMessage(received: unknown, sent: unknown): boolean {
 }
 
 /**
- * Copies plain objects, arrays, maps and sets, and gives each object without a prototype the usual one. An instance of any
- * other class is returned as it is.
+ * Copies plain objects, arrays, maps and sets, and gives each object without a prototype the usual one. An instance of
+ * any other class is returned as it is.
  */
 function withPrototypes(value: unknown, copies = new Map<object, object>()): unknown {
   if (typeof value !== 'object' || value === null) return value;
@@ -25,7 +25,7 @@ function withPrototypes(value: unknown, copies = new Map<object, object>()): unk
   switch (Object.getPrototypeOf(value)) {
     case null:
     case Object.prototype:
-      // An array or a date may have had its prototype replaced.
+      // `value` may be an array or a date whose prototype was replaced.
       return isPlainObject(value) ? copyMembers(value, {}, copies) : value;
     case Array.prototype:
       return copyMembers(value, new Array((value as unknown[]).length), copies);

@@ -1,6 +1,6 @@
 /**
- * Makes a generator of random numbers from 0 to below 1. The same seed gives the same numbers, so a failed run can be
- * repeated.
+ * Makes a generator of random numbers, at least 0 and less than 1. The same seed gives the same numbers, so a failed
+ * run can be repeated.
  *
  * @see https://github.com/bryc/code/blob/master/jshash/PRNGs.md#mulberry32
  */

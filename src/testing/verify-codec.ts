@@ -7,7 +7,7 @@ import { sameMessage } from './same-message.js';
 import { seededRandom } from './seeded-random.js';
 
 /**
- * Sets what {@link verifyCodec} cannot find out itself.
+ * Configures {@link verifyCodec}, for example with properties of the codec that it cannot detect itself.
  *
  * @example
  * ```ts
@@ -23,14 +23,14 @@ export interface VerifyCodecOptions {
    */
   readonly refused?: readonly unknown[] | undefined;
   /**
-   * Whether the last frame may lack its end, as with `lines` (D4).
+   * Whether the last frame may lack its ending, as with `lines` (D4).
    *
    * @defaultValue false
    */
   readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
-   * Whether a frame may need those before it: a part of a message, say, or a counter. Frames are then not dropped. Do not use
-   * such a codec with `overflow: 'drop'`, `reconnect` or a `Broadcast` (D5).
+   * Whether decoding a frame may need earlier frames, for example because it is a part of a message or has a counter.
+   * If true, no frames are dropped. Do not use such a codec with `overflow: 'drop'`, `reconnect` or a `Broadcast` (D5).
    *
    * @defaultValue false
    */
@@ -38,8 +38,8 @@ export interface VerifyCodecOptions {
   /**
    * Compares a decoded message with the value that was encoded (D2).
    *
-   * @defaultValue `undefined`: a deep and strict comparison, in which bytes equal bytes of another class and text in UTF-8,
-   * and an object without a prototype equals a plain one with the same members
+   * @defaultValue `undefined`: a deep and strict comparison with two exceptions: bytes equal the same bytes in a
+   * different class, or as text in UTF-8, and an object without a prototype equals a plain object with the same members
    */
   readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
   /**
@@ -51,11 +51,11 @@ export interface VerifyCodecOptions {
 }
 
 /**
- * Verifies that a codec decodes what it has encoded, for `values`, however their bytes are split.
+ * Verifies that a codec decodes the values that it has encoded, however their bytes are split into chunks.
  *
- * It encodes the values once. It decodes the stream as a whole, cut in two at each offset, byte by byte, and in random
- * chunks. In a long stream it tries only some of the cuts, so that it decodes at most about 16 MiB. For each way to split,
- * with and without the end of the stream, it is equivalent to:
+ * It encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by byte, and in
+ * random chunks. In a long stream, it tries only some of the cuts, so that it decodes at most about 16 MiB. For each
+ * way to split the stream, with and without its end, it is equivalent to:
  *
  * ```ts
  * for (const chunk of chunks) {
@@ -67,22 +67,23 @@ export interface VerifyCodecOptions {
  * }
  * ```
  *
- * It also drops up to 16 frames, one at a time, and decodes the others: each must be decodable on its own, because values may
- * be dropped (`overflow: 'drop'`) or sent on the next connection (D5).
+ * It also drops up to 16 frames, one at a time, and decodes the others. Each frame must be decodable on its own,
+ * because the values before it may have been dropped (`overflow: 'drop'`), or sent on an earlier connection (D5).
  *
- * It cannot test D3, the limit of the size and the errors of bad frames: test those with streams of your own.
+ * It cannot test D3 (the size limit, and the errors for bad frames), so test that with your own streams.
  *
- * To verify linear time (D1), it counts the bytes that the decoder examines; `head` counts in full. A decoder that starts
- * again with each chunk is found if one of the values takes 1 KiB or more.
+ * To verify linear time (D1), it counts the bytes that the decoder examines; each use of `head` counts all its bytes. A
+ * decoder that starts over with each chunk is detected if one of the frames has 1 KiB or more.
  *
  * @typeParam In - the type of received messages
  * @typeParam Out - the type of sent messages
  * @param codec - the codec. Its frames must have an end, which excludes `text`
  * @param values - the messages to send, at least one. Vary their kinds and lengths. If the decoder groups messages, the
  * last group must be complete
- * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `framesMayDepend` (false), `equals` (deep and strict), `seed` (1)
- * @throws an Error at the first violation, with the rule, the split and the values in its message; `ERR_OPTION_INVALID` for a
- * bad or unknown option
+ * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `framesMayDepend` (false), `equals` (deep and
+ * strict), `seed` (1)
+ * @throws an Error at the first violation, with the rule, the split and the values in its message; `ERR_OPTION_INVALID`
+ * for a bad or unknown option
  * @example
  * ```ts
  * it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
@@ -115,7 +116,7 @@ export function verifyCodec<In, Out>(
   verifyByteByByte(sample);
   for (const cut of [0, ...cuts, stream.length]) verifyEnd(sample, [stream.subarray(0, cut)], lastFrameMayBeOpen);
   for (let round = 0; round < 16; round++) {
-    // The end must not depend on how the bytes were cut, either.
+    // The result at the end of the stream must not depend on how the bytes were split, either.
     const cut = round === 0 ? stream.length : Math.floor(random() * (stream.length + 1));
     verifyEnd(sample, randomChunks(stream.subarray(0, cut), random), lastFrameMayBeOpen);
   }
@@ -151,7 +152,7 @@ function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: str
   reader.finish();
 }
 
-/** Decodes byte by byte, alternating with a second stream that is ahead, because decoders must not share state. */
+/** Decodes byte by byte, alternating with a second stream that is ahead, to check that decoders share no state. */
 function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   const { stream } = sample;
   const reader = new SampleReader(sample, 'D1', 'one byte at a time');
@@ -173,7 +174,7 @@ function verifyEnd<In, Out>(sample: CodecSample<In, Out>, chunks: readonly Buffe
   const reader = new SampleReader(sample, 'D4', `ending after byte ${cut} of ${sample.stream.length}${split}`);
   for (const chunk of chunks) reader.push(chunk);
   const open = reader.queue.length > 0;
-  // Between two frames a decoder that groups them may throw, because the group is not complete.
+  // A decoder that groups frames may throw between two of them, because the group is incomplete.
   const between = !open && cut > 0 && cut < sample.stream.length;
   const last = reader.end();
   const left = reader.queue.length;

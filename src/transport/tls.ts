@@ -4,9 +4,9 @@ import type tls from 'node:tls';
  * Configures TLS for a server: the server options of `node:tls` with at least a key and a certificate, or a function that
  * returns such options.
  *
- * With a function, certificates can be renewed without a restart. `listen` calls it once, and the server calls it again for
- * each new connection. Return the same object while nothing has changed: the server parses the certificates only when it
- * gets a different object.
+ * With a function, certificates can be renewed without a restart. `listen` calls the function once, and the server
+ * calls it again for each new connection. Return the same object while nothing has changed: the server parses the
+ * certificates only when it gets a different object.
  *
  * @throws `ERR_OPTION_INVALID` for options that cannot work for any client. If the function returns such options later,
  * the error is reported in `incidents`
@@ -34,10 +34,10 @@ export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
 export interface ServerTlsOptions extends tls.TlsOptions {
   /**
    * Whether a client may end its stream with a FIN but without a close_notify, as browsers and curl do. An attacker on the
-   * network can forge such a FIN, so use it only with a codec whose frames show whether a message is complete. An end within
-   * a frame is always an error.
+   * network can forge such a FIN, so set this only with a codec whose frames show whether a message is complete. An end
+   * within a frame is always an error.
    *
-   * @defaultValue `false`: such an end is `ERR_TLS`
+   * @defaultValue `false`: such an end is reported as `ERR_TLS`
    */
   readonly allowHalfClosed?: boolean | undefined;
 }
@@ -45,8 +45,8 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 /**
  * Configures TLS for a client: the options of `tls.connect`.
  *
- * The server's certificate is verified unless `rejectUnauthorized` is false. It must be valid for `servername`. The default
- * is the dialled host, or `localhost` over a unix socket.
+ * The server's certificate is verified unless `rejectUnauthorized` is false. It must be valid for `servername`, which
+ * defaults to the dialled host, or to `localhost` over a unix socket.
  *
  * @throws `ERR_OPTION_INVALID` for options that cannot work with any server
  * @example
@@ -59,11 +59,11 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 export type ClientTls = tls.ConnectionOptions;
 
 /**
- * Configures `startTls`: like the option `tls` of `listen` on an accepted connection, and like the one of `connect` on
- * a dialled connection. `handshakeTimeout`, in ms, overrides the connection's own.
+ * Configures `startTls`. An accepted connection takes the same options as the `tls` option of `listen`; a dialled
+ * connection, the same as the `tls` option of `connect`. `handshakeTimeout`, in ms, overrides the connection's own.
  *
- * With `isServer: true` the side that dialled becomes the TLS server, and takes the options of `listen`. FTP's active mode
- * needs it: the FTP server dials the data connection, and presents its certificate there.
+ * With `isServer: true`, the side that dialled becomes the TLS server, and takes the options of `listen`. FTP's active
+ * mode needs this: the FTP server dials the data connection, and presents its certificate there.
  *
  * @example
  * ```ts
@@ -87,7 +87,7 @@ export type StartTlsOptions =
  * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket, rule T9
  */
 export interface TlsInfo {
-  /** Whether the peer's certificate was verified; also false if none was requested. */
+  /** Whether the peer's certificate was verified; also false if no certificate was requested. */
   readonly authorized: boolean;
   /** Why verification failed, if a certificate was requested and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;
@@ -100,9 +100,9 @@ export interface TlsInfo {
   /** The version of TLS, such as `'TLSv1.3'`. */
   readonly protocol: string;
   /**
-   * The latest session, in a client only. A later connection to the same server can resume it with the option
-   * `tls.session`. With TLS 1.3 the server sends it after the handshake, together with its first bytes, and often more
-   * than once.
+   * The latest session; only a client has one. A later connection to the same server can resume it with the option
+   * `tls.session`. With TLS 1.3, the server sends a session only after the handshake, together with its first bytes,
+   * and often more than one.
    */
   readonly session?: Buffer;
 }

@@ -4,8 +4,8 @@ import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
 
 /**
- * Carries bytes: over Node's sockets, in memory, or over something of your own. One transport serves any number of servers
- * and clients.
+ * Carries bytes over Node's sockets, in memory, or over a medium that you implement. One transport serves any number of
+ * servers and clients.
  *
  * @example
  * ```ts
@@ -24,36 +24,36 @@ import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
  */
 export interface Transport {
   /**
-   * Throws if `listen` could never succeed with this address and these options. It is called before `listen`.
+   * Throws if `listen` could never succeed with this address and these options. Called before `listen`.
    *
    * @param address - a well-formed address
-   * @param options - the options that `listen` will get
+   * @param options - the options that will be passed to `listen`
    * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`
    */
   checkListen(address: Address, options: ListenerOptions): void;
   /**
-   * Throws if `connect` could never succeed with this address and these options. It is called before `connect`.
+   * Throws if `connect` could never succeed with this address and these options. Called before `connect`.
    *
    * @param address - a well-formed address
-   * @param options - the options that `connect` will get
+   * @param options - the options that will be passed to `connect`
    * @throws `ERR_ADDRESS_INVALID` or `ERR_OPTION_INVALID`
    */
   checkConnect(address: Address, options: DialOptions): void;
   /**
-   * Binds an address and starts to accept connections. It never throws, and calls back only after it has returned.
+   * Binds an address and starts accepting connections. It never throws, and calls `events` only after it has returned.
    *
    * @param address - an address that `checkListen` accepts
    * @param options - the options of the listener and of its sockets
-   * @param events - is notified when the address is bound and of each connection, or of the failure to bind
+   * @param events - is notified of the bound address and of each connection, or of a failure to bind
    * @returns the listener
    */
   listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener;
   /**
-   * Dials an address. It never throws, and calls back only after it has returned.
+   * Dials an address. It never throws, and calls `events` only after it has returned.
    *
    * @param address - an address that `checkConnect` accepts
    * @param options - the options of the socket
-   * @param events - is notified of the outcome: exactly one of its methods is called
+   * @param events - is notified of the outcome: exactly one of its methods is called, unless the attempt is aborted
    * @returns the attempt, which can be aborted
    */
   connect(address: Address, options: DialOptions, events: DialEvents): Dial;
@@ -71,17 +71,20 @@ export interface ListenerOptions extends SocketOptions {
   readonly mode: number;
   /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
-  /** Whether several processes may listen on one port. */
+  /** Whether several processes may listen on the same port. */
   readonly reusePort: boolean;
   /** The TLS options; undefined for plain text. */
   readonly tls: ServerTls | undefined;
   /**
-   * The peers whose PROXY headers are trusted. Each connection must start with one. Undefined if no header is expected.
+   * The peers whose PROXY headers are trusted; every connection must then start with a header. If undefined, no header
+   * is expected.
    */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
   /** The time that the PROXY header and the TLS handshake of a client may take together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
-  /** The number of handshakes that may be in progress at once. The server itself limits the open connections. */
+  /**
+   * The number of handshakes that may be in progress at once. The server, not the transport, limits open connections.
+   */
   readonly maxConnections: number;
 }
 
@@ -91,13 +94,13 @@ export interface ListenerOptions extends SocketOptions {
  * @see {@link ConnectOptions} for the defaults
  */
 export interface DialOptions extends SocketOptions {
-  /** The IP address to dial from. If `family` is given too, the address belongs to it (K20). */
+  /** The IP address to dial from. If `family` is also given, the address is of that family (K20). */
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
   /** Whether to dial only the IPv4 or only the IPv6 addresses of a host name; undefined for both. */
   readonly family: 4 | 6 | undefined;
-  /** The TLS options; undefined for plain text, or for the defaults at a `tls://` address. */
+  /** The TLS options. Undefined means plain text, or default options at a `tls://` address. */
   readonly tls: ClientTls | undefined;
 }
 
@@ -113,23 +116,25 @@ export interface SocketOptions {
   readonly keepAlive: number;
 }
 
-/** Listens on an address, or is about to. {@link ListenerEvents} is notified of its connections. */
+/** A server socket: it listens on an address, or is about to. Its events are reported to {@link ListenerEvents}. */
 export interface Listener {
   /**
    * Whether `hold` leaves further clients in the kernel's queue. If not, they wait in the process, up to `acceptQueue` (S5).
    */
   readonly stoppable?: boolean;
   /**
-   * Stops accepting: up to `backlog` clients wait in the kernel's queue. A transport that cannot stop keeps calling
-   * `onConnection`.
+   * Stops accepting, so that up to `backlog` clients wait in the kernel's queue. A listener that cannot stop keeps
+   * calling `onConnection`.
    */
   hold(): void;
-  /** Resumes accepting, in the clients' order of arrival. `onConnection` is called in a later turn. */
+  /** Resumes accepting clients, in the order in which they arrived. `onConnection` is called in a later turn. */
   release(): void;
   /**
-   * Releases the address, and resets the clients that are not accepted yet. No event follows. Accepted connections stay open.
+   * Releases the address, and resets the clients that have not been accepted yet. Accepted connections stay open. No
+   * event follows.
    *
-   * @returns a promise that resolves when the system has released everything, and never rejects; undefined if it already has
+   * @returns a promise that resolves when the system has released everything, and never rejects; undefined if
+   * everything is already released
    */
   close(): Promise<void> | void;
 }
@@ -155,11 +160,11 @@ export interface ListenerEvents {
   /**
    * Called if the address cannot be bound. No event follows.
    *
-   * @param error - the reason, with the name of the errno in `code`, and the address
+   * @param error - the reason, with the name of the errno in `code` and with the address
    */
   onError(error: SocketError): void;
   /**
-   * Called when a client could not be accepted. The listener continues.
+   * Called when a client could not be accepted. The listener stays open.
    *
    * @param error - the reason
    */
@@ -184,26 +189,26 @@ export interface DialEvents {
   /**
    * Called when the attempt has failed.
    *
-   * @param error - the reason, with the name of the errno in `code`, and the address
+   * @param error - the reason, with the name of the errno in `code` and with the address
    */
   onError(error: SocketError): void;
 }
 
 /**
- * One connected socket, on which a {@link Connection} is built.
+ * A connected socket. A {@link Connection} is built on it.
  *
  * The contract between the library and a socket:
  *
- * - The library calls `open` once. Before that, the socket reads and reports nothing. To discard it, the library calls
- *   `reset` instead.
- * - The socket calls the methods of {@link SocketEvents} in later turns, never within a call of one of its own methods.
- * - After `write` or `writeAll` has returned false, the library calls neither before `onDrain`. It writes nothing after
- *   `end`, `reset` or `onClose`.
+ * - The library calls `open` once. Before that, the socket reads and reports nothing. To discard the socket, the
+ *   library calls `reset` instead of `open`.
+ * - The socket calls the methods of {@link SocketEvents} in later turns, never while one of its own methods is running.
+ * - After `write` or `writeAll` has returned false, the library calls neither of them until `onDrain`. It writes
+ *   nothing after `end`, `reset` or `onClose`.
  * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on `unsent` may be
  *   `Infinity`, because it is unknown how much of that write was sent.
  * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose` they do nothing.
- * - The socket closes when both `end` was called and the peer has sent its FIN, after `reset`, or after a failure. Then it
- *   calls `onClose`, exactly once and as its last event.
+ * - The socket closes after `reset`, after a failure, or once `end` has been called and the peer has sent its FIN. It
+ *   then calls `onClose`, exactly once and as its last event.
  *
  * @example
  * ```ts
@@ -246,26 +251,26 @@ export interface TransportSocket {
   /** Writes the messages of one turn together. All sockets of a transport share one scheduler (C3). */
   readonly scheduler: FlushScheduler;
   /**
-   * The TLS protocol and the peer's certificate; undefined without TLS, and until the handshake of `startTls` has
+   * The TLS protocol and the peer's certificate. Undefined without TLS, and before the handshake of `startTls` has
    * succeeded.
    */
   readonly tls: TlsInfo | undefined;
   /** The number of bytes of the last write that the kernel has not taken; `Infinity` if that is unknown (C4). */
   readonly unsent: number;
   /**
-   * Starts to read and to report. Called once.
+   * Starts reading, and reporting events. Called once.
    *
-   * @param events - is notified of everything that happens
+   * @param events - is notified of all events
    */
   open(events: SocketEvents): void;
   /** Stops reading, so that the kernel's buffers fill and the peer has to wait. At most one more chunk is reported (F3). */
   pause(): void;
-  /** Reads again. */
+  /** Resumes reading. */
   resume(): void;
   /**
    * Writes bytes or text. The socket keeps the part that the kernel does not take, and sends it later.
    *
-   * @param data - text, or bytes; the caller does not change them before the kernel has taken them
+   * @param data - text, or bytes that the caller does not change until the kernel has taken them
    * @param encoding - the encoding of text
    * @returns true if the kernel has taken everything. Otherwise `onDrain` follows, or `onClose` after a failure
    */
@@ -273,13 +278,16 @@ export interface TransportSocket {
   /**
    * Writes several pieces at once, like `write`.
    *
-   * @param pieces - at least one
-   * @returns like `write`
+   * @param pieces - the pieces, at least one
+   * @returns the same as `write`
    */
   writeAll(pieces: readonly Uint8Array[]): boolean;
   /** Sends a FIN after the written bytes. The receiving side stays open until the peer ends it (C6). */
   end(): void;
-  /** Closes both sides at once, also after `end`, with a reset if the transport has one (C8, C20). `onClose` follows. */
+  /**
+   * Closes both sides immediately, even after `end`, by resetting the connection if the transport can (C8, C20).
+   * `onClose` follows.
+   */
   reset(): void;
   /**
    * Closes the socket after `end` without a reset, so that the kernel still delivers the bytes that it has taken (C11). A
@@ -287,11 +295,12 @@ export interface TransportSocket {
    */
   drop?(): void;
   /**
-   * Prepares to start TLS on this socket, and sends nothing yet. A transport without TLS lacks this method.
+   * Prepares to start TLS on this socket, without sending anything yet. The sockets of a transport without TLS lack
+   * this method.
    *
    * @param options - server options if the socket was accepted or `isServer` is true, otherwise client options
    * @returns a function that starts the handshake. The library calls it at most once, after the kernel has taken every
-   * write, and writes nothing before `secured` is called. `onClose` reports the error if the handshake fails, or if the
+   * write, and writes nothing before `secured` is called. `onClose` reports an error if the handshake fails, or if the
    * socket has read unencrypted bytes but not reported them
    * @throws `ERR_OPTION_INVALID` for options that can never work
    * @example
@@ -310,7 +319,7 @@ export interface TransportSocket {
   readonly controls?: SocketControls | undefined;
 }
 
-/** Settings of a Node socket, for a stream that replaces a `net.Socket` (I2). Every `net.Socket` implements it. */
+/** Settings of a Node socket, for a stream that replaces a `net.Socket` (I2). Every `net.Socket` has these methods. */
 export interface SocketControls {
   /** Keeps the process running while the socket is open. This is the default. */
   ref(): void;
@@ -338,18 +347,18 @@ export interface SocketControls {
  */
 export interface SocketEvents {
   /**
-   * Called with received bytes. The receiver may call {@link TransportSocket.pause} within it.
+   * Called with received bytes. The receiver may call {@link TransportSocket.pause} during this call.
    *
    * @param chunk - at least one byte; the receiver may keep it
    */
   onData(chunk: Buffer): void;
   /**
-   * Called when the peer has ended its sending side. Everything that it sent has already been reported.
+   * Called when the peer has ended its sending side. All bytes that the peer sent have already been reported.
    *
    * @param cutOff - given if the transport can tell that the stream was cut off before the peer ended it
    */
   onEnd(cutOff?: StreamCutOff): void;
-  /** Called after a write that returned false, when the kernel has taken all of it. */
+  /** Called after a write that returned false, when the kernel has taken all of its bytes. */
   onDrain(): void;
   /**
    * Called once, when the socket has closed.
@@ -360,35 +369,43 @@ export interface SocketEvents {
 }
 
 /**
- * Reports that the peer's stream was cut off. TLS, for example, ends a stream with a message of its own, but only a FIN
- * arrived.
+ * Describes the end of a stream that was cut off. A TLS stream, for example, is cut off if a FIN arrives without a
+ * close_notify.
  *
  * @see rules T5 and T11
  */
 export interface StreamCutOff {
-  /** The error that the connection fails with, unless an incomplete frame gives it `ERR_FRAME_TRUNCATED`. */
+  /**
+   * The error that the connection fails with. If the last frame is incomplete, that is `ERR_FRAME_TRUNCATED` instead.
+   */
   readonly error: SocketError;
-  /** Whether the connection accepts this end after a complete frame, so that only an incomplete one makes it fail. */
+  /**
+   * Whether the connection accepts this end if the last frame is complete, and fails only if that frame is incomplete.
+   */
   readonly mayBeComplete: boolean;
 }
 
 /**
- * Is notified by a socket that may lend its chunks: the memory of a borrowed chunk is overwritten after `onData` has
- * returned.
+ * Is notified by a socket that may lend its chunks: it may overwrite the memory of a borrowed chunk as soon as `onData`
+ * has returned.
  *
  * @internal
  */
 export interface BorrowingSocketEvents extends SocketEvents {
-  /** Whether the receiver keeps chunks, so that each should have its own memory. Absent if it cannot take borrowed chunks. */
+  /**
+   * Whether the receiver keeps chunks, so that each chunk should have its own memory. Absent if the receiver cannot
+   * accept borrowed chunks.
+   */
   readonly keeps?: boolean;
   /**
-   * The buffer that the next bytes belong in, if it is known: the socket may read into it, and pass it as the chunk.
+   * The buffer that the next bytes belong in, if known. The socket may read into it, and pass the filled part as the
+   * chunk.
    */
   readonly room?: Buffer | undefined;
 }
 
 /**
- * Returns the name of an option in `options` that applies only to TCP, if there is one.
+ * Returns the name of a given option that applies only to TCP, if there is one.
  *
  * @internal
  */

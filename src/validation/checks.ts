@@ -21,7 +21,7 @@ export function optional<T>(check: Check<T>): Check<T | undefined> {
   return (option, value) => (value === undefined ? undefined : check(option, value));
 }
 
-/** Requires a number that `accepts` returns true for. */
+/** Requires a number for which `accepts` returns true. */
 export function number(requirement: string, accepts: (value: number) => boolean): Check<number> {
   return (option, value) => {
     if (typeof value === 'number' && accepts(value)) return value;
@@ -35,7 +35,7 @@ export function integer(min: number, max: number, noun = 'an integer'): Check<nu
   return number(`${noun}${range}`, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
 }
 
-/** Requires a number of milliseconds that a timer supports: 2³¹ ms or more would fire at once. */
+/** Requires a number of milliseconds that a timer supports: a timer of 2³¹ ms or more would fire at once. */
 export const duration: Check<number> = number(
   'a number of milliseconds, at least 0 and less than 2^31',
   (value) => value >= 0 && value < 2 ** 31,
@@ -108,7 +108,7 @@ export function checkExactOptions<T>(owner: string, checks: Checks<T>, options: 
 }
 
 /**
- * Refuses options that `owner` does not have, because an ignored option may be the one that keeps a program safe. An
+ * Refuses options that `owner` does not have, because the program may rely on an option that would be ignored. An
  * option that is `undefined` counts as omitted.
  */
 export function refuseUnknown(owner: string, known: object, options: object): void {

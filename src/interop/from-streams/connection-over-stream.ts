@@ -12,8 +12,8 @@ export interface StreamSocket extends TransportSocket {
 }
 
 /**
- * Opens a connection over a stream. It has no timeout but `closeTimeout`, because the program that made the stream decides how
- * long it may be idle or unread.
+ * Opens a connection over a stream. The connection has no timeout except `closeTimeout`, because the program that made
+ * the stream decides how long the stream may be idle or unread.
  *
  * @param halfOpen - whether the sending side stays open after the peer's end (C7)
  */
@@ -34,7 +34,9 @@ export function connectionOver<In, Out>(
   return new SocketConnection(socket, settings, owner).open();
 }
 
-/** Returns what a stream is destroyed or aborted with: the reason that the program gave, or the failure. */
+/**
+ * Returns the reason with which a stream is destroyed or aborted: the one that the program gave, or else the failure.
+ */
 export function destroyReason(error: SocketError): unknown {
   return error.code === 'ERR_CLOSED' ? (error.cause ?? error) : error;
 }

@@ -6,8 +6,8 @@ import { ValueCodec } from './value-codec.js';
 import { WebStreamsTransportSocket } from './web-streams-transport-socket.js';
 
 /**
- * Is a pair of web streams. {@link toWebStreams} returns one and {@link fromWebStreams} accepts one. Every transform stream is
- * one, such as `CompressionStream`.
+ * Describes a pair of web streams, which {@link toWebStreams} returns and {@link fromWebStreams} accepts. Every
+ * transform stream, such as `CompressionStream`, is such a pair.
  *
  * @typeParam In - the type of the values to read
  * @typeParam Out - the type of the values to write
@@ -25,10 +25,11 @@ export interface WebStreams<In, Out> {
 }
 
 /**
- * Makes a Channel from a readable and a writable web stream: a transform stream such as `CompressionStream`, or the streams of
- * a WebSocket or a worker. Their values can be anything but `undefined`. Both streams stay locked until the Channel ends.
+ * Makes a Channel from a readable and a writable web stream: a transform stream such as `CompressionStream`, or the
+ * streams of a WebSocket or a worker. Their values can be anything but `undefined`. Both streams stay locked until the
+ * Channel ends.
  *
- * Apart from the limits below it is equivalent to:
+ * Apart from the limits below, it is equivalent to:
  *
  * ```ts
  * const channelOver = <In, Out>(reader: ReadableStreamDefaultReader<In>, writer: WritableStreamDefaultWriter<Out>) => ({
@@ -49,12 +50,12 @@ export interface WebStreams<In, Out> {
  * });
  * ```
  *
- * Limits and counters in bytes, such as `bufferedBytes`, count a string by its UTF-8, a buffer of any kind by its `byteLength`,
- * and any other value as 1,024 bytes.
+ * Limits and counters in bytes, such as `bufferedBytes`, count a string by its size in UTF-8, a buffer of any kind by
+ * its `byteLength`, and any other value as 1,024 bytes.
  *
- * The Channel completes when the readable stream closes. It fails when either stream errors, after all values read before:
- * with a `SocketError` that has the error as `cause`, and its code if it is a system code (otherwise `EIO`). A value that is
- * `undefined` fails it with `ERR_FRAME_INVALID`.
+ * The Channel completes when the readable stream closes. It fails with a `SocketError` when either stream errors, after
+ * it has emitted all values read before: `cause` is the stream's error, and `code` is the code of that error if it is a
+ * system code, otherwise `EIO`. If the readable stream emits `undefined`, the Channel fails with `ERR_FRAME_INVALID`.
  *
  * The Channel has no `framed` and no `body`. For streams of bytes that need framing, use
  * `fromNodeStream(Duplex.fromWeb(streams))`.
@@ -63,11 +64,12 @@ export interface WebStreams<In, Out> {
  * @typeParam Out - the type of the values that the writable stream accepts
  * @param streams - the two streams. Neither may be locked
  * @returns the Channel
- * @throws `ERR_OPTION_INVALID` if one of them is no such stream, or is locked
- * @backpressure it reads one value at a time, and none while 65,536 bytes are buffered because the Channel is held or has no
- * subscriber. Sent values are buffered, up to `maxBuffered`, until the writable stream is ready and has written earlier ones
- * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts it, and cancels the
- * readable stream, with the reason. When the Channel has ended, neither stream is locked
+ * @throws `ERR_OPTION_INVALID` if one of them is not a web stream of its kind, or is locked
+ * @backpressure the Channel reads one value at a time. While it is held or has no subscriber, it stops reading once
+ * 65,536 bytes are buffered. Sent values are buffered, up to `maxBuffered`, until the writable stream is ready and has
+ * written the earlier values
+ * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts it, and cancels
+ * the readable stream, with the reason. When the Channel has ended, neither stream is locked
  * @example
  * ```ts
  * const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));

@@ -7,7 +7,10 @@ import { flushAtExit, processFlushScheduler } from '../../scheduling/process-flu
 import type { SocketEvents } from '../../transport/transport.js';
 import { destroyReason, type StreamSocket } from './connection-over-stream.js';
 
-/** Pieces up to this size are copied. A stream that keeps a small piece would keep the whole memory that it lies in. */
+/**
+ * Pieces up to this size, in bytes, are copied, because a stream that kept a small piece would keep the whole block of
+ * memory that contains it.
+ */
 const maxCopied = 4_096;
 
 /** The address of both ends of a Channel over a Node stream. */
@@ -28,9 +31,9 @@ export class NodeStreamTransportSocket implements StreamSocket {
   /** Undefined before `open`, and after the close was reported. */
   private events: SocketEvents | undefined;
   private isPaused = false;
-  /** `ended`: the end of the readable side was reported. After a reset nothing but the close is reported. */
+  /** `ended`: the end of the readable side was reported. `reset`: from now on, only the close is reported. */
   private state: 'receiving' | 'ended' | 'reset' = 'receiving';
-  /** Why `reset` will be called. */
+  /** The reason for the coming call of `reset`. */
   private resetReason: SocketError | undefined;
   /** The number of pieces whose write has not called back. */
   private pendingWrites = 0;
@@ -43,7 +46,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
 
   get unsent(): number {
     const { stream } = this;
-    // After that, the progress of the last write is unknown.
+    // Once the stream is destroyed, it is unknown how much of the last write was sent.
     return stream.destroyed ? Infinity : stream.writableLength;
   }
 
@@ -81,7 +84,9 @@ export class NodeStreamTransportSocket implements StreamSocket {
     return this.writeAll([typeof data === 'string' ? Buffer.from(data, encoding) : data]);
   }
 
-  /** Never returns true: a stream such as a PassThrough may keep the pieces after its callback, so no memory can be reused. */
+  /**
+   * Never returns true: a stream such as a PassThrough may keep pieces after the callback, so no memory can be reused.
+   */
   writeAll(pieces: readonly Uint8Array[]): boolean {
     const { stream } = this;
     this.pendingWrites = pieces.length;
@@ -117,7 +122,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     // `finished` reports the error.
     if (error !== undefined && error !== null) return;
     if (--this.pendingWrites > 0) return;
-    // If this were not deferred, a source as fast as the stream would block the event loop.
+    // This is deferred, because otherwise a source as fast as the stream would block the event loop.
     setImmediate(() => {
       if (this.state !== 'reset') this.events?.onDrain();
     });
@@ -154,7 +159,10 @@ export class NodeStreamTransportSocket implements StreamSocket {
   }
 }
 
-/** Resets a TCP socket. After the FIN of `destroy`, the peer would take what it received for the whole stream (C8, C20). */
+/**
+ * Resets a TCP socket. After a FIN, which `destroy` sends, the peer would take the part that it received for the whole
+ * stream (C8, C20).
+ */
 function resetTcp(stream: Duplex & { resetAndDestroy?: () => unknown }): void {
   // libuv cannot reset a socket that is sending its FIN. After both FINs there is nothing to reset.
   const isEnding = stream.writableEnded && (!stream.writableFinished || stream.readableEnded);

@@ -3,7 +3,7 @@ import type { ByteSink } from '../../bytes/byte-sink.js';
 import type { ByteQueue } from '../../bytes/byte-queue.js';
 import { Fifo } from '../../collections/fifo.js';
 
-/** The weight of a value that is neither text nor bytes. */
+/** The weight, in bytes, of a value that is neither text nor bytes. */
 const defaultWeight = 1_024;
 
 /** The bytes that stand for values. They are never changed, so all values share this memory. */
@@ -16,11 +16,11 @@ export interface WeightedValue<T> {
 }
 
 /**
- * Carries values of any kind through queues of bytes. As many placeholder bytes as the value is long pass through the
- * queue, while the value itself waits here. So limits, holds and pacing apply to values as they do to bytes.
+ * Carries values of any kind through queues of bytes. Placeholder bytes pass through the queue, as many as the value
+ * has bytes, while the value itself waits here. So limits, holds and pacing apply to values as they do to bytes.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
-  /** The values that were sent and not yet written, oldest first. */
+  /** The values that were sent but not yet written, oldest first. */
   readonly outgoing: Fifo<WeightedValue<Out>> = new Fifo();
   private readonly incoming = new Fifo<WeightedValue<In>>();
 
@@ -32,7 +32,7 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
     return this;
   }
 
-  /** Adds a received value, and passes its placeholder bytes to `push`. Returns how many there are. */
+  /** Adds a received value, and passes its placeholder bytes to `push`. Returns their number. */
   receive(value: In, push: (chunk: Buffer) => void): number {
     const weight = weightOf(value);
     this.incoming.push({ value, weight });
@@ -55,7 +55,7 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
   }
 }
 
-/** Returns the size of text and bytes, and at least 1. */
+/** Returns the size in bytes of text or bytes, but at least 1; `defaultWeight` for other values. */
 function weightOf(value: unknown): number {
   if (typeof value === 'string') return Math.max(1, Buffer.byteLength(value));
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return Math.max(1, value.byteLength);

@@ -14,10 +14,12 @@ const webStreams: Address = { transport: 'memory', name: 'web-streams' };
 const maxReadAtOnce = 65_536;
 
 function ignore(): void {
-  // The next read or write reports it.
+  // The next read or write reports the error.
 }
 
-/** Adapts two web streams to the interface of a transport's socket. The bytes that it is given stand for values. */
+/**
+ * Adapts two web streams to the interface of a transport's socket. The bytes written to it are placeholders for values.
+ */
 export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   readonly local: Address = webStreams;
   readonly remote: Address = webStreams;
@@ -34,12 +36,12 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   private writableState: 'open' | 'closed' = 'open';
   /** The number of bytes read in this turn of the event loop. */
   private readAtOnce = 0;
-  /** After a reset nothing but the close is reported. */
+  /** After a reset, only the close is reported. */
   private isReset = false;
   private resetReason: SocketError | undefined;
   /**
-   * The number of bytes written, less those that stand for the values passed on. A value is passed on with its first byte, so
-   * this is below 0 until its last byte is written.
+   * The number of placeholder bytes written, minus those of the values passed on. A value is passed on as soon as its
+   * first byte is written, so the number is below 0 until its last byte is written.
    */
   private creditInBytes = 0;
   /** The number of bytes in the current write whose values the stream has not accepted. */
@@ -64,7 +66,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.read();
   }
 
-  /** Calls `closed` when the writable stream is closed, even if it was closed before. */
+  /** Calls `closed` when the writable stream is closed, even if that happened before this call. */
   whenWritableClosed(closed: () => void): void {
     this.writer.closed.then(
       () => {
@@ -167,7 +169,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.writeValues().then(
       () => {
         this.pendingBytes = 0;
-        // If this were not deferred, a source as fast as the stream would block the event loop.
+        // This is deferred, because otherwise a source as fast as the stream would block the event loop.
         setImmediate(() => {
           if (!this.isReset) this.events?.onDrain();
         });

@@ -4,12 +4,12 @@ import { Session } from '../../client/session.js';
 import { SocketConnection } from '../../connection/socket-connection.js';
 import { SocketError } from '../../errors/socket-error.js';
 
-/** The clients that have an open stream. A second stream would read from the same connection, and each would miss bytes. */
+/** The clients that have an open stream. If two streams read from the same connection, each would miss bytes. */
 const clientsWithStream = new WeakSet<Session<any, any>>();
 
 interface DialListener {
   connected(connection: SocketConnection<any, any>): void;
-  /** The client ended before it was connected. */
+  /** Called if the client ends before it is connected. */
   failed(error: unknown): void;
 }
 
@@ -30,7 +30,7 @@ export class ClientDial {
     this.#client = client;
   }
 
-  /** Subscribes to the client, which dials. The listener may be called within this call. */
+  /** Subscribes to the client, so that it dials. `listener` may be called before this call returns. */
   start(listener: DialListener): void {
     const states = new Observable<ConnectionState<any, any>>((subscriber) => this.#client.watch(subscriber));
     let isConnected = false;

@@ -2,10 +2,10 @@ import type { Address } from '../../address/address.js';
 import type { Connection } from '../../connection/connection.js';
 import type { TlsInfo } from '../../transport/tls.js';
 
-/** The properties of a connection that a `net.Socket` shows: both addresses, and the state of TLS. */
+/** The properties of a connection that a `net.Socket` exposes: both addresses, and the state of TLS. */
 export type ConnectionInfo = Partial<Pick<Connection, 'local' | 'remote' | 'tls'>>;
 
-/** An address as `net.Socket` shows it. */
+/** An address in the form in which `net.Socket` exposes it. */
 export interface SocketAddress {
   readonly host: string;
   readonly port: number;

@@ -20,7 +20,7 @@ import { currentRun, isCurrentRun } from './synchronous-run.js';
 
 type Setting = (controls: SocketControls) => void;
 
-/** A stream without a connection keeps everything for later. */
+/** A stream without a connection keeps its work and settings until it has one. */
 interface Unattached {
   readonly kind: 'unattached';
   readonly work: ((attached: Attached) => void)[];
@@ -63,9 +63,9 @@ export class NetSocketStream extends Duplex implements SocketStream {
   /** The number of bytes in completed writes. */
   #writtenBytes = 0;
   #idleTimer: IdleTimer | undefined;
-  /** Whether writes are collected until the end of the turn, so that they are one write (C3). */
+  /** Whether writes are collected until the end of the turn, so that they go out as one write (C3). */
   #isCollecting = false;
-  /** The synchronous run of code that contains the last write. */
+  /** The number of the synchronous run of code that contains the last write. */
   #lastWriteRun = 0;
   /** Set when the stream is destroyed. */
   #connectionEnd: ConnectionEnd = 'close';
@@ -78,7 +78,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
   };
 
   /**
-   * @param channel - what the stream reads and writes. If it belongs to a client, the client dials
+   * @param channel - the channel that the stream reads and writes. If it belongs to a client, the client dials
    * @param info - the connection, if it is known
    * @param isRaw - whether a client's connection is read and written without the codec
    */
@@ -101,7 +101,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
         this.destroy(error as Error);
       },
     });
-    // If the client was already connected, nothing could listen for 'connect' yet.
+    // If the client was already connected, 'connect' is not emitted, because nothing could listen for it yet.
     if (this.connecting) this.#emitsConnect = true;
   }
 
@@ -182,7 +182,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
       count: () => this.bytesRead + (this.#host?.outbound.written ?? 0),
       isListening: () => true,
     };
-    // Like that of a `net.Socket`, the timer does not keep the process running: an http.Agent may have idle connections.
+    // Like the timer of a `net.Socket`, this one does not keep the process running, because an http.Agent may have idle
+    // connections.
     this.#idleTimer = new IdleTimer(Math.min(timeout, maxTimeout), () => this.emit('timeout'), activity, false);
     this.#idleTimer.start();
     return this;
@@ -325,7 +326,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
         complete: () => {
           this.#hasReceivedEnd = true;
           this.push(null);
-          // Like a `net.Socket`, the stream emits 'end' even if nothing reads, unless bytes come before it.
+          // Like a `net.Socket`, the stream emits 'end' even if the program does not read, unless there are unread
+          // bytes.
           this.read(0);
         },
       }),
@@ -340,7 +342,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.read(0);
   }
 
-  /** The connection has closed. The bytes that were not read yet come before the end of the stream. */
+  /**
+   * Called when the connection has closed. After a clean close, the stream is destroyed only when the program has read
+   * all bytes.
+   */
   #disconnected(error: Error | undefined): void {
     if (error === undefined) {
       if (this.readableEnded) this.destroy();
@@ -379,7 +384,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     });
   }
 
-  /** Collects the writes of a turn into one. */
+  /** Collects the writes of a turn, so that they go out as one write. */
   #collect(): void {
     this.#lastWriteRun = currentRun();
     const channelHost = this.#host;
@@ -418,7 +423,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#host?.lane.finish();
   }
 
-  /** Decides how the connection ends, and sends the written bytes first if it closes. Called before the stream is destroyed. */
+  /**
+   * Decides how the connection ends. If it closes gracefully, sends the written bytes first. Called before the stream
+   * is destroyed.
+   */
   #sendRest(error: Error | undefined): void {
     const state = this.#state;
     if (state.kind === 'unattached' || this.#connectionEnd === 'reset') return;
@@ -446,7 +454,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
  * | any other            | yes                         | `close`: the bytes explain the error to the peer       |
  * | any other            | no                          | `abort`: is reset                                      |
  *
- * `resetAndDestroy` resets it without asking (`reset`).
+ * `resetAndDestroy` always resets the connection (`reset`).
  */
 function endOfConnection(error: Error | undefined, connection: ChannelHost, wasJustWritten: boolean): ConnectionEnd {
   if (error === undefined) return 'close';

@@ -3,12 +3,12 @@ import { host, offer } from '../../channel/internal-access.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
 import type { WatermarkWatcher } from '../../io/watermark.js';
 
-/** Called when the kernel has all bytes of a write, or with the error because of which it never will. */
+/** Called when the kernel has all bytes of a write, or with an error if it never will. */
 export type WriteCallback = (error?: Error | null) => void;
 
 /**
- * Sends the writes of a Node stream on a channel. While the channel is not writable, the next piece of a write waits. When
- * the kernel has the last piece, the write calls back (I3). As in every Writable, only one write is pending at a time.
+ * Sends the writes of a Node stream on a channel. While the channel is not writable, the next piece of a write waits.
+ * When the kernel has all pieces, the write calls back (I3). As in every Writable, only one write is pending at a time.
  */
 export class PacedWriter implements WatermarkWatcher {
   private readonly channel: Channel<any, any>;
@@ -98,7 +98,10 @@ export class PacedWriter implements WatermarkWatcher {
     );
   }
 
-  /** Fails the pending write a turn later, so that what the peer sent before, such as a refusal, is still read. */
+  /**
+   * Fails the pending write a turn later, so that data that the peer has already sent, such as a refusal, is still
+   * read.
+   */
   private fail(error: Error): void {
     const { writeCount } = this;
     this.unwatch();

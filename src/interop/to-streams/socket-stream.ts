@@ -1,9 +1,11 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Stands in for a `net.Socket`. {@link toNodeStream} returns one. Its members and events mean what they mean there.
+ * Stands in for a `net.Socket`: the members and events have the same meaning. {@link toNodeStream} returns one.
  *
- * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses TLS, so `'encrypted' in stream` tells whether it does. Besides the events of a Duplex it emits `'connect'`, `'ready'` and `'timeout'`.
+ * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses
+ * TLS, so `'encrypted' in stream` is true only then. Besides the events of a Duplex, the stream emits `'connect'`,
+ * `'ready'` and `'timeout'`.
  * @example
  * ```ts
  * const stream: SocketStream = toNodeStream(connection);
@@ -14,13 +16,13 @@ import type { Duplex } from 'node:stream';
 export interface SocketStream extends Duplex {
   /** Whether the client is still connecting. */
   readonly connecting: boolean;
-  /** Whether there is no connection, because it is not made yet or the stream was destroyed. */
+  /** Whether there is no connection: it is not open yet, or the stream was destroyed. */
   readonly pending: boolean;
   /** Which sides are open. */
   readonly readyState: 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed';
-  /** The number of bytes that the connection has received, including those not read yet. */
+  /** The number of bytes that the connection has received, including bytes not yet read. */
   readonly bytesRead: number;
-  /** The number of bytes written, including those not sent yet. */
+  /** The number of bytes written, including bytes not yet sent. */
   readonly bytesWritten: number;
   /** The number of bytes written but not sent yet; the same as `writableLength`. */
   readonly bufferSize: number;
@@ -28,13 +30,13 @@ export interface SocketStream extends Duplex {
   readonly remoteAddress: string | undefined;
   /** The peer's port. It is undefined without TCP, and until the stream is connected. */
   readonly remotePort: number | undefined;
-  /** `'IPv4'` or `'IPv6'`; undefined without TCP, and until it is connected. */
+  /** `'IPv4'` or `'IPv6'`. It is undefined without TCP, and until the stream is connected. */
   readonly remoteFamily: string | undefined;
   /** The local IP address. It is undefined without TCP, and until the stream is connected. */
   readonly localAddress: string | undefined;
   /** The local port. It is undefined without TCP, and until the stream is connected. */
   readonly localPort: number | undefined;
-  /** `'IPv4'` or `'IPv6'`; undefined without TCP, and until it is connected. */
+  /** `'IPv4'` or `'IPv6'`. It is undefined without TCP, and until the stream is connected. */
   readonly localFamily: string | undefined;
   /** The last argument of `setTimeout`, in ms. */
   readonly timeout: number | undefined;
@@ -51,20 +53,20 @@ export interface SocketStream extends Duplex {
   /**
    * Returns the local address.
    *
-   * @returns an object without members without TCP, and until the stream is connected
+   * @returns an empty object without TCP, and until the stream is connected
    */
   address(): { address: string; family: string; port: number } | Record<string, never>;
   /**
-   * Emits `'connect'` in a later turn, for drivers that call it, even if the connection is already open. The stream itself
-   * dials the client's address when it is made.
+   * Emits `'connect'` in a later turn, even if the connection is already open. This method exists for drivers that call
+   * it, and dials nothing: a stream makes its client dial when it is created.
    *
    * @param args - ignored, except for a listener for `'connect'`
    * @returns the stream
    */
   connect(...args: readonly unknown[]): this;
   /**
-   * Makes the stream emit `'timeout'` when nothing has been received or sent for `timeout` ms. It ends nothing, and the timer does not
-   * keep the process running.
+   * Makes the stream emit `'timeout'` when nothing has been received or sent for `timeout` ms. The connection stays
+   * open, and the timer does not keep the process running.
    *
    * @param timeout - in ms, from 0; 0 switches it off
    * @param listener - called at the next `'timeout'`
@@ -72,7 +74,8 @@ export interface SocketStream extends Duplex {
    */
   setTimeout(timeout: number, listener?: () => void): this;
   /**
-   * Sets TCP_NODELAY as soon as the stream is connected. Either way, everything written in one turn is one write.
+   * Sets TCP_NODELAY as soon as the stream is connected. In either case, everything written in one turn goes out as one
+   * write.
    *
    * @param on - default true
    * @returns the stream
@@ -82,7 +85,7 @@ export interface SocketStream extends Duplex {
    * Switches TCP keep-alive on or off as soon as the stream is connected.
    *
    * @param on - default false
-   * @param delay - the idle time before the first probe, in ms; default 0, which changes nothing
+   * @param delay - the idle time before the first probe, in ms; default 0, which leaves it unchanged
    * @returns the stream
    */
   setKeepAlive(on?: boolean, delay?: number): this;
@@ -93,16 +96,16 @@ export interface SocketStream extends Duplex {
    */
   ref(): this;
   /**
-   * Lets the process end while the socket is open. A client that is still connecting, and timers set by options such as `idleTimeout`, still keep
-   * the process running.
+   * Lets the process end while the socket is open. A client that is still connecting, and timers set by options such as
+   * `idleTimeout`, keep the process running nevertheless.
    *
    * @returns the stream
    */
   unref(): this;
-  /** Ends the writable side, and destroys the stream when everything is written. */
+  /** Ends the writable side, and destroys the stream when everything has been written. */
   destroySoon(): void;
   /**
-   * Destroys the stream, and resets the connection if the transport has a reset (C20).
+   * Destroys the stream, and resets the connection if the transport supports that (C20).
    *
    * @returns the stream
    */

@@ -1,6 +1,6 @@
 /**
- * Numbers the synchronous runs of code. A run ends with the next tick or microtask, whichever comes first. Code in another
- * tick or in a promise's callback belongs to another run.
+ * The number of the last synchronous run of code. A run ends at the next tick or microtask, whichever is first. So code
+ * in a later tick or in a promise's callback belongs to a different run.
  */
 let run = 0;
 let isRunning = false;

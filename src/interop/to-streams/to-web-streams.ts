@@ -10,10 +10,11 @@ import { closedError, type SendLane } from '../../io/send-lane.js';
 import type { WebStreams } from '../from-streams/from-web-streams.js';
 
 /**
- * Makes a readable and a writable web stream from a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and other
- * users of web streams. It subscribes to the Channel at once, so a client dials, and holds it until something is read.
+ * Makes a readable and a writable web stream from a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and
+ * other users of web streams. It subscribes to the Channel at once, so a client dials. It holds the Channel until
+ * `readable` is read.
  *
- * Apart from failures it is equivalent to:
+ * Apart from failures, it is equivalent to:
  *
  * ```ts
  * function streamsOf<In, Out>(channel: Channel<In, Out>) {
@@ -39,25 +40,27 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  *
  * The streams end with the Channel. The Channel of a client without `reconnect` ends with its connection.
  *
- * - `readable` emits each value when it is read, and closes after the peer's end. If the connection fails, it errors with the
- *   `SocketError` after everything received. A reader may keep the chunks of a Channel without a codec.
- * - `readable.cancel()` does not affect sending: what the peer still sends is read and dropped. When `writable` is closed as
- *   well, the connection closes gracefully (C11).
- * - `writer.write(value)` settles when the Channel can accept more (C5), and also if `overflow: 'drop'` drops the value. A value
- *   that cannot be encoded errors the stream and fails the connection, as with `next` (D5).
- * - `writer.close()` ends the sending side, and settles when everything was flushed (C6). Reading continues.
- * - `writer.abort(reason)` destroys the connection with the reason, as `channel.error(reason)` does. That errors `readable`.
- * - When the connection fails, `writable` errors at once, with the reason.
+ * - `readable` takes a value from the Channel for each read, and closes when the peer has ended the stream. If the
+ *   connection fails, `readable` errors with the `SocketError`, after all values received before. A reader may keep the
+ *   chunks of a Channel without a codec.
+ * - After `readable.cancel()`, you can still send, and data from the peer is read and dropped. When `writable` is
+ *   closed as well, the connection closes gracefully (C11).
+ * - `writer.write(value)` resolves when the Channel can accept more (C5), and also if `overflow: 'drop'` drops the
+ *   value. A value that cannot be encoded errors the stream and fails the connection, as with `next` (D5).
+ * - `writer.close()` ends the sending side, and resolves when everything has been flushed (C6). Reading continues.
+ * - `writer.abort(reason)` destroys the connection with the reason, as `channel.error(reason)` does. As a result,
+ *   `readable` errors.
+ * - When the connection fails, `writable` errors at once, with the connection's error.
  *
- * As with all web streams, a promise of `write` that rejects without a handler is an unhandled rejection.
+ * As with all web streams, if a promise returned by `write` rejects and has no handler, that is an unhandled rejection.
  *
  * @typeParam In - the type of received values
  * @typeParam Out - the type of sent values
  * @param channel - the Channel of a connection or a client, or a view of one
  * @returns the two streams
- * @throws `ERR_OPTION_INVALID` if the argument is no Channel
- * @backpressure the Channel is held unless a read is waiting, so `readable` buffers nothing. `writable` buffers the values
- * written while an earlier write has not settled; its `desiredSize` counts them
+ * @throws `ERR_OPTION_INVALID` if the argument is not a Channel
+ * @backpressure the Channel is held unless a read is waiting, so `readable` buffers nothing. `writable` buffers the
+ * values written while an earlier write has not settled; its `desiredSize` counts them
  * @teardown when both streams have been closed, cancelled or errored, the subscription ends
  * @example
  * ```ts
@@ -89,7 +92,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   private controller: ReadableStreamDefaultController<In> | undefined;
   private subscription: Subscription | undefined;
   private state: 'open' | 'cancelled' | 'ended' = 'open';
-  /** Whether the sending side has ended without an error, and everything was flushed. */
+  /** Whether the sending side has ended without an error, and everything has been flushed. */
   private isFlushed = false;
 
   constructor(channel: Channel<In, any>) {
@@ -99,7 +102,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   start(controller: ReadableStreamDefaultController<In>): void {
     this.controller = controller;
-    // If the Channel has ended, it notifies within the call.
+    // If the Channel has already ended, it calls `complete` or `error` before `subscribe` returns.
     this.subscription = this.channel.subscribe(this);
   }
 
@@ -110,12 +113,15 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   cancel(): void {
     if (this.state !== 'open') return;
     this.state = 'cancelled';
-    // If nothing read from the peer, the peer might stop reading, too.
+    // Input is still read, and dropped: if this side stopped reading, the peer might stop reading, too.
     this.hold.release();
     this.closeIfUnwanted();
   }
 
-  /** Call when the sending side has ended without an error, and everything was flushed. Earlier, `closeTimeout` could cut it off. */
+  /**
+   * Call when the sending side has ended without an error, and everything has been flushed. Closing the connection
+   * before that could lose values: `closeTimeout` cuts off a close that takes longer.
+   */
   flushed(): void {
     this.isFlushed = true;
     this.closeIfUnwanted();
@@ -123,7 +129,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   next(value: In): void {
     if (this.state !== 'open') return;
-    // A reader may read again within `enqueue`, which releases the hold.
+    // A reader may read again within `enqueue`, which releases the hold. So it must be acquired first.
     this.hold.acquire();
     this.controller?.enqueue(value);
   }
@@ -157,7 +163,7 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
   private readonly channel: Channel<any, Out>;
   private readonly host: ChannelHost;
   private readonly source: ChannelSource<any>;
-  /** The lane of this run of the client. A client that starts again gets a new one (K8). */
+  /** The lane of this run of the client. A client that starts again gets a new lane (K8). */
   private readonly lane: SendLane;
   private isClosing = false;
 
@@ -172,15 +178,17 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
     const { lane, source } = this;
     // Node's types lack `signal`.
     const { signal } = controller as WritableStreamDefaultController & { readonly signal: AbortSignal };
-    // The stream calls `abort` when the current write has settled, and the peer may never read that. Within the event, the
-    // stream would take the error of the connection instead of the reason, so this waits for a microtask.
+    // The stream calls `abort` only when the current write has settled, which never happens if the peer does not read.
+    // So the signal's event is used. Within that event, the stream would adopt the connection's error instead of the
+    // reason, so the call is deferred to a microtask.
     signal.addEventListener('abort', () => {
       queueMicrotask(() => this.abort(signal.reason));
     });
     lane.watermark.watch({
       changed: () => undefined,
       ended: () => {
-        // After a frame that cannot be decoded, the sending side ends without an error (D3).
+        // After a frame that cannot be decoded, the sending side ends without an error (D3), so the source's error is
+        // used.
         const failure = lane.error ?? (this.isClosing ? undefined : source.failure);
         if (failure !== undefined) controller.error(failure);
         else lane.whenFlushed(() => source.flushed(), ignore);
@@ -190,7 +198,7 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
 
   async write(value: Out): Promise<void> {
     const { channel, lane } = this;
-    // While a disconnected client drops what is sent, paced values wait (K13).
+    // While a disconnected client drops sent values, paced values wait (K13).
     if (!lane.watermark.writable && !lane.closed) {
       await firstValueFrom(channel.writable.pipe(filter((writable) => writable)), { defaultValue: false });
     }
@@ -199,7 +207,8 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
       await channel.send(value);
     } catch (error) {
       if (lane.closed || !(error instanceof SocketError)) throw error;
-      // A dropped value is counted, and the stream continues. Any other gap fails the connection.
+      // If `overflow: 'drop'` has dropped the value, the stream continues. Any other missing value fails the
+      // connection.
       if (error.code === 'ERR_OVERFLOW') return;
       this.host.fail(error);
       throw error;

@@ -12,7 +12,7 @@ export interface Dialler {
   refused(): void;
 }
 
-/** A listener in memory. As in the kernel's queue, its clients are connected before the server accepts them. */
+/** A listener in memory. As with the kernel's queue, a client is connected before the server accepts it. */
 export class MemoryListener implements Listener {
   readonly stoppable = true;
   private readonly address: Address;

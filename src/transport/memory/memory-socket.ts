@@ -5,14 +5,14 @@ import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import type { SocketEvents, TransportSocket } from '../transport.js';
 
 /**
- * The number of unread bytes that fit between the ends, as in the kernel's buffers. Up to it, a write completes at
- * once.
+ * The number of unread bytes that fit between the two ends, as in the kernel's buffers. A write completes at once
+ * unless more bytes than this are unread after it.
  */
 const capacity = 65_536;
-/** The largest number of bytes in a chunk, like in one read from a socket. */
+/** The maximum size of a chunk, in bytes: as much as one read from a real socket returns. */
 const largestChunk = 65_536;
 
-/** Makes two ends that are connected to each other. */
+/** Makes the two ends of a connection. */
 export function socketPair(
   dialler: Address,
   listener: Address,
@@ -25,7 +25,7 @@ export function socketPair(
   return [near, far];
 }
 
-/** One end of a connection in memory. Like a socket, it notices a FIN or a reset only when it reads that far. */
+/** One end of a connection in memory. It notices a FIN or a reset only after it has read all bytes before it. */
 export class MemorySocket implements TransportSocket {
   readonly local: Address;
   readonly remote: Address;
@@ -34,7 +34,7 @@ export class MemorySocket implements TransportSocket {
 
   private peer: MemorySocket = this;
   private events: SocketEvents | undefined;
-  /** The chunks that the peer has written and this end has not read yet. */
+  /** The chunks that the peer has written but this end has not read yet. */
   private incoming: Buffer[] = [];
   private incomingSize = 0;
   /** The event that follows the incoming bytes. */
@@ -105,7 +105,7 @@ export class MemorySocket implements TransportSocket {
   reset(): void {
     if (this.closed) return;
     this.closeSoon(undefined);
-    // After a FIN the peer has all bytes. A reset would make it drop those that it has not read.
+    // After the FIN, send no reset, because it would make the peer drop the bytes that it has not read yet.
     if (this.finSent) return;
     this.peer.follows = 'reset';
     this.peer.readSoon();
@@ -131,7 +131,7 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    // Like a Node socket, a paused socket still notices an end that no bytes precede.
+    // Even a paused socket notices an end if no unread bytes precede it. So does a Node socket.
     while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
@@ -142,7 +142,7 @@ export class MemorySocket implements TransportSocket {
       events.onData(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        // Not in a microtask: two equally fast ends would block the event loop.
+        // In a microtask, two equally fast ends would block the event loop.
         asyncScheduler.schedule(() => {
           if (!peer.closed) peer.events?.onDrain();
         });

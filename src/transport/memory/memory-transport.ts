@@ -16,12 +16,12 @@ import {
   type TransportSocket,
 } from '../transport.js';
 
-/** The first port for `tcp` addresses with port 0 and for dialling ends, as on Linux. */
+/** The first port that is chosen for a `tcp` address with port 0 or for a dialling end: IANA's first dynamic port. */
 const firstEphemeralPort = 49_152;
 
 /**
- * Carries bytes within the process: listeners are found by name, and a connection is two bounded pipes. Everything runs on
- * `asapScheduler`, so within `TestScheduler.run` it takes virtual time.
+ * Carries bytes within the process: a listener is found by its address, and a connection is a pair of bounded pipes.
+ * Everything runs on RxJS's own schedulers, so within `TestScheduler.run` it takes virtual time.
  */
 export class MemoryTransport implements Transport {
   private readonly listeners = new Map<string, MemoryListener>();

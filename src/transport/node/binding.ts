@@ -14,10 +14,10 @@ import type { UnixAddress } from './unix/socket-path.js';
 /** The socket file of a server. It may not be published yet. */
 export interface FileBinding {
   /**
-   * Removes the file, or stops publishing it. Call it before the server is closed: while the server listens, other processes
-   * do not consider its file stale.
+   * Removes the file, or stops publishing it. Call this before closing the server: while the server listens, other
+   * processes do not consider its file stale.
    *
-   * @returns a promise that resolves when no work is in progress any longer
+   * @returns a promise that resolves when no work is in progress
    */
   close(): Promise<void>;
 }
@@ -28,14 +28,15 @@ export interface FileEvents {
   onError(cause: unknown): void;
 }
 
-/** Whether a server at `address` has a socket file. An abstract name has none. */
+/** Whether a server at `address` has a socket file. An abstract socket has none. */
 export function hasFile(address: Address): boolean {
   return address.transport === 'unix' && !address.path.startsWith('\0');
 }
 
 /**
- * Makes `server` listen at `address`. The server reports the result by its events `'listening'` and `'error'`. Clients can
- * connect to a socket file only once it is published. If its path is free, it is already published when this returns (S12).
+ * Makes `server` listen at `address`. The server reports the result in its events `'listening'` and `'error'`. Clients
+ * can connect to a socket file only after it is published. If the path is free, it is published before this returns
+ * (S12).
  *
  * @returns the socket file, if the address has one
  * @throws Node's error, if binding fails at once
@@ -61,9 +62,9 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
   const claiming = new AbortController();
   const { signal } = claiming;
   const listen = (path: string): Promise<unknown> | undefined => {
-    // The processes of a cluster cannot share the file, so each has to bind its own.
+    // The processes of a cluster cannot share the socket file, so each process has to bind its own file.
     server.listen({ path, backlog: options.backlog, exclusive: true });
-    // If Node has not already bound it, an event reports the outcome.
+    // If Node has not bound the server by now, an event will report the outcome.
     return server.listening ? undefined : once(server, 'listening', { signal });
   };
   const settled = claimSocketFile(address, options, listen, signal).then(

@@ -8,14 +8,14 @@ import { Timer } from '../../scheduling/timer.js';
 const reserve = 8;
 /** The monitor probes at short intervals only after it has seen a descriptor number this close to the limit. */
 const margin = 1_024;
-/** How often the monitor probes, by opening a descriptor; in ms. */
+/** The time from one probe to the next, in ms. A probe opens a descriptor. */
 const intervals = {
   /** The limit is far away, so only a leak elsewhere in the process could reach it. */
   plenty: 60_000,
   near: 250,
   short: 50,
 };
-/** The shortest time between two reports, in ms: a shortage may end and begin again with each client. */
+/** The shortest time between two reports, in ms, because a shortage may end and begin again with each client. */
 const reportInterval = 1_000;
 
 /** Is notified by a {@link DescriptorMonitor}. */
@@ -30,12 +30,12 @@ export interface DescriptorEvents {
  * Detects that the process is running out of file descriptors (S15). Node does not report it: libuv accepts each further
  * client and closes it at once.
  *
- * A new descriptor gets the lowest free number, so a high number shows that few are left. The number of an accepted socket
- * costs nothing to look up. When one is near the limit, the monitor also opens descriptors of its own from time to time,
- * because other parts of the process use descriptors too.
+ * A new descriptor gets the lowest free number, so a high number shows that few are left. The number of an accepted
+ * socket costs nothing to look up. Because other parts of the process use descriptors too, the monitor also probes: it
+ * opens a descriptor of its own from time to time, and more often while the numbers are near the limit.
  *
- * After a shortage a low number proves little, because it may be one that a client has just released. So the monitor
- * then opens a descriptor after each accepted client.
+ * Right after a shortage, a low number proves little, because a client may just have released that descriptor. So for a
+ * while the monitor probes after each accepted client.
  */
 export class DescriptorMonitor {
   /** Whether too few descriptors are left to accept clients. */
@@ -121,7 +121,7 @@ export class DescriptorMonitor {
     this.events.onShortage(shortage);
   }
 
-  /** Opens a descriptor. Returns an error if that fails, or if too few descriptors remain. */
+  /** Opens and closes a descriptor. Returns an error if that fails, or if too few descriptors remain. */
   private shortage(): SocketError | undefined {
     this.triedAt = asyncScheduler.now();
     try {

@@ -13,7 +13,9 @@ import {
   stopListening,
 } from './reader.js';
 
-/** How many sockets may have their own block at the same time. Each keeps its block until the next bytes arrive. */
+/**
+ * How many sockets may have a block of their own at the same time. Each keeps its block until the next bytes arrive.
+ */
 const maxOwnBlocks = 64;
 let ownBlocks = 0;
 
@@ -23,18 +25,22 @@ function onRead(this: ReadSocket, count: number, memory: Buffer): true {
 }
 
 /**
- * Reads a socket without TLS into the block that all sockets share. A chunk there is borrowed until its delivery ends. If a
- * receiver keeps large chunks, the socket reads into its own block, which the receiver may keep, while few sockets do so.
+ * Reads from a socket without TLS into a block that all sockets share. A chunk in this block is borrowed: it is valid
+ * only during its delivery. If the receiver keeps large chunks, the socket reads into a block of its own, which the
+ * receiver may keep. At most `maxOwnBlocks` sockets do so at a time.
  */
 export class DirectReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
   private readonly direct: DirectRead;
   private readonly events: BorrowingSocketEvents;
   private readonly owner: ReaderOwner;
-  /** Where the next bytes are read to: the shared block, its own block, or the receiver's `room`. */
+  /** Where the next bytes go: to the shared block, this socket's own block, the receiver's `room`, or nowhere. */
   private state: 'shared' | 'own' | 'room' | 'stopped' = 'shared';
 
-  /** Returns undefined if Node cannot read into given memory, or if the receiver cannot take borrowed chunks. */
+  /**
+   * Returns a reader for `socket`; undefined if Node cannot read into the library's memory, or if the receiver cannot
+   * accept borrowed chunks.
+   */
   static of(
     socket: net.Socket,
     events: BorrowingSocketEvents,
@@ -79,12 +85,12 @@ export class DirectReader implements SocketReader, ReadListener {
     try {
       if (isLarge || !wasOwn) this.events.onData(memory.subarray(0, count));
       else {
-        // A small chunk must not keep a block of its own alive.
+        // Copy a small chunk, so that it does not keep a whole block alive.
         memory.copy(readBlock, 0, 0, count);
         this.events.onData(readBlock.subarray(0, count));
       }
     } catch (error) {
-      // If this call threw, the socket would read into the same memory again, although the receiver may have kept it.
+      // If this method threw, the socket would read into the same memory again, although the receiver may have kept it.
       setImmediate(() => {
         throw error;
       });
@@ -94,7 +100,7 @@ export class DirectReader implements SocketReader, ReadListener {
   }
 
   private nextMemory(isLarge: boolean): Buffer {
-    // Later bytes are dropped.
+    // The bytes that arrive after a stop are dropped.
     if (this.isStopped) return readBlock;
     const { room, keeps } = this.events;
     if (room !== undefined) {
@@ -106,7 +112,7 @@ export class DirectReader implements SocketReader, ReadListener {
     return Buffer.allocUnsafeSlow(readBlock.length);
   }
 
-  /** Checked after a delivery, because a subscriber may have stopped the reader. */
+  /** Checked after each delivery, because a subscriber may have stopped the reader during it. */
   private get isStopped(): boolean {
     return this.state === 'stopped';
   }

@@ -7,10 +7,10 @@ import { parseProxyHeader } from '../../proxy-protocol/parse-proxy-header.js';
 import type { SecureSocket } from './tls/handshake.js';
 import type { TlsAcceptor } from './tls/server-handshakes.js';
 
-/** The steps between accepting a socket and handing it to the server. */
+/** Configures the steps between accepting a socket and handing it to the server. */
 export interface HandshakeRules {
   readonly tls: TlsAcceptor | undefined;
-  /** Whether a peer may send a PROXY header; undefined if no header is expected. */
+  /** Whether a peer's PROXY header is trusted; undefined if no header is expected. */
   readonly trusted: ((peer: Address) => boolean) | undefined;
   /** The time that the PROXY header and the TLS handshake may take together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
@@ -20,13 +20,15 @@ export interface HandshakeRules {
 
 /** Is notified of the outcome for each accepted socket: exactly one method is called. */
 export interface HandshakeGateEvents {
-  /** The socket is ready for the server. With TLS, the server reads and writes `secure` instead of `raw`. */
+  /** Called when a socket is ready for the server. With TLS, the server reads and writes `secure` instead of `raw`. */
   onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
-  /** The socket was destroyed. */
+  /** Called when a socket was refused. It has been destroyed. */
   onRefused(error: SocketError): void;
 }
 
-/** Reads the PROXY header of each accepted socket and performs its TLS handshake, if the server's options require them. */
+/**
+ * Reads the PROXY header and performs the TLS handshake of each accepted socket, if the server's options require them.
+ */
 export class HandshakeGate {
   private readonly rules: HandshakeRules;
   private readonly events: HandshakeGateEvents;
@@ -73,7 +75,10 @@ export class HandshakeGate {
   }
 }
 
-/** One accepted socket during its PROXY header and its handshake. It reports exactly one event, or none after `abort`. */
+/**
+ * An accepted socket whose PROXY header and TLS handshake are not yet complete. It reports exactly one event, or none
+ * after `abort`.
+ */
 class IncomingSocket {
   private readonly raw: net.Socket;
   private readonly rules: HandshakeRules;

@@ -14,8 +14,8 @@ import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
 /**
- * One `net.Server`. Accepted sockets pass the {@link HandshakeGate}. It stops accepting while the process is short of
- * file descriptors.
+ * A listener on top of a `net.Server`. Accepted sockets pass through the {@link HandshakeGate}. The listener stops
+ * accepting while the process is short of file descriptors.
  */
 export class NodeListener implements Listener {
   private readonly context: NodeContext;
@@ -159,7 +159,7 @@ export class NodeListener implements Listener {
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
     }
-    // With a socket file, clients can connect only after it is published, so `onPublished` reports it.
+    // Clients can connect to a socket file only after it is published, so for a file `onPublished` reports this.
     if (!hasFile(this.address)) this.events.onListening(local);
   }
 

@@ -18,16 +18,19 @@ import { tlsInfo } from './tls/tls-info.js';
 import type { StartTlsOptions, TlsInfo } from '../tls.js';
 import type { BorrowingSocketEvents, SocketControls, TransportSocket } from '../transport.js';
 
-/** What all sockets of one transport share. */
+/** The objects that all sockets of one transport share. */
 export interface NodeContext {
   readonly internals: NodeInternals;
-  /** For TLS that starts on an open connection. */
+  /** Used when TLS starts on an open connection. */
   readonly acceptors: TlsAcceptors;
 }
 
 const owner = Symbol('rxjs-sockets.owner');
 
-/** A socket with its NodeSocket in a property. Closures instead would be most of the memory that a socket needs. */
+/**
+ * A socket that holds its NodeSocket in a property, so that all sockets share their listeners: closures would make up
+ * most of a socket's memory.
+ */
 interface OwnedSocket extends net.Socket {
   [owner]?: NodeSocket;
 }
@@ -41,7 +44,7 @@ function onClose(this: OwnedSocket): void {
 }
 
 function ignore(): void {
-  // The handshake reports the errors of the socket below it.
+  // The handshake reports the errors of the raw socket.
 }
 
 /** The state of a socket after its TLS handshake. */
@@ -51,7 +54,7 @@ interface Tls {
   readonly end: TlsStreamEnd;
 }
 
-/** One `net.Socket`, with TLS or without, as the socket of a connection. */
+/** The socket of a connection, on top of one `net.Socket`, with or without TLS. */
 export class NodeSocket implements TransportSocket, ReaderOwner {
   readonly local: Address;
   readonly remote: Address;
@@ -59,11 +62,11 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   private readonly context: NodeContext;
   /** The socket without TLS. */
   private readonly raw: OwnedSocket;
-  /** The socket to read and write: `raw`, or the one of TLS above it. */
+  /** The socket to read and write: `raw`, or the TLS socket on top of it. */
   private socket: OwnedSocket;
   /** The address that was dialled; undefined if the socket was accepted. */
   private readonly dialled: Address | undefined;
-  /** Whether this end is the TLS server. An accepted socket is, unless `startTls` says otherwise. */
+  /** Whether this end is the TLS server: it accepted the connection, or `startTls` got `isServer: true`. */
   private isTlsServer: boolean;
   private secured: Tls | undefined;
   /** Whether the handshake of `startTls` is in progress. */
@@ -72,11 +75,11 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   private reader: SocketReader | undefined;
   private isPaused = false;
   private isEnding = false;
-  /** Whether this side has reset or dropped the socket. Then only its close is still reported. */
+  /** Whether this side has reset or dropped the socket. From then on, only its close is reported. */
   private isGivenUp = false;
   private isClosed = false;
   private failure: unknown;
-  /** Counts the writes, because the callback of a write may come after the next write has begun. */
+  /** Counts the writes, because the callback of a write may run after the next write has begun. */
   private writes = 0;
   private callbacks = 0;
   /** The number of the write that `onDrain` waits for; 0 for none. */
@@ -117,10 +120,10 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   }
 
   get unsent(): number {
-    // A broken socket does not say how much of the write was sent.
+    // After a failure it is unknown how much of the last write was sent.
     if (this.isBroken) return Infinity;
     const { socket } = this;
-    // Encrypted bytes have a different length.
+    // With TLS, libuv would count encrypted bytes.
     const unsent = this.secured === undefined ? this.context.internals.unsentBytes(socket) : undefined;
     return unsent ?? socket.writableLength;
   }
@@ -171,7 +174,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
           raw.off('error', ignore);
           raw.on('error', onError);
           this.attachTls(secure);
-          // After `reset`, which waits until this call of OpenSSL has returned, nothing is read.
+          // After `reset`, read nothing, although the socket is reset only when this call from OpenSSL has returned.
           if (this.isGivenUp || this.opened === undefined) return;
           this.read(this.opened);
           secured();
@@ -183,7 +186,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     };
   }
 
-  /** Leaves `raw` to TLS, which reads and writes it from now on. */
+  /** Hands `raw` over to TLS, which reads and writes it from now on. */
   private detachPlain(): void {
     const { raw } = this;
     raw.off('close', onClose);
@@ -225,13 +228,13 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   /** Whether the kernel has taken everything, so that Node buffers nothing. */
   private isTaken(): boolean {
-    // If a write fails at once, Node buffers nothing either.
+    // After a write that failed at once, `writableLength` is 0 as well.
     if (this.socket.writableLength === 0 && !this.isBroken) return true;
     this.awaited = this.writes;
     return false;
   }
 
-  /** The callback of all writes, created for the first one. */
+  /** The callback that all writes share; created at the first write. */
   private get onWritten(): (error?: Error | null) => void {
     this.callback ??= (error) => {
       this.callbacks++;
@@ -248,7 +251,8 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       this.endNow();
       return;
     }
-    // TLS loses a close_notify that follows an unfinished write, and a write may be unfinished after its callback.
+    // TLS loses a close_notify that follows an unfinished write. A write may still be unfinished when its callback
+    // runs, so end only in a later turn.
     setImmediate(() => {
       this.endNow();
     });
@@ -265,7 +269,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       this.resetNow();
       return;
     }
-    // A reset within a call of OpenSSL, such as the one that reports the handshake, would crash the process.
+    // A reset during a call from OpenSSL, such as the one that reports the handshake, would crash the process.
     setImmediate(() => {
       this.resetNow();
     });
@@ -283,10 +287,11 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   }
 
   /**
-   * Resets the socket. While libuv sends the FIN, it cannot (EINVAL, without a `'close'`). It can when the kernel has the FIN:
-   * in the next turn, unless the kernel has no room for the close_notify.
+   * Resets the socket. While libuv is sending the FIN, a reset would fail with EINVAL, and no `'close'` would follow,
+   * so this waits until the kernel has taken the FIN. That takes one turn, unless the kernel has no room for the
+   * close_notify.
    *
-   * @param patience - how many turns to wait for the FIN
+   * @param patience - the maximum number of turns to wait
    */
   private resetNow(patience = 2): void {
     const { raw, socket } = this;
@@ -297,7 +302,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       });
       return;
     }
-    // If both sides have finished, a reset is not needed: the peer has received everything.
+    // If both sides have finished, the peer has everything, so no reset is needed.
     if (isTcp && (!this.isEnding || (socket.writableFinished && !socket.readableEnded))) raw.resetAndDestroy();
     socket.destroy();
     raw.destroy();
@@ -330,10 +335,10 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   /** @internal */
   failed(cause: Error): void {
-    // An error that this side's reset has caused is no failure. An earlier error is (C12).
+    // An error that this side's reset has caused is not a failure; an error from before the reset is (C12).
     if (!this.isGivenUp) this.failure ??= cause;
     this.socket.destroy();
-    // A TLS socket may report an error and then never close.
+    // A TLS socket may report an error but never close.
     setImmediate(() => {
       this.closed();
     });
@@ -350,7 +355,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     this.reader?.release();
     const { opened, socket } = this;
     if (opened === undefined) return;
-    // Deliver the chunks that Node had read before the socket was paused.
+    // Deliver the chunks that Node has read but not emitted, because the socket was paused.
     while (socket.readableLength > 0) {
       const rest = socket.read() as Buffer | null;
       if (rest === null) break;

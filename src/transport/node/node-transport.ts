@@ -27,8 +27,8 @@ import type {
 /** Configures {@link nodeTransport}. */
 export interface NodeTransportOptions {
   /**
-   * Whether the transport may use internals of Node that have no public API. It tests each of them, and works without
-   * any that this version of Node lacks.
+   * Whether the transport may use Node internals if no public API does the same. It tests each of them, and works
+   * without the ones that this version of Node lacks.
    *
    * @defaultValue `true`
    */
@@ -38,9 +38,9 @@ export interface NodeTransportOptions {
 /**
  * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. This is the default of the option `transport`.
  *
- * With `internals: false` it uses only Node's public API. Then:
+ * With `internals: false` it uses only Node's public API, with these consequences:
  *
- * - A held server continues to accept: clients wait in the process, up to `acceptQueue`, instead of in the kernel.
+ * - A held server continues to accept clients. They wait in the process, up to `acceptQueue`, instead of in the kernel.
  * - Each chunk is read into new memory, which costs time.
  * - `bufferedBytes` falls only when the kernel has taken a complete write.
  * - A reset right after the last bytes counts as the end of the stream. With TLS, so does a FIN without a close_notify.
@@ -48,7 +48,7 @@ export interface NodeTransportOptions {
  *
  * @param options - see {@link NodeTransportOptions}
  * @returns the transport; the same one for the same options
- * @throws `ERR_OPTION_INVALID` for a bad or an unknown option
+ * @throws `ERR_OPTION_INVALID` for an invalid or unknown option
  * @example
  * ```ts
  * const transport = nodeTransport({ internals: false });
@@ -101,7 +101,10 @@ class NodeTransport implements Transport {
   }
 }
 
-/** An attempt to connect: it dials, and then performs the TLS handshake, if there is one. It reports exactly one event, or none after `abort`. */
+/**
+ * An attempt to connect: dials, and then performs the TLS handshake if the connection uses TLS. It reports exactly one
+ * event, or none after `abort`.
+ */
 class NodeDial implements Dial {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -184,7 +187,7 @@ function unusable(address: Address, role: 'listen' | 'connect'): SocketError {
   return new SocketError('ERR_ADDRESS_INVALID', message, { address });
 }
 
-/** Versions of Node without `reusePort` ignore it silently, so this checks the version. */
+/** Versions of Node without `reusePort` silently ignore the option, so this checks the version. */
 function canReusePort(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);

@@ -1,13 +1,13 @@
 import type net from 'node:net';
 
 /**
- * Reads one socket: it delivers the chunks, and reports the end of the stream. {@link DirectReader} reads into memory of this
- * library; {@link StreamReader} listens to Node's `'data'` events.
+ * Reads from one socket: delivers the chunks, and reports the end of the stream. {@link DirectReader} reads into the
+ * library's memory; {@link StreamReader} listens to Node's `'data'` events.
  */
 export interface SocketReader {
-  /** Stops all reports. The socket may continue to read. */
+  /** Stops reporting. The socket may continue to read. */
   stop(): void;
-  /** Stops, and releases the socket, because TLS will read it or because it has closed. */
+  /** Stops, and releases the socket. Call it when the socket has closed, or before TLS reads from the socket. */
   release(): void;
 }
 
@@ -16,7 +16,7 @@ export interface ReaderOwner {
   /**
    * Called once, after all chunks, when the peer has ended its stream.
    *
-   * @param hasReceived - whether there was a chunk
+   * @param hasReceived - whether any chunk arrived before the end
    */
   ended(hasReceived: boolean): void;
 }
@@ -29,10 +29,13 @@ export interface ReadListener {
   ended(): void;
 }
 
-/** The key of a socket's reader. */
+/** The key of the property that holds a socket's reader. */
 export const listener: unique symbol = Symbol('rxjs-sockets.reader');
 
-/** A socket with its reader in a property. Closures instead would be most of the memory that a reader needs. */
+/**
+ * A socket that holds its reader in a property, so that all sockets share their listeners: closures would make up most
+ * of a reader's memory.
+ */
 export interface ReadSocket extends net.Socket {
   [listener]?: ReadListener;
 }

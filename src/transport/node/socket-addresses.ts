@@ -14,18 +14,18 @@ export function localAddressOf(socket: net.Socket, unix: Address): Address {
 /**
  * Returns the address of the other end.
  *
- * @param dialled - the address that this end has dialled, if it is a client's
- * @param bound - the address of the server that has accepted the socket, if it is a server's
+ * @param dialled - the address that was dialled, if this end is the client
+ * @param bound - the address of the server, if the socket was accepted
  */
 export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
-  // A peer that has already closed has no address, over TCP and unix sockets alike, so the server's address decides.
+  // A peer that has already closed has no address, whether over TCP or a unix socket, so the server's address decides.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpAddress(socket.remoteAddress, socket.remotePort);
 }
 
-/** Returns the address that a server is bound to, with the port that the kernel chose, or the address of an inherited socket. */
+/** Returns the address that a server, or an inherited socket, is bound to, with the port that the kernel chose. */
 export function boundAddressOf(server: net.Server, asked: Address): Address {
   const bound = server.address();
   if (bound === null || typeof bound === 'string') {
@@ -39,12 +39,12 @@ export function withTls(address: Address): Address {
   return address.transport === 'tcp' ? { ...address, tls: true } : address;
 }
 
-/** Returns a TCP address, which is the unspecified one for a peer that has already closed. */
+/** Returns a TCP address; for a peer that has already closed, it is `0.0.0.0` with port 0. */
 function tcpAddress(host: string | undefined, port: number | undefined): Address {
   return { transport: 'tcp', host: unmapped(host ?? '0.0.0.0'), port: port ?? 0 };
 }
 
-/** Turns an IPv4-mapped address into IPv4: a dual-stack listener reports IPv4 peers as `::ffff:127.0.0.1`. */
+/** Converts an IPv4-mapped address to IPv4, because a dual-stack listener reports IPv4 peers as `::ffff:127.0.0.1`. */
 function unmapped(host: string): string {
   return host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host;
 }

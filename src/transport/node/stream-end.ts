@@ -5,7 +5,7 @@ import type { NodeInternals } from './internals/internals.js';
 /** How the peer has ended its stream. */
 export type StreamEnd =
   | { readonly how: 'finished' }
-  /** A FIN arrived without the close_notify of TLS. */
+  /** A FIN arrived without the close_notify that should have ended the TLS stream. */
   | { readonly how: 'truncated' }
   | { readonly how: 'reset'; readonly error: Error };
 
@@ -19,9 +19,9 @@ export function plainEnd(socket: net.Socket, internals: NodeInternals): StreamEn
  * Returns how a TLS stream has ended. Call after `'end'`.
  *
  * @param raw - the socket below TLS
- * @param end - has observed the TLS socket since the handshake
- * @param mayLackNotify - whether the peer is a server that has sent bytes: a Node server sends no close_notify if it ends in
- * the turn of its first write
+ * @param end - the end of the TLS stream, watched since the handshake
+ * @param mayLackNotify - whether the peer is a server that has sent bytes. A Node server sends no close_notify if it
+ * ends the stream in the same turn as its first write
  */
 export function tlsEnd(
   raw: net.Socket,

@@ -2,7 +2,7 @@ import type net from 'node:net';
 import type { SocketEvents } from '../transport.js';
 import { listenTo, type SocketReader, type ReaderOwner, type ReadListener, stopListening } from './reader.js';
 
-/** Reads a socket, with TLS or without, by its `'data'` events. */
+/** Reads from a socket, with or without TLS, through its `'data'` events. */
 export class StreamReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
   private readonly events: SocketEvents;

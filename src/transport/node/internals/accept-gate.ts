@@ -2,13 +2,13 @@
  * **What for**: keeping clients in the kernel's listen queue while a server is held (S5). Node has no public way to stop
  * a listener without closing it.
  *
- * **How**: `readStop` and `readStart` of the listening handle stop and start its polling. libuv stops only a handle that
- * it has flagged as readable, so the bound handle is opened again on its own descriptor before it listens. That needs
- * `net._createServerHandle`, `server._listen2`, `server._handle` and `handle.open`.
+ * **How**: `readStop` and `readStart` of the listening handle stop and start its polling. libuv stops only a handle
+ * that it has flagged as readable. To set this flag, the bound handle is opened again on its own descriptor before it
+ * listens. That needs `net._createServerHandle`, `server._listen2`, `server._handle` and `handle.open`.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
  *
- * **Tried out**: when the server listens, by the return values of `readStop` and `readStart`.
+ * **Tried out**: when the server starts to listen: `readStop` and `readStart` must both return 0.
  *
  * **Without it**: the server still accepts clients, which wait in the process, up to `acceptQueue`.
  */
@@ -18,7 +18,7 @@ import net from 'node:net';
 export interface Gate {
   /** Whether `hold` keeps clients in the kernel's queue; false before the server listens. */
   readonly isEffective: boolean;
-  /** Call it when the server listens. */
+  /** Call when the server has started to listen. */
   opened(): void;
   hold(): void;
   release(): void;
@@ -60,7 +60,7 @@ export class AcceptGate implements Gate {
         inside._handle ??= readableHandle(createHandle, args);
         listen.apply(inside, args);
       } catch (cause) {
-        // Node throws the errors of its permission model, often in a later turn, where no caller could catch them, so
+        // Node throws the errors of its permission model, often in a later turn, in which no caller can catch them. So
         // emit them.
         server.close();
         process.nextTick(() => server.emit('error', cause));

@@ -1,10 +1,10 @@
 /**
- * **What for**: distinguishing a stream that TLS has ended (close_notify) from one that was cut off by a FIN, which an
- * attacker on the network can forge (T5). Node reports both as `'end'`.
+ * **What for**: distinguishing a stream that the peer has ended with a close_notify from a stream that a FIN has cut
+ * off. An attacker on the network can forge a FIN (T5). Node reports both ends as `'end'`.
  *
  * **How**: after a close_notify, libuv still reads the socket below TLS; after a FIN it has stopped. The return value
- * of `readStart` of `tlsSocket._handle._parent` shows whether it was reading already. It is called when Node reports
- * the end, in `push(null)`, before any other event can arrive.
+ * of `readStart` of `tlsSocket._handle._parent` shows whether libuv was already reading. `readStart` is called when
+ * Node reports the end, in `push(null)`, before any other event can arrive.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26).
  *
@@ -21,7 +21,7 @@ export interface TlsStreamEnd {
   readonly isTruncated: boolean;
 }
 
-/** For sockets whose end cannot be examined: no stream counts as truncated. */
+/** Used for sockets whose end cannot be examined: their streams never count as truncated. */
 export const neverTruncated: TlsStreamEnd = Object.freeze({ isTruncated: false });
 
 interface TlsHandle {

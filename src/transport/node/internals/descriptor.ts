@@ -1,6 +1,7 @@
 /**
- * **What for**: the number of an accepted socket's file descriptor. New descriptors get the lowest free number, so it shows
- * at no cost how many are in use (S15). It also allows one more read at the end of a stream (C8).
+ * **What for**: the number of an accepted socket's file descriptor. A new descriptor gets the lowest free number, so a
+ * high number shows, at no cost, that few are left (S15). The number also allows one more read at the end of a stream
+ * (C8).
  *
  * **How**: `socket._handle.fd`.
  *
@@ -8,8 +9,8 @@
  *
  * **Tried out**: at each use; a negative number counts as none.
  *
- * **Without it**: the descriptor monitor opens a descriptor of its own from time to time. A reset right after the last bytes
- * counts as the end of the stream.
+ * **Without it**: the descriptor monitor opens a descriptor of its own from time to time. A reset right after the last
+ * bytes counts as the end of the stream.
  */
 import type net from 'node:net';
 

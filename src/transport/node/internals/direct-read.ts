@@ -1,16 +1,16 @@
 /**
- * **What for**: reading into the library's own memory. Node allocates 64 KiB for each chunk and passes it through a stream,
- * which costs more than all of this library's code.
+ * **What for**: reading into the library's own memory. Node allocates 64 KiB for each chunk and passes the chunk
+ * through a stream, which costs more than all of this library's code.
  *
- * **How**: `net.connect` has the option `onread` for it, but accepted sockets have no such option. So this does the same as
- * that option: it sets the three properties of the socket whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`,
- * and calls `socket._handle.useUserBuffer`.
+ * **How**: `net.connect` has the option `onread` for this purpose, but accepted sockets have no such option. So this
+ * does what that option does: it sets the three properties of the socket whose keys are the symbols `kBuffer`,
+ * `kBufferCb` and `kBufferGen`, and calls `socket._handle.useUserBuffer`.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26).
  *
  * **Tried out**: for each socket: the symbols and the method have to exist, and the method must not throw.
  *
- * **Without it**: `'data'` events.
+ * **Without it**: the library listens to `'data'` events.
  */
 import type net from 'node:net';
 
@@ -19,8 +19,8 @@ export interface DirectRead {
   /**
    * Makes `socket`, which is connected and paused, read into `memory`.
    *
-   * @param onRead - called on the socket with the number of bytes at the start of `memory`
-   * @returns false if it is not possible; then the socket is unchanged
+   * @param onRead - called on the socket, with the number of bytes that were read to the start of `memory`
+   * @returns false if that is not possible; the socket is then unchanged
    */
   start(
     socket: net.Socket,
@@ -30,9 +30,9 @@ export interface DirectRead {
   /** Makes the socket read into `memory` from now on. Call it within `onRead`. */
   continueIn(socket: net.Socket, memory: Uint8Array): void;
   /**
-   * Stops reading into the library's memory. Call it when the socket has closed, or before TLS reads from it, because
-   * the handle may outlive that memory. libuv keeps an address, so it gets the address of `memory`, which must never be
-   * freed.
+   * Stops reading into the library's memory. Call it when the socket has closed, or before TLS reads from the socket,
+   * because the handle may outlive the memory that it reads into. libuv always keeps an address to read to, so it gets
+   * the address of `memory`, which must never be freed.
    */
   release(socket: net.Socket, memory: Uint8Array): void;
 }
@@ -53,14 +53,14 @@ type SocketInside = net.Socket & {
 
 let keys: Keys | undefined;
 let next: Uint8Array | undefined;
-/** The last socket that got new memory. */
+/** The socket that was last given new memory. */
 let latest: SocketInside | undefined;
 
 /** Sets the properties that the option `onread` sets. */
 export const onreadSymbols: DirectRead = {
   start(socket, memory, onRead) {
     const inside = socket as SocketInside;
-    // Node would emit the bytes that it has already read as 'data', out of order, so leave such a socket unchanged.
+    // If Node has already read bytes, it would emit them as 'data', out of order, so leave such a socket unchanged.
     if (typeof inside._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
     const found = keys ?? findKeys(inside);
     if (found === undefined) return false;
@@ -98,7 +98,7 @@ function takeNext(): Uint8Array | undefined {
 }
 
 /**
- * Passes the memory that Node's JavaScript has recorded for the socket to Node's C++. The two differ if a callback of
+ * Gives Node's C++ the memory that Node's JavaScript has recorded for the socket. The two disagree if a callback of
  * `process.nextTick` throws right after the read, and the program continues.
  */
 function repair(): void {
@@ -106,7 +106,7 @@ function repair(): void {
   latest = undefined;
 }
 
-/** Finds the keys, which every socket has. Without `onread` their value is `null`. */
+/** Finds the keys of the three properties, which every socket has. Without `onread`, their values are `null`. */
 function findKeys(socket: SocketInside): Keys | undefined {
   const find = (name: string): symbol | undefined =>
     Object.getOwnPropertySymbols(socket).find((key) => key.description === name && socket[key] === null);

@@ -1,13 +1,13 @@
 /**
- * **What for**: distinguishing an abort from an end. When a reset arrives right after the last bytes, libuv treats it as the
- * end of the stream and does not ask the kernel for the error. The abort would look like a completion (C8).
+ * **What for**: distinguishing an abort from an end. When a reset arrives right after the last bytes, libuv treats it
+ * as the end of the stream and does not ask the kernel for the error, so the abort would look like a completion (C8).
  *
- * **How**: one more read of the socket's descriptor, by `descriptorOf`.
+ * **How**: one more read from the socket's descriptor, whose number `descriptorOf` returns.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Tried out**: at each use. An error that is not a connection error means that the descriptor cannot be read, and is
- * ignored.
+ * **Tried out**: at each use. An error that is not a connection error is ignored: it means only that the descriptor
+ * cannot be read.
  *
  * **Without it**: such a reset counts as the end of the stream, as in plain Node.
  */

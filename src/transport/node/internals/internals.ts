@@ -9,8 +9,9 @@ import { asyncContext, parentProperty, type TlsParents } from './tls-parent.js';
 import { unsentBytes } from './unsent-bytes.js';
 
 /**
- * The internals of Node that the transport uses because Node has no public API for them. Each hook has its own file in this
- * folder. The comment at its top says what it is for, which versions have it, how it is tried out, and what happens without it.
+ * The Node internals that the transport uses because no public API does the same. Each of these hooks has its own file
+ * in this folder. The comment at the top of the file says what the hook is for, which versions have it, how it is tried
+ * out, and what happens without it.
  */
 export interface NodeInternals {
   /** Makes the gate of a server. Call it before the server listens. */

@@ -1,15 +1,16 @@
 /**
- * **What for**: the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that does not
- * listen, but the events of that server carry only the TLS socket.
+ * **What for**: finding the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that
+ * does not listen, but the events of that server carry only the TLS socket.
  *
  * **How**: `tlsSocket._parent`.
  *
  * **Where**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Tried out**: once in a process, with a TLS socket on a socket that is not connected.
+ * **Tried out**: once per process, with a TLS socket on a socket that is not connected.
  *
- * **Without it**: an `AsyncLocalStorage`, because the events of a TLS socket are emitted in the asynchronous context
- * that created it. That is public API, but up to Node 22 it slows down all promises of the process.
+ * **Without it**: the library uses an `AsyncLocalStorage`, because the events of a TLS socket are emitted in the
+ * asynchronous context in which the socket was created. `AsyncLocalStorage` is public API, but up to Node 22 it slows
+ * down all promises of the process.
  */
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import net from 'node:net';
@@ -60,8 +61,8 @@ export const asyncContext: TlsParents = {
   below() {
     const context = storage?.getStore();
     const raw = context?.raw;
-    // Everything that the program starts within the event inherits the context. So remove the socket from it, or it
-    // would stay in memory.
+    // Everything that the program starts within the event inherits the context. So remove the socket from the context:
+    // otherwise it would stay in memory.
     if (context !== undefined) context.raw = undefined;
     return raw;
   },

@@ -7,8 +7,8 @@
  *
  * **Tried out**: at each use.
  *
- * **Without it**: `socket.writableLength`, which counts a write in full until the kernel has taken all of it. A TLS socket
- * always uses that, because its handle counts encrypted bytes.
+ * **Without it**: `socket.writableLength`, which counts a write in full until the kernel has taken all of it. For a TLS
+ * socket, `writableLength` is always used, because the socket's handle counts encrypted bytes.
  */
 import type net from 'node:net';
 

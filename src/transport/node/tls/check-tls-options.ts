@@ -41,7 +41,10 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
   attempt(() => nodeTls().createSecureContext(options as tls.SecureContextOptions));
 }
 
-/** Runs `make`, and converts its error, because Node checks keys and certificates only when it uses them. */
+/**
+ * Runs `make`, and converts an error from it to `ERR_OPTION_INVALID`: Node checks keys and certificates only when it
+ * uses them.
+ */
 export function attempt<T>(make: () => T): T {
   try {
     return make();
@@ -50,7 +53,7 @@ export function attempt<T>(make: () => T): T {
   }
 }
 
-/** Refuses options that `node:tls` would ignore, because TLS would be less safe than the caller expects. */
+/** Rejects options that `node:tls` would ignore, because TLS would then be less safe than the caller expects. */
 function checked(options: unknown): Options {
   const given = object<Options>()('tls', options);
   checkOptions(checks, given, 'tls');
@@ -68,8 +71,8 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
 }
 
 /**
- * Requires certificates: OpenSSL would skip other text, and for an empty text Node would use its own list of
- * authorities.
+ * Requires certificates, because OpenSSL would skip any other text, and for an empty text Node would use its own list
+ * of authorities.
  */
 function checkAuthorities(ca: unknown): void {
   if (ca === undefined) return;

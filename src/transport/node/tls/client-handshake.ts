@@ -7,9 +7,11 @@ import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
 /**
- * Performs a client's handshake over a connected socket. To limit its time, the caller destroys `raw`.
+ * Performs a client's handshake over a connected socket. It has no time limit of its own: the caller destroys `raw`
+ * when the handshake takes too long.
  *
  * @param dialled - the certificate must be valid for the host of this address, unless the options have a `servername`
+ * or a `host`
  * @param action - the start of error messages
  */
 export function secureClient(
@@ -33,7 +35,7 @@ export function secureClient(
       // Node treats an option that is undefined as given, so leave it out.
       ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
       ...namesFor(options, dialled),
-      // Always set it, because Node would otherwise read it from an environment variable.
+      // Always set this option, because Node would otherwise read it from an environment variable.
       rejectUnauthorized: options.rejectUnauthorized ?? true,
       checkServerIdentity(name, certificate) {
         try {
@@ -59,7 +61,10 @@ export function secureClient(
   });
 }
 
-/** Returns the name for SNI, and the name that the certificate must be valid for. SNI has no IP addresses (RFC 6066). */
+/**
+ * Returns the name for SNI, which cannot be an IP address (RFC 6066), and the name that the certificate must be valid
+ * for.
+ */
 function namesFor({ servername, host }: ClientTls, address: Address): { servername?: string; host?: string } {
   const dialled = address.transport === 'tcp' ? address.host : undefined;
   const name = servername ?? host ?? dialled;

@@ -4,7 +4,7 @@ import type { SocketError } from '../../../errors/socket-error.js';
 /** A socket whose TLS handshake has succeeded. */
 export interface SecureSocket {
   readonly socket: tls.TLSSocket;
-  /** Whether the peer may end the stream with a FIN but without a close_notify, unless it is within a frame (T11). */
+  /** Whether the peer may end the stream with a FIN but without a close_notify, except within a frame (T11). */
   readonly allowHalfClosed: boolean;
 }
 

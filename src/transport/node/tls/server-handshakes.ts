@@ -10,12 +10,12 @@ import { attempt, checkServerTls } from './check-tls-options.js';
 import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
-/** The longest timer, in ms. It disables Node's own limit, which would not include the PROXY header. */
+/** The longest possible timeout, in ms. It disables Node's own limit, which would not include the PROXY header. */
 const never = 2 ** 31 - 1;
 
 /**
- * Performs the handshakes of one server. When the function that makes its options returns a different object, new
- * clients get the new options (T8).
+ * Performs the handshakes of one server. If its options are a function, and the function returns a different object,
+ * new clients get the new options (T8).
  */
 export class TlsAcceptor {
   private readonly parents: TlsParents;
@@ -29,7 +29,9 @@ export class TlsAcceptor {
     this.parents = parents;
   }
 
-  /** Returns the server for the next client. Throws `ERR_OPTION_INVALID` if it cannot serve any client (A5). */
+  /**
+   * Returns the server for the next client. Throws `ERR_OPTION_INVALID` if the options cannot work for any client (A5).
+   */
   prepare(): tls.Server {
     const options = attempt(this.options);
     if (this.current === undefined || options !== this.current.options) {
@@ -39,9 +41,11 @@ export class TlsAcceptor {
   }
 
   /**
-   * Performs a handshake over `raw`. To limit its time, the caller destroys `raw`.
+   * Performs a handshake over `raw`. It has no time limit of its own: the caller destroys `raw` when the handshake
+   * takes too long.
    *
-   * @param server - the result of `prepare`. By default `prepare` is called now, and its error is reported to `events`
+   * @param server - the result of `prepare`. If it is omitted, `prepare` is called here, and its error is reported to
+   * `events`
    */
   secure(raw: net.Socket, remote: Address, events: HandshakeEvents, server?: tls.Server): void {
     this.underWay.set(raw, {
@@ -57,7 +61,7 @@ export class TlsAcceptor {
     // A client that sends a FIN during the handshake has given up, so Node may close the socket.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // A TLS error says more, so let it be reported first.
+      // A TLS error says more than this one, so let it be reported first.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {
@@ -90,7 +94,10 @@ export class TlsAcceptor {
   }
 }
 
-/** The acceptors for `startTls`, one for each options object, so that certificates are parsed once and sessions are resumed. */
+/**
+ * The acceptors for `startTls`, one for each options object, so that certificates are parsed only once and sessions can
+ * be resumed.
+ */
 export class TlsAcceptors {
   private readonly parents: TlsParents;
   private readonly made = new WeakMap<object, TlsAcceptor>();
@@ -101,7 +108,7 @@ export class TlsAcceptors {
 
   of(options: ServerTls): TlsAcceptor {
     const acceptor = this.made.get(options) ?? new TlsAcceptor(options, this.parents);
-    // `prepare` refuses options that are not an object.
+    // Only an object can be a key. `prepare` rejects any other options.
     if (Object(options) === options) this.made.set(options, acceptor);
     return acceptor;
   }

@@ -16,7 +16,7 @@ export function handshakeError(cause: unknown, action = 'the TLS handshake faile
   return new SocketError('ERR_TLS', `${action}: ${detailOf(cause)}`, { address, cause });
 }
 
-/** Returns the reason alone, because OpenSSL surrounds it with error codes, files and lines. */
+/** Returns only the reason, which OpenSSL surrounds with error codes, file names and line numbers. */
 function detailOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   return /:error:[^:]*:[^:]*:[^:]*:([^:]+):/.exec(cause.message)?.[1] ?? cause.message;

@@ -8,17 +8,17 @@ export type Unlock = () => void;
 
 const shortages = new Set<unknown>(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-/** Whether this process lacks a resource. Such an error says nothing about the other side. */
+/** Whether an error shows only that this side lacks a resource. Such an error says nothing about the other side. */
 export function isShortage(cause: unknown): boolean {
   return shortages.has((cause as { code?: unknown } | undefined)?.code);
 }
 
 /**
- * Takes the lock called `key`. It is an abstract unix socket, so the kernel releases it when its holder dies. Abstract sockets
- * exist only on Linux, are separate in each network namespace, and may be forbidden by a security module. Without them this
- * returns a lock that locks nothing.
+ * Takes the lock called `key`. The lock is an abstract unix socket, so the kernel releases it when its holder dies.
+ * Abstract sockets exist only on Linux, are separate in each network namespace, and may be forbidden by a security
+ * module. If they are not available, this returns a lock that locks nothing.
  *
- * @returns `undefined` if the lock is taken
+ * @returns a function that releases the lock; `undefined` if another process, or this one, already holds it
  */
 export async function tryLock(key: string): Promise<Unlock | undefined> {
   if (process.platform !== 'linux') return nothing;

@@ -12,11 +12,11 @@ import type { UnixAddress } from './socket-path.js';
 const used = new WeakSet<object>();
 
 /**
- * Makes `server` listen on a socket that this process was started with. The socket then belongs to the server, and is closed
- * with it. It is never used twice, because its number may belong to a different file afterwards.
+ * Makes `server` listen on a socket that this process was started with. The socket then belongs to the server, and is
+ * closed with it. It is never used twice, because its descriptor may later refer to a different file.
  *
- * @param owner - an object that is the same whenever the same server listens
- * @throws the reason, if the socket cannot be listened on
+ * @param owner - an object that stays the same if the same server listens again
+ * @throws the reason, if the server cannot listen on the socket
  */
 export function listenInherited(server: net.Server, fd: number, backlog: number, owner: object): void {
   const address: Address = { transport: 'fd', fd };
@@ -34,16 +34,19 @@ export function listenInherited(server: net.Server, fd: number, backlog: number,
 }
 
 /**
- * Returns the address of an inherited unix socket. Node does not know it, but Linux lists it in `/proc/net/unix`.
+ * Returns the address of an inherited unix socket. Node does not report it, but Linux lists it in `/proc/net/unix`.
  *
- * @returns `undefined` on another system, in another network namespace, or if the socket's file is no longer at its path
+ * @returns `undefined` on other systems, if the socket belongs to a different network namespace, or if its file is no
+ * longer at its path
  */
 export function inheritedAddress(fd: number): UnixAddress | undefined {
   try {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
     const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
     const isFile = name !== undefined && lstatSync(name, { throwIfNoEntry: false })?.isSocket() === true;
-    // A relative path is useless, because its working folder is unknown. If it starts with '@', it looks like an abstract name.
+    // A listed name that starts with '@' is abstract, or the relative path of a file. If such a file exists, return
+    // neither: the two look the same, and a relative path is useless anyway, because the folder that it starts from is
+    // unknown.
     if (name?.startsWith('@') === true) return isFile ? undefined : unixAddress(abstractName(name));
     return isFile ? unixAddress(name) : undefined;
   } catch {
@@ -53,11 +56,12 @@ export function inheritedAddress(fd: number): UnixAddress | undefined {
 }
 
 /**
- * Returns the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. It lists an `@` for each NUL
- * of an abstract name.
+ * Returns the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. The text has an `@`
+ * for each NUL of an abstract name.
  */
 export function listedName(table: string, inode: string): string | undefined {
-  // A path with a line break can imitate a line of the table. If two lines have the same inode, either may be the imitation.
+  // A path with a line break can imitate a line of the table. If two lines have the same inode, either may be the
+  // imitation, so use neither.
   const [entry, ...others] = table
     .split(/\n(?=[\da-f]+: [\dA-F]{8} [\dA-F]{8} [\dA-F]{8} [\dA-F]{4} [\dA-F]{2} )/)
     .map((line) => /^[\da-f]+: (?:\w+ ){5} *(\d+) (.+)$/s.exec(line.replace(/\n$/, '')))
@@ -66,7 +70,7 @@ export function listedName(table: string, inode: string): string | undefined {
   return decodeUtf8(Buffer.from(entry?.[2] ?? '', 'latin1'));
 }
 
-/** Some versions of Node pad an abstract name with NULs to 108 bytes. */
+/** Returns the abstract name, without the NULs with which some versions of Node pad it to 108 bytes. */
 function abstractName(listed: string): string {
   const name = Buffer.byteLength(listed) > maxPathBytes ? listed.replace(/@+$/, '') : listed;
   return `\0${name.slice(1)}`;

@@ -13,15 +13,15 @@ import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
 const isLinux = process.platform === 'linux';
-/** Linux's O_PATH: the descriptor only names a file, so no permission to read it is needed. */
+/** Linux's O_PATH: the descriptor only names a file, so opening it needs no permission to read. */
 const nameOnly = 0o10000000;
-/** The largest number of bytes of a path that fits into the address of a unix socket. */
+/** The maximum size of a path that fits into the address of a unix socket, in bytes. */
 const longestSocketPath = isLinux ? maxPathBytes : 103;
 
 /**
- * A folder that stays the same if its path is renamed or replaced, or if the process changes its working folder. On Linux it
- * is kept open, and its entries are reached through `/proc/self/fd`, which also makes their paths short. On other systems it is
- * the folder at its absolute path at the time of each call.
+ * A folder that stays the same even if its path is renamed or replaced, or if the process changes its working folder.
+ * On Linux it is kept open, and its entries are reached through `/proc/self/fd`, which also makes their paths short. On
+ * other systems, each call uses the folder that is at the absolute path at that time.
  */
 export class PinnedDirectory {
   /** The path to use: through `/proc/self/fd`, if possible. */
@@ -41,7 +41,7 @@ export class PinnedDirectory {
     this.path = this.fd === undefined ? path : `/proc/self/fd/${this.fd}`;
   }
 
-  /** Opens the folder `given`, which is empty or ends with a slash. Throws Node's error if that fails. */
+  /** Opens the folder at the path `given`, which is empty or ends with a slash. Throws Node's error if that fails. */
   static open(given: string): PinnedDirectory {
     const cwd = given.startsWith('/') ? '' : process.cwd();
     const absolute = given.startsWith('/') ? given : `${cwd}/${given}`;
@@ -49,7 +49,7 @@ export class PinnedDirectory {
     return new PinnedDirectory(`${absolute}.`, absolute, given, cwd, 0);
   }
 
-  /** Returns the path of an entry, of any length. */
+  /** Returns the path of an entry. The path may have any length. */
   entry(name: string): string {
     return `${this.path}/${name}`;
   }
@@ -97,7 +97,7 @@ export class PinnedDirectory {
     if (this.fd !== undefined) closeSync(this.fd);
   }
 
-  /** Throws if another user, who can write to the parent, has replaced the new folder. */
+  /** Throws if another user who can write to the parent folder has replaced the new folder. */
   private assertPrivate(): void {
     const { uid, mode } = this.fd === undefined ? lstatSync(this.path) : statSync(this.path);
     if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) {

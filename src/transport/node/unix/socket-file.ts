@@ -12,7 +12,7 @@ const lockPause = 10;
 
 /** Configures a socket file. */
 export interface SocketFileOptions {
-  /** Its permissions. It has them before the first client can connect (S9). */
+  /** The permissions of the file. They are set before the first client can connect (S9). */
   readonly mode: number;
   /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
@@ -22,22 +22,22 @@ export interface SocketFileOptions {
  * Makes a server reachable at a path (S8, S9).
  *
  * The server binds its socket file in the *shelter*, a folder that no other user can enter. There the file gets its
- * permissions. Then a hard link publishes it at the path. A link replaces no file, so if several servers start at once, only
- * one of them succeeds.
+ * permissions. Then a hard link publishes it at the path. A link replaces no file, so if several servers start at once,
+ * only one of them succeeds.
  *
- * Only a stale socket file is ever removed from the path. That happens under a lock, so that no server removes a file
- * that a different server has just published. The stale file is moved into the shelter first. If it turns out to be a
- * different file, which has replaced the stale one at the last moment, it is moved back. The shelter is removed at the
- * end.
+ * To free the path, the server removes only a stale socket file. It does so under a lock, so that it does not remove a
+ * file that a different server has just published. It first moves the stale file into the shelter. If the moved file
+ * turns out to be a different one, which replaced the stale file at the last moment, the server moves it back. The
+ * shelter is removed at the end.
  *
- * If the path is free, everything is done before this returns, as with a TCP port: a client that connects in the same turn of
- * the event loop succeeds.
+ * If the path is free, the file is published before this function returns. So a client that connects in the same turn
+ * of the event loop succeeds, as with a TCP port.
  *
- * @param address - the path; a relative one starts at the current working folder
+ * @param address - the path; a relative path starts at the current working folder
  * @param listen - makes the server listen at a path. It returns a promise if the result is not known at once
- * @param signal - stops the work, or removes the published file, if it is still the same one (S8). Abort it before the server
- * is closed, because the file is not stale until then
- * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before
+ * @param signal - when aborted, stops the work, or removes the published file if that is still at the path (S8). Abort
+ * it before the server is closed: until then, no other server considers the file stale
+ * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before that
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */
 export async function claimSocketFile(
@@ -72,8 +72,8 @@ class Claim {
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the bound name when it closes, so no other file may ever have that name. `ss` shows this name, so it
-    // starts with the file's own, if that is short.
+    // Node unlinks the bound name when it closes the server, so no other file may ever have that name. `ss` shows the
+    // bound name, so it starts with the name of the published file, if that is short.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
@@ -168,7 +168,7 @@ class Claim {
       if (codeOf(cause) === 'ENOENT') return;
       throw this.place.failed('move the stale file away', cause);
     }
-    // No other process can replace it in the shelter, so it is safe to compare and unlink it here.
+    // No other process can replace the file in the shelter, so it is safe to compare and unlink it here.
     if (isSameBirth(look(aside), stale)) unlinkSync(aside);
     else this.putBack(aside, shelter);
   }
@@ -189,10 +189,10 @@ class Claim {
 
 function release(place: SocketPath, made: BigIntStats): void {
   try {
-    // The listening socket keeps its inode in use, so no other file can have the same number.
+    // The listening socket keeps the file's inode in use, so no other file can have the same inode number.
     if (isSameFile(look(place.path), made)) unlinkSync(place.path);
   } catch {
-    // The file stays, and is stale from now on. The next server replaces it.
+    // The file stays, and becomes stale when the server closes. The next server replaces it.
   }
   place.folder.close();
 }

@@ -13,7 +13,7 @@ export type UnixAddress = Extract<Address, { transport: 'unix' }>;
 /** How long other processes may keep changing the file at a path before the path counts as in use, in ms. */
 const longestTurmoil = 10_000;
 
-/** The path at which a server publishes its socket file. Another file may already exist there. */
+/** The path where a server publishes its socket file. A different file may already exist there. */
 export class SocketPath {
   readonly folder: PinnedDirectory;
   /** The name of the file in its folder. */
@@ -38,7 +38,7 @@ export class SocketPath {
     return this.attempt('examine the path', () => look(this.path)) === undefined;
   }
 
-  /** Returns the stale socket file at the path, if there is one. Throws if the path has any other file. */
+  /** Returns the stale socket file at the path, if there is one. Throws if any other file is at the path. */
   async findStale(stale: 'replace' | 'fail', signal: AbortSignal): Promise<BigIntStats | undefined> {
     while (performance.now() < this.deadline) {
       const found = this.attempt('examine the path', () => look(this.path));
@@ -102,15 +102,15 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
 }
 
 /**
- * Whether both are the same file, even if its inode may have been reused: a different file would be younger. The
- * `mtime` of a socket file is the time of its creation, because it is never written to. A rename would change `ctime`,
- * and some file systems do not record the time of birth.
+ * Whether both are the same file, even if its inode may have been reused: a different file would be younger. This
+ * compares `mtime`, which is the time of a socket file's creation, because the file is never written to. A rename would
+ * change `ctime`, and some file systems do not record the time of birth.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
 }
 
-/** Whether Node's permission model has refused the call. It would refuse to listen, too. */
+/** Whether Node's permission model has refused the call. It would also refuse to listen. */
 function isForbidden(error: NodeJS.ErrnoException | undefined): boolean {
   return error?.code === 'ERR_ACCESS_DENIED';
 }
@@ -122,8 +122,8 @@ function kindOf(file: BigIntStats): string {
 }
 
 /**
- * Connects and disconnects at once, which a server may notice. The kernel answers immediately, even for a stopped process and
- * for a held server. A full queue is `EAGAIN`.
+ * Connects, and disconnects at once. A server may notice this. The kernel answers immediately, even if the server's
+ * process is stopped or the server is held. If the server's queue is full, the error is `EAGAIN`.
  *
  * @returns Node's error, or `undefined` if a server listens
  */
