@@ -221,7 +221,7 @@ describe('bad inputs', () => {
   });
 
   it.each([[null], [undefined], [80], [true], [Symbol('a')], [() => 80], [['tcp://h:80']], [{}], [{ host: 'h' }]])(
-    'A5: refuses what is not an address at all: %o',
+    'A5: refuses values that are not addresses: %o',
     (input) => {
       refused(input, 'address', '');
     },

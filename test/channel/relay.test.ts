@@ -54,7 +54,7 @@ async function proxy(
 const routes = realPlaces.flatMap((from) => realPlaces.map((to) => [from.name, to.name, from, to] as const));
 
 describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
-  it('K6: forwards both directions at once, whole and in order, and completes when both are done', async () => {
+  it('K6: forwards both directions at once, completely and in order, and completes when both have ended', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     const up = randomBytes(3_000_000);
     const down = randomBytes(5_000_000);

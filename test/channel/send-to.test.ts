@@ -161,7 +161,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.destroy();
   });
 
-  it('C5: a plain Observable that emits more than may wait causes an overflow', async () => {
+  it('C5: a plain Observable that emits more than maxBuffered causes an overflow', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines(), maxBuffered: 100_000 });
     far.data.subscribe({ error: () => undefined });
     const hold = far.data.hold();

@@ -47,7 +47,7 @@ describe('writing lines', () => {
     );
   });
 
-  it('D2: the same holds for latin1', () => {
+  it('D2: lines in latin1 are received as they were sent, too', () => {
     const codec = lines({ encoding: 'latin1' });
     fc.assert(
       fc.property(fc.array(latin1Line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {

@@ -84,7 +84,7 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
   ['a delimiter that overlaps itself', delimited('aa', { maxLength: 4 }), 'okaa', 'bababa', 'ERR_FRAME_TOO_LONG'],
   ['a length of 4 GiB', lengthPrefixed(), '\0\0\0\x02ok', max4G, 'ERR_FRAME_TOO_LONG'],
   [
-    'a length of 4 GiB, the other way',
+    'a length of 4 GiB, little-endian',
     lengthPrefixed({ endian: 'little' }),
     '\x02\0\0\0ok',
     max4G,
@@ -108,8 +108,14 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
   ['a netstring with a space', netstring(), '2:ok,', ' 1:a,', 'ERR_FRAME_INVALID'],
   ['a netstring without its comma', netstring(), '2:ok,', '1:a;', 'ERR_FRAME_INVALID'],
   ['a name that sets a prototype', jsonLines(), '"ok"\n', '{"__proto__":{"a":1}}\n', 'ERR_FRAME_INVALID'],
-  ['such a name within', jsonLines(), '"ok"\n', '[{"a":{"__proto__":1}}]\n', 'ERR_FRAME_INVALID'],
-  ['such a name with escapes', jsonLines(), '"ok"\n', '{"\\u005f_pr\\u006Fto__":1}\n', 'ERR_FRAME_INVALID'],
+  ['a name that sets a prototype, nested', jsonLines(), '"ok"\n', '[{"a":{"__proto__":1}}]\n', 'ERR_FRAME_INVALID'],
+  [
+    'a name that sets a prototype, escaped',
+    jsonLines(),
+    '"ok"\n',
+    '{"\\u005f_pr\\u006Fto__":1}\n',
+    'ERR_FRAME_INVALID',
+  ],
   ['JSON that is nested 20,000 deep', jsonLines(), '"ok"\n', `${nested(20_000)}\n`, 'ERR_FRAME_INVALID'],
   [
     'objects that are nested deep',
@@ -242,9 +248,9 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
 it.each<[string, Any, string | Buffer]>([
   ['4 GiB', lengthPrefixed(), max4G],
   ['the maximum', lengthPrefixed(), Buffer.of(0, 0x10, 0, 0)],
-  ['2 GiB that are allowed', lengthPrefixed({ maxLength: 2 ** 31 - 1 }), Buffer.of(0x7f, 0xff, 0xff, 0xff)],
+  ['2 GiB, which is allowed', lengthPrefixed({ maxLength: 2 ** 31 - 1 }), Buffer.of(0x7f, 0xff, 0xff, 0xff)],
   ['the maximum in digits', netstring(), '1048576:'],
-  ['one that is always the same', fixedLength(2 ** 31 - 1), 'a'],
+  ['a fixed length', fixedLength(2 ** 31 - 1), 'a'],
 ])('D3: a length alone allocates nothing: %s', async (_, codec, header) => {
   const { address, accepted } = await host(tcp, codec);
   const sockets = await Promise.all(Array.from({ length: 200 }, () => rawClient(address)));

@@ -45,7 +45,7 @@ const thrown = (error: unknown) => (): never => {
   throw error;
 };
 
-describe('a codec made from another one', () => {
+describe('a codec made with mapCodec', () => {
   it('D1: obeys the codec rules, also D2, D4, D5 and C13', () => {
     verifyCodec(numbers, [0, -1, 42, Number.MAX_SAFE_INTEGER], {
       lastFrameMayBeOpen: true,
@@ -78,7 +78,7 @@ describe('a codec made from another one', () => {
     );
   });
 
-  it('D2: can be made from another mapped codec, and can decode to another type than it encodes', () => {
+  it('D2: can be made from a mapped codec, and can decode to a different type than it encodes', () => {
     const doubled = mapCodec(
       numbers,
       (value) => ({ value: 2 * value }),

@@ -145,7 +145,7 @@ describe('the limits of netstrings', () => {
     ['4 GiB', '4294967295:', 'ERR_FRAME_TOO_LONG'],
     ['more digits than a number has', '9'.repeat(400), 'ERR_FRAME_TOO_LONG'],
     ['endless digits that begin with an allowed length', '1'.repeat(70_000), 'ERR_FRAME_TOO_LONG'],
-    ['something else than a netstring', 'GET / HTTP/1.1\r\n', 'ERR_FRAME_INVALID'],
+    ['bytes that are not a netstring', 'GET / HTTP/1.1\r\n', 'ERR_FRAME_INVALID'],
   ])('D3: %s fails after the messages before it, for every chunking', (_, bad, code) => {
     const stream = Buffer.from(`2:ok,${bad}`);
     for (const size of [1, 2, 3, 5, 7, 100_000]) {

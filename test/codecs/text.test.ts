@@ -95,7 +95,7 @@ describe('text', () => {
     expect(decoder.decode(queue)).toBe(undefined);
   });
 
-  it('D1: joins bytes that wait in several pieces', () => {
+  it('D1: joins bytes that are buffered in several pieces', () => {
     const queue = new ChunkQueue();
     const sent = 'é€😀'.repeat(10_000);
     for (const chunk of chunksOf(Buffer.from(sent), [5_001])) queue.push(chunk);

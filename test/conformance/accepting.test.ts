@@ -216,7 +216,7 @@ function dial(address: Address, count: number): ChildProcess {
   return child;
 }
 
-it('S5: with a backlog of one client, all are still served', async () => {
+it('S5: with a backlog of one, all clients are still served', async () => {
   const server = listen<string, string>(await tcp.address(), { codec: lines(), backlog: 1 });
   const served = record(server.pipe(mergeMapPaced(({ data }) => data.pipe(take(1)), 1)));
   onTestFinished(() => {

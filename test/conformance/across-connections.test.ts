@@ -82,7 +82,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K12: all but the last write that a dying server has not taken reaches the next connection, once, in order', async () => {
+  it('K12: everything except the last write to a dying server reaches the next connection, once, in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
@@ -169,7 +169,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     writable.subscription.unsubscribe();
   });
 
-  it('K15: after `complete` while disconnected, it sends the waiting values and the FIN on the next connection, then ends', async () => {
+  it('K15: a client completed while disconnected sends its queued values and the FIN on the next connection, then ends', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     accepted[0]!.end();
     accepted[0]!.resume();
@@ -240,7 +240,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(countOf(states, 'disconnected')).toBe(1);
   });
 
-  it("K17: destroying a connection leaves the client alone: `data` continues, and only the connection's own channel fails", async () => {
+  it("K17: destroying a connection does not end its client: `data` continues, only the connection's own channel fails", async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => socket.write('hello\n'));
     const data = record(client.data);
     onTestFinished(() => data.subscription.unsubscribe());
@@ -271,7 +271,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(got).toEqual(['1a', '1b', '1c', '2a', '2b', '2c', '3a', '3b', '3c', '4a', '4b', '4c']);
   });
 
-  it('F1: a late subscriber gets what nobody has read from an old connection, then what the new one sends', async () => {
+  it('F1: a late subscriber gets the unread values of the old connection, then those of the new connection', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: lines() }, (socket) => {
       served++;
@@ -309,7 +309,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(bytes).toBeGreaterThanOrEqual(before * chunk.length);
   });
 
-  it('K7: unsubscribing while the client waits or reconnects ends it for good', async () => {
+  it('K7: unsubscribing while the client waits or reconnects ends the client for good', async () => {
     for (const status of ['disconnected', 'waiting', 'connecting']) {
       const { client, states, accepted } = await dialling(place, { codec: lines() });
       accepted[0]!.end();
@@ -333,7 +333,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     }
   });
 
-  it('K10: destroying the client while it waits ends it with that error', async () => {
+  it('K10: a client that is destroyed while it waits ends with that error', async () => {
     const options = { codec: lines(), reconnect: { delay: 1_000_000 } };
     const { client, states, accepted, address } = await dialling(place, options);
     const data = record(client.data);
@@ -355,7 +355,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
 });
 
 describe('a client on a scripted kernel', () => {
-  it("K10: destroyed after the server's end, it also drops what waits for the next connection", async () => {
+  it("K10: a client destroyed after the server's end drops the values queued for the next connection", async () => {
     const { transport, sockets } = scriptedTransport();
     const client = connect<string, string>('memory:there', { transport, codec: lines(), reconnect: soon });
     const reader = record(client.data);

@@ -122,7 +122,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad frame on %s', (_name, place) => {
   describe.each(forms)('that %s reads', (_kind, handler, complains) => {
-    it.each(['one packet', 'single bytes'])('D3: the requests before it are answered, received as %s', async (how) => {
+    it.each(['one packet', 'single bytes'])('D3: requests before the bad frame are answered, from %s', async (how) => {
       const { address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
       if (how === 'one packet') peer.write(bad);
@@ -136,7 +136,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
     });
   });
 
-  it('D3: a bad frame in a view ends the connection in the same way', async () => {
+  it('D3: a bad frame in a view ends the connection like one in `data`', async () => {
     const { address, outcomes } = await serving(place, ({ bytes }) => {
       const view = bytes.framed(lines({ maxLength: 10 }));
       view.subscribe({ next: (line) => view.next(line), error: () => view.next('too long') });
@@ -150,7 +150,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
   });
 
   it.each([true, false])(
-    'D3: a stream that ends inside a frame ends the connection in the same way; halfOpen: %s',
+    'D3: a stream that ends inside a frame ends the connection like a bad frame; halfOpen: %s',
     async (halfOpen) => {
       const { address, outcomes, incidents } = await serving(place, forms[0]?.[1] as Handler, { halfOpen });
       const peer = await peerAt(place, address);
@@ -167,7 +167,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a bad frame from a plain peer on %s',
   (_name, place) => {
-    it('D3: more than a megabyte that waits for a slow reader is flushed', async () => {
+    it('D3: more than a megabyte queued for a slow reader is flushed', async () => {
       const long = 'x'.repeat(60_000);
       const server = listen<string, string>(await place.address(), {
         codec: lines(),
@@ -201,7 +201,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_FRAME_INVALID' }]);
     });
 
-    it('D3: a peer that continues flooding is read, costs no memory, and is cut off at closeTimeout', async () => {
+    it('D3: a peer that keeps flooding is read, costs no memory, and is cut off at closeTimeout', async () => {
       const heard: Question[] = [];
       const { server, address, outcomes } = await serving(
         place,
@@ -225,7 +225,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(heard).toEqual([{ id: 1 }]);
     });
 
-    it('D3: a handler that continues is awaited until closeTimeout', async () => {
+    it('D3: a handler that runs on after the bad frame is awaited until closeTimeout', async () => {
       const { address, outcomes } = await serving(
         place,
         async ({ data }) => {
@@ -273,7 +273,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       if (place.name === 'tcp') expect(how).toBe('ECONNRESET');
     });
 
-    it('D3: the first bad frame is reported, once', async () => {
+    it('D3: only the first bad frame is reported, once', async () => {
       const errors: unknown[] = [];
       const { address, outcomes } = await serving(place, ({ data, bytes }) => {
         bytes.subscribe({ error: (error: unknown) => errors.push(error) });
@@ -287,7 +287,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(errors).toEqual([closed?.error, closed?.error]);
     });
 
-    it('D3: in the middle of a paced send, all values of the source are still sent', async () => {
+    it('D3: after a bad frame in the middle of a paced send, all values of the source are still sent', async () => {
       const { address, outcomes } = await serving(place, ({ data }) => {
         data.subscribe({ error: () => undefined });
         return (function* () {

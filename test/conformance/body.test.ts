@@ -46,7 +46,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: a reader may leave and continue later', async () => {
+  it('C26: a reader may unsubscribe and continue later', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     peer.write('abc');
@@ -58,7 +58,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('rest');
   });
 
-  it('C26: while it is held, nothing is emitted', async () => {
+  it('C26: a held body emits nothing', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     const hold = body.hold();
@@ -72,7 +72,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('rest');
   });
 
-  it('C26: the end of the stream inside it is ERR_FRAME_TRUNCATED and fails the connection', async () => {
+  it('C26: the end of the stream inside a body is ERR_FRAME_TRUNCATED and fails the connection', async () => {
     const { near, peer } = await opened();
     const body = record(near.bytes.body(10));
     peer.write('01234');
@@ -86,7 +86,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     });
   });
 
-  it('C26: the stream may end right after it', async () => {
+  it('C26: the stream may end right after a body', async () => {
     const { near, peer } = await opened();
     const body = record(near.bytes.body(5));
     peer.write('01234');
@@ -144,7 +144,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(Buffer.concat(kept).equals(sent)).toBe(true);
     });
 
-    it('C26: buffers nothing: holding it stops the peer', async () => {
+    it('C26: buffers nothing: holding the body stops the peer', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = near.bytes.body(20_000_000);
       const hold = body.hold();
@@ -157,7 +157,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(near.stats.bytesRead).toBe(20_000_000);
     });
 
-    it('C26: a reset inside it fails it', async () => {
+    it('C26: a reset inside a body fails that body', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = record(near.bytes.body(1_000_000));
       raw.write('01234');
@@ -167,7 +167,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed' });
     });
 
-    it('C26: works on a client, too', async () => {
+    it('C26: a client can read a body, too', async () => {
       const { near, raw } = await dialledAt<string, string>(place, { codec: lines() });
       raw.write('head\n0123456789next\n');
       expect(await firstValueFrom(near.data)).toBe('head');

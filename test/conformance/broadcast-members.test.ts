@@ -13,7 +13,7 @@ import { countWrites } from '../support/transport/count-writes.js';
 import { members } from '../support/server/broadcast-members.js';
 
 describe.each(named(places))('a Broadcast over %s', (_name, place) => {
-  it('B4: a member is removed when its connection ends, in whatever way', async () => {
+  it('B4: a member is removed when its connection ends, however it ends', async () => {
     const { near, peers } = await members(place, 4);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -29,7 +29,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[3]?.receives('to the one that is left');
   });
 
-  it('B4: `complete` completes every member, after what was sent', async () => {
+  it('B4: `complete` completes every member, after the values sent to it', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -66,7 +66,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     }
   });
 
-  it('B5: a connection that joins after the end is ended in the same way', async () => {
+  it('B5: a connection that joins after the Broadcast has ended is ended as its members were', async () => {
     const { near, peers } = await members(place, 2);
     const done = new Broadcast();
     done.complete();
@@ -201,7 +201,7 @@ describe('a Broadcast', () => {
     expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('B1: a member of another transport that joins late in a turn gets the values after it', async () => {
+  it('B1: a member on a different transport that joins late in a turn gets only the values sent afterwards', async () => {
     const own = memory();
     const a = await members(tcp, 1);
     const b = await members(own, 1);

@@ -78,7 +78,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[0]?.receives('1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n');
   });
 
-  it('B1: a member that joins or leaves during a turn gets exactly the values in between', async () => {
+  it('B1: a member that joins or leaves during a turn gets exactly the values sent while it is a member', async () => {
     const { near, peers } = await members(place, 3);
     const [first, second, third] = near as [Connection, Connection, Connection];
     const news = new Broadcast();
@@ -224,7 +224,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     slow.stop();
   });
 
-  it('B6: a value that cannot be encoded is sent to nobody and counted, and the others are sent', async () => {
+  it('B6: a value that cannot be encoded is sent to no member and counted; other values are sent', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
@@ -237,7 +237,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(news.size).toBe(2);
   });
 
-  it('B1: a value sent because another member failed in the middle of a flush reaches all', async () => {
+  it('B1: a value that is sent because a member failed in the middle of a flush reaches all other members', async () => {
     const { near, peers, address } = await members(place, 2, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();

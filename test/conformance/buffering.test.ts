@@ -105,7 +105,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(near.data.closed).toBe(false);
   });
 
-  it('C4: a value larger than maxBuffered is accepted if nothing else waits, and none beside it', async () => {
+  it('C4: a value larger than maxBuffered is accepted if nothing is queued, and then nothing else is', async () => {
     const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
     socket.eager = false;
     near.data.next('x'.repeat(500));
@@ -141,7 +141,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(near.data.dropped).toBeGreaterThan(0);
   });
 
-  it('C4: before a value is refused, the kernel is offered what waits', async () => {
+  it('C4: before a value is refused, the queued bytes are offered to the kernel', async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     for (let index = 0; index < 50; index++) near.data.next('x'.repeat(60));
     await flushed();
@@ -149,7 +149,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(Buffer.concat(socket.writes).length).toBe(3_000);
   });
 
-  it('C4: once the connection has failed, nothing waits any more', async () => {
+  it('C4: once the connection has failed, nothing is queued', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     near.data.next('x'.repeat(100));
@@ -167,7 +167,7 @@ describe.each(places)('buffered values, over $name', (place) => {
     while (data.bufferedBytes < size) data.next(Buffer.alloc(1_000));
   };
 
-  it('C4: the same holds before the connection is open', async () => {
+  it('C4: values sent before the connection is open count, make it unwritable, and can overflow', async () => {
     const address = place.name === 'tcp' ? { port: 7 } : await place.address();
     const client = connect(address, { ...place.options, maxBuffered: 100, highWaterMark: 50, overflow: 'drop' });
     const changes = record(client.data.writable);
@@ -220,7 +220,7 @@ describe.each(places)('buffered values, over $name', (place) => {
     received.subscription.unsubscribe();
   });
 
-  it("C4: with overflow 'drop', every value that was not dropped arrives whole and in order", async () => {
+  it("C4: with overflow 'drop', every value that was not dropped arrives complete and in order", async () => {
     const { near, far } = await pairAt(place, { codec: lines(), maxBuffered: 50_000, overflow: 'drop' });
     const hold = far.data.hold();
     const received = record(far.data);

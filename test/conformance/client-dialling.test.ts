@@ -79,7 +79,7 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     // The check after each test verifies that no socket and no timer is left.
   });
 
-  it('K7: the attempt continues for the remaining subscribers', async () => {
+  it('K7: when one of two subscribers leaves, the attempt continues for the other', async () => {
     const { address, hold } = await fullServer(place);
     const client = connect(address, place.options);
     const leaving = new Recording(client);
@@ -93,7 +93,7 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     staying.subscription.unsubscribe();
   });
 
-  it('K3: an attempt that still waits is refused when the listener closes', async () => {
+  it('K3: an attempt in a full queue is refused when the listener closes', async () => {
     const { address, subscription } = await fullServer(place);
     const client = connect(address, place.options);
     const recording = new Recording(client);

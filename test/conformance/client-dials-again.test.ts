@@ -34,7 +34,7 @@ function counted(): Codec<string> {
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('K8: a subscriber that comes after the last one has left gets a new connection', async () => {
+  it('K8: a subscriber that joins after the last one has left gets a new connection', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     for (let round = 1; round <= 3; round++) {
@@ -71,7 +71,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(3);
   });
 
-  it('D3: a frame that cannot be decoded ends that connection, and not the next', async () => {
+  it('D3: a frame that cannot be decoded ends its connection, but not the next one', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe({ error: () => undefined });
       connection.bytes.next(accepted.length === 1 ? 'one\ntoo long for it\n' : 'two\n');
@@ -84,7 +84,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('D3: a frame that cannot be decoded is reported to the states, too', async () => {
+  it('D3: a frame that cannot be decoded is also reported in the states', async () => {
     const { address } = await accepting(place, (connection) => {
       discard(connection);
       connection.bytes.next('too long for it\n');
@@ -159,7 +159,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('K2: a subscriber that leaves with the first state and comes back starts afresh', async () => {
+  it('K2: a subscriber that leaves at the first state and subscribes again starts afresh', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const firsts = await firstValueFrom(

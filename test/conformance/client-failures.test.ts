@@ -211,7 +211,7 @@ describe('a client on real sockets', () => {
     for (const socket of accepted) socket.end();
   });
 
-  it('K3: if none answers, the error has the code of the first, and its message names all', async () => {
+  it('K3: if no address of a name answers, the error has the code of the first, and its message names all', async () => {
     const { port } = (await deadAddress(tcp)) as { port: number };
     const error = await new Recording(connect({ host: 'localhost', port })).end();
     expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
@@ -265,7 +265,7 @@ describe('a client of a name with several addresses', () => {
     };
   }
 
-  it('K16: reports the failure of each address, with the code of the first', async () => {
+  it('K16: reports the failure of every address, under the code of the first', async () => {
     const dead = (await deadAddress(tcp)) as Address & { transport: 'tcp' };
     const names = lookUp('several.test');
     const recording = new Recording(connect({ host: 'several.test', port: dead.port }));

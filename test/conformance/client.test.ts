@@ -57,7 +57,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     for (const recording of data) recording.subscription.unsubscribe();
   });
 
-  it('K1: closes when the last subscriber leaves, and not before', async () => {
+  it('K1: closes only when the last subscriber leaves', async () => {
     const { address, accepted } = await accepting(place, (connection) => echo(connection));
     const client = dial(address, { codec: lines() });
     const watching = client.subscribe();

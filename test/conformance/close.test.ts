@@ -28,7 +28,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: reply.length });
   });
 
-  it('C11: unread input is read and discarded, so the reply arrives whole', async () => {
+  it('C11: unread input is read and discarded, so the complete reply arrives', async () => {
     const { near, far } = await pair({ maxBuffered: 1 << 26, halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -42,7 +42,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 8 << 20 });
   });
 
-  it('C11: a subscriber that does not hold continues to get everything until the FIN', async () => {
+  it('C11: a subscriber that does not hold the channel gets everything until the FIN', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const here = record(near.data);
     const there = record(far.data);
@@ -58,7 +58,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(here.values).toEqual(['still', 'on', 'its', 'way']);
   });
 
-  it('C11: once no such subscriber is left, input is discarded', async () => {
+  it('C11: a subscriber that held the channel at close() gets nothing more: the input is discarded', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -76,7 +76,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
   it.each([
     ['holds', true],
     ['leaves', false],
-  ])('C11: a subscriber that %s after close(), within next, does not prevent its end', async (_, holds) => {
+  ])('C11: a subscriber that %s after close(), within next, does not prevent a clean end', async (_, holds) => {
     const { near, far } = await pair({ codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
     // Held until the reading has stopped, with much waiting on both sides.
     const hold = near.data.hold();
@@ -96,7 +96,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 20_000 * 101 });
   });
 
-  it('C11: a second call returns the same promise; after the end, close() resolves', async () => {
+  it('C11: a second close() returns the same promise; after the end, it resolves at once', async () => {
     const { near, far } = await pair({ halfOpen: false });
     const closing = near.close();
     expect(near.close()).toBe(closing);
@@ -118,7 +118,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     }
   });
 
-  it('C11: resolves on a destroy or a failure meanwhile, too', async () => {
+  it('C11: close() resolves if the connection is destroyed or fails before it has closed', async () => {
     const { near } = await pair({ halfOpen: true });
     const closing = near.close();
     near.destroy();
@@ -130,7 +130,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     await waiting;
   });
 
-  it('C11: is forced at closeTimeout, and its promise resolves', async () => {
+  it('C11: close() is forced at closeTimeout, and its promise resolves', async () => {
     const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
     const hold = far.data.hold();
     const there = record(far.data);
@@ -144,7 +144,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(Buffer.concat(there.values).length).toBe(120_000);
   });
 
-  it('C11: is forced as well if the peer does not read the reply', async () => {
+  it('C11: close() is forced at closeTimeout if the peer does not read the reply', async () => {
     const { near } = await pair({ closeTimeout: 20, halfOpen: true });
     near.data.next(Buffer.alloc(16 << 20));
     await near.close();
@@ -226,7 +226,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
-  it('C11: resolves when a plain client resets', async () => {
+  it('C11: close() resolves when a plain client resets', async () => {
     const { near, raw } = await acceptedAt(place);
     near.data.next(Buffer.alloc(200_000));
     const closing = near.close();

@@ -138,7 +138,7 @@ describe.each(places)('closed, over $name', (place) => {
     });
   });
 
-  it('C12: counts the bytes of both directions', async () => {
+  it('C12: closed has the byte counts of both directions', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(far.data)];
     near.data.next('four');
@@ -151,7 +151,7 @@ describe.each(places)('closed, over $name', (place) => {
     expect(near.stats).toMatchObject({ bytesRead: 7, bytesWritten: 5 });
   });
 
-  it('C12: reports the end even if received data has not been read', async () => {
+  it('C12: closed reports the end even if received data has not been read', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -163,7 +163,7 @@ describe.each(places)('closed, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['unread'], ['complete']]);
   });
 
-  it('C12: reports it for a client, too, whether its subscribers leave or its server ends', async () => {
+  it('C12: closed reports the end of a dialled connection, whether its subscribers leave or its server ends it', async () => {
     const arrived: Connection[] = [];
     const { address } = await serverAt(place, (connection) => {
       arrived.push(connection);
@@ -213,7 +213,7 @@ async function pairOf(place: Place, options: Way['options']): Promise<Pair> {
 }
 
 describe.each(realPlaces)('closed, against node:net over $name', (place) => {
-  it('C12: reports finished if a plain client and this side end in order', async () => {
+  it('C12: reports finished if a plain client and this side both end cleanly', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const ending = record(near.closed);
     raw.end('a\n');

@@ -98,7 +98,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     });
   });
 
-  it('D4: a decoder between two messages lets the stream end in order', async () => {
+  it('D4: a decoder between two messages lets the stream end cleanly', async () => {
     // A server of node:tls that ends without sending anything sends no close_notify (T5).
     const silent = isSecure(place) ? [] : [''];
     for (const stream of [...silent, 'hello\n.\n', 'a\n.\nb\n.\n']) {
@@ -155,7 +155,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toHaveLength(5_000);
   });
 
-  it('D4: bytes left after a last value are still truncated', async () => {
+  it('D4: bytes left after the last value are still ERR_FRAME_TRUNCATED', async () => {
     const { near, raw } = await make({ codec: appending('last') });
     const received = record(near.data);
     raw.end('a\nunfinished');
@@ -163,7 +163,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'last']);
   });
 
-  it('F10: while the channel is held, the last values wait, and so does an end inside a message', async () => {
+  it('F10: while the channel is held, the last values wait, and so does the error of an end inside a message', async () => {
     for (const [codec, values, ending] of [
       [appending('last'), ['a', 'last'], 'complete'],
       [mails(truncated), ['a'], { code: 'ERR_FRAME_TRUNCATED' }],
@@ -194,7 +194,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(rest.values).toEqual(['y', 'z']);
   });
 
-  it('D4: `end` is called only after the stream has ended in order', async () => {
+  it('D4: `end` is called only if the stream has ended cleanly', async () => {
     const counts = { ends: 0 };
     const { near, raw } = await make({ codec: mails(truncated, counts) });
     const received = record(near.data);

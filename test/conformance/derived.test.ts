@@ -141,7 +141,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F6: a derived Flow can be iterated, and keeps what a break leaves', async () => {
+  it('F6: a derived Flow can be iterated, and keeps the values that a break leaves', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['1', 'x', '2', '3']) far.data.next(line);
     const numbers = near.data.pipe(

@@ -110,7 +110,7 @@ class Caller {
 const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
-  it('S15: reports it, serves the clients it has, and the others once descriptors are free: none is lost', async () => {
+  it('S15: reports the shortage, serves the accepted clients, then the others once descriptors are free: none is lost', async () => {
     const { host, address } = await Host.start(place, true);
     const callers = call(address, 100);
     await host.incident(1);
@@ -139,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
   });
 
-  it('S4: survives when the rest of the process uses all of them, and serves again once some are free', async () => {
+  it('S4: survives when the rest of the process uses all descriptors, and serves again once some are free', async () => {
     const { host, address } = await Host.start(place, true);
     const [early] = call(address, 1);
     expect(await early?.echoed).toBe('hello');
@@ -155,7 +155,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: turns away clients that connect before it can notice, and continues serving', async () => {
+  it('S15: turns away clients that connect before the server can notice the shortage, and continues serving', async () => {
     const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');
     const callers = call(address, 20);
@@ -169,7 +169,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(host.alive).toBe(true);
   });
 
-  it('S4: survives it if the listener cannot be paused, and serves again', async () => {
+  it('S4: survives the shortage if the listener cannot be paused, and serves again', async () => {
     const { host, address } = await Host.start(place, false);
     const callers = call(address, 100);
     await host.incident(1);

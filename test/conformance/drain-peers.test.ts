@@ -101,7 +101,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await behind.shutdown();
     });
 
-    it('S7: a peer that floods meanwhile costs no memory, and its flood is not delivered', async () => {
+    it('S7: a peer that floods during the drain costs no memory, and its flood is not delivered', async () => {
       const gate = new Gate();
       const heard: string[] = [];
       const { server, address, outcomes } = await serving(place, async ({ data }) => {
@@ -139,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
     });
 
-    it('S7: a reply that the peer does not read never ends in order at the deadline', async () => {
+    it('S7: a reply that the peer does not read is aborted at the deadline, never ended cleanly', async () => {
       const { server, address, outcomes, incidents } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -172,7 +172,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
     });
 
-    it('S7: a peer that resets meanwhile fails its connection, and the shutdown resolves', async () => {
+    it('S7: a peer that resets during the drain fails its connection, and the shutdown resolves', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(() => NEVER)));
       const raw = await rawClient(address);
       raw.write('one\ntwo\n');
@@ -196,7 +196,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
     it.each<[string, ShutdownOptions]>([
       ['drained', {}],
       ['not drained', { drain: false }],
-    ])('S7: a peer that finished before is still answered: %s', async (_how, options) => {
+    ])('S7: a peer that finished before the shutdown is still answered: %s', async (_how, options) => {
       const gate = new Gate();
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(gate.answer)));
       const raw = await rawClient(address);
@@ -235,7 +235,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }, { reason: 'finished' }]);
     });
 
-    it('S7: a held connection gets what was received when it is released, then its end', async () => {
+    it('S7: a held connection emits what was received once it is released, then completes', async () => {
       const heard: string[] = [];
       let held: { release(): void } | undefined;
       const { server, address, outcomes } = await serving(place, ({ data }) => {
@@ -256,7 +256,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('S7: a reply sent when the end is notified still goes out', async () => {
+    it('S7: a reply that is sent when `data` completes still goes out', async () => {
       const { server, address } = await serving(place, ({ data }) => {
         data.subscribe({ next: () => undefined, complete: () => data.next('goodbye') });
       });
@@ -268,7 +268,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await shutdown;
     });
 
-    it('S7: a large reply sent with next to a slow reader goes out whole', async () => {
+    it('S7: a large reply sent with `next` to a slow reader is sent completely', async () => {
       const { server, address, outcomes } = await serving(
         place,
         ({ data }) => {
@@ -337,7 +337,7 @@ describe('a drain in the process', () => {
     }
   });
 
-  it('S7: the handler of an interval notices by the completion of its data', async () => {
+  it('S7: a handler that sends on an interval can stop when `data` completes', async () => {
     const { server, address, outcomes } = await serving(tcp, ({ data }) =>
       interval(5).pipe(
         map((count) => `tick ${count}`),
@@ -380,7 +380,7 @@ describe('a drain in the process', () => {
     expect(await firstValueFrom(server.pipe(ignoreElements()), { defaultValue: EMPTY })).toBe(EMPTY);
   });
 
-  it('S7: for a connection that is already closing, the shutdown only limits the time', async () => {
+  it('S7: the shutdown only limits the time of a connection that is already closing', async () => {
     const { server, address, outcomes } = await serving(tcp, (connection) => {
       void connection.close();
     });

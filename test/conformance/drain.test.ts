@@ -127,7 +127,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
       },
     ],
     ['a plain subscriber', ({ data }) => void data.subscribe((line) => data.next(line))],
-    ['one that nobody reads', () => undefined],
+    ['data that nobody reads', () => undefined],
   ])('S7: an idle connection is closed at once, drained or not: %s', async (kind, handler) => {
     for (const drain of [true, false]) {
       const { server, address, outcomes, incidents } = await serving(place, handler);
@@ -147,7 +147,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     }
   });
 
-  it('S7: an unfinished frame is dropped, not delivered as a whole one', async () => {
+  it('S7: an unfinished frame is dropped, not delivered as a complete frame', async () => {
     const heard: string[] = [];
     let completed = false;
     const { server, address, outcomes } = await serving(place, ({ data }) => {
@@ -207,7 +207,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: at the deadline, what is left is aborted and reported', async () => {
+  it('S7: at the deadline, the connections that are still open are aborted and reported', async () => {
     const { server, address, outcomes, incidents } = await serving(place, ({ data }) =>
       data.pipe(concatMapPaced(() => NEVER)),
     );
@@ -221,7 +221,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     if (!place.name.endsWith('unix')) expect(how).toBe('ECONNRESET');
   });
 
-  it('S7: a second call can shorten the deadline of the first', async () => {
+  it('S7: a second shutdown can shorten the deadline of the first', async () => {
     const { server, address, outcomes } = await serving(place, () => NEVER);
     const peer = await peerAt(place, address);
     await until(() => server.connections.size === 1);
@@ -234,7 +234,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     await peer.ended;
   });
 
-  it('S7: a second call with drain: false stops waiting for handlers', async () => {
+  it('S7: a second shutdown with drain: false stops waiting for handlers', async () => {
     const { server, address, outcomes } = await serving(place, async () => {
       await new Promise(() => undefined);
     });

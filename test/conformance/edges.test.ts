@@ -31,7 +31,7 @@ describe('addresses of clients that have left', () => {
 });
 
 describe('timers that are due at the same instant', () => {
-  it('C7: can be equal on both ends within TestScheduler.run', () => {
+  it('C7: can belong to both ends of a connection within TestScheduler.run', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ flush }) => {

@@ -70,7 +70,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     expect(other.data.closed).toBe(false);
   });
 
-  it('F7, C8: the error of another connection is a failure, too', async () => {
+  it('F7, C8: the error of a different connection is a failure of the source, too', async () => {
     const { one, other, incidents } = await two(place);
     one.data.pipe(map((line) => line)).subscribe(other.data);
     one.data.error(boom);
@@ -149,7 +149,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(recording).toEqual([closed.error]);
     });
 
-    it('C12: so does a failure while a sender is notified of it', async () => {
+    it('C12: a failure wins over a destroy by a sender that is being notified of this failure', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
       const send = (async () => {
         for (;;) await near.data.send('x'.repeat(60_000));
@@ -178,7 +178,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       }
     });
 
-    it('C23: nor does a busy event loop during a shutdown', async () => {
+    it('C23: an event loop busy longer than the deadline of a shutdown does not cut off the peer', async () => {
       const server = listen<string, string>(await place.address(), { codec: lines() });
       const outcomes = record(server.pipe(serve(({ data }) => data)));
       onTestFinished(() => outcomes.subscription.unsubscribe());
@@ -208,7 +208,7 @@ describe('destroy after complete on TCP', () => {
     });
   }
 
-  it('C20: resets a peer that has not finished: its next write fails at once', async () => {
+  it('C20: a destroy in a later turn resets a peer that has not finished: its next write fails at once', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();
@@ -219,7 +219,7 @@ describe('destroy after complete on TCP', () => {
     expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: in the same turn, too', async () => {
+  it('C20: a destroy in the same turn resets the peer, too', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();
@@ -229,7 +229,7 @@ describe('destroy after complete on TCP', () => {
     expect(await how).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: over TLS, too', async () => {
+  it('C20: a destroy over TLS resets the peer, too', async () => {
     const place = allPlaces.find(({ name }) => name === 'tls') as Place;
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     near.data.next('all');
@@ -241,7 +241,7 @@ describe('destroy after complete on TCP', () => {
     expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: not after the peer has finished', async () => {
+  it('C20: a destroy after the peer has finished does not reset it', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines(), halfOpen: true });
     const recording = record(near.data);
     raw.end('one\n');

@@ -41,7 +41,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect('cause' in (otherRecording.endings[0] as SocketError)).toBe(false);
   });
 
-  it('C8: a local destroy is reported at once, even while the Flow is held, and waiting values are dropped', async () => {
+  it('C8: a local destroy is reported at once, even while the Flow is held, and queued values are dropped', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -62,7 +62,7 @@ describe.each(places)('failures, over $name', (place) => {
     else expect(end).toMatchObject({ code: 'ECONNRESET', address: far.remote });
   });
 
-  it('C8: a destroy after complete(), while much still waits to be sent, is a reset, too', async () => {
+  it('C8: a destroy after complete() with much still unsent is a reset', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const hold = far.data.hold();
     const recording = record(far.data);
@@ -78,7 +78,7 @@ describe.each(places)('failures, over $name', (place) => {
       expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C8: a failure while the Flow is held comes after the values received before it', async () => {
+  it('C8: a failure while the Flow is held is reported after the values received before it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -153,7 +153,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
   it.each([
     ['open', false],
     ['ended', true],
-  ])('C8: nor is an abort right behind the last bytes, with this side %s', async (_, ended) => {
+  ])('C8: an abort right after the last bytes is never a completion, with this side %s', async (_, ended) => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
     // A unix socket is reset only if input is left unread.
@@ -217,7 +217,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     else await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C10: resets of clients that nobody reads do not affect the server, the others or the process', async () => {
+  it('C10: resets of clients without a reader do not affect the server, other clients or the process', async () => {
     const connections: Connection<string, string>[] = [];
     const { server, address } = await serverAt<string, string>(place, (connection) => connections.push(connection), {
       codec,
@@ -238,7 +238,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     await until(() => connections.length === 6);
   });
 
-  it('C10: a reset before anybody has subscribed is reported by closed, and to later subscribers', async () => {
+  it('C10: a reset before the first subscriber is reported by closed, and to later subscribers', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     raw.write('last words\n');
     await until(() => near.stats.bytesRead === 11);

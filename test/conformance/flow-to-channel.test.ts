@@ -28,7 +28,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     expect(target.near.data.dropped).toBe(0);
   });
 
-  it('F7: passes an error on: the connection fails with ERR_HANDLER and that error as its cause', async () => {
+  it('F7: an error of the Flow fails the connection with ERR_HANDLER and that error as its cause', async () => {
     const source = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     source.near.data.subscribe(target.near.data);
@@ -39,7 +39,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     });
   });
 
-  it('F7: a derived Flow is paced, too, and a plain Observable goes to next', async () => {
+  it('F7: a derived Flow is paced, too; the values of a plain Observable go to next', async () => {
     const { near, far } = await pairAt(place, { codec });
     near.data.pipe(map((line) => line.toUpperCase())).subscribe(near.data);
     const received = record(far.data);
@@ -50,7 +50,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     expect(received.values).toEqual(['A', 'B', 'C']);
   });
 
-  it('F7: unsubscribing leaves both open; if the channel ends first, the Flow keeps the rest', async () => {
+  it('F7: unsubscribing leaves Flow and channel open; if the channel ends first, the Flow keeps the rest', async () => {
     const source = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data);

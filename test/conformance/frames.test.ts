@@ -27,7 +27,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     expect(received.values).toEqual(['before', 'after']);
   });
 
-  it('D5: nor is anything written that an encoder wrote before it threw', async () => {
+  it('D5: bytes that an encoder wrote before it threw are not sent', async () => {
     const { near, far } = await pairAt(place, { codec: halfway });
     const received = record(far.bytes);
     for (const value of ['a', 'bad', 'b', 'x'.repeat(5_000), 'bad', 'c'.repeat(100)]) {
@@ -44,7 +44,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     );
   });
 
-  it('D5: passed to next, such a value fails the connection, on both sides', async () => {
+  it('D5: a value passed to next that cannot be encoded fails the connection, on both sides', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const [here, there] = [record(near.data), record(far.data)];
     near.data.next('two\nlines');
@@ -56,7 +56,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     expect(there.values).toEqual([]);
   });
 
-  it('D5: so does a value of another type on a channel of bytes', async () => {
+  it('D5: a value of the wrong type passed to next fails a connection whose channel takes bytes', async () => {
     const { near } = await pairAt(place);
     const wrong = 42 as unknown as string;
     await expect(near.data.send(wrong)).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
@@ -93,7 +93,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code } });
   });
 
-  it('D4: the FIN inside a frame is ERR_FRAME_TRUNCATED, after the frames before it', async () => {
+  it('D4: a FIN inside a frame is ERR_FRAME_TRUNCATED, reported after the frames before it', async () => {
     const { near, raw } = await acceptedAt(place, { codec: lengthPrefixed({ bytes: 2 }) });
     const recording = record(near.data);
     raw.end('\0\x02ok\0\x05hal');
@@ -105,7 +105,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     });
   });
 
-  it('D4: for lines the last line needs no newline', async () => {
+  it('D4: the last line of a stream needs no newline', async () => {
     const { near, raw } = await dialledAt(place, { codec: lines() });
     const recording = record(near.data);
     raw.end('one\ntwo');

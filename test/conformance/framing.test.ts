@@ -66,7 +66,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(() => connect(near.remote, { ...place.options, codec: broken })).toThrow('no decoder');
   });
 
-  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: works for pieces of %d bytes', async (size) => {
+  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change for input in pieces of %d bytes', async (size) => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const serve = async (): Promise<void> => {
@@ -97,7 +97,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('three');
   });
 
-  it('C13: async iteration can use one framing after the other', async () => {
+  it('C13: async iteration can use one framing after another', async () => {
     const { near, far } = await pairAt(place);
     far.data.next('3\nabc2\nde0\n');
     far.data.complete();
@@ -142,7 +142,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(refusal(() => near.bytes.framed(prefixed).framed(prefixed as never)).code).toBe('ERR_OPTION_INVALID');
   });
 
-  it('C13: every view gets the end of the stream, later ones too', async () => {
+  it('C13: every view is notified of the end of the stream, including views made later', async () => {
     const { near, far } = await pairAt(place);
     const views = [near.bytes, near.data, near.bytes.framed(lines()), near.bytes.framed(prefixed)].map((view) =>
       record<unknown>(view),

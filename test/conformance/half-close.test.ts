@@ -63,7 +63,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(size).toBe(large.length);
   });
 
-  it('C7: with halfOpen, the sending side continues until complete()', async () => {
+  it('C7: with halfOpen, the sending side stays open after the FIN until complete()', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
@@ -80,7 +80,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without halfOpen, what was sent is flushed, then the sending side ends', async () => {
+  it('C7: without halfOpen, sent values are flushed after the FIN, then the sending side ends', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -94,7 +94,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without halfOpen, the sending side ends once everything received was emitted: answers still go out', async () => {
+  it('C7: without halfOpen, the sending side ends after the FIN once all input has been emitted, so answers go out', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -110,7 +110,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(there.values).toEqual(['A', 'B']);
   });
 
-  it('C7: without halfOpen or a reader, the sending side ends at once', async () => {
+  it('C7: without halfOpen or a reader, the sending side ends at the FIN', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     near.data.next('sent');
     far.data.next('unread');
@@ -122,7 +122,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(await firstValueFrom(near.data)).toBe('unread');
   });
 
-  it('C7: if one of two views is left after the FIN, the other one still has to be read', async () => {
+  it('C7: if the reader of one of two views leaves after the FIN, the other view must still be read', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -143,7 +143,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect([here.values, there.values]).toEqual([['question'], ['answer']]);
   });
 
-  it('C7: a reader that leaves after the FIN without having read everything ends the sending side, too', async () => {
+  it('C7: a reader that leaves after the FIN, before it has read everything, ends the sending side', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -196,7 +196,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: a plain client that has ended its side can still be answered at any later time', async () => {
+  it('C7: a plain client that has ended its side can be answered at any later time', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const here = record(near.data);
     raw.end('question\n');

@@ -11,7 +11,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('a held Flow, over $name', (place) => {
-  it('F2: nothing is emitted while it is held, and release emits within the call', async () => {
+  it('F2: nothing is emitted while the Flow is held, and release emits within the call', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -162,7 +162,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(size).toBe(sent.length);
   });
 
-  it('F3: an unfinished frame waits as well, and is whole after the release', async () => {
+  it('F3: an unfinished frame also waits, and is complete after the release', async () => {
     const { near, far } = await pairAt(place, { codec: lengthPrefixed(), maxBuffered: 1 << 26 });
     const recording = record(near.data);
     far.bytes.next(Buffer.of(0, 8, 0, 0));
@@ -197,7 +197,7 @@ describe.each(realPlaces)('a held Flow, against node:net over $name', (place) =>
     expect(size).toBe(sent.length);
   });
 
-  it('F3: held and released over and over, the lines of a plain server are each delivered once', async () => {
+  it('F3: while a Flow is held and released over and over, each line of a plain server is delivered once', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     const sent = Array.from({ length: 20_000 }, (_, index) => `line ${index}`);
     raw.end(sent.map((line) => `${line}\n`).join(''));

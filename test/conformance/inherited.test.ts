@@ -71,7 +71,7 @@ async function opened(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
-  it('S16: is listened on, closed once with the listener, and never used again', async () => {
+  it('S16: is listened on, is closed once with the listener, and is never used again', async () => {
     const { fd, address, close } = await opened(place);
     const program = inheriting(fd);
     const listening = /^listening (.+)$/m;
@@ -146,7 +146,7 @@ describe('an inherited unix socket', () => {
 });
 
 describe('a descriptor that is not a listening socket', () => {
-  it('S3: one that is not open is EBADF, and subscribing again tries again', async () => {
+  it('S3: a closed descriptor is EBADF, and subscribing again tries again', async () => {
     for (const address of [{ fd: 9_999 }, 'fd:9999', { transport: 'fd', fd: 9_999 }] as const) {
       const server = listen(address);
       for (let attempt = 0; attempt < 2; attempt++) {

@@ -165,7 +165,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await early).toEqual({ done: false, value: 'b' });
   });
 
-  it('F5: if an operator makes several values of one, they wait for the loop, in order', async () => {
+  it('F5: if an operator turns one value into several, they wait for the loop, in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a b c', 'd', 'e f']) far.data.next(line);
     far.data.complete();
@@ -199,7 +199,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     await iterator.return?.();
   });
 
-  it('F5: next() calls made during the delivery that answers one are answered after it', async () => {
+  it('F5: next() calls made during the delivery of a value are answered after that delivery', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd']) far.data.next(line);
     await until(() => near.stats.bytesRead === 8);

@@ -10,7 +10,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const ten = 'x'.repeat(10);
 
 describe('sendFrom and send, with a scripted kernel', () => {
-  it('C5: an async iterable is pulled only while the channel is writable, and never once more', async () => {
+  it('C5: an async iterable is pulled only while the channel is writable', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     const { counts, source } = countedSource(ten);
@@ -34,7 +34,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(near.data.closed).toBe(false);
   });
 
-  it('C5: so is an iterable: exactly until the channel is not writable', async () => {
+  it('C5: an iterable is pulled exactly until the channel is not writable', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let pulled = 0;
@@ -79,7 +79,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     }
   });
 
-  it('C5: completes once the kernel has taken everything, and sends no FIN', async () => {
+  it('C5: sendFrom completes once the kernel has taken everything, and sends no FIN', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -94,7 +94,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([near.data.closed, socket.ended]).toEqual([false, false]);
   });
 
-  it('C5: completes at once for an empty source, unless something waits', async () => {
+  it('C5: sendFrom completes at once for an empty source, unless something is queued', async () => {
     const { near, socket } = await scripted();
     expect(record(near.data.sendFrom([])).endings).toEqual(['complete']);
     socket.eager = false;
@@ -106,7 +106,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(sending.endings).toEqual(['complete']);
   });
 
-  it("C5: a failure during the flush fails it, with the channel's error", async () => {
+  it("C5: a failure during the flush fails sendFrom, with the channel's error", async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -126,7 +126,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([sending.endings, socket.ended]).toEqual([['complete'], true]);
   });
 
-  it('C5: send resolves at once while the channel is writable, and otherwise when it is again', async () => {
+  it('C5: send resolves at once while the channel is writable, otherwise once it is writable again', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     await near.data.send('x'.repeat(100));
@@ -143,7 +143,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(settled).toEqual(['first', 'second']);
   });
 
-  it('C5: send waits for room: it is not enough that its own bytes were taken while others keep the channel full', async () => {
+  it('C5: send waits until the channel has room, even after its own bytes have been taken', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let settled = false;
@@ -176,7 +176,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     ]);
   });
 
-  it('C5: a send that waits resolves when complete() flushes it', async () => {
+  it('C5: a pending send resolves when complete() flushes its value', async () => {
     const { near, socket } = await scripted({ highWaterMark: 10 });
     socket.eager = false;
     const sending = near.data.send('x'.repeat(20));

@@ -68,7 +68,7 @@ interface Greeting {
 }
 
 describe.each(realPlaces)('a late reader on $name', (place) => {
-  it('K8: gets what was received on a connection that has ended in order, then its end, before a new one is dialled', async () => {
+  it('K8: gets what was received on a connection that has ended cleanly, then its end, before a new one is dialled', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     expect(await watched(client).states.end()).toBe('complete');
@@ -112,7 +112,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K8: takes several messages one by one after the end, then gets the end, and only then dials', async () => {
+  it('K8: takes the remaining messages one by one, then gets the end, and only then dials', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\nc${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -126,7 +126,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: iterates over what an ended connection has left', async () => {
+  it('K8: can iterate over what an ended connection has left', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -136,7 +136,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('F2, K8: waits for the Hold before it gets what was left, and before the end', async () => {
+  it('F2, K8: gets neither the remaining values nor the end before the Hold is released', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -172,7 +172,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(await recorded(client).count(4)).toEqual(['hello 1', 'hello 2', 'hello 3', 'hello 4']);
   });
 
-  it('K8: with `retry` on the states, each end comes before what follows', async () => {
+  it('K8: with `retry` on the states, each end is reported before anything that follows it', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -227,7 +227,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: gets the end of a connection that has sent nothing, once', async () => {
+  it('K8: is notified once of the end of a connection that has sent nothing', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => (n === 1 ? '' : `hello ${n}\n`));
     const client = clientOf(address);
     await watched(client).states.end();
@@ -239,7 +239,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
   });
 
   it.each(['callback', 'microtask', 'turn'] as const)(
-    'K8: a reader that comes back in a later %s gets each end once, even while the states are watched',
+    'K8: a reader that subscribes again in a later %s gets each end once, even while the states are watched',
     async (when) => {
       const { address, sockets } = await greeting(place, 2);
       const client = clientOf(address);
@@ -348,7 +348,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     await until(() => received[1] === `${'x'.repeat(20)}\n`);
   });
 
-  it('K14: the number of ended connections that a client without readers keeps is bounded, even of empty ones', async () => {
+  it('K14: a client without readers keeps a bounded number of ended connections, even if they are empty', async () => {
     const refs: WeakRef<Connection<string, string>>[] = [];
     let count = 0;
     const address = await rawServer(place, (socket) => {

@@ -193,7 +193,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     for (const read of await Promise.all(reads)) expect(read.toString() === text).toBe(true);
   });
 
-  it('D1: large frames of many connections at once arrive whole, each in its own memory', async () => {
+  it('D1: large frames of many connections at once arrive complete, each in its own memory', async () => {
     const codec = lengthPrefixed();
     const pairs = await Promise.all([1, 2, 3, 4].map(() => acceptedAt<Buffer, Buffer>(place, { codec })));
     const frames = await Promise.all(

@@ -258,7 +258,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: clients whose handshake ends while the server is held wait for it, however many', async () => {
+  it('S17: clients whose handshake ends while the server is held wait for the release, however many', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);

@@ -275,7 +275,7 @@ describe('a client of a name', () => {
     expect(ends).toMatchObject([{ family: 'IPv4' }]);
   });
 
-  it('K20: accepts an address of the family as it is', async () => {
+  it('K20: dials an IP address of that family without a lookup', async () => {
     const { ends, address } = await plainServer('::1', (socket) => socket.end().resume());
     expect(await record(connect(address, { family: 6, localAddress: '::1' })).end()).toBe('complete');
     expect(ends).toMatchObject([{ host: '::1', family: 'IPv6' }]);

@@ -10,7 +10,7 @@ import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
 describe.each(realPlaces)('opening a client on $name', (place) => {
-  it('K19: `open` returns the first connection, and keeps the client subscribed until that ends', async () => {
+  it('K19: `open` returns the first connection, and keeps the client subscribed until that connection ends', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -26,7 +26,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K19: with `reconnect`, it unsubscribes from the client when that connection ends', async () => {
+  it('K19: with `reconnect`, `open` unsubscribes from the client when its connection ends', async () => {
     let count = 0;
     const address = await rawServer(place, (socket) => {
       count++;
@@ -39,7 +39,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     expect(count).toBe(1);
   });
 
-  it('K19: two calls at once share one connection', async () => {
+  it('K19: two concurrent calls of `open` share one connection', async () => {
     const address = await rawServer(place, (socket) => {
       socket.resume();
       socket.on('end', () => socket.end());
@@ -50,7 +50,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await a.close();
   });
 
-  it('C29, K19: `await using` closes it', async () => {
+  it('C29, K19: `await using` closes the opened connection', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -64,7 +64,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await until(() => sockets[0]!.destroyed);
   });
 
-  it('K19: rejects if there is no connection: nobody listens, the client is destroyed, or the signal is aborted', async () => {
+  it('K19: `open` rejects if nobody listens, the client is destroyed, or the signal is aborted', async () => {
     const address = await deadAddress(place);
     await expect(connect(address).open()).rejects.toMatchObject({
       code: place.name === 'tcp' ? 'ECONNREFUSED' : 'ENOENT',
@@ -80,7 +80,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await expect(aborted).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: { message: 'too late' } });
   });
 
-  it('K19: a later failure of the connection is not an unhandled rejection', async () => {
+  it('K19: a failure of the connection after `open` is not an unhandled rejection', async () => {
     const address = await rawServer(place, (socket) => socket.resume());
     const connection = await connect(address).open();
     const closed = record(connection.closed);

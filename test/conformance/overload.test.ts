@@ -139,7 +139,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
     expect(codes.indexOf('ERR_OVERFLOW')).toBeGreaterThan(codes.lastIndexOf('sent'));
   });
 
-  it('C4: paced sending buffers nothing of this size: it waits at highWaterMark', async () => {
+  it('C4: paced sending stays far below the bound: it waits at highWaterMark', async () => {
     const { near, raw } = await make(place, { maxBuffered: 500_000, highWaterMark: 100_000 });
     raw.pause();
     let pulled = 0;
@@ -164,7 +164,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
 });
 
 describe.each(places)('a server over %s with a slow peer', (_name, place) => {
-  it('C14: that peer loses its connection, while the others get every message as soon as without it', async () => {
+  it('C14: the slow peer loses its connection, while the others get every message without delay', async () => {
     const slow = await acceptedAt<string, string>(place, { codec: lines(), maxBuffered: 300_000, overflow: 'drop' });
     slow.raw.pause();
     const others = await Promise.all(
@@ -226,7 +226,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K4: one value larger than maxBuffered waits if nothing else does', async () => {
+  it('K4: one value larger than maxBuffered is queued if nothing else is', async () => {
     const { client } = await waiting({ maxBuffered: 100, overflow: 'drop' });
     client.data.next(Buffer.alloc(1_000));
     client.data.next(Buffer.alloc(1));

@@ -87,7 +87,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       ...(reconnects ? { reconnect: { delay: 1 } } : {}),
     };
 
-    it.each(Object.keys(ends))('C5, C21: everything that waits on them ends with %s', async (how) => {
+    it.each(Object.keys(ends))('C5, C21: every pending operation on them ends with %s', async (how) => {
       const server = await far(place, 1);
       const { client, connections } = dial(server.address, options);
       await until(() => connections.length === 1);
@@ -146,7 +146,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('C5: an async source still pending is stopped, and does not send on the next connection', async () => {
+  it('C5: an async source that is still pending is stopped, and does not send on the next connection', async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);

@@ -33,7 +33,7 @@ describe.each(places)('a paced sender over $name', (place) => {
     expect(most).toBeLessThanOrEqual(10_000 + 27_000);
   });
 
-  it('C7: an echo completes when the peer finishes, also without halfOpen', async () => {
+  it('C7: an echo completes when the peer finishes, even without halfOpen', async () => {
     for (const send of [true, false]) {
       const { near, far } = await pairAt(place, { halfOpen: false });
       const echo = send
@@ -75,7 +75,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     return { connection, readUntil };
   }
 
-  it('C5: makes the channel writable again as it takes one large write, not only at its end', async () => {
+  it('C5: makes the channel writable again while it is still reading one large write', async () => {
     const { connection, readUntil } = await slowPeer({ highWaterMark: MiB, maxBuffered: 64 * MiB });
     const seen: boolean[] = [];
     connection.data.writable.subscribe({ next: (writable) => seen.push(writable) });
@@ -87,7 +87,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C5: send waits for room, not only until its own value is gone', async () => {
+  it('C5: send waits for room, not only until its own value has been taken', async () => {
     const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
     let buffered = -1;
     const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {

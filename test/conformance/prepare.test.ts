@@ -101,7 +101,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(data.values).toEqual(['OK 1', 'news 1', 'OK 2', 'news 2']);
   });
 
-  it('K18: `prepare` can read an answer, and what it leaves goes to `data`', async () => {
+  it('K18: `prepare` can read an answer, and the bytes that it leaves go to `data`', async () => {
     const { address, received, sockets } = await login(place);
     const answers: string[] = [];
     const { client, states, statuses } = clientOf(place, address, async ({ data }) => {
@@ -119,7 +119,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect([answers, statuses, sockets.length]).toEqual([['OK 1'], ['connecting', 'connected'], 1]);
   });
 
-  it('K18: the state is `connecting` until it has prepared, and nothing is emitted before', async () => {
+  it('K18: until `prepare` has finished, the state is `connecting` and nothing is emitted', async () => {
     const { address, received } = await login(place);
     const { client, states, statuses } = clientOf(place, address, ({ data }) => {
       data.next('LOGIN');
@@ -206,7 +206,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     },
   );
 
-  it('K18: if the peer ends the stream meanwhile, `prepare` notices when it reads', async () => {
+  it('K18: a `prepare` that reads notices that the peer has ended the stream', async () => {
     const address = await rawServer(place, (socket) => socket.end('sorry\n'));
     const { states, statuses } = clientOf(place, address, ({ data }) => data.pipe(ignoreElements()), {
       halfOpen: true,
@@ -216,7 +216,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     watching.subscription.unsubscribe();
   });
 
-  it('K18: unsubscribing meanwhile closes the connection', async () => {
+  it('K18: unsubscribing during `prepare` closes the connection', async () => {
     const { address, sockets } = await login(place);
     let subscribed = 0;
     const prepare: Prepare = () => {
@@ -231,7 +231,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(statuses).toEqual(['connecting']);
   });
 
-  it('K18: the prepared connection is the one of the state, and its channels continue', async () => {
+  it('K18: the `connected` state has the prepared connection, and its channels continue', async () => {
     const { address, received } = await login(place);
     let prepared: Connection<string, string> | undefined;
     const { client, states } = clientOf(place, address, async (connection) => {
@@ -253,7 +253,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
 });
 
 describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))('on $name', (place) => {
-  it('K18: a reset meanwhile fails the attempt, and is not an error of `prepare`', async () => {
+  it('K18: a reset during `prepare` fails the attempt, and is not reported as an error of `prepare`', async () => {
     const below: net.Socket[] = [];
     const address = await rawServer(
       place,

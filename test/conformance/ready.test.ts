@@ -138,7 +138,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: so does a loop that handles one request after another', async () => {
+    it('C27: both timeouts spare a loop that handles one request after another', async () => {
       const { raw, outcomes } = await serving(
         async function* ({ data }) {
           for await (const question of data) {
@@ -153,7 +153,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: so does a function that has taken one request and works on it', async () => {
+    it('C27: both timeouts spare a function that has taken one request and works on it', async () => {
       const { raw, outcomes } = await serving(
         async ({ data }) => {
           const question = await firstValueFrom(data);
@@ -168,13 +168,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: a function that waits for a request is not busy', async () => {
+    it('C27: idleTimeout ends a connection whose function waits for a request', async () => {
       const { raw, outcomes } = await serving(async ({ data }) => firstValueFrom(data), { idleTimeout: 50 });
       raw.resume();
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_IDLE' } }]);
     });
 
-    it('C27: a silent device is noticed although it is asked again and again', async () => {
+    it('C27: receiveTimeout notices a silent device that is asked again and again', async () => {
       const { near, raw } = await dialledAt<string, string>(place, { codec: lines(), receiveTimeout: 60 });
       raw.resume();
       const asking = setInterval(() => near.data.next('status?'), 10);

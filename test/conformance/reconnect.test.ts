@@ -77,7 +77,7 @@ function watched(place: Place, address: Parameters<typeof connect>[0], options: 
 }
 
 describe.each(places)('a client with reconnect over $name', (place) => {
-  it('K4: keeps one channel across connections; what waits meanwhile is sent on the new one, in order', async () => {
+  it('K4: keeps one channel across connections; values sent in between go out on the new one, in order', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -206,7 +206,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('K7: unsubscribing while it waits ends it: no further attempt, and waiting sends reject', async () => {
+  it('K7: unsubscribing while the client waits ends it: no further attempt, and pending sends reject', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, subscription, until, count } = watched(place, first.address);
@@ -222,7 +222,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(second.server.connections.size).toBe(0);
   });
 
-  it('K4: what a held channel received is emitted before what the next connection sends', async () => {
+  it('K4: values received by a held channel are emitted before those of the next connection', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -244,7 +244,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first a', 'first b', 'second c']);
   });
 
-  it('C6: after complete() it does not dial again', async () => {
+  it('C6: does not dial again after complete()', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, ended } = watched(place, first.address);
     client.data.next('a');
@@ -259,7 +259,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
 });
 
 describe.each(realPlaces)('a client with reconnect over $name, against a plain server', (place) => {
-  it('K4: discards the unfinished frame of the old connection, and sends none of its own bytes again', async () => {
+  it('K4: discards the unfinished frame of the old connection, and sends none of its own bytes twice', async () => {
     const where = (await place.address()) as net.ListenOptions;
     const seen: Buffer[][] = [];
     const server = net.createServer((socket) => {

@@ -113,7 +113,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K2: the attempts are counted from 1 again after a stable connection, and only then', () => {
+  it('K2: the count of attempts restarts at 1 only after a stable connection', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       const up = [4_999, 5_000, 0, 10_000];
@@ -167,7 +167,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: nor is it hammered with `retry(backoff())`, on the states or on the data', () => {
+  it('K5: `retry(backoff())` on the states or the data does not hammer a server that ends at once', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       let accepted = 0;
@@ -257,7 +257,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: a copy of a policy with another `count` stops after that count', () => {
+  it('K5: a copy of a policy with a different `count` stops after that count', () => {
     virtually((scheduler) => {
       const policy = { ...backoff(steady), count: 2 };
       const events = [

@@ -12,7 +12,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('sendFrom, over $name', (place) => {
-  it('C5: arrays, promises, Observables, iterables, async iterables and Flows arrive whole and in order', async () => {
+  it('C5: arrays, promises, Observables, iterables, async iterables and Flows arrive complete and in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     const other = await pairAt(place, { codec });
     const received = record(far.data);
@@ -37,7 +37,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values).toEqual([...'123456789', 'x', 'y', 'a', 'b']);
   });
 
-  it('C5: is cold: each subscription sends', async () => {
+  it('C5: sendFrom is cold: each subscription sends the source', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     let subscriptions = 0;
@@ -152,7 +152,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.toSorted()).toEqual(['from the Observable', 'from the iterable', 'from the iterator']);
   });
 
-  it("C5: if the channel ends first, it fails with ERR_CLOSED or the channel's error, and stops the source", async () => {
+  it("C5: if the channel ends first, sendFrom fails with ERR_CLOSED or the channel's error, and stops the source", async () => {
     const completed = await pairAt(place, { codec });
     const one = countedSource('line');
     const first = record(completed.near.data.sendFrom(one.source));
@@ -170,7 +170,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     await until(() => two.counts.stopped === 1);
   });
 
-  it('C5: on a channel that has ended, it fails at once and pulls nothing from the source', async () => {
+  it('C5: on a channel that has ended, sendFrom fails at once and pulls nothing from the source', async () => {
     const { near } = await pairAt(place, { codec });
     near.data.complete();
     const { counts, source } = countedSource('line');
@@ -206,7 +206,7 @@ describe.each(realPlaces)('sendFrom, against node:net over $name', (place) => {
     expect(String(await readAll(raw))).toBe(sent.map((line) => `${line}\n`).join(''));
   });
 
-  it('C5: a reset by a plain server fails it with ECONNRESET and stops the source', async () => {
+  it('C5: a reset by a plain server fails sendFrom with ECONNRESET and stops the source', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     const subject = new Subject<string>();
     const sending = record(near.data.sendFrom(subject));

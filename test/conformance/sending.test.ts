@@ -68,7 +68,7 @@ describe.each(places)('sending, over $name', (place) => {
     await recording.end();
   });
 
-  it('C2: next never throws, and nothing else fails, when the peer is gone', async () => {
+  it('C2: next never throws, and nothing else fails, when the peer has disconnected', async () => {
     const { near, far } = await pairAt(place);
     far.destroy();
     for (let turn = 0; turn < 50; turn++) {
@@ -94,7 +94,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: so are bytes of all sizes, with text among them, and the end', async () => {
+  it('C3: bytes of all sizes, with text among them, and the FIN are written at once if sent in one turn', async () => {
     const { near, far } = await pairAt(place);
     const recording = record(far.data);
     const writes = countWrites();
@@ -125,7 +125,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: the same holds for values sent on another connection', async () => {
+  it('C3: values sent on another connection while a chunk is delivered are written at the end of that delivery', async () => {
     const { near, far } = await pairAt(place, { codec });
     const other = await pairAt(place, { codec });
     const order: string[] = [];
@@ -164,7 +164,7 @@ describe.each(places)('sending, over $name', (place) => {
     await here.count(1);
   });
 
-  it('C9: the same holds after both sides have ended', async () => {
+  it('C9: after both sides have ended, next is ignored and send rejects with ERR_CLOSED', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [here, there] = [record(near.data), record(far.data)];
     near.data.complete();
@@ -188,7 +188,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     expect(String(await readAll(raw))).toBe(sent.map((line) => `${line}\n`).join(''));
   });
 
-  it('C2: a plain server first gets what was sent before the connection was open', async () => {
+  it('C2: a plain server first gets the values that were sent before the connection was open', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => sockets.push(socket));
     const client = connect(address);
@@ -203,7 +203,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     await until(() => subscription.closed);
   });
 
-  it('C2: next never blocks: values wait in the process while the peer does not read', async () => {
+  it('C2: next never blocks: values are queued in the process while the peer does not read', async () => {
     const { near, raw } = await dialledAt(place, { maxBuffered: 1 << 26 });
     raw.pause();
     const sent = Buffer.alloc(1 << 24, 'x');

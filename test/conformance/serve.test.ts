@@ -85,7 +85,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 13, bytesWritten: 14 }]);
   });
 
-  it('S6: an async handler that resolves with nothing sends nothing, and its connection ends with it', async () => {
+  it('S6: an async handler that resolves with nothing sends nothing, and its connection ends at that time', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, async ({ data }) => {
       heard.push(await firstValueFrom(data));
@@ -208,7 +208,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     }
   });
 
-  it('S6: a handler whose source continues is stopped when its connection ends', async () => {
+  it('S6: a handler whose source has not ended is stopped when its connection ends', async () => {
     let stopped = 0;
     const { address, outcomes, incidents } = await serving(
       place,
@@ -344,7 +344,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
     await until(() => pulled > before + 1_000);
   });
 
-  it('C11: a reply of 4 MB arrives whole, although the client keeps writing what the handler does not read', async () => {
+  it('C11: a reply of 4 MB arrives complete, although the client keeps writing what the handler does not read', async () => {
     const { address, outcomes } = await serving(place, () =>
       Array.from({ length: 64 }, (_, part) => String.fromCharCode(65 + (part % 26)).repeat(65_535)),
     );

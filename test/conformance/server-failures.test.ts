@@ -31,7 +31,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(codes).toEqual(['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE']);
   });
 
-  it('S3: subscribing again tries again', async () => {
+  it('S3: subscribing again tries to bind again', async () => {
     const owner = await serverAt(place, () => undefined);
     const server = listenAt(place, owner.address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
@@ -42,7 +42,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(server.listening)).toEqual(owner.address);
   });
 
-  it('S3: `retry` tries again', async () => {
+  it('S3: `retry` tries to bind again', async () => {
     const owner = await serverAt(place, () => undefined);
     const server = listenAt(place, owner.address);
     const failures: string[] = [];
@@ -96,7 +96,7 @@ describe('a server on real sockets', () => {
     });
   });
 
-  it('S3: an address of another machine is EADDRNOTAVAIL', async () => {
+  it('S3: an address of a different machine is EADDRNOTAVAIL', async () => {
     const server = listenAt(tcp, 'tcp://192.0.2.1:0');
     await expect(firstValueFrom(server)).rejects.toMatchObject({
       code: 'EADDRNOTAVAIL',
@@ -111,7 +111,7 @@ describe('a server on real sockets', () => {
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
 
-  it('S3: if another process listens, it is EADDRINUSE, and that process keeps its socket file', async () => {
+  it('S3: a path on which another process listens is EADDRINUSE, and that process keeps its socket file', async () => {
     const address = await rawServer(unix, () => undefined);
     const server = listenAt(tcp, address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE', address });

@@ -84,7 +84,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await first(staying, 1)).toHaveLength(1);
   });
 
-  it('S1: closes at once when the last subscriber leaves; emitted connections live on', async () => {
+  it('S1: closes at once when the last subscriber leaves; emitted connections stay open', async () => {
     const { server, address, subscription } = await serverAt(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
     });
@@ -111,7 +111,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: also resets clients that wait in the process, if the listener cannot be paused', async () => {
+  it('S1: resets the clients waiting in the process when the last subscriber leaves, if the listener cannot be paused', async () => {
     const { server, address, subscription } = await serverAt(ungated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -123,7 +123,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: binds again for a subscriber that comes after the last one left', async () => {
+  it('S1: binds again for a subscriber that joins after the last one has left', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     for (let round = 0; round < 3; round++) {
@@ -136,7 +136,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(3);
   });
 
-  it('S1: the last subscriber can leave and another one come before the listener is up', async () => {
+  it('S1: before the listener is up, the last subscriber can leave and a new one join', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     server.subscribe().unsubscribe();
@@ -218,7 +218,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     listening.unsubscribe();
   });
 
-  it('S11: a failure to bind and the end are reported at once, even while the server is held', async () => {
+  it('S11: a failure to bind and the end of the server are reported at once, even while it is held', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     refused.hold();

@@ -90,7 +90,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       return { ...opened, arrivals };
     };
 
-    it('S5: while it is held, clients connect and none is emitted; on release all are, in order', async () => {
+    it('S5: while the server is held, clients connect but none is emitted; on release all are, in order', async () => {
       const { server, address, arrivals } = await open();
       for (let round = 0; round < 3; round++) {
         const holds = [server.hold(), server.hold()];
@@ -351,7 +351,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 4);
   });
 
-  it('S2: a client that comes over IPv4 to a dual-stack server has its IPv4 address', async (context) => {
+  it('S2: a client that connects over IPv4 to a dual-stack server has its IPv4 address', async (context) => {
     const server = listenAt(tcp, { port: 0, host: '::' });
     const arrivals = arrivalsOf(server);
     const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });

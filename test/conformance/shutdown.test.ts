@@ -55,7 +55,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     }
   });
 
-  it('S7: a second call returns the same promise, also from within its own notifications', async () => {
+  it('S7: a second shutdown returns the same promise, even within a notification of the first', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -103,7 +103,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: clients waiting in the process are cut off, too, if the listener cannot be paused', async () => {
+  it('S7: clients waiting in the process are cut off if the listener cannot be paused', async () => {
     const { server, address } = await opened(ungated(place));
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -130,7 +130,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     await server.shutdown();
   });
 
-  it('S7: a server that has no subscribers any more still closes its connections', async () => {
+  it('S7: a server without subscribers still closes its connections', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -157,7 +157,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     arrivals.unsubscribe();
   });
 
-  it('S7: waits for connections that already end by themselves, and no longer', async () => {
+  it('S7: waits for connections that are already ending, and no longer', async () => {
     const { server, address, accepted } = await opened(place);
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     const [one, two] = await accepted(3);
@@ -231,7 +231,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     }
   });
 
-  it('S7: resources of an earlier, closed listener are gone, too', async () => {
+  it('S7: when it resolves, the resources of an earlier, closed listener are gone, too', async () => {
     const before = resources();
     const server = listen(await place.address(), place.options);
     for (let runs = 0; runs < 2; runs++) {
@@ -258,7 +258,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
   });
 });
 
-it('S7: a name whose lookup is pending is not bound any more', async () => {
+it('S7: a name whose lookup is pending at the shutdown is never bound', async () => {
   const inside = net as unknown as { _createServerHandle(...args: unknown[]): unknown };
   const create = inside._createServerHandle;
   const bound: unknown[] = [];
@@ -282,7 +282,7 @@ it('S7: a name whose lookup is pending is not bound any more', async () => {
   expect(bound).toHaveLength(1);
 });
 
-it('S7: a pending socket file is not created any more', async () => {
+it('S7: a socket file that is not yet created at the shutdown is never created', async () => {
   const path = `${await freshFolder()}/socket`;
   const owner = net.createServer().listen(path);
   await new Promise((resolve) => owner.once('listening', resolve));
@@ -363,7 +363,7 @@ describe('shutdown, in virtual time', () => {
     expect(events).toEqual(['10 FIN', '86400010 finished', '86400010 complete']);
   });
 
-  it('S14: a second call can shorten the deadline of the first, and not extend it', () => {
+  it('S14: a second shutdown can shorten the deadline of the first, but not extend it', () => {
     const hurried = run(undefined, ({ at, shutdown }) => {
       shutdown(0);
       at(90, () => shutdown(50));

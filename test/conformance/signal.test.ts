@@ -31,7 +31,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(error).toMatchObject(aborted());
   });
 
-  it('C29: aborting it before anybody subscribes dials nothing', async () => {
+  it('C29: if it is aborted before the first subscriber, nothing is dialled', async () => {
     const { client, controller } = await dial();
     controller.abort(reason);
     const states = record(client);

@@ -16,7 +16,7 @@ const canIsolate = isRoot && works('unshare', '--net', 'true');
 
 describe('a race for a socket file', () => {
   it(
-    'S8: of eight processes that start on it, or without a file, exactly one listens',
+    'S8: of eight processes that start with a stale file or without a file, exactly one listens',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -36,7 +36,7 @@ describe('a race for a socket file', () => {
   );
 
   it(
-    'S8: of those that wait after the owner has crashed, exactly one is next, each time',
+    'S8: each time the owner has crashed, exactly one of the other processes takes over',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -102,7 +102,7 @@ describe('an intruder that watches the folder of a socket file', () => {
     [0o077, 0o600],
     [0o077, 0o666],
   ])(
-    'S9: no one ever sees it more open, or connects early, with umask %o and mode %o',
+    'S9: never sees wider permissions, and never connects early, with umask %o and mode %o',
     { timeout: 120_000 },
     async (umask, mode) => {
       const folder = await freshFolder();

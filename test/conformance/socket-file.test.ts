@@ -33,7 +33,7 @@ const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
 
 describe('a stale socket file', () => {
-  it("S8: with 'stale' 'fail', it is left in place", async () => {
+  it("S8: with 'stale' 'fail', a stale file is left in place", async () => {
     const path = join(await freshFolder(), 'socket');
     await makeStale(path);
     const before = fingerprint(path);
@@ -44,7 +44,7 @@ describe('a stale socket file', () => {
 });
 
 describe('a live owner', () => {
-  it('S8: it is refused, whether the owner accepts, is stopped, or has a full queue', async () => {
+  it('S8: a second server is refused, whether the owner accepts, is stopped, or has a full queue', async () => {
     const path = join(await freshFolder(), 'socket');
     const owner = await starter();
     expect(await owner.listen(path, { backlog: 1 })).toBe('ok');
@@ -59,7 +59,7 @@ describe('a live owner', () => {
     await expect.poll(() => listenerPid(path)).toBe(owner.pid);
   });
 
-  it('S8: it is refused if the same process listens', async () => {
+  it('S8: a second server is refused if the owner is in the same process', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await outcome(path)).toBe('ok');
     const before = fingerprint(path);
@@ -67,7 +67,7 @@ describe('a live owner', () => {
     expect(fingerprint(path)).toBe(before);
   });
 
-  it.skipIf(!isRoot)('S8: it is refused if connecting to it is not permitted', async () => {
+  it.skipIf(!isRoot)('S8: a second server is refused if it may not connect to the owner', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o777);
@@ -210,7 +210,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S13: the file is removed from a renamed folder, and the file that took its place is left', async () => {
+  it('S13: a server removes its file from a renamed folder, and leaves the file at its old path', async () => {
     const folder = await freshFolder();
     const [old, moved] = [join(folder, 'old'), join(folder, 'moved')];
     mkdirSync(old);
@@ -224,8 +224,8 @@ describe('the end of a server', () => {
   });
 });
 
-describe('the mode', () => {
-  it('S9: it is 600 by default, and exact for any umask', { timeout: 40_000 }, async () => {
+describe('the mode of a socket file', () => {
+  it('S9: is 600 by default, and exact for any umask', { timeout: 40_000 }, async () => {
     const path = join(await freshFolder(), 'socket');
     const server = await starter();
     const cases: [umask: number, options: ListenOptions, mode: number][] = [
@@ -248,7 +248,7 @@ describe('the mode', () => {
 });
 
 describe.skipIf(!isRoot)('a folder that other users can write to', () => {
-  it('S8: a server works in a sticky one, and removes its file', async () => {
+  it('S8: a server works in a sticky folder, and removes its file', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o1777);

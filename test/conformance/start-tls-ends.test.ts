@@ -33,7 +33,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T5: between frames it is ERR_TLS; at a client, only if nothing was received under TLS', async () => {
+  it('T5: a FIN without a close_notify between frames is ERR_TLS; at a client, only if nothing was received under TLS', async () => {
     const { near, raw, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write('one\n', resolve));
@@ -108,7 +108,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C14: a peer that does not read costs at most what may wait', async () => {
+  it('C14: a peer that does not read costs at most maxBuffered and one value', async () => {
     const { near, peer } = await startedAt(side, { overflow: 'drop', maxBuffered: 200_000 });
     peer.pause();
     const chunk = Buffer.alloc(50_000);
@@ -138,7 +138,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('F3: a Hold taken before TLS starts lasts', async () => {
+  it('F3: a Hold taken before TLS starts still holds afterwards', async () => {
     const { near, raw } = await side.pair();
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -185,7 +185,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     });
   });
 
-  it('C7: without halfOpen, the sending side ends with the peer', async () => {
+  it('C7: without halfOpen, the sending side ends when the peer ends its own', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines(), halfOpen: false });
     const recording = record(near.data, (line) => near.data.next(`${line}!`));
     peer.end('one\ntwo\n');
@@ -255,7 +255,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: shutdown waits for a handler during its handshake', async () => {
+  it('S7: shutdown waits for a handler whose handshake is in progress', async () => {
     const listening = listen<string, string>(await place.address(), { codec: lines() });
     const bound = firstValueFrom(listening.listening);
     const served = record(

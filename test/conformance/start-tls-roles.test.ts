@@ -132,7 +132,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     connection.destroy();
   });
 
-  it('T10: waiting values of the client are sent encrypted, and what it receives goes to `data`', async () => {
+  it('T10: values queued by the client are sent encrypted, and what it receives goes to `data`', async () => {
     const { address } = await serverAt<string, string>(
       place,
       (connection) => {
@@ -194,7 +194,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
     return { address, clear, encrypted, peers };
   }
 
-  it('K18: if TLS starts in `prepare`, no waiting value is sent in the clear, even after a failed handshake', async () => {
+  it('K18: if TLS starts in `prepare`, no queued value is sent in the clear, even after a failed handshake', async () => {
     const { address, clear, encrypted } = await upgradingServer(['garbage']);
     const errors: unknown[] = [];
     const client = connect<string, string>(address, {
@@ -237,7 +237,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
     expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
   });
 
-  it('C5, K4: waiting values of the connection end with it; those of the client go to the next one', async () => {
+  it('C5, K4: values queued on the connection are dropped with it; values of the client go to the next connection', async () => {
     const { address, clear, encrypted } = await upgradingServer([]);
     const connections: Connection<string, string>[] = [];
     const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });
@@ -259,7 +259,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
 });
 
 describe('TLS on an open connection', () => {
-  it('T10: a transport without TLS refuses it, and the connection continues', async () => {
+  it('T10: is refused by a transport without TLS, and the connection continues', async () => {
     const { near, far } = await pairAt<string, string>(memory(), { codec: lines() });
     await expect(near.startTls(asClient)).rejects.toEqual(invalid('the transport has no TLS'));
     const heard = record(far.data);
@@ -267,7 +267,7 @@ describe('TLS on an open connection', () => {
     expect(await heard.count(1)).toEqual(['goes on']);
   });
 
-  it('T10: an encoder cannot start it', async () => {
+  it('T10: cannot be started by an encoder', async () => {
     let refused: Promise<unknown> | undefined;
     const { near, raw } = await acceptedAt<string, string>(tcp, {
       codec: {

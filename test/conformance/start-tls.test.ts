@@ -15,7 +15,7 @@ const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
 
 describe.each(sides)('TLS on an open connection, $name', (side) => {
-  it('T10: values sent before go out in the clear, and values sent from then on encrypted', async () => {
+  it('T10: values sent before `startTls` go out in the clear, and later values encrypted', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const recording = record(near.data);
     expect(near.tls).toBeUndefined();
@@ -39,7 +39,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 10, bytesWritten: 23 });
   });
 
-  it('T10: everything sent before goes out in the clear, however much and however slowly the peer reads', async () => {
+  it('T10: all bytes sent before `startTls` go out in the clear, however many, and however slow the peer', async () => {
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     const before = Buffer.alloc(9_000_000, 'c');
@@ -62,7 +62,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: 10_000_001 });
   });
 
-  it('T10: nothing sent later goes out in the clear, even if the handshake never comes', async () => {
+  it('T10: nothing sent after `startTls` goes out in the clear, even if the handshake never starts', async () => {
     const { near, raw } = await side.pair({ handshakeTimeout: 100 });
     const received = readAll(raw).catch(() => Buffer.from(''));
     near.data.next('before');
@@ -78,7 +78,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect((await received).includes('secret')).toBe(false);
   });
 
-  it('T10: values sent meanwhile count in `bufferedBytes`, delay `send`, and can overflow', async () => {
+  it('T10: values sent during the handshake count in `bufferedBytes`, delay `send`, and can overflow', async () => {
     const { near, raw } = await side.pair({ maxBuffered: 1_000, highWaterMark: 500, overflow: 'drop' });
     const started = near.startTls(side.options);
     const writable = record(near.data.writable);
@@ -133,7 +133,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a loop that answers the command continues line by line, and is held meanwhile', async () => {
+  it('T10: a loop that answers the command is held during the handshake, then continues line by line', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const seen: string[] = [];
     const loop = (async () => {
@@ -159,7 +159,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     ['in the same chunk', (command: string, injected: string) => [command + injected]],
     ['in the same chunk, inside a line', (command: string) => [`${command}quit`]],
     ['in a chunk of its own', (command: string, injected: string) => [command, injected]],
-  ])('T10: unencrypted bytes behind the command fail it and are not emitted, %s', async (_name, chunks) => {
+  ])('T10: unencrypted bytes after the command make `startTls` fail and are not emitted, %s', async (_name, chunks) => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), maxBuffered: 20_000_000 });
     let started: Promise<unknown> | undefined;
     const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
@@ -185,7 +185,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(started).rejects.toBe(ended.error);
   });
 
-  it('T10: unread bytes fail it, too, and plain text received later fails the handshake', async () => {
+  it('T10: unread bytes make `startTls` fail, and plain text received later fails the handshake', async () => {
     const unread = await side.pair<string, string>({ codec: lines() });
     unread.raw.write('half a li');
     await until(() => unread.near.stats.bytesRead === 9);
@@ -221,7 +221,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await recording.end()).toBe(error);
   });
 
-  it('T10: an unhandled rejection of its promise ends nothing else', async () => {
+  it('T10: if nobody awaits `startTls`, its failure is not an unhandled rejection', async () => {
     const { near, raw } = await side.pair();
     const rejections: unknown[] = [];
     const note = (reason: unknown): unknown => rejections.push(reason);
@@ -263,7 +263,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     }
   });
 
-  it('T10: the timer does not end a handshake that finishes in time', async () => {
+  it('T10: `handshakeTimeout` does not end a handshake that finishes in time', async () => {
     const { near, peer } = await startedAt(side, { handshakeTimeout: 200 });
     await new Promise((resolve) => setTimeout(resolve, 300));
     near.data.next('still there');
@@ -271,7 +271,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: rejects a second call, and one on a connection that closes or has ended, without any effect', async () => {
+  it('T10: a second `startTls`, or one on a connection that closes or has ended, rejects without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const started = near.startTls(side.options);
     await expect(near.startTls(side.options)).rejects.toEqual(invalid('already begun'));
@@ -349,7 +349,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: it can be destroyed, closed and unsubscribed at any moment of it', async () => {
+  it('T10: a connection can be destroyed, closed and unsubscribed at any moment of the handshake', async () => {
     const moments: ((begin: () => void) => void | Promise<void>)[] = [
       () => undefined,
       (begin) => begin(),
@@ -397,7 +397,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await failureOf(never, stuck.near)).toMatchObject({ error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
-  it.runIf(side.place.name === 'tcp')('T10: a destroy during it is a reset', async () => {
+  it.runIf(side.place.name === 'tcp')('T10: a destroy during the handshake is a reset', async () => {
     const { near, raw } = await side.pair();
     void near.startTls(side.options);
     await settled();
@@ -426,7 +426,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(server.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T10: values that a Broadcast sent before go out in the clear, too', async () => {
+  it('T10: values that a Broadcast sent before `startTls` go out in the clear, too', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const news = new Broadcast(lines());
     news.join(near);

@@ -49,7 +49,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     });
   });
 
-  it('T5: between frames a server reports ERR_TLS, after everything received', async () => {
+  it('T5: for a FIN without a close_notify between frames, a server reports ERR_TLS after everything received', async () => {
     const { near, server, secured, below } = await cutAt(place, { codec: lines() });
     const incidents = record(server.incidents);
     const recording = record(near.data);
@@ -66,7 +66,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(incidents.values).toMatchObject([{ code: 'ERR_TLS' }]);
   });
 
-  it('T5: so it does if nobody reads, or if much was received before', async () => {
+  it('T5: a server reports ERR_TLS for a missing close_notify even if nobody reads, or if much was received', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     secured.write(Buffer.alloc(300_000), () => below.end());
     const hold = near.data.hold();
@@ -87,7 +87,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(await firstValueFrom(unread.near.closed)).toMatchObject({ error: { code: 'ERR_TLS' } });
   });
 
-  it('T5: a client takes it for the end, unless it has received nothing', async () => {
+  it('T5: a client takes a FIN without a close_notify for the end, unless it has received nothing', async () => {
     const answering = await dialledAt(place, { codec: lines() });
     const recording = record(answering.near.data);
     answering.raw.write('one\n', () => answering.raw.destroy());
@@ -100,7 +100,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     else expect(await nothing.end()).toBe('complete');
   });
 
-  it.runIf(place.name === 'tls')('T5: a reset behind the last bytes is never a completion, at either end', async () => {
+  it.runIf(place.name === 'tls')('T5: a reset after the last bytes is never a completion, at either end', async () => {
     const bytes = Buffer.alloc(300_000);
     const accepted = await cutAt<Buffer>(place, {});
     const below: net.Socket[] = [];
@@ -216,7 +216,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     for (let i = 0; i < 5; i++) (await clientAt(place, dialled)).connection.destroy();
   });
 
-  it('C14: a peer that does not read costs its own connection at most what may wait, and delays no other', async () => {
+  it('C14: a peer that does not read costs its own connection at most maxBuffered and one value, and delays no other', async () => {
     const { near, raw } = await acceptedAt(place, { overflow: 'drop', maxBuffered: 200_000 });
     raw.pause();
     const chunk = Buffer.alloc(50_000);

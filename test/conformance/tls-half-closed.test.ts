@@ -63,7 +63,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T11: the same holds if nothing was sent, if nobody reads, and if the rest waits', async () => {
+  it('T11: a FIN without a close_notify is the end even if nothing was sent, or if much is still unread', async () => {
     const silent = await cut<string>({ codec: lines() });
     const nothing = record(silent.near.data);
     silent.below.end();
@@ -88,7 +88,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     ['a header', lengthPrefixed(), Buffer.from([0, 0]), []],
     ['a line', lines(), Buffer.from('whole\npart'), ['whole']],
     ['a message', jsonLines(), Buffer.from('1\n2'), [1]],
-  ])('T11: inside %s, it is still ERR_FRAME_TRUNCATED', async (name, codec, bytes, whole) => {
+  ])('T11: a FIN without a close_notify inside %s is still ERR_FRAME_TRUNCATED', async (name, codec, bytes, whole) => {
     const { near, secured, below } = await cut<unknown>({ codec });
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
@@ -112,7 +112,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     near.destroy();
   });
 
-  it('T11: if it is omitted or false, such a FIN is ERR_TLS', async () => {
+  it('T11: if it is omitted or false, a FIN without a close_notify is ERR_TLS', async () => {
     for (const options of [{ tls: asServer }, { tls: { ...asServer, allowHalfClosed: false } }]) {
       const { near, secured, below } = await cut<string>({ codec: lines(), ...options });
       const recording = record(near.data);
@@ -124,7 +124,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     }
   });
 
-  it('T11: a function can return it', async () => {
+  it('T11: can be returned by a function', async () => {
     const { near, below } = await cut<string>({ codec: lines(), tls: () => tls });
     const recording = record(near.data);
     below.end();
@@ -156,7 +156,7 @@ describe('allowHalfClosed', () => {
     expect(() => connect({ port: 1 }, { tls: { allowHalfClosed } as never })).toThrow(naming);
   });
 
-  it.each(securePlaces)('T11: curl gets its page and ends in order, over $name', async (place) => {
+  it.each(securePlaces)('T11: curl gets its page and ends cleanly, over $name', async (place) => {
     const requests: string[] = [];
     const connections: Connection<string, string>[] = [];
     const { server, address } = await serverAt<string, string>(

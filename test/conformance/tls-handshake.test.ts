@@ -43,7 +43,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     return socket;
   };
 
-  it('T3: every failure in it is reported in incidents and ends only that client, and the server continues', async () => {
+  it('T3: every failed handshake is reported in incidents and ends only that client, and the server continues', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), { handshakeTimeout: 300 });
     const incidents = record(server.incidents);
     const whole = await hello();
@@ -113,7 +113,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     expect(data.endings).toHaveLength(1);
   });
 
-  it('T3: connectTimeout includes the handshake, and unsubscribing during it leaves nothing (K7)', async () => {
+  it('T3: connectTimeout includes the handshake, and unsubscribing during it leaves nothing behind (K7)', async () => {
     const arrived: net.Socket[] = [];
     const address = await rawServer(below, (socket) => arrived.push(socket.resume()));
     const late = record(connect(address, { ...place.options, connectTimeout: 100 }));
@@ -132,7 +132,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
   it.each([
     ['none', undefined],
     ['an unknown one', stranger],
-  ])('T4: a client with no verifiable certificate, but %s, is refused by either server', async (_name, own) => {
+  ])('T4: a client without a verifiable certificate is refused by either server: %s', async (_name, own) => {
     const demanding = { ...identity, ca: authority, requestCert: true };
     const seen: unknown[] = [];
     const { server, address } = await serverAt(place, (connection) => seen.push(connection), { tls: demanding });
@@ -168,7 +168,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
   });
 
-  it('T4: with rejectUnauthorized false, such a client is served, and can be recognized', async () => {
+  it('T4: with rejectUnauthorized false, a client without a verifiable certificate is served, and can be recognized', async () => {
     const asking = { ...identity, ca: authority, requestCert: true, rejectUnauthorized: false };
     const seen: unknown[] = [];
     const { address } = await serverAt(

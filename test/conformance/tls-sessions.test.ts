@@ -32,7 +32,7 @@ async function greetedAt(
   return connection;
 }
 
-describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
+describe.each(securePlaces)('TLS sessions, over $name', (place) => {
   it.each(versions)(
     'T11: a client exposes the latest session, and resumes it with a server of node:tls, with %s',
     async (version) => {
@@ -57,7 +57,7 @@ describe.each(securePlaces)('sessions of TLS, over $name', (place) => {
     },
   );
 
-  it('T11: with TLS 1.3 the session comes with the first bytes, in the same `tls`, and a server has none', async () => {
+  it('T11: with TLS 1.3 the session arrives with the first bytes, in the same `tls`; a server has no session', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     const info = near.tls;
     far.data.next('hello');

@@ -114,7 +114,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(states).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C11: a large reply arrives whole while the peer pipelines input', async () => {
+  it('C11: a large reply arrives complete while the peer pipelines input', async () => {
     const reply = 'r'.repeat(4_000_000);
     const { address } = await tlsServer(
       place,
@@ -134,7 +134,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(length).toBe(reply.length);
   });
 
-  it('S4: garbage, silence and a plain client each end only themselves, and are reported as incidents', async () => {
+  it('S4: garbage, silence and a plain client each end only their own connection, and are reported as incidents', async () => {
     const { address, incidents, listening } = await tlsServer(place, ({ data }) => data.subscribe(data), {
       handshakeTimeout: 200,
     });
@@ -249,7 +249,7 @@ describe('TLS', () => {
     expect(await certificate('other.test')).toBe('other.test');
   });
 
-  it('S6: serve works behind TLS', async () => {
+  it('S6: serve works over TLS', async () => {
     const listening = listen<string, string>({ port: 0 }, { codec: lines(), tls: server });
     const bound = firstValueFrom(listening.listening);
     const ended = firstValueFrom(listening.pipe(serve(({ data }) => data)));
@@ -359,7 +359,7 @@ describe('TLS', () => {
     expect(() => connect({ port: 1 }, { tls: options })).toThrow(naming);
   });
 
-  it('T2: so is a tls:// server without the option, and an option only for clients', () => {
+  it('T2: a tls:// server without options and a client with unusable options are refused at once', () => {
     expect(() => listen('tls://localhost:0')).toThrow(refused);
     const wrong: object[] = [
       { key: 'x', cert: 'y' },

@@ -327,7 +327,7 @@ describe('a separate process', () => {
     expect(await outcome(program)).toEqual({ code: 0, output: 'alive\n' });
   });
 
-  it('S19: a bug does', async () => {
+  it('S19: a bug in an operator ends the process', async () => {
     const program = `${start}
       server.subscribe(({ data }) => { data.pipe(map(() => { throw new Error('a bug of ours'); })).subscribe(); });
       await visit();`;

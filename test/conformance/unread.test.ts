@@ -12,7 +12,7 @@ import { readAll } from '../support/sockets/read-socket.js';
 const reply = Buffer.alloc(4_000_000, 'r');
 
 describe.each(realPlaces)('a connection whose reader has left, over $name', (place) => {
-  it('C22: is closed in order once its reply is sent, although the peer sends more than the read-ahead limit', async () => {
+  it('C22: is closed cleanly once its reply is sent, although the peer sends more than the read-ahead limit', async () => {
     const ends: string[] = [];
     const { address } = await serverAt(
       place,

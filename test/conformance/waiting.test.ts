@@ -23,7 +23,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: stops when the last subscriber leaves; the next one gets the rest', async () => {
+  it('F1: stops emitting when the last subscriber leaves; the next one gets the rest', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     await until(() => near.stats.bytesRead === 10);
@@ -41,7 +41,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('e');
   });
 
-  it('F1: continues when one of several subscribers leaves', async () => {
+  it('F1: continues emitting when one of several subscribers leaves', async () => {
     const { near, far } = await pairAt(place, { codec });
     const stays = record(near.data);
     const leaves = record(near.data.pipe(take(1)));
@@ -61,7 +61,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: a subscriber that comes as another leaves, in the same next, misses nothing', async () => {
+  it('F1: a subscriber that joins as another leaves, within the same next, misses nothing', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received: string[] = [];
     const sent = Array.from({ length: 100 }, (_, index) => String(index));
@@ -75,7 +75,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: the end is noticed without a reader if at most 65,536 bytes precede it, and none of them is lost', async () => {
+  it('F1: the end is noticed without a reader if at most 65,536 bytes precede it, and no byte is lost', async () => {
     const { near, far } = await pairAt(place, { halfOpen: false });
     far.data.next(Buffer.alloc(65_536, 'x'));
     far.data.complete();
@@ -101,7 +101,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a Flow without subscribers, against node:net over $name', (place) => {
-  it('F1: everything that a plain client sent before anybody subscribed waits, with its FIN', async () => {
+  it('F1: everything that a plain client sent before the first subscriber is kept, with its FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     raw.end('one\ntwo\nthree');
     await until(() => near.stats.bytesRead === 13);

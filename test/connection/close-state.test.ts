@@ -243,14 +243,14 @@ function after(...steps: Input[]): Driver {
 }
 
 describe('the close state, for every sequence of inputs', () => {
-  it('C6: it asks for at most one FIN', () => {
+  it('C6: asks for at most one FIN', () => {
     always(({ finsAsked, finsSent }) => {
       expect(finsAsked).toBeLessThanOrEqual(1);
       expect(finsSent).toBeLessThanOrEqual(finsAsked);
     });
   });
 
-  it('C12: it reports one outcome, when the socket has closed', () => {
+  it('C12: reports one outcome, once the socket has closed', () => {
     always(({ outcomes, isSocketClosed }) => {
       expect(outcomes).toBe(isSocketClosed ? 1 : 0);
     });
@@ -285,7 +285,7 @@ describe('the close state, for every sequence of inputs', () => {
     });
   });
 
-  it('C8: the readers of an aborted connection get an error, unless they have had an end', () => {
+  it('C8: the readers of an aborted connection get an error, unless they already had an end', () => {
     always(({ isAborted, performed, end }) => {
       if (!isAborted) return;
       const hadEnd = performed.includes('finishInput') || performed.includes('stopInput');
@@ -362,7 +362,7 @@ describe('the close state', () => {
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('C7: with halfOpen it stays open', () => {
+  it('C7: with halfOpen, the sending side stays open after the peer has ended', () => {
     const driver = new Driver(true, false);
     driver.input('peer finishes');
     driver.input('reader leaves');
@@ -370,7 +370,7 @@ describe('the close state', () => {
     expect(driver.hasHalfOpenTimer).toBe(true);
   });
 
-  it('I2: it stays open if a Node stream has to end it', () => {
+  it('I2: the sending side stays open if a Node stream has to end it', () => {
     const driver = new Driver(false, false);
     driver.state.keepSendingAfterPeer();
     driver.input('peer finishes');
@@ -378,7 +378,7 @@ describe('the close state', () => {
     expect(driver.finsAsked).toBe(0);
   });
 
-  it('K4: it does not wait for a reader if another connection follows', () => {
+  it('K4: the sending side does not wait for a reader if another connection follows', () => {
     const driver = new Driver(false, true);
     driver.input('peer finishes');
     expect(driver.finsAsked).toBe(1);
@@ -422,7 +422,7 @@ describe('the close state', () => {
     expect(state.peerEndDelivered(false, false)).toEqual([]);
   });
 
-  it('T5: otherwise the cut-off fails the connection after the readers got it', () => {
+  it('T5: without an incomplete frame, the cut-off fails the connection once its readers are notified', () => {
     const driver = after('peer is cut off');
     expect(driver.performed).toEqual(['failInput', 'reset', 'failInput']);
   });
@@ -439,7 +439,7 @@ describe('the close state', () => {
     ).toHaveLength(1);
   });
 
-  it("C12: a peer's reset that came before destroy is the reason", () => {
+  it("C12: a peer's reset that arrived before destroy is the reason", () => {
     const driver = after('destroy', 'socket fails');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNRESET' } });
   });

@@ -25,7 +25,7 @@ describe('docs/architecture.md', () => {
     expect(existsSync(`${root}src/${file}`)).toBe(true);
   });
 
-  it.each(walks)('$heading: at most 15 functions in 8 files, which are there', ({ steps }) => {
+  it.each(walks)('$heading: at most 15 functions in 8 files, all of which exist', ({ steps }) => {
     expect(steps.length).toBeGreaterThan(10);
     expect(steps.length).toBeLessThanOrEqual(15);
     expect(new Set(steps.map(({ file }) => file)).size).toBeLessThanOrEqual(8);

@@ -66,7 +66,7 @@ describe.each(places)('a client over $name', (place) => {
     }
   });
 
-  it('K8: it can be subscribed to again within the notification of its end', async () => {
+  it('K8: a client can be subscribed to again within the notification of its end', async () => {
     const { address } = await serverAt(place, (connection) => void connection.close());
     const client = connect(address, place.options);
     const states = record(client.pipe(repeat(3)));
@@ -106,7 +106,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(heard).toEqual(['login', 'one', 'login']);
   });
 
-  it('K18: if `prepare` fails, so does the attempt', async () => {
+  it('K18: if `prepare` fails, the attempt fails', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data));
     const cause = new Error('refused');
     for (const prepare of [() => throwError(() => cause), () => Promise.reject(cause)]) {
@@ -118,7 +118,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(await lost.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'lost' });
   });
 
-  it('K19: open returns the first connection, and keeps the client subscribed until that ends', async () => {
+  it('K19: open returns the first connection, and keeps the client subscribed until that connection ends', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
     const connection = await client.open();
@@ -134,7 +134,7 @@ describe.each(places)('a client over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('K19: open rejects if there is no connection', async () => {
+  it('K19: open rejects if the client cannot connect', async () => {
     await expect(connect(await addressOf(place), place.options).open()).rejects.toThrow(SocketError);
   });
 

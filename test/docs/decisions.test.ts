@@ -52,7 +52,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(first.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F10: while it is held, its end waits behind its values', async () => {
+  it('F10: while a Flow is held, its end waits until its values have been emitted', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -65,7 +65,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['last'], ['complete']]);
   });
 
-  it('F10: a local destroy is reported at once, and drops waiting values', async () => {
+  it('F10: a local destroy is reported at once, and drops buffered values', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -164,7 +164,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received.values).toEqual(['last!']);
   });
 
-  it('C16: without halfOpen or a reader, the sending side ends at once', async () => {
+  it('C16: without halfOpen or a reader, the sending side ends at the FIN', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     near.data.next('unasked');
@@ -187,7 +187,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['still'], ['complete']]);
   });
 
-  it('C17: input without such a subscriber is discarded', async () => {
+  it('C17: input that arrives while the connection closes is discarded if no subscriber reads it', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -377,7 +377,7 @@ describe('silence, in virtual time', () => {
 });
 
 describe('a unix socket', () => {
-  it('C20: to the peer, a destroyed connection looks as if it had ended in order', async () => {
+  it('C20: to the peer, a destroyed connection looks as if it had ended cleanly', async () => {
     const { address } = await serverAt(unix, (connection) => connection.destroy());
     expect(await readAll(await rawClient(address))).toHaveLength(0);
   });

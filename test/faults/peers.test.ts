@@ -12,7 +12,7 @@ import { onStage } from './stage.js';
 const MiB = 1_048_576;
 
 describe.each(realPlaces)('a peer in another process over $name', (place) => {
-  it('C14: a stopped peer costs its own connection its bound and delays no other; continued, it gets everything', async () => {
+  it('C14: a stopped peer costs its own connection its bound and delays no other; once continued, it gets everything', async () => {
     const stopped = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(({ data }) => data.subscribe({ error: () => undefined }), {
@@ -71,7 +71,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C7: a peer killed with nothing unread has sent everything it wrote, then its end', async () => {
+  it('C7: everything that a peer wrote before it was killed with nothing unread arrives, then its end', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -118,7 +118,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it("C11: close() gives a peer that reads late the whole reply, although the peer's own data was never read", async () => {
+  it("C11: close() gives a peer that reads late the complete reply, although the peer's own data was never read", async () => {
     const peer = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -162,7 +162,7 @@ describe('a busy event loop', () => {
   );
 
   it.each(realPlaces)(
-    'S5: with a backlog of one over $name, all clients that connect meanwhile are served in the end',
+    'S5: with a backlog of one over $name, all clients that connect during that time are served in the end',
     (place) =>
       onStage(place, async (stage) => {
         const { address } = await stage.server(

@@ -140,7 +140,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect(states.filter((status) => status === 'connecting')).toHaveLength(5);
     }));
 
-  it('C8: idleTimeout ends a black hole, with ERR_TIMEOUT_IDLE', () =>
+  it('C8: idleTimeout ends a connection into a black hole, with ERR_TIMEOUT_IDLE', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ idleTimeout: 60 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 1_000 } });

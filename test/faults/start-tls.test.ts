@@ -55,7 +55,7 @@ describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (pl
     return answer;
   }
 
-  it('T10: works in slices of one byte', async () => {
+  it('T10: works if the bytes arrive one at a time', async () => {
     const { address, ended, heard } = await upgrading(place, 0);
     const { connection } = await clientAt<string, string>(place, await through(address, { slices: 1 }), {
       codec: lines(),

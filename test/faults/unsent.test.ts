@@ -11,7 +11,7 @@ const count = 1_000;
 const part = 32_768;
 
 describe.each(places)('values of one turn that exceed one write, over $name', (place) => {
-  it('K12: go to the next connection, from the first message not yet being written, each once and in order', () =>
+  it('K12: go to the next connection from the first message whose write has not begun, each once and in order', () =>
     onStage(place, async (stage) => {
       const given: number[] = [];
       let first: Connection | undefined;

@@ -22,7 +22,7 @@ describe('concatMapPaced', () => {
     expect(() => new SourceFlow(1).pipe(operator)).not.toThrow();
   });
 
-  it('F6: runs one inner source at a time, in order, and holds the origin meanwhile', () => {
+  it('F6: runs one inner source at a time, in order, and holds the origin while it runs', () => {
     const source = new SourceFlow('a', 'b', 'c');
     const inners: Record<string, Subject<string>> = { a: new Subject(), b: new Subject(), c: new Subject() };
     const begun: string[] = [];
@@ -63,7 +63,7 @@ describe('concatMapPaced', () => {
     expect(events).toEqual(['begin a', 'end a', 'begin b', 'end b']);
   });
 
-  it('F6: an error ends it at once and releases the origin', async () => {
+  it('F6: an error ends the output at once and releases the origin', async () => {
     const source = new SourceFlow('a', 'b', 'c');
     const recording = new Recording(
       source.pipe(concatMapPaced((value) => (value === 'b' ? throwError(() => new Error('bad')) : of(value)))),
@@ -88,7 +88,7 @@ describe('concatMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it('F2: while it is held nothing is emitted, and the origin is held', async () => {
+  it('F2: while the output is held, nothing is emitted, and the origin is held', async () => {
     const source = new SourceFlow(1, 2, 3);
     const flow = source.pipe(concatMapPaced((value) => [value, value * 10]));
     const recording = new Recording(flow);

@@ -32,7 +32,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it('F2: while it is held, it takes nothing from the origin, nor from inner Flows and iterables', async () => {
+  it('F2: while the output is held, nothing is taken from the origin, inner Flows and iterables', async () => {
     const source = new SourceFlow(0, 1, 2, 3);
     const flow = new SourceFlow('f', 'g');
     const sync = counting(['a', 'b']);
@@ -62,7 +62,7 @@ describe('mergeMapPaced', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F2: an inner source that begins while it is held waits, too', async () => {
+  it('F2: an inner source that starts while the output is held waits, too', async () => {
     const source = new SourceFlow(0);
     const inner = counting(['a', 'b']);
     // It is held within `project`, when the origin's value has been taken.
@@ -133,7 +133,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it('F5: iterating it alternates between inner sources that all have values', async () => {
+  it('F5: iterating the output alternates between inner sources that all have values', async () => {
     const source = new SourceFlow('a', 'b', 'c');
     const got: string[] = [];
     for await (const value of source.pipe(mergeMapPaced((name) => endless(name), 3))) {

@@ -167,7 +167,7 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F8: the same holds for iterables that are iterated', async () => {
+  it('F8: thirty thousand iterables run in order when the output is iterated, without growing the stack', async () => {
     const count = 20_000;
     const source = SourceFlow.ending(...numbers(count));
     let got = 0;
@@ -263,7 +263,7 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F6: in a chain of them, holding the last holds the first', async () => {
+  it('F6: in a chain of mergeMapPaced, holding the last output holds the first origin', async () => {
     const source = SourceFlow.ending(...numbers(20));
     const running = [0, 0];
     const most = [0, 0];
@@ -301,7 +301,7 @@ describe('mergeMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F6: `take` ends it after its count, with nothing left running', () => {
+  it('F6: `take` ends the output after its count, with nothing left running', () => {
     const source = new SourceFlow(...numbers(5));
     let running = 0;
     const timed = () =>

@@ -19,7 +19,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { rawPair } from '../support/interop/raw-pair.js';
 
 describe('fromNodeStream', () => {
-  it('C8: resets a TCP socket, so that its peer does not take a partial stream for the whole', async () => {
+  it('C8: resets a TCP socket, so that its peer does not take a partial stream for a complete one', async () => {
     const { near, raw } = await rawPair(tcp);
     const channel = fromNodeStream(near);
     const failed = once(raw, 'error');
@@ -70,7 +70,7 @@ describe('fromNodeStream', () => {
     expect(channel.closed).toBe(true);
   });
 
-  it('D3: a bad frame ends the channel, and ends the stream in order', async () => {
+  it('D3: a bad frame fails the channel, and ends the stream cleanly', async () => {
     const [near, far] = duplexPair();
     const channel = fromNodeStream(near).framed(lengthPrefixed({ maxLength: 10 }));
     const here = record(channel);
@@ -82,7 +82,7 @@ describe('fromNodeStream', () => {
     await until(() => near.destroyed);
   });
 
-  it('C4: exceeding maxBuffered fails it with ERR_OVERFLOW, and destroys the stream', async () => {
+  it('C4: exceeding maxBuffered fails the channel with ERR_OVERFLOW, and destroys the stream', async () => {
     const stuck = new Duplex({ read: () => undefined, write: () => undefined });
     const channel = fromNodeStream(stuck);
     const here = record(channel);
@@ -118,7 +118,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(here.values).subarray(70_000).toString()).toBe('the rest');
   });
 
-  it('I1: several errors of one stream end nothing but the channel', async () => {
+  it('I1: several errors from one stream end only the channel', async () => {
     const stream = new Duplex({ autoDestroy: false, read: () => undefined, write: (_c, _e, done) => done() });
     const here = record(fromNodeStream(stream));
     stream.emit('error', new Error('first'));
@@ -127,7 +127,7 @@ describe('fromNodeStream', () => {
     await until(() => stream.destroyed);
   });
 
-  it('I1: a stream that emits no close ends in order all the same', async () => {
+  it('I1: a stream that emits no close event still ends cleanly', async () => {
     const stream = new Duplex({ emitClose: false, read: () => undefined, write: (_c, _e, done) => done() });
     const channel = fromNodeStream(stream);
     const here = record(channel);
@@ -146,9 +146,9 @@ describe('fromNodeStream', () => {
     ['nothing', undefined],
     ['a readable stream', Readable.from(['a'])],
     ['a writable stream', new Writable()],
-    ['one in object mode', new PassThrough({ objectMode: true })],
-    ['one whose readable side is in object mode', new PassThrough({ readableObjectMode: true })],
-    ['one with an encoding', new PassThrough({ encoding: 'utf8' })],
+    ['a stream in object mode', new PassThrough({ objectMode: true })],
+    ['a stream whose readable side is in object mode', new PassThrough({ readableObjectMode: true })],
+    ['a stream with an encoding', new PassThrough({ encoding: 'utf8' })],
   ])('A5: refuses %s at once', (_what, stream) => {
     expect(() => fromNodeStream(stream as Duplex)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
@@ -170,7 +170,7 @@ describe('fromNodeStream', () => {
     expect(await record(fromNodeStream(gone)).end()).toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: a side of the stream that has ended, or is missing, has ended in the channel, too', async () => {
+  it('I1: a side of the stream that has ended or is missing counts as ended in the channel', async () => {
     const [near, far] = duplexPair();
     near.end();
     far.resume();

@@ -163,7 +163,7 @@ describe('fromWebStreams', () => {
     );
   });
 
-  it('F1: reads one value at a time, and none while 65,536 bytes wait', async () => {
+  it('F1: reads one value at a time, and none while 65,536 bytes are buffered', async () => {
     for (const [value, weight] of [
       [Buffer.alloc(1_000), 1_000],
       ['é'.repeat(500), 1_000],
@@ -187,7 +187,7 @@ describe('fromWebStreams', () => {
     }
   });
 
-  it('F2: while it is held, nothing is emitted; reading continues after the release', async () => {
+  it('F2: while the channel is held, nothing is emitted; reading continues after the release', async () => {
     const { readable, controller } = fedStream<number>();
     const channel = fromWebStreams<number, never>({ readable, writable: new WritableStream() });
     const hold = channel.hold();
@@ -366,7 +366,7 @@ describe('fromWebStreams', () => {
     expect(await record(failing).end()).toMatchObject({ code: 'EIO', cause: { message: 'before' } });
   });
 
-  it('I1: undefined, which no Observable of this library emits, fails it with ERR_FRAME_INVALID', async () => {
+  it('I1: undefined, which no Observable of this library emits, fails the channel with ERR_FRAME_INVALID', async () => {
     const { readable, controller } = fedStream<unknown>();
     const here = record(fromWebStreams({ readable, writable: new WritableStream() }));
     controller.enqueue(undefined);
@@ -417,7 +417,7 @@ describe('fromWebStreams', () => {
     channel.complete();
   });
 
-  it('I1: cannot be framed, unlike fromNodeStream, for streams of bytes', async () => {
+  it('I1: the channel cannot be framed, unlike that of fromNodeStream', async () => {
     const through = new TransformStream<Uint8Array, Uint8Array>();
     const channel = fromNodeStream(Duplex.fromWeb(through as never)).framed(lines());
     for (const line of ['a', 'b']) channel.next(line);

@@ -103,7 +103,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('S7: a shutdown waits for the response in progress, and not for idle connections', async () => {
+  it('S7: a shutdown waits for the response in progress, but not for idle connections', async () => {
     const responses: http.ServerResponse[] = [];
     const { address, server } = await served(place, (_, response) => {
       response.write('first ');
@@ -147,7 +147,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: a client that leaves in the middle ends only its response', async () => {
+  it('I2: a client that leaves in the middle of a response ends only that response', async () => {
     let ended: (hadError: unknown) => void = () => undefined;
     const end = new Promise((resolve) => {
       ended = resolve;

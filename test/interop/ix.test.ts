@@ -125,7 +125,7 @@ describe('pull', () => {
     },
   );
 
-  it('F5: what ix produces can be sent, and is pulled', async () => {
+  it('F5: an iterable from ix can be sent, and is pulled', async () => {
     const { near, far } = await pairAt<string, string>(places[2]!, { codec: lines() });
     const source = from(numbers(5)).pipe(map((value) => `line ${value}`));
     const received = firstValueFrom(far.data.pipe(toArray()));
@@ -231,7 +231,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: several values that an operator makes of one come in arrays, too, and never exceed `batch`', async () => {
+  it('F12: several values that an operator makes from one arrive in arrays, too, of at most `batch`', async () => {
     const flow = SourceFlow.ending('abcde', 'fg', 'h');
     const letters = flow.pipe(mergeMap((text) => text.split('')));
     const got: string[] = [];
@@ -260,7 +260,7 @@ describe('pull with batch', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F12: on a channel on %s, every line comes once and in order, and the sender waits',
+    'F12: on a channel on %s, every line arrives once and in order, and the sender waits',
     async (_name, place) => {
       const { near, far } = await pairAt<string, string>(place, { codec: lines() });
       const all = numbers(20_000).map((index) => `${index} ${'x'.repeat(index % 90)}`);
@@ -332,7 +332,7 @@ describe('importing ix', () => {
   const isOfIx = (url: string): boolean => url.includes('/node_modules/ix/');
 
   it.each(['rxjs-sockets', 'rxjs-sockets/codecs', 'rxjs-sockets/interop', 'rxjs-sockets/testing'])(
-    '%s does not load it',
+    '%s does not load ix',
     async (entry) => {
       const loaded = await loadedBy(`import '${entry}';`);
       expect(loaded.some((url) => url.includes('/src/'))).toBe(true);
@@ -340,7 +340,7 @@ describe('importing ix', () => {
     },
   );
 
-  it('rxjs-sockets/ix does', async () => {
+  it('rxjs-sockets/ix loads ix', async () => {
     const loaded = await loadedBy("import 'rxjs-sockets/ix';");
     expect(loaded.some(isOfIx)).toBe(true);
   });

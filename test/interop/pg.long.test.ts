@@ -144,7 +144,7 @@ describeWith('pg', programs, (paths) => {
     await expect(loggedIn(config({ address: 'tcp://127.0.0.1:1' }))).rejects.toBeInstanceOf(SocketError);
   });
 
-  test('ends its session in order', async () => {
+  test('ends its session cleanly', async () => {
     const driver = await loggedIn();
     const { pid } = (await driver.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
     const state = await firstValueFrom(clients[0]!);

@@ -106,7 +106,7 @@ describe('a stream over a client', () => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('I2: a driver can continue writing after the server has ended, unless the option says otherwise', async () => {
+  it('I2: a driver can continue writing after the server has ended, unless `halfOpen` is false', async () => {
     for (const halfOpen of [undefined, true, false]) {
       const received = new Promise<Buffer>((resolve, reject) => {
         void rawServer(tcp, (socket) => {
@@ -150,7 +150,7 @@ describe('a stream over a client', () => {
     expect(events.filter((event) => event.startsWith('error'))).toEqual(['error EPIPE']);
   });
 
-  it('I2: a client has one stream at a time, and can have another one afterwards', async () => {
+  it('I2: a client has one stream at a time, and can have another after its end', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
     const stream = toNodeStream(client);
@@ -162,7 +162,7 @@ describe('a stream over a client', () => {
     expect((await contents(next)).toString()).toBe('again');
   });
 
-  it('I2: with reconnect, it dials until there is a connection, and ends with it', async () => {
+  it('I2: with reconnect, the stream dials until it has a connection, and ends with that connection', async () => {
     const place = tcp;
     let count = 0;
     const address = await rawServer(place, (socket) => {
@@ -208,7 +208,7 @@ describe('a stream over a client', () => {
     expect(there.values.map(String)).toEqual(['one', 'two']);
   });
 
-  it('I2: refuses anything else', () => {
+  it('I2: refuses anything but a client, a connection or a channel', () => {
     for (const wrong of [undefined, null, {}, 'tcp://localhost:1', { data: 1 }]) {
       expect(() => toNodeStream(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
     }
@@ -234,7 +234,7 @@ describe('members that only a socket has', () => {
     early.destroy();
   });
 
-  it.each([...realPlaces, memory()])('I2: has none of them otherwise, $name', async (place) => {
+  it.each([...realPlaces, memory()])('I2: has no members of TLS without TLS, $name', async (place) => {
     const { near } = await pairAt(place);
     const stream = toNodeStream(near);
     for (const name of ['encrypted', 'authorized', 'alpnProtocol', 'servername', 'getPeerCertificate']) {

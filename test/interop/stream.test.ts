@@ -132,7 +132,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await gone(stream.resume());
   });
 
-  it('I3: destroy() sends what was written and ends in order', async () => {
+  it('I3: destroy() sends everything that was written and ends cleanly', async () => {
     const { near, far } = await pair({ closeTimeout: 20_000 });
     const stream = toNodeStream(near);
     const events = eventsOf(stream);
@@ -150,7 +150,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(events).toEqual(['close false']);
   });
 
-  it('I3: destroy(error) closes at once, and what the same code has written still arrives', async () => {
+  it('I3: destroy(error) closes at once, but everything written before it still arrives', async () => {
     const { near, far } = await pair();
     const stream = toNodeStream(near);
     const events = eventsOf(stream);
@@ -285,7 +285,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
 });
 
 it.each(allPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))(
-  'S19: a failure that nobody handles ends nothing else, $name',
+  'S19: an unhandled failure of a stream ends nothing else, $name',
   async (place) => {
     const streams: SocketStream[] = [];
     const { server, address } = await serverAt(place, (connection) => void streams.push(toNodeStream(connection)));

@@ -28,7 +28,7 @@ function unhandledRejections(): unknown[] {
 }
 
 describe('toWebStreams', () => {
-  it('I1: close() settles when the kernel has everything written, and not before', async () => {
+  it('I1: close() settles only when the kernel has taken everything that was written', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const writer = toWebStreams(near.bytes).writable.getWriter();
@@ -123,7 +123,7 @@ describe('toWebStreams', () => {
     ]);
   });
 
-  it('C8: a reset by the peer ends nothing but the streams, even if nobody uses them', async () => {
+  it('C8: a reset by the peer ends only the streams, even if nobody uses them', async () => {
     const errors = unhandledRejections();
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -205,7 +205,7 @@ describe('toWebStreams', () => {
     await settling(writer.abort());
   });
 
-  it('C4: with overflow "drop", values that others crowd out are counted, and the write settles', async () => {
+  it('C4: with overflow "drop", values that no longer fit are counted, and their write settles', async () => {
     const { near, far } = await pairAt<Buffer, Uint8Array>(tcp, {
       codec: lengthPrefixed({ maxLength: 100_000 }),
       overflow: 'drop',
@@ -230,7 +230,7 @@ describe('toWebStreams', () => {
     expect(received).toBe(2 * values - near.data.dropped);
   });
 
-  it('C11: the connection ends in order once both streams are done', async () => {
+  it('C11: the connection ends cleanly once both streams have ended', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     raw.write('unread');

@@ -95,7 +95,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: close() settles no earlier than the peer takes everything written', async () => {
+  it('I1: close() does not settle before the peer takes everything that was written', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const hold = far.bytes.hold();
     const there = record(far.bytes);
@@ -137,7 +137,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
       expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('I1: abort(reason) destroys the connection of a peer that does not read, even while a write or close() waits', async () => {
+  it('I1: abort(reason) destroys the connection of a peer that does not read, even while a write or close() is pending', async () => {
     for (const isClosing of [false, true]) {
       const { near, far } = await pair();
       const hold = far.bytes.hold();

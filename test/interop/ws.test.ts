@@ -80,7 +80,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed).map(String)).toEqual(['4001', 'enough']);
   });
 
-  test('I2: the server closes, and the connection ends in order', async () => {
+  test('I2: if the server closes a web socket, the connection ends cleanly', async () => {
     const { server, address, sockets } = await webServerAt(place);
     sockets.on('connection', (socket) => {
       socket.send('bye');
@@ -127,7 +127,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect(ahead).toBeLessThan((total * chunk.length) / 2);
   });
 
-  test('I2: each side notices when the other is gone', async () => {
+  test('I2: each side notices when the other has disconnected', async () => {
     const { server, address, sockets } = await webServerAt(place);
     for (const leaver of ['near', 'far'] as const) {
       const accepted = once(sockets, 'connection');

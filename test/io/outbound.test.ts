@@ -194,7 +194,7 @@ describe('the sending sides of one client', () => {
     model.checkMarks();
   });
 
-  it('C4, C5: values that wait for a connection, and values that prepare it, count together', () => {
+  it('C4, C5: values queued for a connection and values that prepare it count together', () => {
     const model = new Model();
     const size = limits.highWaterMark - 1_000;
     model.send({ do: 'send', side: 'client', size, waits: 'no' });
@@ -204,7 +204,7 @@ describe('the sending sides of one client', () => {
     expect(model.clientOutbound.bufferedBytes).toBe(2 * size);
   });
 
-  it('C5, K4, K12: each value of the client is written whole, once and in order, and own values only on their connection', async () => {
+  it('C5, K4, K12: client values are written completely, once and in order, and own values only on their connection', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const model = new Model();

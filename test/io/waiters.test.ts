@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { noWaiters } from '../../src/io/waiters.js';
 
-it('C5: wakes those whose bytes were written, in order; those that start to wait meanwhile are woken later', () => {
+it('C5: wakes those whose bytes were written, in order; those that are added during the call are woken later', () => {
   const woken: string[] = [];
   const wait = (name: string, offset: number, act?: () => void): void => {
     waiters = waiters.append(

@@ -78,7 +78,7 @@ function written(buffer: WriteBuffer): Buffer {
   return Buffer.concat(pieces);
 }
 
-describe('values that wait to be written', () => {
+describe('values queued for writing', () => {
   it('D5: are the encoded ones, in order, without those that failed or were removed again', () => {
     fc.assert(
       fc.property(

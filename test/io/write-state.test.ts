@@ -196,7 +196,7 @@ describe('the write state', () => {
     );
   });
 
-  it('C1: a value sent by an encoder is written whole and before its own, from any side, however much was written', () => {
+  it('C1: a value sent by an encoder is written completely, before the value being encoded, from any side', () => {
     const origin = fc.constantFrom('own' as const, 'client' as const);
     const size = fc.oneof(fc.nat(20), fc.nat(9_000));
     fc.assert(
@@ -247,7 +247,7 @@ describe('the write state', () => {
     expect([Buffer.concat(driver.written).toString(), driver.drains, driver.fins]).toEqual(['before after', [6], 1]);
   });
 
-  it('K13: without a connection, values wait, or the driver refuses them', () => {
+  it('K13: without a connection, values are queued, or the driver refuses them', () => {
     const state = new WriteState(limits);
     const push = (): Verdict => state.push('own', bytes, Buffer.from('value'), false);
     expect([push(), state.pressure]).toEqual(['accepted', 5]);

@@ -57,7 +57,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: is not consumed by the parser, nor are the bytes behind it', () => {
+  it('S2: is left unconsumed by the parser, like the bytes after it', () => {
     fc.assert(
       fc.property(anyBytes(), chunkSizes(), (bytes, sizes) => {
         const queue = new ChunkQueue();

@@ -184,7 +184,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections).toEqual([]);
   });
 
-  it('P5: garbage behind the header is ERR_TLS', async () => {
+  it('P5: garbage after the header is ERR_TLS', async () => {
     const { address, connections, incident } = await front(place, secret);
     const raw = await rawClient(address);
     raw.write(Buffer.concat([good, line('GET / HTTP/1.1\r\n\r\n')]));
@@ -414,7 +414,7 @@ describe('trusted', () => {
 
 it.each<[string, Version2]>([
   ['that is too long', { addresses: nothing, length: 65_535 }],
-  ['that may come', { addresses: nothing, length: 4_080 }],
+  ['that is allowed', { addresses: nothing, length: 4_080 }],
 ])('P4: a length allocates nothing: one %s', async (_, parts) => {
   const { address, server } = await front(tcp, { maxConnections: 1_000 });
   const reported: SocketError[] = [];

@@ -95,7 +95,7 @@ describe('a PROXY header of version 2', () => {
     ['a triple beyond the end', version2({ triples: [triple(0x02, text('host'), 5)] }), 35],
     ['a triple far beyond the end', version2({ triples: [triple(0x02, text('host'), 65_535)] }), 35],
     ['a second triple beyond the end', version2({ triples: [triple(4, nothing), triple(4, nothing, 1)] }), 34],
-    ['a checksum behind a triple beyond the end', version2({ triples: [triple(4, nothing, 8)], checksum: true }), 38],
+    ['a checksum after a triple beyond the end', version2({ triples: [triple(4, nothing, 8)], checksum: true }), 38],
     ['a triple beyond the end, of datagrams', version2({ kind: 0x12, triples: [Buffer.of(1, 0, 1)] }), 31],
     ['one byte after the addresses', version2({ triples: [Buffer.of(4)] }), 29],
     ['two bytes after the triples', version2({ triples: [triple(4, nothing), Buffer.of(4, 0)] }), 33],
@@ -124,7 +124,7 @@ describe('a PROXY header of version 2', () => {
     expect(outcomeOf([bytes.subarray(0, length - 1)])).toBe('more');
   });
 
-  it('S2: with a checksum, no single wrong bit gives another client', () => {
+  it('S2: with a checksum, no single wrong bit names a different client', () => {
     fc.assert(
       fc.property(namedVersion2({ checksum: true }), fc.nat(), ({ bytes, remote }, some) => {
         const changed = Buffer.from(bytes);

@@ -51,7 +51,7 @@ describe('backoff', () => {
     });
   });
 
-  it('K5: starts again after a stable connection', () => {
+  it('K5: restarts its count after a stable connection', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ expectObservable }) => {

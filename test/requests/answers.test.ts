@@ -41,7 +41,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: an answer without a waiting request is dropped, and is not an event', async () => {
+  it('K21: an answer without a pending request is dropped, and is not an event', async () => {
     const server = await lineServer(place, (line, socket) => {
       for (const id of [99, 1, 1]) socket.write(`${JSON.stringify({ id, text: line })}\n`);
       socket.write('{"text":"event"}\n');
@@ -104,7 +104,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: a server that sends garbage fails the requests with the error of its frame', async () => {
+  it('K21: garbage from the server fails the requests with the error of the bad frame', async () => {
     const server = await lineServer(place, (_line, socket) => socket.write('{"id":1\n'));
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const asked = requests(connection.data, { answers: idOf });
@@ -114,7 +114,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests in order, over $name', (place) => {
-  it('K21: answers come in the order of the requests, all of which can be in flight at once', async () => {
+  it('K21: answers arrive in the order of the requests, all of which can be in flight at once', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const { ask } = bound(requests(connection.data));
@@ -207,7 +207,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
       text,
     );
 
-  it('K21: the first request dials, and after the last answer the client hangs up', async () => {
+  it('K21: the first request dials, and the client closes after the last answer', async () => {
     const connections: Connection<string, string>[] = [];
     const { address } = await shouting(connections);
     const asked = requests(connect(address, { ...place.options, ...text }).data);
@@ -230,7 +230,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(await firstValueFrom(connections[0]!.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('K21: if nobody listens, the requests are rejected with the reason', async () => {
+  it('K21: if nobody listens, the requests are rejected with the error of the dial', async () => {
     const address = place.name === 'tcp' ? { port: 1 } : await place.address();
     const asked = requests(connect(address, { ...place.options, ...text }).data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -240,14 +240,14 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: an accepting side can make requests, too', async () => {
+  it('K21: the accepting side can make requests, too', async () => {
     const { near, far } = await pairAt(place, { codec: lengthPrefixed() });
     record(near.data, (question) => near.data.next(Buffer.concat([question, Buffer.from('!')])));
     const answer = await requests(far.data).ask('are you there');
     expect(String(answer)).toBe('are you there!');
   });
 
-  it('K21: a login in `prepare` is answered before any waiting value is sent', async () => {
+  it('K21: a login in `prepare` is answered before any queued value is sent', async () => {
     const connections: Connection<string, string>[] = [];
     const { address } = await shouting(connections);
     const client = connect<string, string>(address, {

@@ -46,7 +46,7 @@ function connectionOf<In, Out>(states: readonly ConnectionState<In, Out>[]): Con
 }
 
 describe.each(realPlaces)('requests whose connection ends, over $name', (place) => {
-  it('K21: the end of the server rejects them with ERR_CLOSED', async () => {
+  it('K21: the end of the server rejects pending requests with ERR_CLOSED', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -58,7 +58,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([asked.ask('three')])).toEqual(['ERR_CLOSED']);
   });
 
-  it('K21: on a half-open accepted connection, the end of the client rejects them, too', async () => {
+  it('K21: on a half-open accepted connection, the end of the client rejects pending and new requests', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -70,7 +70,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(String(await readAll(raw))).toBe('one\ntwo\n');
   });
 
-  it('K21: a reset rejects them with ECONNRESET, after the answers that arrived before it', async () => {
+  it('K21: a reset rejects pending requests with ECONNRESET, after the answers that arrived before it', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -83,7 +83,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes(answers)).toEqual(['1', 'ECONNRESET']);
   });
 
-  it('K21: a local destroy rejects them with ERR_CLOSED and its reason, at once, even while the channel is held', async () => {
+  it('K21: a local destroy rejects pending requests at once, with ERR_CLOSED and its reason, even while held', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -95,7 +95,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     hold.release();
   });
 
-  it('K21: a connection lost while its channel is held rejects them without waiting', async () => {
+  it('K21: a connection lost while its channel is held rejects pending requests at once', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -133,7 +133,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
 });
 
 describe.each(realPlaces)('requests on a client with reconnect, over $name', (place) => {
-  it('K21: a request made while it is disconnected waits, and goes out on the next connection', async () => {
+  it('K21: a request made while the client is disconnected goes out on the next connection', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const dialAgain = new Subject<void>();
     const { client, states } = persistent(place, server.address, { ...text, reconnect: { delay: () => dialAgain } });
@@ -213,7 +213,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     expect(await next).toBe('2');
   });
 
-  it('K21: the same with ids, when one is used again', async () => {
+  it('K21: a message left from an earlier connection does not answer a new request with the same id', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent<unknown, unknown>(place, server.address, { codec: jsonLines() });
     const asked = requests(client.data, { answers: idOf });
@@ -259,7 +259,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     connectionOf(states.values).destroy();
   });
 
-  it('K21: the end of the client rejects all, even those waiting for a connection', async () => {
+  it('K21: the end of the client rejects all requests, even those that wait for a connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, { ...text, reconnect: { delay: () => NEVER } });
     const asked = requests(client.data);
@@ -346,7 +346,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests on a client that has ended, over $name', (place) => {
-  it('K21: what the connection has left is read first, then the client dials again for the waiting request (K8)', async () => {
+  it('K21: what the old connection has left is read first, then the client dials again for the new request (K8)', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const client = connect<string, string>(server.address, { ...place.options, ...text });
     const states = record(client);
@@ -362,7 +362,7 @@ describe.each(realPlaces)('requests on a client that has ended, over $name', (pl
 });
 
 describe('requests on a client without subscribers, with a scripted kernel', () => {
-  it('K21: an unwritten request is not awaited any longer, and its id can be used again', async () => {
+  it('K21: the answer to an unwritten request is no longer awaited, and its id can be used again', async () => {
     const { transport, sockets } = scriptedTransport((socket) => (socket.eager = sockets.length > 0));
     const client = connect('memory:there', { transport, codec: lines() });
     const asked = requests(client.data, { answers: (line) => line.split(' ')[0], timeout: 10 });

@@ -47,7 +47,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(second.values).toEqual(first.values);
   });
 
-  it('K21: they are a Flow whose backpressure reaches the peer while no request is pending', async () => {
+  it('K21: events are a Flow whose backpressure reaches the peer while no request is pending', async () => {
     const { near, far, asked } = await conversation(place, { maxLength: 2 ** 20 });
     expect(asked.events).toBeInstanceOf(Flow);
     const events = record(asked.events);
@@ -62,7 +62,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect((await events.count(40)).map(({ event }) => event)).toEqual(numbers(0, 40).map(({ event }) => event));
   });
 
-  it('K21: a loop over them takes one at a time, and a request in its body is answered', async () => {
+  it('K21: a loop over events takes one at a time, and a request in its body is answered', async () => {
     const { far, asked, emit } = await conversation(place);
     record(far.data, ({ id }) => {
       emit(100 * id! + 1, 100 * id! + 4);
@@ -80,7 +80,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events).toEqual([0, 1, 2, 101, 102, 103, 201, 202, 203, 301, 302, 303]);
   });
 
-  it('K21: paced operators work on them', async () => {
+  it('K21: paced operators work on events', async () => {
     const { asked, emit } = await conversation(place);
     const slow = asked.events.pipe(
       concatMapPaced(({ event }) => turns(2).then(() => event)),
@@ -120,7 +120,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await record(asked.events).count(3)).toEqual(numbers(2_000, 2_003));
   });
 
-  it('K21: if more events are held than may wait, an answer waits behind them until they are read', async () => {
+  it('K21: if the buffer for held events is full, an answer after them waits until they are read', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -138,7 +138,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.every(({ event }, index) => event === index)).toBe(true);
   });
 
-  it('K21: if they are not read, the request times out, and nothing is lost', async () => {
+  it('K21: if held events are not read, the request times out, and no event is lost', async () => {
     const { far, asked, emit } = await conversation(place, { timeout: 50 });
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -154,7 +154,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await events.count(2_000)).toEqual(numbers(0, 2_000));
   });
 
-  it('K21: at most a mebibyte of them waits', async () => {
+  it('K21: at most a mebibyte of held events is buffered', async () => {
     const { near, far, asked, emit } = await conversation(place);
     record(asked.events);
     const hold = asked.events.hold();
@@ -169,7 +169,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     hold.release();
   });
 
-  it('K21: without a timeout to limit that wait, it ends the connection', async () => {
+  it('K21: without a timeout, too many held events end the connection', async () => {
     const { near, far, asked, emit } = await conversation(place, { timeout: 0 });
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -184,7 +184,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.length).toBeGreaterThanOrEqual(1_024);
   });
 
-  it('K21: they end like the channel, after those that wait', async () => {
+  it('K21: events end like the channel, after the buffered ones', async () => {
     const { far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -199,7 +199,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await record(asked.events).end()).toBe('complete');
   });
 
-  it('K21: a local end is reported at once, and drops waiting events (F10)', async () => {
+  it('K21: a local end is reported at once, and drops buffered events (F10)', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -270,7 +270,7 @@ describe.each(places)('the events of requests in order, over $name', (place) => 
     expect(events.values).toEqual(['early', 'news']);
   });
 
-  it('K21: subscribing to them again after the end of a client dials again', async () => {
+  it('K21: subscribing to events again after the end of a client dials again', async () => {
     let count = 0;
     const { address } = await serverAt<string, string>(
       place,

@@ -202,7 +202,7 @@ describe('requests with ids, in virtual time', () => {
 describe('requests without ids, in virtual time', () => {
   const text = { codec: lines() };
 
-  it('K21: a timeout ends the connection, and the other requests, with ERR_TIMEOUT_REQUEST', async () => {
+  it('K21: a timeout ends the connection, and rejects the other requests, with ERR_TIMEOUT_REQUEST', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>(text, (world) => {
       world.serve();
@@ -255,7 +255,7 @@ describe('requests without ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST', '"3"']);
   });
 
-  it('K21: a request that times out before there is a connection ends none, and its answer goes to no other', async () => {
+  it('K21: a request that times out before the client is connected ends no connection; nothing gets its answer', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       const states = world.client.subscribe();
@@ -279,7 +279,7 @@ describe('requests without ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', '"2"']);
   });
 
-  it('K21: requests that a client without subscribers had not sent are not awaited any longer', async () => {
+  it('K21: requests that a client without subscribers has not sent are no longer awaited', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       const asked = requests(world.client.data, { timeout: 100 });

@@ -78,7 +78,7 @@ describe.each(addresses)(`the use of internals of Node ${process.versions.node},
     expect(await inside(breaking('gate'))).toEqual({ ...working, acceptedWhileHeld: 5 });
   });
 
-  it('S5: a transport without internals accepts while it is held, and reads as Node does', async () => {
+  it('S5: a transport without internals accepts while the server is held, and reads as Node does', async () => {
     const readsDirectly = { accepted: false, dialled: [false] };
     expect(await inside([], 'public-api')).toEqual({ ...working, acceptedWhileHeld: 5, readsDirectly });
   });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { FlushScheduler } from '../../src/scheduling/flush-scheduler.js';
 
-it('C3: if one sender throws, the others are flushed all the same', () => {
+it('C3: if one sender throws, the others are still flushed', () => {
   const work: (() => void)[] = [];
   const scheduler = new FlushScheduler((run) => work.push(run));
   const flushed: string[] = [];

@@ -142,7 +142,7 @@ describe('the FTP client with our server', () => {
     }
   });
 
-  it('says so if the server is killed in the middle of a file, and keeps no part of it', patient, async () => {
+  it('reports a server that is killed in the middle of a file, and keeps no part of the file', patient, async () => {
     const [files, own] = [await folder(), await freshFolder()];
     await writeFile(join(files, 'large'), Buffer.alloc(large));
     const { server, port } = await startServer('tcp://127.0.0.1:0', files);
@@ -209,7 +209,7 @@ describe('the FTP client with a hostile server', () => {
   });
 
   it.each([
-    ['ends before it is whole', (socket: net.Socket) => socket.end('hel'), '226 there it was', /Only 3 of 5 bytes/],
+    ['ends before it is complete', (socket: net.Socket) => socket.end('hel'), '226 there it was', /Only 3 of 5 bytes/],
     [
       'is reset',
       (socket: net.Socket) => void socket.write('hel', () => socket.resetAndDestroy()),

@@ -151,7 +151,7 @@ describe('TLS with the FTP server', () => {
     expect(await client.reply()).toMatch(/^425 /);
   });
 
-  it('ignores commands that came in the clear behind AUTH', async () => {
+  it('ignores commands that arrived in the clear after AUTH', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files, { tls: sessionTls }));
     client.send('AUTH TLS\r\nDELE hello.txt\r\n');

@@ -178,10 +178,10 @@ describe('ABOR with the FTP server', () => {
   it.each([
     ['by itself', 'ABOR\r\n'],
     ['without the LF, which was urgent', 'ABOR\r'],
-    ['behind the rest of the Telnet sequence, if DM was urgent', '\xff\xf4\xffABOR\r\n'],
-    ['behind the rest of the Telnet sequence, if the second IAC was urgent', '\xff\xf4\xf2ABOR\r\n'],
-    ['behind the rest of the Telnet sequence, if the first IAC was urgent', '\xf4\xff\xf2ABOR\r\n'],
-    ['behind the whole Telnet sequence', '\xff\xf4\xff\xf2ABOR\r\n'],
+    ['after the rest of the Telnet sequence, if DM was urgent', '\xff\xf4\xffABOR\r\n'],
+    ['after the rest of the Telnet sequence, if the second IAC was urgent', '\xff\xf4\xf2ABOR\r\n'],
+    ['after the rest of the Telnet sequence, if the first IAC was urgent', '\xf4\xff\xf2ABOR\r\n'],
+    ['after the whole Telnet sequence', '\xff\xf4\xff\xf2ABOR\r\n'],
   ])('ends a transfer, %s', async (_, bytes) => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 50_000_000);

@@ -220,7 +220,7 @@ describeWith('the postgres service', programs, (paths) => {
 
   test.each([
     ['of an endless result', endless],
-    ['of a result that is there at once', 'SELECT 1'],
+    ['of a result that arrives at once', 'SELECT 1'],
   ])('fails when the rows %s cannot be written', async (_, sql) => {
     const full = await open('/dev/full', 'w');
     onTestFinished(() => full.close());
@@ -264,7 +264,7 @@ describeWith('the postgres service', programs, (paths) => {
     await server.recovered();
   });
 
-  test.each(['disable', 'prefer'])('says so when the server crashes (PGSSLMODE=%s)', async (mode) => {
+  test.each(['disable', 'prefer'])('reports a cut-off result when the server crashes (PGSSLMODE=%s)', async (mode) => {
     const sleeping = ask('SELECT pg_sleep(1000)', { PGSSLMODE: mode });
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
     await server.stop('SIGQUIT');

@@ -96,7 +96,7 @@ describe('the codec of a Redis client', () => {
     [`+${'x'.repeat(65_600)}`, 'ERR_FRAME_TOO_LONG: a line of more than 65536 bytes'],
     ['+\xff\r\n', 'ERR_FRAME_INVALID: a line that is not UTF-8'],
   ] as const) {
-    it(`refuses ${shown(text)} after what came before it, for every chunking`, () => {
+    it(`refuses ${shown(text)} after the values before it, for every chunking`, () => {
       const bytes = Buffer.from(`+OK\r\n${text}`, 'latin1');
       for (const size of [1, 3, bytes.length]) expect(decoded(resp(limits), bytes, size)).toEqual(['OK', error]);
     });

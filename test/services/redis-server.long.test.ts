@@ -313,7 +313,7 @@ describe('redis-server.ts', () => {
     expect((await readAll(socket)).toString()).toBe('+OK\r\n$6\r\n\r\n$1\r\n\r\n:1\r\n');
   });
 
-  it('ends after QUIT, and ignores any request behind it', async () => {
+  it('ends after QUIT, and ignores any request after it', async () => {
     const socket = await raw();
     socket.write('PING\r\nQUIT\r\nPING\r\n');
     expect((await readAll(socket)).toString()).toBe('+PONG\r\n+OK\r\n');

@@ -130,7 +130,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     expect(received.digest('hex')).toBe(sent.digest('hex'));
   });
 
-  it('keeps what is not read: 100 MiB wait at the server, and not in this process', { timeout: 60_000 }, async () => {
+  it('keeps unread data: 100 MiB stay at the server, and not in this process', { timeout: 60_000 }, async () => {
     await start();
     const redis = driver(address);
     const value = randomBytes(1_048_576);

@@ -118,7 +118,7 @@ describe('rlogin-server.ts', () => {
     await once(raw.socket, 'close');
   });
 
-  it('recognizes a window size that comes in pieces, and passes similar bytes on as keys', async () => {
+  it('recognizes a window size that arrives in pieces, and passes similar bytes on as keys', async () => {
     const raw = await Raw.logIn(port);
     await raw.type("stty raw -echo; echo re''ady; head -c 4 | od -An -tx1; stty sane\r", /ready\r?\n/);
     for (const byte of Buffer.from('\xff\xffss\x00\x1f\x00\x50\x00\x00\x00\x00\xff\xffsx', 'latin1')) {
@@ -174,7 +174,7 @@ describe('rlogin-server.ts', () => {
     await once(raw.socket, 'close');
   });
 
-  it('hangs up a program whose client is gone', async () => {
+  it('hangs up a program whose client has disconnected', async () => {
     const raw = await Raw.logIn(port);
     const [, shell] = await raw.type('echo pid $$; sleep 1000\r', /pid (\d+)\r/);
     raw.socket.resetAndDestroy();

@@ -22,7 +22,7 @@ describe('a server in a separate process', () => {
     expectWell(await idle(library, 1_000, 2, write));
   }, 60_000);
 
-  it('S18: has no descriptor and no memory left of 5,000 closed connections', async () => {
+  it('S18: keeps no descriptor and no memory of 5,000 closed connections', async () => {
     expectWell(await churn(library, 5_000, 'tcp', write));
     expectWell(await churn(library, 5_000, 'unix', write));
   }, 60_000);

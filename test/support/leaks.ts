@@ -33,7 +33,7 @@ beforeEach(({ onTestFinished }) => {
     // Closing a socket takes a few turns of the event loop. Anything left after this many is not being closed.
     for (let turn = 0; turn < 2_000 && left().length > 0; turn++) await nextTurn();
     const leaked = left();
-    // The next test must not be blamed for them.
+    // The next test must not be blamed for what this one has left.
     atRest = resources();
     intervals.clear();
     expect(leaked, 'sockets, listeners and timers that the test has left').toEqual([]);

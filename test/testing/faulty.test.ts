@@ -118,7 +118,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(strikes).toEqual([{ fault: 'reset', connection: 1, direction: 'up', at: 12_345 }]);
   });
 
-  it('F3: makes a sender into a black hole wait, and forwards everything when it ends', async () => {
+  it('F3: makes a sender into a black hole wait, and forwards everything when the black hole ends', async () => {
     const sent = numbered(3_000_000);
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -256,7 +256,7 @@ describe('faulty, replayed', () => {
     return { strikes, log };
   }
 
-  it('hits the same bytes with the same seed, and others with another', () => {
+  it('hits the same bytes with the same seed, and different ones with a different seed', () => {
     const seeds = Array.from({ length: 40 }, (_, index) => index);
     const first = seeds.map((seed) => run(seed, []));
     expect(seeds.map((seed) => run(seed, []))).toEqual(first);

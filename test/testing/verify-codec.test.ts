@@ -89,16 +89,16 @@ describe('the verifier of codecs', () => {
   });
 
   it.each<[string, unknown, unknown]>([
-    ['a member too many', { a: 1, b: undefined }, { a: 1 }],
-    ['another nested value', { a: [{ b: 1 }] }, { a: [{ b: 2 }] }],
+    ['an extra member', { a: 1, b: undefined }, { a: 1 }],
+    ['a different nested value', { a: [{ b: 1 }] }, { a: [{ b: 2 }] }],
     ['an object of a class', Object.assign(new URL('tcp://h'), { a: 1 }), { a: 1 }],
     ['an error', new SocketError('ERR_CLOSED', 'over'), {}],
     ['an object with a prototype of its own', Object.create({}), {}],
     ['an array without its prototype', Object.setPrototypeOf([1], null), [1]],
     ['a date', new Date(0), {}],
-    ['another date', { at: new Date(0) }, { at: new Date(1) }],
+    ['a different date', { at: new Date(0) }, { at: new Date(1) }],
     ['a hole', [, 1], [undefined, 1]], // eslint-disable-line no-sparse-arrays
-    ['another key', new Map([['a', 1]]), new Map([['b', 1]])],
+    ['a different key', new Map([['a', 1]]), new Map([['b', 1]])],
     ['a member called __proto__', JSON.parse('{"__proto__":{}}'), {}],
     ['minus zero', { zero: -0 }, { zero: 0 }],
   ])('D2: still distinguishes %s from what was sent', (_, received, sent) => {
@@ -236,7 +236,7 @@ function severalOf(value: string): (bytes: ByteQueue) => string | undefined {
 
 describe('the verifier of codecs finds', () => {
   it.each<[string, Codec<string>]>([
-    ['a value that arrives as another', texts({ encode: (value, into) => encode(value.trim(), into) })],
+    ['a value that arrives changed', texts({ encode: (value, into) => encode(value.trim(), into) })],
     [
       'values that are joined',
       texts({ encode: (value, into) => into.text(value === 'a' ? 'a' : `${value}\0`, 'utf8') }),
@@ -318,7 +318,7 @@ describe('the verifier of codecs finds', () => {
     ['drops the incomplete frame', dropAll, 'end dropped a frame that was cut off'],
     ['returns a value from nothing', () => 'x', "end gave 'x' though no frame was open"],
     ['throws something other than a SocketError', fail(new TypeError('no')), 'end threw no SocketError: no'],
-    ['throws another code', whereOpen(fail(new SocketError('ERR_FRAME_INVALID', 'no'))), 'end threw: no'],
+    ['throws a different code', whereOpen(fail(new SocketError('ERR_FRAME_INVALID', 'no'))), 'end threw: no'],
     [
       'throws although nothing is open',
       fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
@@ -355,7 +355,7 @@ describe('the verifier of codecs finds', () => {
     verifyCodec(truncated, values);
   });
 
-  it('D5: a value that should have been refused, or is refused in another way', () => {
+  it('D5: a value that should have been refused, or is refused in a different way', () => {
     expect(() => verifyCodec(texts(), values, { refused: ['fine'] })).toThrow(/^D5: encode did not refuse 'fine'/);
     expect(() => verifyCodec(texts(), values, { refused: [7] })).toThrow(/^D5: encode threw no SocketError on 7/);
   });
@@ -475,7 +475,7 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
     expect(() => verifyCodec(grouped(end), messages)).toThrow(/^D4: end threw: inside a group; ending after byte/);
   });
 
-  it('D4: finds one that fails in another way between two messages', () => {
+  it('D4: finds an end that fails in a different way between two messages', () => {
     const invalid = (isOpen: boolean): undefined => {
       if (isOpen) throw new SocketError('ERR_FRAME_INVALID', 'inside a group');
     };
@@ -486,12 +486,12 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
     }
   });
 
-  it('D4: finds one that returns a value between two messages', () => {
+  it('D4: finds an end that returns a value between two messages', () => {
     const invented = (isOpen: boolean): string | undefined => (isOpen ? '' : undefined);
     expect(() => verifyCodec(grouped(invented), ['a', ''])).toThrow(/^D4: end gave '' though no frame was open/);
   });
 
-  it('D4: finds one that depends on how the bytes arrived', () => {
+  it('D4: finds an end that depends on how the bytes arrived', () => {
     const counting: Codec<string> = {
       ...texts(),
       decoder: () => {

@@ -13,12 +13,12 @@ const bytes = connect('tcp://localhost:7000');
 /** Wrong programs of one line each, and the compiler's message. */
 const wrong: readonly [what: string, line: string, message: RegExp][] = [
   [
-    'a function for other messages than a channel emits',
+    'a function for messages that the channel does not emit',
     'client.data.subscribe((count: number) => console.log(count));',
     /^Argument of type '\(count: number\) => void' .* 'Partial<Observer<string>> \| \(\(value: string\) => void\)/,
   ],
   [
-    'an observer of other messages',
+    'an observer of messages that the channel does not emit',
     'client.data.subscribe({ next: (count: number) => console.log(count) });',
     /^Type '\(count: number\) => void' is not assignable to type '\(value: string\) => void'\.\n/,
   ],
@@ -43,12 +43,12 @@ const wrong: readonly [what: string, line: string, message: RegExp][] = [
     /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<number>>'/,
   ],
   [
-    'an observer of other states than those of a client',
+    'an observer of states that are not those of a client',
     'client.subscribe({ next: (status: string) => console.log(status) });',
     /^Type '\(status: string\) => void' is not assignable to type '\(\w+: ConnectionState<string, string>\) => void'/,
   ],
   [
-    'a handler of other connections than those of a server',
+    'a handler of connections that are not those of a server',
     'server.subscribe((socket: number) => console.log(socket));',
     /^Argument of type '\(socket: number\) => void' .* 'Partial<Observer<Connection<string, string>>>/,
   ],

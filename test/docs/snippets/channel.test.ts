@@ -36,7 +36,7 @@ describe('the examples of Channel', () => {
     expect(calls).toEqual(['start', 'stop', 'start']);
   });
 
-  it('count what waits', async () => {
+  it('count the queued bytes', async () => {
     const { connection } = await pair(text());
     const console = recordingConsole();
     connection.data.next('hello\n');

@@ -156,7 +156,7 @@ describe('the page about codecs', () => {
     await expect(failed).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
   });
 
-  it('D6: bytes that are not a message end the connection they came on, and no other', async () => {
+  it('D6: bytes that are not a message end the connection they arrived on, and no other', async () => {
     const transport = memoryTransport();
     const codec = jsonLines<unknown>();
     const reasons: unknown[] = [];

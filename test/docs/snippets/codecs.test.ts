@@ -51,7 +51,7 @@ describe('the examples of Codec', () => {
     encoder: () => ({ encode: (value, into) => into.uint(value, 4, 'big') }),
   };
 
-  it('a whole one', () => {
+  it('a complete codec', () => {
     verifyCodec(numbers, [0, 1, 0x01020304, 0xffffffff]);
   });
 

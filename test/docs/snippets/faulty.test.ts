@@ -56,7 +56,7 @@ describe('the examples of faulty', () => {
     await proxy.shutdown();
   });
 
-  it('its model', async () => {
+  it('the model of faulty', async () => {
     const { listen, connect } = network();
     const [address, target] = ['memory:near', 'memory:far'];
     listen(target).subscribe(({ data }) => data.subscribe(data));

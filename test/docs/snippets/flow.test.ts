@@ -70,7 +70,7 @@ describe('the examples of Flow', () => {
 });
 
 describe('the examples of Hold', () => {
-  it('release in the end', async () => {
+  it('release at the end', async () => {
     const { connection, peer } = await pair();
     const flow = connection.data;
     const received = record(flow);

@@ -145,7 +145,7 @@ describe('half of a connection', () => {
   });
 });
 
-describe('how it ends', () => {
+describe('how a connection ends', () => {
   it('before', async () => {
     const { socket, peer } = await plain();
     const console = { ...recordingConsole(), error: (text: string) => void console.written.push(text) };

@@ -141,7 +141,7 @@ describe('the model of Broadcast', () => {
     );
   });
 
-  it('B4: also when it fails', async () => {
+  it('B4: a Broadcast fails as its model does', async () => {
     for (const make of [broadcastOf, (codec: Codec<string>) => new Broadcast(codec)]) {
       const { connection } = await pair();
       const news = make(lines());
@@ -174,7 +174,7 @@ describe('the examples of serve', () => {
     expect(console.written).toEqual(['finished', 6]);
   });
 
-  it('S6: it behaves like its model', async () => {
+  it('S6: serve behaves like its model', async () => {
     function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
       return mergeMap((connection: Connection<In, Out>) => {
         connection.data.sendFrom(handler(connection)).subscribe({ complete: () => connection.close() });
@@ -197,7 +197,7 @@ describe('the examples of serve', () => {
 });
 
 describe('the examples of TLS', () => {
-  it('use it', async () => {
+  it('use TLS', async () => {
     let port = 0;
     const files: Record<string, string> = {
       'server.key': certificates.server.key,
@@ -250,7 +250,7 @@ describe('the examples of TLS', () => {
     expect(make().connections.size).toBe(0);
   });
 
-  it('start it later', async () => {
+  it('start TLS later', async () => {
     const { key, cert } = certificates.server;
     const readFileSync = (_name: string): string => certificates.authority;
     const server = library.listen({ port: 0 }, { codec: lines() });

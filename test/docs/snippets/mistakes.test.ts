@@ -100,7 +100,7 @@ describe('the mistakes', () => {
     expect(errors).toHaveLength(2);
   });
 
-  it('mergeMap on a server: an error of one client ends it', async () => {
+  it('mergeMap on a server: an error from one client ends the server', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     const errors = unhandled();

@@ -218,7 +218,7 @@ describe('a body of a known size, in the recipes', () => {
     await rename(`${path}.part`, path);
   }
 
-  it('arrives unchanged, one file after the other', async () => {
+  it('arrives unchanged, one file after another', async () => {
     const folder = await freshFolder();
     const { near, far } = await pairAt(tcp);
     for (const [index, content] of [randomBytes(3_000_000), Buffer.alloc(0), randomBytes(1)].entries()) {

@@ -91,7 +91,7 @@ function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; 
 }
 
 describe('the examples of Transport', () => {
-  it('wrap another one', async () => {
+  it('wrap another transport', async () => {
     const dialled: string[] = [];
     const network = memoryTransport();
     const watched: Transport = {

@@ -11,7 +11,7 @@ const fits = (text: string): boolean =>
 const name = (): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
 
-/** Text that may be the path of a socket file, and often looks like an abstract name. */
+/** Text that may be the path of a socket file; it often looks like an abstract name. */
 export const filePath = (): fc.Arbitrary<string> =>
   fc
     .oneof(

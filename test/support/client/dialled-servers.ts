@@ -6,7 +6,7 @@ import { serverAt } from '../connection/connected-pairs.js';
 import { rawServer } from '../sockets/plain-sockets.js';
 import { Recording } from '../recording/record.js';
 
-/** A server of the library that keeps what it has accepted. */
+/** A server of the library that keeps the connections it has accepted. */
 export async function accepting(place: Place, handler: (connection: Connection) => void = () => undefined) {
   const accepted: Connection[] = [];
   const { address, server, subscription } = await serverAt(place, (connection) => {
@@ -16,7 +16,7 @@ export async function accepting(place: Place, handler: (connection: Connection) 
   return { address, server, subscription, accepted };
 }
 
-/** A plain server that keeps what it has accepted. */
+/** A plain server that keeps the sockets it has accepted. */
 export async function rawAccepting(place: Place, handler: (socket: net.Socket) => void = () => undefined) {
   const accepted: net.Socket[] = [];
   const address = await rawServer(place, (socket) => {
@@ -26,7 +26,7 @@ export async function rawAccepting(place: Place, handler: (socket: net.Socket) =
   return { address, accepted };
 }
 
-/** An address of the place that nobody listens on. */
+/** An address at this place where nobody listens. */
 export async function deadAddress(place: Place): Promise<Address> {
   const { address, subscription } = await serverAt(place, () => undefined);
   subscription.unsubscribe();

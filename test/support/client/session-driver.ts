@@ -20,7 +20,7 @@ class FakeConnection {
   isGone = false;
   /** Whether its readers have left because nothing more can be read from it. */
   isDropped = false;
-  /** Whether a reader got its end. */
+  /** Whether a reader was notified of its end. */
   isConcluded = false;
   error: SocketError | undefined;
 }
@@ -215,7 +215,7 @@ export class SessionDriver {
         this.dispatch({ type: 'failed', error: failure });
         break;
       case 'client is destroyed':
-        // A client that was destroyed is closed until its connection is gone: a new reader gets that end.
+        // A client that was destroyed is closed until its connection is gone: a new reader is notified of its end.
         for (const each of this.connections) each.isConcluded &&= each.isGone;
         this.dispatch({ type: 'destroyed', error: failure, reason: 'enough' });
         break;
@@ -379,7 +379,7 @@ export class SessionDriver {
     }
   }
 
-  /** In order, although a watcher may cause the next state before others have got this one. */
+  /** Keeps the order, although a watcher may cause the next state before others have been notified of this one. */
   private publish(watchers: readonly FakeWatcher[], shown: Shown<FakeConnection>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
     for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift()) {
@@ -390,14 +390,14 @@ export class SessionDriver {
 
   private attach(connection: FakeConnection, readers: readonly FakeReader[]): void {
     for (const reader of readers) {
-      // A reader that comes after the end of a connection waits for the next one (K8).
+      // A reader that joins after the end of a connection waits for the next one (K8).
       expect(connection.isConcluded).toBe(false);
       expect(connection.readers).not.toContain(reader);
       connection.readers.add(reader);
     }
   }
 
-  /** A connection fails: its readers get that at once, unless they continue with the next one. */
+  /** Fails a connection: its readers are notified at once, unless they continue with the next connection. */
   private abort(connection: FakeConnection, error: SocketError): void {
     if (connection.isGone) return;
     connection.error ??= error;
@@ -439,9 +439,9 @@ export class SessionDriver {
       waiting: ['wait', 'waiting'],
     }[state.phase];
     expect(wanted).toContain(this.work);
-    // Every watcher has seen the current state last.
+    // The last state that each watcher was notified of is the current state.
     if (!isIdle) for (const watcher of state.watchers) expect(watcher.last).toBe(state.shown);
-    // A watcher that is not in the state has left, or has got the end.
+    // A watcher that is not in the state has left, or was notified of the end.
     for (const watcher of this.watchers) expect(watcher.isOver).toBe(!state.watchers.includes(watcher));
     expect(new Set(state.toRead.map(({ connection }) => connection)).size).toBe(state.toRead.length);
     // Each reader reads the first connection, waits for the next one, or, without a connection, for an attempt.
@@ -449,7 +449,7 @@ export class SessionDriver {
     for (const reader of state.readers) {
       if (first === undefined) expect(isIdle).toBe(false);
       else if (first.isRead || first.isDropped) {
-        // It may wait until the others have left a connection whose end was given to one of them.
+        // It may wait until the others have left a connection whose end one of them was notified of.
         if (isIdle) expect(first.readers.size).toBeGreaterThan(0);
       } else expect(first.readers).toContain(reader);
     }

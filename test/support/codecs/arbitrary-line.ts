@@ -14,7 +14,7 @@ export const line = (): fc.Arbitrary<string> =>
     .oneof(text(fc.constantFrom('a', 'b', '\t')), text(special), fc.string({ unit: 'binary' }))
     .map((value) => value.replaceAll('\n', '').replace(/\r+$/, ''));
 
-/** Text that it can carry in latin1. */
+/** Text that the codec `lines` can carry in latin1. */
 export const latin1Line = (): fc.Arbitrary<string> =>
   text(fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code))).map((value) =>
     value.replaceAll('\n', '').replace(/\r+$/, ''),

@@ -34,7 +34,7 @@ export function fixed(size: number): Codec<Buffer, Uint8Array> {
   };
 }
 
-/** Writes a part of each value before it looks at it. */
+/** A codec whose encoder writes a part of each value before it checks the value. */
 export const halfway: Codec<Buffer, string> = {
   decoder: () => ({ decode: (bytes) => (bytes.length === 0 ? undefined : bytes.take(bytes.length)) }),
   encoder: () => ({

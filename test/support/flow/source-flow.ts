@@ -2,52 +2,52 @@ import type { Subscriber, TeardownLogic } from 'rxjs';
 import { Flow, type Hold } from 'rxjs-sockets';
 import { type FlowSource, Multicast } from '../../../src/flow/multicast.js';
 
-/** A hot Flow that the test feeds: values wait in it while it is held or has no subscriber. */
+/** A hot Flow that the test feeds; it buffers values while it is held or has no subscriber. */
 export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
-  /** Values that were pushed and not emitted. */
+  /** Values that were pushed but not yet emitted. */
   readonly waiting: T[] = [];
   subscribed = false;
   private readonly multicast = new Multicast<T>(this);
   private ending: (() => void) | undefined;
 
-  /** @param values - what waits in it at the beginning */
+  /** @param values - the values that are buffered at the beginning */
   constructor(...values: T[]) {
     super();
     this.waiting.push(...values);
   }
 
-  /** Whether it is held. */
+  /** Whether the Flow is held. */
   get held(): boolean {
     return this.multicast.held;
   }
 
-  /** Completes when `values` have been emitted. */
+  /** Returns a Flow that completes when `values` have been emitted. */
   static ending<T>(...values: T[]): SourceFlow<T> {
     const flow = new SourceFlow(...values);
     flow.complete();
     return flow;
   }
 
-  /** Fails when `values` have been emitted. */
+  /** Returns a Flow that fails when `values` have been emitted. */
   static failing<T>(error: unknown, ...values: T[]): SourceFlow<T> {
     const flow = new SourceFlow(...values);
     flow.fail(error);
     return flow;
   }
 
-  /** Adds values, and emits them if it may. */
+  /** Adds values, and emits them unless the Flow is held or has no subscriber. */
   push(...values: T[]): void {
     this.waiting.push(...values);
     this.multicast.drain();
   }
 
-  /** Completes it once nothing waits any more. */
+  /** Completes the Flow once every pushed value has been emitted. */
   complete(): void {
     this.ending = () => this.multicast.end();
     this.multicast.drain();
   }
 
-  /** Fails it once nothing waits any more. */
+  /** Fails the Flow once every pushed value has been emitted. */
   fail(error: unknown): void {
     this.ending = () => this.multicast.end(error);
     this.multicast.drain();

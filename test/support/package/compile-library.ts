@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
  * Compiles the library as users run it, and returns the URL of its main module. For programs that cannot load
  * TypeScript, or whose memory is measured without that of a compiler.
  *
- * @param user - names the folder; concurrent callers need one each
+ * @param user - names the folder; concurrent callers need different names
  */
 export async function compiled(user: string): Promise<string> {
   // Inside the project, so that it finds rxjs.

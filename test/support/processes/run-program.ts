@@ -15,7 +15,7 @@ export function run(program: string, ...args: string[]): ChildProcessWithoutNull
   return child;
 }
 
-/** Reads what `child` writes until it matches as a whole. */
+/** Reads the output of `child` until all of it matches. */
 export async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
   let text = '';
   const read = (chunk: unknown): void => {

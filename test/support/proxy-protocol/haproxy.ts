@@ -28,7 +28,7 @@ export interface Relay {
   readonly path: string;
   /** Sends `bytes` through it, and returns what came out; `undefined` if haproxy dropped the connection. */
   relayed(where: { host: string; port: number } | { path: string }, bytes: Uint8Array): Promise<Relayed | undefined>;
-  /** What the server behind it gets from haproxy itself: the next health check. */
+  /** The bytes that haproxy itself sends to the server behind it: the next health check. */
   checked(): Promise<Buffer>;
 }
 
@@ -57,7 +57,7 @@ export class Haproxy {
     this.relays = relays;
   }
 
-  /** Starts one with a relay for each of `options`. */
+  /** Starts haproxy with a relay for each of `options`. */
   static async start(options: readonly RelayOptions[]): Promise<Haproxy> {
     const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
     const sinks: Sink[] = [];

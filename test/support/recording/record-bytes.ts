@@ -35,13 +35,13 @@ export class ByteRecording extends Recording<Buffer> {
     return end === 'complete' ? 'fin' : end.code;
   }
 
-  /** Waits for the end, and gives it with everything that came before. */
+  /** Waits for the end, and returns it with everything received before it. */
   async all(): Promise<{ readonly data: Buffer; readonly end: string }> {
     const end = await this.ended();
     return { data: this.bytes, end };
   }
 
-  /** Waits until `length` bytes have come, or the end. */
+  /** Waits until `length` bytes have arrived, or for the end. */
   async atLeast(length: number): Promise<void> {
     await this.watch(() => this.length >= length || this.endings.length > 0 || undefined);
   }
@@ -56,7 +56,7 @@ export class ByteRecording extends Recording<Buffer> {
     });
   }
 
-  /** Waits until the text from byte `from` on matches, and gives the match; rejects if the stream ends first. */
+  /** Waits until the text from byte `from` on matches, and returns the match; rejects if the stream ends first. */
   until(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
     return this.watch(() => {
       const match = pattern.exec(this.bytes.toString(this.encoding, from));
@@ -74,7 +74,7 @@ export function recordBytes(source: Observable<Buffer>, encoding: BufferEncoding
 
 /** Reads a stream of Node from now on and remembers every byte. */
 export function recordStream(stream: Readable, encoding: BufferEncoding = 'latin1'): ByteRecording {
-  // The listeners stay after the end: an error behind it would be uncaught without them.
+  // The listeners stay after the end, because an error after it would otherwise be uncaught.
   const bytes = new Observable<Buffer>((subscriber) => {
     stream.on('data', (chunk: Buffer) => subscriber.next(chunk));
     stream.on('end', () => subscriber.complete());

@@ -41,7 +41,7 @@ export function listenAt(place: Place, address: AddressInput, options: ListenOpt
   return server;
 }
 
-/** Subscribes until the end of the test and returns what is emitted, from the first connection on. */
+/** Subscribes until the end of the test; the result replays every connection that the server has emitted. */
 export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Connection<In, Out>> {
   const arrivals = new ReplaySubject<Connection<In, Out>>(Infinity);
   const subscription = server.subscribe(arrivals);
@@ -49,7 +49,7 @@ export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Conn
   return arrivals;
 }
 
-/** The next `count` of them. */
+/** Resolves with the first `count` of the arrivals. */
 export const first = <T>(arrivals: ReplaySubject<T>, count: number): Promise<T[]> =>
   firstValueFrom(arrivals.pipe(take(count), toArray()));
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { file } from '../transport/node/tls/certificates.js';
 import type { Account } from './unprivileged-account.js';
 
-/** What a database server is started with. */
+/** How to start, and at last stop, a database server. */
 interface DatabaseOptions {
   readonly path: string;
   readonly args: readonly string[];
@@ -13,9 +13,9 @@ interface DatabaseOptions {
   /** The working directory. */
   readonly folder: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** What it writes to its standard error once it accepts clients. */
+  /** The text that it writes to its standard error once it accepts clients. */
   readonly ready: string;
-  /** What ends it with the tests, if they do not. */
+  /** The signal that ends it after the tests if it still runs. */
   readonly lastSignal: NodeJS.Signals;
 }
 

@@ -188,7 +188,7 @@ export class RawClient {
     return this.reply();
   }
 
-  /** Waits for a whole reply, and returns its lines, joined; `'end'` if the connection has ended. */
+  /** Waits for a complete reply, and returns its lines, joined; `'end'` if the connection has ended. */
   async reply(): Promise<string> {
     const reply = /^(?:\d{3} .*|(\d{3})-[^]*?\n\1 .*)\r\n/;
     const match = await this.received.until(reply, this.taken).catch(() => undefined);

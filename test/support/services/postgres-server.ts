@@ -28,7 +28,7 @@ host all secret 127.0.0.1/32 scram-sha-256
 hostssl all private 127.0.0.1/32 scram-sha-256
 `;
 
-/** What differs from the defaults. The disk may lose everything, and there are few clients. */
+/** The settings that differ from the defaults. The disk may lose everything, and there are few clients. */
 const settings = (folder: string, port: number): string => `
 listen_addresses = '127.0.0.1'
 port = ${port}
@@ -101,7 +101,7 @@ export class PostgresServer {
   /**
    * Stops it.
    *
-   * @param signal - `SIGINT` ends the clients' sessions in order, `SIGQUIT` cuts them off
+   * @param signal - `SIGINT` ends the clients' sessions cleanly, `SIGQUIT` cuts them off
    */
   stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
     return this.process.stop(signal);

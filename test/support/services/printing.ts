@@ -53,7 +53,7 @@ export async function lprng(program: string, spool?: string): Promise<string> {
   const compiledIn = '/etc/lprng/lpd.conf';
   const folder = await mkdtemp('/tmp/lp-');
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  await chmod(folder, 0o755); // lpd continues as another user.
+  await chmod(folder, 0o755); // lpd continues as a different user.
   const settings = {
     printcap_path: join(folder, 'printcap'),
     lpd_printcap_path: join(folder, 'printcap'),
@@ -169,7 +169,7 @@ export class PlainClient {
     });
   }
 
-  /** Sends, and waits until that many bytes have arrived in all, or the end; returns all of them. */
+  /** Sends `words`, waits until `bytes` bytes have arrived in total, or for the end, and returns all that arrived. */
   async ask(words: Uint8Array | string, bytes: number): Promise<string> {
     this.socket.write(words);
     await this.received.atLeast(bytes);

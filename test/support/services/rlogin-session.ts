@@ -114,7 +114,7 @@ export class Raw {
   }
 }
 
-/** What a user does in a session, and the expected results. */
+/** The actions of a user in a session, and the expected results. */
 export async function use(screen: Screen, { asksForSize = canAsk, isRaw = true } = {}): Promise<void> {
   await screen.until(prompt);
   await screen.type('tty\r', /\/dev\/pts\/\d+/);
@@ -131,7 +131,7 @@ export async function use(screen: Screen, { asksForSize = canAsk, isRaw = true }
   await screen.type('exit\r');
 }
 
-/** Prints ten megabytes, and compares what arrives. */
+/** Prints ten megabytes, and compares them with what arrives. */
 export async function printTenMegabytes(screen: Screen): Promise<void> {
   const text = randomBytes(5 * megabyte).toString('hex'); // No line end: a local terminal that is not raw would change it.
   const file = join(await freshFolder(), 'file');

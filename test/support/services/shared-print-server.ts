@@ -16,7 +16,7 @@ export let shared: { readonly spool: string; readonly port: number; readonly chi
 
 let queues = 0;
 
-/** Starts it, before the tests of a file. */
+/** Starts the server; call it before the tests of a file. */
 export async function startShared(): Promise<void> {
   const spool = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
   const source = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/print-server.ts'];
@@ -26,7 +26,7 @@ export async function startShared(): Promise<void> {
   shared = { spool, port: Number(port), child };
 }
 
-/** Stops it, after them. */
+/** Stops the server; call it after the tests of a file. */
 export async function stopShared(): Promise<void> {
   shared.child.kill('SIGKILL');
   await rm(shared.spool, { recursive: true, force: true });

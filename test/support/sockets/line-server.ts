@@ -15,7 +15,7 @@ export interface LineServer {
   received(count: number): Promise<void>;
 }
 
-/** Starts one. */
+/** Starts a line server. */
 export async function lineServer(
   place: Place,
   answer: (line: string, socket: net.Socket) => void = () => undefined,

@@ -19,7 +19,7 @@ export async function readAll(socket: Duplex): Promise<Buffer> {
 }
 
 /**
- * Reads a plain socket to its end: returns `'fin'`, or the code of the error. If a reset comes behind bytes not yet
+ * Reads a plain socket to its end: returns `'fin'`, or the code of the error. If a reset follows bytes that are not
  * read, libuv reports an end instead; then the next write reveals the reset.
  */
 export function endingOf(socket: net.Socket): Promise<string> {
@@ -62,7 +62,7 @@ export async function readBytes(socket: net.Socket, count: number): Promise<Buff
 
 /**
  * Makes `raw` reset the connection, as seen by `near`. A unix socket has no reset, but closing it with unread bytes
- * resets it, too. Therefore `near` sends some there, so its channel has to be one of bytes or lines.
+ * resets it, too. So on a unix socket `near` first sends some bytes, and its channel must carry bytes or lines.
  */
 export async function abort(raw: net.Socket, near: Connection<any, any>): Promise<void> {
   if (near.remote.transport === 'tcp') {

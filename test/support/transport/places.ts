@@ -19,7 +19,7 @@ export interface Place {
   readonly options: { readonly transport?: Transport; readonly tls?: typeof trust };
 }
 
-/** What both ends of a place with TLS have: they trust certificates of the same authority. */
+/** The options of both ends of a place with TLS: each has a certificate, and trusts the same authority. */
 const trust = { ...identity, ca: authority };
 
 export const tcp: Place = { name: 'tcp', address: () => Promise.resolve({ port: 0 }), options: {} };
@@ -64,7 +64,7 @@ export const allPlaces: readonly Place[] = [...places, ...securePlaces];
 /** Every place with a plain peer. */
 export const allRealPlaces: readonly Place[] = [...realPlaces, ...securePlaces];
 
-/** For the title of `describe.each`. */
+/** Pairs each place with its name, for the title of `describe.each`. */
 export const named = (some: readonly Place[]): (readonly [string, Place])[] => some.map((place) => [place.name, place]);
 
 /** A new folder that is removed at the end of the test. */

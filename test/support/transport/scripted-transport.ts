@@ -36,7 +36,7 @@ export class ScriptedSocket implements TransportSocket {
   }
 
   resume(): void {
-    // As above.
+    // Nothing is paused.
   }
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
@@ -61,7 +61,7 @@ export class ScriptedSocket implements TransportSocket {
     process.nextTick(() => this.close());
   }
 
-  /** The kernel takes `count` more bytes of the pending write; all of them by default. */
+  /** Lets the kernel take `count` more bytes of the pending write; all of them by default. */
   take(count = this.unsent): void {
     this.unsent -= count;
     if (this.unsent === 0) this.events?.onDrain();
@@ -75,7 +75,7 @@ export class ScriptedSocket implements TransportSocket {
     this.events?.onEnd();
   }
 
-  /** It closes: in order, or with `error`. */
+  /** Closes the socket: cleanly, or with `error`. */
   close(error?: SocketError): void {
     if (this.gone) return;
     this.gone = true;

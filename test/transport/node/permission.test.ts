@@ -58,7 +58,7 @@ function opened(child: ChildProcess, folder: string): string[] {
 }
 
 describe("under Node's permission model", () => {
-  it('S8: a socket file needs permission only for its folder, and no descriptor of it is left', async () => {
+  it('S8: a socket file needs permission only for its folder, and leaves no descriptor open', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const child = await permitted(...network, `--allow-fs-read=${folder}`, `--allow-fs-write=${folder}`);
@@ -68,7 +68,7 @@ describe("under Node's permission model", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: a folder without permission is EACCES, and no descriptor of it is left', async () => {
+  it('S3: a folder without permission is EACCES, and leaves no descriptor open', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (const permissions of [[], [`--allow-fs-read=${folder}`]]) {

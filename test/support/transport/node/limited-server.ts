@@ -17,7 +17,7 @@ export interface State {
   /** The codes of the incidents. */
   readonly incidents: readonly string[];
   readonly descriptors: number;
-  /** The fraction of time in which its event loop was busy since the last question. */
+  /** The fraction of the time since the previous answer in which its event loop was busy. */
   readonly busy: number;
 }
 
@@ -35,7 +35,7 @@ const state = (): State => {
   const since = performance.eventLoopUtilization(last);
   last = performance.eventLoopUtilization();
   const served = server.connections.size;
-  // Reading the folder takes a descriptor, which may be the last.
+  // Reading the folder takes a descriptor, and there may be none left.
   let descriptors = -1;
   try {
     descriptors = readdirSync('/proc/self/fd').length;

@@ -136,7 +136,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     gate.release();
   });
 
-  it('S3: the reason why an address could not be bound comes from Node', async () => {
+  it('S3: Node reports why an address cannot be bound', async () => {
     const { name } = await gated(place, false);
     const other = net.createServer();
     new AcceptGate(other);
@@ -156,7 +156,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     ['stopping is refused', () => stubHandles((handle) => (handle.readStop = () => -95))],
     ['starting is refused', () => stubHandles((handle) => (handle.readStart = () => -107))],
   ])('if %s', (_why, prepare) => {
-    it('S5: clients are accepted although it is held, and none is lost', async () => {
+    it('S5: clients are accepted although the server is held, and none is lost', async () => {
       prepare();
       const { gate, served, dial } = await gated(place, true);
       await dial('1');
@@ -171,7 +171,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
   });
 });
 
-it('S3: a missing folder is reported by Node as without a gate', async () => {
+it('S3: Node reports a missing folder as it does without a gate', async () => {
   const server = net.createServer();
   new AcceptGate(server);
   const failed = new Promise((resolve) => server.once('error', resolve));

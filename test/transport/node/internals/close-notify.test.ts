@@ -16,9 +16,9 @@ function socketWith(answers: readonly number[], reading = true): TLSSocket & { s
 }
 
 it.each([
-  ['a stream that libuv reads on below was ended by TLS', [already, already], false],
-  ['a stream that libuv does not read on below was cut off', [already, 0], true],
-  ['an answer that was the same while bytes could come tells nothing', [0, 0], false],
+  ['TLS ended the stream if libuv still reads from the socket', [already, already], false],
+  ['the stream was cut off if libuv no longer reads from the socket', [already, 0], true],
+  ['a result that was the same while bytes could arrive says nothing', [0, 0], false],
 ])('T5: %s', (_what, answers, truncated) => {
   const socket = socketWith(answers);
   const end = watchTlsEnd(socket);
@@ -27,7 +27,7 @@ it.each([
   expect(end.isTruncated).toBe(truncated);
 });
 
-it('T5: a socket that does not read is not asked, because that would start it', () => {
+it('T5: a socket that does not read is not probed, because the probe would start it', () => {
   const socket = socketWith([], false);
   const end = watchTlsEnd(socket);
   socket.push(null);

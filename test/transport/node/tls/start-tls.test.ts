@@ -97,7 +97,7 @@ async function accepted(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
-  it('T10: bytes that Node has read but not delivered fail it, even those of a handshake', async () => {
+  it('T10: bytes that Node has read but not delivered fail the start of TLS, even those of a handshake', async () => {
     const { socket, log, raw } = await accepted(place);
     socket.pause();
     const peer = beginAsClient(raw);
@@ -110,7 +110,7 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
     peer.destroy();
   });
 
-  it.each([undefined, false, true])('T10: a socket paused before or during it stays paused: %s', async (keeps) => {
+  it.each([undefined, false, true])('T10: a socket paused before or in a handshake stays paused: %s', async (keeps) => {
     for (const when of ['before', 'in the middle']) {
       const { socket, log, raw } = await dialled(place, keeps);
       const start = socket.startTls?.(asClient);
@@ -138,7 +138,7 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
     }
   });
 
-  it('T10: a socket that was reset does not start it any more', async () => {
+  it('T10: a socket that was reset can no longer start TLS', async () => {
     const { socket, log } = await dialled(place);
     const start = socket.startTls?.(asClient);
     socket.reset();

@@ -114,7 +114,7 @@ describe('in the last moment before the stale file is removed', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a missing file is fine, too', async () => {
+  it('S8: a stale file that is already gone is not an error', async () => {
     hooks.beforeRename = () => rmSync(path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);

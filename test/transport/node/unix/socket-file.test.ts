@@ -17,7 +17,7 @@ import { starter, listenerPid } from '../../../support/transport/node/unix/liste
 const isRoot = process.getuid?.() === 0;
 const isLinux = process.platform === 'linux';
 
-describe('the path', () => {
+describe('the path of a unix server', () => {
   const endings: [string, (bytes: number) => string][] = [
     ['letters', (bytes) => 'x'.repeat(bytes)],
     ['characters of two bytes', (bytes) => 'é'.repeat(Math.floor(bytes / 2)) + 'x'.repeat(bytes % 2)],
@@ -73,7 +73,7 @@ describe('the path', () => {
   });
 });
 
-describe('the folder', () => {
+describe('the folder of a socket file', () => {
   it('S3: is ENOENT, with its name, if it is missing', async () => {
     const folder = await freshFolder();
     for (const path of [
@@ -88,7 +88,7 @@ describe('the folder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: if a relative one is missing, it is named as it was given', async () => {
+  it('S3: is named as it was given if it is relative and missing', async () => {
     workIn(await freshFolder());
     expect((await failure('missing/socket')).message).toContain('"missing/"');
   });
@@ -130,7 +130,7 @@ describe('the folder', () => {
   });
 });
 
-describe('a path where nothing is', () => {
+describe('a path without a file', () => {
   it('S12: serves a client that connects in the turn of the subscription', async () => {
     const path = join(await freshFolder(), 'socket');
     const server = listen({ path }).subscribe(({ data }) => data.subscribe(data));
@@ -193,8 +193,8 @@ describe('a path where nothing is', () => {
   });
 });
 
-describe('giving up', () => {
-  it('S1: unsubscribing in the same turn leaves nothing', async () => {
+describe('a start that is given up', () => {
+  it('S1: unsubscribing in the same turn leaves nothing behind', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -203,7 +203,7 @@ describe('giving up', () => {
     await expect.poll(openFiles).toBe(before);
   });
 
-  it('S1: unsubscribing after any number of turns leaves nothing, and the path free', async () => {
+  it('S1: unsubscribing after any number of turns leaves nothing behind, and the path free', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -219,7 +219,7 @@ describe('giving up', () => {
   });
 
   it.skipIf(!isLinux)(
-    'S1: unsubscribing while it waits for the lock leaves the stale file, and nothing else',
+    'S1: unsubscribing while the server waits for the lock leaves the stale file, and nothing else',
     async () => {
       const folder = await freshFolder();
       const path = join(folder, 'socket');
@@ -237,7 +237,7 @@ describe('giving up', () => {
     },
   );
 
-  it('a failure leaves nothing', async () => {
+  it('a failure leaves nothing behind', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await plainServer(path);
@@ -249,7 +249,7 @@ describe('giving up', () => {
 });
 
 describe.skipIf(!isLinux)('out of descriptors', () => {
-  it('S3: is EMFILE and leaves nothing, however many were left; with enough it listens', async () => {
+  it('S3: listening is EMFILE and leaves nothing behind; with enough descriptors it succeeds', async () => {
     const folder = await freshFolder();
     const outcomes = await outcomesWithFew(join(folder, 'socket'));
     expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
@@ -258,7 +258,7 @@ describe.skipIf(!isLinux)('out of descriptors', () => {
 });
 
 describe.skipIf(!isLinux)('the lock of a stale path', () => {
-  it('S8: a waiting server continues once it is free', async () => {
+  it('S8: a waiting server continues once the lock is free', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -269,7 +269,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('ok');
   });
 
-  it('S8: a waiting server gives up at once if another one has taken the path over', async () => {
+  it('S8: a waiting server gives up at once if another server has taken the path over', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -281,7 +281,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('EADDRINUSE');
   });
 
-  it('S8: if it is never released, it delays a start, and does not prevent it', async () => {
+  it('S8: a lock that is never released delays a start, but does not prevent it', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -339,7 +339,7 @@ describe.skipIf(!isLinux)('an abstract name', () => {
     await once(socket, 'close');
   });
 
-  it.each(['x'.repeat(108), 'é'.repeat(54)])('A4: may not have 108: %s', (name) => {
+  it.each(['x'.repeat(108), 'é'.repeat(54)])('A4: may not have 108 bytes: %s', (name) => {
     for (const address of [`unix:@${name}`, { path: `\0${name}` }]) {
       expect(refusal(() => listen(address)).code).toBe('ERR_ADDRESS_INVALID');
       expect(refusal(() => connect(address)).code).toBe('ERR_ADDRESS_INVALID');
@@ -347,7 +347,7 @@ describe.skipIf(!isLinux)('an abstract name', () => {
   });
 });
 
-describe('the options', () => {
+describe('the options of a socket file', () => {
   it.each([-1, 0o1000, 1.5, NaN, Infinity, '600', null])('A5: mode %j is refused', (mode) => {
     const error = refusal(() => listen({ path: '/nowhere' }, { mode: mode as number }));
     expect(error.code).toBe('ERR_OPTION_INVALID');

@@ -7,7 +7,7 @@ export interface Identity {
   readonly cert: string;
 }
 
-/** The private authority that has issued all of them except the stranger's; created by `certificates/make.sh`. */
+/** The private authority that has issued every certificate except the stranger's; created by `certificates/make.sh`. */
 export const authority = read('authority.pem');
 
 /** For localhost, 127.0.0.1 and ::1. */

@@ -6,11 +6,11 @@ import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { freshFolder } from '../../places.js';
 
-/** Starts a server of this process, until the end of the test at most; returns a function that stops it, or rejects. */
+/** Starts a server in this process, and returns a function that stops it; the end of the test stops it as well. */
 export async function started(path: string, options: ListenOptions = {}): Promise<() => void> {
   const server = listen({ path }, options);
   return new Promise((resolve, reject) => {
-    // The probe whether it listens is a connection, too.
+    // A probe that checks whether it listens makes a connection, too.
     const subscription = server.subscribe({ next: (connection) => connection.destroy(), error: reject });
     const stop = (): void => subscription.unsubscribe();
     onTestFinished(stop);
@@ -18,7 +18,7 @@ export async function started(path: string, options: ListenOptions = {}): Promis
   });
 }
 
-/** `'ok'` once a server of this process listens, until the end of the test; otherwise the code of its error. */
+/** Starts a server in this process until the end of the test: `'ok'` once it listens, or the code of its error. */
 export async function outcome(path: string, options: ListenOptions = {}): Promise<string> {
   return started(path, options).then(
     () => 'ok',
