@@ -34,7 +34,7 @@ const smallestBatch = 16_384;
  * - `early`: like `over`, but write at once if a received chunk is being delivered.
  * - `write`: write at once, because more than `maxBuffered` is queued and none of it has been offered to the kernel.
  * - `dropped`: count the value as dropped. It exceeds `maxBuffered` with `overflow: 'drop'`, or there is no connection.
- * - `overflow`: report that the value exceeds `maxBuffered` with `overflow: 'error'`.
+ * - `overflow`: report an overflow. The value exceeds `maxBuffered`, and the option `overflow` is `'error'`.
  * - `disconnected`: report that there is no connection, and that values are not queued for the next one.
  * - `closed`: the sending side has ended.
  * - an error: the value could not be encoded.

@@ -24,8 +24,9 @@ interface EventsHost {
 }
 
 /**
- * The messages that answer no request. They are buffered only while they are held and a request is pending, because the
- * answer follows them in the stream. If no request is pending, the channel itself is held instead.
+ * The messages that answer no request. If they are held while a request is pending, they are buffered: holding the
+ * channel would also hold back the answer, which follows them in the stream. If no request is pending, the channel
+ * itself is held instead.
  */
 export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;

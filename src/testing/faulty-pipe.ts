@@ -23,7 +23,7 @@ interface Item {
 
 /** The notifications that a pipe sends to its connection. */
 export interface FaultyPipeEvents {
-  /** Called when a fault was injected after `at` bytes of this direction. */
+  /** Called when a fault has been injected, after `at` bytes in this direction. */
   injected(fault: FaultKind, at: number): void;
   /** Called to reset both ends. */
   reset(): void;
@@ -56,7 +56,7 @@ export class FaultyPipe {
   private bytesInTransit = 0;
   /** How many bytes have been put in transit so far. */
   private offset = 0;
-  /** How many bytes the current slice still lacks. */
+  /** How many bytes are left in the current slice. */
   private sliceLeft = 0;
   /** When the bandwidth allows the next byte to leave. */
   private freeAt = 0;
@@ -188,7 +188,7 @@ export class FaultyPipe {
     this.hasEnded = true;
   }
 
-  /** Returns when a piece of this many bytes arrives if it leaves now. */
+  /** Reserves the bandwidth for a piece of this size that leaves now, and returns the time at which it arrives. */
   private dueTime(bytes: number): number {
     const { bandwidth, latency } = this.faults;
     this.freeAt = Math.max(this.freeAt, asyncScheduler.now());

@@ -10,7 +10,7 @@ import { type Handler, serving, Gate } from '../support/server/drained-server.js
 
 type Form = readonly [name: string, handler: (gate: Gate) => Handler, atOnce: number];
 
-/** Every way to answer each line, with the number of questions it starts at once. */
+/** Every kind of handler that answers each line, and how many lines it works on at once. */
 const forms: readonly Form[] = [
   [
     'an Observable, through concatMap',
@@ -86,28 +86,31 @@ const forms: readonly Form[] = [
 ];
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain on %s', (_name, place) => {
-  it.each(forms)('S7: requests already received are answered, even several: %s', async (kind, handler, atOnce) => {
-    const gate = new Gate();
-    const { server, address, outcomes, incidents } = await serving(place, handler(gate));
-    const peer = await peerAt(place, address);
-    peer.write('one\ntwo\nthree\n');
-    await until(() => gate.begun === atOnce);
-    let isOver = false;
-    const shutdown = server.shutdown().then(() => {
-      isOver = true;
-    });
-    await settled();
-    expect(isOver).toBe(false);
-    gate.release();
-    const answers = ['one', 'two', 'three'].map((question) => `answer to ${question}`);
-    await peer.receives(kind.includes('one answer') ? `${answers.join(', ')}\n` : `${answers.join('\n')}\n`);
-    expect(await peer.ended).toBe('fin');
-    peer.end();
-    await shutdown;
-    expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
-    expect(outcomes.endings).toEqual(['complete']);
-    expect(incidents.values).toEqual([]);
-  });
+  it.each(forms)(
+    'S7: requests already received are answered, even if there are several: %s',
+    async (kind, handler, atOnce) => {
+      const gate = new Gate();
+      const { server, address, outcomes, incidents } = await serving(place, handler(gate));
+      const peer = await peerAt(place, address);
+      peer.write('one\ntwo\nthree\n');
+      await until(() => gate.begun === atOnce);
+      let isOver = false;
+      const shutdown = server.shutdown().then(() => {
+        isOver = true;
+      });
+      await settled();
+      expect(isOver).toBe(false);
+      gate.release();
+      const answers = ['one', 'two', 'three'].map((question) => `answer to ${question}`);
+      await peer.receives(kind.includes('one answer') ? `${answers.join(', ')}\n` : `${answers.join('\n')}\n`);
+      expect(await peer.ended).toBe('fin');
+      peer.end();
+      await shutdown;
+      expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
+      expect(outcomes.endings).toEqual(['complete']);
+      expect(incidents.values).toEqual([]);
+    },
+  );
 
   it.each<[string, Handler]>([
     ['an echo', ({ data }) => data],
@@ -128,7 +131,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     ],
     ['a plain subscriber', ({ data }) => void data.subscribe((line) => data.next(line))],
     ['data that nobody reads', () => undefined],
-  ])('S7: an idle connection is closed at once, drained or not: %s', async (kind, handler) => {
+  ])('S7: a shutdown closes an idle connection at once, with or without draining: %s', async (kind, handler) => {
     for (const drain of [true, false]) {
       const { server, address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);

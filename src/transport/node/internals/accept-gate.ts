@@ -6,11 +6,11 @@
  * that it has flagged as readable. To set this flag, the bound handle is opened again on its own descriptor before it
  * listens. That needs `net._createServerHandle`, `server._listen2`, `server._handle` and `handle.open`.
  *
- * **Where**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
+ * **Where**: every version of the CI matrix (Node 20.19 to 26), on Linux.
  *
  * **Tried out**: when the server starts to listen: `readStop` and `readStart` must both return 0.
  *
- * **Without it**: the server still accepts clients, which wait in the process, up to `acceptQueue`.
+ * **Without it**: a held server still accepts up to `acceptQueue` clients, which wait in the process.
  */
 import net from 'node:net';
 
@@ -24,7 +24,7 @@ export interface Gate {
   release(): void;
 }
 
-/** The gate of a server that cannot be stopped. */
+/** A gate without effect, for a server that cannot pause accepting. */
 export const openGate: Gate = { isEffective: false, opened: nothing, hold: nothing, release: nothing };
 
 interface ListeningHandle {
@@ -102,5 +102,5 @@ function readableHandle(createHandle: CreateHandle | undefined, args: unknown[])
 }
 
 function nothing(): void {
-  // This server cannot be stopped.
+  // This server cannot pause accepting, so there is nothing to do.
 }
