@@ -380,64 +380,6 @@ describe('the verifier of codecs finds', () => {
   });
 });
 
-describe('the verifier of codecs, with a codec that counts its messages', () => {
-  /** Numbers the messages of a stream; `accepts` decides whether the decoder accepts a number after the last one. */
-  const counted = (accepts: (number: number, last: number) => boolean): Codec<string> => ({
-    encoder: () => {
-      let count = 0;
-      return {
-        encode(value, into): void {
-          into.uint(count++, 4, 'big');
-          encode(value, into);
-        },
-      };
-    },
-    decoder: () => {
-      let last = -1;
-      return {
-        decode(bytes): string | undefined {
-          if (bytes.length < 4 || bytes.indexOf(0, 4) === -1) return undefined;
-          const number = bytes.uint(0, 4, 'big');
-          if (!accepts(number, last)) throw new SocketError('ERR_FRAME_INVALID', `${number} follows ${last}`);
-          last = number;
-          bytes.skip(4);
-          return decode(bytes);
-        },
-      };
-    },
-  });
-
-  it('D5: finds that a frame cannot be decoded if the one before it was dropped', () => {
-    expect(() =>
-      verifyCodec(
-        counted((number, last) => number === last + 1),
-        ['a', 'b', 'c'],
-      ),
-    ).toThrow(/^D5: decode threw at message 0: 1 follows -1; without the frame of 'a';/);
-    expect(() =>
-      verifyCodec(
-        counted((number, last) => last < 0 || number === last + 1),
-        ['a', 'b', 'c'],
-      ),
-    ).toThrow(/^D5: decode threw at message 1: 2 follows 0; without the frame of 'b';/);
-  });
-
-  it('D5: with framesMayDepend, accepts a decoder that needs the frames before', () => {
-    verifyCodec(
-      counted((number, last) => number === last + 1),
-      ['a', 'b', 'c'],
-      { framesMayDepend: true },
-    );
-  });
-
-  it('D5: accepts a decoder that expects gaps', () => {
-    verifyCodec(
-      counted((number, last) => number > last),
-      ['a', 'b', 'c'],
-    );
-  });
-});
-
 /** Texts in groups, each ended by an empty one; `end` is called with whether a group is open. */
 function grouped(end: (isOpen: boolean) => string | undefined): Codec<string> {
   return {
