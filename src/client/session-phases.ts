@@ -34,7 +34,8 @@ export interface Idle<C, R, W> extends EveryState<C, R, W> {
   readonly phase: 'idle';
   /**
    * The connection of the last run may continue to send after its readers have ended, until the client dials again
-   * (C7). After `destroy`, `isConcluded` is false, so no value is queued for the next run before the connection has closed (K8).
+   * (C7). After `destroy`, `isConcluded` is false, so no value is queued for the next run before the connection has
+   * closed (K8).
    */
   readonly sending: ToNextRun | { readonly to: 'connection'; readonly connection: C; readonly isConcluded: boolean };
 }
