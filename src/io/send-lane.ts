@@ -166,7 +166,7 @@ export class SendLane {
     this.finish();
   }
 
-  /** From now on, sends the lane's values to `stream`, whose connection is open. */
+  /** Sends the lane's further values to `stream`. Its connection must be open. */
   joinStream(stream: LaneStream): void {
     this.stream = stream;
     this.isConnecting = false;

@@ -6,9 +6,8 @@ import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 
 /**
- * Gives the next message to the oldest request. The queue also holds placeholders for requests that are no longer
- * pending but may still be answered: those that timed out before they were sent, and those whose connection has ended
- * while its last messages are unread.
+ * Gives the next message to the oldest request. A request may leave a placeholder in the queue, because its answer may
+ * still arrive: if it timed out before it was sent, or if its connection ended and has unread messages.
  */
 export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   pending = 0;
