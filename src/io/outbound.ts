@@ -258,7 +258,7 @@ export class Outbound implements Flushable, LaneStream {
    * @param cause - `turn` if the scheduler calls this at the end of the turn; `haste` if the caller can't wait for the
    * end of the turn; `taken` if the kernel has taken the last write. Only `taken` wakes the senders immediately.
    */
-  flush(cause: 'turn' | 'haste' | 'taken' = 'turn'): void {
+  flush(cause: 'turn' | 'haste' | 'taken'): void {
     if (cause === 'turn') this.isScheduled = false;
     const { socket, state } = this;
     if (socket === undefined) return;

@@ -1,6 +1,7 @@
 /** An object that has buffered values to write at the end of a turn. */
 export interface Flushable {
-  flush(): void;
+  /** @param cause - `turn`: the scheduler has removed the object from its list, and calls at the end of the turn */
+  flush(cause: 'turn'): void;
 }
 
 /**
@@ -131,7 +132,7 @@ export class FlushScheduler {
     if (this.flushing) return;
     this.flushing = true;
     try {
-      while (this.publishers.length > 0) this.publishers.shift()?.flush();
+      while (this.publishers.length > 0) this.publishers.shift()?.flush('turn');
       const { senders } = this;
       if (senders.length === 0) return;
       this.senders = [];
@@ -139,7 +140,7 @@ export class FlushScheduler {
       try {
         for (const sender of senders) {
           flushed++;
-          sender.flush();
+          sender.flush('turn');
         }
       } finally {
         // If one sender throws, the remaining ones are kept for the next flush, because they do not add themselves

@@ -392,7 +392,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#isCollecting = true;
     super.cork();
     const { scheduler } = channelHost.outbound;
-    if (scheduler === undefined) process.nextTick(() => this.#collectedWrites.flush());
+    if (scheduler === undefined) process.nextTick(() => this.#collectedWrites.flush('turn'));
     else scheduler.addPublisher(this.#collectedWrites);
   }
 
