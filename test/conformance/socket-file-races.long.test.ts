@@ -1,4 +1,4 @@
-import { execFileSync, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
+import { succeeds } from '../support/processes/succeeds.js';
 import { freshFolder } from '../support/transport/places.js';
 import { makeStale } from '../support/transport/node/unix/socket-files.js';
 import { starter, starters, listenerPid } from '../support/transport/node/unix/listener-process.js';
 
 const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
-const canIsolate = isRoot && works('unshare', '--net', 'true');
+const canIsolate = isRoot && succeeds('unshare', '--net', 'true');
 
 describe('a race for a socket file', () => {
   it(
@@ -173,13 +174,4 @@ async function intruderAt(folder: string): Promise<{ sees(path: string): Promise
     return (await answer)[0];
   };
   return { sees: (path) => ask({ see: path }), report: () => ask({}) };
-}
-
-function works(command: string, ...args: string[]): boolean {
-  try {
-    execFileSync(command, args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }

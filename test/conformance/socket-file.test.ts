@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -18,6 +17,7 @@ import { firstValueFrom } from 'rxjs';
 import { listen, type ListenOptions } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.js';
+import { succeeds } from '../support/processes/succeeds.js';
 import { freshFolder } from '../support/transport/places.js';
 import {
   fingerprint,
@@ -86,7 +86,7 @@ describe('files that are not sockets', () => {
     ['a folder', (path) => mkdirSync(path)],
     ['a symbolic link to nothing', (path) => symlinkSync('nothing', path)],
     ['a symbolic link to a folder', (path) => symlinkSync('.', path)],
-    ['a pipe', (path) => works('mkfifo', path)],
+    ['a pipe', (path) => succeeds('mkfifo', path)],
     [
       'a symbolic link to a stale socket',
       async (path) => {
@@ -304,14 +304,5 @@ async function fillQueue(path: string): Promise<void> {
     });
     if (code === 'EAGAIN') return;
     expect(code).toBeUndefined();
-  }
-}
-
-function works(command: string, ...args: string[]): boolean {
-  try {
-    execFileSync(command, args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -4,6 +4,7 @@ import { type Address, type Client, connect, type ConnectionState, type Hold, li
 import { lines } from 'rxjs-sockets/codecs';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.js';
+import { expectFollows } from '../support/client/state-order.js';
 import { memory, type Place, tcp, unix } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
@@ -60,16 +61,7 @@ class Watcher {
     expect(this.ended).toBe(false);
     expect(this.subscription?.closed ?? false).toBe(false);
     if (last !== undefined) {
-      const step = `${last.status} ${state.status}`;
-      expect([
-        'connecting connected',
-        'connecting disconnected',
-        'connected disconnected',
-        'disconnected waiting',
-        'waiting connecting',
-      ]).toContain(step);
-      if (step !== 'waiting connecting') expect(state.attempt).toBe(last.attempt);
-      else expect([1, last.attempt + 1]).toContain(state.attempt);
+      expectFollows(last, state);
       if (state.status === 'waiting' && last.status === 'disconnected') expect(state.error).toBe(last.error);
     }
     this.last = state;

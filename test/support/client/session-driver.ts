@@ -2,6 +2,7 @@ import { SocketError } from 'rxjs-sockets';
 import { expect } from 'vitest';
 import type { SessionAction, SessionEvent } from '../../../src/client/session-events.js';
 import { isOvertaken, reduce } from '../../../src/client/session-reducer.js';
+import { expectFollows } from './state-order.js';
 import { TransitionTable } from './transition-table.js';
 import {
   connectionOf,
@@ -37,18 +38,7 @@ class FakeWatcher {
   next(shown: Shown<FakeConnection>): void {
     if (this.isOver) return;
     const { last } = this;
-    if (last !== undefined) {
-      const step = `${last.status} ${shown.status}`;
-      expect([
-        'connecting connected',
-        'connecting disconnected',
-        'connected disconnected',
-        'disconnected waiting',
-        'waiting connecting',
-      ]).toContain(step);
-      if (step === 'waiting connecting') expect([1, last.attempt + 1]).toContain(shown.attempt);
-      else expect(shown.attempt).toBe(last.attempt);
-    }
+    if (last !== undefined) expectFollows(last, shown);
     this.last = shown;
   }
 }
