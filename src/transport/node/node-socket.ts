@@ -8,6 +8,7 @@ import { DirectReader } from './direct-reader.js';
 import type { TlsStreamEnd } from './internals/close-notify.js';
 import type { NodeInternals } from './internals/internals.js';
 import type { SocketReader, ReaderOwner } from './reader.js';
+import { resetSocket } from './reset-socket.js';
 import { plainEnd, type StreamEnd, tlsEnd } from './stream-end.js';
 import { StreamReader } from './stream-reader.js';
 import type { SecureSocket } from './tls/handshake.js';
@@ -15,6 +16,7 @@ import type { TlsAcceptors } from './tls/server-handshakes.js';
 import { isTlsServer, prepareTls } from './tls/start-tls.js';
 import { handshakeError, tlsError } from './tls/tls-errors.js';
 import { tlsInfo } from './tls/tls-info.js';
+import { WriteCompletion } from './write-completion.js';
 import type { StartTlsOptions, TlsInfo } from '../tls.js';
 import type { BorrowingSocketEvents, SocketControls, TransportSocket } from '../transport.js';
 
@@ -50,9 +52,16 @@ function ignore(): void {
 /** The state of a socket after its TLS handshake. */
 interface Tls {
   readonly secure: SecureSocket;
+  readonly isServer: boolean;
   readonly info: TlsInfo;
   readonly end: TlsStreamEnd;
 }
+
+/** `securing` during the handshake of `startTls`. */
+type Layer = 'plain' | 'securing' | Tls;
+
+/** `abandoned` after this side has reset or dropped the socket: then only its close is reported. */
+type Life = 'open' | 'abandoned' | 'closed';
 
 /** The socket of a connection, on top of one `net.Socket`, with or without TLS. */
 export class NodeSocket implements TransportSocket, ReaderOwner {
@@ -66,25 +75,14 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   private socket: OwnedSocket;
   /** The address that was dialled; undefined if the socket was accepted. */
   private readonly dialled: Address | undefined;
-  /** Whether this end is the TLS server: it accepted the connection, or `startTls` got `isServer: true`. */
-  private isTlsServer: boolean;
-  private secured: Tls | undefined;
-  /** Whether the handshake of `startTls` is in progress. */
-  private isSecuring = false;
-  private opened: BorrowingSocketEvents | undefined;
+  private layer: Layer = 'plain';
+  private life: Life = 'open';
+  private failure: unknown;
+  private events: BorrowingSocketEvents | undefined;
   private reader: SocketReader | undefined;
   private isPaused = false;
-  private isEnding = false;
-  /** Whether this side has reset or dropped the socket. From then on, only its close is reported. */
-  private isGivenUp = false;
-  private isClosed = false;
-  private failure: unknown;
-  /** Counts the writes, because the callback of a write may run after the next write has begun. */
-  private writes = 0;
-  private callbacks = 0;
-  /** The number of the write that `onDrain` waits for; 0 for none. */
-  private awaited = 0;
-  private callback: ((error?: Error | null) => void) | undefined;
+  /** Created at the first write. */
+  private completion: WriteCompletion | undefined;
 
   constructor(
     context: NodeContext,
@@ -99,12 +97,15 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     this.local = names.local;
     this.remote = names.remote;
     this.dialled = dialled;
-    this.isTlsServer = dialled === undefined;
     flushAtExit();
     this.raw[owner] = this;
     raw.on('error', onError);
     if (secure === undefined) raw.on('close', onClose);
-    else this.attachTls(secure);
+    else this.attachTls(secure, dialled === undefined);
+  }
+
+  private get secured(): Tls | undefined {
+    return typeof this.layer === 'string' ? undefined : this.layer;
   }
 
   get scheduler(): FlushScheduler {
@@ -129,8 +130,8 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   }
 
   open(events: BorrowingSocketEvents): void {
-    this.opened = events;
-    if (this.isClosed) {
+    this.events = events;
+    if (this.life === 'closed') {
       process.nextTick(() => {
         this.reportClose(events);
       });
@@ -158,25 +159,24 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   startTls(options: StartTlsOptions): (secured: () => void) => void {
     const start = prepareTls(options, this.dialled, this.context.acceptors);
-    this.isTlsServer = isTlsServer(options, this.dialled);
+    const isServer = isTlsServer(options, this.dialled);
     return (secured) => {
       const { raw } = this;
-      if (this.isGivenUp || this.isClosed) return;
+      if (this.life !== 'open') return;
       if (raw.readableLength > 0) {
         this.failed(handshakeError(new Error('bytes came in the clear'), undefined, this.remote));
         return;
       }
-      this.isSecuring = true;
+      this.layer = 'securing';
       this.detachPlain();
       start(raw, this.remote, {
         onSecure: (secure) => {
-          this.isSecuring = false;
           raw.off('error', ignore);
           raw.on('error', onError);
-          this.attachTls(secure);
+          this.attachTls(secure, isServer);
           // After `reset`, read nothing, although the socket is reset only when this call from OpenSSL has returned.
-          if (this.isGivenUp || this.opened === undefined) return;
-          this.read(this.opened);
+          if (this.life !== 'open' || this.events === undefined) return;
+          this.read(this.events);
           secured();
         },
         onError: (error) => {
@@ -196,32 +196,30 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     this.reader = undefined;
   }
 
-  private attachTls(secure: SecureSocket): void {
+  private attachTls(secure: SecureSocket, isServer: boolean): void {
     const { socket } = secure;
     this.socket = socket;
     this.socket[owner] = this;
     socket.on('error', onError);
     socket.on('close', onClose);
-    this.secured = {
+    this.layer = {
       secure,
-      info: tlsInfo(socket, !this.isTlsServer),
+      isServer,
+      info: tlsInfo(socket, !isServer),
       end: this.context.internals.watchTlsEnd(socket),
     };
     socket.pause();
   }
 
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean {
-    this.writes++;
-    this.socket.write(data, encoding, this.onWritten);
+    this.socket.write(data, encoding, this.writeCompletion.start());
     return this.isTaken();
   }
 
   writeAll(pieces: readonly Uint8Array[]): boolean {
+    const { writeCompletion } = this;
     this.socket.cork();
-    for (const piece of pieces) {
-      this.writes++;
-      this.socket.write(piece, this.onWritten);
-    }
+    for (const piece of pieces) this.socket.write(piece, writeCompletion.start());
     this.socket.uncork();
     return this.isTaken();
   }
@@ -230,82 +228,48 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   private isTaken(): boolean {
     // After a write that failed at once, `writableLength` is 0 as well.
     if (this.socket.writableLength === 0 && !this.isBroken) return true;
-    this.awaited = this.writes;
+    this.writeCompletion.awaitDrain();
     return false;
   }
 
-  /** The callback that all writes share; created at the first write. */
-  private get onWritten(): (error?: Error | null) => void {
-    this.callback ??= (error) => {
-      this.callbacks++;
-      if (error !== undefined && error !== null) return;
-      if (this.awaited === 0 || this.callbacks < this.awaited) return;
-      this.awaited = 0;
-      this.opened?.onDrain();
-    };
-    return this.callback;
+  private get writeCompletion(): WriteCompletion {
+    this.completion ??= new WriteCompletion(() => this.events?.onDrain());
+    return this.completion;
   }
 
   end(): void {
     if (this.secured === undefined) {
-      this.endNow();
+      this.socket.end();
       return;
     }
     // TLS loses a close_notify that follows an unfinished write. A write may still be unfinished when its callback
     // runs, so end only in a later turn.
     setImmediate(() => {
-      this.endNow();
+      this.socket.end();
     });
   }
 
-  private endNow(): void {
-    this.isEnding = true;
-    this.socket.end();
-  }
-
   reset(): void {
-    this.giveUp();
-    if (this.secured === undefined && !this.isSecuring) {
-      this.resetNow();
+    this.abandon();
+    if (this.layer === 'plain') {
+      resetSocket(this.raw, this.socket);
       return;
     }
     // A reset during a call from OpenSSL, such as the one that reports the handshake, would crash the process.
     setImmediate(() => {
-      this.resetNow();
+      resetSocket(this.raw, this.socket);
     });
   }
 
   drop(): void {
-    this.giveUp();
+    this.abandon();
     this.socket.destroy();
     this.raw.destroy();
   }
 
-  private giveUp(): void {
-    this.isGivenUp = true;
+  private abandon(): void {
+    if (this.life === 'open') this.life = 'abandoned';
     this.reader?.stop();
-  }
-
-  /**
-   * Resets the socket. While libuv is sending the FIN, a reset would fail with EINVAL, and no `'close'` would follow,
-   * so this waits until the kernel has taken the FIN. That takes one turn, unless the kernel has no room for the
-   * close_notify.
-   *
-   * @param patience - the maximum number of turns to wait
-   */
-  private resetNow(patience = 2): void {
-    const { raw, socket } = this;
-    const isTcp = raw.remoteFamily !== undefined && !raw.destroyed;
-    if (isTcp && this.isEnding && !socket.writableFinished && patience > 0) {
-      setImmediate(() => {
-        this.resetNow(patience - 1);
-      });
-      return;
-    }
-    // If both sides have finished, the peer has everything, so no reset is needed.
-    if (isTcp && (!this.isEnding || (socket.writableFinished && !socket.readableEnded))) raw.resetAndDestroy();
-    socket.destroy();
-    raw.destroy();
   }
 
   /** @internal */
@@ -313,12 +277,12 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     const end = this.streamEnd(hasReceived);
     switch (end.how) {
       case 'finished':
-        this.opened?.onEnd();
+        this.events?.onEnd();
         return;
       case 'truncated': {
         const message = 'the stream was cut off: it has ended without a close_notify';
         const error = new SocketError('ERR_TLS', message, { address: this.remote });
-        this.opened?.onEnd({ error, mayBeComplete: this.secured?.secure.allowHalfClosed === true });
+        this.events?.onEnd({ error, mayBeComplete: this.secured?.secure.allowHalfClosed === true });
         return;
       }
       case 'reset':
@@ -330,13 +294,13 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   private streamEnd(hasReceived: boolean): StreamEnd {
     const { context, raw, secured } = this;
     if (secured === undefined) return plainEnd(raw, context.internals);
-    return tlsEnd(raw, secured.end, context.internals, hasReceived && !this.isTlsServer);
+    return tlsEnd(raw, secured.end, context.internals, hasReceived && !secured.isServer);
   }
 
   /** @internal */
   failed(cause: Error): void {
     // An error that this side's reset has caused is not a failure; an error from before the reset is (C12).
-    if (!this.isGivenUp) this.failure ??= cause;
+    if (this.life === 'open') this.failure ??= cause;
     this.socket.destroy();
     // A TLS socket may report an error but never close.
     setImmediate(() => {
@@ -350,18 +314,18 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   /** @internal */
   closed(): void {
-    if (this.isClosed) return;
-    this.isClosed = true;
+    if (this.life === 'closed') return;
+    this.life = 'closed';
     this.reader?.release();
-    const { opened, socket } = this;
-    if (opened === undefined) return;
+    const { events, socket } = this;
+    if (events === undefined) return;
     // Deliver the chunks that Node has read but not emitted, because the socket was paused.
     while (socket.readableLength > 0) {
       const rest = socket.read() as Buffer | null;
       if (rest === null) break;
-      opened.onData(rest);
+      events.onData(rest);
     }
-    this.reportClose(opened);
+    this.reportClose(events);
   }
 
   private reportClose(events: BorrowingSocketEvents): void {

@@ -1,0 +1,25 @@
+import type net from 'node:net';
+
+/**
+ * Resets a TCP socket, and closes any other. While libuv is sending the FIN, a reset would fail with EINVAL, and no
+ * `'close'` would follow, so this waits until the kernel has taken the FIN. That takes one turn, unless the kernel has
+ * no room for the close_notify.
+ *
+ * @param raw - the socket without TLS
+ * @param socket - `raw`, or the TLS socket on top of it
+ * @param patience - the maximum number of turns to wait
+ */
+export function resetSocket(raw: net.Socket, socket: net.Socket, patience = 2): void {
+  const isTcp = raw.remoteFamily !== undefined && !raw.destroyed;
+  const isEnding = socket.writableEnded;
+  if (isTcp && isEnding && !socket.writableFinished && patience > 0) {
+    setImmediate(() => {
+      resetSocket(raw, socket, patience - 1);
+    });
+    return;
+  }
+  // If both sides have finished, the peer has everything, so no reset is needed.
+  if (isTcp && (!isEnding || (socket.writableFinished && !socket.readableEnded))) raw.resetAndDestroy();
+  socket.destroy();
+  raw.destroy();
+}
