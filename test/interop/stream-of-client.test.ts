@@ -27,6 +27,25 @@ describe('a stream over a client', () => {
     expect([stream.connecting, stream.bytesWritten, stream.bytesRead]).toEqual([false, 11, 11]);
   });
 
+  it('I2: a stream over client.data is destroyed, and its connection closed, if the codec throws on connecting', async () => {
+    const seen: Promise<Buffer>[] = [];
+    const address = await rawServer(tcp, (socket) => seen.push(readAll(socket)));
+    const bug = Object.assign(new Error('no encoder'), { code: 'EBUG' });
+    let encoders = 0;
+    const codec = {
+      decoder: lines().decoder,
+      encoder: () => {
+        if (encoders++ > 0) throw bug;
+        return lines().encoder();
+      },
+    };
+    const stream = toNodeStream(connect(address, { codec }).data as never);
+    const events = eventsOf(stream);
+    await until(() => events.length === 2 && seen.length === 1);
+    expect(events).toEqual(['error EBUG', 'close true']);
+    expect(await seen[0]).toHaveLength(0);
+  });
+
   it('I2: shows its addresses, like the socket of the connection', async () => {
     const { raw, near } = await acceptedAt(tcp);
     const stream = toNodeStream(near);

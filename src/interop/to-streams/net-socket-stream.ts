@@ -94,7 +94,13 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (client.isSecure) Object.assign(this, { encrypted: true });
     this.#dial.start({
       connected: (connection) => {
-        this.#attach(isRaw ? connection.bytes : channel[ofConnection](connection), connection);
+        try {
+          this.#attach(isRaw ? connection.bytes : channel[ofConnection](connection), connection);
+        } catch (error) {
+          // The codec has thrown.
+          this.destroy(error as Error);
+          return;
+        }
         if (this.#emitsConnect) this.#emitConnect();
       },
       failed: (error) => {
