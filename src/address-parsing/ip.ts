@@ -21,7 +21,6 @@ export function canonicalIp(text: string): string | undefined {
   const { address } = new net.SocketAddress({ address: text, family: 'ipv6' });
   if (!address.includes('.')) return address;
   if (address.startsWith('::ffff:')) return address.slice('::ffff:'.length);
-  // Node also writes the obsolete IPv4-compatible addresses with dots (`::0.1.0.0`). Write them in hexadecimal
-  // (`::1:0`).
+  // Node writes the obsolete IPv4-compatible addresses with dots (`::0.1.0.0`). Write them in hexadecimal (`::1:0`).
   return new URL(`http://[${address}]`).hostname.slice(1, -1);
 }

@@ -20,8 +20,8 @@ const loopback = '127.0.0.1';
 /**
  * Converts any form of an address to an {@link Address}.
  *
- * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes of
- * UTF-8. The default host is `127.0.0.1`; there is no default port
+ * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes
+ * of UTF-8. The default host is `127.0.0.1`. There is no default port
  * @returns a new plain object. {@link formatAddress} converts it to a string that parses to the same address
  * @throws `ERR_ADDRESS_INVALID`, with a message that names the bad part and its value; also for an unknown member
  * @example
@@ -140,7 +140,7 @@ function unix(path: unknown): Address {
   if (name.trim() === '') throw invalidAddress('path', 'must not be empty or blank', path);
   if (name.includes('\0'))
     throw invalidAddress('path', 'must contain no NUL, except at the start of an abstract name', path);
-  // Node would replace a lone surrogate with U+FFFD, so different paths would become the same path.
+  // Node replaces a lone surrogate with U+FFFD, so two different paths could become the same path.
   if (/\p{Surrogate}/u.test(name)) throw invalidAddress('path', 'must be well-formed Unicode', path);
   const bytes = Buffer.byteLength(name);
   if (bytes > maxPathBytes) throw invalidAddress('path', `must have at most ${maxPathBytes} bytes, not ${bytes}`, path);

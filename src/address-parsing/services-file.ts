@@ -3,8 +3,8 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 
 /**
- * Finds the TCP port of a service in the text of a services(5) file: the port of the first entry with this name or
- * alias. Names are case-sensitive, as in getservbyname(3). Lines that are not entries are skipped.
+ * Finds the TCP port of a service in the text of a services(5) file. The first entry with this name or alias counts.
+ * Names are case-sensitive, as in getservbyname(3).
  *
  * @internal
  */
@@ -20,8 +20,7 @@ export function servicePort(text: string, name: string): number | undefined {
 }
 
 /**
- * Looks up a service in the services(5) file (A3). The file is small and calls are rare, so each call reads it again,
- * and changes apply at once.
+ * Looks up a service in the services(5) file (A3). Each call reads the file again, so that changes apply at once.
  *
  * @internal
  */

@@ -5,13 +5,13 @@
  * - A string: `'tcp://host:port'`, `'tls://host:port'`, `'unix:/path'`, `'unix:@abstract'`, `'memory:name'`, `'fd:3'`.
  *   An IPv6 host is written in brackets, and may have a zone: `'tcp://[fe80::1%eth0]:80'`. The text after `unix:` and
  *   `memory:` is not percent-decoded.
- * - A `URL` with one of these schemes; it is percent-decoded.
- * - `{ port }` or `{ service }`, each with or without `host`; `{ path }`; `{ fd }`, an inherited listening socket
- *   (systemd), for `listen` only.
+ * - A `URL` with one of these schemes. It is percent-decoded.
+ * - An object: `{ port }`, `{ service }`, `{ path }` or `{ fd }`. The first two may also have a `host`. `{ fd }` is an
+ *   inherited listening socket (systemd), for `listen` only.
  * - An {@link Address}, for example the `remote` of a connection.
  *
- * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`; `{ path: '@name' }` is
- * a file called `@name`, and becomes `./@name`. Node's sockets support all forms except `memory`, which is for
+ * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`. But `{ path: '@name'
+ * }` is a file called `@name`, and becomes `./@name`. Node's sockets support all forms except `memory`, which is for
  * `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that their transport does not
  * support.
  *
@@ -36,10 +36,10 @@ export type AddressInput =
   | Address;
 
 /**
- * An address in its parsed form. {@link parseAddress} returns an Address; the `local` and the `remote` of a connection
- * are Addresses, too.
+ * An address in its parsed form, as {@link parseAddress} returns it. The `local` and the `remote` of a connection are
+ * Addresses, too.
  *
- * - `tcp`: `port` is an integer from 0 to 65,535; 0 lets the system choose a port to listen on. `tls` is true for `tls://`.
+ * - `tcp`: `port` is an integer from 0 to 65,535. For a server, 0 lets the system choose. `tls` is true for `tls://`.
  * - `unix`: `path` has at most 107 bytes of UTF-8. It is `''` for an unnamed client socket, and `'\0name'` for an
  *   abstract socket.
  * - `memory`: a name within this process.

@@ -6,13 +6,14 @@ import type { ConnectionState } from './connection-state.js';
 import { Session } from './session.js';
 
 /**
- * Connects to a server. A client is an Observable of the state of its connection; its channel `data` sends and receives. All
- * subscribers to the states and to the data share one connection.
+ * Connects to a server. The client is an Observable of its connection's states. Its channel `data` sends and receives.
+ * All subscribers to the states and to `data` share one connection.
  *
- * A subscriber gets the current state, then each change. The Observable completes after the peer has ended the connection
- * cleanly, and fails with a `SocketError` if the attempt or the connection fails. With `reconnect` the client dials
- * again instead. The client then ends only when the policy gives up, when `data` has been completed and everything has
- * been sent, or when a value exceeds `maxBuffered` (see `overflow`).
+ * A subscriber gets the current state, then each later state. Without `reconnect`, the Observable completes when the
+ * peer has ended the connection cleanly. It fails with a `SocketError` if the attempt or the connection fails.
+ *
+ * With `reconnect`, the client dials again in both cases. The client ends when the policy gives up, when a value
+ * exceeds `maxBuffered` (see `overflow`), or when everything has been sent after `data.complete()`.
  *
  * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
  * subscription it dials again.
@@ -49,12 +50,12 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   /**
    * Receives and sends on the client's connection and, with `reconnect`, on each later connection.
    *
-   * It emits each message from the server, and ends when the client ends. With `reconnect`, an incomplete frame of a
-   * lost connection is dropped, and the messages of the next connection follow.
+   * It emits each message from the server, and ends when the client ends. If a connection is lost inside a frame and
+   * the client reconnects, the bytes of that frame are dropped.
    *
-   * Values that you send before the first connection opens are queued, up to `maxBuffered`, and go out first once it
-   * opens. After an attempt or a connection has ended, the option `whileDisconnected` decides what happens to further
-   * values.
+   * Values that you send before the first connection opens are queued, up to `maxBuffered`, and are sent as soon as it
+   * opens. When an attempt or a connection has ended, the option `whileDisconnected` decides what happens to values
+   * that you send before the next connection opens.
    *
    * @example
    * ```ts
@@ -74,9 +75,9 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   /**
    * Connects, and returns a promise of the connection. Use it if you want one connection instead of the states.
    *
-   * It subscribes to the client until that connection ends. With `reconnect` the promise resolves after the first attempt
-   * that succeeds, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the `signal`: the
-   * client ends, and the promise rejects with `ERR_CLOSED`.
+   * `open` stays subscribed to the client until that connection ends. With `reconnect`, the promise resolves with the
+   * first successful attempt, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the
+   * `signal`. The client then ends, and the promise rejects with `ERR_CLOSED`.
    *
    * @returns a promise of the current connection, or of the next one. If the client ends first, the promise rejects
    * with the client's error, or with `ERR_CLOSED`
@@ -100,7 +101,6 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
             subscription.add(state.connection.closed.subscribe({ complete: leave, error: leave }));
             resolve(state.connection);
           },
-          // Once the promise has resolved, these have no effect: the connection's `closed` and channels report its end.
           error: reject,
           complete: () => {
             reject(new SocketError('ERR_CLOSED', 'open: the client ended before it was connected'));
@@ -110,7 +110,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
     });
   }
 
-  // The recommended overload comes last, as in a Flow, because TypeScript's error messages refer to the last one.
+  // The recommended overload comes last, because TypeScript's error messages refer to the last overload.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((state: ConnectionState<In, Out>) => void) | null | undefined,

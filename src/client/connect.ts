@@ -7,19 +7,19 @@ import { Client } from './client.js';
 import { Session } from './session.js';
 
 /**
- * Creates a client, which dials its address on the first subscription to the client or to its `data`.
+ * Creates a client. It dials on the first subscription to the client or to its `data`.
  *
- * If a host name has several addresses, an attempt tries them one after another, alternating between IPv6 and IPv4, and
- * gives each address a second before it tries the next. `connectTimeout` limits the attempt as a whole. If all
- * addresses fail, the error has the code of the first failure, and its message lists all failures. The name is looked
- * up again for each attempt.
+ * Each attempt looks the host name up again. If the name has several addresses, the attempt tries one after another,
+ * alternating between IPv6 and IPv4. It gives each address one second before it tries the next. `connectTimeout` limits
+ * the whole attempt. If all addresses fail, the error has the code of the first failure, and its message lists all
+ * failures.
  *
  * @typeParam In - the values that it receives
  * @typeParam Out - the values that it sends
  * @param address - where to connect to. The default host is loopback; a port is from 1 to 65,535
  * @param options - see {@link ConnectOptions}
- * @returns the client, an Observable of its state. It has not dialled yet
- * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`, synchronously. All other errors arrive as error notifications
+ * @returns the client; it has not dialled yet
+ * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`. All other errors arrive as error notifications
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: lines() });

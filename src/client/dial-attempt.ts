@@ -6,8 +6,8 @@ import { Timer } from '../scheduling/timer.js';
 import type { Dial, DialEvents, Transport } from '../transport/transport.js';
 
 /**
- * One attempt to connect. It fails after `connectTimeout`, unless `established` is called first. The attempt has
- * succeeded when the socket is connected and `prepare`, if it is set, has completed (K18). No event follows a failure.
+ * One attempt to connect. It fails after `connectTimeout` unless `established` is called first. No event follows a
+ * failure.
  */
 export class DialAttempt implements Unsubscribable {
   private readonly dial: Dial;
@@ -38,12 +38,11 @@ export class DialAttempt implements Unsubscribable {
     });
   }
 
-  /** Stops the timeout. Call it when the attempt has succeeded. */
+  /** Stops the timeout. Call it when the socket is connected and `prepare`, if it is set, has completed (K18). */
   established(): void {
     this.end();
   }
 
-  /** Aborts the attempt. */
   unsubscribe(): void {
     if (this.end()) this.dial.abort();
   }

@@ -8,9 +8,8 @@ import type { Prepare } from '../options/connect-options.js';
 /**
  * Runs `prepare` on a connection that was just opened (K18).
  *
- * @param done - called once: without an error when `prepare` has completed, with an error when `prepare` or the
- * connection has failed
- * @returns a Subscription. Unsubscribing stops `prepare` and resets the connection
+ * @param done - called once. `error` is set if `prepare` or the connection has failed
+ * @returns a Subscription. To stop `prepare` and reset the connection, unsubscribe from it
  */
 export function prepareConnection<In, Out>(
   connection: SocketConnection<In, Out>,
@@ -20,8 +19,8 @@ export function prepareConnection<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    // Even if `prepare` has completed, its connection may have failed. `closed` is about to report that error, so wait
-    // for it.
+    // If the connection has failed, `closed` is about to report its error, even if `prepare` has completed. Wait for
+    // that error.
     if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();

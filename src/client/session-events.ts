@@ -5,7 +5,7 @@ import type { Shown } from './session-phases.js';
 export type SessionEvent<C, R, W> =
   | { readonly type: 'watch' | 'unwatch'; readonly watcher: W }
   | { readonly type: 'observed' | 'unobserved'; readonly reader: R }
-  /** A reader has left and has been detached from its connection. */
+  /** A reader has been detached from its connection. */
   | { readonly type: 'readerLeft' }
   /** The watchers have been notified that their run has ended. */
   | { readonly type: 'subscribersEnded' }
@@ -14,7 +14,7 @@ export type SessionEvent<C, R, W> =
   /** The connection can be used: its socket is connected, and `prepare` has completed. */
   | { readonly type: 'ready'; readonly dial: number; readonly connection: C }
   | { readonly type: 'attemptFailed'; readonly dial: number; readonly error: SocketError; readonly isFinal: boolean }
-  /** A connection ends its sending side: with `error` after a failure, otherwise cleanly. */
+  /** A connection is about to end its sending side. `error` is set if the connection has failed. */
   | { readonly type: 'finishing'; readonly connection: C; readonly error?: SocketError | undefined }
   /** A connection has closed, `uptime` ms after it was adopted. */
   | {
@@ -25,39 +25,36 @@ export type SessionEvent<C, R, W> =
     }
   /** The watchers have been notified that the attempt has failed or the connection has ended. */
   | { readonly type: 'announced'; readonly dial: number }
-  /** The policy has set the delay until the next attempt. */
   | { readonly type: 'waits'; readonly dial: number; readonly delay: number }
   | { readonly type: 'due' | 'policyEnded'; readonly dial: number }
   | { readonly type: 'policyFailed'; readonly dial: number; readonly error: SocketError }
   | { readonly type: 'readerDrained'; readonly reader: R; readonly end: 'fin' | SocketError }
   | { readonly type: 'badFrame'; readonly error: SocketError }
-  /** The connection has handled a bad frame. */
   | { readonly type: 'badFrameHandled'; readonly connection: C; readonly error: SocketError }
-  /** A reader is about to end. `error` is the error that ended the connection's sending side, if there is one. */
+  /** A reader is about to be notified of the end. `error` is set if sending on its connection has failed. */
   | { readonly type: 'readerEnding'; readonly reader: R; readonly error?: SocketError | undefined }
-  /** This side fails the client: a value cannot be encoded, or exceeds `maxBuffered`. */
+  /** This side fails the client, for example because a value cannot be encoded or exceeds `maxBuffered`. */
   | { readonly type: 'failed'; readonly error: SocketError }
   | { readonly type: 'destroyed'; readonly error: SocketError; readonly reason: unknown };
 
-/** The error that queued values fail with, or the reason why the client gives them up. */
+/** The reason why queued values fail: an error, the end of the client, or the loss of its last subscriber. */
 export type OutputFailure = SocketError | 'ended' | 'left';
 
 /**
- * An action that the state machine returns and the driver performs.
+ * An action that the state machine returns and `Session` performs.
  *
- * In each step, the actions that may call a subscriber come last. A subscriber may cause events that change the state
- * before the remaining actions are performed: see `isOvertaken`.
+ * Actions that may call a subscriber come last in a step. The subscriber may change the state before the next action is
+ * performed: see `isOvertaken`.
  */
 export type SessionAction<C, R, W> =
-  /** Begin attempt number `dial`. */
   | { readonly do: 'dial'; readonly dial: number }
   /** Stop the timeout of the attempt, which has succeeded. */
   | { readonly do: 'endAttempt' }
-  /** Attempt number `dial` is over: ask the policy how long to wait for the next one. `retries` counts the retries in a row. */
+  /** Ask the policy how long to wait after attempt number `dial`. `retries` is the number of consecutive retries. */
   | { readonly do: 'wait'; readonly dial: number; readonly retries: number; readonly error: SocketError | undefined }
   | { readonly do: 'watchSignal' | 'ignoreSignal' }
   | { readonly do: 'publish'; readonly watchers: readonly W[]; readonly shown: Shown<C> }
-  /** Send `last`, if it is set, to all watchers, and then notify each watcher of the end. */
+  /** Publish `last`, if it is set, to all watchers. Then notify each watcher of the end. */
   | {
       readonly do: 'endWatchers';
       readonly watchers: readonly W[];
@@ -74,9 +71,9 @@ export type SessionAction<C, R, W> =
   | { readonly do: 'expectConnection' }
   /** Treat further values as `whileDisconnected` says (K13). */
   | { readonly do: 'parkOutput' }
-  /** Send on `connection` from now on, the queued values first (C2). */
+  /** Send the queued values on `connection`, and all later values after them (C2). */
   | { readonly do: 'adopt'; readonly connection: C }
-  /** Take the unsent values from `connection`, and queue them for the next one (K4). */
+  /** Take the unsent values from `connection`, and queue them for the next connection (K4). */
   | { readonly do: 'retire'; readonly connection: C }
   | { readonly do: 'open' | 'block' | 'close'; readonly connection: C }
   | { readonly do: 'fail'; readonly connection: C; readonly error: SocketError }

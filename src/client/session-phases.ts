@@ -5,26 +5,26 @@ import type { ConnectionState } from './connection-state.js';
 import type { ConnectionsToRead, LeftoverOf } from './connections-to-read.js';
 
 /**
- * The state of a client, for `reduce` in `session-reducer.ts`. The reducer only compares connections (`C`), readers of
- * `data` (`R`) and watchers of the published states (`W`); it never calls them.
+ * The state of a client, for `reduce` in `session-reducer.ts`. `C` is a connection, `R` is a reader of `data`, and `W`
+ * is a watcher of the published states. The reducer only compares them.
  *
- * A run lasts from the first subscription to the end of the client. A client may have many runs, one after another (K8).
+ * A run lasts from the first subscription to the end of the client. A client can have many runs, one after another
+ * (K8).
  */
 export type SessionState<C, R, W> = Idle<C, R, W> | Running<C, R, W>;
 
-/** The fields of every state. */
 export interface EveryState<C, R, W> {
   readonly address: Address;
-  /** How many retries the policy allows, and when the count restarts; undefined without `reconnect`. */
+  /** The limits of the option `reconnect`; undefined without that option. */
   readonly limits: RetryLimits | undefined;
   readonly watchers: readonly W[];
   readonly readers: readonly R[];
   readonly toRead: ConnectionsToRead<C>;
-  /** The number of attempts in all runs. It identifies the current attempt. */
+  /** The number of attempts so far, in all runs. It identifies the current attempt. */
   readonly dials: number;
 }
 
-/** Values are queued for the next run. If `failure` is set, that run fails with it at once. */
+/** Values are queued for the next run. If `failure` is set, the next run fails at once with this error. */
 export interface ToNextRun {
   readonly to: 'next run';
   readonly failure?: SocketError;
@@ -33,14 +33,13 @@ export interface ToNextRun {
 export interface Idle<C, R, W> extends EveryState<C, R, W> {
   readonly phase: 'idle';
   /**
-   * The connection of the last run may continue to send after its readers have ended, until the client dials again
-   * (C7). After `destroy`, `isConcluded` is false, so no value is queued for the next run before the connection has
-   * closed (K8).
+   * The destination of the values sent on `data`. The last run's connection may still send after its readers have ended
+   * (C7). After `destroy`, `isConcluded` is false, so that no value is queued for the next run before the connection
+   * has closed (K8).
    */
   readonly sending: ToNextRun | { readonly to: 'connection'; readonly connection: C; readonly isConcluded: boolean };
 }
 
-/** The fields of every state within a run. */
 interface Run<C, R, W> extends EveryState<C, R, W> {
   /** The last published state. A new watcher gets it first. */
   readonly shown: Shown<C>;
@@ -52,7 +51,7 @@ export type Dialling<C, R, W> = Run<C, R, W> & { readonly phase: 'connecting' | 
 export type Connected<C, R, W> = Run<C, R, W> & {
   readonly phase: 'connected';
   readonly connection: C;
-  /** Where the values sent on `data` go. */
+  /** The destination of the values sent on `data`. */
   readonly sending: { readonly to: 'connection' | 'next connection' } | ToNextRun;
   /** Whether this side has failed or destroyed the client, so that no connection follows. */
   readonly isEnding: boolean;
@@ -63,7 +62,7 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   readonly isConcluded: boolean;
 };
 
-/** The phase is `disconnected` until the watchers have been notified of that state, and `waiting` afterwards. */
+/** The phase is `disconnected` until all watchers have been notified of that state. After that, it is `waiting`. */
 export type Waiting<C, R, W> = Run<C, R, W> & {
   readonly phase: 'disconnected' | 'waiting';
   readonly next: AttemptCount;
@@ -72,44 +71,42 @@ export type Waiting<C, R, W> = Run<C, R, W> & {
 
 export type Running<C, R, W> = Dialling<C, R, W> | Connected<C, R, W> | Waiting<C, R, W>;
 
-/** A state as it is published to watchers: a `ConnectionState` with any kind of connection. */
+/** A published state: a `ConnectionState` with a connection of the type `C`. */
 export type Shown<C> =
   | Exclude<ConnectionState, { status: 'connected' }>
   | (Omit<Extract<ConnectionState, { status: 'connected' }>, 'connection'> & { readonly connection: C });
 
-/** External facts that a transition depends on. They are looked up while the event is handled. */
+/** External facts that a transition depends on. */
 export interface Surroundings<C, R> {
   readonly leftover: LeftoverOf<C>;
-  /** Whether the connection itself will notify the reader of its end. */
+  /** Whether the connection itself notifies the reader of the end. */
   isAttached(connection: C, reader: R): boolean;
   /** Whether the sending side of `data` has ended. */
   readonly isCompleted: boolean;
   /** Whether values passed to `data` are still unsent. */
   readonly hasQueued: boolean;
-  /** The error that ends a new run at once, if the client's signal is already aborted. */
+  /** Set if the client's signal is already aborted. A new run fails at once with this error. */
   readonly aborted: SocketError | undefined;
 }
 
-/** The state of a new client. */
 export function initialState<C, R, W>(address: Address, limits: RetryLimits | undefined): SessionState<C, R, W> {
   return { phase: 'idle', address, limits, watchers: [], readers: [], toRead: [], dials: 0, sending: toNextRun };
 }
 
-/** Returns the client's connection, if it is connected. */
 export function connectionOf<C, R, W>(state: SessionState<C, R, W>): C | undefined {
   return state.phase === 'connected' ? state.connection : undefined;
 }
 
 /**
- * Returns the connection that has to end when this side ends the client. The readers of that connection may have ended,
- * so that it only sends.
+ * Returns the connection that has to end when this side ends the client. An idle client has such a connection if the
+ * last run's connection still sends.
  */
 export function connectionToEnd<C, R, W>(state: SessionState<C, R, W>): C | undefined {
   if (state.phase === 'idle') return state.sending.to === 'connection' ? state.sending.connection : undefined;
   return connectionOf(state);
 }
 
-/** Whether the client will dial again after this connection, as far as can be known while it is open (K4, K15). */
+/** Whether the client is expected to dial again when this connection ends (K4, K15). */
 export function isFollowed<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,

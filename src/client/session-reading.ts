@@ -28,7 +28,7 @@ export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, arou
   return { state, actions: [{ do: 'attach', connection: source.connection, readers: [reader] }] };
 }
 
-/** Detaches a reader that has left. `readerLeft` follows, to check whether the connection still has readers. */
+/** Detaches a reader that has left. */
 export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): Step<C, R, W> {
   const [source] = state.toRead;
   const next = { do: 'continue', event: { type: 'readerLeft' } } as const;
@@ -39,8 +39,8 @@ export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): 
 }
 
 /**
- * K1, K8: the remaining readers move on to the next connection if they have read an earlier run to its end. The client
- * ends if no subscriber remains.
+ * K1, K8: if an earlier run has been read to its end, the remaining readers move on to the next connection. If no
+ * subscriber remains, the client ends.
  */
 export function readOnOrLeave<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
   return andThen(readOnIfDone(state, around), leave);
@@ -81,7 +81,10 @@ export function reportBadFrame<C, R, W>(state: SessionState<C, R, W>, error: Soc
   };
 }
 
-/** D3, K17: a bad frame ends only its own connection. If that connection has already closed, the readers move on. */
+/**
+ * D3, K17: a bad frame ends only its own connection. If that connection has already closed, the readers move on to the
+ * next connection.
+ */
 export function breakStream<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,
@@ -93,7 +96,7 @@ export function breakStream<C, R, W>(
   return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
 }
 
-/** C7, K8: a reader is notified of the end of a run's last connection, whose sending side may stay open. */
+/** C7, K8: a reader is notified that the last connection of a run has ended. The sending side may stay open. */
 export function conclude<C, R, W>(
   state: SessionState<C, R, W>,
   error: SocketError | undefined,
@@ -120,7 +123,7 @@ export function conclude<C, R, W>(
   };
 }
 
-/** K4, K5: the wait begins. If the readers have read everything from their connection, they leave it. */
+/** K4, K5: the wait begins. Readers that have read everything leave their connection. */
 export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
   const [first] = state.toRead;
   const isDone = first?.endsRun === false && leftover(first.connection).bytes === 0;
@@ -133,7 +136,6 @@ export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Sur
   };
 }
 
-/** If an ended run has been read to its end, its readers move on to the next connection. */
 function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.toRead;
   if (source?.endsRun !== true) return unchanged(state);

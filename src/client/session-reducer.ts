@@ -59,8 +59,7 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * | any                   | badFrame                                                  | the same     | forwardBadFrame, continue                                             | D3, K17     |
  * | any                   | badFrameHandled                                           | the same     | readNext, reportStreamEnd                                             | D3, K17     |
  *
- * An event of an attempt has the number of that attempt (`dial`). It is ignored once the next attempt has begun, or the
- * client has ended.
+ * An event with the number of an attempt (`dial`) is ignored if the next attempt has begun or the client has ended.
  */
 export function reduce<C, R, W>(
   state: SessionState<C, R, W>,
@@ -126,8 +125,8 @@ export function reduce<C, R, W>(
 }
 
 /**
- * Whether `action` is obsolete, because an earlier action of the same step called a subscriber that ended the attempt
- * or the wait, or changed the state to publish.
+ * Whether `action` is obsolete. An earlier action of the same step may have called a subscriber, and that subscriber
+ * may have ended the attempt, ended the wait, or caused a newer state to be published.
  */
 export function isOvertaken<C, R, W>(state: SessionState<C, R, W>, action: SessionAction<C, R, W>): boolean {
   switch (action.do) {

@@ -54,7 +54,8 @@ export function dial<C, R, W>(state: EveryState<C, R, W>, count: AttemptCount, f
 }
 
 /**
- * C2, K4, K14: the attempt has succeeded. Queued values are sent first, and unread earlier connections are read first.
+ * C2, K4, K14: the attempt has succeeded. Queued values are sent first. Earlier connections with unread data are read
+ * first.
  */
 export function connect<C, R, W>(
   state: Dialling<C, R, W>,
@@ -80,7 +81,8 @@ export function connect<C, R, W>(
 }
 
 /**
- * C7, K4, K8: a connection takes no more values. Unsent values are queued for the next connection, if one will follow.
+ * C7, K4, K8: a connection takes no more values. If another connection will follow, the unsent values are queued for
+ * it.
  */
 export function finishSending<C, R, W>(
   state: SessionState<C, R, W>,
@@ -152,9 +154,9 @@ export function lost(
 }
 
 /**
- * K3, K8: the client ends. The subscribers are removed from the state before the first one is notified. So a
- * subscription or a value that a subscriber adds during its notification belongs to a new run. A reader that is
- * attached to a connection is notified by that connection.
+ * K3, K8: the client ends. All subscribers are removed from the state before the first one is notified. A subscriber
+ * may subscribe or send while it is notified; the subscription or the value then belongs to the next run. A reader that
+ * is attached to a connection is notified by that connection.
  */
 export function end<C, R, W>(
   state: Running<C, R, W>,
@@ -246,8 +248,8 @@ export function giveUp<C, R, W>(
 }
 
 /**
- * C8, K8: the user destroys the client. If `data` was sending on a connection, it takes no values until that connection
- * has closed, or until the readers have been notified of the end.
+ * C8, K8: the program destroys the client. If `data` was sending on a connection, `data` ignores values until the
+ * readers have been notified of the end, or that connection has closed.
  */
 export function destroy<C, R, W>(
   state: SessionState<C, R, W>,

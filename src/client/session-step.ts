@@ -1,7 +1,6 @@
 import type { SessionAction } from './session-events.js';
 import type { EveryState, Idle, Running, SessionState } from './session-phases.js';
 
-/** The result of an event: the next state, and the actions to perform. */
 export interface Step<C, R, W> {
   readonly state: SessionState<C, R, W>;
   readonly actions: readonly SessionAction<C, R, W>[];
@@ -34,13 +33,12 @@ export function idle<C, R, W>(state: EveryState<C, R, W>, sending: Idle<C, R, W>
   return { ...everyState(state), phase: 'idle', sending };
 }
 
-/** Returns the fields that all states have, without those of the current phase. */
+/** Drops the fields of the current phase. */
 export function everyState<C, R, W>(state: EveryState<C, R, W>): EveryState<C, R, W> {
   const { address, limits, watchers, readers, toRead, dials } = state;
   return { address, limits, watchers, readers, toRead, dials };
 }
 
-/** Whether the client has subscribers. */
 export function isWanted<C, R, W>({ watchers, readers }: SessionState<C, R, W>): boolean {
   return watchers.length + readers.length > 0;
 }

@@ -38,11 +38,11 @@ type Event<In, Out> = SessionEvent<SocketConnection<In, Out>, Reader, Watcher<In
 type Action<In, Out> = SessionAction<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
 
 /**
- * The driver of the state machine in `session-reducer.ts`. It turns the calls of a client's channel, connections and timers
- * into events, and performs the actions that `reduce` returns.
+ * Runs the state machine in `session-reducer.ts`. `Session` turns calls from the client's channel, connections and
+ * timers into events, and performs the resulting actions.
  *
- * The state changes before the first action is performed. If an action calls a subscriber that subscribes, leaves or sends,
- * the new state applies, and the resulting event is handled within that call.
+ * The state changes before the first action is performed. An action may call a subscriber that subscribes, leaves or
+ * sends. The resulting event is handled within that call, in the new state.
  */
 export class Session<In, Out>
   implements
@@ -64,7 +64,7 @@ export class Session<In, Out>
   private readonly settings: ConnectSettings<In, Out>;
   private readonly transport: Transport;
   private state: SessionState<SocketConnection<In, Out>, Reader, Watcher<In, Out>>;
-  /** The current attempt, or the wait for the next one. */
+  /** The current attempt, or the wait for the next attempt. */
   private work = new Subscription();
   private attempt: DialAttempt | undefined;
   /** The latest connection, and the time at which it was adopted. */
@@ -90,7 +90,6 @@ export class Session<In, Out>
     return this.settings.tls !== undefined || (this.address.transport === 'tcp' && this.address.tls === true);
   }
 
-  /** Adds a watcher, which gets the current state first. */
   watch(watcher: Watcher<In, Out>): TeardownLogic {
     this.dispatch({ type: 'watch', watcher });
     return () => {
@@ -233,7 +232,6 @@ export class Session<In, Out>
     this.dispatch({ type: 'closed', connection, error, uptime });
   }
 
-  /** The connection that the readers are reading. */
   private get reading(): SocketConnection<In, Out> | undefined {
     return this.state.toRead[0]?.connection;
   }
@@ -302,8 +300,8 @@ export class Session<In, Out>
         this.since = asyncScheduler.now();
         const earlier = this.outbound;
         this.outbound = action.connection.outbound;
-        // Flush the queued values before a subscriber can add to them (C2): the readers get their first bytes in a
-        // later turn.
+        // Flush the queued values before a subscriber can send more (C2). The readers get their first bytes in a later
+        // turn.
         this.outbound.adopt(earlier);
         action.connection.expectClaim();
         break;
@@ -359,7 +357,8 @@ export class Session<In, Out>
   }
 
   /**
-   * Publishes a state. If a watcher causes the next state right away, the other watchers still get this one first (K2).
+   * Publishes a state. A watcher that is notified may cause the next state. The other watchers still get this state
+   * first (K2).
    */
   private publish(watchers: readonly Watcher<In, Out>[], shown: ConnectionState<In, Out>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
@@ -367,9 +366,7 @@ export class Session<In, Out>
       next[0].next(next[1]);
   }
 
-  /**
-   * Creates an output that queues values for the next run, and returns the old output with the values already queued.
-   */
+  /** Replaces the output with a new output, which queues values for the next run. Returns the old output. */
   private renewOutput(): Outbound {
     const replaced = this.outbound;
     this.outbound = new Outbound(this.settings, this);

@@ -4,25 +4,23 @@ import type { ConnectionSettings } from './connection-settings.js';
 /**
  * The stages of a connection, up to its end:
  * - `open`: both sides can be used.
- * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when no work is in progress
- *   and it has no reader.
- * - `closing`: the FIN has been sent, or is queued after the last byte. Until the peer's FIN arrives, input without a
- *   reader is discarded.
- * - `aborted`: this side has reset or released the socket, which has not emitted `close` yet.
+ * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when it has no reader and
+ *   no work in progress.
+ * - `closing`: the FIN has been sent or is queued. Until the peer's FIN arrives, input without a reader is discarded.
+ * - `aborted`: this side has reset or released the socket, but the socket has not emitted `close` yet.
  * - `closed`: the socket is closed, and the outcome is final.
  */
 type Phase = 'open' | 'draining' | 'closing' | 'aborted' | 'closed';
 
 /**
- * Why a connection fails. `cutOff` means that the peer's stream stopped without a proper end. If the last frame turns
- * out to be incomplete, the error for that frame replaces the cut-off, because it says more (T5).
+ * The reason why a connection fails. `cutOff` means that the peer's stream stopped without the end that TLS requires.
+ * If the last frame is incomplete, that frame's error replaces the cut-off (T5).
  */
 export interface Failure {
   readonly kind: 'destroyed' | 'failed' | 'cutOff';
   readonly error: SocketError;
 }
 
-/** A step that the connection has to perform. */
 export type CloseAction =
   /** Send the FIN, after everything that is already queued. */
   | { readonly do: 'finishSending' }
@@ -43,27 +41,26 @@ export type CloseAction =
   /** Read until the peer's FIN, and discard all input that no reader takes. */
   | { readonly do: 'lingerInput' }
   /**
-   * Call `checkDrained` after the event loop has handled other events, because a reader that was notified of the end
-   * may still reply in a later microtask.
+   * Call `checkDrained` after the event loop has handled other events. Until then, a reader that was notified of the
+   * end may still reply.
    */
   | { readonly do: 'scheduleDrainCheck' }
   | { readonly do: 'startClaimTimer' | 'stopClaimTimer' | 'startHalfOpenTimer' }
   /** Force the connection to close after `limit` ms; 0 means no limit. */
   | { readonly do: 'startCloseTimer'; readonly limit: number }
-  /** Emit the outcome. */
   | { readonly do: 'reportOutcome' };
 
 type Actions = readonly CloseAction[];
 
-/** Returned for every input that needs no action, so that such an input allocates no array. */
+/** Shared by all inputs that need no action, so that they allocate no array. */
 const nothing: Actions = [];
 
 /**
- * Decides how one connection ends. It has no socket and no timers: each input changes the state and returns the actions
- * that the connection has to perform, in order.
+ * Decides how one connection ends. It has no socket and no timers. Each input changes the state, and returns the
+ * actions that the connection has to perform, in order.
  *
- * Each line of the table is a transition. The first line that matches the input, the phase and the condition applies. If
- * no line matches, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
+ * Each line of the table is a transition. The first line with the input, the phase and a true condition applies. If no
+ * line matches, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
  *
  * ```text
  * input                 phase           condition                     actions → next phase
@@ -132,9 +129,10 @@ export class CloseState {
   private receiving: 'open' | 'finished' = 'open';
   private sending: 'open' | 'finishing' | 'finished' = 'open';
   private reason: Failure | undefined;
-  /** Whether the sending side ends after the peer's; false with `halfOpen`, and after `keepSendingAfterPeer`. */
+  /**
+   * Whether the sending side ends after the peer's FIN. It does not with `halfOpen`, or after `keepSendingAfterPeer`.
+   */
   private endsWithPeer: boolean;
-  /** Whether the connection closes as soon as it has no reader. */
   private closesWithoutReader = false;
   private readonly closeTimeout: number;
 
@@ -143,17 +141,15 @@ export class CloseState {
     this.closeTimeout = closeTimeout;
   }
 
-  /** Why the connection fails; undefined while nothing has gone wrong. */
   get failure(): Failure | undefined {
     return this.reason;
   }
 
-  /** Whether the connection can no longer be used at all. */
+  /** Whether the connection can no longer be used. */
   get isOver(): boolean {
     return this.phase === 'aborted' || this.phase === 'closed';
   }
 
-  /** Whether the peer's stream was cut off. If the last frame is incomplete, the error for it replaces the cut-off. */
   get isCutOff(): boolean {
     return this.reason?.kind === 'cutOff' && !this.isOver;
   }
@@ -163,13 +159,12 @@ export class CloseState {
     this.endsWithPeer = false;
   }
 
-  /** Call when the user completes the sending side. */
   complete(): Actions {
     return this.isOver ? nothing : this.finishSending();
   }
 
   /**
-   * Call when a handler has ended. Ends the sending side, and closes the connection as soon as it has no reader (S6).
+   * Ends the sending side, and closes the connection as soon as it has no reader (S6). Call when a handler has ended.
    */
   completeAndClose(hasReader: boolean): Actions {
     this.closesWithoutReader = true;
@@ -201,7 +196,7 @@ export class CloseState {
   }
 
   /**
-   * Shuts down: the readers get everything received, and the connection closes when the work in progress has ended (S7).
+   * Shuts down (S7). The readers get everything received. The connection closes when the work in progress has ended.
    *
    * @param limit - in ms; 0 means no limit
    */
@@ -250,7 +245,7 @@ export class CloseState {
 
   /**
    * Starts `claimTimeout` if there is no reader, because the program may never subscribe (C22). A connection that is
-   * ending needs no such limit: other limits apply to it, or both sides have finished, so that it is about to close.
+   * already closing needs no such limit.
    */
   awaitReader(hasReader: boolean): Actions {
     return hasReader || this.phase !== 'open' || this.haveBothFinished ? nothing : [{ do: 'startClaimTimer' }];
@@ -276,7 +271,6 @@ export class CloseState {
     return this.awaitReader(hasReader);
   }
 
-  /** Call when the peer's FIN has arrived. */
   peerFinished(): Actions {
     if (this.isOver) return nothing;
     this.receiving = 'finished';
@@ -290,9 +284,7 @@ export class CloseState {
     return [{ do: 'failInput', error: this.reason.error }];
   }
 
-  /**
-   * Call after `peerFinished` or `peerCutOff`, when the readers that have emitted everything were notified of the end.
-   */
+  /** Call after `peerFinished` or `peerCutOff`, when the readers without unread data have been notified of the end. */
   peerEndDelivered(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.isOver) return nothing;
     if (this.reason?.kind === 'cutOff') return this.fail(this.reason.error);
@@ -301,7 +293,7 @@ export class CloseState {
     return [...(isDue ? this.finishSending() : nothing), { do: 'startHalfOpenTimer' }];
   }
 
-  /** Call when the received bytes can't be decoded. A reply that is sent afterwards is still flushed (D3). */
+  /** Call when the received bytes cannot be decoded. A reply that is sent afterwards is still flushed (D3). */
   badFrame(error: SocketError): Actions {
     const reject: Actions = [{ do: 'abortInput', error }, { do: 'lingerInput' }];
     if (this.isOver) return reject;
@@ -311,7 +303,6 @@ export class CloseState {
     return [...announce, ...reject, { do: 'scheduleDrainCheck' }];
   }
 
-  /** Call when the user aborts the connection. */
   destroy(error: SocketError): Actions {
     const failure = this.abort('destroyed', error);
     return failure === undefined
@@ -323,8 +314,8 @@ export class CloseState {
   }
 
   /**
-   * Call when the connection has failed, or a limit was exceeded. If `closeTimeout` expires after the FIN was sent, the
-   * socket is not reset, so that a slow peer still gets everything that was sent (C11).
+   * Call when the connection has failed. If `closeTimeout` expires after the FIN was sent, the socket is not reset, so
+   * that a slow peer still gets everything that was sent (C11).
    */
   fail(error: SocketError): Actions {
     const failure = this.abort('failed', error);
@@ -346,7 +337,6 @@ export class CloseState {
     ];
   }
 
-  /** Call when the socket has emitted `close`, its last event. */
   socketClosed(error: SocketError | undefined): Actions {
     const { phase } = this;
     this.phase = 'closed';
@@ -354,7 +344,7 @@ export class CloseState {
       case 'closed':
         return nothing;
       case 'aborted':
-        // The peer reset the connection before this side did, so the connection counts as failed.
+        // The peer reset the connection before this side did.
         if (error !== undefined && this.reason?.kind === 'destroyed') this.reason = { kind: 'failed', error };
         return [{ do: 'reportOutcome' }];
       case 'open':
@@ -374,12 +364,10 @@ export class CloseState {
     return this.sending === 'finished' && this.receiving === 'finished';
   }
 
-  /** Whether the sending side has to end because the peer has finished. */
   private isEndDue(hasReader: boolean, hasSuccessor: boolean): boolean {
     return this.endsWithPeer && this.receiving === 'finished' && (!hasReader || hasSuccessor);
   }
 
-  /** Returns the action `finishSending`, but only the first time. */
   private finishSending(): Actions {
     if (this.sending !== 'open') return nothing;
     this.sending = 'finishing';
@@ -397,7 +385,7 @@ export class CloseState {
     ];
   }
 
-  /** Returns the first failure, which may be older than `error`, or `undefined` if the connection is already over. */
+  /** Returns the first failure, or `undefined` if the connection is already over. */
   private abort(kind: 'destroyed' | 'failed', error: SocketError): Failure | undefined {
     if (this.isOver) return undefined;
     this.phase = 'aborted';

@@ -10,12 +10,10 @@ type State =
 
 const open: State = { is: 'open' };
 
-/** The end of one connection, and everything that awaits it. */
 export class ConnectionEnd {
   private state: State = open;
   private promise: Promise<void> | undefined;
 
-  /** Emits the outcome once, to late subscribers too. */
   get closed(): Observable<Closed> {
     const { state } = this;
     switch (state.is) {
@@ -31,7 +29,6 @@ export class ConnectionEnd {
     }
   }
 
-  /** A promise that resolves at the end; always the same one. */
   get reached(): Promise<void> {
     this.promise ??= lastValueFrom(this.closed.pipe(ignoreElements()), { defaultValue: undefined });
     return this.promise;
@@ -42,7 +39,6 @@ export class ConnectionEnd {
     this.state = { is: 'reached', outcome, subject: this.state.is === 'awaited' ? this.state.subject : undefined };
   }
 
-  /** Emits the outcome to the subscribers of `closed`. */
   emit(): void {
     if (this.state.is !== 'reached' || this.state.subject === undefined) return;
     this.state.subject.next(this.state.outcome);
@@ -50,7 +46,7 @@ export class ConnectionEnd {
   }
 }
 
-/** How a connection ended. `connection` is a getter, so that `JSON.stringify` leaves it out. */
+/** The outcome of a connection. `connection` is a getter, so that `JSON.stringify` leaves it out. */
 export class Outcome implements Closed {
   readonly reason: Closed['reason'];
   declare readonly error?: SocketError;

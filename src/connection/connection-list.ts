@@ -1,14 +1,13 @@
-/** A member of a {@link ConnectionList}. It holds its own links, so that the list allocates nothing for it. */
+/** A member of a {@link ConnectionList}. It has its own links, so that the list allocates nothing for it. */
 export interface Listed<T> {
   earlier: T | undefined;
   later: T | undefined;
 }
 
 /**
- * The open connections of a server, in the order in which they were added. A Set would keep closed connections in
- * memory: when a Set grows, V8 links its old table to the new one. Once the old table is in V8's old generation,
- * everything that it refers to stays in memory until the next full garbage collection. So the list makes a Set only
- * when `set` is read.
+ * The open connections of a server, oldest first. A Set would keep closed connections in memory, because V8 links the
+ * old table of a growing Set to the new one. Everything in the old table can then stay in memory until the next full
+ * garbage collection. So the list makes a Set only when `set` is read.
  */
 export class ConnectionList<T extends Listed<T>> {
   size = 0;
@@ -16,7 +15,7 @@ export class ConnectionList<T extends Listed<T>> {
   private last: T | undefined;
   private liveSet: Set<T> | undefined;
 
-  /** A live Set of the members. It is always the same Set. */
+  /** A live Set of the members. Each access returns the same Set. */
   get set(): ReadonlySet<T> {
     this.liveSet ??= new Set(this.all());
     return this.liveSet;

@@ -4,9 +4,9 @@ import type { Closed } from './connection.js';
 
 /** The server or the client that a connection `C` belongs to. */
 export interface ConnectionOwner<C> extends Origin {
-  /** Called when the connection is about to end its sending side: with `error` after a failure, otherwise cleanly. */
+  /** Called when the connection is about to end its sending side. `error` is set if the connection has failed. */
   finishing(connection: C, error?: SocketError): void;
-  /** Returns whether values that are sent from now on go to another connection. */
+  /** Returns whether the owner will open another connection after this one. */
   outlives(connection: C): boolean;
   /** Called when a handler has failed after its connection has failed or ended. */
   failedAfter?(error: SocketError): void;

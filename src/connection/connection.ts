@@ -14,12 +14,12 @@ import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
  * @see rule C12
  */
 export interface Closed {
-  /**
-   * The connection that has ended. With it, the output of `serve` can be used as an access log. `JSON.stringify` and a
-   * spread leave it out.
-   */
+  /** The connection that has ended. `JSON.stringify` and a spread leave it out. */
   readonly connection: Connection<any, any>;
-  /** `'finished'`: both sides ended gracefully; `'destroyed'`: this side destroyed it; `'failed'`: everything else. */
+  /**
+   * `'finished'`: both sides ended cleanly. `'destroyed'`: this side destroyed the connection. `'failed'`: all other
+   * cases.
+   */
   readonly reason: 'finished' | 'destroyed' | 'failed';
   /** The error that ended the connection: absent if `'finished'`, `ERR_CLOSED` if `'destroyed'`. */
   readonly error?: SocketError;
@@ -43,15 +43,16 @@ export interface ConnectionStats {
   readonly bytesRead: number;
   /** The number of bytes that the kernel has accepted. The `bufferedBytes` of the channels are not included. */
   readonly bytesWritten: number;
-  /** When a client established the connection, or a server emitted it. */
+  /** The time at which a client established the connection, or a server emitted it. */
   readonly opened: Date;
 }
 
 /**
- * A connection: its channels, the addresses of both ends, and how it ended. A server emits its connections, and a
- * client passes its connection in the state `connected`. A connection lives until both sides have ended, or until
- * `close` or `destroy` is called. Unsubscribing does not end it, but a connection without a reader is given up after
- * `claimTimeout`.
+ * A connection: its channels, the addresses of both ends, and how it ended. A server emits its connections. A client's
+ * state `connected` contains its connection.
+ *
+ * A connection lives until both sides have ended, or until you call `close` or `destroy`. Unsubscribing does not end
+ * it, but an unused connection ends after `claimTimeout`.
  *
  * @typeParam In - the messages received through the codec; `Buffer` without one
  * @typeParam Out - the messages sent through the codec; bytes or text without one
@@ -70,9 +71,9 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   /** The address of this end. */
   readonly local: Address;
   /**
-   * The address of the peer. If a PROXY header was accepted (`proxyProtocol`), this is the address in that header. An
-   * address that this side has dialled with TLS has `tls: true`. An unnamed unix socket has the path `''`, and a TCP
-   * client that has disconnected before its address was read has `0.0.0.0:0`.
+   * The address of the peer, or, with `proxyProtocol`, the client's address in the PROXY header. It has `tls: true` if
+   * this side dialled it with TLS. The path of an unnamed unix socket is `''`. A TCP client that disconnected before
+   * its address was read has the address `0.0.0.0:0`.
    */
   readonly remote: Address;
   /**
@@ -87,7 +88,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   readonly data: Channel<In, Out>;
   /**
    * Sends and receives bytes without the codec, for a protocol that changes its framing: see {@link Channel.framed}. It
-   * starts at the first byte that no other view has decoded.
+   * begins with the first byte that no other view has decoded.
    *
    * @example
    * ```ts
@@ -96,13 +97,16 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * @see rule C13
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
-  /** The TLS protocol and the peer's certificate; undefined without TLS, and until {@link Connection.startTls} resolves. */
+  /**
+   * The TLS protocol and the peer's certificate. It is undefined without TLS, and until {@link Connection.startTls}
+   * resolves.
+   */
   readonly tls: TlsInfo | undefined;
   /** The byte counts so far. Each access takes a new snapshot. */
   readonly stats: ConnectionStats;
   /**
-   * Emits one report of how the connection ended, and completes. Late subscribers get the same report. `closed` never
-   * fails, and subscribing to it does not keep the connection open.
+   * Reports once how the connection ended, and completes. Late subscribers get the same report. `closed` never fails,
+   * and a subscription to it does not keep the connection open.
    *
    * @example
    * ```ts
@@ -112,23 +116,25 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   readonly closed: Observable<Closed>;
   /**
-   * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted, as a client if it was dialled.
+   * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted, as a client if it was
+   * dialled.
    *
    * Values that you have already sent go out first, unencrypted. Values that you send from now on are buffered until
    * the handshake has finished. Subscribers and views stay attached.
    *
    * Call it in the turn in which you send your last unencrypted message, or receive the peer's last unencrypted
-   * message. A byte that was received but not yet decoded when you call this, or that arrives unencrypted later, may
-   * come from an attacker on the network. Such a byte fails the connection with `ERR_TLS`, and is never emitted.
+   * message. Unencrypted bytes after that message may come from an attacker on the network. They fail the connection
+   * with `ERR_TLS`, and are never emitted, even if they arrived before the call.
    *
-   * @param options - the option `tls` of `listen` if the connection was accepted, or of `connect` if it was dialled.
-   * Pass the same object for every connection, because each object is prepared once. Its `handshakeTimeout` limits the
-   * time from the call to the end of the handshake, in milliseconds; it defaults to the same option of `listen` or
-   * `connect`, whose default is 10,000
+   * @param options - the TLS options, as for `listen` if the connection was accepted, or as for `connect` if it was
+   * dialled. Pass the same object for every connection, because each object is prepared once. `handshakeTimeout` limits
+   * the time from the call to the end of the handshake, in milliseconds. The default is the `handshakeTimeout` of
+   * `listen` or `connect`, which is 10,000 unless you set it
    * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with
-   * `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error. If the handshake can't start, only the
-   * promise rejects: with `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an earlier call;
-   * with `ERR_CLOSED`, or the error that ended the connection, if one of its sides has ended
+   * `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error. If the handshake cannot start, only
+   * the promise rejects. The error is `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an
+   * earlier call. If the sending or the receiving side has ended, it is `ERR_CLOSED` or the error that ended the
+   * connection
    * @backpressure values sent during the handshake count in `bufferedBytes`, and `overflow` applies to them
    * @example
    * ```ts
@@ -139,13 +145,12 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   startTls(options: StartTlsOptions): Promise<TlsInfo>;
   /**
-   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. It has to read, because
-   * unread input would make the kernel reset the connection, and the reset could destroy a reply that is on its way.
-   * Subscribers that aren't held still get what the peer sends; all other input is discarded. After `closeTimeout` the
-   * connection fails with `ERR_TIMEOUT_CLOSE`.
+   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. Subscribers that are not
+   * held still get the peer's data. All other input is discarded. After `closeTimeout` the connection fails with
+   * `ERR_TIMEOUT_CLOSE`.
    *
-   * @returns a promise that resolves when the connection has ended for any reason, and never rejects; each call returns the
-   * same promise
+   * @returns a promise that resolves when the connection has ended, for whatever reason. It never rejects. Each call
+   * returns the same promise
    * @example
    * ```ts
    * connection.data.next('bye');
@@ -155,7 +160,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   close(): Promise<void>;
   /**
-   * Closes gracefully at the end of an `await using` block, as {@link Connection.close} does.
+   * Calls {@link Connection.close} at the end of an `await using` block.
    *
    * @returns the promise of `close`
    * @example
@@ -166,8 +171,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   [Symbol.asyncDispose](): Promise<void>;
   /**
-   * Ends the connection at once. TCP resets it; a unix socket, which has no reset, is closed. Everything buffered is dropped,
-   * the subscribers of its channels get `ERR_CLOSED`, and `closed` emits `destroyed`.
+   * Ends the connection at once. A TCP connection is reset. A unix socket, which has no reset, is closed. All buffered
+   * data is dropped. The subscribers of the connection's channels get `ERR_CLOSED`, and `closed` emits `destroyed`.
    *
    * @param reason - the `cause` of that `ERR_CLOSED`; `undefined` by default
    * @example

@@ -22,12 +22,12 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** `opened` counts from this time, which keeps the number so small that V8 stores it in the field itself. */
+/** `opened` counts from this time. V8 can store such a small number in the field itself. */
 const loaded = Date.now();
 
 /**
- * The one implementation of Connection: a transport's socket, its two directions and its timers. `CloseState` decides how
- * the connection ends, and `perform` carries out these decisions.
+ * The only implementation of Connection. `CloseState` decides how the connection ends, and `perform` carries out these
+ * decisions.
  */
 export class SocketConnection<In, Out>
   implements Connection<In, Out>, ChannelHost, OutboundOwner, BorrowingSocketEvents, Listed<SocketConnection<In, Out>>
@@ -42,11 +42,10 @@ export class SocketConnection<In, Out>
   private readonly state: CloseState;
   private readonly end: ConnectionEnd = new ConnectionEnd();
   private readonly opened: number = Date.now() - loaded;
-  /** Created when the first timer starts, because most connections need no timers. */
+  /** Created for the first timer. Most connections need none. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
-  /** Set during the upgrade to TLS. */
   private upgrade: TlsUpgrade | undefined;
 
   constructor(
@@ -138,12 +137,10 @@ export class SocketConnection<In, Out>
     return this.state.failure !== undefined;
   }
 
-  /** The settings that only Node's sockets have. */
   get controls(): SocketControls | undefined {
     return this.socket.controls;
   }
 
-  /** Starts to read and to write. */
   open(): this {
     this.socket.open(this);
     this.outbound.attach(this.socket);
@@ -151,10 +148,7 @@ export class SocketConnection<In, Out>
     return this;
   }
 
-  /**
-   * Starts `claimTimeout`, unless the connection has a reader at the end of this turn. Most connections already have a
-   * reader when this is called.
-   */
+  /** Starts `claimTimeout`, unless the connection has a reader at the end of this turn. */
   expectClaim(): void {
     if (this.hasReader) return;
     this.defer(() => {
@@ -162,7 +156,6 @@ export class SocketConnection<In, Out>
     });
   }
 
-  /** Whether a Node stream over this connection ends its sending side after the peer's FIN (I2). */
   get endsNodeStreamsAfterPeer(): boolean {
     return this.settings.endsNodeStreamsAfterPeer;
   }
@@ -172,14 +165,12 @@ export class SocketConnection<In, Out>
     this.state.keepSendingAfterPeer();
   }
 
-  /** Ends the sending side, and closes the connection as soon as it has no reader (S6). */
   completeAndClose(): void {
     this.perform(this.state.completeAndClose(this.hasReader));
   }
 
   /**
-   * Ends the receiving side after everything received, as if the peer had finished, and closes when the work in progress
-   * has ended (S7).
+   * Shuts down (S7). The readers get everything received. The connection closes when the work in progress has ended.
    *
    * @param limit - the time until the connection is aborted, in ms; 0 means no limit
    */
@@ -187,7 +178,10 @@ export class SocketConnection<In, Out>
     this.perform(this.state.drain(limit));
   }
 
-  /** Like `drain`, but without waiting. An unfinished paced send is aborted, so that it does not look complete (S7). */
+  /**
+   * Like `drain`, but closes at once. If a paced send is unfinished, the connection is aborted, so that its data does
+   * not look complete (S7).
+   */
   closeNow(limit: number): void {
     this.drain(limit);
     const finish = (): void => {
@@ -211,7 +205,7 @@ export class SocketConnection<In, Out>
     return this;
   }
 
-  /** False, because the channels of a connection end with it. */
+  /** False, because the channels end with their connection. */
   get reusable(): boolean {
     return false;
   }
@@ -241,8 +235,8 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    // Bytes that remain belong to an incomplete frame. An incomplete frame is an error, unless this side has stopped
-    // the input, or the connection had already failed.
+    // If bytes remain, the last frame is incomplete. That is an error, unless this side has stopped the input, or a
+    // different error has ended the stream.
     const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
@@ -250,7 +244,7 @@ export class SocketConnection<In, Out>
   }
 
   readerEnding(): void {
-    // The channels of a connection end with it, so there is nothing to prepare.
+    // Nothing to do: the channels end with their connection.
   }
 
   readerEnded(): void {
@@ -262,10 +256,10 @@ export class SocketConnection<In, Out>
   }
 
   failedBy(cause: unknown): void {
-    // The handler has failed only because its connection had failed, so there is nothing new to report.
+    // The handler only passes on its connection's own error, so there is nothing to report.
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
-    // `closed` reports the first failure. If a handler fails later, the owner reports its error.
+    // `closed` reports only the first failure, so the owner has to report this later one.
     if (!this.hasFailed && !this.state.isOver) this.fail(error);
     else this.owner.failedAfter?.(error);
   }
@@ -275,8 +269,8 @@ export class SocketConnection<In, Out>
   }
 
   complete(): void {
-    // Values that the client's channel has sent so far have to go out before the FIN, so flush them. Later values go to
-    // the next connection.
+    // Values that the client's channel has already sent have to go out before the FIN, so flush them now. Later values
+    // go to the next connection.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
@@ -300,7 +294,7 @@ export class SocketConnection<In, Out>
   }
 
   workEnded(): void {
-    // The idle timers do not count the time during which a handler was working, so restart them.
+    // The time during which a handler was working does not count as idle.
     this.timers?.restartIdleTimers();
     this.perform(this.state.workEnded());
   }
@@ -330,7 +324,7 @@ export class SocketConnection<In, Out>
       return;
     }
     this.timers?.stopReceiveTimer();
-    // If the input is discarded anyway, it does not matter whether its end is missing.
+    // If the input is discarded anyway, a missing end does no harm.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
       if (cutOff !== undefined) this.inbound.allowCutOff();
       this.perform(this.state.peerFinished());
@@ -375,7 +369,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.readersChanged(this.hasReader, this.owner.outlives(this)));
   }
 
-  // Performing the decisions of CloseState.
+  // CloseState decides; these methods perform its actions.
 
   private perform(actions: readonly CloseAction[]): void {
     for (const action of actions) this.performOne(action);
@@ -437,7 +431,6 @@ export class SocketConnection<In, Out>
     }
   }
 
-  /** Stops the timers, notifies the owner, and drops everything unsent. */
   private endSending(failure: SocketError): void {
     const error = noteOrigin(failure, this);
     this.timers?.stop();
@@ -445,7 +438,7 @@ export class SocketConnection<In, Out>
     this.outbound.fail(error);
   }
 
-  /** Starts the timer when the running code has returned, because the FIN is not sent earlier either (C23). */
+  /** Starts the timer when the running code has returned, because the FIN is sent only then (C23). */
   private startCloseTimer(limit: number): void {
     this.defer(() => {
       if (!this.state.isOver) this.makeTimers().startCloseTimer(limit);
@@ -455,8 +448,7 @@ export class SocketConnection<In, Out>
   private reportOutcome(): void {
     const { end, inbound, outbound } = this;
     const { failure } = this.state;
-    // After a bad frame the sending side has ended without an error (D3). Senders that are still waiting get the error
-    // here.
+    // After a bad frame, the sending side has ended without an error (D3). Senders that still wait get the error now.
     if (failure !== undefined) this.lane.end(outbound.written, failure.error);
     const reason = failure === undefined ? 'finished' : failure.kind === 'destroyed' ? 'destroyed' : 'failed';
     const outcome = new Outcome(this, reason, failure?.error, inbound.received, outbound.written);

@@ -6,11 +6,10 @@ import { type Activity, IdleTimer } from '../scheduling/idle-timer.js';
 import { Timer } from '../scheduling/timer.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
-/** The connection that the timers belong to. */
 interface Timed {
   readonly inbound: Inbound;
   readonly outbound: Outbound;
-  /** Whether a TLS handshake is in progress, which has a time limit of its own. */
+  /** Whether a TLS handshake is in progress. It has its own time limit. */
   readonly isUpgrading: boolean;
   fail(error: SocketError): void;
   close(): Promise<void>;
@@ -25,7 +24,6 @@ export class Timeouts {
   private halfOpen: IdleTimer | undefined;
   private claim: Timer | undefined;
   private close: Timer | undefined;
-  /** When `close` is due. */
   private closeDue = Infinity;
 
   constructor(settings: ConnectionSettings<any, any>, connection: Timed) {
@@ -33,12 +31,11 @@ export class Timeouts {
     this.connection = connection;
   }
 
-  /** Starts `idleTimeout` and `receiveTimeout`. Call when the connection opens. */
   startIdleTimers(): void {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A connection whose handler is working on a request is not idle, although it has no reader (C27).
+    // A connection is not idle while its handler works, even if nothing reads it (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && (inbound.hasReader || outbound.lane.functions === 0);
     if (idleTimeout > 0) {
@@ -57,21 +54,17 @@ export class Timeouts {
     }
   }
 
-  /**
-   * Call when bytes have arrived, or when this side can read again. Time during which it could not read does not count.
-   */
+  /** Call when bytes have arrived, or when this side can read again. The time without reading does not count. */
   restartIdleTimers(): void {
     this.idle?.interrupt();
     this.receive?.interrupt();
   }
 
-  /** Call when the kernel has taken bytes. */
   written(): void {
     this.idle?.interrupt();
     this.halfOpen?.interrupt();
   }
 
-  /** Stops `receiveTimeout`. Call when the peer has finished. */
   stopReceiveTimer(): void {
     this.receive?.stop();
   }
@@ -86,8 +79,8 @@ export class Timeouts {
   }
 
   /**
-   * Gives up a connection that has no reader for `claimTimeout` ms: the connection fails if it was never used, and
-   * closes if its sending side has ended (C22).
+   * Limits the time without a reader to `claimTimeout` ms. After that, an unused connection fails, and a connection
+   * whose sending side has ended is closed (C22).
    */
   startClaimTimer(): void {
     const { outbound } = this.connection;
@@ -105,7 +98,7 @@ export class Timeouts {
     this.claim = undefined;
   }
 
-  /** Forces the connection to close after `limit` ms. Only an earlier deadline replaces the current one (S7). */
+  /** Forces the connection to close after `limit` ms. A second call can shorten the time, but not extend it (S7). */
   startCloseTimer(limit: number): void {
     const due = asyncScheduler.now() + limit;
     if (limit === 0 || due >= this.closeDue) return;

@@ -10,7 +10,6 @@ import { handled, noteOrigin, type Origin } from '../errors/error-origin.js';
 import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
 import type { TransportSocket } from '../transport/transport.js';
 
-/** The connection that is upgraded to TLS. */
 interface Upgraded extends Origin {
   readonly remote: Address;
   readonly inbound: Inbound;
@@ -27,8 +26,8 @@ interface Upgraded extends Origin {
 type Handshake = (secured: () => void) => void;
 
 /**
- * Upgrades an open connection to TLS (T10). Values that were already sent go out first, unencrypted. The handshake
- * follows. Values that are sent during the upgrade go out after the handshake.
+ * Upgrades an open connection to TLS (T10). It first flushes the values already sent, and then performs the handshake.
+ * Values that are sent during the upgrade go out after the handshake.
  */
 export class TlsUpgrade {
   private readonly connection: Upgraded;
@@ -45,9 +44,9 @@ export class TlsUpgrade {
   }
 
   /**
-   * Checks that TLS can be started, and changes nothing yet.
+   * Checks that TLS can be started. Changes nothing yet.
    *
-   * @param handshakeTimeout - the limit if the options have none, in ms; 0 means no limit
+   * @param handshakeTimeout - the default time limit of the handshake, in ms; 0 means no limit
    * @throws `ERR_OPTION_INVALID`, or the error that ended the connection
    */
   static prepare(
@@ -68,8 +67,6 @@ export class TlsUpgrade {
   }
 
   /**
-   * Flushes the connection, and performs the handshake.
-   *
    * @param onSecured - called after the handshake, before anything else is sent
    * @returns a promise that resolves after the handshake, and rejects if the connection ends first
    */
@@ -117,7 +114,6 @@ export class TlsUpgrade {
     this.connection.failAtOnce(this.error('ERR_TLS', message));
   }
 
-  /** Call when the peer has sent its FIN instead of finishing the handshake. */
   peerFinished(): void {
     this.connection.fail(this.error('ERR_TLS', 'the TLS handshake failed: the peer finished before it'));
   }

@@ -1,6 +1,6 @@
 import { inspect, types } from 'node:util';
 
-/** Describes a value in an error message: quoted, without control characters, and never longer than a line. */
+/** Describes a value for an error message, in one short line without control characters. */
 export function describeValue(value: unknown): string {
   const longest = 100;
   if (typeof value === 'string') {
@@ -9,7 +9,7 @@ export function describeValue(value: unknown): string {
   return cut(inspected(value, longest), longest);
 }
 
-/** Inspects a value. A getter or a proxy may throw, which must not prevent the error message. */
+/** Inspects a value, even if a getter or a proxy throws. */
 function inspected(value: unknown, longest: number): string {
   try {
     return inspect(value, { depth: 0, maxArrayLength: 5, maxStringLength: longest, breakLength: Infinity });
@@ -22,9 +22,9 @@ function cut(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }
 
-/** Describes a thrown value for the message of a different error. An error is described by its name and message. */
+/** Describes a thrown value for an error message. An error is described by its name and message. */
 export function describeError(cause: unknown): string {
-  // An error from a different realm is not an instance of this realm's Error, so `instanceof` is not enough.
+  // An error from a different realm is not an instance of this realm's Error.
   if (!(cause instanceof Error) && !types.isNativeError(cause)) return describeValue(cause);
   const name = memberOf(cause, 'name') || 'Error';
   const message = memberOf(cause, 'message') || (cause instanceof AggregateError ? messageOf(cause) : '');
@@ -41,8 +41,7 @@ function memberOf(error: Error, member: 'name' | 'message'): string {
 }
 
 /**
- * Returns an error's message, or, for an AggregateError, whose own message is often empty, the joined messages of its
- * errors.
+ * Returns an error's message. An AggregateError's own message is often empty, so the messages of its errors are joined.
  */
 export function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(messageOf).join('; ');

@@ -2,7 +2,10 @@ import { SocketError } from './socket-error.js';
 
 /** The connection or the client that has caused an error. */
 export interface Origin {
-  /** Whether a server reports its errors in `incidents`. If so, the program need not handle them elsewhere (S19). */
+  /**
+   * Whether a server reports this origin's errors in `incidents`, so that the program need not handle them elsewhere
+   * (S19).
+   */
   readonly hasIncidents: boolean;
 }
 
@@ -14,16 +17,13 @@ export function noteOrigin(error: SocketError, origin: Origin): SocketError {
   return error;
 }
 
-/** Returns the origin of `error`, if it has one. */
 export function originOf(error: unknown): Origin | undefined {
   return typeof error === 'object' && error !== null ? origins.get(error) : undefined;
 }
 
 const reportedCauses = new WeakSet<object>();
 
-/**
- * Records that a server reports `error` as the `cause` of a different error. An `error` without an origin is ignored.
- */
+/** Records that a server reports `error` as the `cause` of a different error. Ignores an `error` without an origin. */
 export function noteReportedCause(error: unknown): void {
   if (originOf(error) !== undefined) reportedCauses.add(error as object);
 }
@@ -35,19 +35,18 @@ export function isReported(error: unknown): boolean {
   );
 }
 
-/** Whether `origin` has caused `error`, and a server reports that error. */
 export function isReportedBy(error: unknown, origin: unknown): boolean {
   return originOf(error) === origin && isReported(error);
 }
 
-/** Whether `error` means that a received message could not be decoded. Its connection can still send (D3). */
+/** Whether `error` means that a received message could not be decoded. The connection can then still send (D3). */
 export function isBadFrame(error: unknown): boolean {
   return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
 }
 
 /**
- * Marks a promise as handled, so that its rejection cannot end the process: a server reports the failure of a
- * connection anyway (S19). Code that awaits the promise still receives the error.
+ * Marks a promise as handled, so that its rejection cannot end the process (S19). Code that awaits the promise still
+ * receives the error.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);

@@ -2,7 +2,7 @@ import type { Address } from '../address/address.js';
 import { messageOf } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
-// An object instead of a list, so that the compiler checks that it has exactly the members of the union.
+// An object instead of a list, so that the compiler checks that no member of the union is missing.
 const known: Readonly<Record<SystemErrorCode, true>> = {
   EACCES: true,
   EADDRINUSE: true,
@@ -43,7 +43,7 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 
 /**
  * Converts a Node error by its `code`, never by its message. If all addresses of a host have failed, Node reports an
- * AggregateError without a message. The message of the returned error then contains the message of each of them.
+ * AggregateError without a message. The returned error then contains the messages of all failures.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;

@@ -36,7 +36,7 @@ export type LibraryErrorCode =
   | 'ERR_TIMEOUT_HALF_OPEN'
   /** The program did not use an emitted connection for `claimTimeout`. */
   | 'ERR_TIMEOUT_CLAIM'
-  /** A graceful close did not finish within `closeTimeout`, or a shutdown by its deadline. */
+  /** A graceful close took longer than `closeTimeout`, or a shutdown took longer than its `deadline`. */
   | 'ERR_TIMEOUT_CLOSE'
   /** The PROXY header and the TLS handshake took longer than `handshakeTimeout`. */
   | 'ERR_TIMEOUT_HANDSHAKE'
@@ -50,12 +50,12 @@ export type LibraryErrorCode =
   | 'ERR_TLS'
   /** A connection did not begin with a valid PROXY header from a trusted peer. */
   | 'ERR_PROXY_HEADER'
-  /** A handler, or a source that the program sends, failed. */
+  /** A handler has failed, or a source that the program was sending has failed. */
   | 'ERR_HANDLER';
 
 /**
  * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. Any other code
- * becomes `EIO`, and a refusal by Node's permission model becomes `EACCES`; `cause` is Node's error.
+ * becomes `EIO`. A refusal by Node's permission model becomes `EACCES`. `cause` is Node's error.
  *
  * @example
  * ```ts
@@ -113,7 +113,7 @@ export type SystemErrorCode =
 export type SocketErrorCode = LibraryErrorCode | SystemErrorCode;
 
 /**
- * The class of every error that this library throws, emits, or rejects a promise with.
+ * The class of all errors that this library throws or reports.
  *
  * Match on `code`, which is stable. The `message` is for people, and may change.
  *

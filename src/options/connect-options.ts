@@ -43,9 +43,9 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    */
   readonly connectTimeout?: number | undefined;
   /**
-   * The IP address to connect from, on a machine that has several. If `family` is set, the address must belong to it.
-   * For a host name, the client dials only the first address of the same family as `localAddress`. TCP only: with any
-   * other kind of address, `connect` throws.
+   * The IP address to connect from, on a machine that has several. If `family` is set, the address must belong to that
+   * family. With a host name, the client dials only the first address that has the family of `localAddress`. TCP only:
+   * with any other kind of address, `connect` throws.
    *
    * @defaultValue `undefined`: the system chooses an address by the route to the peer
    */
@@ -67,23 +67,23 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly family?: 4 | 6 | undefined;
   /**
    * The TLS options: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
-   * is false; no environment variable changes that. The certificate must be valid for `servername`, which is the host
+   * is false. No environment variable changes this. The certificate must be valid for `servername`, which is the host
    * of the address by default.
    *
    * @defaultValue `undefined`: plain text; for a `tls://` address, TLS with the authorities that Node trusts
    */
   readonly tls?: ClientTls | undefined;
   /**
-   * When to dial again after a connection or an attempt has ended: {@link backoff}, or your own `RetryConfig`. Its
-   * `count` starts again after a connection that was open for `stableAfter`. That is 5,000 ms by default, or 0 with
-   * `resetOnSuccess`. Without `delay`, the client waits as long as with `backoff()`.
+   * The policy for dialling again after a connection or an attempt has ended: {@link backoff}, or your own
+   * `RetryConfig`. A connection that was open for `stableAfter` restarts the count of retries. `stableAfter` is 5,000
+   * ms by default, or 0 with `resetOnSuccess`. Without `delay`, the client waits as long as with `backoff()`.
    *
    * @defaultValue `undefined`: the client ends instead
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
-   * Determines what happens to values that are sent after a connection or an attempt has ended, until the next
-   * connection is open:
+   * Determines what happens to values that are sent while the client is disconnected. This is the time after a
+   * connection or an attempt has ended, and before the next connection opens.
    *
    * - `'buffer'` keeps them for the next connection, up to `maxBuffered`. Beyond that, `overflow` applies.
    * - `'drop'` drops them and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources wait.
@@ -95,18 +95,17 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    */
   readonly whileDisconnected?: 'buffer' | 'drop' | 'error' | undefined;
   /**
-   * Prepares each new connection, for example with a login: `(connection) => ObservableInput<unknown> | void`. It runs
-   * before the client's `data` sends or emits anything on this connection. Until the returned source completes, the
-   * state stays `connecting`, and `connectTimeout` keeps running. If the function throws or the source fails, the
-   * attempt fails with `ERR_HANDLER` and that error as `cause`, and `reconnect` applies. Messages that are not read
-   * during `prepare` go to `data`.
+   * Prepares each new connection, for example with a login: `(connection) => ObservableInput<unknown> | void`. The
+   * function runs before the client's `data` sends or emits anything on this connection. Until the returned source
+   * completes, the state stays `connecting`, and `connectTimeout` keeps running. If the function throws or the source
+   * fails, the attempt fails with `ERR_HANDLER` and that error as `cause`, and `reconnect` applies. Messages that are
+   * not read during `prepare` go to `data`.
    *
    * @defaultValue `undefined`
    */
   readonly prepare?: Prepare<In, Out> | undefined;
 }
 
-/** The checked options of a client, with the defaults filled in. */
 export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out>, DialOptions {
   readonly connectTimeout: number;
   readonly reconnect: RetryConfig | undefined;
@@ -117,7 +116,6 @@ export interface ConnectSettings<In, Out> extends ConnectionSettings<In, Out>, D
 
 export type Prepare<In, Out> = (connection: Connection<In, Out>) => ObservableInput<unknown> | void;
 
-/** The check and the default of each option. */
 export const connectChecks: Checks<Checked<ConnectSettings<any, any>>> = {
   ...connectionChecks,
   connectTimeout: withDefault(duration, 10_000),

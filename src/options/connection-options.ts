@@ -18,8 +18,8 @@ import { abortError } from './abort-signal.js';
 /**
  * Configures each connection of a server or a client.
  *
- * Durations are in ms, at least 0 and less than 2³¹; 0 switches a timer off. Sizes are whole numbers of bytes, at least
- * 1. `listen` and `connect` throw `ERR_OPTION_INVALID` for a value out of range.
+ * Durations are in ms, at least 0 and less than 2³¹. A duration of 0 disables its timer. Sizes are whole numbers of
+ * bytes, at least 1. For a value out of range, `listen` and `connect` throw `ERR_OPTION_INVALID`.
  *
  * @typeParam In - the type of received messages
  * @typeParam Out - the type of sent messages
@@ -55,8 +55,8 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly maxBuffered?: number | undefined;
   /**
-   * Determines what happens to a value that exceeds `maxBuffered`: `'error'` destroys the connection with
-   * `ERR_OVERFLOW`; `'drop'` drops the value and counts it in `dropped`. In either case, `send` rejects with
+   * Determines what happens to a value that exceeds `maxBuffered`. `'error'` destroys the connection with
+   * `ERR_OVERFLOW`. `'drop'` drops the value and counts it in `dropped`. In either case, `send` rejects with
    * `ERR_OVERFLOW`.
    *
    * @defaultValue 'error'
@@ -73,8 +73,7 @@ export interface ConnectionOptions<In, Out> {
   readonly idleTimeout?: number | undefined;
   /**
    * The maximum time without any byte received, even if this side sends. After that, the connection fails with
-   * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. Use it to notice that a device you keep polling has gone silent. As with
-   * `idleTimeout`, time counts only while this side is ready to read.
+   * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. As with `idleTimeout`, time counts only while this side is ready to read.
    *
    * @defaultValue 0
    * @unit ms
@@ -103,17 +102,17 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly closeTimeout?: number | undefined;
   /**
-   * The maximum time that a connection may have no subscriber that reads it; 0 means no limit. After that, a connection
-   * fails with `ERR_TIMEOUT_CLAIM` if it has had no reader since it was emitted, and nothing was sent on it. If its
-   * sending side has ended, it closes gracefully instead.
+   * The maximum time that a connection may have no reader. 0 means no limit. After that, a connection that has never
+   * had a reader, and on which nothing was sent, fails with `ERR_TIMEOUT_CLAIM`. A connection whose sending side has
+   * ended closes gracefully instead.
    *
    * @defaultValue 30_000
    * @unit ms
    */
   readonly claimTimeout?: number | undefined;
   /**
-   * Whether small writes are sent at once (TCP_NODELAY). TCP only. In either case, values that are sent in one turn of
-   * the event loop are written together.
+   * Whether small writes are sent at once (TCP_NODELAY). TCP only. In either case, the values of one turn of the event
+   * loop are written together.
    *
    * @defaultValue true
    */
@@ -127,11 +126,12 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly keepAlive?: number | undefined;
   /**
-   * The maximum duration of a handshake; 0 means no limit. For a server, it covers a client's PROXY header and TLS
-   * handshake together: a client that takes longer is dropped and reported in `incidents` as `ERR_TIMEOUT_HANDSHAKE`.
-   * At most `maxConnections` handshakes run at once. For {@link Connection.startTls}, it limits the handshake on either
-   * side; if the handshake takes longer, the connection fails with the same code. In a client with the option `tls`,
-   * `connectTimeout` limits the handshake instead.
+   * The maximum duration of a handshake. 0 means no limit.
+   *
+   * At a server, the limit covers a client's PROXY header and TLS handshake together. The server drops a client that
+   * takes longer, and reports `ERR_TIMEOUT_HANDSHAKE` in `incidents`. At most `maxConnections` handshakes run at once.
+   * In a client with the option `tls`, `connectTimeout` applies instead. With {@link Connection.startTls} on either
+   * side, a longer handshake fails the connection with `ERR_TIMEOUT_HANDSHAKE`.
    *
    * @defaultValue 10_000
    * @unit ms
@@ -152,12 +152,11 @@ export interface ConnectionOptions<In, Out> {
   readonly transport?: Transport | undefined;
 }
 
-/** Checked options, before the settings that depend on several of them are filled in. */
 export type Checked<Settings> = Omit<Settings, 'halfOpen' | 'endsNodeStreamsAfterPeer'> & {
   readonly halfOpen: boolean | undefined;
 };
 
-/** The check and the default of each option. The default of `halfOpen` differs between `listen` and `connect`. */
+/** The check and the default of each option, except the default of `halfOpen`. */
 export const connectionChecks: Checks<Checked<ConnectionSettings<any, any>> & { transport: Transport | undefined }> = {
   codec: withDefault(withMethods<Codec<any, any>>('a codec', 'decoder', 'encoder'), bytes),
   highWaterMark: withDefault(byteCount, 65_536),

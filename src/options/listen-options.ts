@@ -37,8 +37,7 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
   readonly backlog?: number | undefined;
   /**
    * The maximum number of accepted clients that are queued while the server is held: 1 to 2,147,483,647. A further
-   * client is reset and reported in `incidents`. The option applies only if the listener cannot stop accepting while
-   * the server is held.
+   * client is reset and reported in `incidents`. The option applies only if the listener cannot stop accepting.
    *
    * @defaultValue 128
    * @unit clients
@@ -53,16 +52,16 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly maxConnections?: number | undefined;
   /**
-   * The permissions of the socket file, from 0o000 to 0o777. A user who may write to the file may connect. The
+   * The permissions of the socket file, from 0o000 to 0o777. Every user who may write to the file can connect. The
    * permissions are in place before clients can connect, whatever the umask. Only for unix sockets with a path.
    *
    * @defaultValue 0o600
    */
   readonly mode?: number | undefined;
   /**
-   * Determines what happens if the path has a stale socket file, on which no process listens: `'replace'` replaces it;
-   * `'fail'` leaves it and fails with `EADDRINUSE`. The server never replaces other files, or a socket that is in use.
-   * Unix sockets only.
+   * Determines what happens if the path has a socket file on which no process listens. `'replace'` replaces the file.
+   * `'fail'` leaves the file, and the server fails with `EADDRINUSE`. The server never replaces other files, or a
+   * socket that is in use. Unix sockets only.
    *
    * @defaultValue 'replace'
    */
@@ -82,23 +81,21 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly tls?: ServerTls | undefined;
   /**
-   * The proxies whose PROXY headers, of version 1 or 2, are trusted: IP addresses, CIDR blocks, and the word `'unix'`
-   * for all peers on a unix socket. Each connection must then start with a header, and `remote` is the address of the
-   * client that the header names. A connection from any other peer, or without a header, is dropped and reported in
-   * `incidents` as `ERR_PROXY_HEADER`. The memory transport does not support this option.
+   * The proxies whose PROXY headers (version 1 or 2) are trusted: IP addresses, CIDR blocks, and the word `'unix'` for
+   * all peers on a unix socket. Each connection must then start with a header, and `remote` is the client's address in
+   * that header. A connection from any other peer, or without a header, is dropped and reported in `incidents` as
+   * `ERR_PROXY_HEADER`. The memory transport does not support this option.
    *
    * @defaultValue `undefined`: connections have no header
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] } | undefined;
 }
 
-/** The checked options of a server, with the defaults filled in. */
 export interface ListenSettings<In, Out> extends ConnectionSettings<In, Out>, ListenerOptions {
   readonly acceptQueue: number;
   readonly transport: Transport | undefined;
 }
 
-/** The check and the default of each option. */
 export const listenChecks: Checks<Checked<ListenSettings<any, any>>> = {
   ...connectionChecks,
   backlog: withDefault(count, 4_096),

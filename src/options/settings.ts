@@ -5,7 +5,7 @@ import { connectChecks, type ConnectOptions, type ConnectSettings } from './conn
 import type { Checked } from './connection-options.js';
 import { listenChecks, type ListenOptions, type ListenSettings } from './listen-options.js';
 
-/** The options of `listen` and `connect` together, because a program may pass the same object to both. */
+/** The options of `listen` and `connect` together. A program may pass the same object to both. */
 const known = { ...listenChecks, ...connectChecks };
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -26,7 +26,6 @@ export function connectSettings<In, Out>(options: ConnectOptions<In, Out>): Conn
   return { ...settings, ...derived(settings), halfOpen: settings.halfOpen ?? false };
 }
 
-/** Derives the settings that depend on several options, or on whether an option is given. */
 function derived<In, Out>({
   highWaterMark,
   maxBuffered,
@@ -36,7 +35,8 @@ function derived<In, Out>({
   'highWaterMark' | 'endsNodeStreamsAfterPeer'
 > {
   return {
-    // A sender that heeds `writable` must never exceed `maxBuffered`, so `writable` turns false there at the latest.
+    // `writable` must turn false at `maxBuffered` at the latest, so that a sender that heeds it never exceeds
+    // `maxBuffered`.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
     endsNodeStreamsAfterPeer: halfOpen === false,
   };

@@ -11,7 +11,7 @@ import { checkExactOptions, duration, flag, withDefault } from '../validation/ch
  */
 export interface ShutdownOptions {
   /**
-   * The time after which the remaining connections are aborted: at least 0 and less than 2³¹; 0 means never. A second
+   * The time after which the remaining connections are aborted: at least 0 and less than 2³¹. 0 means never. A second
    * call of `shutdown` can shorten the time, but not extend it.
    *
    * @defaultValue the option `closeTimeout`
@@ -19,15 +19,14 @@ export interface ShutdownOptions {
    */
   readonly deadline?: number | undefined;
   /**
-   * Whether to wait for handlers and sends in progress. If false, connections close at once, except that a connection
-   * with an unfinished paced send is aborted, so that its data does not look complete.
+   * Whether to wait for handlers and sends in progress. If false, connections close at once. But a connection with an
+   * unfinished paced send is aborted, so that its data does not look complete.
    *
    * @defaultValue true
    */
   readonly drain?: boolean | undefined;
 }
 
-/** The checked options of a shutdown, with the defaults filled in. */
 export interface ShutdownSettings {
   readonly deadline: number;
   readonly drain: boolean;

@@ -2,18 +2,17 @@ import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
 import { canonicalIp } from '../address-parsing/ip.js';
 
-/** The content of a PROXY header. */
 export interface ProxyHeader {
   /**
-   * The client that the header names. If the header names none (as with `LOCAL` or `UNKNOWN`), this is `undefined`, and
-   * the connection keeps the peer's real address.
+   * The client that the header names. It is `undefined` if the header names no client (as with `LOCAL` or `UNKNOWN`);
+   * the connection then keeps the peer's real address.
    */
   readonly remote: Address | undefined;
   /** The size of the header in bytes: 15 to 4,096. */
   readonly length: number;
 }
 
-/** Makes a client's address. `ip` is valid, and is rewritten to the form in which Node reports a peer's address. */
+/** Makes a client's address from a valid IP address, in the form in which Node reports a peer's address. */
 export function tcpRemote(ip: string, port: number): Address {
   return { transport: 'tcp', host: canonicalIp(ip) ?? ip, port };
 }

@@ -3,29 +3,25 @@ import type { Address } from '../address/address.js';
 import { canonicalIp } from '../address-parsing/ip.js';
 import { invalidOption } from '../validation/checks.js';
 
-/**
- * Whether an entry names a transport whose peers have no IP addresses to match. Such an entry trusts all of these
- * peers. The colon is optional.
- */
+/** Whether an entry names a transport without IP addresses. Such an entry trusts all peers of the transport. */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
 /**
- * Checks the option `proxyProtocol.trusted`, and returns a function that reports whether the PROXY header of a peer is
- * trusted.
+ * Checks the option `proxyProtocol.trusted`. Returns a function that reports whether a peer's PROXY header is trusted.
  *
  * IPv4 and IPv6 are matched separately: `::/0` trusts no IPv4 peer. An IPv4-mapped address counts as an IPv4 address,
- * both in the list and as the address of a peer. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries
- * have no zone. The bits of a block after its prefix are ignored: `10.1.2.3/8` means `10.0.0.0/8`.
+ * in the list and as a peer's address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone.
+ * The bits of a block after its prefix are ignored: `10.1.2.3/8` means `10.0.0.0/8`.
  *
  * @param list - IP addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer of that
- * transport. For a unix socket, the permissions of the socket file decide who may connect. The list is copied
+ * transport. The list is copied
  * @throws `ERR_OPTION_INVALID`
  */
 export function trustedPeers(list: readonly string[]): (peer: Address) => boolean {
   const option = 'proxyProtocol.trusted';
   if (!Array.isArray(list)) throw invalidOption(option, 'an array', list);
-  // In a single BlockList for both families, an IPv6 block would also match IPv4 peers, because BlockList compares them
-  // as IPv4-mapped addresses.
+  // One BlockList for both families would compare IPv4 peers as IPv4-mapped addresses, so an IPv6 block could match
+  // them.
   const blocks = { 4: new net.BlockList(), 6: new net.BlockList() };
   const words = new Set<string>();
   for (const entry of list as readonly unknown[]) {
@@ -56,8 +52,8 @@ function blockOf(entry: string): Block | undefined {
   const prefix = digits === undefined ? bits : Number(digits);
   if (prefix > bits) return undefined;
   if (!net.isIPv4(address)) return { address, family: 6, prefix };
-  // A block of only IPv4-mapped addresses has a prefix of at least 96 bits. A block with a shorter prefix also contains
-  // other IPv6 addresses, so it counts as IPv6.
+  // A block of only IPv4-mapped addresses has a prefix of at least 96 bits. A block with a shorter prefix counts as
+  // IPv6.
   const short = prefix - (bits - 32);
   return short >= 0 ? { address, family: 4, prefix: short } : { address: text, family: 6, prefix };
 }

@@ -7,13 +7,11 @@ import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 /** The maximum size of a header of version 1, with its CRLF. */
 const longest = 107;
 
-/** A field of the header. Single spaces separate the fields. */
 interface Field {
-  /** The requirement, for error messages. */
   readonly requirement: string;
   /** Whether `text` is such a field. */
   holds(text: string): boolean;
-  /** Whether `text` is such a field, or the beginning of one. */
+  /** Whether `text` is such a field, or the beginning of such a field. */
   begins(text: string): boolean;
 }
 
@@ -22,9 +20,8 @@ const protocol = word('TCP4', 'TCP6', 'UNKNOWN');
 const port = field('a port from 0 to 65535, without leading zeros', isPort, ['', '0']);
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
 const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
-// Every beginning of an IPv6 address can be completed with a group, with '::', or with the rest of an IPv4 address. The
-// specification allows only groups of hexadecimal digits. But inet_ntop, and therefore haproxy, writes the end of an
-// IPv4-mapped address as an IPv4 address, so this form is accepted, too.
+// The specification allows only groups of hexadecimal digits. But inet_ntop, and therefore haproxy, writes the end of
+// an IPv4-mapped address as an IPv4 address, so this form is accepted, too.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
 
 const tcp4 = [keyword, protocol, ipV4, ipV4, port, port];
@@ -46,7 +43,7 @@ export function parseVersion1(bytes: ByteQueue): ProxyHeader | undefined {
   return after === undefined ? undefined : { remote, length: end + 2 };
 }
 
-/** Throws if `line` is neither a header nor the beginning of one. Returns the source address of a complete line. */
+/** Throws if `line` cannot be a header or the beginning of a header. Returns the source address of a complete line. */
 function parseLine(line: string, isComplete: boolean): Address | undefined {
   const texts = line.split(' ');
   const isUnknown = texts[0] === 'PROXY' && texts[1] === 'UNKNOWN';
@@ -76,7 +73,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** Makes a field. For every beginning of a valid text, at least one of `endings` must complete it. */
+/** Makes a field. Every beginning of a valid text must become valid with at least one of `endings`. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

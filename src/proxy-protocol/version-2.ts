@@ -6,11 +6,11 @@ import { crc32c } from './crc32c.js';
 import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
 const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
-/** The size of the signature, the version and command, the family and protocol, and the length of the rest. */
+/** The size of the part before the addresses. */
 const fixedSize = 16;
 /**
- * The maximum size of a header. The length field allows 65,551 bytes, which the process would buffer for every
- * connection that has not been accepted yet. The specification aims at 536 bytes; nginx also accepts up to 4,096 bytes.
+ * The maximum size of a header. The length field allows 65,551 bytes, too many to buffer for every client that is not
+ * accepted yet. nginx also accepts up to 4,096 bytes.
  */
 const longest = 4_096;
 
@@ -18,13 +18,12 @@ const longest = 4_096;
 const pathSize = 108;
 const checksumType = 0x03;
 
-/** The layout of the addresses of one family. */
 interface Family {
   /** The size of the source and the destination together. */
   readonly size: number;
   /**
-   * Parses the source address. The destination, which is an address of the proxy, is not used. Datagram families have
-   * no such method, because the specification treats a valid but unsupported family like an unspecified one.
+   * Parses the source address. Absent for datagram families, which are not supported. The specification treats an
+   * unsupported family like an unspecified one.
    */
   source?(addresses: Buffer): Address;
 }
@@ -71,7 +70,7 @@ function isLocalCommand(byte: number): boolean {
   return command === 0;
 }
 
-/** Returns the family of the source, or `undefined` if it is unspecified, so that the real address is used. */
+/** Returns the family of the source, or `undefined` if the family is unspecified. */
 function namedFamily(kind: number): Family | undefined {
   const family = families[kind];
   if (family === undefined && kind !== 0) {
@@ -84,9 +83,8 @@ function namedFamily(kind: number): Family | undefined {
 }
 
 /**
- * Checks the bytes after the addresses, from `at` on: type-length-value triples, one of which may be a checksum. If the
- * header names no source, the specification does not define these bytes, so they need not be triples. But if they are,
- * their checksum must be right.
+ * Checks the bytes after the addresses, from `at` on. If the header names an address family, these bytes must be
+ * type-length-value triples. A checksum in a triple must be right, even if the header names no family.
  */
 function verify(header: Buffer, at: number, isNamed: boolean): void {
   const checksums: number[] = [];
@@ -108,8 +106,8 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
 }
 
 /**
- * Parses a path up to its first NUL. A path that starts with a NUL becomes `''`, even if it is an abstract name: the
- * header does not give the length of such a name, so it cannot be distinguished from the padding of an unnamed socket.
+ * Parses a path up to its first NUL. A path that starts with a NUL becomes `''`, even if it is an abstract name. The
+ * header does not give the length of an abstract name, so the name cannot be distinguished from padding.
  */
 function unixRemote(bytes: Buffer): Address {
   const end = bytes.indexOf(0);

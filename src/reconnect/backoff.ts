@@ -51,14 +51,14 @@ export interface BackoffOptions {
    */
   readonly max?: number | undefined;
   /**
-   * The factor by which each delay grows: a finite number, at least 1.
+   * The growth factor of the delays: a finite number, at least 1.
    *
    * @defaultValue 2
    */
   readonly factor?: number | undefined;
   /**
-   * The share of a delay that is random, from 0 to 1. Randomness keeps clients that were disconnected at the same
-   * moment from all reconnecting at the same moment.
+   * The share of a delay that is random, from 0 to 1. It keeps clients that were disconnected at the same moment from
+   * reconnecting at the same moment.
    *
    * @defaultValue 0.5
    */
@@ -70,8 +70,8 @@ export interface BackoffOptions {
    */
   readonly attempts?: number | undefined;
   /**
-   * The time that a connection must have been up before the count restarts: at least 0 and less than 2³¹. It keeps the
-   * delays growing if a server accepts connections and closes them at once.
+   * The time that a connection must have been up before the count restarts: at least 0 and less than 2³¹. A connection
+   * that is closed sooner does not restart the count, so the delays continue to grow.
    *
    * @defaultValue 5_000
    * @unit ms
@@ -108,12 +108,11 @@ const checks = {
 } satisfies Record<keyof BackoffOptions, unknown>;
 
 /**
- * For each error that ended a connection, how long that connection had been up, in ms. RxJS's `retry` does not pass
- * this time to `delay`, so `delay` looks it up by the error.
+ * The uptime of each failed connection, in ms, by the connection's error. RxJS's `retry` does not pass the uptime to
+ * `delay`.
  */
 const uptimes = new WeakMap<object, number>();
 
-/** Records how long a connection was up, in ms, before `error` ended it. */
 export function noteUptime(error: SocketError, uptime: number): void {
   uptimes.set(error, uptime);
 }
@@ -125,13 +124,14 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * base · (1 − `jitter`)) and base.
  *
  * With the option `reconnect`, the client's channel continues across connections. With RxJS's `retry`, each attempt is
- * a new subscription, and only a failure causes a retry. Several clients may share a policy: each client, and each call
- * of `retry`, has its own count. To give each subscriber of one `retry` its own count, call `retry` within `defer`.
+ * a new subscription, and only a failure causes a retry.
+ *
+ * Several clients can share a policy. Each client and each call of `retry` has its own count. To give each subscriber
+ * of one `retry` its own count, call `retry` within `defer`.
  *
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
- * @returns a `RetryConfig` that counts by itself, because `retry` takes each state of a client for a success and would
- * restart its own count
+ * @returns a `RetryConfig` that keeps its own count of retries
  * @throws `ERR_OPTION_INVALID`, synchronously
  * @example
  * ```ts
@@ -147,7 +147,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
     resetOnSuccess: false,
     stableAfter: delays.stableAfter,
     /**
-     * Each call of `retry` reads this property once, and so gets its own count. Copying the policy reads it too, so all
+     * Each read starts a new count. `retry` reads this property once per call. Copying the policy reads it too, so all
      * uses of a copy share one count.
      */
     get delay() {
@@ -158,10 +158,9 @@ export function backoff(options: BackoffOptions = {}): Backoff {
 
 type DelayFunction = Extract<RetryConfig['delay'], (...parameters: never[]) => unknown>;
 
-/** The key of a `delay` function's schedule. A user's function cannot have this symbol by accident. */
+/** The key of a `delay` function's schedule. */
 const schedule: unique symbol = Symbol('schedule');
 
-/** A `delay` function that `backoff` has created. */
 interface CountedDelay extends DelayFunction {
   readonly [schedule]: ExponentialBackoff;
 }
@@ -180,7 +179,6 @@ export function retryLimits(policy: RetryConfig & { readonly stableAfter?: numbe
   };
 }
 
-/** The delays of a policy: exponential, with jitter (K5). */
 export class ExponentialBackoff implements RetryLimits {
   readonly stableAfter: number;
   readonly attempts: number;
@@ -202,8 +200,7 @@ export class ExponentialBackoff implements RetryLimits {
   }
 
   /**
-   * Makes the `delay` function of one `retry`, with its own count. After the last retry, the function passes the error
-   * on.
+   * Makes a `delay` function for `retry`, with its own count. After the last retry, the function passes the error on.
    */
   counted(): CountedDelay {
     let count = firstAttempt;

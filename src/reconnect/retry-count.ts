@@ -1,4 +1,3 @@
-/** The limits of a reconnect policy. */
 export interface RetryLimits {
   /** The maximum number of consecutive retries. */
   readonly attempts: number;
@@ -7,15 +6,14 @@ export interface RetryLimits {
 }
 
 /**
- * The number of an attempt, counted from 1, and the number of consecutive retries that have led to it. Both restart
- * after a stable connection.
+ * The number of an attempt, counted from 1, and the number of consecutive retries before it. Both restart after a
+ * stable connection.
  */
 export interface AttemptCount {
   readonly attempt: number;
   readonly retries: number;
 }
 
-/** The count of a client that starts to dial. */
 export const firstAttempt: AttemptCount = { attempt: 1, retries: 0 };
 
 /**

@@ -2,26 +2,23 @@ import { defer, type Observable, type RetryConfig, type Subscription, take, time
 import { SocketError } from '../errors/socket-error.js';
 import { ExponentialBackoff, scheduleOf } from './backoff.js';
 
-/** Callbacks for the wait before a client's next attempt. */
 export interface RetryWaitEvents {
   /** Called when the wait begins. `delay` is in ms, or NaN if a function of the policy determines the time. */
   waits(delay: number): void;
-  /** Called when the next attempt is due. */
   due(): void;
   /** Called when the policy ends without a further attempt. */
   gaveUp(): void;
-  /** Called when the policy fails. */
   failed(cause: unknown): void;
 }
 
 /**
  * Waits for the time that `policy` determines (K11).
  *
- * If the policy fails or completes within this call, `waits` is not called (K10). If it emits within this call, `waits`
- * is called first, and then `due`.
+ * If the policy fails or completes within this call, `waits` is not called (K10). If the policy emits within this call,
+ * `waits` is called first, and then `due`.
  *
  * @param error - the error that ended the last connection or attempt; absent after a clean end
- * @param retries - the number of consecutive retries, including the one that the client waits for
+ * @param retries - the number of consecutive retries, including the next one
  */
 export function waitForRetry(
   policy: RetryConfig,
@@ -60,7 +57,7 @@ interface Wait {
 
 function waitOf(policy: RetryConfig, error: SocketError, retries: number): Wait {
   const { delay } = policy;
-  // A policy without a delay gets the default delays, so that it does not flood a server that is down.
+  // A policy without a delay gets the default delays, so that the client does not flood a server that is down.
   const schedule = delay === undefined ? new ExponentialBackoff({}) : scheduleOf(policy);
   if (schedule === undefined && typeof delay === 'function') {
     return { delay: NaN, over: defer(() => delay(error, retries)) };

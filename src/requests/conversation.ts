@@ -18,9 +18,9 @@ import { OrderMatcher } from './order-matcher.js';
 import { PendingRequest } from './pending-request.js';
 
 /**
- * The requests and the events of one channel. A Conversation is subscribed to its channel while a request is pending or
- * the events have a subscriber. It holds the channel while the events are held, unless a request is pending and the
- * event queue still has room.
+ * The requests and the events of one channel. A Conversation subscribes to its channel while a request is pending or
+ * the events have a subscriber. While the events are held, the channel is held as well, unless a request is pending and
+ * the event queue has room.
  */
 export class Conversation<In, Out, Id> {
   private readonly channel: Channel<In, Out>;
@@ -28,7 +28,6 @@ export class Conversation<In, Out, Id> {
   private readonly settings: RequestSettings<In, Id>;
   private readonly matcher: Matcher<In, Id>;
   private readonly eventQueue: EventQueue<In>;
-  /** The subscription to the channel. */
   private subscriber: InternalSubscriber<In> | undefined;
   private channelHold: ReacquirableHold | undefined;
   private timer: Timer | undefined;
@@ -37,7 +36,6 @@ export class Conversation<In, Out, Id> {
   /** The Inbound that delivered the previous message, and its position after that message. */
   private inbound: Inbound | undefined;
   private position = 0;
-  /** The connections that have been read to their end. */
   private readonly finished = new WeakSet<Carrier>();
 
   constructor(channel: Channel<In, Out>, settings: RequestSettings<In, Id>) {
@@ -65,9 +63,10 @@ export class Conversation<In, Out, Id> {
     if (refusal !== undefined) return handled(Promise.reject(refusal));
     const request = new PendingRequest<In, Id>(id, asyncScheduler.now() + this.settings.timeout, this.current);
     this.matcher.add(request);
-    // Subscribe before sending, so that a client that has ended starts a new run first.
+    // Subscribe before sending. If a client has ended, the subscription starts its next run, and the request belongs to
+    // that run.
     this.update();
-    // If the channel has ended, the subscription has already rejected the request.
+    // If the channel has ended, `update` has already rejected the request.
     if (request.state === 'pending') this.send(message, request);
     return request.answer;
   }
@@ -117,8 +116,8 @@ export class Conversation<In, Out, Id> {
   private sent(request: PendingRequest<In, Id>): void {
     const { carrier, lane } = this.host;
     if (request.state === 'over' || carrier === undefined) return;
-    // No answer can arrive. Either a client without subscribers has flushed the request on an earlier connection, which
-    // is no longer read, or this connection has been read to its end.
+    // No answer can arrive. The request was sent on a connection that is no longer read, or that has been read to its
+    // end.
     if (request.lane !== lane || this.finished.has(carrier)) {
       this.drop(request, this.unanswered());
       return;
@@ -128,7 +127,7 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Handles a request that could not be sent completely. If part of it was written, the request counts as sent, and is
+   * Call when a request could not be sent completely. If a part was written, the request counts as sent, and is
    * rejected when its connection ends.
    */
   private lost(request: PendingRequest<In, Id>, error: SocketError): void {
@@ -145,7 +144,7 @@ export class Conversation<In, Out, Id> {
     const { eventQueue } = this;
     eventQueue.push(message, size);
     if (!eventQueue.isFull || this.pending === 0) return;
-    // The answer may follow the buffered events. Without a timeout, nothing would end the wait for it, so the
+    // The answer may be queued after the buffered events. Without a timeout, the request would wait forever, so the
     // connection fails.
     if (this.settings.timeout === 0) {
       const text =
@@ -164,7 +163,6 @@ export class Conversation<In, Out, Id> {
     return size;
   }
 
-  /** Brings the subscription, the hold and the timer up to date. */
   private update(): void {
     const isWanted = this.pending > 0 || this.eventQueue.isWanted;
     if (isWanted && this.subscriber === undefined) {
@@ -191,7 +189,6 @@ export class Conversation<In, Out, Id> {
     return new InternalSubscriber(observer);
   }
 
-  /** Holds the channel while the events are held. While a request is pending, the event queue must also be full. */
   private regulate(): void {
     const { eventQueue } = this;
     const holds =
@@ -204,7 +201,7 @@ export class Conversation<In, Out, Id> {
     else this.channelHold.acquire();
   }
 
-  /** One timer serves all requests, because they time out in the order in which they were made. */
+  /** Requests time out in the order in which they were made, so one timer is enough. */
   private setTimer(): void {
     if (this.pending === 0) {
       this.timer?.unsubscribe();
@@ -258,8 +255,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Handles the end of the stream, after which no answer can arrive. Requests that were not sent stay pending if the
-   * channel belongs to a client that may connect again (K8).
+   * Call when the stream has ended, so that no answer can arrive. Unsent requests stay pending if the channel belongs
+   * to a client, because a client can connect again (K8).
    */
   private end(error: unknown): void {
     this.subscriber = undefined;
@@ -272,7 +269,10 @@ export class Conversation<In, Out, Id> {
     this.update();
   }
 
-  /** Rejects the requests sent on a client's connection that has ended or is ending: they will get no answer. */
+  /**
+   * Rejects the requests that were sent on a client's connection. Call when nothing more can be read from that
+   * connection.
+   */
   private readonly streamEnded = (connection: Carrier, end: 'fin' | SocketError): void => {
     this.finished.add(connection);
     this.rejectAll(end === 'fin' ? undefined : end, this.matcher.endConnection(connection));
@@ -291,15 +291,15 @@ export class Conversation<In, Out, Id> {
     for (const request of requests) request.reject(reason);
   }
 
-  /** Fails the connection, unless it has ended and only its remaining messages are being read. */
+  /** Fails the connection. Does nothing if the connection has already ended and only its unread data is being read. */
   private failReading(inbound: Inbound | undefined, error: SocketError): void {
     const { carrier } = this.host;
     if (carrier?.inbound === inbound) carrier?.fail(error);
   }
 
   /**
-   * Makes the error for a request that an orderly end leaves unanswered. A handler that rethrows this error does not
-   * count as failed.
+   * Makes the error for a request that is unanswered when the connection ends cleanly. A handler that rethrows this
+   * error does not count as failed.
    */
   private unanswered(): SocketError {
     return noteOrigin(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);

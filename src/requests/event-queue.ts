@@ -15,7 +15,6 @@ interface BufferedEvent<T> {
   readonly size: number;
 }
 
-/** The owner of the queue. */
 interface EventsHost {
   /** Called when `isWanted`, `isHeld` or `isFull` may have changed. */
   eventsChanged(): void;
@@ -24,9 +23,9 @@ interface EventsHost {
 }
 
 /**
- * The messages that answer no request. If they are held while a request is pending, they are buffered: holding the
- * channel would also hold back the answer, which follows them in the stream. If no request is pending, the channel
- * itself is held instead.
+ * Buffers the events: messages that answer no request. Events that are held while a request is pending stay in this
+ * buffer, because holding the channel would also hold back the answer. If no request is pending, the channel itself is
+ * held.
  */
 export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;
@@ -45,7 +44,6 @@ export class EventQueue<T> implements FlowSource<T> {
     this.flow = new EventFlow(this.multicast);
   }
 
-  /** Whether the events have subscribers, and the stream has not ended. */
   get isWanted(): boolean {
     return this.subscribed && this.ending === undefined;
   }
@@ -54,12 +52,11 @@ export class EventQueue<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  /** Whether the queue has reached a limit, and has not drained to half of both limits since. */
+  /** Whether the queue has reached a limit, and has not yet drained to half of both limits. */
   get isFull(): boolean {
     return this.full;
   }
 
-  /** Adds an event, or drops it if the events have no subscriber. */
   push(value: T, size: number): void {
     if (!this.isWanted) return;
     this.waiting.push({ value, size });
@@ -68,7 +65,7 @@ export class EventQueue<T> implements FlowSource<T> {
     this.multicast.drain();
   }
 
-  /** Ends the stream after the buffered events, or at once if this side has closed the connection (F10). */
+  /** Ends the stream after the buffered events. If this side has closed the connection, ends it at once (F10). */
   end(error: unknown): void {
     if (this.ending !== undefined || (!this.subscribed && this.waiting.length === 0)) return;
     this.ending = { error };
@@ -107,7 +104,7 @@ export class EventQueue<T> implements FlowSource<T> {
   }
 
   ended(): void {
-    // Replies that a subscriber has sent are in the channel, which ends by itself.
+    // Nothing to do: the channel ends by itself.
   }
 
   defer(work: () => void): void {

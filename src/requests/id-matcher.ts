@@ -11,8 +11,8 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
   private readonly limit: number;
   private readonly requests = new Map<Id, PendingRequest<In, Id>>();
   /**
-   * The requests that have timed out, oldest first. They are kept, because otherwise a late answer would be taken for
-   * the answer to a new request with the same id.
+   * The requests that have timed out, oldest first. Without this list, a late answer would be taken for the answer to a
+   * new request with the same id.
    */
   private readonly abandoned = new Map<Id, PendingRequest<In, Id>>();
 
@@ -92,7 +92,6 @@ export class IdMatcher<In, Id> implements Matcher<In, Id> {
 
   private remove(request: PendingRequest<In, Id>): void {
     const id = request.id as Id;
-    // A newer request may have the same id by now.
     if (this.requests.get(id) === request) this.requests.delete(id);
     if (this.abandoned.get(id) === request) this.abandoned.delete(id);
   }

@@ -17,8 +17,8 @@ export interface Matcher<In, Id> {
    * Removes and returns the request that `message` answers.
    *
    * @param isPossible - whether the message can answer a given request
-   * @returns `'discard'` for an answer that no pending request awaits, and `undefined` for a message that is not an
-   * answer
+   * @returns the request; `'discard'` for an answer that no pending request awaits; `undefined` for a message that is
+   * not an answer
    * @throws the error that the option `answers` throws
    */
   match(
@@ -26,14 +26,14 @@ export interface Matcher<In, Id> {
     isPossible: (request: PendingRequest<In, Id>) => boolean,
   ): PendingRequest<In, Id> | 'discard' | undefined;
   /**
-   * Rejects a request that has timed out, but remembers it, so that its late answer is not taken for the answer to a
-   * different request.
+   * Rejects a request that has timed out. Remembers the request, so that its late answer is not taken for the answer to
+   * a different request.
    */
   abandon(request: PendingRequest<In, Id>, error: SocketError): void;
   /** Removes a request that will not be answered, and rejects it. */
   reject(request: PendingRequest<In, Id>, error: SocketError): void;
-  /** Removes the requests that were sent on a connection that has ended, and returns those that were pending. */
+  /** Removes the requests that were sent on an ended connection. Returns the pending ones among them. */
   endConnection(connection: Carrier): readonly PendingRequest<In, Id>[];
-  /** Removes all requests for which `isKept` is false, and returns those that were pending. */
+  /** Removes all requests for which `isKept` is false. Returns the pending ones among them. */
   clear(isKept: (request: PendingRequest<In, Id>) => boolean): readonly PendingRequest<In, Id>[];
 }

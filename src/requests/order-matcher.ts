@@ -6,8 +6,8 @@ import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 
 /**
- * Gives the next message to the oldest request. A request may leave a placeholder in the queue, because its answer may
- * still arrive: if it timed out before it was sent, or if its connection ended and has unread messages.
+ * Gives the next message to the oldest request. Two kinds of requests stay in the queue as placeholders, because their
+ * answers may still arrive: requests that have timed out, and requests whose connection has ended with unread messages.
  */
 export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   pending = 0;
@@ -49,7 +49,6 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
     return undefined;
   }
 
-  /** Leaves the request in the queue as a placeholder. It was sent or will be sent, so its answer may still arrive. */
   abandon(request: PendingRequest<In, Id>, error: SocketError): void {
     if (request.state === 'pending') this.pending--;
     request.abandon(error);
@@ -69,8 +68,8 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   }
 
   /**
-   * Ends the requests that `isAffected` selects, and returns those that were pending. If `isStranded` is true, the
-   * ended requests stay in the queue as placeholders, because their answers may still be read.
+   * Ends the requests that `isAffected` selects. Returns the pending ones among them. If `isStranded` is true, the
+   * ended requests stay in the queue as placeholders.
    */
   private end(
     isAffected: (request: PendingRequest<In, Id>) => boolean,

@@ -4,29 +4,25 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { Inbound } from '../io/inbound.js';
 import type { SendLane } from '../io/send-lane.js';
 
-/** One request, from `ask` until it is answered, rejected or forgotten. */
 export class PendingRequest<In, Id> {
   readonly id: Id | undefined;
-  /** The time at which it times out. */
+  /** The time at which the request times out. */
   readonly due: number;
-  /** The promise that `ask` returns. */
   readonly answer: Promise<In>;
-  /** `'abandoned'` means that it has timed out, but may still be answered. */
+  /** `'abandoned'`: the request has timed out, but may still be answered. */
   state: 'pending' | 'abandoned' | 'over' = 'pending';
-  /** The send lane on which it was sent. */
   lane: SendLane | undefined;
-  /** The connection on which it was written, the only one that can deliver its answer. */
+  /** The connection on which the request was written. Only this connection can deliver the answer. */
   sentOn: Carrier | undefined;
   /** Whether the connection `sentOn` has ended, but still has unread messages. */
   isStranded = false;
 
-  /** The connection at the time of `ask`. */
   private readonly askedOn: Carrier | undefined;
-  /** The number of bytes that `askedOn` had received at that time. */
+  /** The number of bytes that `askedOn` had received at the time of `ask`. */
   private readonly receivedBytesBefore: number;
   private settle: { resolve(message: In): void; reject(error: unknown): void } | undefined;
 
-  /** @param askedOn - the connection that sends values now, if there is one */
+  /** @param askedOn - the connection that sends values now, if any */
   constructor(id: Id | undefined, due: number, askedOn: Carrier | undefined) {
     this.id = id;
     this.due = due;
@@ -41,9 +37,8 @@ export class PendingRequest<In, Id> {
   }
 
   /**
-   * Returns whether the last decoded message can be its answer. The message must have arrived on the same connection,
-   * and after the call of `ask`. Otherwise a greeting, or a message left over from an earlier connection, would be
-   * taken for the answer.
+   * Returns whether the last decoded message can be its answer. The message must have arrived on the connection of the
+   * request, after the call of `ask`. It must not be a greeting, or a message of an earlier connection.
    *
    * @param inbound - the Inbound that delivered the message
    * @param carrier - the connection that sends values now
@@ -66,7 +61,6 @@ export class PendingRequest<In, Id> {
     this.settle = undefined;
   }
 
-  /** Rejects the request because it has timed out. */
   abandon(error: SocketError): void {
     this.reject(error);
     this.state = 'abandoned';

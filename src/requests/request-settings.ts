@@ -1,6 +1,5 @@
 import { checkExactOptions, count, duration, func, optional, withDefault } from '../validation/checks.js';
 
-/** The options of `requests`, checked and with their defaults. */
 export interface RequestSettings<In, Id> {
   readonly answers: ((message: In) => Id | undefined) | undefined;
   readonly timeout: number;

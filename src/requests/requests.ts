@@ -15,7 +15,7 @@ import { Conversation } from './conversation.js';
  */
 export interface RequestsOptions {
   /**
-   * The maximum time from the call of `ask` to the answer. After that, `ask` rejects with `ERR_TIMEOUT_REQUEST`.
+   * The maximum time from the call of `ask` to the answer. After that, the promise rejects with `ERR_TIMEOUT_REQUEST`.
    * 0 means no limit.
    *
    * @defaultValue 10_000
@@ -23,7 +23,7 @@ export interface RequestsOptions {
    */
   readonly timeout?: number | undefined;
   /**
-   * The maximum number of pending requests, at least 1. A further request is not sent, and `ask` rejects with
+   * The maximum number of pending requests, at least 1. A further request is not sent, and its promise rejects with
    * `ERR_OVERFLOW`.
    *
    * @defaultValue 1_024
@@ -53,7 +53,7 @@ export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
 }
 
 /**
- * Provides the members that {@link RequestsInOrder} and {@link RequestsById} have in common.
+ * Provides the common members of {@link RequestsInOrder} and {@link RequestsById}.
  *
  * @typeParam In - the received messages
  * @example
@@ -64,16 +64,15 @@ export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
  */
 export interface Requests<In> {
   /**
-   * Emits the messages that answer no request, and completes or fails with the channel. Subscribing to `events`
-   * subscribes to the channel. So a client dials, and stays connected until its last subscriber leaves.
+   * Emits the messages that answer no request. It completes or fails with the channel. A subscription to `events` also
+   * subscribes to the channel, so a client dials and stays connected.
    *
-   * Without a subscriber, an event that arrives while a request is pending is dropped, so that the answer after it can
-   * be read. While no request is pending, events stay in the channel.
+   * If `events` has no subscriber, events that arrive while a request is pending are dropped. While no request is
+   * pending, events stay in the channel.
    *
    * @backpressure while `events` is held and no request is pending, the channel is held. While a request is pending, up
    * to 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. At either limit the channel is
-   * held: the answer can then be read only after the buffered events, and the request may time out. With a `timeout` of
-   * 0, the connection fails with `ERR_OVERFLOW` instead
+   * held, and the request may time out. With a `timeout` of 0, the connection then fails with `ERR_OVERFLOW`
    * @example
    * ```ts
    * calls.events.subscribe({
@@ -109,8 +108,7 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
    * If `maxPending` requests are pending or the channel is full, the promise rejects with `ERR_OVERFLOW`. If the
    * request cannot be encoded, it rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. In both cases the request
    * is not sent. After `timeout` the promise rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails with the
-   * same error, because the next message could no longer be assigned to a request, and a client with `reconnect` dials
-   * again.
+   * same error, because the next message can no longer be assigned to a request. A client with `reconnect` dials again.
    *
    * @param request - the message to send
    * @returns a promise of the answer. An unhandled rejection does not end the process
@@ -143,13 +141,14 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
    * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
    * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
    * With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next connection.
-   * The promise also rejects
    *
-   * - with `ERR_TIMEOUT_REQUEST` after `timeout`; an answer that arrives later is dropped,
-   * - with `ERR_OVERFLOW`, without sending the request, if `maxPending` requests are pending, or the channel is full,
-   * - with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`, without sending the request, if it cannot be encoded,
-   * - with `ERR_OPTION_INVALID`, without sending the request, if the id is missing, belongs to a pending request, or
-   *   belongs to a request that has timed out and may still be answered on this connection.
+   * The promise also rejects with one of the following errors. Except after a timeout, the request has not been sent.
+   *
+   * - `ERR_TIMEOUT_REQUEST`: no answer arrived within `timeout`. A later answer is dropped.
+   * - `ERR_OVERFLOW`: `maxPending` requests are pending, or the channel is full.
+   * - `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`: the request cannot be encoded.
+   * - `ERR_OPTION_INVALID`: the id is missing, or belongs to a pending request. It also must not belong to a request
+   *   that has timed out and may still be answered on this connection.
    *
    * @param request - the message to send
    * @param id - the id that `answers` returns for the answer; compared like the keys of a `Map`. Use each id once
@@ -166,15 +165,18 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * Matches answers to requests on a channel, for protocols in which one side asks and the other answers.
  *
  * With the option `answers`, each answer names its request, and the answers may arrive in any order. An answer that no
- * pending request awaits is dropped, and a message that names no request is an event. Without the option, each message
- * answers the oldest request that was sent on its connection. If there is no such request, the message is an event.
+ * pending request awaits is dropped. A message that names no request is an event.
+ *
+ * Without the option, each message answers the oldest request that was sent on its connection. If no request is pending
+ * on that connection, the message is an event.
  *
  * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
  * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
  * keeps it connected, and so does a subscription to the client or to the events.
  *
- * Call `requests` only once for a channel, and send nothing else on that channel that the peer would answer. Apart from
- * timeouts, limits and the end of the connection, it is equivalent to:
+ * Call `requests` only once for a channel. Send nothing else on that channel that the peer would answer.
+ *
+ * Apart from timeouts, limits and the end of the connection, it is equivalent to:
  *
  * ```ts
  * function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {

@@ -11,7 +11,10 @@ import type { ConnectionOwner } from '../connection/connection-owner.js';
 import { SocketConnection } from '../connection/socket-connection.js';
 import type { Listener, ListenerEvents, Transport, TransportSocket } from '../transport/transport.js';
 
-/** Whether a server listens. Unless it is stopping, it returns to `unbound` when it fails or has no subscriber. */
+/**
+ * The states of a server's listener. A server that fails, or loses its last subscriber, becomes `unbound` again.
+ * `stopping` is final.
+ */
 type ListenState =
   | { readonly is: 'unbound' }
   | { readonly is: 'binding'; readonly listener: Listener }
@@ -19,8 +22,7 @@ type ListenState =
   | { readonly is: 'stopping'; readonly stopped: Promise<void> };
 
 /**
- * The state of a Server: its listener while it has subscribers, the accepted sockets that are not emitted yet, and the
- * open connections.
+ * The state of a Server: its listener, the accepted sockets that have not been emitted yet, and the open connections.
  */
 export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, ConnectionOwner<SocketConnection<In, Out>> {
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
@@ -44,11 +46,11 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly transport: Transport;
   private readonly incidentSubject = new Subject<SocketError>();
   private state: ListenState = { is: 'unbound' };
-  /** Emits each state that `listening` reports: `bound`, and the state after it. */
+  /** Emits the state `bound`, and the state after it. */
   private readonly changes = new Subject<ListenState>();
   private readonly accepted = new ConnectionList<SocketConnection<In, Out>>();
   private readonly waitingSockets: TransportSocket[] = [];
-  /** The last emitted connection, until we have checked whether it has a subscriber. */
+  /** The last emitted connection. It becomes undefined after the check whether that connection has a subscriber. */
   private lastEmitted: SocketConnection<In, Out> | undefined;
   private accepting = false;
   private readonly stopListeningToSignal: (() => void) | undefined;
@@ -84,7 +86,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   finishing(): void {
-    // Nothing to do: a server has no other connection to send later values on.
+    // Nothing to do: no other connection gets the unsent values.
   }
 
   failedAfter(error: SocketError): void {
@@ -102,7 +104,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
 
   started(): void {
     if (this.state.is === 'stopping') return;
-    // A closed listener may still report events: ignore them.
+    // Ignore the events of a listener that has been closed.
     const isCurrent = (): boolean => this.listener === listener;
     const events: ListenerEvents = {
       onListening: (address) => {
@@ -136,14 +138,13 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   ended(): void {
-    // There is nothing left to do.
+    // Nothing to do.
   }
 
   defer(work: () => void): void {
     queueMicrotask(work);
   }
 
-  /** Stops accepting, drains and closes every connection within `deadline` ms, and completes (S7). */
   shutdown(options: ShutdownOptions): Promise<void> {
     let settings: ShutdownSettings;
     try {
@@ -161,8 +162,8 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   private stop(limit: number, drains: boolean): Promise<void> {
-    // A subscriber notified below may call `shutdown` again. Set the state first, so that both calls return one
-    // promise.
+    // Set the state first. A subscriber that is notified below may call `shutdown` again, and both calls must return
+    // the same promise.
     let stopped: () => void = () => undefined;
     const stopping = new Promise<void>((resolve) => {
       stopped = resolve;
@@ -172,7 +173,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     const { released } = this;
     const closed = this.accepted.all().map((connection) => connection.closed);
     this.closeAll(limit, drains);
-    // Uses Observables, because promises do not settle within `TestScheduler.run`.
+    // Promises do not settle within `TestScheduler.run`, so wait with Observables.
     const over = (): void => {
       this.multicast.end();
       this.incidentSubject.complete();
@@ -230,7 +231,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     return state.is === 'binding' || state.is === 'bound' ? state.listener : undefined;
   }
 
-  /** Closes the listener, and resets the accepted sockets that are not emitted yet (S1). */
+  /** Closes the listener, and resets the accepted sockets that have not been emitted yet (S1). */
   private unbind(next: ListenState & { readonly is: 'unbound' | 'stopping' }): void {
     const { listener, state } = this;
     if (state.is === 'stopping' || state.is === next.is) return;

@@ -8,29 +8,28 @@ import type { Outbound, Publisher } from '../io/outbound.js';
 import { WriteBuffer } from '../io/write-buffer.js';
 import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 
-/** Appends bytes that are already encoded. */
 const encoded: Encoder<Uint8Array> = {
   encode(value, into) {
     into.bytes(value);
   },
 };
 
-/** A batch that exceeds this size is flushed before the end of the turn. */
 const maxBatchBytes = 65_536;
 
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** The number of values that it has received, plus the number of values sent before it joined. */
+  /** The number of values that it has received, plus the number of values that were sent before it joined. */
   given: number;
 }
 
 /**
  * Sends each message to many connections. A message is encoded once, and each connection is written to once per turn.
  *
- * A member is removed when its connection closes. A slow member does not delay the others: its own connection buffers
- * its messages, within the limits of `maxBuffered` and `overflow`. Apart from `size`, `refused` and the lower cost, it
- * is equivalent to:
+ * A member is removed when its connection closes. A slow member does not delay the others. Its own connection buffers
+ * its messages, and the options `maxBuffered` and `overflow` of that connection apply.
+ *
+ * Apart from `size`, `refused` and the lower cost, a Broadcast is equivalent to:
  *
  * ```ts
  * const broadcastOf = <Out>(codec: Codec<unknown, Out>) => {
@@ -52,8 +51,8 @@ interface Member {
  * A Broadcast is an Observer, so you can subscribe it to any Observable. `complete` and `error` end it for good.
  *
  * @typeParam Out - the messages that it sends
- * @backpressure `next` never blocks. The Broadcast keeps the values of a turn until the turn ends or they exceed 65,536
- * bytes. Then each member's connection buffers them, up to `maxBuffered`
+ * @backpressure `next` never blocks. The Broadcast keeps values until the turn ends, or until they exceed 65,536 bytes.
+ * Then each member's connection buffers them, up to `maxBuffered`
  * @example
  * ```ts
  * const news = new Broadcast(lines());
@@ -73,7 +72,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private batchStart = 0;
   private batchBytes = 0;
   private flushing = false;
-  /** Members that already have all values of this batch, so the next value has to be announced to them. */
+  /** Members that already have all values of this batch. The next value has to be announced to them. */
   private upToDate: Outbound[] = [];
   private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
@@ -135,8 +134,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * or destroyed at once.
    *
    * @param connection - a connection of a server or a client of this library
-   * @returns the membership. Unsubscribe from it to remove the connection, which stays open and still gets the values
-   * that were passed to `next` before you unsubscribed
+   * @returns the membership. Unsubscribe from it to remove the connection. The connection stays open, and still gets
+   * the values that were passed to `next` before
    * @throws `ERR_OPTION_INVALID` for an object that is not a connection of this library
    * @example
    * ```ts
@@ -173,8 +172,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Sends a value to all current members. It never throws, and does nothing after `complete` or `error`.
    *
    * On each connection, the Broadcast's values and the values of the connection's own channels go out in the order in
-   * which they were sent. The values of a turn reach each member in one write, if they total at most 65,536 bytes. A
-   * value that cannot be encoded is sent to no member and counted in {@link Broadcast.refused}. Without members,
+   * which they were sent. The values of a turn reach each member in one write if they total at most 65,536 bytes. A
+   * value that cannot be encoded is sent to no member, and is counted in {@link Broadcast.refused}. Without members,
    * nothing is encoded.
    *
    * @param value - the value to send; it must not be changed afterwards
@@ -187,7 +186,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
     if (this.sink.add(this.encoder, value) !== undefined) {
-      // A bad value may originate from one member, so it must not end the connections of the others.
+      // A bad value may come from one member. It must not end the connections of the others.
       this.refusedCount++;
       return;
     }
@@ -235,7 +234,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     for (const outbound of outbounds) {
       if (!this.members.has(outbound)) continue;
       outbound.announce(this.publisher);
-      // Members on the same transport share a scheduler, to which the publisher has to be added only once.
+      // Members on the same transport share a scheduler. Add the publisher to each scheduler only once.
       if (outbound.scheduler === scheduler) continue;
       scheduler = outbound.scheduler;
       scheduler?.addPublisher(this.publisher);
@@ -257,7 +256,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       } else this.give(outbound, member);
     }
     this.flushing = false;
-    // If a member fails during the flush, a subscriber may send new values. The next flush sends those.
+    // If a member fails during the flush, a subscriber may send more values. The next flush sends these values.
     if (batch.length > count) return;
     this.batchStart += count;
     this.batch = [];
@@ -272,7 +271,6 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.give(outbound, member);
   }
 
-  /** Sends a member the values that it does not have yet. */
   private give(outbound: Outbound, member: Member): void {
     const rest = this.batch.slice(member.given - this.batchStart);
     if (rest.length === 0) return;

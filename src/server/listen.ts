@@ -8,12 +8,11 @@ import { Acceptor } from './acceptor.js';
 import { Server } from './server.js';
 
 /**
- * Creates a server, which binds its address on the first subscription.
+ * Creates a server. It binds its address on the first subscription.
  *
- * Each time the server binds a host name, it looks the name up again, and binds only the first address found. `::`
- * accepts IPv4 clients too, if the system has IPv6 and IPv4. On Linux and macOS a server can bind a port again right
- * after its predecessor has closed (SO_REUSEADDR). It cannot bind a port on which another server listens, unless both
- * set `reusePort`.
+ * A host name is looked up each time the server binds. Only the first address found is bound. `::` accepts IPv4 clients
+ * too, if the system supports both IPv6 and IPv4. On Linux and macOS, a port can be bound again right after its
+ * previous server has closed (SO_REUSEADDR). Two servers can listen on the same port only if both set `reusePort`.
  *
  * @typeParam In - the messages that its connections receive
  * @typeParam Out - the messages that they send
@@ -36,7 +35,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   const settings = listenSettings(options);
   const transport = settings.transport ?? nodeTransport();
-  // `settings.mode` always has a value, so look in `options` to see whether the caller has set it.
+  // `settings.mode` is never undefined, so check `options` to see whether the caller has set it.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });
   }

@@ -40,10 +40,10 @@ export interface ServeOptions {
 }
 
 /**
- * Serves each connection with a handler: sends the values that the handler returns, then closes the connection, and emits how
- * it ended. An error in a handler ends only its own connection.
+ * Serves each connection with a handler. It sends the values that the handler returns, closes the connection, and emits
+ * how the connection ended. An error in a handler ends only its own connection.
  *
- * It also handles errors, and discards input that is not read. Apart from that, it is equivalent to:
+ * `serve` also handles errors, and discards unread input. Apart from that, it is equivalent to:
  *
  * ```ts
  * function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
@@ -57,12 +57,12 @@ export interface ServeOptions {
  * The handler is called when a connection is emitted. It may return:
  *
  * - an Observable, an iterable or any other source that RxJS accepts: its values are sent.
- * - a promise: its value is sent, unless that value is `undefined`. So an async function can also send everything
+ * - a promise: its value is sent, unless that value is `undefined`. So an async function may also send everything
  *   itself.
  * - nothing: the handler then has to end the connection itself.
  *
- * If a handler throws or its source fails, its connection fails with `ERR_HANDLER`. Both the connection's `closed` and
- * the server's `incidents` report it.
+ * If a handler throws or its source fails, its connection fails with `ERR_HANDLER`. The connection's `closed` and the
+ * server's `incidents` report this error.
  *
  * @typeParam In - the messages that the connections receive
  * @typeParam Out - the messages that they send
@@ -70,7 +70,7 @@ export interface ServeOptions {
  * @param options - see {@link ServeOptions}
  * @returns an operator that emits how each connection ended. It completes when the server has completed and every
  * connection has closed. Unsubscribing stops the server and the handlers' sources, and closes the connections
- * gracefully. Applied to a server, it returns a Flow; holding that Flow holds the server
+ * gracefully. If the operator is applied to a server, the result is a Flow, and holding the result holds the server
  * @throws `ERR_OPTION_INVALID` for a bad option; with `concurrent`, `ERR_NOT_A_FLOW` if the operator is applied to a
  * plain Observable
  * @backpressure while the connection is not writable, an iterable is not pulled and a Flow is held, as with
@@ -94,7 +94,6 @@ export function serve<In, Out>(
 
 type Handler<In, Out> = (connection: Connection<In, Out>) => ObservableInput<Out> | PromiseLike<Out | void> | void;
 
-/** Calls the handler with one connection, and emits how the connection ended. */
 function serveOne<In, Out>(connection: Connection<In, Out>, handler: Handler<In, Out>): Observable<Closed> {
   return new Observable((subscriber) => {
     let isOpen = true;
@@ -120,7 +119,6 @@ function serveOne<In, Out>(connection: Connection<In, Out>, handler: Handler<In,
   });
 }
 
-/** Sends the values that the handler returned, and then ends the connection. */
 function sendReplies<In, Out>(
   connection: Connection<In, Out>,
   replies: ObservableInput<Out> | PromiseLike<Out | void>,
@@ -130,7 +128,7 @@ function sendReplies<In, Out>(
   const failing = tap<Out>({
     error: (cause: unknown) => {
       isReported = true;
-      // If the handler fails with `ERR_CLOSED` because its connection has ended, the handler is not at fault.
+      // A handler that fails with `ERR_CLOSED` only because its connection has ended is not at fault.
       if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
     },
   });
@@ -144,11 +142,10 @@ function sendReplies<In, Out>(
         ),
       )
     : data.sendFrom(pacedFrom(replies).pipe(failing));
-  // `failing` handles errors from the source. Any other error means that the sending side has ended, so nothing is left
-  // to send.
+  // `failing` has already handled errors from the source. Any other error means that the sending side has ended.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
-  // Once the connection has ended, `sending` no longer awaits the async function, so report the function's error here.
+  // After the connection has ended, `sending` no longer awaits the async function. So report the function's error here.
   if (isPromise(replies)) {
     replies.then(undefined, (cause: unknown) => {
       if (subscription.closed && !isReported) fail(connection, cause);
@@ -157,7 +154,7 @@ function sendReplies<In, Out>(
   return subscription;
 }
 
-/** Makes a shutdown wait for `work` (S7), and pauses the idle timers while `work` reads nothing (C27). */
+/** Makes a shutdown wait for `work` (S7). The idle timers are paused while `work` reads nothing (C27). */
 function task(data: Channel<any, any>, work: Observable<never>): Observable<never> {
   return new Observable((subscriber) => {
     const lane = laneOf(data);
@@ -170,7 +167,6 @@ function task(data: Channel<any, any>, work: Observable<never>): Observable<neve
   });
 }
 
-/** Ends the sending side, and closes the connection once it has no readers. */
 function finishServing(connection: Connection<any, any>): void {
   const ours = socketConnectionOf(connection);
   if (ours !== undefined) ours.completeAndClose();
@@ -184,7 +180,7 @@ function fail(connection: Connection<any, any>, cause: unknown): void {
 }
 
 /**
- * Returns the library's connection that owns `data`. The argument itself may be a program's wrapper of that connection.
+ * Returns the library's own connection. The argument may be an object in which the program has wrapped that connection.
  */
 function socketConnectionOf({ data }: Connection<any, any>): SocketConnection<any, any> | undefined {
   const owner = data instanceof Channel ? data[host] : undefined;

@@ -9,9 +9,10 @@ import type { ShutdownOptions } from '../options/shutdown-options.js';
 import { Acceptor } from './acceptor.js';
 
 /**
- * A Flow of accepted connections. All subscribers share one listener, which does not accept while the Flow is held.
+ * A Flow of accepted connections. All subscribers share one listener. While the Flow is held, the listener does not
+ * accept.
  *
- * Apart from `hold`, which leaves further clients in the kernel's queue, it is equivalent to:
+ * Apart from `hold`, it is equivalent to:
  *
  * ```ts
  * const server = new Observable<Socket>((subscriber) => {
@@ -22,16 +23,17 @@ import { Acceptor } from './acceptor.js';
  * }).pipe(share());
  * ```
  *
- * It emits connections in the order in which they were accepted, each before anything is read from it, and completes
- * after {@link Server.shutdown}.
- * It fails with a `SocketError` if its address cannot be bound; a new subscription tries again. When the last
- * subscriber leaves, the listener is closed, the socket file is removed, and clients that are not emitted yet are
- * reset. Emitted connections stay open.
+ * It emits connections in the order in which they were accepted. Nothing is read from a connection before it is
+ * emitted. The Flow completes after {@link Server.shutdown}. It fails with a `SocketError` if its address cannot be
+ * bound; a new subscription tries again.
+ *
+ * When the last subscriber leaves, the listener is closed, the socket file is removed, and clients that have not been
+ * emitted yet are reset. Emitted connections stay open.
  *
  * @typeParam In - the messages that its connections receive; `Buffer` by default, as without a codec
  * @typeParam Out - the messages that they send; bytes or text by default
- * @backpressure while it is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot stop
- * accepting, up to `acceptQueue` clients wait in the process, and further clients are reset
+ * @backpressure while the server is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot
+ * stop accepting, up to `acceptQueue` clients wait in the process, and further clients are reset
  * @example
  * ```ts
  * for await (const connection of server) await serveOne(connection); // one client at a time
@@ -79,7 +81,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   /**
    * Emits errors that do not end the server, so that you can log them:
    *
-   * - the error of each failed connection, the same as in its `closed`;
+   * - the error of each failed connection, as in the connection's `closed`;
    * - the error of each client that was not accepted: `ERR_LIMIT_CONNECTIONS` (beyond `maxConnections` or
    *   `acceptQueue`), `ERR_TLS`, `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
    * - `EMFILE`, at most once a second, while the process has too few file descriptors.
@@ -98,24 +100,25 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   /**
    * Closes the server for good, after its handlers have finished with the received data.
    *
-   * 1. The server stops accepting, removes its socket file, and resets clients that are not emitted yet.
-   *    {@link Server.listening} completes.
-   * 2. Each connection's receiving side completes after the data that was already received, as if the peer had sent a FIN.
-   *    An unfinished frame is dropped.
+   * 1. The server stops accepting, removes its socket file, and resets clients that have not been emitted yet. {@link
+   *    Server.listening} completes.
+   * 2. Each connection's receiving side completes after the data already received, as if the peer had sent a FIN. An
+   *    unfinished frame is dropped.
    * 3. Handlers of {@link serve}, and sends from a source (`sendFrom`, `sendTo`, `relay`, a Flow subscribed to a
    *    channel), run to completion. Subscribers that hold their Flow, such as `for await` and the paced operators, read
    *    the received data at their own pace.
-   * 4. Each connection then flushes its data and closes gracefully; without work in progress, it does so at once.
-   * 5. At `deadline` the remaining connections are aborted: the peer gets a reset, if the transport has one, and
-   *    `closed` reports `ERR_TIMEOUT_CLOSE`.
+   * 4. A connection without work in progress flushes its data and closes gracefully.
+   * 5. At `deadline` the remaining connections are aborted. Their `closed` reports `ERR_TIMEOUT_CLOSE`. The peer gets a
+   *    reset if the transport has one.
    * 6. When every connection has closed, the server and {@link Server.incidents} complete.
    *
-   * A handler that never ends by itself, such as one that sends an `interval`, has to watch for the completion of
-   * `connection.data`. End its source with `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
+   * If a handler returns an endless source, such as an `interval`, end that source when `connection.data` completes:
+   * `takeUntil(data.pipe(ignoreElements(), endWith(true)))`.
    *
    * @param options - see {@link ShutdownOptions}
    * @returns a promise that resolves when all sockets are closed, all timers are stopped, and the socket file is
-   * removed. A second call returns the same promise. It is rejected only for a bad option, with `ERR_OPTION_INVALID`
+   * removed. A second call returns the same promise. The promise rejects only for a bad option, with
+   * `ERR_OPTION_INVALID`
    * @example
    * ```ts
    * await server.shutdown({ deadline: 1_000 });
@@ -127,7 +130,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Shuts the server down at the end of an `await using` block, as {@link Server.shutdown} does.
+   * Calls {@link Server.shutdown} at the end of an `await using` block.
    *
    * @example
    * ```ts
@@ -140,8 +143,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Stops accepting. Further clients wait in the kernel's queue. When the Hold is released, they are accepted in the
-   * order in which they arrived.
+   * Stops accepting. Further clients wait in the kernel's queue. When the Hold is released, the clients are accepted in
+   * the order in which they arrived.
    *
    * @returns the Hold; release it to accept again
    * @example
