@@ -1,6 +1,5 @@
 /**
- * Converts a Flow to an `AsyncIterableX` of IxJS. This is the only module that loads ix, so programs that do not use it
- * need not install ix.
+ * Converts a Flow to an `AsyncIterableX` of IxJS. Only this module needs the package ix.
  *
  * @module rxjs-sockets/ix
  */
@@ -20,12 +19,12 @@ import { checkExactOptions, count } from './validation/checks.js';
  * @see rule F12
  */
 export interface PullOptions {
-  /** The maximum number of values in an array: 1 to 2,147,483,647. It is required. */
+  /** The maximum number of values in an array: 1 to 2,147,483,647. Required. */
   readonly batch: number;
 }
 
 /**
- * Makes an iterable for ix from a Flow. The Flow is held until ix requests a value, and then emits one.
+ * Makes an iterable for ix from a Flow. The Flow emits one value each time ix requests one, and is held otherwise.
  *
  * Leaving the loop unsubscribes. The Flow keeps the values that the loop has not taken.
  *
@@ -45,8 +44,8 @@ export interface PullOptions {
 export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 /**
  * Makes an iterable of arrays for ix from a Flow. The Flow is held until ix requests an array. The array contains the
- * values that have arrived, at most `batch`; if there are none, `next()` waits for one. ix spends time on each item, so
- * with many values, arrays are several times as fast.
+ * values that have arrived, at most `batch`. If none has arrived, `next()` waits for one. With many values, arrays are
+ * several times as fast as single values.
  *
  * Leaving the loop unsubscribes. The Flow keeps the values that are not yet in an array.
  *
@@ -54,8 +53,8 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
  * @param flow - the Flow. Each iteration is a subscription of its own
  * @param options - `batch`, the maximum number of values in an array: 1 to 2,147,483,647, without a default
  * @returns an `AsyncIterableX` of arrays, each with at least one value
- * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option. If the Flow fails, `next()` rejects with the
- * Flow's error after all earlier values
+ * @throws `ERR_OPTION_INVALID` for a bad `batch` or an unknown option. If the Flow fails, `next()` first returns all
+ * earlier values, and then rejects with the Flow's error
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -68,7 +67,7 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
   if (options === undefined) return new FlowIterable(() => flow[Symbol.asyncIterator]());
-  // `batch` is required: if `pull(flow, {})` returned single values, it would break code that expects arrays.
+  // Code that calls `pull(flow, {})` expects arrays. So `batch` is required.
   const { batch } = checkExactOptions('pull', { batch: count }, options);
   return new FlowIterable(() => new FlowBatches(flow, batch));
 }

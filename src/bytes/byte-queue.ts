@@ -1,9 +1,8 @@
 /**
- * Holds the bytes of a stream that were received but not yet decoded, oldest first. A decoder examines them in place,
- * and takes complete frames off the front. The other bytes stay for the decoder's next call, or for another view of
- * the same socket.
+ * Holds the bytes of a stream that were received but not yet decoded, oldest first. A decoder examines the bytes in the
+ * queue, and takes complete frames off the front. The other bytes stay for the next call.
  *
- * The bytes may be spread over several pieces of memory, which affects only the cost. The queue is equivalent to:
+ * The bytes may be spread over several pieces of memory. Apart from its speed, the queue is equivalent to:
  *
  * ```ts
  * let waiting = Buffer.concat(chunks);
@@ -17,11 +16,11 @@
  * };
  * ```
  *
- * While a Flow is held, the queue holds at most 65,536 bytes, one chunk and one unfinished frame. `at`, `uint`, `peek`, `take`
- * and `skip` throw a RangeError if they are asked for bytes that have not arrived.
+ * While a Flow is held, the queue contains at most 65,536 bytes, one chunk and one unfinished frame. `at`, `uint`,
+ * `peek`, `take` and `skip` throw a RangeError if you ask for bytes that have not arrived.
  *
- * The Buffers that `head`, `peek` and `take` return stay valid: the queue never overwrites their bytes, not even after
- * `decode` has returned. A view keeps the memory of its entire chunk alive, so copy the bytes if you keep only a few.
+ * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. A view keeps the memory of
+ * its entire chunk alive. So copy the bytes if you keep only a few.
  *
  * @example
  * ```ts
@@ -37,11 +36,11 @@
 export interface ByteQueue {
   /** The number of bytes in the queue. */
   readonly length: number;
-  /** The stream offset of the first byte in the queue, which is the number of bytes taken off so far. */
+  /** The number of bytes taken off so far. */
   readonly position: number;
   /**
-   * The first bytes, as many as are contiguous in memory. They stay in the queue, so do not change them. Empty only if
-   * the queue is empty.
+   * The first bytes, as many as are contiguous in memory. They stay in the queue, so do not change them. `head` is
+   * empty only if the queue is empty.
    */
   readonly head: Buffer;
   /**
@@ -72,10 +71,10 @@ export interface ByteQueue {
    * Searches the bytes in the queue, across all pieces of memory.
    *
    * @param needle - a byte, or a sequence of bytes
-   * @param from - the index where the search starts, at least 0; default 0. Start where the last search ended, so that all
-   * searches together take linear time
-   * @returns the first index, not less than `from`, at which `needle` begins; -1 if there is none, even if `from`
-   * exceeds `length`
+   * @param from - the index where the search starts, at least 0; default 0. Start where the last search ended, so that
+   * all searches together take linear time
+   * @returns the first index, from `from` on, at which `needle` begins; -1 if there is none, or if `from` exceeds
+   * `length`
    * @throws a RangeError for a negative `from`
    * @example
    * ```ts
@@ -87,7 +86,7 @@ export interface ByteQueue {
    * Returns the first bytes, and leaves them in the queue.
    *
    * @param count - 0 to `length`
-   * @returns a view if the bytes are contiguous in memory, otherwise a copy; do not change either
+   * @returns a view if the bytes are contiguous in memory, otherwise a copy. Do not change the bytes
    * @example
    * ```ts
    * const isHello = bytes.peek(5).toString('latin1') === 'HELLO';
@@ -98,8 +97,7 @@ export interface ByteQueue {
    * Takes the first bytes off, and returns them.
    *
    * @param count - 0 to `length`
-   * @returns a view if the bytes are contiguous in memory, otherwise a copy. A view keeps the memory of its entire
-   * chunk alive
+   * @returns a view if the bytes are contiguous in memory, otherwise a copy
    * @example
    * ```ts
    * const body = bytes.take(size);

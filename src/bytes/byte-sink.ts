@@ -1,5 +1,6 @@
 /**
- * Collects what an encoder writes. If a call of `encode` throws, everything written within that call is dropped (D5).
+ * Collects the bytes that an encoder writes. If a call of `encode` throws, everything written within that call is
+ * dropped (D5).
  *
  * It is equivalent to:
  *
@@ -10,7 +11,7 @@
  * // at the end of the turn: socket.write(Buffer.concat(pieces))
  * ```
  *
- * Use it only within the call of `encode` that it is passed to. The bytes count in `bufferedBytes` until the kernel has
+ * Use a sink only within the call of `encode` that receives it. The bytes count in `bufferedBytes` until the kernel has
  * taken them.
  *
  * @example
@@ -31,9 +32,10 @@ export interface ByteSink {
    */
   bytes(value: Uint8Array): void;
   /**
-   * Appends text. The fastest way to write a frame of text is a single call for all of it.
+   * Appends text. A single call for the entire frame is fastest.
    *
-   * @param value - check it first: a lone surrogate, or a character that `encoding` lacks, is replaced silently
+   * @param value - the text. Check it first: a lone surrogate, or a character that `encoding` lacks, is replaced
+   * silently
    * @param encoding - the encoding of the text
    * @example
    * ```ts
@@ -44,8 +46,8 @@ export interface ByteSink {
   /**
    * Appends an unsigned integer.
    *
-   * @param value - from 0 to the maximum that `bytes` can hold
-   * @param bytes - its size, in bytes
+   * @param value - 0 to the largest integer that fits in `bytes`
+   * @param bytes - the size of the integer, in bytes
    * @param endian - the byte order
    * @example
    * ```ts

@@ -2,13 +2,13 @@ import type { ByteQueue } from './byte-queue.js';
 import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
-/** A chunk of at least this size is kept by reference. A smaller one is copied to the end of the queue's own memory. */
+/** A chunk of at least this size is kept by reference. A smaller chunk is copied to the end of the queue's memory. */
 const minReferenced = 1_024;
 /** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
 const maxGrown = 16_384;
 /** The memory of an unfinished frame is at most this many times as large as the part that has arrived. */
 const maxFrameGrowth = 32;
-/** An unfinished frame gets its own memory if `minArrived` bytes of it have arrived and `minMissing` are missing. */
+/** An unfinished frame gets its own memory if `minArrived` of its bytes have arrived and `minMissing` are missing. */
 const minArrived = 4_096;
 const minMissing = 32_768;
 /** The maximum number of bytes that are read into an unfinished frame's memory at once. */
@@ -37,26 +37,25 @@ const empty = Buffer.alloc(0);
  * };
  * ```
  *
- * A chunk is kept by reference, so it must not be changed afterwards. All of its memory stays alive until its last
- * byte has been taken off. Small chunks that stay in the queue are copied into one block, so that the queue needs at
- * most about two bytes of memory for each queued byte. The socket reads the rest of a large frame directly into its
- * final place, `room`.
+ * A pushed chunk must not be changed afterwards, because the queue does not copy it. All of its memory stays alive
+ * until its last byte has been taken off. Only small chunks that stay in the queue are copied, into one block, so that
+ * the queue needs at most about two bytes of memory for each queued byte. The socket reads the rest of a large frame
+ * directly into `room`.
  *
- * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. Only the queue has to deal
- * with that. `head`, `peek` and `take` copy borrowed bytes before they return a view of them. `borrow` and
- * `borrowHead` return borrowed bytes without a copy, for callers that keep nothing. `keepRest` copies the remaining
- * bytes at the end of the delivery.
+ * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. `head`, `peek` and `take`
+ * copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` return borrowed bytes without a
+ * copy, for callers that keep nothing. `keepRest` copies the remaining bytes at the end of the delivery.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
   private offset = 0;
   private first: Segment | undefined = undefined;
   private last: Segment | undefined = undefined;
-  /** The segment that was searched or copied from last, where the next search or copy usually continues. */
+  /** The segment of the last search or copy. The next search or copy usually continues there. */
   private recent: Segment | undefined = undefined;
-  /** The offset in the stream at which the unfinished frame ends, if its decoder has called `expect`. */
+  /** The stream offset at which the announced frame ends. */
   private frameEnd = 0;
-  /** Whether the reader took views of the last chunk. If so, the socket should read the next chunk into new memory. */
+  /** Whether a reader took a view of the last chunk. The socket should then read the next chunk into new memory. */
   wasViewed = false;
 
   get length(): number {
@@ -96,15 +95,15 @@ export class ChunkQueue implements ByteQueue {
     this.frameEnd = this.offset + count;
   }
 
-  /** Copies the rest of a borrowed chunk. Afterwards the shared read block may be overwritten. */
+  /** Copies the rest of a borrowed chunk. Call before the shared read block is overwritten. */
   keepRest(): void {
     if (this.last?.isBorrowed === true) this.last.own();
   }
 
   /**
    * The memory where the next bytes of a large frame belong; undefined if there is no such frame. A socket reads into
-   * this memory, and pushes the part that it has filled. Until the push, the same memory is returned again, so only
-   * one read may be pending.
+   * this memory, and pushes the part that it has filled. Only one read may be pending, because the same memory is
+   * returned until the push.
    */
   get room(): Buffer | undefined {
     const missing = this.frameEnd - this.offset - this.size;
@@ -113,20 +112,19 @@ export class ChunkQueue implements ByteQueue {
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
       if (this.size < minArrived || missing < minMissing) return undefined;
-      // Memory for only part of a frame holds at most half of it. So when that memory is full, at least `minMissing`
-      // bytes are still missing, and the rest is gathered the same way.
+      // Memory for part of a frame holds at most half of the frame. When this memory is full, at least `minMissing`
+      // bytes are still missing, so the next part also gets its own memory.
       const frame = this.frameEnd - this.offset;
       try {
         last = this.gatherAll(frame <= maxFrameGrowth * this.size ? frame : (maxFrameGrowth / 2) * this.size);
       } catch {
-        // There is not enough memory, but the frame may never arrive. If it does, it is copied when it is taken.
+        // There is not enough memory for the frame, which may never arrive. If it arrives, `take` copies it.
         return undefined;
       }
     }
     return last.buffer.subarray(last.end, Math.min(last.limit, last.end + maxRead));
   }
 
-  /** Removes everything, and releases the memory. */
   clear(): void {
     this.skip(this.size);
   }
@@ -178,13 +176,13 @@ export class ChunkQueue implements ByteQueue {
     return this.contiguous(count);
   }
 
-  /** Like `peek`, but does not copy borrowed bytes: they are valid only until the delivery ends. */
+  /** Like `peek`, but does not copy borrowed bytes. They are valid only until the delivery ends. */
   borrow(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw this.outOfRange('count', count);
     return count === 0 ? empty : this.contiguous(count);
   }
 
-  /** Like `head`, but does not copy borrowed bytes: they are valid only until the delivery ends. */
+  /** Like `head`, but does not copy borrowed bytes. They are valid only until the delivery ends. */
   borrowHead(): Buffer {
     const first = this.first;
     return first === undefined ? empty : first.view(first.end);
@@ -243,7 +241,6 @@ export class ChunkQueue implements ByteQueue {
     this.last = segment;
   }
 
-  /** Releases the segments whose bytes have all been taken off. */
   private releaseSegments(): void {
     let segment = this.first;
     while (segment !== undefined && segment.origin + segment.end <= this.offset) segment = segment.next;
@@ -300,9 +297,9 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the first one
-   * held, or all bytes, with room for as many again. So a decoder that examines a growing frame again and again takes
-   * linear time.
+   * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the old first
+   * segment. If the queue has fewer bytes, the segment gets all of them, and room for as many again. So a decoder that
+   * peeks at a growing frame with each chunk takes linear time.
    */
   private gather(count: number): Segment {
     const joinedBefore = this.first!.end - this.first!.start;
@@ -328,12 +325,12 @@ export function hasFrame(bytes: ByteQueue, count: number): boolean {
   return false;
 }
 
-/** Like `peek`, but does not copy borrowed bytes. For a decoder that does not keep them. */
+/** Like `peek`, for a decoder that does not keep the bytes. */
 export function borrow(bytes: ByteQueue, count: number): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrow(count) : bytes.peek(count);
 }
 
-/** Like `head`, but does not copy borrowed bytes. For a decoder that does not keep them. */
+/** Like `head`, for a decoder that does not keep the bytes. */
 export function borrowHead(bytes: ByteQueue): Buffer {
   return bytes instanceof ChunkQueue ? bytes.borrowHead() : bytes.head;
 }

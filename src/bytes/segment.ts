@@ -4,20 +4,18 @@ const minCapacity = 256;
 /**
  * A part of a stream that is contiguous in memory. The segments of a queue form a linked list.
  *
- * The byte at index `i` of `buffer` has the offset `origin + i` in the stream. So `origin + start` of the first segment is the
- * position of its queue, and `origin + end` of each segment is `origin + start` of the next. The queue changes
- * `start`. Bytes are never overwritten once a view of them has been returned: a segment writes only from `end` on, or
- * moves to new memory.
+ * The byte at index `i` of `buffer` has the stream offset `origin + i`. Each segment begins at the offset where the
+ * previous one ends. A byte is never overwritten once a view of it has been returned, because a segment writes only
+ * from `end` on, or moves to new memory.
  */
 export class Segment {
   buffer: Buffer;
-  /** The index in `buffer` of the first byte. */
+  /** The index in `buffer` of the first byte. The queue changes it. */
   start = 0;
   /** The index in `buffer` after the last byte. */
   end: number;
-  /** The index up to which the segment may write to `buffer`. It is `end` for memory that the segment does not own. */
+  /** The index up to which the segment may write to `buffer`. If the segment does not own the memory, it is `end`. */
   limit: number;
-  /** The offset in the stream of the byte at index 0 of `buffer`. */
   origin: number;
   next: Segment | undefined = undefined;
   /** Whether `buffer` may be overwritten once the delivery has ended. */
@@ -37,10 +35,7 @@ export class Segment {
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
 
-  /**
-   * Returns the first index in `buffer`, not less than `start`, at which this segment contains `needle`; -1 if there is
-   * none.
-   */
+  /** Returns the first index in `buffer`, from `start` on, at which `needle` begins within this segment, or -1. */
   search(needle: number | Uint8Array, start: number): number {
     const { buffer, end } = this;
     if (end === buffer.length) return buffer.indexOf(needle, start);
@@ -61,7 +56,7 @@ export class Segment {
     this.move(this.end - this.start);
   }
 
-  /** Moves the bytes to memory that is twice as large as they and `chunk` need, and appends `chunk`. */
+  /** Moves the bytes to new memory, twice as large as needed, and appends `chunk`. */
   grow(chunk: Buffer): void {
     this.move(Math.max(minCapacity, 2 * (this.end - this.start + chunk.length)));
     this.write(chunk);

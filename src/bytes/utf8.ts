@@ -1,6 +1,6 @@
 import * as buffer from 'node:buffer';
 
-/** From this size on, in bytes, non-ASCII text is decoded by way of UTF-16, which is up to ten times as fast. */
+/** From this size on, in bytes, non-ASCII text is decoded through UTF-16, which is up to ten times as fast. */
 const minTranscoded = 512;
 
 /** Whether `transcode` works. Some runtimes lack it, or always throw. */
@@ -13,8 +13,7 @@ const canTranscode = ((): boolean => {
 })();
 
 /**
- * Decodes UTF-8 strictly, and keeps a byte order mark, as `Buffer.toString` does. For long non-ASCII text, it is up to
- * ten times as fast as `toString`.
+ * Decodes UTF-8 strictly, and keeps a byte order mark.
  *
  * @returns the text, or undefined if `bytes` is not valid UTF-8
  */

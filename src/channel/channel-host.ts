@@ -5,7 +5,7 @@ import type { Inbound, Reader } from '../io/inbound.js';
 import type { Outbound } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
 
-/** The connection that values were sent on, as a sender sees it. */
+/** The connection that carries sent values, as a sender sees it. */
 export interface Carrier {
   readonly inbound: Inbound;
   readonly closed: Observable<{ readonly error?: SocketError }>;
@@ -16,7 +16,7 @@ export interface Carrier {
 export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) => void;
 
 /**
- * What a Channel receives from and sends on: a single connection, or a client with one connection after another.
+ * The owner of a Channel: a single connection, or a client with one connection after another.
  *
  * The end of a reader takes three calls. When the reader has emitted everything received, it calls `readerDrained`. If
  * no other stream follows, the host then ends the reader. The reader calls `readerEnding` just before it notifies its
@@ -24,21 +24,19 @@ export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) 
  */
 export interface ChannelHost extends Origin {
   /**
-   * The receiving side of the connection that is being read. For a client, it is the oldest connection with unread
-   * data; undefined while there is nothing to read.
+   * The receiving side of the connection that is being read: for a client, the oldest connection with unread data.
+   * Undefined while there is nothing to read.
    */
   readonly inbound: Inbound | undefined;
-  /** The sending side that all channels of the host share. */
   readonly lane: SendLane;
   /** The Outbound that accepts the channels' values now. */
   readonly outbound: Outbound;
-  /** The current connection. */
   readonly carrier: Carrier | undefined;
-  /** The listeners to call at the end of each stream that may be followed by another one. */
+  /** The listeners to call at the end of each stream that another stream may follow. */
   readonly streamEnds?: Set<StreamEndListener>;
-  /** Whether its channels can be subscribed to again after the end, because another stream may follow. */
+  /** Whether the channel can be subscribed to again after its end, because another stream may follow. */
   readonly reusable: boolean;
-  /** Whether another stream follows the current one, whose end then does not end the channel. */
+  /** Whether another stream follows. The end of the current stream then does not end the channel. */
   readonly continues: boolean;
   /** Called when the channel gets its first subscriber. */
   observed(reader: Reader): void;
@@ -46,13 +44,11 @@ export interface ChannelHost extends Origin {
   unobserved(reader: Reader): void;
   /** Called when the channel may emit again. */
   ready(): void;
-  /** Called when the reader has emitted everything received, and the stream has ended with `end`. */
   readerDrained(reader: Reader, end: 'fin' | SocketError): void;
-  /** Called when the reader is about to notify its subscribers of the end. */
   readerEnding(reader: Reader): void;
-  /** Called when the reader has notified its subscribers of the end. They may have sent a last answer (C7). */
+  /** Called when the subscribers have been notified of the end. They may have sent a last answer (C7). */
   readerEnded(): void;
-  /** Called when a frame can't be decoded, so that the rest of the stream can't be decoded either. */
+  /** Called when a frame can't be decoded. The rest of the stream can't be decoded either. */
   badFrame(error: SocketError): void;
   /** Fails the connection, because a value can't be encoded. */
   fail(error: SocketError): void;
@@ -67,8 +63,7 @@ export interface ChannelHost extends Origin {
   complete(): void;
   /** Destroys the connection, or the client, on behalf of the user. */
   destroy(reason: unknown): void;
-  /** Closes gracefully. */
   close(): Promise<void>;
-  /** Runs `work` once the running code has ended. */
+  /** Runs `work` when the running code has ended. */
   defer(work: () => void): void;
 }

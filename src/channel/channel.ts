@@ -21,17 +21,19 @@ import { borrowed, host, nextPaced, ofConnection, offer, track, unframed } from 
 import { Receiver } from './receiver.js';
 import { SendFrom, SendFromSubscription } from './send-from.js';
 
-/** How many values are ignored before a warning. A few are normal, and RxJS's Subject also ignores values after `complete`. */
+/** How many values are ignored before a warning. A few ignored values are normal. */
 const ignoredBeforeWarning = 1_000;
 
 /**
  * Sends and receives the messages of one connection: a Flow of the received messages, and an Observer that sends.
  *
  * It works like a Subject for a socket: `subscribe` receives, `next` sends, `complete` sends the FIN, and `error`
- * resets the connection. The peer's messages are emitted in order, and the Channel completes after the peer's FIN. If
- * the connection fails, everything received before the failure is emitted first, and then a `SocketError` as the error
- * notification. A message is decoded only when it may be emitted. Everything sent in one turn of the event loop is
- * written together. Apart from these last two points, and from the bounds below, a Channel is equivalent to:
+ * resets the connection. The Channel emits the peer's messages in order, and completes after the peer's FIN. If the
+ * connection fails, the Channel first emits everything received before the failure, and then fails with a
+ * `SocketError`.
+ *
+ * A Channel limits its buffers, decodes a message only when it may emit the message, and writes everything sent in one
+ * turn of the event loop together. Apart from that, it is equivalent to:
  *
  * ```ts
  * const channelOf = <In, Out>(socket: Socket, decode: (chunk: Buffer) => In[], encode: (value: Out) => Buffer) => ({
@@ -52,10 +54,10 @@ const ignoredBeforeWarning = 1_000;
  * @typeParam In - the type of the received messages
  * @typeParam Out - the type of the sent messages
  * @backpressure Receiving: while the channel is held or has no subscriber, it buffers at most 65,536 bytes, the current
- * chunk and one unfinished frame; then the peer has to wait. Sending: it buffers at most `maxBuffered` bytes and one
- * value; then the option `overflow` applies. `sendFrom` and `await send(…)` stay below that bound
- * @teardown unsubscribing stops reading, and keeps the messages not yet emitted for the next subscriber; the connection
- * stays open
+ * chunk and one unfinished frame. Then the peer has to wait. Sending: the channel buffers at most `maxBuffered` bytes
+ * and one value. Then the option `overflow` applies. `sendFrom` and `await send(…)` stay below that bound
+ * @teardown unsubscribing stops reading. The remaining messages go to the next subscriber, and the connection stays
+ * open
  * @example
  * ```ts
  * connection.data.subscribe((line) => console.log(line)); // receive
@@ -69,10 +71,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly codec: Codec<In, Out>;
   private readonly receiver: Receiver<In>;
   private encoder: Encoder<Out>;
-  /** The lane and the number of the connection that the encoder is for. */
+  /** The lane and the connection that the encoder encodes for. */
   private lane: SendLane;
   private connection: number;
-  /** How many values were ignored because the channel was closed. */
   private ignored = 0;
 
   /** @internal */
@@ -91,7 +92,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * buffer has drained to half of that. Use it to pace a source that you drive yourself.
    *
    * @returns an Observable of the current value, followed by each change. When nothing more can be sent, it emits false
-   * and completes; it never fails
+   * and completes. It never fails
    * @example
    * ```ts
    * connection.data.writable.subscribe((writable) => (writable ? sensor.start() : sensor.stop()));
@@ -103,9 +104,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Counts the bytes that `next` has accepted but the kernel has not taken yet.
+   * Counts the sent bytes that the kernel has not taken yet.
    *
-   * @returns a number of bytes: at most `maxBuffered` and one encoded value
+   * @returns a number of bytes: at most `maxBuffered` plus one encoded value
    * @example
    * ```ts
    * connection.data.next('hello\n');
@@ -133,9 +134,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Counts the values that `overflow: 'drop'` has dropped.
+   * Counts the values that were dropped because of `overflow: 'drop'` or `whileDisconnected: 'drop'`.
    *
-   * @returns the number of values that the peer has missed because it was too slow; always 0 with `overflow: 'error'`
+   * @returns the number of dropped values
    * @example
    * ```ts
    * if (connection.data.dropped > 0) connection.data.next('some news was dropped');
@@ -147,13 +148,13 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value. It never waits and never throws: a value sent before the connection is open is buffered, and a value
-   * sent after the end is ignored.
+   * Sends a value. `next` never waits and never throws. A value sent before the connection is open is buffered, and a
+   * value sent after the end is ignored.
    *
-   * A value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. If that must not
-   * happen, use {@link Channel.send}, which rejects instead.
+   * A value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. {@link
+   * Channel.send} rejects instead.
    *
-   * @param value - a value for the codec; bytes are kept by reference, so they must not be changed afterwards
+   * @param value - a value for the codec. Bytes are not copied, so do not change them afterwards
    * @backpressure if the buffer would exceed `maxBuffered` bytes, the option `overflow` applies: by default, the
    * connection fails with `ERR_OVERFLOW`
    * @example
@@ -168,8 +169,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Ends the sending side: flushes everything sent so far, then sends the FIN. Receiving continues until the peer's
-   * FIN. To end both sides, use {@link Connection.close}.
+   * Ends the sending side. Everything sent so far is flushed, and then the FIN is sent. Receiving continues until the
+   * peer's FIN. To end both sides, use {@link Connection.close}.
    *
    * @example
    * ```ts
@@ -183,8 +184,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Destroys the connection: with a reset if the transport supports resets, and with an ordinary close on unix sockets.
-   * Everything that is buffered in either direction is dropped, and every subscriber of the connection immediately gets
+   * Destroys the connection, with a reset if the transport supports resets. A unix socket is closed in the ordinary
+   * way. Everything buffered in either direction is dropped. Every subscriber of the connection immediately gets
    * `ERR_CLOSED`, even if its channel is held.
    *
    * @param reason - the `cause` of that `ERR_CLOSED`
@@ -203,10 +204,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * pace.
    *
    * @param value - as for {@link Channel.next}
-   * @returns a promise that resolves as soon as the channel is writable; while a client connects, not before it is
-   * connected. The promise rejects with `ERR_CLOSED`, or with the error that closed the channel, if the value will not
-   * be written; with `ERR_OVERFLOW` if the value exceeds `maxBuffered`; with `ERR_FRAME_INVALID` or
-   * `ERR_FRAME_TOO_LONG` if the value can't be encoded, which does not affect the connection
+   * @returns a promise that resolves as soon as the channel is writable. While a client connects, the promise waits for
+   * the connection. It rejects with `ERR_CLOSED`, or with the error that closed the channel, if the value will not be
+   * written. It rejects with `ERR_OVERFLOW` if the value would exceed `maxBuffered`, and with `ERR_FRAME_INVALID` or
+   * `ERR_FRAME_TOO_LONG` if the value can't be encoded. An encoding error does not affect the connection
    * @backpressure a caller that does not await the promise fills the buffer, as with `next`
    * @example
    * ```ts
@@ -223,8 +224,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends the values of a source at the peer's pace: an iterable is pulled as needed, a Flow is held when necessary,
-   * and the values of a plain Observable, which can't wait, are passed to `next`. The channel stays open afterwards.
+   * Sends the values of a source at the peer's pace. An iterable is pulled as needed, and a Flow is held when
+   * necessary. A plain Observable can't wait, so its values are passed to `next`. The channel stays open afterwards.
    * For an iterable or a Flow, the call is equivalent to:
    *
    * ```ts
@@ -235,11 +236,12 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * ```
    *
    * @param source - anything that RxJS's `from` accepts; each subscription starts the source anew
-   * @returns a cold Observable without values: it sends nothing until it is subscribed to. It completes once the source
-   * has completed and the kernel has taken everything. It fails with the source's error, or, if the channel ends first,
-   * with `ERR_CLOSED` or the error that closed the channel
-   * @backpressure an iterable or a Flow waits while the channel isn't writable, so at most `highWaterMark` bytes and one
-   * value are buffered; a plain Observable can fill the buffer up to `maxBuffered` bytes, and then the option
+   * @returns a cold Observable without values, which sends nothing until it is subscribed to. It completes when the
+   * source has completed and the kernel has taken everything. If the source fails, the Observable fails with the
+   * source's error. If the channel ends first, the Observable fails with `ERR_CLOSED` or the error that closed the
+   * channel
+   * @backpressure an iterable or a Flow waits while the channel isn't writable, so at most `highWaterMark` bytes and
+   * one value are buffered. A plain Observable can fill the buffer up to `maxBuffered` bytes; then the option
    * `overflow` applies
    * @teardown unsubscribing stops the source and leaves the channel open
    * @example
@@ -256,13 +258,13 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Makes a view of the same connection through a codec, so that a protocol can change its framing in mid-stream. The view
-   * begins at the first byte that no other view has decoded.
+   * Makes a view of the same connection through a codec. Use it to change the framing in mid-stream. The view begins at
+   * the first byte that no other view has decoded.
    *
-   * @param codec - the framing of the messages from here on
-   * @returns a channel over the same socket; if several views have subscribers, only the newest view reads
+   * @param codec - the framing of the view's messages
+   * @returns a channel over the same socket. If several views have subscribers, only the newest of these views reads
    * @throws `ERR_OPTION_INVALID`, synchronously, if this channel already has a codec
-   * @backpressure a Hold holds only the view that it was taken on; all views send through one buffer
+   * @backpressure a Hold holds only the view that it was taken on. All views send through one buffer
    * @teardown when the last subscriber leaves the view, the previous view resumes reading
    * @example
    * ```ts
@@ -283,17 +285,17 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /**
    * Emits the next bytes of the connection, in chunks as they arrive, and completes after exactly `size` bytes. Use it
-   * for a body whose size was announced in a header: the complete body is never in memory at once.
+   * for a body whose size was announced in a header. The complete body is never in memory at once.
    *
-   * The result is a view like those of {@link Channel.framed}: it begins at the first byte that no other view has
-   * decoded, and the bytes after the body belong to the next reader. A second subscriber continues where the first one
-   * stopped.
+   * The body begins at the first byte that no other view has decoded. The bytes after the body belong to the next
+   * reader. A later subscriber continues where the previous subscriber stopped.
    *
    * @param size - the number of bytes: an integer, at least 0
    * @returns a Flow over the same socket. If the stream ends early, the Flow and the connection fail with
    * `ERR_FRAME_TRUNCATED`
-   * @throws `ERR_OPTION_INVALID`, synchronously, for a bad `size`, on a channel that has a codec, and on a client's `data`
-   * @backpressure while it is held or has no subscriber, the peer has to wait
+   * @throws `ERR_OPTION_INVALID`, synchronously, for a bad `size`, on a channel that has a codec, and on a client's
+   * `data`
+   * @backpressure while the body is held or has no subscriber, the peer has to wait
    * @example
    * ```ts
    * const size = Number(await firstValueFrom(connection.bytes.framed(lines())));
@@ -316,10 +318,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Pauses receiving until the Hold is released; sending continues.
+   * Pauses receiving until the Hold is released. Sending continues.
    *
    * @returns the Hold
-   * @backpressure at most 65,536 bytes, the current chunk and one unfinished frame are buffered; then the kernel's
+   * @backpressure at most 65,536 bytes, the current chunk and one unfinished frame are buffered. Then the kernel's
    * buffers fill, and the peer has to wait
    * @example
    * ```ts
@@ -365,8 +367,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value, or returns why it can't be sent. Calls `sent` when the kernel has taken all of it, or `lost` if it
-   * never will. A value that moves to the next connection is tracked there, too (K4).
+   * Sends a value, or returns why it can't be sent. Calls `sent` when the kernel has taken the whole value, or `lost`
+   * if it never will. A value that moves to the next connection is still tracked (K4).
    *
    * @internal
    */
@@ -378,7 +380,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value at the pace of a Node stream, or returns why it can't be sent.
+   * Sends a value at the given pace, or returns why it can't be sent.
    *
    * @internal
    */

@@ -1,21 +1,21 @@
-// The members of a Channel that only the library uses. Symbols hide them from users, and from code completion.
+// The members of a Channel that only the library uses. Symbols hide them from users.
 
 /** The connection, or the client, that a Channel belongs to. */
 export const host: unique symbol = Symbol('rxjs-sockets.host');
 
-/** Sends a value as `next` does, from a source that is held while the Channel is not writable. */
+/** Sends a value from a source that is held while the Channel is not writable. */
 export const nextPaced: unique symbol = Symbol('rxjs-sockets.nextPaced');
 
 /** Sends a value at a given pace, or returns why it cannot be sent. */
 export const offer: unique symbol = Symbol('rxjs-sockets.offer');
 
-/** Sends a value, and reports when the kernel has all of it. */
+/** Sends a value, and reports when the kernel has taken all of it. */
 export const track: unique symbol = Symbol('rxjs-sockets.track');
 
 /** Makes a Channel with the same codec for a single connection of a client. */
 export const ofConnection: unique symbol = Symbol('rxjs-sockets.ofConnection');
 
-/** Whether a Channel has no codec. It then sends bytes unchanged, and copies borrowed ones that it has to keep. */
+/** Whether a Channel has no codec. It then sends bytes unchanged. */
 export const unframed: unique symbol = Symbol('rxjs-sockets.unframed');
 
 /** The values of a Channel without a codec, for a subscriber that keeps none of their bytes. */

@@ -14,16 +14,16 @@ export interface StreamPart {
   readonly isComplete: boolean;
 }
 
-/** The receiving half of a Channel. It decodes a message only when it may emit one. */
+/** The receiving half of a Channel. It decodes a message only when it may emit the message. */
 export class Receiver<T> implements FlowSource<T>, Reader {
   readonly multicast: Multicast<T>;
   private readonly host: ChannelHost;
   private readonly newDecoder: () => Decoder<T>;
-  /** The part of the stream that it reads; undefined if it reads to the end. */
+  /** The part of the stream to read; undefined to read to the end. */
   private readonly part: StreamPart | undefined;
-  /** A subscriber that keeps none of the bytes that it is given. */
+  /** A subscriber that keeps none of its bytes. */
   private borrower: Subscriber<T> | undefined;
-  /** The receiving side of the connection that `decoder` is for. Each connection has a decoder of its own. */
+  /** The receiving side of the connection whose bytes `decoder` decodes. Each connection has a decoder of its own. */
   private inbound: Inbound | undefined;
   private decoder: Decoder<T>;
   /** How many values the decoder has returned at the end of the stream without taking bytes off the queue. */
@@ -32,7 +32,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   constructor(host: ChannelHost, newDecoder: () => Decoder<T>, part?: StreamPart) {
     this.host = host;
     this.newDecoder = newDecoder;
-    // Made here, not later, so that a codec that cannot make a decoder throws immediately (A5).
+    // Made here, so that a codec that cannot make a decoder throws immediately (A5).
     this.decoder = newDecoder();
     this.part = part;
     this.multicast = new Multicast(this);
@@ -47,8 +47,8 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   /**
-   * Adds a subscriber that keeps none of the bytes that it is given. Only for a channel without a codec. While it is
-   * the only subscriber, chunks are not copied for it.
+   * Adds a subscriber that keeps none of its bytes. Chunks are not copied while it is the only subscriber. Only for a
+   * channel without a codec.
    */
   addBorrower(subscriber: Subscriber<T>): TeardownLogic {
     this.borrower = subscriber;
@@ -62,7 +62,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   end(end: 'fin' | SocketError): void {
     if (this.host.continues) return;
     const error = end === 'fin' ? undefined : end;
-    // Called before the notification, because a subscriber may subscribe again within it.
+    // Called first, because a subscriber may subscribe again when it is notified.
     this.host.readerEnding(this);
     if (this.host.reusable) this.multicast.interrupt(error);
     else this.multicast.end(error);
@@ -74,7 +74,6 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     try {
       const decoder = this.decoderFor(inbound);
       let value = this.lends ? (borrowChunk(inbound.queue) as T | undefined) : decoder.decode(inbound.queue);
-      // Only undefined means that there is no value: `null` is one.
       if (value === undefined && this.part?.isComplete === true) {
         this.finish();
         return undefined;
@@ -100,7 +99,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   heldChanged(isHeld: boolean): void {
-    // A Hold does not pause the socket at once: the socket pauses when the read-ahead is full, and `take` resumes it.
+    // A Hold does not pause the socket at once. The socket pauses when the read-ahead is full, and `take` resumes it.
     if (isHeld) this.host.inbound?.slacken();
     else this.host.ready();
   }
@@ -111,13 +110,13 @@ export class Receiver<T> implements FlowSource<T>, Reader {
 
   defer(work: () => void): void {
     const { inbound } = this.host;
-    // Before the first bytes arrive, there is nothing to emit, so `work` is not needed.
+    // Before the first bytes arrive, there is nothing to emit.
     if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.host.defer(work);
   }
 
   private decoderFor(inbound: Inbound): Decoder<T> {
     if (inbound !== this.inbound) {
-      // The first connection gets the decoder that the constructor made.
+      // The first connection uses the decoder from the constructor.
       if (this.inbound !== undefined) this.decoder = this.newDecoder();
       this.inbound = inbound;
       this.lastValues = 0;
@@ -132,14 +131,14 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   /**
-   * Calls the decoder's `end` when the stream has ended. The remaining bytes may be a complete last frame. Even if no
-   * bytes remain, the decoder may hold a last value, or throw because the stream has ended inside a message (D4).
+   * Calls the decoder's `end` when the stream has ended. Even if no bytes remain, the decoder may return a last value,
+   * or throw because the stream has ended inside a message (D4).
    */
   private takeLast(inbound: Inbound, decoder: Decoder<T>): T | undefined {
-    // A shutdown may end the stream inside a frame, so the rest is not decoded. An unfinished body still fails (S7).
+    // A shutdown may end the stream inside a frame, which is then dropped. An unfinished body still fails (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.part === undefined)) return undefined;
     const { queue } = inbound;
-    // A frame that was cut off may look complete (T11).
+    // A frame that was cut off may look complete, so the rest is not decoded (T11).
     if (inbound.hasAllowedCutOff && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(decoder, queue);
@@ -161,9 +160,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 }
 
-/**
- * How many values a decoder may hold at the end of the stream. The limit detects an `end` that returns values forever.
- */
+/** How many values `end` may return without taking bytes. The limit detects an `end` that returns values forever. */
 const mostLastValues = 1_000;
 
 function decodeError(cause: unknown): SocketError {

@@ -5,8 +5,8 @@ import { noteReportedCause } from '../errors/error-origin.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
 /**
- * Relays between two channels, as a proxy does: sends each side's messages to the other side at the receiver's pace,
- * and passes the FIN on in each direction. Each subscription is equivalent to:
+ * Relays between two channels, as a proxy does. Each side's messages go to the other side at the receiver's pace. The
+ * FIN is passed on in each direction. Each subscription is equivalent to:
  *
  * ```ts
  * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
@@ -18,17 +18,17 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * }
  * ```
  *
- * If the sending side of one channel ends cleanly before the other channel's messages do, as it does without
- * `halfOpen`, the remaining messages are read and dropped, and at the end the channel that they came from is closed
+ * The sending side of one channel may end cleanly while the other channel still receives messages, for example without
+ * `halfOpen`. These messages are then read and dropped, and at the end the channel that received them is closed
  * gracefully.
  *
  * @param a - one side
  * @param b - the other side
- * @returns a cold Observable without values: it relays nothing until it is subscribed to. It completes once both
+ * @returns a cold Observable without values, which relays nothing until it is subscribed to. It completes when both
  * directions have ended. If one side fails, the Observable fails with that side's error, and the other side's
  * connection fails with `ERR_HANDLER`
- * @backpressure each side is held while the other isn't writable, so each buffers at most `highWaterMark` bytes and one
- * value
+ * @backpressure each side is held while the other side isn't writable, so each side buffers at most `highWaterMark`
+ * bytes and one value
  * @teardown unsubscribing stops both directions and leaves both channels open
  * @example
  * ```ts
@@ -45,7 +45,7 @@ export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<ne
     let left = 2;
     const done = (): void => {
       if (--left > 0) return;
-      // Not earlier, because a graceful close has a time limit, which must not apply to the other direction.
+      // A graceful close has a time limit. So it must not begin while the other direction is still running.
       for (const side of unwanted) void side[host].close();
       subscriber.complete();
     };

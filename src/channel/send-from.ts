@@ -19,7 +19,7 @@ interface Lender<T> {
   readonly [borrowed]?: Observable<T> | undefined;
 }
 
-/** The members of a Channel that receive the notifications of a source. */
+/** The members of a Channel that `sendFrom` uses. */
 export interface SourceSink<T> {
   next(value: T): void;
   complete(): void;
@@ -30,7 +30,6 @@ export interface SourceSink<T> {
 /** Is notified of the end of a SendFromSubscription, unless the subscription is unsubscribed first. */
 export type SendFromListener = Pick<Observer<never>, 'complete' | 'error'>;
 
-/** The connection, or the client, that a source is sent on. */
 export interface SendFromHost {
   readonly lane: SendLane;
   failedBy(cause: unknown): void;
@@ -62,7 +61,7 @@ export class SendFrom<T> extends ReportedObservable<never> {
 export class SendFromSubscription<T> extends Subscription implements Observer<T>, WatermarkWatcher {
   private readonly channel: SourceSink<T>;
   private readonly host: SendFromHost;
-  /** The lane of the host when the subscription began. A client that has ended gets a new lane. */
+  /** The lane at the start of the subscription. A client that has ended gets a new lane. */
   private readonly lane: SendLane;
   private readonly fails: boolean;
   private readonly listener: SendFromListener | undefined;
@@ -97,7 +96,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.lane.begin();
     this.subscriber = new InternalSubscriber(this);
     if (values instanceof Flow) {
-      // The source is held until the channel is known to be writable, so it cannot emit before it can be paused.
+      // The source is held at first, so that it emits nothing before it can be paused.
       this.hold = pacingHold(values);
       this.lane.beginPaced();
       const borrowing = channel[unframed] ? (values as Lender<T>)[borrowed] : undefined;
@@ -152,13 +151,12 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     else this.hold?.acquire();
   }
 
-  /** Called when nothing more can be sent. */
   ended(): void {
     if (this.state === 'sending') this.fail(closedError(this.lane));
   }
 
   private watchChannel(): void {
-    // The source, and with it the lane, may have ended within the call of `subscribe`.
+    // The source or the lane may have ended within the call of `subscribe`.
     if (this.stopped) return;
     this.isWatching = true;
     this.lane.watermark.watch(this);
@@ -168,7 +166,6 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     return this.state === 'stopped';
   }
 
-  /** Unsubscribes from the source, and stops watching the channel. */
   private release(): void {
     if (this.isWatching) this.lane.watermark.unwatch(this);
     this.subscriber?.unsubscribe();

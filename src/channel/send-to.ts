@@ -4,9 +4,9 @@ import { host } from './internal-access.js';
 import { SendFrom } from './send-from.js';
 
 /**
- * Sends the values of the source on a channel, at the channel's pace: {@link Channel.sendFrom} as an operator. Unlike with
- * `sendFrom`, an error from the source also fails the connection, with `ERR_HANDLER` and that error as `cause`. Apart
- * from this difference, the operator is equivalent to:
+ * Sends the values of the source on a channel, at the channel's pace. It is {@link Channel.sendFrom} as an operator,
+ * with one difference: an error from the source also fails the connection, with `ERR_HANDLER` and that error as
+ * `cause`. Otherwise the operator is equivalent to:
  *
  * ```ts
  * const sendTo =
@@ -17,10 +17,10 @@ import { SendFrom } from './send-from.js';
  *
  * @typeParam T - the type of the values, which the channel sends
  * @param channel - the channel to send on
- * @returns an operator that returns a cold Observable without values. The Observable completes once the source has
- * completed and the kernel has taken everything. It fails in the same cases as the one of {@link Channel.sendFrom}
- * @backpressure a Flow is held while the channel isn't writable; a plain Observable can fill the buffer up to
- * `maxBuffered` bytes, and then the option `overflow` applies
+ * @returns an operator that returns a cold Observable without values. The Observable completes when the source has
+ * completed and the kernel has taken everything. It fails in the same cases as {@link Channel.sendFrom}
+ * @backpressure a Flow is held while the channel isn't writable. A plain Observable can fill the buffer up to
+ * `maxBuffered` bytes; then the option `overflow` applies
  * @teardown unsubscribing stops the source and leaves the channel open
  * @example
  * ```ts

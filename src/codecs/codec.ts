@@ -2,8 +2,7 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
 /**
- * Decodes the values of one stream. Each call takes one complete frame off the queue, and leaves the bytes of later and
- * unfinished frames there.
+ * Decodes the values of one stream. Each call takes one complete frame off the queue, and leaves all other bytes there.
  *
  * Receiving through a codec is equivalent to:
  *
@@ -19,12 +18,14 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * });
  * ```
  *
- * A decoder is called only when its channel may emit. Between two calls, a different view may take bytes off the queue.
- * So a decoder that remembers how far it has searched must check whether `position` has changed.
+ * Between two calls, a different view may take bytes off the queue. So a decoder that remembers how far it has searched
+ * must check whether `position` has changed.
  *
- * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame. The connection then fails, after the
- * values before that frame have been emitted. A decoder must limit the size of a frame, and refuse a larger frame
- * before all of it has arrived. A decoder that has thrown is not called again.
+ * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame, and is not called again. The channel
+ * emits the values before that frame, and then fails. The program can still send a response, which is flushed before
+ * the connection closes.
+ *
+ * A decoder must limit the size of a frame, and refuse a larger frame before all of it has arrived.
  *
  * @typeParam T - the type of the values; never `undefined`
  * @example
@@ -38,8 +39,7 @@ export interface Decoder<T> {
    * Takes the next frame off the queue.
    *
    * @param bytes - the received bytes; the same queue on each call
-   * @returns the value of the frame, or `undefined` if more bytes are needed. A call that returns `undefined` must take
-   * nothing off the queue
+   * @returns the value of the frame, or `undefined` if more bytes are needed. In that case, take nothing off the queue
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -50,17 +50,17 @@ export interface Decoder<T> {
   /**
    * Returns a value that the end of the stream completes, or throws if the stream ends inside a message.
    *
-   * It is called when the peer has ended the stream cleanly and `decode` has returned `undefined`, even if the queue is
-   * empty. It is called repeatedly until it returns `undefined`. If bytes are still in the queue after that, or if a
-   * decoder without this method leaves any, the connection fails with `ERR_FRAME_TRUNCATED`. `end` is not called for a
-   * stream that was reset or destroyed.
+   * `end` is called when the peer has ended the stream cleanly and `decode` has returned `undefined`. The queue may be
+   * empty then. `end` is called again until it returns `undefined`. If bytes are left in the queue afterwards, the
+   * connection fails with `ERR_FRAME_TRUNCATED`. This also applies to a decoder without `end`. `end` is not called for
+   * a stream that was reset or destroyed.
    *
-   * A decoder that keeps data between two frames returns it here as the last value, or throws `ERR_FRAME_TRUNCATED`. It
-   * must return that value only once. If it returns more than 1,000 values without taking a byte off the queue, the
-   * connection fails with `ERR_FRAME_INVALID`.
+   * A decoder that keeps data between two frames has to return this data once, as the last value, or throw
+   * `ERR_FRAME_TRUNCATED`. If `end` returns more than 1,000 values without taking a byte off the queue, the connection
+   * fails with `ERR_FRAME_INVALID`.
    *
    * @param bytes - the remaining bytes; none if the stream ends between two frames
-   * @returns a value, or `undefined` if there is none. A call that returns `undefined` must take nothing off the queue
+   * @returns a value, or `undefined` if no value is left. In that case, take nothing off the queue
    * @throws `ERR_FRAME_TRUNCATED`, `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -74,9 +74,8 @@ export interface Decoder<T> {
  * Encodes the values of one stream. `encode` is called once for each value, within `next` or `send`.
  *
  * An encoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value
- * is sent, and the encoder must return to its previous state. Each encoded value must be decodable by itself, because
- * the values before it may have been dropped (`overflow: 'drop'`), or sent on an earlier connection, to a different
- * decoder (`reconnect`).
+ * is sent, and the encoder must return to its previous state. Each encoded value must be decodable on its own, because
+ * earlier values may have been dropped (`overflow: 'drop'`), or sent on an earlier connection (`reconnect`).
  *
  * @typeParam T - the type of the values
  * @example
@@ -90,7 +89,7 @@ export interface Encoder<T> {
    * Appends one value.
    *
    * @param value - the value
-   * @param into - receives the bytes; do not keep a reference to it
+   * @param into - receives the bytes. Do not use it after the call
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -101,8 +100,8 @@ export interface Encoder<T> {
 }
 
 /**
- * Defines how messages are laid out in a stream of bytes. A codec makes a new decoder and encoder for each connection,
- * so one codec can serve many connections.
+ * Defines how messages are laid out in a stream of bytes. One codec can serve many connections, because it makes a new
+ * decoder and encoder for each of them.
  *
  * Sending over a connection is equivalent to this, however the network splits the bytes into chunks:
  *

@@ -24,14 +24,13 @@ export interface DelimitedOptions {
   readonly maxLength?: number | undefined;
 }
 
-/** A delimiter, values derived from it, and the size limit. */
 interface DelimitedRules {
   readonly delimiter: Buffer;
-  /** The delimiter to search for. A single byte is found faster as a number. */
+  /** The delimiter to search for. The search is faster if a single byte is given as a number. */
   readonly needle: number | Buffer;
-  /** The delimiter as a string, if it is valid UTF-8. Otherwise a message that is a string is searched as bytes. */
+  /** The delimiter as a string, if it is valid UTF-8. */
   readonly text: string | undefined;
-  /** Whether one delimiter can begin inside another, as with `'aa'`. */
+  /** Whether a delimiter can begin inside another delimiter, as with `'aa'`. */
   readonly overlaps: boolean;
   readonly maxLength: number;
 }
@@ -51,22 +50,18 @@ interface DelimitedRules {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store.
- *
- * You can send bytes, which must not be changed afterwards, or a string, which is sent as UTF-8. A message that
- * contains the delimiter is refused. If the delimiter can overlap itself, as `'aa'` can, a message such as `'xa'` is
- * refused, too: in `'xaaa'`, the first delimiter begins inside the message.
+ * A received message may be a view, which keeps its entire chunk in memory. So copy a message that you store. You can
+ * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`. A stream that ends
  * without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails with `ERR_FRAME_TOO_LONG` for a message
- * over `maxLength`, and with `ERR_FRAME_INVALID` for a refused message, for a value that is neither bytes nor a string,
- * and for a string with a lone surrogate.
+ * over `maxLength`. It fails with `ERR_FRAME_INVALID` for:
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
- * send a response, which is flushed before the connection closes.
+ * - a message that contains the delimiter;
+ * - a message such as `'xa'` with the delimiter `'aa'`: the first delimiter in `'xaaa'` begins inside the message;
+ * - a value that is neither bytes nor a string, or a string with a lone surrogate.
  *
- * @param delimiter - 1 to 255 bytes, which are copied, or a string, which is converted to UTF-8
+ * @param delimiter - 1 to 255 bytes, which are copied, or a string, which is encoded as UTF-8
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec that receives Buffers
  * @throws `ERR_OPTION_INVALID` for a bad delimiter, and for a bad or unknown option
@@ -93,10 +88,7 @@ export function delimited(
   return { decoder: () => new DelimitedDecoder(rules), encoder: () => new DelimitedEncoder(rules) };
 }
 
-/**
- * The maximum size of a delimiter, in bytes. It is limited because the search in a new chunk covers up to that many
- * earlier bytes again.
- */
+/** The maximum size of a delimiter, in bytes. With each new chunk, up to that many earlier bytes are searched again. */
 const maxDelimiter = 255;
 
 function delimiterOption(value: string | Uint8Array): Buffer {
@@ -117,7 +109,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;
-  /** The offset in the stream before which no delimiter begins. */
+  /** The stream offset before which no delimiter begins. */
   private searched = 0;
 
   constructor({ delimiter, needle, maxLength }: DelimitedRules) {
@@ -139,7 +131,8 @@ class DelimitedDecoder implements Decoder<Buffer> {
   }
 
   /**
-   * Records the earliest offset at which the next delimiter may begin. Throws if the message would then be too long.
+   * Records the earliest offset at which the next delimiter may begin. Throws if the message would then exceed
+   * `maxLength`.
    */
   private wait(bytes: ByteQueue): void {
     const { length, position } = bytes;

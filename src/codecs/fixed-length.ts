@@ -14,13 +14,13 @@ import { messageLength, messageSize } from './message-checks.js';
  * const decode = (queue: ByteQueue): Buffer | undefined => (queue.length < size ? undefined : queue.take(size));
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
- * UTF-8.
+ * A received message may be a view, which keeps its entire chunk in memory. So copy a message that you store. You can
+ * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
- * Decoding never fails, because every sequence of bytes is valid. Encoding fails with `ERR_FRAME_TOO_LONG` for more
- * than `size` bytes, and with `ERR_FRAME_INVALID` for fewer, for a value that is neither bytes nor a string, and for a
- * string with a lone surrogate.
+ * Decoding never fails. Encoding fails with:
+ *
+ * - `ERR_FRAME_TOO_LONG` for more than `size` bytes;
+ * - `ERR_FRAME_INVALID` for fewer bytes, a value that is neither bytes nor a string, or a string with a lone surrogate.
  *
  * @param size - the size of each message, in bytes: 1 to 2,147,483,647
  * @returns a codec that receives Buffers

@@ -26,13 +26,13 @@ export interface JsonLinesOptions {
 }
 
 /**
- * Frames values as lines of JSON: each line is one value, in UTF-8.
+ * Frames values as lines of JSON. Each line is one value, in UTF-8.
  *
- * A line ends with `'\n'` or `'\r\n'`. The last line must have its ending, too, because a truncated line may still be
- * valid JSON, such as `12` instead of `123`. The codec refuses in both directions:
+ * A line ends with `'\n'` or `'\r\n'`. The last line needs its ending, too, because a truncated line may still be valid
+ * JSON, such as `12` instead of `123`. The codec refuses in both directions:
  *
  * - an empty line;
- * - an object that has a member named `__proto__`, however the name is escaped, because code that copies its members by
+ * - an object that has a member named `__proto__`, however the name is escaped, because code that copies this member by
  *   assignment sets a prototype;
  * - more than 1,000 nested arrays and objects, because recursive code could overflow the stack.
  *
@@ -48,16 +48,19 @@ export interface JsonLinesOptions {
  * Values are written by `JSON.stringify`: a `Date` becomes a string, `NaN` becomes `null`, and a property that is
  * undefined or a function is omitted.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, with `ERR_FRAME_INVALID`
- * for a refused line and for a line that is not JSON (with the reason as `cause`), and with `ERR_FRAME_TRUNCATED` if
- * the stream ends inside a line. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with
- * `ERR_FRAME_INVALID` for a refused value and for a value that JSON cannot represent: undefined, a function, a bigint,
- * or a cycle.
+ * Decoding fails with:
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
- * send a response, which is flushed before the connection closes.
+ * - `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`;
+ * - `ERR_FRAME_INVALID` for a refused line, and for a line that is not JSON, with the parser's error as `cause`;
+ * - `ERR_FRAME_TRUNCATED` if the stream ends inside a line.
  *
- * @typeParam In - the type of received values. It is not checked: a peer can send any JSON
+ * Encoding fails with:
+ *
+ * - `ERR_FRAME_TOO_LONG` for a line over `maxLength`;
+ * - `ERR_FRAME_INVALID` for a refused value, and for a value that JSON cannot represent: undefined, a function, a
+ *   bigint, or a cycle.
+ *
+ * @typeParam In - the type of received values. The codec does not check it: a peer can send any JSON
  * @typeParam Out - the type of sent values
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec whose messages are JSON values, `null` included
@@ -144,9 +147,9 @@ function refuse(json: string): void {
 }
 
 /**
- * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON, the match is exact: a quote that
- * has no backslash before it and one of these characters after it begins a string, and a string before a colon is a
- * name.
+ * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON, the match is exact. A quote
+ * without a backslash before it, and with one of these characters after it, begins a string. A string before a colon is
+ * a name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;
@@ -159,7 +162,7 @@ const quote = 0x22;
 const backslash = 0x5c;
 
 function isTooDeep(json: string): boolean {
-  // Each level takes two brackets, so most lines are too short to be too deep.
+  // Each level takes two brackets, so a short line cannot be too deep.
   return json.length > 2 * maxDepth && opensMany(json) && depthExceeds(json);
 }
 

@@ -28,8 +28,8 @@ export interface LengthPrefixedOptions {
    */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * The maximum size of a message, without its header: 1 to 2,147,483,647. A value that the length field cannot hold
-   * counts as the largest that it can.
+   * The maximum size of a message, without its header: 1 to 2,147,483,647. If this size does not fit in the length
+   * field, the maximum is the largest length that fits.
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -59,8 +59,8 @@ interface PrefixRules {
  * +---------------------+-------------------+
  * ```
  *
- * The length does not include the field itself. For any other header, for example with a message type, or with a length
- * that includes the header, write your own {@link Codec}.
+ * The length does not include the field itself. For any other header, for example with a message type, write your own
+ * {@link Codec}.
  *
  * Reading is equivalent to:
  *
@@ -74,19 +74,17 @@ interface PrefixRules {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
- * UTF-8.
+ * A received message may be a view, which keeps its entire chunk in memory. So copy a message that you store. You can
+ * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a length exceeds `maxLength`, before memory is allocated.
- * Encoding fails with `ERR_FRAME_TOO_LONG` for a message over `maxLength`, and with `ERR_FRAME_INVALID` for a value
- * that is neither bytes nor a string, and for a string with a lone surrogate.
+ * Encoding fails with:
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
- * send a response, which is flushed before the connection closes.
+ * - `ERR_FRAME_TOO_LONG` for a message over `maxLength`;
+ * - `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, or a string with a lone surrogate.
  *
  * @param options - `bytes` (size of the length field: 1, 2 or 4; default 4), `endian` (default `'big'`), `maxLength` (1
- * to 2,147,483,647 bytes; default 1,048,576, and never more than fits in the length field)
+ * to 2,147,483,647 bytes; default 1,048,576)
  * @returns a codec that receives Buffers
  * @throws `ERR_OPTION_INVALID` for a bad or unknown option
  * @example

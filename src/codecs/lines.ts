@@ -18,7 +18,7 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  */
 export interface LinesOptions {
   /**
-   * The ending that is written after each line. When reading, both are accepted.
+   * The ending that is written after each line. Both endings are accepted when reading.
    *
    * @defaultValue '\n'
    */
@@ -51,10 +51,10 @@ const checks: Checks<LinesRules> = {
 };
 
 /**
- * Frames text as lines: a message is a line without its ending. When reading, both `'\n'` and `'\r\n'` end a line.
+ * Frames text as lines. A message is a line without its ending. When reading, both `'\n'` and `'\r\n'` end a line.
  *
- * The last line of a stream needs no ending. A `'\r'` at the very end of the stream is part of the last line, and a
- * byte order mark at the start is part of the first. For lines of ASCII, reading is equivalent to:
+ * The last line of a stream needs no ending. A `'\r'` at the very end of the stream is part of the last line. A byte
+ * order mark at the start is part of the first line. For lines of ASCII, reading is equivalent to:
  *
  * ```ts
  * function decode(bytes: ByteQueue): string | undefined {
@@ -65,18 +65,16 @@ const checks: Checks<LinesRules> = {
  * }
  * ```
  *
- * A line is emitted as soon as its ending has arrived. Lines that are available together are decoded as one string,
- * which is then split. So if the program keeps a line of 13 characters or more, that line may keep up to 16 KiB of
- * neighbouring lines in memory.
+ * Lines that are available together are decoded as one string, which is then split. So a stored line of 13 characters
+ * or more may keep up to 16 KiB of neighbouring lines in memory.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with
- * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`, and with
- * `ERR_FRAME_INVALID` for a value that is not a string, and for a string that the peer would read differently: one that
- * contains `'\n'`, that ends with `'\r'` if the delimiter is `'\n'`, or that contains a lone surrogate (in latin1, a
- * character above 0xFF).
+ * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`. It fails
+ * with `ERR_FRAME_INVALID` for:
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
- * send a response, which is flushed before the connection closes.
+ * - a value that is not a string;
+ * - a string that contains `'\n'`, or ends with `'\r'` if the delimiter is `'\n'`;
+ * - a string with a lone surrogate or, with latin1, a character above 0xFF.
  *
  * @param options - `delimiter` (default `'\n'`), `encoding` (default `'utf8'`), `maxLength` (1 to 2,147,483,647 bytes;
  * default 65,536)
@@ -98,33 +96,32 @@ const newline = 10;
 const carriageReturn = 13;
 
 /**
- * The minimum and maximum size of a block of lines, in bytes. Blocks start small, because a different view may take
- * over after any line, and the rest of the block is then dropped.
+ * The minimum and maximum size of a block of lines, in bytes. The first block is small, because it is wasted if a
+ * different view reads the next line.
  */
 const minBlock = 1_024;
 const maxBlock = 16_384;
 
 /**
- * Decodes a block of complete lines to one string, and returns it line by line. The bytes of a line leave the queue
- * when the line is returned. If `position` has changed between two calls, a different view has read from the queue, so
- * the block is dropped.
+ * Decodes a block of complete lines to one string, and returns this string line by line. The bytes of a line leave the
+ * queue when the line is returned. If `position` has changed between two calls, a different view has read from the
+ * queue, so the block is dropped.
  */
 class LinesDecoder implements Decoder<string> {
   private readonly encoding: 'utf8' | 'latin1';
   private readonly maxLength: number;
   /** The decoded block: complete lines, each with its ending. */
   private text = '';
-  /** The position in `text` at which the next line begins. */
+  /** The index in `text` at which the next line begins. */
   private cursor = 0;
-  /** The offset in the stream at which the next line begins. */
+  /** The stream offset at which the next line begins. */
   private position = 0;
-  /** Whether each character of `text` is one byte. If not, the size of a line is found by searching the bytes. */
+  /** Whether each character of `text` is one byte. If not, the size of a line has to be found in the bytes. */
   private isSingleByte = true;
-  /** Whether the block has invalid UTF-8. If so, each of its lines is checked by itself. */
+  /** Whether the block has invalid UTF-8. If so, each of its lines is checked. */
   private isInvalid = false;
-  /** The maximum size of the next block, in bytes. */
   private blockSize = minBlock;
-  /** The offset in the stream up to which there is no newline. */
+  /** The stream offset up to which the search has found no newline. */
   private scanned = 0;
 
   constructor({ encoding, maxLength }: LinesRules) {
@@ -165,7 +162,7 @@ class LinesDecoder implements Decoder<string> {
     this.text = '';
     this.cursor = 0;
     let scanned = Math.max(0, this.scanned - position);
-    // Searching all bytes again takes linear time in total if at least half of them are new.
+    // If at least half of the bytes are new, searching all of them again still takes linear time in total.
     if (bytes.length > 2 * scanned) {
       const head = borrowHead(bytes);
       const count = Math.min(head.length, this.blockSize);
@@ -179,7 +176,7 @@ class LinesDecoder implements Decoder<string> {
     const first = bytes.indexOf(newline, scanned);
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong('a line', this.maxLength);
-    // The line is longer than a block, or spans several chunks. A few lines after it are decoded with it.
+    // The line is longer than a block, or spans several chunks. A few later lines are decoded with it.
     const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, minBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
@@ -188,19 +185,19 @@ class LinesDecoder implements Decoder<string> {
   private setBlock(bytes: Buffer, count: number): true {
     const block = count === bytes.length ? bytes : bytes.subarray(0, count);
     const text = this.decodeText(block);
-    // Lenient decoding changes no newline, so the lines before an invalid one are still found.
+    // Lenient decoding changes no newline, so the lines before an invalid line are still found.
     this.text = text ?? block.toString('utf8');
     this.isInvalid = text === undefined;
     this.isSingleByte = this.text.length === count;
     return true;
   }
 
-  /** Records that no line ends in the queued bytes. Throws if they are too long for a line. */
+  /** Records that the queued bytes contain no newline. Throws if they are too long for a line. */
   private wait(bytes: ByteQueue): false {
     const count = bytes.length;
     this.scanned = bytes.position + count;
     if (count <= this.maxLength) return false;
-    // A '\r' at the end may turn out to be part of the ending.
+    // A '\r' at the end may be part of the line's ending.
     if (count === this.maxLength + 1 && bytes.at(count - 1) === carriageReturn) return false;
     throw tooLong('a line', this.maxLength);
   }

@@ -6,8 +6,7 @@ import { describeError } from '../errors/describe-value.js';
 import { func, withMethods } from '../validation/checks.js';
 
 /**
- * Converts the messages of a codec with one function for each direction. The framing and its limits remain those of
- * `codec`.
+ * Converts the messages of a codec with one function for each direction. The framing and its limits do not change.
  *
  * Receiving and sending are equivalent to:
  *
@@ -20,16 +19,16 @@ import { func, withMethods } from '../validation/checks.js';
  * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
- * If `decode` or `encode` throws, the new codec throws `ERR_FRAME_INVALID` with the thrown error as `cause`. If
- * `decode` returns undefined, the new codec throws `ERR_FRAME_INVALID`, too. A `SocketError` with one of the codes
- * `ERR_FRAME_…` is passed on unchanged.
+ * If `decode` or `encode` throws, the new codec throws `ERR_FRAME_INVALID` with the thrown error as `cause`. A
+ * `SocketError` with one of the codes `ERR_FRAME_…` is passed on unchanged. If `decode` returns undefined, the new
+ * codec throws `ERR_FRAME_INVALID`.
  *
  * @typeParam A - the type that `codec` receives
  * @typeParam B - the type that `codec` sends
  * @typeParam C - the type that the new codec receives
  * @typeParam D - the type that the new codec sends
  * @param codec - the codec to build on
- * @param decode - converts a received message. It must be synchronous, because a promise would become the value
+ * @param decode - converts a received message. It must be synchronous: a promise would become the value
  * @param encode - converts a value to send, synchronously
  * @returns the new codec
  * @throws `ERR_OPTION_INVALID` for an argument of the wrong type

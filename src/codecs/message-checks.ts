@@ -3,12 +3,12 @@ import { SocketError } from '../errors/socket-error.js';
 import { type Check, integer, invalid } from '../validation/checks.js';
 
 /**
- * Checks an option that sets the length of messages, or its maximum, in bytes. Every codec has a finite maximum (D3).
+ * Checks an option that sets the length or the maximum length of messages, in bytes. Every codec has a maximum (D3).
  */
 export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
- * Returns the size in bytes of a message: of bytes as they are, or of text in UTF-8.
+ * Returns the size of a message, in bytes. Text counts by its bytes in UTF-8.
  *
  * @throws `ERR_FRAME_INVALID` for any other value, and for text that UTF-8 cannot represent
  */
@@ -31,7 +31,7 @@ export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | u
 
 const beyondLatin1 = /[^\0-\xff]/;
 
-/** Creates the error for a message over the limit. `message` is the subject of its text, such as `a line`. */
+/** Creates the error for a message over the limit. The error's text begins with `message`, for example `a line`. */
 export function tooLong(message: string, maxLength: number): SocketError {
   return new SocketError('ERR_FRAME_TOO_LONG', `${message} is longer than maxLength, ${maxLength} bytes`);
 }

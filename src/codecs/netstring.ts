@@ -43,17 +43,14 @@ export interface NetstringOptions {
  * }
  * ```
  *
- * A message that arrived in one piece is a view of the received chunk, and keeps the whole chunk in memory. Copy a
- * message that you store. You can send bytes, which must not be changed afterwards, or a string, which is sent as
- * UTF-8.
+ * A received message may be a view, which keeps its entire chunk in memory. So copy a message that you store. You can
+ * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the length read so far exceeds `maxLength`, before memory is
- * allocated, and with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with `ERR_FRAME_TOO_LONG` for a
- * message over `maxLength`, and with `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, and for a
- * string with a lone surrogate.
+ * allocated. It fails with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with:
  *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
- * send a response, which is flushed before the connection closes.
+ * - `ERR_FRAME_TOO_LONG` for a message over `maxLength`;
+ * - `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, or a string with a lone surrogate.
  *
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 1,048,576)
  * @returns a codec that receives Buffers
@@ -83,9 +80,8 @@ class NetstringDecoder implements Decoder<Buffer> {
 
   decode(bytes: ByteQueue): Buffer | undefined {
     let size = 0;
-    // The bytes are read from the left, and no further than needed, so that the first wrong byte determines the error,
-    // however the bytes are split into chunks. The header is short, because a length over the maximum is refused at
-    // once. So reading the header again with each chunk still takes linear time in total.
+    // The first wrong byte determines the error, however the bytes are split into chunks. The header is read again with
+    // each chunk. It is short, because a length over the maximum is refused at once.
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes.at(at);
       if (byte === colon && at > 0) return this.take(bytes, at + 1, size);

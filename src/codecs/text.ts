@@ -9,27 +9,27 @@ import { oneOf, withDefault } from '../validation/checks.js';
 import { decodeUtf8 } from '../bytes/utf8.js';
 
 /**
- * Decodes and encodes text without frames: each received message is the text that has arrived since the previous
- * message. A character is never split.
+ * Decodes and encodes text without frames. Each received message is the text that has arrived since the previous
+ * message.
  *
- * The text of one call of `next` may arrive as several messages, and the text of several calls as one message; only the
- * concatenated text is the same. A character is a code point, so a letter and its combining accent may arrive in
- * different messages. A byte order mark is kept. Reading is equivalent to:
+ * The text of one call of `next` may arrive as several messages, and the text of several calls as one message. A code
+ * point is never split. A letter and its combining accent are two code points, which may arrive in different messages.
+ * A byte order mark is kept. Reading is equivalent to:
  *
  * ```ts
  * const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
  * const decode = (queue: ByteQueue) => decoder.decode(queue.take(queue.length), { stream: true }) || undefined;
  * ```
  *
- * with three exceptions: `'latin1'` decodes each byte to the code point with the same number, which `TextDecoder` does
- * not always do; an unfinished character stays in the queue; and text before invalid bytes is emitted first.
+ * with three exceptions:
+ *
+ * - `'latin1'` decodes each byte to the code point with the same number. `TextDecoder` does not always do that.
+ * - An unfinished character stays in the queue.
+ * - Text before invalid bytes is emitted before the error.
  *
  * Decoding fails with `ERR_FRAME_INVALID` for invalid UTF-8, and with `ERR_FRAME_TRUNCATED` if the stream ends inside a
- * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, for a string with a lone
- * surrogate, and, with latin1, for a string with a character above 0xFF. An empty string sends nothing.
- *
- * If decoding fails, the messages before the bad one are emitted, and then the channel fails. The program can still
- * send a response, which is flushed before the connection closes.
+ * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, and for a string with a lone
+ * surrogate or, with latin1, a character above 0xFF. An empty string sends nothing.
  *
  * A message consumes all bytes that have arrived. So switch to a different framing (`framed`) only while the peer is
  * waiting for this side to send.
@@ -60,7 +60,6 @@ const latin1Decoder: Decoder<string> = {
   },
 };
 
-/** The decoder has no state: an unfinished character stays in the queue. */
 const utf8Decoder: Decoder<string> = {
   decode(bytes) {
     const complete = completePart(borrow(bytes, bytes.length));
@@ -107,7 +106,7 @@ function sizeOf(lead: number): number {
 }
 
 /**
- * Returns whether `second`, a continuation byte, may follow `lead`. Overlong forms, surrogates and characters above
+ * Returns whether the continuation byte `second` may follow `lead`. Overlong forms, surrogates and characters above
  * U+10FFFF are invalid.
  */
 function follows(lead: number, second: number): boolean {
@@ -126,8 +125,8 @@ function follows(lead: number, second: number): boolean {
 }
 
 /**
- * Returns the characters before the first invalid byte. `bytes` must contain one. The search is a bisection, because
- * native code validates bytes many times faster than a loop in JavaScript.
+ * Returns the characters before the first invalid byte. `bytes` must contain an invalid byte. The search is a bisection
+ * with native code, which validates bytes many times faster than JavaScript.
  */
 function validPart(bytes: Buffer): Buffer {
   let good = 0;

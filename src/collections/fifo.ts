@@ -1,9 +1,7 @@
 /** The array is compacted only after this many items have been removed. */
 const minRemoved = 16;
 
-/**
- * A queue. Removing the first item takes constant time on average, whereas `shift` of a long array moves all others.
- */
+/** A queue that removes its first item in constant time on average. `shift` of a long array moves all other items. */
 export class Fifo<T> {
   private items: T[] = [];
   private head = 0;
@@ -12,7 +10,6 @@ export class Fifo<T> {
     return this.items.length - this.head;
   }
 
-  /** The item that `shift` removes next. */
   get first(): T | undefined {
     return this.items[this.head];
   }
@@ -29,15 +26,14 @@ export class Fifo<T> {
     this.items.push(item);
   }
 
-  /** Removes and returns the first item; `undefined` if there is none. */
   shift(): T | undefined {
     const { items, head } = this;
     if (head === items.length) return undefined;
     const item = items[head];
-    // The queue must not keep a removed item alive.
+    // A removed item must not stay alive.
     items[head] = undefined as T;
     this.head = head + 1;
-    // Compacting only when at least half of the items have been removed moves each item at most once, on average.
+    // Half of the items have been removed, so compacting moves each item at most once, on average.
     if (this.head >= minRemoved && this.head * 2 >= items.length) {
       items.splice(0, this.head);
       this.head = 0;

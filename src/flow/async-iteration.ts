@@ -18,11 +18,10 @@ const done = { done: true, value: undefined } as const;
 
 /**
  * Iterates a Flow with one subscription, at the pace of the caller (F5). The Flow is held unless a `next()` is pending
- * or running. A value that is already available is emitted within the call of `next()`, which then costs only one
- * promise.
+ * or running. If a value is available, the Flow emits it within the call of `next()`.
  */
 abstract class PacedIterator<T, R> implements AsyncIterator<R> {
-  /** Values that no `next()` has requested: an operator may turn one requested value into several. */
+  /** Values that no `next()` has requested. An operator may turn one requested value into several. */
   protected readonly spare: Fifo<T> = new Fifo();
   protected readonly requests: Fifo<Request<R>> = new Fifo();
   protected hold: ReacquirableHold | undefined;
@@ -41,7 +40,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
 
   abstract next(): Promise<IteratorResult<R>>;
 
-  /** Takes a value, and holds the Flow unless a further value is requested. */
+  /** Takes a value, and holds the Flow unless another value is requested. */
   protected abstract receive(value: T): void;
 
   return(): Promise<IteratorResult<R>> {
@@ -51,7 +50,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
     return Promise.resolve(done);
   }
 
-  /** Releases the Flow, which emits its available values until no more are wanted. */
+  /** Releases the Flow, which emits its available values until no more values are wanted. */
   protected ask(): void {
     this.asking = this.wanted = true;
     if (this.hold === undefined) this.start();
@@ -95,7 +94,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
     else if (this.wanted) this.hold.release();
   }
 
-  /** Unsubscribes before it releases the Hold, so that nothing is emitted to an iterator that has ended. */
+  /** Unsubscribes before it releases the Hold, so that nothing more is emitted. */
   private finish(): void {
     this.ended = true;
     this.subscription?.unsubscribe();
@@ -137,7 +136,7 @@ export class FlowIterator<T> extends PacedIterator<T, T> {
   }
 }
 
-/** Returns from each `next()` all values that are already available: at least one, at most `size` (F12). */
+/** Returns from each `next()` the available values: at least one, at most `size` (F12). */
 export class FlowBatches<T> extends PacedIterator<T, T[]> {
   private readonly size: number;
   /** The batch that is being filled. */
@@ -178,8 +177,8 @@ export class FlowBatches<T> extends PacedIterator<T, T[]> {
   }
 
   /**
-   * Resolves the oldest request with a batch that is still being filled. That is safe, because the code that awaits the
-   * request runs only after this delivery, and after the microtask that closes the batch.
+   * Resolves the oldest request with a batch that is still being filled. The code that awaits the request runs only
+   * after the microtask that closes the batch.
    */
   private resolveOldest(): T[] | undefined {
     const request = this.requests.shift();

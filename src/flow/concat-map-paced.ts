@@ -4,7 +4,7 @@ import { PacedFlow } from './paced-flow.js';
 
 /**
  * Maps each value to an inner source, runs one inner source at a time, and holds the origin while that source is
- * running. It is RxJS's `concatMap` without the unbounded buffer. It is equivalent to:
+ * running. It is RxJS's `concatMap` without the unbounded buffer, and is equivalent to:
  *
  * ```ts
  * async function* concatMapPaced<T, R>(flow: Flow<T>, project: (value: T, index: number) => AsyncIterable<R>) {
@@ -13,16 +13,15 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result completes when the origin and the last inner source have completed. An error from an inner source, or
- * one that `project` throws, is an error notification, with the exceptions that {@link mergeMapPaced} lists. The
- * operator buffers values only if an earlier operator turns one value into several. To run several inner sources at
- * once, see {@link mergeMapPaced}.
+ * The result completes when the origin and the last inner source have completed. If an inner source fails, or `project`
+ * throws, the result fails with that error. {@link mergeMapPaced} lists two exceptions to this rule, and can run
+ * several inner sources at once. The operator buffers values only if an earlier operator turns one value into several.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. The operator pulls
- * values from an iterable only as it needs them
- * @returns an operator that derives a Flow; holding that Flow holds the origin and the inner source
+ * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An iterable is
+ * pulled only as its values are needed
+ * @returns an operator that derives a Flow. Holding that Flow holds the origin and the inner source
  * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is not a Flow
  * @example
  * ```ts

@@ -5,7 +5,7 @@ import { FlowIterator } from './async-iteration.js';
 import type { Hold } from './hold.js';
 import { endsServer, liftPlainly, ReportedObservable } from './reported-errors.js';
 
-/** The name of a method with which an observer subscribes itself to a Flow and paces it (F7). */
+/** The method with which an observer subscribes itself to a Flow and paces it (F7). */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
 interface PacedObserver<T> {
@@ -13,20 +13,20 @@ interface PacedObserver<T> {
 }
 
 /**
- * An Observable that can be held, and iterated with `for await`, so that its origin emits no faster than the consumer
+ * An Observable that you can hold, or iterate with `for await`. Its origin then emits no faster than the consumer
  * reads.
  *
- * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. Values
- * that an operator such as `delay` has already received are still emitted. The pacing of a Flow is equivalent to this
- * loop, which runs whenever one of its conditions has changed:
+ * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. A Hold does
+ * not stop values that an operator such as `delay` has already received. A Flow emits like this loop, which runs
+ * whenever one of its conditions has changed:
  *
  * ```text
  * while (subscribers > 0 && holds === 0 && a value is available)
  *   emit that value to each subscriber
  * ```
  *
- * Each subscriber gets each value once, in order, and then at most one terminal notification. When the last subscriber
- * unsubscribes, the Flow stops, and keeps the values that it has not emitted for the next subscriber.
+ * Each subscriber gets each value once, in order, and then at most one terminal notification. The Flow stops when the
+ * last subscriber unsubscribes. The remaining values go to the next subscriber.
  *
  * @typeParam T - the type of the values
  * @example
@@ -38,8 +38,8 @@ interface PacedObserver<T> {
  */
 export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIterable<T> {
   /**
-   * Pauses the Flow, and reading from its origin, until the Hold is released. A Flow may have several Holds, and
-   * continues when all of them are released. Unsubscribing releases none of them.
+   * Pauses the Flow, and reading from its origin, until the Hold is released. A Flow with several Holds continues when
+   * all of them are released. Unsubscribing does not release a Hold.
    *
    * @example
    * ```ts
@@ -54,10 +54,10 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   protected abstract _subscribe(subscriber: Subscriber<T>): TeardownLogic;
 
   /**
-   * Iterates at the pace of the loop. Each `next()` takes one value, and the Flow is held in between.
+   * Iterates at the pace of the loop. Each `next()` takes one value. The Flow is held between two calls.
    *
-   * `break` and `return()` unsubscribe, and values that were not taken stay in the Flow. An error from the Flow rejects
-   * `next()`.
+   * `break` and `return()` unsubscribe, and leave the other values in the Flow. If the Flow fails, `next()` rejects
+   * with its error.
    *
    * @returns an iterator with its own subscription, which begins at the first `next()`
    * @example
@@ -71,21 +71,20 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   }
 
   /**
-   * Lets operators that are applied outside the method `pipe` derive a Flow, too. For example, RxJS's function `pipe`,
-   * as in `pipe(map(f), concatMapPaced(g))`, applies each operator to the result of the previous one.
+   * Makes an operator return a Flow even if it is applied without the method `pipe`, for example by RxJS's function
+   * `pipe`.
    *
    * @internal
    */
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
     const derived = liftPlainly(this, operator);
-    // RxJS's ConnectableObservable (`publish`) is not a Flow, but borrows this method from the Flow that it connects
-    // to, which is its source.
+    // RxJS's ConnectableObservable (`publish`) is not a Flow, but takes this method from its source, which is a Flow.
     const origin = this instanceof Flow ? this : (this as Observable<T>).source;
     return origin instanceof Flow ? new DerivedFlow<R>(origin, derived) : derived;
   }
 
-  // TypeScript's error message is about the last overload, so the recommended one comes last. The deprecated overload
-  // requires two arguments, so that a call with one argument is checked only against the recommended one.
+  // TypeScript reports errors against the last overload, so the recommended overload comes last. The deprecated one
+  // requires two arguments, so that it does not match a call with one argument.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((value: T) => void) | null | undefined,
@@ -93,11 +92,10 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     complete?: (() => void) | null,
   ): Subscription;
   /**
-   * Subscribes an observer. If the observer is a Channel, it paces the Flow: the call then works like `sendFrom`, but
-   * also passes on completion and errors.
+   * Subscribes an observer. If the observer is a Channel, the call works like `sendFrom`, and also passes on completion
+   * and errors. Any other observer does not slow the Flow down. To slow it down, hold the Flow.
    *
-   * The Flow emits no value within this call, unless it was derived by an operator that does, such as `startWith`. A
-   * plain observer does not slow the Flow down. To slow it down, hold the Flow.
+   * No value is emitted within this call, unless an operator such as `startWith` emits one.
    *
    * @param observer - an observer, or a function for the values; without one the values are dropped
    * @returns the Subscription; the Flow stops when its last subscriber unsubscribes
@@ -119,7 +117,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   }
 
   /**
-   * Applies operators, as `Observable.pipe` does. The result is a Flow: holding it holds this Flow.
+   * Applies operators, as `Observable.pipe` does. Holding the result holds this Flow.
    *
    * @returns the derived Flow
    * @example
@@ -215,7 +213,7 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   }
 }
 
-/** Wraps an Observable that operators have derived from a Flow. Holding it holds that Flow. */
+/** Wraps an Observable that operators have derived from a Flow. */
 class DerivedFlow<T> extends Flow<T> {
   private readonly origin: Flow<unknown>;
   private readonly derived: Observable<T>;
@@ -240,7 +238,7 @@ class DerivedFlow<T> extends Flow<T> {
   }
 }
 
-/** Throws if `source` is not a Flow. Called by each operator that works only on Flows (F6). */
+/** Throws if `source` is not a Flow (F6). */
 export function assertFlow(source: unknown, operator: string): asserts source is Flow<unknown> {
   if (source instanceof Flow) return;
   throw new SocketError('ERR_NOT_A_FLOW', `${operator}: the source is not a Flow, so it can't be held`);

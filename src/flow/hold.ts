@@ -1,8 +1,8 @@
 /**
- * Keeps a {@link Flow} from emitting until the Hold is released. While a Flow is held, its origin is paused, too, so
- * only a limited amount of data is buffered.
+ * Keeps a {@link Flow} from emitting until the Hold is released. The origin of the Flow is paused, too, so only a
+ * limited amount of data is buffered.
  *
- * Release each Hold. Unsubscribing does not release it, and a forgotten Hold stops the Flow forever.
+ * Release each Hold: a forgotten Hold stops the Flow forever. Unsubscribing does not release a Hold.
  *
  * @example
  * ```ts
@@ -17,9 +17,8 @@
  */
 export interface Hold {
   /**
-   * Lets the Flow continue, unless it has other Holds. A second call does nothing.
-   *
-   * If the Flow continues and has a subscriber, available values are emitted within this call.
+   * Lets the Flow continue, unless it has other Holds. Its available values are emitted within this call. A second call
+   * does nothing.
    *
    * @example
    * ```ts
@@ -42,24 +41,22 @@ export interface Hold {
   [Symbol.dispose](): void;
 }
 
-/** A Hold that can be acquired again after its release, for code that paces a Flow value by value. */
+/** A Hold that can be acquired again after its release. It paces a Flow value by value. */
 export interface ReacquirableHold extends Hold {
   acquire(): void;
 }
 
-/** Holds `flow` with a Hold that can be acquired again. */
 export function pacingHold(flow: { hold(): Hold }): ReacquirableHold {
   const hold = flow.hold();
   return hold instanceof CountedHold ? hold : new RepeatedHold(flow, hold);
 }
 
-/** The owner of Holds, which counts them. */
 interface Holdable {
   acquire(): void;
   release(): void;
 }
 
-/** The implementation of Hold. Its owner counts it once, however often it is acquired or released. */
+/** A Hold that its owner counts at most once, however often it is acquired. */
 export class CountedHold implements ReacquirableHold {
   private readonly owner: Holdable;
   private held = false;
@@ -86,7 +83,7 @@ export class CountedHold implements ReacquirableHold {
   }
 }
 
-/** Holds a Flow that is not of one of the library's own classes, with a new Hold each time. */
+/** Holds a Flow of a foreign class. Each `acquire` takes a new Hold. */
 class RepeatedHold implements ReacquirableHold {
   private readonly flow: { hold(): Hold };
   private hold: Hold | undefined;

@@ -2,7 +2,7 @@ import { type Observer, Subscriber, Subscription, type TeardownLogic } from 'rxj
 
 /**
  * Subscribes one of the library's own observers, which never throw. For a plain observer, RxJS creates two more objects
- * and a list. With those, each idle connection of an echo server would take 1.2 KiB more, a sixth of its memory.
+ * and a list. They would cost each idle connection of an echo server 1.2 KiB, a sixth of its memory.
  */
 export class InternalSubscriber<T> extends Subscriber<T> {
   /** The source's teardown. Most sources have only one, which needs no list. */

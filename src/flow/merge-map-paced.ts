@@ -5,7 +5,7 @@ import { PacedFlow } from './paced-flow.js';
 
 /**
  * Maps each value to an inner source, runs at most `concurrent` inner sources at once, and holds the origin while that
- * many are running. It is RxJS's `mergeMap` without the unbounded buffer. It is equivalent to:
+ * many are running. It is RxJS's `mergeMap` without the unbounded buffer, and is equivalent to:
  *
  * ```ts
  * async function mergeMapPaced<T, R>(
@@ -27,12 +27,11 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result emits the values of the inner sources as they arrive, and completes when the origin and all inner sources
- * have completed. An error from an inner source, or one that `project` throws, is an error notification. There are two
- * exceptions:
+ * The result completes when the origin and all inner sources have completed. If an inner source fails, or `project`
+ * throws, the result fails with that error. There are two exceptions:
  *
- * - An error caused by a bad frame is emitted after the running inner sources have ended, so that answers to good
- *   requests come first.
+ * - If the origin fails because of a bad frame, the running inner sources are finished first, so that good requests are
+ *   answered.
  * - On a server, an inner source that fails with the error of the connection that it serves counts as completed. The
  *   error is reported in `incidents`.
  *
@@ -40,10 +39,10 @@ import { PacedFlow } from './paced-flow.js';
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. The operator pulls
- * values from an iterable only as it needs them
+ * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An iterable is
+ * pulled only as its values are needed
  * @param concurrent - the maximum number of inner sources that run at once: an integer, at least 1; there is no default
- * @returns an operator that derives a Flow; holding that Flow holds the origin and the inner sources
+ * @returns an operator that derives a Flow. Holding that Flow holds the origin and the inner sources
  * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that
  * is not a Flow
  * @example

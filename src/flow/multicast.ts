@@ -3,7 +3,7 @@ import { CountedHold, type ReacquirableHold } from './hold.js';
 
 /** The source of a hot Flow. */
 export interface FlowSource<T> {
-  /** Returns the next value, or undefined if there is none yet. */
+  /** Returns the next value, or undefined if no value is available. */
   take(): T | undefined;
   /** Called when the first subscriber has subscribed. */
   started(): void;
@@ -31,8 +31,8 @@ const emitting: State = { is: 'emitting' };
 const noSubscribers: readonly never[] = [];
 
 /**
- * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). The
- * loop is not re-entered: a `drain` within a subscriber's `next` does nothing, because the outer loop continues.
+ * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). A
+ * `drain` within a subscriber's `next` does nothing, because the outer loop continues.
  *
  * | state      | `drain`                     | `end`                   | `interrupt`             | a new subscriber      |
  * | ---------- | --------------------------- | ----------------------- | ----------------------- | --------------------- |
@@ -41,8 +41,8 @@ const noSubscribers: readonly never[] = [];
  * | `ending`   | -                           | becomes final           | -, if it is final       | joins                 |
  * | `ended`    | -                           | -                       | -                       | is notified of the end |
  *
- * `ending` lasts until the value that is being emitted has reached all subscribers. They are then notified of the end,
- * and the state becomes `ended` if the end is final, or `idle` if it is not.
+ * `ending` lasts until the current value has reached all subscribers. The subscribers are then notified of the end. The
+ * state becomes `ended` if the end is final, and otherwise `idle`.
  */
 export class Multicast<T> {
   private readonly source: FlowSource<T>;
@@ -54,12 +54,10 @@ export class Multicast<T> {
     this.source = source;
   }
 
-  /** Whether a value may be emitted now. */
   get flowing(): boolean {
     return this.holds === 0 && this.subscribers.length > 0 && (this.state === emitting || this.state === idle);
   }
 
-  /** Whether `subscriber` is the only one. */
   isOnly(subscriber: Subscriber<T>): boolean {
     return this.subscribers.length === 1 && this.subscribers[0] === subscriber;
   }
@@ -85,7 +83,7 @@ export class Multicast<T> {
     }
   }
 
-  /** Ends the Flow permanently. If a value is being emitted, the terminal notification follows it. */
+  /** Ends the Flow permanently. If a value is being emitted, the terminal notification follows that value. */
   end(error?: unknown): void {
     this.conclude(outcomeOf(error), true);
   }
@@ -100,11 +98,11 @@ export class Multicast<T> {
       notify(subscriber, this.state.outcome);
       return undefined;
     }
-    // Not `push`, to save memory: most Flows have one subscriber, and an array literal has no spare capacity.
+    // `push` would reserve spare capacity. Most Flows have only one subscriber.
     this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();
-      // Not within this call, so that all subscribers of the same turn get the same values (F4).
+      // Deferred, so that all subscribers of the same turn get the same values (F4).
       this.source.defer(() => {
         this.drain();
       });
@@ -159,7 +157,7 @@ export class Multicast<T> {
   }
 
   remove(subscriber: Subscriber<T>): void {
-    // Subscribers that were notified of the end have already left.
+    // The end of the Flow has already removed all subscribers.
     if (this.subscribers.length === 0) return;
     const left = this.subscribers.filter((other) => other !== subscriber);
     if (left.length === this.subscribers.length) return;

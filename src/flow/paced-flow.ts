@@ -14,7 +14,7 @@ import { CountedHold, type Hold, pacingHold, type ReacquirableHold } from './hol
 import { pacedFrom } from './pulled-flow.js';
 import { endsServer } from './reported-errors.js';
 
-/** The Flow that a paced operator derives. Holding it holds the origin and the running inner Flows. */
+/** The result of a paced operator. Holding it holds the origin and the running inner Flows. */
 export class PacedFlow<T, R> extends Flow<R> {
   readonly origin: Flow<T>;
   readonly project: (value: T, index: number) => ObservableInput<R>;
@@ -48,8 +48,8 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
-    // A released source may emit a value that causes a new Hold, and the sources after it then stay held. So the origin
-    // is released first: inner sources that always have values can't keep new ones from starting.
+    // A released source may emit a value that causes a new Hold. The sources after it then stay held. The origin is
+    // released first, because busy inner sources could otherwise keep new inner sources from starting.
     this.originHold?.release();
     for (const run of this.runs) run.releaseInner();
   }
@@ -65,7 +65,6 @@ export class PacedFlow<T, R> extends Flow<R> {
   }
 }
 
-/** A running inner source. */
 interface Inner {
   hold: ReacquirableHold | undefined;
   subscription: Subscription | undefined;
@@ -76,7 +75,7 @@ class Run<T, R> implements Unsubscribable {
   private readonly flow: PacedFlow<T, R>;
   private readonly subscriber: Subscriber<R>;
   private readonly inners = new Set<Inner>();
-  /** Values that the origin has emitted even though it was held, because an operator turned one value into several. */
+  /** Values that the origin emitted while it was held, because an operator turned one value into several. */
   private readonly waiting: T[] = [];
   private readonly end = new Subject<void>();
   private busyHold: ReacquirableHold | undefined;
@@ -99,7 +98,7 @@ class Run<T, R> implements Unsubscribable {
         this.pump();
       },
       error: (error: unknown) => {
-        // The answers to the messages before a bad frame come first (D3).
+        // Answers to the messages before a bad frame are emitted before the error (D3).
         if (!isBadFrame(error)) {
           this.subscriber.error(error);
           return;
@@ -124,12 +123,12 @@ class Run<T, R> implements Unsubscribable {
     for (const inner of this.inners) {
       if (this.flow.holds > 0) return;
       inner.hold?.release();
-      // A value of this source caused a new Hold. The source moves to the end, so that the others come first next time.
+      // This source caused a new Hold. It moves to the end, so that the other sources are released first next time.
       if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
     }
   }
 
-  /** Unsubscribes before it releases the Holds, so that nothing is emitted to a subscriber that has left. */
+  /** Unsubscribes before it releases the Holds, so that nothing more is emitted to the subscriber. */
   unsubscribe(): void {
     this.stopped = true;
     this.subscription?.unsubscribe();
@@ -183,7 +182,7 @@ class Run<T, R> implements Unsubscribable {
         this.subscriber.next(result);
       },
       error: (error: unknown) => {
-        // An error from the served connection is reported in `incidents`, and ends nothing but this inner source (S4).
+        // The served connection's own error is reported in `incidents`, and ends only this inner source (S4).
         if (isReportedBy(error, value)) completed = true;
         else this.subscriber.error(error);
       },
@@ -191,7 +190,7 @@ class Run<T, R> implements Unsubscribable {
         completed = true;
       },
     });
-    // As in RxJS, an inner source is torn down before the next one begins.
+    // As in RxJS, an inner source is torn down before the next inner source starts.
     inner.subscription.add(() => {
       if (completed) this.ended(inner);
     });

@@ -2,7 +2,7 @@ import { from, Observable, type ObservableInput, type Subscriber, type TeardownL
 import { Flow } from './flow.js';
 import { CountedHold, type Hold } from './hold.js';
 
-/** Converts any input that RxJS accepts to an Observable. An iterable becomes a Flow, which can be held. */
+/** Converts any input that RxJS accepts to an Observable. An iterable becomes a Flow. */
 export function pacedFrom<T>(input: ObservableInput<T>): Observable<T> {
   if (input instanceof Observable) return input;
   const iterable = input as Partial<AsyncIterable<T> & Iterable<T>>;
@@ -50,7 +50,7 @@ class PulledFlow<T> extends Flow<T> {
   }
 }
 
-/** One iteration. It pulls a value only when the value can be emitted. */
+/** One iteration, which pulls a value only when the value can be emitted. */
 class Pull<T> implements Unsubscribable {
   private readonly flow: PulledFlow<T>;
   private readonly iterator: AnyIterator<T>;

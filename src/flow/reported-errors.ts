@@ -4,8 +4,8 @@ import { isReported } from '../errors/error-origin.js';
 export const endsServer: unique symbol = Symbol('rxjs-sockets.endsServer');
 
 /**
- * An Observable whose subscribers need no `error` handler for errors that a server reports. Otherwise a peer that resets its
- * connection would cause an unhandled error in RxJS, which ends the process (S19).
+ * An Observable whose subscribers need no `error` handler for errors that a server reports. Otherwise a peer could end
+ * the process: a reset would be an unhandled error in RxJS (S19).
  */
 export class ReportedObservable<T> extends Observable<T> {
   override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void) | null): Subscription;
@@ -29,8 +29,7 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 
   /**
-   * Whether an error ends a subscription to a server, and not only one to a connection. If so, the error is
-   * raised even if a server reports it.
+   * Whether an error ends a subscription to a server. Such an error is raised even if the server reports it.
    *
    * @internal
    */
@@ -52,7 +51,6 @@ export function liftPlainly<T, R>(source: Observable<T>, operator?: Operator<T, 
 }
 /* eslint-enable @typescript-eslint/no-deprecated */
 
-/** Makes an observer from three functions, as RxJS does. */
 function watched<T>(
   next: ((value: T) => unknown) | null | undefined,
   error: (error: unknown) => void,
@@ -67,7 +65,7 @@ function watched<T>(
   };
 }
 
-/** Wraps a user's observer, and calls its methods with that observer as `this`. */
+/** Calls the methods of a user's observer with that observer as `this`. */
 class WatchedObserver<T> implements Observer<T> {
   private readonly observer: Partial<Observer<T>>;
   private readonly unhandled: (error: unknown) => void;
@@ -91,7 +89,7 @@ class WatchedObserver<T> implements Observer<T> {
   }
 }
 
-/** Handles the promise of an `async` subscriber: a rejection is ignored if a server reports the error anyway. */
+/** Handles the promise of an `async` subscriber. A rejection is ignored if a server reports its error. */
 function watchResult(result: unknown): void {
   if (typeof result !== 'object' || result === null) return;
   const { then } = result as Partial<PromiseLike<unknown>>;

@@ -2,16 +2,16 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** How many bytes are read ahead while no reader takes them. So the end of the peer's stream is noticed (F1, F3). */
+/** How many bytes the socket reads ahead without a reader, so that it notices the end of the stream (F1, F3). */
 export const readAhead = 65_536;
 
 /** A receiver with subscribers. */
 export interface Reader {
-  /** Whether it may emit. */
+  /** Whether the reader may emit. */
   readonly flowing: boolean;
-  /** Decodes and emits values until bytes are missing or the reader is held. */
+  /** Decodes and emits values until the reader needs more bytes, or is held. */
   drain(): void;
-  /** Completes its subscribers, or passes the error to them. */
+  /** Completes the subscribers, or passes the error to them. */
   end(end: 'fin' | SocketError): void;
 }
 
@@ -20,10 +20,10 @@ export type End = 'open' | 'fin' | SocketError;
 
 /**
  * The receiving side of one connection. It queues received bytes without decoding them. If there are several readers,
- * only the newest reads. When the newest leaves, the previous one continues at the first byte that has not been
- * decoded (C13).
+ * only the newest one reads. When it leaves, the previous reader continues at the first byte that has not been decoded
+ * (C13).
  *
- * It consists of two state machines. The mode says what happens to received bytes:
+ * The class has two state machines. The mode decides what happens to received bytes:
  *
  * | mode         | queued bytes                | received bytes                               | next mode                             |
  * | ------------ | --------------------------- | -------------------------------------------- | ------------------------------------- |
@@ -33,14 +33,13 @@ export type End = 'open' | 'fin' | SocketError;
  *
  * `abort` changes any mode to `discarding`.
  *
- * The end says what the readers get after the queued bytes:
+ * The end of the stream decides what the readers get after the queued bytes:
  *
  * | end     | the readers get                | received bytes             | next end                                        |
  * | ------- | ------------------------------ | -------------------------- | ----------------------------------------------- |
  * | `open`  | what arrives next              | as the mode says           | `fin` on `stop` or `finish`, error on `finish`  |
  * | `fin`   | the completion                 | after `stop`: are dropped  | after `stop`: error on `finish` with an error   |
- * | error   | the error                      | as before the error        |
- * |
+ * | error   | the error                      | as before the error        |                                                 |
  */
 export class Inbound {
   readonly queue: ChunkQueue = new ChunkQueue();
@@ -53,7 +52,7 @@ export class Inbound {
   private cutOffAllowed = false;
   private paused = false;
   private readers: readonly Reader[] = [];
-  /** The last of `readers`, stored separately because it is needed for each chunk. */
+  /** The newest of `readers`, stored separately because it is read for each chunk. */
   private current: Reader | undefined = undefined;
   private wasAttached = false;
   private endDelivered = false;
@@ -63,7 +62,6 @@ export class Inbound {
     this.socket = socket;
   }
 
-  /** The number of bytes received. */
   get received(): number {
     return this.receivedBytes;
   }
@@ -72,9 +70,7 @@ export class Inbound {
     return this.endOfStream;
   }
 
-  /**
-   * Whether the peer's stream was cut off in a way that is allowed. If so, the remaining bytes are not a last frame.
-   */
+  /** Whether the peer's stream was cut off in a permitted way. The remaining bytes are then not decoded. */
   get hasAllowedCutOff(): boolean {
     return this.cutOffAllowed;
   }
@@ -93,7 +89,7 @@ export class Inbound {
     return this.readers.length > 0;
   }
 
-  /** Whether bytes that arrive from now on are dropped. */
+  /** Whether newly received bytes are dropped. */
   get discarding(): boolean {
     return this.mode === 'discarding' || this.stopped;
   }
@@ -104,15 +100,15 @@ export class Inbound {
   }
 
   /**
-   * Whether this side reads what the peer sends: the reader is not held, the socket is not paused, and the stream has
-   * neither failed nor been stopped.
+   * Whether this side is reading: the reader is not held, the socket is not paused, and the stream has neither failed
+   * nor been stopped.
    */
   get isReady(): boolean {
     const isOver = this.stopped || typeof this.end === 'object';
     return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
-  /** Whether a reader may keep the next bytes. If so, they should be read into memory that can be given away. */
+  /** Whether a reader may keep the next bytes. If so, the socket should read them into memory that is not shared. */
   get keeps(): boolean {
     if (this.discarding) return false;
     return this.queue.wasViewed || this.current === undefined;
@@ -123,12 +119,12 @@ export class Inbound {
     return this.discarding ? undefined : this.queue.room;
   }
 
-  /** Whether `reader` is the newest, and so the one that reads. */
+  /** Whether `reader` is the newest reader. Older readers wait. */
   isReading(reader: Reader): boolean {
     return this.current === reader;
   }
 
-  /** Whether `reader` reads now, or will read once all newer readers have left. */
+  /** Whether `reader` is reading, or waits until all newer readers have left. */
   has(reader: Reader): boolean {
     return this.readers.includes(reader);
   }
@@ -147,28 +143,26 @@ export class Inbound {
     this.slacken();
   }
 
-  /** Makes the reader emit the queued values once the running code has ended. */
+  /** Makes the reader emit the queued values after the running code has ended. */
   wakeSoon(): void {
     this.socket.scheduler.defer(() => {
       this.current?.drain();
     });
   }
 
-  /** Stops reading until a reader asks for more. */
   block(): void {
     this.paused = true;
     this.socket.pause();
   }
 
   /**
-   * Call when the reader has been held or has left. A connection that is closing does not wait for it to resume, or
-   * for a new reader, but drops what arrives (C11).
+   * Call when the reader has been held or has left. A closing connection does not wait for a reader. It drops the bytes
+   * that arrive (C11).
    */
   slacken(): void {
     if (this.mode === 'lingering') this.regulate(false);
   }
 
-  /** Queues a received chunk, and lets the reader decode and emit values. */
   data(chunk: Buffer): void {
     this.receivedBytes += chunk.length;
     if (this.discarding) return;
@@ -181,15 +175,14 @@ export class Inbound {
     this.regulate(false);
   }
 
-  /** Call before `finish` if the peer's stream was cut off in a way that is allowed. */
+  /** Call before `finish` if the peer's stream was cut off in a permitted way. */
   allowCutOff(): void {
     this.cutOffAllowed = true;
   }
 
-  /** Ends `reader`, which has decoded and emitted everything that it can. */
+  /** Ends `reader`, which has emitted all values that it can decode. */
   endReader(reader: Reader, end: 'fin' | SocketError): void {
-    // After `stop`, the rest of an incomplete frame never arrives. A later reader must not mistake its start for a
-    // frame.
+    // After `stop`, an incomplete frame is never completed. A later reader must not decode its first bytes.
     if (this.stopped) this.queue.clear();
     this.endDelivered = true;
     this.detach(reader);
@@ -202,16 +195,13 @@ export class Inbound {
    */
   finish(end: 'fin' | SocketError): void {
     if (end === 'fin') this.peerFinished = true;
-    // A reader that has not yet reached the end set by `stop` must not complete: it gets the error instead.
+    // An error replaces the end that `stop` has set: readers that have not reached this end get the error.
     if (this.end !== 'open' && (end === 'fin' || !this.stopped)) return;
     this.endOfStream = end;
     this.deliver();
   }
 
-  /**
-   * Completes the readers once they have emitted everything received. Bytes that arrive from now on are read and
-   * dropped (S7).
-   */
+  /** Completes the readers once they have emitted everything received. Later bytes are read and dropped (S7). */
   stop(): void {
     if (this.end !== 'open') return;
     this.stopped = true;
@@ -269,14 +259,13 @@ export class Inbound {
     } else if (!flowing && this.queue.length > readAhead && this.end === 'open') this.block();
   }
 
-  /** Resumes the socket, even if its bytes are dropped: the end of the peer's stream arrives only after them. */
+  /** Resumes the socket, even if its bytes are dropped, because the peer's FIN arrives only after them. */
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;
     if (!this.peerFinished) this.socket.resume();
   }
 
-  /** Whether the socket is paused. Readers check it after each frame. */
   get isPaused(): boolean {
     return this.paused;
   }

@@ -7,9 +7,7 @@ import { type OutboundLimits, type Parking, type Verdict, WriteState } from './w
 
 /** The connection, or the client, that an {@link Outbound} belongs to and reports to. */
 export interface OutboundOwner extends LaneOwner {
-  /**
-   * Called when a value could not be sent and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`.
-   */
+  /** Called when a value was refused and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`. */
   sendFailed(error: SocketError): void;
   /** Called when the kernel has taken bytes. */
   progressed?(): void;
@@ -17,7 +15,10 @@ export interface OutboundOwner extends LaneOwner {
   finishedSending?(): void;
 }
 
-/** Sends values on several connections at the end of the turn; on a connection that sends another value, before it. */
+/**
+ * Sends values on several connections at the end of the turn. A connection that has another value to send asks for the
+ * publisher's values first.
+ */
 export interface Publisher extends Flushable {
   /** Sends the announced values that `outbound` does not have yet. */
   deliverTo(outbound: Outbound): void;
@@ -28,24 +29,23 @@ export interface Publisher extends Flushable {
  *
  * - `free`: at any time, so the option `overflow` applies.
  * - `paced`: only while the channel is writable. The value is accepted even if it exceeds `maxBuffered`.
- * - `last`: at once, because the source no longer waits. The value is always accepted, because it is already in memory.
+ * - `last`: at once, because the source no longer waits. The value is always accepted: it is in memory already.
  */
 export type Pace = 'free' | 'paced' | 'last';
 
-/** Why a value was refused: the sending side has ended, the value would exceed `maxBuffered`, or it can't be encoded. */
+/** Why a value was refused. A SocketError means that the value can't be encoded. */
 export type Refusal = 'closed' | 'overflow' | SocketError;
 
 /**
- * The sending side of one connection. It encodes each value immediately, and writes all values of a turn together. Values
- * sent during a write are queued, and the next write takes all of them (C3, C4).
+ * The sending side of one connection. It encodes each value immediately, and writes all values of a turn together.
+ * Values sent during a write are queued for the next write (C3, C4).
  *
- * `WriteState` decides what is written, and when. This class carries that out: it writes to the socket, adds itself to
- * the scheduler, and notifies its owner and its lanes. A client without a connection has an Outbound without a socket,
- * which queues values for the next connection.
+ * `WriteState` decides what is written, and when. This class does the writing, and notifies the owner and the lanes. A
+ * client without a connection has an Outbound without a socket. This Outbound queues values for the next connection.
  */
 export class Outbound implements Flushable, LaneStream {
   readonly owner: OutboundOwner;
-  /** The lane of its owner's channels. */
+  /** The lane of the owner's channels. */
   readonly lane: SendLane;
 
   private readonly state: WriteState;
@@ -53,13 +53,10 @@ export class Outbound implements Flushable, LaneStream {
   private clientLane: SendLane | undefined = undefined;
   private socket: TransportSocket | undefined = undefined;
   private failure: SocketError | undefined = undefined;
-  /** Whether the scheduler will call `flush` at the end of the turn. */
   private isScheduled = false;
-  /** Whether the senders will be woken once the event loop has handled its other events. */
   private isWakeScheduled = false;
   /** The publisher that has announced values but not delivered them yet. */
   private publisher: Publisher | undefined = undefined;
-  /** Called when everything accepted before `suspend` has been written. */
   private onDrained: (() => void) | undefined = undefined;
 
   /**
@@ -72,7 +69,6 @@ export class Outbound implements Flushable, LaneStream {
     this.lane = lane ?? new SendLane(this, limits.highWaterMark);
   }
 
-  /** The number of accepted bytes that the kernel has not taken. */
   get bufferedBytes(): number {
     if (this.publisher !== undefined) this.pullPublished();
     return this.state.level;
@@ -83,32 +79,26 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.recordProgress();
   }
 
-  /** The offset in the stream at which the accepted bytes end. */
   get accepted(): number {
     return this.state.accepted;
   }
 
-  /** Whether nothing more can be sent. */
   get closed(): boolean {
     return this.state.closed;
   }
 
-  /** The error that ended the sending side; undefined after an orderly end. */
   get error(): SocketError | undefined {
     return this.failure;
   }
 
-  /** Whether the FIN has been sent, or never will be. */
   get ended(): boolean {
     return this.state.ended;
   }
 
-  /** Whether the kernel has taken everything that was accepted. */
   get isFlushed(): boolean {
     return this.state.isFlushed;
   }
 
-  /** Whether an encoder is running. */
   get isEncoding(): boolean {
     return this.state.isEncoding;
   }
@@ -118,7 +108,6 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.limits.maxBuffered - this.state.level;
   }
 
-  /** The socket's scheduler; undefined without a connection. */
   get scheduler(): FlushScheduler | undefined {
     return this.socket?.scheduler;
   }
@@ -131,15 +120,15 @@ export class Outbound implements Flushable, LaneStream {
     this.flush('haste');
   }
 
-  /** Sets what happens to values until the connection opens. */
+  /** Sets how values are handled until the connection is open. */
   park(parking: Parking): void {
     this.state.park(parking);
     this.updateWatermarks();
   }
 
   /**
-   * Takes over the client's channel, which sends here from now on. The values queued in `client`, an Outbound without a
-   * connection, are sent after those already accepted here (C2).
+   * Takes over the client's channel, which sends here from now on. `client` is an Outbound without a connection. The
+   * values queued there are sent after the values already accepted here (C2).
    */
   adopt(client: Outbound): void {
     const { state } = this;
@@ -151,7 +140,7 @@ export class Outbound implements Flushable, LaneStream {
     lane.joinStream(this);
     if (client.closed) this.complete();
     this.flush('haste');
-    // Until now, each lane has compared only its own bytes with the mark.
+    // Until now, each lane has compared only its own bytes with the mark. Together they may exceed the mark.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
 
@@ -170,13 +159,13 @@ export class Outbound implements Flushable, LaneStream {
     return undefined;
   }
 
-  /** Announces values of `publisher`, which delivers them at the end of the turn, or before the next value is sent. */
+  /** Announces values that `publisher` will deliver at the end of the turn, or earlier if another value is sent. */
   announce(publisher: Publisher): void {
     if (this.publisher !== undefined && this.publisher !== publisher) this.pullPublished();
     this.publisher = publisher;
   }
 
-  /** Withdraws the announcement of `publisher`. Call when it has delivered its values, or is about to. */
+  /** Withdraws an announcement. Call when `publisher` has delivered its values, or is about to deliver them. */
   clearPublisher(publisher: Publisher): void {
     if (this.publisher === publisher) this.publisher = undefined;
   }
@@ -198,7 +187,6 @@ export class Outbound implements Flushable, LaneStream {
     this.schedule();
   }
 
-  /** Writes the values that have been queued since `suspend`. */
   resume(): void {
     this.state.resume();
     this.flush('haste');
@@ -243,7 +231,6 @@ export class Outbound implements Flushable, LaneStream {
     successor.wakeUp();
   }
 
-  /** Returns an error that says why the last value was refused, and what to do instead (C4). */
   overflowError(): SocketError {
     const message = this.state.dropsAll
       ? "the client is disconnected, and whileDisconnected is 'drop'"
@@ -253,10 +240,10 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Writes everything that is due, and wakes the senders that wait for it.
+   * Writes everything that is due, and wakes the waiting senders.
    *
-   * @param cause - `turn` if the scheduler calls this at the end of the turn; `haste` if the caller can't wait for the
-   * end of the turn; `taken` if the kernel has taken the last write. Only `taken` wakes the senders immediately.
+   * @param cause - `turn`: the scheduler calls at the end of the turn. `haste`: the caller can't wait for the end of
+   * the turn. `taken`: the kernel has taken the last write. Only `taken` wakes the senders immediately
    */
   flush(cause: 'turn' | 'haste' | 'taken'): void {
     if (cause === 'turn') this.isScheduled = false;
@@ -271,7 +258,7 @@ export class Outbound implements Flushable, LaneStream {
     if (state.completed > completed) this.owner.progressed?.();
     if (due === 'drained') this.reportDrained();
     else if (due === 'finish') {
-      // `next` returns `finish` only after the last write, because a socket that is ending can no longer be reset.
+      // This comes after the last write, because a socket that is ending can no longer be reset.
       socket.end();
       this.owner.finishedSending?.();
     }
@@ -298,7 +285,6 @@ export class Outbound implements Flushable, LaneStream {
     this.socket.scheduler.add(this);
   }
 
-  /** Performs any verdict except `accepted`. */
   private perform(verdict: Exclude<Verdict, 'accepted'>, lane: SendLane): Refusal | undefined {
     switch (verdict) {
       case 'over':
@@ -335,14 +321,14 @@ export class Outbound implements Flushable, LaneStream {
 
   private updateWatermarks(): void {
     const { lane, clientLane } = this;
-    // This is called after the level has risen, so a watermark that is already full stays full.
+    // The level has risen, so a watermark that is already full stays full.
     if (!lane.watermark.writable && clientLane?.watermark.writable !== true) return;
     const { pressure } = this.state;
     lane.watermark.update(pressure);
     clientLane?.watermark.update(pressure);
   }
 
-  /** Wakes the senders after other events. Otherwise a source as fast as the kernel would block the event loop. */
+  /** Wakes the senders after other events, because a source as fast as the kernel would block the event loop. */
   private wakeLater(scheduler: FlushScheduler): void {
     if (this.isWakeScheduled) return;
     const { lane, clientLane } = this;
@@ -361,7 +347,7 @@ export class Outbound implements Flushable, LaneStream {
     this.wake(this.lane);
     if (this.clientLane === undefined) return;
     this.wake(this.clientLane);
-    // The woken senders of one lane may have filled the buffer, so the other lane may no longer be writable.
+    // The senders of one lane may have filled the buffer, so the other lane may no longer be writable.
     this.updateWatermarks();
   }
 

@@ -6,7 +6,7 @@ import type { Retired } from './write-state.js';
 
 /** The connection, or the client, that a lane sends for. */
 export interface LaneOwner extends Origin {
-  /** Called when the last task in progress has ended. A task is a send from a source, or a handler. */
+  /** Called when the last task has ended. A task is a handler, or a source that is being sent. */
   workEnded?(): void;
 }
 
@@ -17,15 +17,14 @@ export interface LaneStream {
   readonly closed: boolean;
   /** The error that ended the stream; undefined after an orderly end. */
   readonly error: SocketError | undefined;
-  /** The offset at which the accepted bytes end. */
+  /** The stream offset after the last accepted byte. */
   readonly accepted: number;
-  /** Whether the kernel has taken everything that was accepted. */
   readonly isFlushed: boolean;
 }
 
 /**
- * The sending side as the channels of one owner, a connection or a client, see it. The lane knows whether more may be
- * sent, which callers wait for that or for a flush, and how many tasks are in progress.
+ * The sending side of the channels of one connection or client. The lane tracks whether more may be sent, which callers
+ * are waiting, and how many tasks are running.
  *
  * A client's connection has two lanes. The lane of the connection's own channels ends with the connection. The lane of
  * the client's channel moves to the next connection, together with its unsent values (C5, K4).
@@ -49,42 +48,38 @@ export class SendLane {
     this.watermark = new Watermark(highWaterMark);
   }
 
-  /** The owner of the stream that carries the lane's values now. */
   get owner(): LaneOwner {
     return this.stream.owner;
   }
 
-  /** Whether the lane's values go to the stream of `owner` now. */
+  /** Whether the lane's values currently go to the stream of `owner`. */
   isOn(owner: unknown): boolean {
     return this.stream.owner === owner;
   }
 
-  /** A number that changes when the lane moves to the next connection, which needs an encoder of its own. */
+  /** How many times the lane has moved to a new connection. Each connection needs a new encoder. */
   get connection(): number {
     return this.connections;
   }
 
-  /** How many values `overflow: 'drop'` has dropped. */
   get dropped(): number {
     return this.drops;
   }
 
-  /** How many tasks are in progress. A task is a send from a source, or a handler. */
   get tasks(): number {
     return this.running;
   }
 
-  /** How many paced sends are in progress. */
+  /** How many paced sources are being sent. */
   get pacedTasks(): number {
     return this.paced;
   }
 
-  /** How many handlers are in progress. */
+  /** How many handlers are running. */
   get functions(): number {
     return this.handlers;
   }
 
-  /** Whether nothing more can be sent. */
   get closed(): boolean {
     return this.failure !== undefined || this.stream.closed;
   }
@@ -95,8 +90,8 @@ export class SendLane {
   }
 
   /**
-   * Returns a promise that resolves when the caller may send more, and rejects if the caller's value will not be
-   * written (C5). Call after a successful push.
+   * Call after a successful push. The promise resolves when the caller may send more. It rejects if the pushed value
+   * will never be written (C5).
    */
   whenWritable(): Promise<void> {
     if (!this.isConnecting && this.watermark.writable) return Promise.resolve();
@@ -106,7 +101,7 @@ export class SendLane {
     return this.stream.owner.hasIncidents ? handled(written) : written;
   }
 
-  /** Calls `resolve` when the kernel has taken everything accepted so far, immediately if it already has. */
+  /** Calls `resolve` as soon as the kernel has taken everything accepted so far. */
   whenFlushed(resolve: () => void, reject: (error: SocketError) => void): void {
     if (this.stream.isFlushed) resolve();
     else this.flushers = this.flushers.append(this.stream.accepted, resolve, reject);
@@ -127,17 +122,15 @@ export class SendLane {
     this.isConnecting = true;
   }
 
-  /** Call when the connection is open. */
   connected(): void {
     this.isConnecting = false;
   }
 
-  /** Counts a dropped value. */
   drop(): void {
     this.drops++;
   }
 
-  /** Call when a task begins: a send from a source, or a handler. A shutdown waits until all tasks have ended (S7). */
+  /** Call when a task begins. A shutdown waits until all tasks have ended (S7). */
   begin(): void {
     this.running++;
   }
@@ -146,7 +139,6 @@ export class SendLane {
     if (--this.running === 0) this.stream.owner.workEnded?.();
   }
 
-  /** Call when a paced send begins. */
   beginPaced(): void {
     this.paced++;
   }
@@ -166,14 +158,14 @@ export class SendLane {
     this.finish();
   }
 
-  /** Sends the lane's further values to `stream`. Its connection must be open. */
+  /** Sends later values to `stream`, whose connection must be open. */
   joinStream(stream: LaneStream): void {
     this.stream = stream;
     this.isConnecting = false;
   }
 
   /**
-   * From now on, queues the lane's values in `successor`, for the next connection.
+   * Moves the lane to `successor`, which queues values for the next connection.
    *
    * @returns a function that settles the callers whose values stay with the old connection
    */
@@ -191,7 +183,7 @@ export class SendLane {
     };
   }
 
-  /** Call when the queued values have moved to different offsets in the stream. */
+  /** Call when the stream offsets of the queued values have changed. */
   shift(offsetOf: (offset: number) => number): void {
     this.senders = this.senders.moved(offsetOf);
     this.flushers = this.flushers.moved(offsetOf);
@@ -201,19 +193,18 @@ export class SendLane {
    * Call when the kernel has taken bytes.
    *
    * @param level - how many bytes are still buffered
-   * @param written - the offset in the stream up to which the kernel has taken the bytes
-   * @param isClosed - whether the sending side is ending
+   * @param written - the stream offset up to which the kernel has taken the bytes
+   * @param isClosed - whether the sending side accepts no more values
    */
   wake(level: number, written: number, isClosed: boolean): void {
     this.watermark.update(level);
-    // A sender waits until the channel is writable. A sending side that is ending never becomes writable again, so its
-    // senders wait until their own values are written.
+    // A closed sending side never becomes writable again, so its senders wait only until their own values are written.
     if (isClosed) this.senders.wake(written);
     else if (this.watermark.writable) this.senders.wake(Infinity);
     this.flushers.wake(written);
   }
 
-  /** Ends the lane. Callers whose bytes end after the offset `written` get `error`. */
+  /** Ends the lane. Rejects the callers whose bytes end after the offset `written`. */
   end(written: number, error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;

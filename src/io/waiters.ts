@@ -1,13 +1,13 @@
 import type { SocketError } from '../errors/socket-error.js';
 
-/** A caller to resolve when the kernel has taken the stream up to `offset`, or to reject if it never will. */
+/** A caller that waits until the kernel has taken the stream up to `offset`. */
 interface Waiter {
   readonly offset: number;
   resolve(): void;
   reject(error: SocketError): void;
 }
 
-/** Callers that wait until the kernel has taken the bytes they sent, sorted by offset. */
+/** The waiting callers of one lane, sorted by offset. */
 export class Waiters {
   private list: Waiter[];
 
@@ -19,23 +19,21 @@ export class Waiters {
     return this.list.length;
   }
 
-  /** Adds a waiter, and returns this list. If this list is {@link noWaiters}, returns a new one instead. */
+  /** Adds a waiter. Returns this list, or a new list if this one is {@link noWaiters}. */
   append(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
     const waiters = this === noWaiters ? new Waiters([]) : this;
     waiters.list.push({ offset, resolve, reject });
     return waiters;
   }
 
-  /** Resolves the waiters whose offset is at most `written`. */
   wake(written: number): void {
     let count = 0;
     for (; count < this.list.length && this.list[count]!.offset <= written; count++);
     if (count === 0) return;
-    // Removed in one step, because each `shift` would move all remaining waiters, possibly many thousands.
+    // One `splice`, because each `shift` would move all remaining waiters.
     for (const waiter of this.list.splice(0, count)) waiter.resolve();
   }
 
-  /** Resolves the waiters whose bytes were written, and rejects the others. */
   end(written: number, error: SocketError): void {
     if (this.list.length === 0) return;
     for (const waiter of this.list.splice(0)) {
@@ -44,13 +42,12 @@ export class Waiters {
     }
   }
 
-  /** Returns the same waiters with each offset mapped by `offsetOf`. */
   moved(offsetOf: (offset: number) => number): Waiters {
     if (this.list.length === 0) return noWaiters;
     return new Waiters(this.list.map((waiter) => ({ ...waiter, offset: offsetOf(waiter.offset) })));
   }
 
-  /** Removes the waiters whose offsets `isTaken` accepts, and returns them. */
+  /** Removes and returns the waiters whose offsets `isTaken` accepts. */
   split(isTaken: (offset: number) => boolean): Waiters {
     const taken = this.list.filter(({ offset }) => isTaken(offset));
     if (taken.length === 0) return noWaiters;

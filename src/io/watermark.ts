@@ -1,8 +1,8 @@
 import { distinctUntilChanged, Observable } from 'rxjs';
 
-/** Is notified when more may be sent, and when not. */
+/** Is notified of whether more may be sent. */
 export interface WatermarkWatcher {
-  /** Called with the current value, which may be the same as before. */
+  /** Called with the current value. It may equal the value of the previous call. */
   changed(writable: boolean): void;
   /** Called when nothing more can be sent. */
   ended(): void;
@@ -11,8 +11,8 @@ export interface WatermarkWatcher {
 const none: readonly WatermarkWatcher[] = [];
 
 /**
- * Decides whether more may be sent. The answer becomes false when the level exceeds the mark, and true again only when
- * the level has fallen to half of the mark, so that it does not flicker.
+ * Decides whether more may be sent. The answer becomes false when the level exceeds the mark. It becomes true again
+ * when the level has fallen to half of the mark.
  *
  * | state      | `update(level)`                       | `close`  |
  * | ---------- | ------------------------------------- | -------- |
@@ -75,7 +75,7 @@ export class Watermark {
       case 'closed':
         return;
     }
-    // A watcher may fill the buffer. The watchers after it then get false, not the outdated true.
+    // Read again for each watcher, because the previous watcher may have filled the buffer.
     for (const watcher of this.watchers) watcher.changed(this.writable);
   }
 

@@ -1,4 +1,4 @@
-/** The sender of a value: a channel of the connection itself, or the channel of the client, which outlives the connection. */
+/** The sender of a value: a channel of the connection, or the client's channel, which outlives the connection. */
 export type ValueSender = 'own' | 'client';
 
 /** A socket to write to. Both methods return whether the kernel has taken everything. */
@@ -13,14 +13,14 @@ export interface Write {
   writeTo(target: Target): boolean;
 }
 
-/** The bytes of one write that is queued outside the `WriteBuffer`. */
+/** The bytes of one queued write. */
 class Batch implements Write {
   readonly pieces: Uint8Array[] = [];
   size = 0;
-  /** Whether its first byte is the first byte of a value. */
+  /** Whether the batch starts with the first byte of a value. */
   readonly begins: boolean;
   sender: ValueSender = 'own';
-  /** Whether it was accepted before the sending side was suspended. */
+  /** Whether the batch was accepted before the sending side was suspended. */
   isAhead = false;
 
   constructor(begins: boolean) {
@@ -33,8 +33,8 @@ class Batch implements Write {
 }
 
 /**
- * Queued writes, in order. A new batch begins when the sender of the values changes, or when the batch would be too
- * large: a very large write would hide the progress of a slow peer.
+ * Queued writes, in order. A new batch begins when the sender changes, or when the batch would become too large. A very
+ * large write would hide the progress of a slow peer.
  */
 export class WriteBatches {
   private bytes: number;
@@ -45,12 +45,10 @@ export class WriteBatches {
     this.bytes = sizeOf(list);
   }
 
-  /** The total size, in bytes. */
   get size(): number {
     return this.bytes;
   }
 
-  /** Removes and returns the first batch. */
   shift(): Batch | undefined {
     const batch = this.list.shift();
     if (batch !== undefined) this.bytes -= batch.size;
@@ -63,12 +61,10 @@ export class WriteBatches {
     return others.size === 0 ? this : new WriteBatches([...this.list, ...others.list]);
   }
 
-  /** Marks these batches as accepted before the sending side was suspended. */
   markAhead(): void {
     for (const batch of this.list) batch.isAhead = true;
   }
 
-  /** Whether the first batch was accepted before the sending side was suspended. */
   get startAhead(): boolean {
     return this.list[0]?.isAhead === true;
   }
@@ -113,7 +109,7 @@ export class Split {
   }
 }
 
-/** The batches of every connection that has none. The object stays empty, because `concat` returns a new one. */
+/** The shared object of all connections without batches. It stays empty, because `concat` returns a new object. */
 export const noBatches: WriteBatches = new WriteBatches();
 
 /**
@@ -134,7 +130,7 @@ export function cutIntoBatches(pieces: readonly Uint8Array[], starts: readonly n
         batches.push(batch);
         end = at + Math.floor(limit);
         const first = next;
-        // If a value had to be cut, its rest gets a batch of its own.
+        // The rest of a value that had to be cut gets a batch of its own.
         while ((starts[next] ?? Infinity) <= end && (batch.begins || next === first)) next++;
         if (next > first) end = starts[next - 1] as number;
       }

@@ -11,22 +11,22 @@ type Encoding = 'utf8' | 'latin1';
 /** A byte array of at most this length is copied into a slab; a longer one is kept by reference. */
 const longestCopy = 4_096;
 
-/** The buffer records where a value begins at most once in this many bytes, because it has to encode its text first. */
+/** A value's start is recorded at most once in this many bytes, because the buffer has to encode its text for that. */
 const noteEvery = 8_192;
 
 const none: never[] = [];
 
 /**
- * Collects encoded values until they are written. The last value can be removed again: `add` sets a checkpoint before each
- * value, and `rollback` returns to it.
+ * Collects encoded values until they are written. `add` sets a checkpoint before each value. `rollback` returns to the
+ * checkpoint, which removes the last value.
  *
- * The contents consist of, in this order:
+ * The contents are, in this order:
  *
  * 1. complete pieces,
  * 2. an open slab, into which small values are copied,
- * 3. one small value, kept by reference until a second one follows,
- * 4. a run of text: strings that are joined, and later encoded together. Its bytes are counted only on demand. Until
- *    then, the upper bound for UTF-8 is three times its length.
+ * 3. one small value, kept by reference until a second value follows,
+ * 4. a run of text: joined strings that will be encoded together. Its bytes are counted only on demand. Until then, the
+ *    upper bound for UTF-8 is three times its length.
  *
  * A checkpoint needs only lengths and references, because pieces and slabs only grow, and strings do not change.
  */
@@ -35,7 +35,6 @@ export class WriteBuffer implements ByteSink, Write {
   private phase: 'idle' | 'encoding' = 'idle';
 
   private pieces: Uint8Array[] = none;
-  /** The total size of the pieces, in bytes. */
   private piecesSize = 0;
   private slab: Buffer | undefined = undefined;
   private slabEnd = 0;
@@ -44,7 +43,7 @@ export class WriteBuffer implements ByteSink, Write {
   private lone: Uint8Array | undefined = undefined;
   private run = '';
   private encoding: Encoding = 'utf8';
-  /** The length of the run when its bytes were last counted, and the result. */
+  /** The length of the run when its bytes were last counted. The result is `countedSize`. */
   private countedLength = 0;
   private countedSize = 0;
   /** The offsets at which some of the values begin. */
@@ -63,14 +62,14 @@ export class WriteBuffer implements ByteSink, Write {
   private markedRun = '';
   private markedEncoding: Encoding = 'utf8';
 
-  /** An upper bound of `size` that costs nothing to compute. */
+  /** An upper bound of `size`, known without counting. */
   get atMost(): number {
     return this.most;
   }
 
   /**
-   * Whether an encoder is writing a value into the buffer. Until it returns, nothing may be taken out. If the encoder
-   * sends another value itself, `detachTail` and `attachTail` keep the two values apart.
+   * Whether an encoder is writing a value into the buffer. Until the encoder returns, nothing may be taken out. If the
+   * encoder itself sends a value, `detachTail` and `attachTail` keep the two values apart.
    */
   get isEncoding(): boolean {
     return this.phase === 'encoding';
@@ -115,8 +114,7 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // If text follows bytes of the same value, the next value probably starts with bytes, too. So nothing would be
-    // joined.
+    // This value begins with bytes. The next value probably does, too, so no other text will follow this text.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -155,7 +153,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.piecesSize = this.markedPiecesSize;
     this.slab = this.markedSlab;
     this.slabEnd = this.markedSlabEnd;
-    // While a peer does not read, many values may be dropped, and each of them must give its slabs back.
+    // Many values may be dropped while a peer does not read. Each of them must return its slabs.
     while (this.slabs.length > this.markedSlabs) returnSlab(this.slabs.pop()!);
     this.lone = this.markedLone;
     this.run = this.markedRun;
@@ -163,7 +161,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.countedLength = 0;
   }
 
-  /** Removes and returns the bytes that the running encoder has written, so that a value that it sends goes first. */
+  /** Removes and returns the bytes of the unfinished value, so that a value sent by its encoder goes out first. */
   detachTail(): Uint8Array | undefined {
     if (this.most === this.markedMost) return undefined;
     this.seal();
@@ -193,7 +191,7 @@ export class WriteBuffer implements ByteSink, Write {
     return taken;
   }
 
-  /** Returns everything as one Uint8Array that uses no memory of a slab, and empties the buffer. */
+  /** Returns everything as one Uint8Array outside the slabs, and empties the buffer. */
   takeAll(): Uint8Array {
     let all: Uint8Array;
     if (this.lone === undefined && this.run !== '' && this.slab === undefined && this.pieces.length === 0) {
@@ -229,7 +227,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.starts = none;
     this.noteAt = noteEvery;
     this.most = 0;
-    // Otherwise the old checkpoint would keep memory alive.
+    // The old checkpoint would keep memory alive.
     this.setCheckpoint();
   }
 
@@ -284,7 +282,6 @@ export class WriteBuffer implements ByteSink, Write {
     }
   }
 
-  /** Copies `text`, of at most `most` bytes, into the slab. */
   private copyText(text: string, most: number): void {
     const slab = this.reserve(most);
     const start = this.slabEnd - most;
@@ -302,7 +299,6 @@ export class WriteBuffer implements ByteSink, Write {
     else this.slabs.push(slab);
   }
 
-  /** Adds a copy of `bytes` as a piece. */
   private addCopy(bytes: Uint8Array): void {
     const slab = takeSlab(bytes.length);
     slab.set(bytes);
@@ -342,19 +338,18 @@ function mostBytes(text: string, encoding: Encoding): number {
   return encoding === 'utf8' ? text.length * 3 : text.length;
 }
 
-// Connections share buffers, as they share slabs, so that an idle connection has none.
+// Connections share buffers, so that an idle connection has none.
 const free: WriteBuffer[] = [];
 const mostFree = 16;
 
-/** The buffer of every connection that has nothing to write. It stays empty: `ownBuffer` replaces it before a value is added. */
+/** The buffer of all connections that have nothing to write. `ownBuffer` replaces it before a value is added. */
 export const unusedBuffer: WriteBuffer = new WriteBuffer();
 
-/** Returns `buffer`. For {@link unusedBuffer}, returns an empty buffer that can be filled. */
+/** Returns `buffer`. If that is {@link unusedBuffer}, returns an empty buffer that can be filled. */
 export function ownBuffer(buffer: WriteBuffer): WriteBuffer {
   return buffer === unusedBuffer ? (free.pop() ?? new WriteBuffer()) : buffer;
 }
 
-/** Returns an empty buffer to the pool. */
 export function returnBuffer(buffer: WriteBuffer): void {
   if (free.length < mostFree) free.push(buffer);
 }

@@ -16,18 +16,19 @@ export type Parking = 'buffer' | 'drop' | 'error';
 /** The largest single write, in bytes. Larger amounts are cut into batches. */
 const largestWrite = 65_536;
 /**
- * If more bytes than this are buffered while a received chunk is being delivered, they are written immediately, so
- * that the peer can start to process them (C3).
+ * While a received chunk is being delivered, the buffer is written early if it holds more bytes than this. The peer can
+ * then start to process them (C3).
  */
 const earlyWrite = 32_768;
 /**
- * The maximum size of a batch is this, or half of `highWaterMark` if that is more, so that the channel becomes writable
- * before the last batch is written.
+ * A batch has at most this many bytes, or half of `highWaterMark` if that is more. So the channel becomes writable
+ * before the last batch has been written.
  */
 const smallestBatch = 16_384;
 
 /**
- * The result of a push, for the driver. The first four mean that the value is buffered, the others that it is not:
+ * The result of a push, which tells the driver what to do. The first four results mean that the value is buffered, the
+ * others that it is not:
  *
  * - `accepted`: write at the end of the turn.
  * - `over`: like `accepted`, but also update the watermarks, because the level may exceed `highWaterMark`.
@@ -35,25 +36,24 @@ const smallestBatch = 16_384;
  * - `write`: write at once, because more than `maxBuffered` is queued and none of it has been offered to the kernel.
  * - `dropped`: count the value as dropped. It exceeds `maxBuffered` with `overflow: 'drop'`, or there is no connection.
  * - `overflow`: report an overflow. The value exceeds `maxBuffered`, and the option `overflow` is `'error'`.
- * - `disconnected`: report that there is no connection, and that values are not queued for the next one.
+ * - `disconnected`: report that the value was sent without a connection.
  * - `closed`: the sending side has ended.
  * - an error: the value could not be encoded.
  */
 export type Verdict =
   'accepted' | 'over' | 'early' | 'write' | 'dropped' | 'overflow' | 'disconnected' | 'closed' | SocketError;
 
-/** What to do next: nothing, a write, a report that all values from before `suspend` have been written, or the FIN. */
+/** The next step: nothing, a write, a report that all values from before `suspend` have been written, or the FIN. */
 export type WriteStep = 'none' | Write | 'drained' | 'finish';
 
-/** Reports the kernel's progress with the current write. */
 export interface Kernel {
   /** How many bytes of the current write the kernel has not taken. */
   readonly unsent: number;
 }
 
 /**
- * The state of the sending side of one connection. It does no I/O: a method takes an input, changes the state, and returns
- * what the driver (`Outbound`) has to do.
+ * The state of the sending side of one connection. It does no I/O. Each method changes the state, and returns what the
+ * driver (`Outbound`) has to do.
  *
  * It consists of four small state machines:
  *
@@ -94,7 +94,6 @@ export class WriteState {
   private side: 'open' | 'ending' | 'ended' | 'failed' = 'open';
   /** Undefined until the connection is open. */
   private kernel: Kernel | undefined = undefined;
-  /** What happens to values until the connection is open. */
   private parking: Parking = 'buffer';
   private gate: 'open' | 'draining' | 'held' = 'open';
   /** The shared `unusedBuffer` while nothing is buffered. */
@@ -112,7 +111,6 @@ export class WriteState {
     this.limits = limits;
   }
 
-  /** Whether nothing more can be sent. */
   get closed(): boolean {
     return this.side !== 'open';
   }
@@ -132,41 +130,38 @@ export class WriteState {
     return this.link === 'drop';
   }
 
-  /** Whether an encoder is running. */
   get isEncoding(): boolean {
     return this.buffer.isEncoding;
   }
 
-  /** Whether the kernel has taken everything that was accepted. */
   get isFlushed(): boolean {
     return this.writing + this.batches.size + this.buffer.size === 0;
   }
 
-  /** How many bytes the kernel has not taken. */
+  /** How many of the accepted bytes the kernel has not taken. */
   get level(): number {
     return this.buffer.size + this.batches.size + this.unsent;
   }
 
-  /** The level for the watermarks. It is infinite if values would be dropped, so that paced senders wait (K13). */
+  /** The level for the watermarks. It is infinite while values are dropped, so that paced senders wait (K13). */
   get pressure(): number {
     return this.link === 'drop' ? Infinity : this.level;
   }
 
   /**
-   * Asks the kernel for its progress, and returns the offset in the stream up to which it has taken the bytes. The
-   * offset is recorded, because a closed socket no longer reports how much it has sent.
+   * Returns the stream offset up to which the kernel has taken the bytes. Also records this offset, because a closed
+   * socket no longer reports its progress.
    */
   recordProgress(): number {
     this.reached = Math.max(this.reached, this.done + this.writing - this.unsent);
     return this.reached;
   }
 
-  /** The total size of the completed writes, in bytes. */
   get completed(): number {
     return this.done;
   }
 
-  /** The offset in the stream at which the accepted bytes end. */
+  /** The stream offset after the last accepted byte. */
   get accepted(): number {
     return this.done + this.writing + this.batches.size + this.buffer.size;
   }
@@ -190,12 +185,11 @@ export class WriteState {
     this.kernel = kernel;
   }
 
-  /** Sets what happens to values until the connection opens. */
   park(parking: Parking): void {
     this.parking = parking;
   }
 
-  /** Returns what to do next. The driver must do it before it calls any other method. */
+  /** Returns the next step. The driver must take it before it calls any other method. */
   next(): WriteStep {
     if (this.link !== 'ready' || this.ended || this.buffer.isEncoding) return 'none';
     const isOpen = this.gate === 'open';
@@ -245,7 +239,6 @@ export class WriteState {
     this.gate = 'draining';
   }
 
-  /** Releases the values that have been held back since `suspend`. */
   resume(): void {
     this.gate = 'open';
   }
@@ -277,14 +270,11 @@ export class WriteState {
     other.batches = noBatches;
   }
 
-  /**
-   * Removes the values of the client, so that they can be sent on the next connection. The value that is being written
-   * stays (K4).
-   */
+  /** Removes the client's values, which the next connection will send. The value that is being written stays (K4). */
   retire(): Retired {
     const rest = new WriteState(this.limits);
     const handed = this.done + this.writing;
-    // While an encoder runs, its buffer cannot be cut, so it moves or stays as a whole.
+    // While an encoder runs, its buffer cannot be cut. So the entire buffer moves or stays.
     const { isEncoding } = this;
     if (!isEncoding) this.seal();
     const split = this.batches.splitClient();
@@ -308,8 +298,8 @@ export class WriteState {
   }
 
   /**
-   * Encodes a value that was sent by a running encoder. That value precedes the one that the encoder is encoding, even
-   * if part of the latter is already buffered.
+   * Encodes a value that a running encoder sends. This inner value goes out before the outer value, even if part of the
+   * outer value is already buffered.
    */
   private pushWithin<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     const { buffer, writer } = this;
@@ -325,7 +315,7 @@ export class WriteState {
     const buffer = (this.buffer = ownBuffer(this.buffer));
     const error = buffer.add(encoder, value);
     if (error !== undefined) return error;
-    // The encoder may have made the connection fail, or the buffer may have moved to the next connection.
+    // The encoder may have failed the connection, or caused the buffer to move to the next connection.
     if (this.buffer !== buffer) return this.hasFailed ? 'closed' : 'accepted';
     const { highWaterMark, maxBuffered } = this.limits;
     const most = buffer.atMost + this.batches.size + this.writing;
@@ -337,9 +327,7 @@ export class WriteState {
     return this.side === 'failed';
   }
 
-  /**
-   * Returns the verdict on a buffered value. Computes exact sizes only if the upper bound `most` does not decide it.
-   */
+  /** Returns the verdict on a buffered value. Computes exact sizes only if the upper bound `most` is not enough. */
   private judge(buffer: WriteBuffer, most: number, isExempt: boolean): Verdict {
     const { highWaterMark, maxBuffered } = this.limits;
     if (this.link === 'ready' && this.gate === 'open' && !buffer.isEncoding) {
@@ -349,7 +337,7 @@ export class WriteState {
         if (level > earlyWrite) return 'early';
       }
     } else if (most > maxBuffered && !isExempt && this.level > maxBuffered) {
-      // If nothing else is buffered, a value is always accepted, however large it is.
+      // A value of any size is accepted if nothing else is buffered.
       if (!buffer.wasEmpty || this.batches.size + this.unsent > 0) {
         buffer.rollback();
         return this.limits.overflow === 'drop' ? 'dropped' : 'overflow';
@@ -376,7 +364,7 @@ export class WriteState {
 export class Retired {
   readonly rest: WriteState;
   private readonly split: Split;
-  /** The offset in the old stream at which the bytes of the current write end. */
+  /** The offset in the old stream after the last byte of the current write. */
   private readonly handed: number;
 
   constructor(rest: WriteState, split: Split, handed: number) {
@@ -385,17 +373,17 @@ export class Retired {
     this.handed = handed;
   }
 
-  /** Whether the client's value that ended at `offset` moves to the next connection. */
+  /** Whether the value that ended at `offset` moves to the next connection. */
   has(offset: number): boolean {
     return offset > this.handed && this.split.has(offset - this.handed);
   }
 
-  /** Returns the end, in the new stream, of a moved value that ended at `offset`. */
+  /** Returns the end of a moved value in the new stream. In the old stream, the value ended at `offset`. */
   movedTo(offset: number): number {
     return this.split.takenBefore(offset - this.handed);
   }
 
-  /** Returns the new end, in the old stream, of a value that ended at `offset` and stays. */
+  /** Returns the new end of a value that stays in the old stream. Before, the value ended at `offset`. */
   keptAt(offset: number): number {
     return offset - (offset > this.handed ? this.split.takenBefore(offset - this.handed) : 0);
   }

@@ -1,13 +1,13 @@
 /** An object that has buffered values to write at the end of a turn. */
 export interface Flushable {
-  /** @param cause - `turn`: the scheduler has removed the object from its list, and calls at the end of the turn */
+  /** @param cause - `turn`: the scheduler calls at the end of the turn, and has removed the object from its list */
   flush(cause: 'turn'): void;
 }
 
 /**
- * Makes each connection write once per turn of the event loop, however many messages it sends (C3). The
- * write happens when a received chunk has been delivered, or once the running code has ended. All sockets of a
- * transport share one scheduler.
+ * Makes each connection write once per turn of the event loop, however many messages it sends (C3). A connection writes
+ * when a received chunk has been delivered, or when the running code has ended. All sockets of a transport share one
+ * scheduler.
  *
  * @example
  * ```ts
@@ -22,7 +22,7 @@ export class FlushScheduler {
   private deliveries = 0;
   private flushing = false;
   private scheduled = false;
-  /** Whether the process is exiting, so that deferred work will not run. */
+  /** Whether the process is exiting. Deferred work then no longer runs. */
   private isExiting = false;
   private readonly onTime = (): void => {
     this.scheduled = false;
@@ -32,8 +32,8 @@ export class FlushScheduler {
   /**
    * Creates a scheduler for a transport.
    *
-   * @param later - runs a function once the running code has ended, never within the call
-   * @param idle - runs a function once the event loop has also handled its other events; `later` by default
+   * @param later - runs a function when the running code has ended, never within the call
+   * @param idle - runs a function when the event loop has also handled its other events; `later` by default
    */
   constructor(later: (work: () => void) => void, idle: (work: () => void) => void = later) {
     this.later = later;
@@ -58,11 +58,7 @@ export class FlushScheduler {
     if (--this.deliveries === 0) this.flush();
   }
 
-  /**
-   * Whether a chunk is being delivered.
-   *
-   * @internal
-   */
+  /** @internal */
   get isDelivering(): boolean {
     return this.deliveries > 0;
   }
@@ -78,7 +74,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes `publisher` at the end of this turn, before the senders, because its flush adds senders.
+   * Flushes `publisher` at the end of this turn. Publishers come before senders, because their flush adds senders.
    *
    * @internal
    */
@@ -88,7 +84,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Runs `work` once the running code has ended.
+   * Runs `work` when the running code has ended.
    *
    * @internal
    */
@@ -97,8 +93,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Schedules a flush, unless one is running. Values that are sent during a flush are flushed after other events. Otherwise
-   * a fast peer could keep the process from reading from any other peer.
+   * Schedules a flush, unless a flush is running. Values sent during a flush are flushed after other events. Otherwise
+   * a fast peer could keep the process from reading from all other peers.
    */
   private schedule(): void {
     if (this.isExiting) this.flush();
@@ -108,8 +104,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Runs `work` once the event loop has handled its other events. Use it for work that would otherwise delay those
-   * events.
+   * Runs `work` when the event loop has handled its other events.
    *
    * @internal
    */
@@ -118,8 +113,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes everything now, even within a delivery. From then on, values are flushed as soon as they are sent, because
-   * the process is about to exit (C24).
+   * Call when the process is about to exit (C24). Flushes everything now, even within a delivery. Later values are
+   * flushed as soon as they are sent.
    *
    * @internal
    */
@@ -143,8 +138,7 @@ export class FlushScheduler {
           sender.flush('turn');
         }
       } finally {
-        // If one sender throws, the remaining ones are kept for the next flush, because they do not add themselves
-        // again.
+        // If one sender throws, the remaining senders are kept for the next flush: they do not add themselves again.
         if (flushed < senders.length) this.senders = [...senders.slice(flushed), ...this.senders];
       }
     } finally {

@@ -1,17 +1,19 @@
 import { asyncScheduler } from 'rxjs';
 import { Timer } from './timer.js';
 
-/** The activity that an {@link IdleTimer} checks before it expires. */
+/** The activity of a connection, which an {@link IdleTimer} checks when it is due. */
 export interface Activity {
-  /** Returns a number that changes with each activity that does not call `interrupt`. */
+  /**
+   * Returns a number that changes with each activity. An activity that calls `interrupt` need not change the number.
+   */
   count(): number;
   /** Returns whether the time without activity counts now. */
   isListening(): boolean;
 }
 
 /**
- * Calls a function when nothing has happened for a given time. An event costs only one reading of the clock, because
- * an event does not restart the timer. Instead, the timer checks for events when it is due.
+ * Calls a function when nothing has happened for a given time. An activity does not restart the timer, which would cost
+ * too much. Instead, the timer checks for activity when it is due.
  */
 export class IdleTimer {
   private readonly limit: number;
@@ -25,7 +27,7 @@ export class IdleTimer {
   /**
    * @param limit - the longest silence, in ms; 0 means no limit
    * @param expired - called once, after such a silence
-   * @param activity - checked before `expired` is called
+   * @param activity - checked when the timer is due
    * @param keepsProcess - whether the timer keeps the process running
    */
   constructor(limit: number, expired: () => void, activity: Activity, keepsProcess = true) {
@@ -41,7 +43,7 @@ export class IdleTimer {
     this.wait(this.limit);
   }
 
-  /** Records that something has happened, or that the time without activity counts again. */
+  /** Call when something has happened, or when the time without activity counts again. */
   interrupt(): void {
     if (this.timer !== undefined) this.note();
   }

@@ -5,8 +5,8 @@ let deferred: (() => void)[] = [];
 let isWatching = false;
 
 /**
- * Offers all buffered values to the kernel when the process exits, even in the middle of a turn, because `process.exit`
- * does not run deferred work (C24).
+ * Offers all buffered values to the kernel when the process exits (C24). Without it, these values would be lost,
+ * because `process.exit` does not run deferred work.
  */
 export function flushAtExit(): void {
   if (isWatching) return;
@@ -26,7 +26,7 @@ export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   },
 );
 
-/** Runs the deferred work after all promise and `nextTick` callbacks of the turn, which are still part of the turn. */
+/** Runs the deferred work at the end of the turn, after its promise and `nextTick` callbacks. */
 function runDeferred(): void {
   const works = deferred;
   deferred = [];

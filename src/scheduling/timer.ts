@@ -1,18 +1,17 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** A timer that has already been extended is extended again only if it is late by more than this many ms. */
+/** A timer is extended a second time only if it is late by more than this many ms. */
 const late = 20;
 
 /**
  * Calls a function once, after a delay.
  *
  * If the event loop was busy when the timer was due, the timer is extended by the time that it is late, but at most by
- * its own delay. While the loop was busy, this side could not react, and values sent just before may have left only now
- * (C23). A timer that is only slightly late is extended once, not again and again, because an event loop that is always
- * busy would otherwise postpone it forever.
+ * its own delay. This side could not react while the loop was busy (C23). A timer that is only slightly late is
+ * extended only once. Otherwise an event loop that is always busy would postpone the timer forever.
  *
- * A timer that is stopped at the very moment when it is due is not unsubscribed, because RxJS would throw within
- * `TestScheduler.run`. It stays scheduled, and does nothing when it runs.
+ * RxJS throws within `TestScheduler.run` if a timer is unsubscribed at the very moment when it is due. Such a timer
+ * stays scheduled, but does nothing.
  */
 export class Timer implements Unsubscribable {
   private due = 0;
@@ -52,8 +51,7 @@ export class Timer implements Unsubscribable {
 }
 
 /**
- * Lets the process exit before the timer is due. RxJS stores Node's timer in `id`, which its types hide. In virtual
- * time, there is no Node timer.
+ * Lets the process exit before the timer is due. RxJS stores Node's timer in `id`, which its types hide.
  */
 function unref(action: object): void {
   const { id } = action as { readonly id?: { unref?(): void } };

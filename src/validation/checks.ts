@@ -8,15 +8,12 @@ import { SocketError, type SocketErrorCode } from '../errors/socket-error.js';
  */
 export type Check<T> = (option: string, value: unknown) => T;
 
-/** A check for each option. */
 export type Checks<T> = { readonly [Name in keyof T]-?: Check<T[Name]> };
 
-/** Replaces `undefined` with `defaultValue`. */
 export function withDefault<T>(check: Check<T>, defaultValue: T): Check<T> {
   return (option, value) => (value === undefined ? defaultValue : check(option, value));
 }
 
-/** Allows `undefined`. */
 export function optional<T>(check: Check<T>): Check<T | undefined> {
   return (option, value) => (value === undefined ? undefined : check(option, value));
 }
@@ -29,13 +26,13 @@ export function number(requirement: string, accepts: (value: number) => boolean)
   };
 }
 
-/** Requires an integer from `min` to `max`. Error messages call it `noun`. */
+/** Requires an integer from `min` to `max`. Error messages use `noun` for such a number. */
 export function integer(min: number, max: number, noun = 'an integer'): Check<number> {
   const range = max < Number.MAX_SAFE_INTEGER ? ` from ${min} to ${max}` : `, at least ${min}`;
   return number(`${noun}${range}`, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
 }
 
-/** Requires a number of milliseconds that a timer supports: a timer of 2³¹ ms or more would fire at once. */
+/** Requires a number of milliseconds that a timer supports. A timer of 2³¹ ms or more would fire at once. */
 export const duration: Check<number> = number(
   'a number of milliseconds, at least 0 and less than 2^31',
   (value) => value >= 0 && value < 2 ** 31,
@@ -52,7 +49,6 @@ export const flag: Check<boolean> = (option, value) => {
   throw invalidOption(option, 'true or false', value);
 };
 
-/** Requires one of `choices`. */
 export function oneOf<T extends string | number>(...choices: readonly T[]): Check<T> {
   return (option, value) => {
     if ((choices as readonly unknown[]).includes(value)) return value as T;
@@ -60,7 +56,6 @@ export function oneOf<T extends string | number>(...choices: readonly T[]): Chec
   };
 }
 
-/** Requires a function. Its parameters cannot be checked. */
 export function func<T>(): Check<T> {
   return (option, value) => {
     if (typeof value === 'function') return value as T;
@@ -68,7 +63,7 @@ export function func<T>(): Check<T> {
   };
 }
 
-/** Requires an object that is not an array. Its members are not checked. */
+/** Requires an object that is not an array. */
 export function object<T>(): Check<T> {
   return (option, value) => {
     if (isObject(value)) return value as T;
@@ -76,7 +71,6 @@ export function object<T>(): Check<T> {
   };
 }
 
-/** Requires an object that has all of `methods`. */
 export function withMethods<T>(what: string, ...methods: readonly (keyof T & string)[]): Check<T> {
   return (option, value) => {
     const members = isObject(value) ? (value as Readonly<Record<string, unknown>>) : {};
@@ -89,7 +83,7 @@ export function withMethods<T>(what: string, ...methods: readonly (keyof T & str
  * Checks the options that `checks` names, and returns their values.
  *
  * @param options - an object; `undefined` counts as an object without options
- * @param within - the option that contains `options`, if there is one; error messages start with its name
+ * @param within - the option that contains `options`, if any. Error messages start with its name
  */
 export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: string): T {
   const given = options === undefined ? {} : object<Readonly<Record<string, unknown>>>()(within ?? 'options', options);
@@ -100,7 +94,7 @@ export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: st
   return checked as T;
 }
 
-/** Checks options like {@link checkOptions}, and refuses those that `owner` does not have. */
+/** Checks options like {@link checkOptions}, and refuses unknown options. */
 export function checkExactOptions<T>(owner: string, checks: Checks<T>, options: unknown, within?: string): T {
   const checked = checkOptions(checks, options, within);
   refuseUnknown(owner, checks, options ?? {});
@@ -108,8 +102,8 @@ export function checkExactOptions<T>(owner: string, checks: Checks<T>, options: 
 }
 
 /**
- * Refuses options that `owner` does not have, because the program may rely on an option that would be ignored. An
- * option that is `undefined` counts as omitted.
+ * Refuses options that `owner` does not have, because a misspelt option would be ignored. An option that is `undefined`
+ * counts as omitted.
  */
 export function refuseUnknown(owner: string, known: object, options: object): void {
   for (const [name, value] of Object.entries(options)) {
