@@ -117,7 +117,7 @@ export class SendLane {
     return this.hasWaiters || !this.watermark.writable;
   }
 
-  /** Call when the client dials. Until the connection opens, callers of `send` have to wait (K7). */
+  /** Call when the client dials. Until the connection opens, callers of `send` have to wait (K9). */
   connecting(): void {
     this.isConnecting = true;
   }

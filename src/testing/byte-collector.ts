@@ -1,7 +1,6 @@
 import type { Codec, Encoder } from '../codecs/codec.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
-/** A `ByteSink` that keeps all pieces. */
 class ByteCollector implements ByteSink {
   private readonly pieces: Uint8Array[] = [];
 
@@ -25,14 +24,13 @@ class ByteCollector implements ByteSink {
   }
 }
 
-/** Returns the bytes that `encoder` writes for `value`. If it throws, the bytes written so far are dropped (D5). */
+/** Returns the bytes that `encoder` writes for `value`. If the encoder throws, its bytes are dropped (D5). */
 export function encodeWith<Out>(encoder: Encoder<Out>, value: Out): Buffer {
   const sink = new ByteCollector();
   encoder.encode(value, sink);
   return sink.collected();
 }
 
-/** Returns the bytes that a new encoder writes for `value`. */
 export function encodeOne<Out>(codec: Codec<unknown, Out>, value: Out): Buffer {
   return encodeWith(codec.encoder(), value);
 }

@@ -4,7 +4,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { encodeWith } from './byte-collector.js';
 import { CountingQueue } from './counting-queue.js';
 
-/** Values, and the stream that a codec encodes them to. */
+/** Values, and the stream to which a codec encodes them. */
 export interface CodecSample<In, Out> {
   readonly codec: Codec<In, Out>;
   readonly values: readonly Out[];
@@ -16,7 +16,6 @@ export interface CodecSample<In, Out> {
   readonly ends: readonly number[];
 }
 
-/** Encodes `values` to a sample. */
 export function encodeSample<In, Out>(
   codec: Codec<In, Out>,
   values: readonly Out[],
@@ -33,7 +32,7 @@ export function encodeSample<In, Out>(
   return joinFrames(codec, values, equals, frames);
 }
 
-/** Returns the sample without one of its values, as if its frame had been dropped after it was encoded. */
+/** Returns the sample without one of its frames, as if the frame had been dropped after encoding. */
 export function dropFrame<In, Out>(sample: CodecSample<In, Out>, dropped: number): CodecSample<In, Out> {
   const isKept = (_: unknown, index: number): boolean => index !== dropped;
   return joinFrames(sample.codec, sample.values.filter(isKept), sample.equals, sample.frames.filter(isKept));
@@ -77,7 +76,7 @@ export class SampleReader<In, Out> {
     while (this.step());
   }
 
-  /** Checks the earlier messages once more, because a decoder must not reuse their memory. */
+  /** Checks all messages again, because a decoder must not reuse their memory. */
   finish(): void {
     for (const [index, value] of this.received.entries()) {
       if (!this.sample.equals(value, this.sample.values[index])) {
@@ -86,7 +85,7 @@ export class SampleReader<In, Out> {
     }
   }
 
-  /** Ends the stream. Returns what the decoder returns, or the `SocketError` that it throws. */
+  /** Returns the result of the decoder's `end`, or the `SocketError` that it throws. */
   end(): In | SocketError | undefined {
     try {
       return this.decoder.end?.(this.queue);
@@ -99,7 +98,7 @@ export class SampleReader<In, Out> {
     throw violation(rule, this.split, this.sample.values, what, cause);
   }
 
-  /** Decodes one message. Returns false if no further message is complete. */
+  /** Returns false if no further message is complete. */
   private step(): boolean {
     const { values, ends, equals } = this.sample;
     const before = this.queue.position;
@@ -132,7 +131,6 @@ export class SampleReader<In, Out> {
   }
 }
 
-/** Makes the error for a violated rule: `what` went wrong, and `split` says in which situation. */
 export function violation(
   rule: string,
   split: string,
@@ -144,7 +142,7 @@ export function violation(
   return new Error(`${rule}: ${what}${reason}; ${split}; the values are ${formatValue(values)}`, { cause });
 }
 
-/** Formats a value for an error message, in bounded length. */
+/** Formats a value for an error message. The length is bounded. */
 export function formatValue(value: unknown): string {
   return inspect(value, { breakLength: Infinity, maxArrayLength: 20, maxStringLength: 100 });
 }

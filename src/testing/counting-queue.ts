@@ -2,7 +2,7 @@ import { ChunkQueue } from '../bytes/chunk-queue.js';
 
 /** A queue that counts the bytes that a decoder reads, copies or searches, to measure its work without a clock. */
 export class CountingQueue extends ChunkQueue {
-  /** The number of bytes examined so far. A byte that is examined twice counts twice. */
+  /** A byte that is examined twice counts twice. */
   examined = 0;
 
   override get head(): Buffer {

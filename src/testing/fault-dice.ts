@@ -1,11 +1,11 @@
 import type { FaultRange } from './faults.js';
 import { seededRandom } from './seeded-random.js';
 
-/** Draws the random numbers of one sequence of faults. The same seed and sequence give the same numbers. */
+/** Draws random numbers. The same seed and the same sequence give the same numbers. */
 export class FaultDice {
   private readonly random: () => number;
 
-  /** @param sequence - identifies the sequence, for example by the connection and the direction */
+  /** @param sequence - for example the numbers of the connection and of the direction */
   constructor(seed: number, ...sequence: readonly number[]) {
     let mixed = Math.imul(seed, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32);
     for (const part of sequence) {
@@ -14,20 +14,20 @@ export class FaultDice {
     this.random = seededRandom(mixed);
   }
 
-  /** Returns a number from the range: its minimum plus a random integer. */
+  /** Returns the minimum of the range plus a random integer. */
   draw(range: FaultRange): number {
     if (typeof range === 'number') return range;
     const [min, max] = range;
     return Math.min(max, min + Math.floor(this.random() * (Math.floor(max - min) + 1)));
   }
 
-  /** Like {@link draw}, but returns `Infinity` if there is no such fault. */
+  /** Returns `Infinity` if there is no such fault. */
   drawOffset(range: FaultRange | undefined): number {
     return range === undefined ? Infinity : this.draw(range);
   }
 }
 
-/** Counts the bytes of one direction, over all connections, and determines when a connection has to be cut. */
+/** Counts the bytes of one direction of all connections, to decide when a connection is cut. */
 export class CutCounter {
   private readonly range: FaultRange | undefined;
   private readonly dice: FaultDice;
@@ -39,12 +39,11 @@ export class CutCounter {
     this.left = dice.drawOffset(range);
   }
 
-  /** How many bytes may pass before the next cut. */
   get bytesUntilCut(): number {
     return this.left;
   }
 
-  /** Counts bytes that pass, at most `bytesUntilCut`. Returns whether the connection has to be cut after them. */
+  /** Counts at most `bytesUntilCut` bytes. Returns whether the connection is cut after these bytes. */
   count(bytes: number): boolean {
     this.left -= bytes;
     if (this.left > 0) return false;

@@ -1,8 +1,8 @@
 import { type Check, type Checks, invalidOption, number, optional } from '../validation/checks.js';
 
 /**
- * Sets the size of a fault: a fixed number, or a range from which a number is drawn, given by its minimum and maximum
- * (both inclusive).
+ * Sets the size of a fault: a fixed number, or a range from which random numbers are drawn. A range includes its
+ * minimum and its maximum.
  *
  * @example
  * ```ts
@@ -15,8 +15,9 @@ export type FaultRange = number | readonly [min: number, max: number];
 /**
  * Lists the faults of one direction of {@link faulty}. A fault that is omitted is not injected.
  *
- * A number is drawn from a range once for each connection; for `latency` and `slices`, once for each piece of the
- * stream. Offsets count the bytes of this direction. So the same bytes are affected, however they are chunked.
+ * From a range, a new number is drawn for each connection. For `latency` and `slices`, a new number is drawn for each
+ * piece of the stream, and for `cutEvery`, after each cut. Offsets count the bytes of this direction, so chunking makes
+ * no difference.
  *
  * @example
  * ```ts
@@ -47,7 +48,7 @@ export interface Faults {
    */
   readonly slices?: FaultRange | undefined;
   /**
-   * The number of bytes of a connection after which nothing more passes, not even the end of the stream. The connection
+   * The number of bytes that pass on a connection before everything stops, even the end of the stream. The connection
    * stays open.
    *
    * @defaultValue `undefined`: never
@@ -55,8 +56,7 @@ export interface Faults {
    */
   readonly blackHoleAfter?: FaultRange | undefined;
   /**
-   * How long the black hole lasts: at least 0 and less than 2³¹; 0 means no limit. Afterwards, everything queued
-   * passes.
+   * How long the black hole lasts: at least 0 and less than 2³¹; 0 means no limit. Afterwards, the queued bytes pass.
    *
    * @defaultValue 0
    * @unit ms
@@ -70,22 +70,22 @@ export interface Faults {
    */
   readonly lateFin?: FaultRange | undefined;
   /**
-   * The number of bytes of a connection after which both of its ends are reset.
+   * The number of bytes that pass on a connection before both of its ends are reset.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly resetAfter?: FaultRange | undefined;
   /**
-   * The number of bytes of a connection after which both of its ends are closed, with a FIN.
+   * The number of bytes that pass on a connection before both of its ends are closed with a FIN.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly cutAfter?: FaultRange | undefined;
   /**
-   * The number of bytes, at least 1, after which a connection is closed with a FIN. The bytes of all connections are
-   * counted together. The connection that carries the last of these bytes is closed, and the count starts again.
+   * The number of bytes, at least 1, that pass on all connections together before one of them is closed with a FIN. The
+   * connection with the last of these bytes is closed, and the count starts again.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -94,7 +94,7 @@ export interface Faults {
 }
 
 /**
- * Names a direction: `up` leads to the target, `down` away from it.
+ * Names a direction: `up` for bytes sent to the target, `down` for bytes sent by the target.
  *
  * @example
  * ```ts
@@ -105,7 +105,7 @@ export interface Faults {
 export type FaultDirection = 'up' | 'down';
 
 /**
- * Names a kind of fault. `cut` stands for `cutAfter` and `cutEvery`.
+ * Names a kind of fault. `cut` means `cutAfter` or `cutEvery`.
  *
  * @example
  * ```ts
@@ -125,13 +125,13 @@ export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'late
  * @see {@link Faulty.strikes}
  */
 export interface InjectedFault {
-  /** The kind. A fault that affects every byte is listed once for each connection and direction. */
+  /** The kind. `latency`, `bandwidth` and `slices` are listed once for each connection and direction. */
   readonly fault: FaultKind;
   /** The number of the connection, from 1, in the order of acceptance. */
   readonly connection: number;
   /** The direction of the affected bytes. */
   readonly direction: FaultDirection;
-  /** The number of bytes of that connection and direction that passed before the fault. */
+  /** The number of bytes that passed on this connection, in this direction, before the fault. */
   readonly at: number;
 }
 
@@ -139,7 +139,6 @@ const milliseconds = rangeOf('a number of milliseconds from 0 to under 2^31', (v
 const bytesFrom = (min: number): Check<FaultRange | undefined> =>
   rangeOf(`a whole number of bytes from ${min}`, (value) => Number.isSafeInteger(value) && value >= min);
 
-/** The checks of the faults of one direction (A5). */
 export const faultChecks: Checks<Faults> = {
   latency: milliseconds,
   bandwidth: optional(number('a number of bytes a second over 0', (value) => value > 0 && value < Infinity)),
@@ -152,7 +151,6 @@ export const faultChecks: Checks<Faults> = {
   cutEvery: bytesFrom(1),
 };
 
-/** Checks a {@link FaultRange}: `accepts` must be true for its numbers. */
 function rangeOf(requirement: string, accepts: (value: number) => boolean): Check<FaultRange | undefined> {
   return optional((option, range) => {
     const [min, max, ...rest] = Array.isArray(range) ? (range as unknown[]) : [range, range];

@@ -5,7 +5,6 @@ import { type CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultDirection, Faults, InjectedFault } from './faults.js';
 import { FaultyPipe, type NextTurn } from './faulty-pipe.js';
 
-/** The proxy, as its connections see it. */
 export interface FaultyConnectionOwner {
   readonly seed: number;
   readonly faults: Readonly<Record<FaultDirection, Faults>>;
@@ -16,10 +15,7 @@ export interface FaultyConnectionOwner {
   ended(connection: FaultyConnection): void;
 }
 
-/**
- * One connection through the proxy: the near end, which the proxy accepted; the far end, which it dialled; and two
- * pipes.
- */
+/** One connection through the proxy. The proxy has accepted the near end, and dials the far end. */
 export class FaultyConnection {
   private readonly owner: FaultyConnectionOwner;
   private readonly number: number;
@@ -30,7 +26,6 @@ export class FaultyConnection {
   private pipes: readonly FaultyPipe[] = [];
   private openEnds = 1;
 
-  /** @param client - dials the target */
   constructor(owner: FaultyConnectionOwner, number: number, near: Connection, client: Client) {
     this.owner = owner;
     this.number = number;
@@ -40,7 +35,7 @@ export class FaultyConnection {
 
   start(): void {
     whenClosed(this.near, () => {
-      // Without a near end there is no need to dial.
+      // Without a near end, stop dialling.
       if (this.far === undefined) this.dialling?.unsubscribe();
       this.endClosed();
     });
@@ -54,7 +49,7 @@ export class FaultyConnection {
     });
   }
 
-  /** Destroys both ends. Resolves when they have closed. */
+  /** Destroys both ends. Resolves when both have closed. */
   async shutdown(): Promise<void> {
     const ends = this.far === undefined ? [this.near] : [this.near, this.far];
     const closed = ends.map((end) => new Promise<void>((resolve) => whenClosed(end, resolve)));

@@ -4,37 +4,33 @@ import type { Hold } from '../flow/hold.js';
 import type { CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultKind, Faults } from './faults.js';
 
-/** The maximum number of bytes, and of pieces, in transit in one direction. At either limit the sender is held. */
+/** The maximum number of bytes, and of pieces, in transit in one direction. At either limit, the sender is held. */
 const maxBytesInTransit = 65_536;
 const maxPiecesInTransit = 1_024;
-/** If `bandwidth` is set, each piece takes at most this long to pass, in ms. */
+/** The longest time that one piece takes to pass if `bandwidth` is set, in ms. */
 const maxPieceDuration = 20;
 
 type Bytes = Channel<Buffer, Uint8Array | string>;
 
-/** How the stream ends after the last byte. */
 type StreamEnd = 'fin' | { readonly failure: unknown };
 
-/** Something in transit: bytes, the end of the stream, or a fault that takes effect when it arrives. */
+/** Bytes in transit, the end of the stream, or a fault that takes effect on arrival. */
 interface Item {
   readonly due: number;
   readonly what: Buffer | StreamEnd | 'reset' | 'cut' | 'blackHole';
 }
 
-/** The notifications that a pipe sends to its connection. */
 export interface FaultyPipeEvents {
   /** Called when a fault has been injected, after `at` bytes in this direction. */
   injected(fault: FaultKind, at: number): void;
-  /** Called to reset both ends. */
   reset(): void;
-  /** Called to close both ends. */
   cut(): void;
 }
 
 /** Runs `work` in a turn of its own, after everything sent earlier has been written. Unsubscribing cancels it. */
 export type NextTurn = (work: () => void) => Unsubscribable;
 
-/** One direction of a faulty connection. It passes the bytes of one channel on to another, and injects the faults. */
+/** One direction of a faulty connection: passes the bytes of one channel to the other, and injects the faults. */
 export class FaultyPipe {
   private readonly from: Bytes;
   private readonly to: Bytes;
@@ -47,25 +43,24 @@ export class FaultyPipe {
   private readonly resetAfter: number;
   private readonly cutAfter: number;
   private readonly subscriptions = new Subscription();
-  /** The rest of the last chunk, for which there is no room in transit yet. */
+  /** The rest of the last chunk. It waits for room in transit. */
   private input: Buffer | undefined;
-  /** How the stream ended after `input`. */
+  /** The end of the stream. It follows `input`. */
   private end: StreamEnd | undefined;
   private hold: Hold | undefined;
   private inTransit: Item[] = [];
   private bytesInTransit = 0;
-  /** How many bytes have been put in transit so far. */
+  /** The number of bytes put in transit so far. */
   private offset = 0;
-  /** How many bytes are left in the current slice. */
   private sliceLeft = 0;
-  /** When the bandwidth allows the next byte to leave. */
+  /** The time at which the bandwidth allows the next byte to leave. */
   private freeAt = 0;
-  /** When the last item in transit is due. Later items never overtake it. */
+  /** The due time of the last item in transit. Later items are never due earlier. */
   private lastDue = 0;
   private isWritable = true;
   private isInBlackHole = false;
   private timer: Unsubscribable | undefined;
-  /** Whether no further input is put in transit. */
+  /** If true, no more input is put in transit. */
   private hasEnded = false;
 
   constructor(
@@ -91,7 +86,7 @@ export class FaultyPipe {
 
   start(): void {
     const { to, from } = this;
-    // A receiver that has ended no longer slows the sender down.
+    // When the receiver has ended, it must no longer hold up the sender.
     const receiverEnded = (): void => {
       this.isWritable = true;
       this.scheduleArrival();
@@ -132,7 +127,6 @@ export class FaultyPipe {
     this.hold?.release();
   }
 
-  /** Puts input in transit while there is room, and holds the sender while some input is left. */
   private passOn(): void {
     while (this.input !== undefined && this.hasRoom && !this.hasEnded) {
       const piece = this.input.subarray(0, this.nextPieceSize());
@@ -165,7 +159,7 @@ export class FaultyPipe {
     this.hasEnded = true;
   }
 
-  /** The number of bytes up to the end of the slice, or to the next fault, whichever is nearer. */
+  /** Returns the number of bytes before the end of the slice or the next fault, whichever comes first. */
   private nextPieceSize(): number {
     const { slices, bandwidth } = this.faults;
     if (this.sliceLeft <= 0) {
@@ -179,7 +173,6 @@ export class FaultyPipe {
     return Math.min(this.sliceLeft, this.cuts.bytesUntilCut, ...distances.filter((bytes) => bytes > 0));
   }
 
-  /** Puts the faults of the current offset in transit. */
   private injectFaultsAtOffset(isCutDue: boolean): void {
     if (this.offset === this.blackHoleAfter) this.push('blackHole', this.lastDue);
     if (this.offset === this.resetAfter) this.push('reset', this.lastDue);
@@ -188,7 +181,7 @@ export class FaultyPipe {
     this.hasEnded = true;
   }
 
-  /** Reserves the bandwidth for a piece of this size that leaves now, and returns the time at which it arrives. */
+  /** Reserves the bandwidth for a piece of this size that leaves now, and returns its time of arrival. */
   private dueTime(bytes: number): number {
     const { bandwidth, latency } = this.faults;
     this.freeAt = Math.max(this.freeAt, asyncScheduler.now());
@@ -202,9 +195,7 @@ export class FaultyPipe {
     this.scheduleArrival();
   }
 
-  /**
-   * Waits until the first item is due. Each item arrives in a turn of its own, so that two never become one write (C3).
-   */
+  /** Each item arrives in a turn of its own, so that two items never become one write (C3). */
   private scheduleArrival(): void {
     const [first] = this.inTransit;
     if (first === undefined || this.timer !== undefined || !this.isWritable || this.isInBlackHole) return;
@@ -251,7 +242,6 @@ export class FaultyPipe {
     }, duration);
   }
 
-  /** Reports the faults that affect every byte, once. */
   private reportLastingFaults(): void {
     const { latency, bandwidth, slices } = this.faults;
     if (latency !== undefined) this.events.injected('latency', 0);

@@ -14,13 +14,13 @@ import { faultChecks, type FaultDirection, type Faults, type InjectedFault } fro
 import { FaultyConnection, type FaultyConnectionOwner } from './faulty-connection.js';
 import type { NextTurn } from './faulty-pipe.js';
 
-/** How many injected faults are kept. Older ones are dropped. */
+/** The maximum number of injected faults that are kept. */
 const maxStrikes = 10_000;
-/** Timeouts are left to the two endpoints. Only the close of a connection that is cut is limited. */
+/** The two endpoints have their own timeouts. The proxy limits only the time to close a connection that is cut. */
 const withoutTimeouts = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as const;
 
 /**
- * Configures {@link faulty}: its faults, its address and its transport.
+ * Configures {@link faulty}.
  *
  * @example
  * ```ts
@@ -30,7 +30,7 @@ const withoutTimeouts = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_0
  */
 export interface FaultyOptions {
   /**
-   * The integer from which all random numbers derive. Runs with the same seed have faults at the same bytes.
+   * The integer from which all random numbers derive. With the same seed, faults occur at the same bytes.
    *
    * @defaultValue 1
    */
@@ -75,10 +75,10 @@ export interface Faulty {
    * Emits the address to dial, even to late subscribers. Fails if the address cannot be bound. Completes at `shutdown`.
    */
   readonly listening: Observable<Address>;
-  /** The faults injected so far, oldest first: at most the last 10,000. */
+  /** The last 10,000 injected faults, oldest first. */
   readonly strikes: readonly InjectedFault[];
   /**
-   * Stops listening, and destroys every connection at once. Bytes in transit are dropped, and `listening` completes.
+   * Stops listening, destroys every connection, and drops the bytes in transit. `listening` completes.
    *
    * @returns a promise that resolves when all connections have closed. It never rejects
    * @example
@@ -91,10 +91,10 @@ export interface Faulty {
 }
 
 /**
- * Starts a proxy between two endpoints that injects faults into their connections. The same seed gives the same faults.
+ * Starts a proxy that injects faults into the connections between two endpoints. The same seed gives the same faults.
  *
- * The proxy dials the target for each connection that it accepts, and passes the bytes of each direction on with the
- * {@link Faults} of that direction. Apart from latency and bandwidth, it is equivalent to:
+ * The proxy dials the target for each connection that it accepts. It forwards the bytes in both directions, with the
+ * {@link Faults} of each direction. Without faults, the proxy is equivalent to:
  *
  * ```ts
  * listen(address).subscribe((near) => {
@@ -104,24 +104,25 @@ export interface Faulty {
  * });
  * ```
  *
- * All random numbers derive from `seed`, the number of the connection, the direction, and the offset in the stream. So
- * a fault occurs at the same byte in each run, however the bytes are chunked. Only `cutEvery`, which counts over all
- * connections, also depends on how they interleave.
+ * With the same seed, a fault occurs at the same byte of the same connection in each run, even if the chunks differ.
+ * Only `cutEvery` counts the bytes of all connections, so its faults depend on how the connections interleave.
  *
- * The proxy starts to listen at once. It passes a FIN on as a FIN, and a failure as a reset, after the bytes before it.
- * If the target cannot be reached, the accepted connection is reset. A unix socket has no reset: its peer receives the
- * end of the stream, or `ECONNRESET` if the proxy left input unread. Over the memory transport, faults occur at the
- * exact byte. Real sockets may join slices, and drop undelivered bytes when they are reset. All timers run on
- * `asyncScheduler`.
+ * The proxy starts to listen at once. It forwards a FIN as a FIN and a failure as a reset, after all bytes that precede
+ * it. If the proxy cannot reach the target, it resets the accepted connection.
  *
- * In each direction, 65,536 bytes or 1,024 pieces may be in transit, plus one chunk, in addition to the bytes that the
- * channels buffer. At this limit, the sender is held. So with a latency of L ms, at most 65,536 bytes pass in L ms.
+ * A unix socket cannot be reset. Its peer receives the end of the stream instead, or `ECONNRESET` if the proxy left
+ * input unread. Over the memory transport, faults occur at the exact byte. Real sockets may join slices, and a reset
+ * drops the bytes that have not been delivered. All timers run on `asyncScheduler`.
  *
- * Use `shutdown` to end the proxy. A black hole without a duration lasts until then.
+ * In each direction, at most 65,536 bytes and 1,024 pieces are in transit. At either limit, the sender is held. So with
+ * a latency of L ms, at most 65,536 bytes pass in L ms. The proxy also buffers one chunk, and its channels have buffers
+ * of their own.
+ *
+ * Use `shutdown` to end the proxy. A black hole without a duration lasts until the shutdown.
  *
  * @param target - the address that the proxy dials
  * @param options - `up` and `down` (the faults of each direction; none), `seed` (an integer; 1), `listen`, `transport`
- * @returns the proxy, with the address to dial and the injected faults
+ * @returns the running proxy
  * @throws `ERR_ADDRESS_INVALID` for a bad address, and `ERR_OPTION_INVALID` for a bad or unknown option
  * @example
  * ```ts
@@ -176,7 +177,7 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
     };
     this.transportOption = { transport };
     this.nextTurn = transport === undefined ? afterPolling : (work) => asapScheduler.schedule(work);
-    // An invalid target is refused at once (A5).
+    // This rejects an invalid target at once (A5).
     void this.newClient();
     this.server = listen(address ?? defaultAddress(this.target), {
       ...this.transportOption,
@@ -217,7 +218,6 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
     await Promise.all([...this.connections].map((connection) => connection.shutdown()));
   }
 
-  /** Makes a client for the target. It dials when it is subscribed to. */
   private newClient(): Client {
     return connect(this.target, { ...this.transportOption, ...withoutTimeouts, halfOpen: true });
   }
@@ -234,7 +234,7 @@ function defaultAddress(target: Address): AddressInput {
   }
 }
 
-/** Runs `work` when the event loop has polled for I/O, so that earlier writes have been made. */
+/** Runs `work` after earlier writes have reached the kernel. */
 function afterPolling(work: () => void): Unsubscribable {
   const immediate = setImmediate(work);
   return {

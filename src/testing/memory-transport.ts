@@ -2,16 +2,16 @@ import { MemoryTransport } from '../transport/memory/memory-transport.js';
 import type { Transport } from '../transport/transport.js';
 
 /**
- * Makes a network within the process, for tests. Servers and clients with the same transport can reach each other, at
+ * Makes a network within the process, for tests. Servers and clients with the same transport can reach each other at
  * any `tcp`, `unix` or `memory` address.
  *
- * Each connection consists of two pipes. A writer waits while its pipe has more than 65,536 bytes, so a slow reader has
- * the same effect as over a real socket. I/O happens on RxJS's `asapScheduler`, and timers run on `asyncScheduler`. So
- * within `TestScheduler.run`, everything is synchronous, and time is virtual.
+ * A writer has to wait while the other end has more than 65,536 unread bytes, as over a real socket. I/O runs on RxJS's
+ * `asapScheduler`, and timers run on `asyncScheduler`. So within `TestScheduler.run`, everything is synchronous, and
+ * time is virtual.
  *
- * With this transport, `listen` and `connect` refuse `tls` and `fd` addresses with `ERR_ADDRESS_INVALID`.
+ * `listen` and `connect` reject `tls` and `fd` addresses with `ERR_ADDRESS_INVALID`.
  *
- * @returns a transport for the option `transport`. It shares nothing with other transports
+ * @returns the transport. It shares nothing with other memory transports
  * @example
  * ```ts
  * const transport = memoryTransport();

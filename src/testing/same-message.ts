@@ -1,23 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
 
 /**
- * Whether a received message equals the sent one. The comparison is deep and strict, with two exceptions. Bytes equal
- * the same bytes in a different class, or as text in UTF-8. An object without a prototype equals a plain object with
- * the same members, because no codec transmits the difference.
+ * Whether a received message equals the sent one. The comparison is deep and strict, with two exceptions. Bytes also
+ * equal the same bytes of a different class, and the text that they encode in UTF-8. An object without a prototype
+ * equals a plain object with the same members, because no codec transmits the difference.
  */
 export function sameMessage(received: unknown, sent: unknown): boolean {
   if (!(received instanceof Uint8Array)) {
-    // Most messages are equal as they are, so copies are made only if they are not.
+    // Most messages are equal without copies, so make copies only if necessary.
     return isDeepStrictEqual(received, sent) || isDeepStrictEqual(withPrototypes(received), withPrototypes(sent));
   }
   if (typeof sent === 'string') return Buffer.from(sent).equals(received);
   return sent instanceof Uint8Array && Buffer.compare(received, sent) === 0;
 }
 
-/**
- * Copies plain objects, arrays, maps and sets, and gives each object without a prototype the usual one. An instance of
- * any other class is returned as it is.
- */
+/** Copies plain objects, arrays, maps and sets. In the copy, objects without a prototype have the usual prototype. */
 function withPrototypes(value: unknown, copies = new Map<object, object>()): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const known = copies.get(value);

@@ -1,6 +1,5 @@
 /**
- * Makes a generator of random numbers, at least 0 and less than 1. The same seed gives the same numbers, so a failed
- * run can be repeated.
+ * Makes a generator of random numbers, at least 0 and less than 1. The same seed gives the same numbers.
  *
  * @see https://github.com/bryc/code/blob/master/jshash/PRNGs.md#mulberry32
  */

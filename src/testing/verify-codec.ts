@@ -7,7 +7,7 @@ import { sameMessage } from './same-message.js';
 import { seededRandom } from './seeded-random.js';
 
 /**
- * Configures {@link verifyCodec}, for example with properties of the codec that it cannot detect itself.
+ * Configures {@link verifyCodec}.
  *
  * @example
  * ```ts
@@ -23,14 +23,15 @@ export interface VerifyCodecOptions {
    */
   readonly refused?: readonly unknown[] | undefined;
   /**
-   * Whether the last frame may lack its ending, as with `lines` (D4).
+   * Whether the last frame may lack its terminator, as with `lines` (D4).
    *
    * @defaultValue false
    */
   readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
-   * Whether decoding a frame may need earlier frames, for example because it is a part of a message or has a counter.
-   * If true, no frames are dropped. Do not use such a codec with `overflow: 'drop'`, `reconnect` or a `Broadcast` (D5).
+   * Whether the decoder may need earlier frames to decode a frame, for example if a message consists of several frames.
+   * If true, the check that drops frames is skipped. Do not use such a codec with `overflow: 'drop'`, `reconnect` or a
+   * `Broadcast` (D5).
    *
    * @defaultValue false
    */
@@ -38,12 +39,13 @@ export interface VerifyCodecOptions {
   /**
    * Compares a decoded message with the value that was encoded (D2).
    *
-   * @defaultValue `undefined`: a deep and strict comparison with two exceptions: bytes equal the same bytes in a
-   * different class, or as text in UTF-8, and an object without a prototype equals a plain object with the same members
+   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. Bytes also equal the same bytes of a
+   * different class, and the text that they encode in UTF-8. An object without a prototype equals a plain object with
+   * the same members
    */
   readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
   /**
-   * The seed of the random chunk sizes. The same seed gives the same sizes.
+   * The seed of the random chunk sizes.
    *
    * @defaultValue 1
    */
@@ -53,9 +55,9 @@ export interface VerifyCodecOptions {
 /**
  * Verifies that a codec decodes the values that it has encoded, however their bytes are split into chunks.
  *
- * It encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by byte, and in
- * random chunks. In a long stream, it tries only some of the cuts, so that it decodes at most about 16 MiB. For each
- * way to split the stream, with and without its end, it is equivalent to:
+ * `verifyCodec` encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by
+ * byte, and in random chunks. It tries only some offsets of a long stream, so that it decodes at most about 16 MiB.
+ * Each time, `verifyCodec` is equivalent to:
  *
  * ```ts
  * for (const chunk of chunks) {
@@ -67,17 +69,18 @@ export interface VerifyCodecOptions {
  * }
  * ```
  *
- * It also drops up to 16 frames, one at a time, and decodes the others. Each frame must be decodable on its own,
- * because the values before it may have been dropped (`overflow: 'drop'`), or sent on an earlier connection (D5).
+ * It also ends the stream at these offsets, and checks the result of `end` (D4). Finally, it drops up to 16 frames, one
+ * at a time, and decodes the other frames (D5).
  *
- * It cannot test D3 (the size limit, and the errors for bad frames), so test that with your own streams.
+ * It cannot test the size limit and the errors for bad frames (D3). Test them with your own streams.
  *
- * To verify linear time (D1), it counts the bytes that the decoder examines; each use of `head` counts all its bytes. A
- * decoder that starts over with each chunk is detected if one of the frames has 1 KiB or more.
+ * To verify linear time (D1), it counts the bytes that the decoder examines. Each use of `head` counts all bytes of
+ * `head`. It can detect a decoder that examines a frame again for each chunk only if one of the frames has at least 1
+ * KiB.
  *
  * @typeParam In - the type of received messages
  * @typeParam Out - the type of sent messages
- * @param codec - the codec. Its frames must have an end, which excludes `text`
+ * @param codec - the codec. Its frames must have an end, so `text` cannot be verified
  * @param values - the messages to send, at least one. Vary their kinds and lengths. If the decoder groups messages, the
  * last group must be complete
  * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `framesMayDepend` (false), `equals` (deep and
@@ -116,7 +119,7 @@ export function verifyCodec<In, Out>(
   verifyByteByByte(sample);
   for (const cut of [0, ...cuts, stream.length]) verifyEnd(sample, [stream.subarray(0, cut)], lastFrameMayBeOpen);
   for (let round = 0; round < 16; round++) {
-    // The result at the end of the stream must not depend on how the bytes were split, either.
+    // The split must not change the result at the end of the stream, either.
     const cut = round === 0 ? stream.length : Math.floor(random() * (stream.length + 1));
     verifyEnd(sample, randomChunks(stream.subarray(0, cut), random), lastFrameMayBeOpen);
   }
@@ -140,10 +143,9 @@ function array(option: string, value: unknown): readonly unknown[] {
   throw invalidOption(option, 'an array', value);
 }
 
-/** The maximum number of frames that are dropped, each in a stream of its own. */
 const maxDropped = 16;
 
-/** How often a linear decoder may examine each byte, on average. */
+/** How often a decoder with linear time may examine each byte, on average. */
 const maxLooks = 256;
 
 function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: string, chunks: readonly Buffer[]): void {
@@ -152,7 +154,7 @@ function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: str
   reader.finish();
 }
 
-/** Decodes byte by byte, alternating with a second stream that is ahead, to check that decoders share no state. */
+/** Alternates with a second decoder, to check that decoders share no state. */
 function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   const { stream } = sample;
   const reader = new SampleReader(sample, 'D1', 'one byte at a time');
@@ -167,14 +169,13 @@ function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   if (looks > maxLooks) reader.fail('D1', `the time is not linear: each byte was looked at ${looks} times`);
 }
 
-/** Checks what the decoder does when the stream ends after `chunks`. */
 function verifyEnd<In, Out>(sample: CodecSample<In, Out>, chunks: readonly Buffer[], mayBeOpen: boolean): void {
   const cut = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const split = chunks.length > 1 ? `, in chunks of ${formatSizes(chunks)} bytes` : '';
   const reader = new SampleReader(sample, 'D4', `ending after byte ${cut} of ${sample.stream.length}${split}`);
   for (const chunk of chunks) reader.push(chunk);
   const open = reader.queue.length > 0;
-  // A decoder that groups frames may throw between two of them, because the group is incomplete.
+  // A decoder that groups frames may throw between two frames, because the group is incomplete.
   const between = !open && cut > 0 && cut < sample.stream.length;
   const last = reader.end();
   const left = reader.queue.length;
@@ -192,7 +193,7 @@ function verifyEnd<In, Out>(sample: CodecSample<In, Out>, chunks: readonly Buffe
   }
 }
 
-/** Checks that refused values leave no trace in the bytes of the values around them. */
+/** Checks that refused values do not change the bytes of the values around them. */
 function verifyRefusals<In, Out>(sample: CodecSample<In, Out>, refused: readonly unknown[]): void {
   const { codec, values, stream } = sample;
   const encoder = codec.encoder();
@@ -215,7 +216,6 @@ function verifyRefusal<Out>(encoder: Encoder<Out>, bad: unknown, values: readonl
   throw violation('D5', 'while encoding', values, `encode did not refuse ${formatValue(bad)}`);
 }
 
-/** Checks that the decoder needs no frame to decode the others. */
 function verifyDrops<In, Out>(sample: CodecSample<In, Out>): void {
   const count = Math.min(sample.frames.length, maxDropped);
   for (let dropped = 0; dropped < count; dropped++) {
@@ -224,7 +224,9 @@ function verifyDrops<In, Out>(sample: CodecSample<In, Out>): void {
   }
 }
 
-/** Returns the offsets to cut at: all of them, or `max` of them, chosen around the ends of frames and at random. */
+/**
+ * Returns all offsets of the stream, or, if there are more than `max`, some near the ends of frames and some at random.
+ */
 function chooseCuts<In, Out>(
   { stream, ends }: CodecSample<In, Out>,
   max: number,

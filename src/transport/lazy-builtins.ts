@@ -3,8 +3,7 @@ import type crypto from 'node:crypto';
 import type dns from 'node:dns';
 import type tls from 'node:tls';
 
-// Node modules that only some programs need. They are loaded on demand, because they take longer to load than any of
-// the others.
+// These modules of Node take longest to load, and many programs do not need them. So they are loaded on first use.
 
 export function nodeAsyncHooks(): typeof asyncHooks {
   return process.getBuiltinModule('node:async_hooks');

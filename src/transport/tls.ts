@@ -1,12 +1,12 @@
 import type tls from 'node:tls';
 
 /**
- * Configures TLS for a server: the server options of `node:tls` with at least a key and a certificate, or a function that
- * returns such options.
+ * Configures TLS for a server: the server options of `node:tls` with at least a key and a certificate, or a function
+ * that returns such options.
  *
  * With a function, certificates can be renewed without a restart. `listen` calls the function once, and the server
- * calls it again for each new connection. Return the same object while nothing has changed: the server parses the
- * certificates only when it gets a different object.
+ * calls it again for each new connection. While nothing has changed, return the same object, so that the server does
+ * not parse the certificates again.
  *
  * @throws `ERR_OPTION_INVALID` for options that cannot work for any client. If the function returns such options later,
  * the error is reported in `incidents`
@@ -33,9 +33,9 @@ export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
  */
 export interface ServerTlsOptions extends tls.TlsOptions {
   /**
-   * Whether a client may end its stream with a FIN but without a close_notify, as browsers and curl do. An attacker on the
-   * network can forge such a FIN, so set this only with a codec whose frames show whether a message is complete. An end
-   * within a frame is always an error.
+   * Whether a client may end its stream with a FIN but without a close_notify, as browsers and curl do. An attacker on
+   * the network can forge such a FIN, so set this option only with a codec whose frames show whether a message is
+   * complete. An end within a frame is always an error.
    *
    * @defaultValue `false`: such an end is reported as `ERR_TLS`
    */
@@ -45,8 +45,8 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 /**
  * Configures TLS for a client: the options of `tls.connect`.
  *
- * The server's certificate is verified unless `rejectUnauthorized` is false. It must be valid for `servername`, which
- * defaults to the dialled host, or to `localhost` over a unix socket.
+ * The server's certificate is verified unless `rejectUnauthorized` is false. The certificate must be valid for
+ * `servername`. The default of `servername` is the dialled host, or `localhost` over a unix socket.
  *
  * @throws `ERR_OPTION_INVALID` for options that cannot work with any server
  * @example
@@ -59,11 +59,12 @@ export interface ServerTlsOptions extends tls.TlsOptions {
 export type ClientTls = tls.ConnectionOptions;
 
 /**
- * Configures `startTls`. An accepted connection takes the same options as the `tls` option of `listen`; a dialled
- * connection, the same as the `tls` option of `connect`. `handshakeTimeout`, in ms, overrides the connection's own.
+ * Configures `startTls`. An accepted connection takes the same options as the `tls` option of `listen`. A dialled
+ * connection takes the same options as the `tls` option of `connect`. `handshakeTimeout`, in ms, replaces the
+ * connection's own `handshakeTimeout`.
  *
- * With `isServer: true`, the side that dialled becomes the TLS server, and takes the options of `listen`. FTP's active
- * mode needs this: the FTP server dials the data connection, and presents its certificate there.
+ * With `isServer: true`, the side that dialled becomes the TLS server, and takes the same options as the `tls` option
+ * of `listen`. FTP's active mode needs this.
  *
  * @example
  * ```ts
@@ -100,9 +101,8 @@ export interface TlsInfo {
   /** The version of TLS, such as `'TLSv1.3'`. */
   readonly protocol: string;
   /**
-   * The latest session; only a client has one. A later connection to the same server can resume it with the option
-   * `tls.session`. With TLS 1.3, the server sends a session only after the handshake, together with its first bytes,
-   * and often more than one.
+   * The latest session; only a client has one. Pass it as `tls.session` to resume the session on a later connection to
+   * the same server. With TLS 1.3, the server sends a session only after the handshake, with its first bytes.
    */
   readonly session?: Buffer;
 }

@@ -40,20 +40,21 @@ export interface Transport {
    */
   checkConnect(address: Address, options: DialOptions): void;
   /**
-   * Binds an address and starts accepting connections. It never throws, and calls `events` only after it has returned.
+   * Binds an address, and accepts connections there. This method never throws, and calls `events` only after it has
+   * returned.
    *
    * @param address - an address that `checkListen` accepts
    * @param options - the options of the listener and of its sockets
-   * @param events - is notified of the bound address and of each connection, or of a failure to bind
+   * @param events - receives the bound address and each connection, or the error if the address cannot be bound
    * @returns the listener
    */
   listen(address: Address, options: ListenerOptions, events: ListenerEvents): Listener;
   /**
-   * Dials an address. It never throws, and calls `events` only after it has returned.
+   * Dials an address. This method never throws, and calls `events` only after it has returned.
    *
    * @param address - an address that `checkConnect` accepts
    * @param options - the options of the socket
-   * @param events - is notified of the outcome: exactly one of its methods is called, unless the attempt is aborted
+   * @param events - receives the outcome: exactly one method is called, or none if the attempt is aborted
    * @returns the attempt, which can be aborted
    */
   connect(address: Address, options: DialOptions, events: DialEvents): Dial;
@@ -65,7 +66,7 @@ export interface Transport {
  * @see {@link ListenOptions} for the defaults
  */
 export interface ListenerOptions extends SocketOptions {
-  /** The number of clients that may wait in the kernel's queue, at least 1 (S5). */
+  /** The maximum number of clients in the kernel's queue, at least 1 (S5). */
   readonly backlog: number;
   /** The permissions of a socket file. They are set before the first client can connect (S9). */
   readonly mode: number;
@@ -76,14 +77,15 @@ export interface ListenerOptions extends SocketOptions {
   /** The TLS options; undefined for plain text. */
   readonly tls: ServerTls | undefined;
   /**
-   * The peers whose PROXY headers are trusted; every connection must then start with a header. If undefined, no header
-   * is expected.
+   * The peers whose PROXY headers are trusted. If peers are given, every connection must start with a header. If
+   * undefined, no header is expected.
    */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
-  /** The time that the PROXY header and the TLS handshake of a client may take together, in ms; 0 means no limit. */
+  /** The time within which a client must complete its PROXY header and its TLS handshake, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
   /**
-   * The number of handshakes that may be in progress at once. The server, not the transport, limits open connections.
+   * The maximum number of handshakes in progress at once. The transport does not limit open connections; the server
+   * does.
    */
   readonly maxConnections: number;
 }
@@ -98,9 +100,11 @@ export interface DialOptions extends SocketOptions {
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
-  /** Whether to dial only the IPv4 or only the IPv6 addresses of a host name; undefined for both. */
+  /** Which addresses of a host name to dial: 4 for IPv4, 6 for IPv6, undefined for both. */
   readonly family: 4 | 6 | undefined;
-  /** The TLS options. Undefined means plain text, or default options at a `tls://` address. */
+  /**
+   * The TLS options. If undefined, a `tls://` address uses the default options, and any other address uses plain text.
+   */
   readonly tls: ClientTls | undefined;
 }
 
@@ -116,15 +120,16 @@ export interface SocketOptions {
   readonly keepAlive: number;
 }
 
-/** A server socket: it listens on an address, or is about to. Its events are reported to {@link ListenerEvents}. */
+/** A server socket that listens on an address, or is about to. It reports its events to {@link ListenerEvents}. */
 export interface Listener {
   /**
-   * Whether `hold` leaves further clients in the kernel's queue. If not, they wait in the process, up to `acceptQueue` (S5).
+   * Whether `hold` leaves new clients in the kernel's queue. If not, up to `acceptQueue` clients wait in the process
+   * (S5).
    */
   readonly stoppable?: boolean;
   /**
-   * Stops accepting, so that up to `backlog` clients wait in the kernel's queue. A listener that cannot stop keeps
-   * calling `onConnection`.
+   * Stops accepting, so that up to `backlog` clients wait in the kernel's queue. A listener that cannot stop continues
+   * to call `onConnection`.
    */
   hold(): void;
   /** Resumes accepting clients, in the order in which they arrived. `onConnection` is called in a later turn. */
@@ -133,15 +138,15 @@ export interface Listener {
    * Releases the address, and resets the clients that have not been accepted yet. Accepted connections stay open. No
    * event follows.
    *
-   * @returns a promise that resolves when the system has released everything, and never rejects; undefined if
-   * everything is already released
+   * @returns a promise that resolves when the system has released everything, or undefined if that has already
+   * happened. The promise never rejects
    */
   close(): Promise<void> | void;
 }
 
 /**
- * Is notified by a {@link Listener}: `onListening` first, then connections and incidents. If binding fails, only
- * `onError` is called.
+ * Receives the events of a {@link Listener}. `onListening` is called first; connections and incidents follow. If the
+ * address cannot be bound, only `onError` is called.
  */
 export interface ListenerEvents {
   /**
@@ -151,16 +156,16 @@ export interface ListenerEvents {
    */
   onListening(address: Address): void;
   /**
-   * Called for each accepted client. The receiver opens or resets the socket, which reads nothing before
+   * Called for each accepted client. The receiver must open or reset the socket. The socket reads nothing before
    * {@link TransportSocket.open}.
    *
    * @param socket - the socket of the client
    */
   onConnection(socket: TransportSocket): void;
   /**
-   * Called if the address cannot be bound. No event follows.
+   * Called if the address cannot be bound.
    *
-   * @param error - the reason, with the name of the errno in `code` and with the address
+   * @param error - the reason, with the errno's name as its `code`, and with the address
    */
   onError(error: SocketError): void;
   /**
@@ -177,10 +182,10 @@ export interface Dial {
   abort(): void;
 }
 
-/** Is notified of the outcome of an attempt to connect: exactly one method is called, or none after `abort`. */
+/** Receives the outcome of an attempt to connect: exactly one method is called, or none after `abort`. */
 export interface DialEvents {
   /**
-   * Called when the attempt has succeeded. The receiver opens or resets the socket, which reads nothing before
+   * Called when the attempt has succeeded. The receiver must open or reset the socket. The socket reads nothing before
    * {@link TransportSocket.open}.
    *
    * @param socket - the connected socket
@@ -189,7 +194,7 @@ export interface DialEvents {
   /**
    * Called when the attempt has failed.
    *
-   * @param error - the reason, with the name of the errno in `code` and with the address
+   * @param error - the reason, with the errno's name as its `code`, and with the address
    */
   onError(error: SocketError): void;
 }
@@ -199,16 +204,16 @@ export interface DialEvents {
  *
  * The contract between the library and a socket:
  *
- * - The library calls `open` once. Before that, the socket reads and reports nothing. To discard the socket, the
- *   library calls `reset` instead of `open`.
+ * - The library calls `open` once. Before `open`, the socket reads nothing and reports nothing. To discard an unopened
+ *   socket, the library calls `reset` instead.
  * - The socket calls the methods of {@link SocketEvents} in later turns, never while one of its own methods is running.
- * - After `write` or `writeAll` has returned false, the library calls neither of them until `onDrain`. It writes
- *   nothing after `end`, `reset` or `onClose`.
- * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on `unsent` may be
- *   `Infinity`, because it is unknown how much of that write was sent.
- * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose` they do nothing.
- * - The socket closes after `reset`, after a failure, or once `end` has been called and the peer has sent its FIN. It
- *   then calls `onClose`, exactly once and as its last event.
+ * - After `write` or `writeAll` has returned false, the library calls neither of them until `onDrain`. The library
+ *   writes nothing after `end`, `reset` or `onClose`.
+ * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on, `unsent` may be
+ *   `Infinity`.
+ * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose`, these methods do nothing.
+ * - The socket closes after `reset`, after a failure, or once `end` has been called and the peer has sent its FIN. The
+ *   socket then calls `onClose` once, as its last event.
  *
  * @example
  * ```ts
@@ -248,7 +253,7 @@ export interface TransportSocket {
   readonly local: Address;
   /** The address of the other end. */
   readonly remote: Address;
-  /** Writes the messages of one turn together. All sockets of a transport share one scheduler (C3). */
+  /** Combines the messages of one turn into one write. All sockets of a transport share one scheduler (C3). */
   readonly scheduler: FlushScheduler;
   /**
    * The TLS protocol and the peer's certificate. Undefined without TLS, and before the handshake of `startTls` has
@@ -258,12 +263,12 @@ export interface TransportSocket {
   /** The number of bytes of the last write that the kernel has not taken; `Infinity` if that is unknown (C4). */
   readonly unsent: number;
   /**
-   * Starts reading, and reporting events. Called once.
+   * Starts to read, and to report events. Called once.
    *
-   * @param events - is notified of all events
+   * @param events - receives all events
    */
   open(events: SocketEvents): void;
-  /** Stops reading, so that the kernel's buffers fill and the peer has to wait. At most one more chunk is reported (F3). */
+  /** Stops reading, so that the peer has to wait. At most one more chunk is reported (F3). */
   pause(): void;
   /** Resumes reading. */
   resume(): void;
@@ -272,7 +277,7 @@ export interface TransportSocket {
    *
    * @param data - text, or bytes that the caller does not change until the kernel has taken them
    * @param encoding - the encoding of text
-   * @returns true if the kernel has taken everything. Otherwise `onDrain` follows, or `onClose` after a failure
+   * @returns true if the kernel has taken everything. If not, `onDrain` follows, or `onClose` if the write fails
    */
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
   /**
@@ -285,13 +290,13 @@ export interface TransportSocket {
   /** Sends a FIN after the written bytes. The receiving side stays open until the peer ends it (C6). */
   end(): void;
   /**
-   * Closes both sides immediately, even after `end`, by resetting the connection if the transport can (C8, C20).
-   * `onClose` follows.
+   * Closes both sides immediately, even after `end`. The transport resets the connection if it can (C8, C20). `onClose`
+   * follows.
    */
   reset(): void;
   /**
-   * Closes the socket after `end` without a reset, so that the kernel still delivers the bytes that it has taken (C11). A
-   * socket without this method is reset instead.
+   * Closes the socket without a reset. The library calls this after `end`, so that the kernel still delivers the bytes
+   * that it has taken (C11). A socket without this method is reset instead.
    */
   drop?(): void;
   /**
@@ -299,9 +304,9 @@ export interface TransportSocket {
    * this method.
    *
    * @param options - server options if the socket was accepted or `isServer` is true, otherwise client options
-   * @returns a function that starts the handshake. The library calls it at most once, after the kernel has taken every
-   * write, and writes nothing before `secured` is called. `onClose` reports an error if the handshake fails, or if the
-   * socket has read unencrypted bytes but not reported them
+   * @returns a function that starts the handshake. The library calls this function at most once, after the kernel has
+   * taken every write, and writes nothing more until `secured` is called. If the handshake fails, `onClose` reports the
+   * error. It is also an error if the socket has read unencrypted bytes that it has not reported
    * @throws `ERR_OPTION_INVALID` for options that can never work
    * @example
    * ```ts
@@ -319,20 +324,17 @@ export interface TransportSocket {
   readonly controls?: SocketControls | undefined;
 }
 
-/** Settings of a Node socket, for a stream that replaces a `net.Socket` (I2). Every `net.Socket` has these methods. */
+/** The settings of a `net.Socket`, for a stream that replaces one (I2). */
 export interface SocketControls {
-  /** Keeps the process running while the socket is open. This is the default. */
   ref(): void;
-  /** Lets the process exit while the socket is open. */
   unref(): void;
-  /** Switches TCP_NODELAY on or off. */
   setNoDelay(on: boolean): void;
-  /** Switches TCP's keep-alive probes on or off; the first one is sent after `delay` ms of silence. */
+  /** `delay`: the time without traffic before the first probe, in ms. */
   setKeepAlive(on: boolean, delay: number): void;
 }
 
 /**
- * Is notified by a {@link TransportSocket}. `onClose` is the last event.
+ * Receives the events of a {@link TransportSocket}. `onClose` is the last event.
  *
  * @example
  * ```ts
@@ -355,10 +357,10 @@ export interface SocketEvents {
   /**
    * Called when the peer has ended its sending side. All bytes that the peer sent have already been reported.
    *
-   * @param cutOff - given if the transport can tell that the stream was cut off before the peer ended it
+   * @param cutOff - given if the transport knows that the stream was cut off before the peer ended it
    */
   onEnd(cutOff?: StreamCutOff): void;
-  /** Called after a write that returned false, when the kernel has taken all of its bytes. */
+  /** Called when the kernel has taken all bytes of a write that returned false. */
   onDrain(): void;
   /**
    * Called once, when the socket has closed.
@@ -376,18 +378,17 @@ export interface SocketEvents {
  */
 export interface StreamCutOff {
   /**
-   * The error that the connection fails with. If the last frame is incomplete, that is `ERR_FRAME_TRUNCATED` instead.
+   * The error with which the connection fails. If the last frame is incomplete, the connection fails with
+   * `ERR_FRAME_TRUNCATED` instead.
    */
   readonly error: SocketError;
-  /**
-   * Whether the connection accepts this end if the last frame is complete, and fails only if that frame is incomplete.
-   */
+  /** Whether the connection accepts this end if the last frame is complete. */
   readonly mayBeComplete: boolean;
 }
 
 /**
- * Is notified by a socket that may lend its chunks: it may overwrite the memory of a borrowed chunk as soon as `onData`
- * has returned.
+ * Receives the events of a socket that may lend its chunks. The socket may overwrite a borrowed chunk as soon as
+ * `onData` has returned.
  *
  * @internal
  */
@@ -398,14 +399,14 @@ export interface BorrowingSocketEvents extends SocketEvents {
    */
   readonly keeps?: boolean;
   /**
-   * The buffer that the next bytes belong in, if known. The socket may read into it, and pass the filled part as the
-   * chunk.
+   * The buffer where the next bytes belong, if that is known. The socket may read into this buffer, and pass the filled
+   * part as the chunk.
    */
   readonly room?: Buffer | undefined;
 }
 
 /**
- * Returns the name of a given option that applies only to TCP, if there is one.
+ * Returns the name of an option that applies only to TCP, if one is given.
  *
  * @internal
  */

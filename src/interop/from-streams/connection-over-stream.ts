@@ -5,17 +5,15 @@ import type { ConnectionOwner } from '../../connection/connection-owner.js';
 import { SocketConnection } from '../../connection/socket-connection.js';
 import type { TransportSocket } from '../../transport/transport.js';
 
-/** A socket over a stream that the program has made. */
 export interface StreamSocket extends TransportSocket {
-  /** Sets the error with which `reset` will destroy or abort the stream. */
+  /** Sets the error with which `reset` destroys or aborts the stream. */
   setResetReason(error: SocketError): void;
 }
 
 /**
- * Opens a connection over a stream. The connection has no timeout except `closeTimeout`, because the program that made
- * the stream decides how long the stream may be idle or unread.
+ * The connection has no timeout except `closeTimeout`, because the program decides how long its stream may be idle.
  *
- * @param halfOpen - whether the sending side stays open after the peer's end (C7)
+ * @param halfOpen - whether the sending side stays open after the peer has ended (C7)
  */
 export function connectionOver<In, Out>(
   socket: StreamSocket,
@@ -34,9 +32,7 @@ export function connectionOver<In, Out>(
   return new SocketConnection(socket, settings, owner).open();
 }
 
-/**
- * Returns the reason with which a stream is destroyed or aborted: the one that the program gave, or else the failure.
- */
+/** Returns the reason that the program gave, or else the error of the connection. */
 export function destroyReason(error: SocketError): unknown {
   return error.code === 'ERR_CLOSED' ? (error.cause ?? error) : error;
 }

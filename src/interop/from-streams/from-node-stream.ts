@@ -6,15 +6,15 @@ import { describeValue } from '../../errors/describe-value.js';
 import { NodeStreamTransportSocket } from './node-stream-transport-socket.js';
 import { connectionOver } from './connection-over-stream.js';
 
-/** The methods that a stream must have. It need not be an instance of Node's class. */
+/** A stream from another library need not be an instance of Node's class, but it must have these methods. */
 const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end', 'destroy'] as const;
 
 /**
  * Makes a Channel from a Node stream of bytes, such as a connected `net.Socket`, the standard streams of a child
- * process, a compressor, or an HTTP/2 stream. The Channel starts to read at once, beginning with the bytes that the
- * stream has buffered. From then on, nothing else may read or write the stream.
+ * process, a compressor, or an HTTP/2 stream. The Channel starts to read at once, with the bytes that the stream has
+ * buffered. From then on, nothing else may read or write the stream.
  *
- * It is a full {@link Channel}, with `framed` and `body`. Apart from the limits below, it is equivalent to:
+ * The result is a full {@link Channel}, with `framed` and `body`. Apart from buffers and errors, it is equivalent to:
  *
  * ```ts
  * const channelOver = (stream: Duplex) => ({
@@ -32,23 +32,24 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * });
  * ```
  *
- * The Channel completes after the stream's `'end'`. It fails with a `SocketError` when the stream emits `'error'`:
- * `cause` is that error, and `code` is its code if that is a system code, otherwise `EIO`. If the stream is destroyed
- * without `'end'` and without an error, the Channel fails with `ECONNABORTED`. If the stream lacks a side, or that side
- * has already ended, the same side of the Channel has ended, too. If the stream is already destroyed, the Channel
- * fails.
+ * The Channel completes after the stream's `'end'`. When the stream emits `'error'`, the Channel fails with a
+ * `SocketError`: `cause` is the stream's error, and `code` is the code of that error, or `EIO` if it is not a system
+ * code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`. If the
+ * stream is already destroyed, the Channel fails.
  *
- * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, its sending side ends after the
- * peer's end, once everything received has been emitted (C16).
+ * If the stream lacks a side, or if a side has already ended, the same side of the Channel has ended, too.
  *
- * @param stream - the stream. The Channel ends and destroys it. `Duplex.from({ readable, writable })` joins two streams
+ * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, the Channel's sending side ends
+ * after the peer has ended and everything received has been emitted (C16).
+ *
+ * @param stream - the stream, which the Channel ends and destroys. `Duplex.from({ readable, writable })` joins two
+ * streams
  * @returns the Channel
  * @throws `ERR_OPTION_INVALID` if the argument is not a duplex stream, is in object mode, or has an encoding
  * @backpressure while the Channel is held or has no subscriber, it buffers at most 65,536 bytes and one chunk, and then
- * pauses the stream. Sent values are buffered, up to `maxBuffered`, until the stream has called back for earlier writes
- * @teardown unsubscribing ends nothing. `error(reason)` destroys the stream with the reason; a TCP socket is reset
- * instead, so that the peer does not mistake what it received for the whole stream. When the stream has ended, the
- * Channel removes its listeners
+ * pauses the stream. While a write of the stream is pending, sent values are buffered, up to `maxBuffered`
+ * @teardown unsubscribing ends nothing. `error(reason)` destroys the stream with the reason. A TCP socket is reset, so
+ * that the peer notices that the stream is incomplete. When the stream has ended, the Channel removes its listeners
  * @example
  * ```ts
  * const child = spawn('sort');
@@ -62,9 +63,9 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
 export function fromNodeStream(stream: Duplex): Channel<Buffer, Uint8Array | string> {
   const fault = faultOf(stream);
   if (fault !== undefined) throw new SocketError('ERR_OPTION_INVALID', `fromNodeStream: ${fault}`);
-  // A stream from another library may lack the property.
+  // A stream from another library may lack this property.
   const halfOpen = (stream.allowHalfOpen as boolean | undefined) ?? true;
-  // With `false`, Node would end the stream in the same turn as 'end', and an answer to the last message would be lost.
+  // With `false`, Node would end the stream in the turn of 'end', and an answer to the last message would be lost.
   stream.allowHalfOpen = true;
   const connection = connectionOver(new NodeStreamTransportSocket(stream), bytes, halfOpen);
   if (!stream.writable) connection.complete();

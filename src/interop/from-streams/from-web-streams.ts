@@ -26,10 +26,10 @@ export interface WebStreams<In, Out> {
 
 /**
  * Makes a Channel from a readable and a writable web stream: a transform stream such as `CompressionStream`, or the
- * streams of a WebSocket or a worker. Their values can be anything but `undefined`. Both streams stay locked until the
+ * streams of a WebSocket or a worker. The values can be anything but `undefined`. Both streams are locked until the
  * Channel ends.
  *
- * Apart from the limits below, it is equivalent to:
+ * Apart from buffers and errors, the Channel is equivalent to:
  *
  * ```ts
  * const channelOver = <In, Out>(reader: ReadableStreamDefaultReader<In>, writer: WritableStreamDefaultWriter<Out>) => ({
@@ -50,12 +50,13 @@ export interface WebStreams<In, Out> {
  * });
  * ```
  *
- * Limits and counters in bytes, such as `bufferedBytes`, count a string by its size in UTF-8, a buffer of any kind by
- * its `byteLength`, and any other value as 1,024 bytes.
+ * In limits and counters, such as `bufferedBytes`, a string counts by its size in UTF-8, a buffer of any kind by its
+ * `byteLength`, and any other value as 1,024 bytes.
  *
- * The Channel completes when the readable stream closes. It fails with a `SocketError` when either stream errors, after
- * it has emitted all values read before: `cause` is the stream's error, and `code` is the code of that error if it is a
- * system code, otherwise `EIO`. If the readable stream emits `undefined`, the Channel fails with `ERR_FRAME_INVALID`.
+ * The Channel completes when the readable stream closes. When either stream errors, the Channel first emits all values
+ * that it has read, and then fails with a `SocketError`: `cause` is the stream's error, and `code` is the code of that
+ * error, or `EIO` if it is not a system code. If the readable stream emits `undefined`, the Channel fails with
+ * `ERR_FRAME_INVALID`.
  *
  * The Channel has no `framed` and no `body`. For streams of bytes that need framing, use
  * `fromNodeStream(Duplex.fromWeb(streams))`.
@@ -64,12 +65,11 @@ export interface WebStreams<In, Out> {
  * @typeParam Out - the type of the values that the writable stream accepts
  * @param streams - the two streams. Neither may be locked
  * @returns the Channel
- * @throws `ERR_OPTION_INVALID` if one of them is not a web stream of its kind, or is locked
- * @backpressure the Channel reads one value at a time. While it is held or has no subscriber, it stops reading once
- * 65,536 bytes are buffered. Sent values are buffered, up to `maxBuffered`, until the writable stream is ready and has
- * written the earlier values
- * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts it, and cancels
- * the readable stream, with the reason. When the Channel has ended, neither stream is locked
+ * @throws `ERR_OPTION_INVALID` if one of them is locked, or is not a web stream of its kind
+ * @backpressure while the Channel is held or has no subscriber, it stops reading once 65,536 bytes are buffered. While
+ * the writable stream is not ready, or a write is pending, sent values are buffered, up to `maxBuffered`
+ * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts the writable
+ * stream and cancels the readable stream with the reason. When the Channel has ended, it unlocks both streams
  * @example
  * ```ts
  * const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));

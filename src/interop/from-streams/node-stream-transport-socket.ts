@@ -8,19 +8,17 @@ import type { SocketEvents } from '../../transport/transport.js';
 import { destroyReason, type StreamSocket } from './connection-over-stream.js';
 
 /**
- * Pieces up to this size, in bytes, are copied, because a stream that kept a small piece would keep the whole block of
- * memory that contains it.
+ * Pieces up to this size, in bytes, are copied. Otherwise a stream that keeps a small piece would keep the whole block
+ * of memory around it.
  */
 const maxCopied = 4_096;
 
-/** The address of both ends of a Channel over a Node stream. */
 const nodeStream: Address = { transport: 'memory', name: 'node-stream' };
 
 function ignore(): void {
   // `finished` reports the error.
 }
 
-/** Adapts a Node stream to the interface of a transport's socket. */
 export class NodeStreamTransportSocket implements StreamSocket {
   readonly local: Address = nodeStream;
   readonly remote: Address = nodeStream;
@@ -28,14 +26,12 @@ export class NodeStreamTransportSocket implements StreamSocket {
   readonly tls = undefined;
 
   private readonly stream: Duplex;
-  /** Undefined before `open`, and after the close was reported. */
+  /** Undefined before `open`, and after `onClose`. */
   private events: SocketEvents | undefined;
   private isPaused = false;
-  /** `ended`: the end of the readable side was reported. `reset`: from now on, only the close is reported. */
+  /** `ended`: `onEnd` was called. `reset`: only `onClose` may still be called. */
   private state: 'receiving' | 'ended' | 'reset' = 'receiving';
-  /** The reason for the coming call of `reset`. */
   private resetReason: SocketError | undefined;
-  /** The number of pieces whose write has not called back. */
   private pendingWrites = 0;
   private stopWatching: (() => void) | undefined;
 
@@ -46,7 +42,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
 
   get unsent(): number {
     const { stream } = this;
-    // Once the stream is destroyed, it is unknown how much of the last write was sent.
+    // When the stream has been destroyed, it is unknown how much of the last write was sent.
     return stream.destroyed ? Infinity : stream.writableLength;
   }
 
@@ -84,9 +80,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     return this.writeAll([typeof data === 'string' ? Buffer.from(data, encoding) : data]);
   }
 
-  /**
-   * Never returns true: a stream such as a PassThrough may keep pieces after the callback, so no memory can be reused.
-   */
+  /** Never returns true, because the stream may keep the pieces. A PassThrough does so even after the callback. */
   writeAll(pieces: readonly Uint8Array[]): boolean {
     const { stream } = this;
     this.pendingWrites = pieces.length;
@@ -122,7 +116,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     // `finished` reports the error.
     if (error !== undefined && error !== null) return;
     if (--this.pendingWrites > 0) return;
-    // This is deferred, because otherwise a source as fast as the stream would block the event loop.
+    // Drain in a later turn. Otherwise, a source as fast as the stream would block the event loop.
     setImmediate(() => {
       if (this.state !== 'reset') this.events?.onDrain();
     });
@@ -135,7 +129,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     this.stopWatching?.();
     stream.off('data', this.onData);
     stream.off('end', this.onEnd);
-    // A stream that has failed may emit another 'error' before it closes, which must not end the process.
+    // A failed stream may emit a second 'error' before it closes. That error must not end the process.
     if (stream.closed || (failure === undefined && this.state !== 'reset')) stream.off('error', ignore);
     else stream.once('close', () => stream.off('error', ignore));
     if (this.state !== 'reset') this.reportBuffered(events);
@@ -149,7 +143,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     events.onEnd();
   }
 
-  /** Reports the bytes that a paused stream has buffered. They can be read even after the stream was destroyed. */
+  /** Reports the bytes that a paused stream has buffered, even if the stream was destroyed. */
   private reportBuffered(events: SocketEvents): void {
     for (let rest = this.readMore(); rest !== null; rest = this.readMore()) events.onData(rest);
   }
@@ -160,8 +154,8 @@ export class NodeStreamTransportSocket implements StreamSocket {
 }
 
 /**
- * Resets a TCP socket. After a FIN, which `destroy` sends, the peer would take the part that it received for the whole
- * stream (C8, C20).
+ * Resets a TCP socket. `destroy` would send a FIN, and the peer would take an incomplete stream for a complete one (C8,
+ * C20).
  */
 function resetTcp(stream: Duplex & { resetAndDestroy?: () => unknown }): void {
   // libuv cannot reset a socket that is sending its FIN. After both FINs there is nothing to reset.

@@ -3,24 +3,22 @@ import type { ByteSink } from '../../bytes/byte-sink.js';
 import type { ByteQueue } from '../../bytes/byte-queue.js';
 import { Fifo } from '../../collections/fifo.js';
 
-/** The weight, in bytes, of a value that is neither text nor bytes. */
 const defaultWeight = 1_024;
 
-/** The bytes that stand for values. They are never changed, so all values share this memory. */
+/** The bytes that stand for values. All values share this memory. */
 const placeholder = Buffer.alloc(16_384);
 
-/** A value, and the number of bytes that stand for it. */
 export interface WeightedValue<T> {
   readonly value: T;
   readonly weight: number;
 }
 
 /**
- * Carries values of any kind through queues of bytes. Placeholder bytes pass through the queue, as many as the value
- * has bytes, while the value itself waits here. So limits, holds and pacing apply to values as they do to bytes.
+ * Carries values of any kind through queues of bytes. Each value has a weight in bytes. That many placeholder bytes
+ * pass through the queue, and the value itself waits here. So limits, holds and pacing apply to values, too.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
-  /** The values that were sent but not yet written, oldest first. */
+  /** The values that have been sent but not yet written. */
   readonly outgoing: Fifo<WeightedValue<Out>> = new Fifo();
   private readonly incoming = new Fifo<WeightedValue<In>>();
 
@@ -32,7 +30,7 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
     return this;
   }
 
-  /** Adds a received value, and passes its placeholder bytes to `push`. Returns their number. */
+  /** Passes the placeholder bytes of a received value to `push`. Returns their number. */
   receive(value: In, push: (chunk: Buffer) => void): number {
     const weight = weightOf(value);
     this.incoming.push({ value, weight });
@@ -55,7 +53,6 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
   }
 }
 
-/** Returns the size in bytes of text or bytes, but at least 1; `defaultWeight` for other values. */
 function weightOf(value: unknown): number {
   if (typeof value === 'string') return Math.max(1, Buffer.byteLength(value));
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return Math.max(1, value.byteLength);

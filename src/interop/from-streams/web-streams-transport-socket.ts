@@ -7,19 +7,16 @@ import type { SocketEvents } from '../../transport/transport.js';
 import { destroyReason, type StreamSocket } from './connection-over-stream.js';
 import type { ValueCodec } from './value-codec.js';
 
-/** The address of both ends of a Channel over web streams. */
 const webStreams: Address = { transport: 'memory', name: 'web-streams' };
 
-/** How many bytes are read before the event loop gets a turn. */
+/** After this many bytes, reading waits for the next turn of the event loop. */
 const maxReadAtOnce = 65_536;
 
 function ignore(): void {
   // The next read or write reports the error.
 }
 
-/**
- * Adapts two web streams to the interface of a transport's socket. The bytes written to it are placeholders for values.
- */
+/** The bytes written to this socket are placeholders for values. */
 export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   readonly local: Address = webStreams;
   readonly remote: Address = webStreams;
@@ -31,20 +28,18 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   private readonly codec: ValueCodec<In, Out>;
   private events: SocketEvents | undefined;
   private isPaused = false;
-  /** `reading`: a read is pending, or the next one waits for a turn of the event loop. */
+  /** `reading`: a read is pending, or the next read waits for the next turn of the event loop. */
   private readableState: 'idle' | 'reading' | 'closed' = 'idle';
   private writableState: 'open' | 'closed' = 'open';
-  /** The number of bytes read in this turn of the event loop. */
   private readAtOnce = 0;
-  /** After a reset, only the close is reported. */
   private isReset = false;
   private resetReason: SocketError | undefined;
   /**
-   * The number of placeholder bytes written, minus those of the values passed on. A value is passed on as soon as its
-   * first byte is written, so the number is below 0 until its last byte is written.
+   * The number of placeholder bytes written, minus the weights of the values written to the stream. A value is written
+   * when its first placeholder byte arrives, so the number is negative until its last placeholder byte arrives.
    */
   private creditInBytes = 0;
-  /** The number of bytes in the current write whose values the stream has not accepted. */
+  /** The number of bytes in the current write whose values the stream has not written yet. */
   private pendingBytes = 0;
 
   constructor(
@@ -66,7 +61,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.read();
   }
 
-  /** Calls `closed` when the writable stream is closed, even if that happened before this call. */
+  /** Calls `closed` when the writable stream has closed, even if it closed before this call. */
   whenWritableClosed(closed: () => void): void {
     this.writer.closed.then(
       () => {
@@ -118,7 +113,6 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     setImmediate(() => this.events?.onClose(undefined));
   }
 
-  /** Reads the next value, unless one is being read. */
   private read(): void {
     if (this.readableState !== 'idle' || this.isPaused || this.isReset) return;
     this.readableState = 'reading';
@@ -162,14 +156,14 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.finishIfOver();
   }
 
-  /** Writes the values whose placeholder bytes begin within the next `size` bytes. */
+  /** Writes the values whose first placeholder byte is among the next `size` bytes. */
   private passOn(size: number): void {
     this.creditInBytes += size;
     this.pendingBytes = size;
     this.writeValues().then(
       () => {
         this.pendingBytes = 0;
-        // This is deferred, because otherwise a source as fast as the stream would block the event loop.
+        // Drain in a later turn. Otherwise, a source as fast as the stream would block the event loop.
         setImmediate(() => {
           if (!this.isReset) this.events?.onDrain();
         });

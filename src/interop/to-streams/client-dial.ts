@@ -4,12 +4,11 @@ import { Session } from '../../client/session.js';
 import { SocketConnection } from '../../connection/socket-connection.js';
 import { SocketError } from '../../errors/socket-error.js';
 
-/** The clients that have an open stream. If two streams read from the same connection, each would miss bytes. */
+/** The clients that have an open stream. Two streams of one client would each miss bytes. */
 const clientsWithStream = new WeakSet<Session<any, any>>();
 
 interface DialListener {
   connected(connection: SocketConnection<any, any>): void;
-  /** Called if the client ends before it is connected. */
   failed(error: unknown): void;
 }
 
@@ -18,7 +17,7 @@ export class ClientDial {
   readonly #client: Session<any, any>;
   readonly #subscription = new Subscription();
 
-  /** @throws `ERR_OPTION_INVALID` if the client has an open stream */
+  /** @throws `ERR_OPTION_INVALID` if the client already has an open stream */
   constructor(client: Session<any, any>) {
     if (clientsWithStream.has(client)) {
       throw new SocketError(
@@ -30,7 +29,7 @@ export class ClientDial {
     this.#client = client;
   }
 
-  /** Subscribes to the client, so that it dials. `listener` may be called before this call returns. */
+  /** `listener` may be called before this call returns. */
   start(listener: DialListener): void {
     const states = new Observable<ConnectionState<any, any>>((subscriber) => this.#client.watch(subscriber));
     let isConnected = false;
@@ -41,7 +40,7 @@ export class ClientDial {
       states.subscribe({
         next: (state) => {
           if (isConnected) {
-            // The stream ends with its connection; the client must not dial again for it.
+            // The stream ends with its connection, so the client must not dial again.
             if (state.status === 'disconnected') this.#subscription.unsubscribe();
           } else if (state.status === 'connected' && state.connection instanceof SocketConnection) {
             isConnected = true;
@@ -56,7 +55,6 @@ export class ClientDial {
     );
   }
 
-  /** Releases the client, so that another stream can use it. */
   release(): void {
     clientsWithStream.delete(this.#client);
     this.#subscription.unsubscribe();

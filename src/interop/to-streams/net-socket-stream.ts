@@ -20,12 +20,11 @@ import { currentRun, isCurrentRun } from './synchronous-run.js';
 
 type Setting = (controls: SocketControls) => void;
 
-/** A stream without a connection keeps its work and settings until it has one. */
+/** The work and settings of a stream that has no connection yet. */
 interface Unattached {
   readonly kind: 'unattached';
   readonly work: ((attached: Attached) => void)[];
   readonly settings: Setting[];
-  /** The callback of the write in `work`, if there is one. */
   pendingWrite: WriteCallback | undefined;
 }
 
@@ -37,35 +36,29 @@ interface Attached {
   readonly hold: ReacquirableHold;
 }
 
-/** What destroying the stream does to the connection: see {@link endOfConnection}. */
+/** See {@link endOfConnection}. */
 type ConnectionEnd = 'close' | 'none' | 'abort' | 'reset';
 
-/** The longest time that a timer can wait, in ms. */
 const maxTimeout = 2 ** 31 - 1;
 
-/**
- * Implements SocketStream. Its own members are `#private`, because drivers add members of any name to a socket.
- */
+/** The members are `#private`, because drivers add members of any name to a socket. */
 export class NetSocketStream extends Duplex implements SocketStream {
   connecting = false;
   timeout: number | undefined;
 
   #state: Unattached | Attached = { kind: 'unattached', work: [], settings: [], pendingWrite: undefined };
-  /** The client that dials for the stream. */
   readonly #dial: ClientDial | undefined;
   readonly #subscriptions = new Subscription();
-  /** Whether the channel has completed or failed. */
   #hasReceivedEnd = false;
-  /** Whether the stream counts as a task, for which a shutdown waits (S7). */
+  /** Whether a shutdown has to wait for this stream (S7). */
   #isTask = false;
   /** Whether `'connect'` was emitted, or will be. */
   #emitsConnect = false;
-  /** The number of bytes in completed writes. */
   #writtenBytes = 0;
   #idleTimer: IdleTimer | undefined;
-  /** Whether writes are collected until the end of the turn, so that they go out as one write (C3). */
+  /** Whether the writes of this turn are being collected into one write (C3). */
   #isCollecting = false;
-  /** The number of the synchronous run of code that contains the last write. */
+  /** The number of the synchronous run that contains the last write. */
   #lastWriteRun = 0;
   /** Set when the stream is destroyed. */
   #connectionEnd: ConnectionEnd = 'close';
@@ -78,9 +71,9 @@ export class NetSocketStream extends Duplex implements SocketStream {
   };
 
   /**
-   * @param channel - the channel that the stream reads and writes. If it belongs to a client, the client dials
-   * @param info - the connection, if it is known
-   * @param isRaw - whether a client's connection is read and written without the codec
+   * @param channel - the channel to read and write. If the channel belongs to a client, the client dials
+   * @param info - the connection of the channel, if it is known
+   * @param isRaw - whether the stream carries a client's bytes, without the codec
    */
   constructor(channel: Channel<any, any>, info?: ConnectionInfo, isRaw = false) {
     super({ emitClose: false });
@@ -107,7 +100,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
         this.destroy(error as Error);
       },
     });
-    // If the client was already connected, 'connect' is not emitted, because nothing could listen for it yet.
+    // If the client was already connected, 'connect' is not emitted, because no listener can have been added yet.
     if (this.connecting) this.#emitsConnect = true;
   }
 
@@ -188,8 +181,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
       count: () => this.bytesRead + (this.#host?.outbound.written ?? 0),
       isListening: () => true,
     };
-    // Like the timer of a `net.Socket`, this one does not keep the process running, because an http.Agent may have idle
-    // connections.
+    // Like the timer of a `net.Socket`, this timer does not keep the process running.
     this.#idleTimer = new IdleTimer(Math.min(timeout, maxTimeout), () => this.emit('timeout'), activity, false);
     this.#idleTimer.start();
     return this;
@@ -245,7 +237,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   override destroy(error?: Error | null, callback?: (error?: Error | null) => void): this {
     if (!this.destroyed) this.#sendRest(error ?? undefined);
-    // Node sometimes passes a callback, which its types lack.
+    // Node sometimes passes a callback that its types lack.
     const destroy: (error?: Error, callback?: (error?: Error | null) => void) => this = super.destroy.bind(this);
     return destroy(error ?? undefined, callback);
   }
@@ -273,7 +265,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.connecting = false;
-    // A write that calls back after this must not start the timer again.
+    // A later callback of a write must not start the timer again.
     this.#idleTimer?.stop();
     this.#idleTimer = undefined;
     this.#subscriptions.unsubscribe();
@@ -285,7 +277,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (isAborted) channelHost?.destroy(error ?? undefined);
     else void channelHost?.close();
     this.#dial?.release();
-    // A peer must not be able to end the process, so an error that the server reports needs no listener (S19).
+    // Without a listener, 'error' would end the process, and a peer must not be able to do that (S19). The server
+    // already reports this error.
     callback(isReported(error) && this.listenerCount('error') === 0 ? null : error);
     if (state.kind === 'unattached') failPendingWrite(state, error);
     const close = (): void => {
@@ -303,7 +296,6 @@ export class NetSocketStream extends Duplex implements SocketStream {
     return this.#state.kind === 'attached' ? this.#state.info : {};
   }
 
-  /** Connects the stream to its channel. */
   #attach(channel: Channel<any, any>, info: ConnectionInfo): void {
     const before = this.#state;
     if (before.kind === 'attached') return;
@@ -332,8 +324,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
         complete: () => {
           this.#hasReceivedEnd = true;
           this.push(null);
-          // Like a `net.Socket`, the stream emits 'end' even if the program does not read, unless there are unread
-          // bytes.
+          // Like a `net.Socket`, the stream emits 'end' without a read if there are no unread bytes.
           this.read(0);
         },
       }),
@@ -342,16 +333,13 @@ export class NetSocketStream extends Duplex implements SocketStream {
     // eslint-disable-next-line rxjs-x/no-ignored-error
     this.#subscriptions.add(channelHost.carrier?.closed.subscribe(({ error }) => this.#disconnected(error)));
     for (const setting of before.settings) this.#applySetting(setting);
-    // A channel that has failed destroys the stream within `subscribe`.
+    // A failed channel has destroyed the stream during `subscribe`.
     if (this.destroyed) failPendingWrite(before, this.errored);
     else for (const work of before.work) work(attached);
     this.read(0);
   }
 
-  /**
-   * Called when the connection has closed. After a clean close, the stream is destroyed only when the program has read
-   * all bytes.
-   */
+  /** After a clean close, the stream is destroyed only when the program has read all bytes. */
   #disconnected(error: Error | undefined): void {
     if (error === undefined) {
       if (this.readableEnded) this.destroy();
@@ -390,7 +378,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     });
   }
 
-  /** Collects the writes of a turn, so that they go out as one write. */
+  /** Collects the writes of a turn into one write. */
   #collect(): void {
     this.#lastWriteRun = currentRun();
     const channelHost = this.#host;
@@ -402,12 +390,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
     else scheduler.addPublisher(this.#collectedWrites);
   }
 
-  /** Whether the peer's FIN has ended the sending side, too. */
   get #isEndedByPeer(): boolean {
     return !this.allowHalfOpen && this.readableEnded && this.writableEnded && !this.destroyed;
   }
 
-  /** Fails a write as a `net.Socket` does. */
   #refuse(callback: unknown): boolean {
     const error = new SocketError(
       'EPIPE',
@@ -429,10 +415,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#host?.lane.finish();
   }
 
-  /**
-   * Decides how the connection ends. If it closes gracefully, sends the written bytes first. Called before the stream
-   * is destroyed.
-   */
+  /** Called before the stream is destroyed. If the connection closes gracefully, everything written is sent. */
   #sendRest(error: Error | undefined): void {
     const state = this.#state;
     if (state.kind === 'unattached' || this.#connectionEnd === 'reset') return;
@@ -443,7 +426,6 @@ export class NetSocketStream extends Duplex implements SocketStream {
     state.host.outbound.flush('haste');
   }
 
-  /** The chunks that the Writable has buffered after the current write. */
   get #bufferedChunks(): Buffer[] {
     const { writableBuffer = [] } = this as { writableBuffer?: readonly { chunk: Buffer }[] };
     return writableBuffer.map(({ chunk }) => chunk);

@@ -3,22 +3,20 @@ import { host, offer } from '../../channel/internal-access.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
 import type { WatermarkWatcher } from '../../io/watermark.js';
 
-/** Called when the kernel has all bytes of a write, or with an error if it never will. */
+/** Called when the kernel has all bytes of a write, or with an error if the write fails. */
 export type WriteCallback = (error?: Error | null) => void;
 
 /**
- * Sends the writes of a Node stream on a channel. While the channel is not writable, the next piece of a write waits.
- * When the kernel has all pieces, the write calls back (I3). As in every Writable, only one write is pending at a time.
+ * Sends the writes of a Node stream on a channel, one write at a time. While the channel is not writable, the pieces of
+ * a write wait. When the kernel has all pieces, the write calls back (I3).
  */
 export class PacedWriter implements WatermarkWatcher {
   private readonly channel: Channel<any, any>;
   private readonly lane: SendLane;
   private pieces: readonly Uint8Array[] = [];
-  /** The index of the next piece to send. */
   private next = 0;
-  /** The callback of the pending write. */
   private callback: WriteCallback | undefined;
-  /** The number of writes so far. It identifies a write, because Node uses the same callback for each. */
+  /** Identifies a write, because Node passes the same callback for all writes. */
   private writeCount = 0;
   private isWatching = false;
 
@@ -27,7 +25,6 @@ export class PacedWriter implements WatermarkWatcher {
     this.lane = channel[host].lane;
   }
 
-  /** Sends `pieces`. Must not be called while a write is pending. */
   write(pieces: readonly Uint8Array[], callback: WriteCallback): void {
     this.pieces = pieces;
     this.next = 0;
@@ -99,8 +96,8 @@ export class PacedWriter implements WatermarkWatcher {
   }
 
   /**
-   * Fails the pending write a turn later, so that data that the peer has already sent, such as a refusal, is still
-   * read.
+   * Fails the pending write in a later turn, so that the program first receives what the peer has sent, such as a
+   * refusal.
    */
   private fail(error: Error): void {
     const { writeCount } = this;

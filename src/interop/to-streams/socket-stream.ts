@@ -4,8 +4,8 @@ import type { Duplex } from 'node:stream';
  * Stands in for a `net.Socket`: the members and events have the same meaning. {@link toNodeStream} returns one.
  *
  * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses
- * TLS, so `'encrypted' in stream` is true only then. Besides the events of a Duplex, the stream emits `'connect'`,
- * `'ready'` and `'timeout'`.
+ * TLS. Addresses, ports and families are undefined without TCP, and until the stream is connected. Besides the events
+ * of a Duplex, the stream emits `'connect'`, `'ready'` and `'timeout'`.
  * @example
  * ```ts
  * const stream: SocketStream = toNodeStream(connection);
@@ -16,27 +16,27 @@ import type { Duplex } from 'node:stream';
 export interface SocketStream extends Duplex {
   /** Whether the client is still connecting. */
   readonly connecting: boolean;
-  /** Whether there is no connection: it is not open yet, or the stream was destroyed. */
+  /** Whether the connection is not open yet, or the stream was destroyed. */
   readonly pending: boolean;
   /** Which sides are open. */
   readonly readyState: 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed';
-  /** The number of bytes that the connection has received, including bytes not yet read. */
+  /** The number of bytes received, including unread bytes. */
   readonly bytesRead: number;
-  /** The number of bytes written, including bytes not yet sent. */
+  /** The number of bytes written, including unsent bytes. */
   readonly bytesWritten: number;
-  /** The number of bytes written but not sent yet; the same as `writableLength`. */
+  /** The number of bytes written but not sent, like `writableLength`. */
   readonly bufferSize: number;
-  /** The peer's IP address. It is undefined without TCP, and until the stream is connected. */
+  /** The peer's IP address. */
   readonly remoteAddress: string | undefined;
-  /** The peer's port. It is undefined without TCP, and until the stream is connected. */
+  /** The peer's port. */
   readonly remotePort: number | undefined;
-  /** `'IPv4'` or `'IPv6'`. It is undefined without TCP, and until the stream is connected. */
+  /** `'IPv4'` or `'IPv6'`. */
   readonly remoteFamily: string | undefined;
-  /** The local IP address. It is undefined without TCP, and until the stream is connected. */
+  /** The local IP address. */
   readonly localAddress: string | undefined;
-  /** The local port. It is undefined without TCP, and until the stream is connected. */
+  /** The local port. */
   readonly localPort: number | undefined;
-  /** `'IPv4'` or `'IPv6'`. It is undefined without TCP, and until the stream is connected. */
+  /** `'IPv4'` or `'IPv6'`. */
   readonly localFamily: string | undefined;
   /** The last argument of `setTimeout`, in ms. */
   readonly timeout: number | undefined;
@@ -57,8 +57,8 @@ export interface SocketStream extends Duplex {
    */
   address(): { address: string; family: string; port: number } | Record<string, never>;
   /**
-   * Emits `'connect'` in a later turn, even if the connection is already open. This method exists for drivers that call
-   * it, and dials nothing: a stream makes its client dial when it is created.
+   * Emits `'connect'` in a later turn, even if the connection is already open. This method dials nothing. It exists for
+   * drivers that call it.
    *
    * @param args - ignored, except for a listener for `'connect'`
    * @returns the stream
@@ -68,14 +68,13 @@ export interface SocketStream extends Duplex {
    * Makes the stream emit `'timeout'` when nothing has been received or sent for `timeout` ms. The connection stays
    * open, and the timer does not keep the process running.
    *
-   * @param timeout - in ms, from 0; 0 switches it off
+   * @param timeout - in ms, at least 0; 0 disables the timeout
    * @param listener - called at the next `'timeout'`
    * @returns the stream
    */
   setTimeout(timeout: number, listener?: () => void): this;
   /**
-   * Sets TCP_NODELAY as soon as the stream is connected. In either case, everything written in one turn goes out as one
-   * write.
+   * Sets TCP_NODELAY as soon as the stream is connected. All writes of one turn always go out as one write.
    *
    * @param on - default true
    * @returns the stream
@@ -85,19 +84,19 @@ export interface SocketStream extends Duplex {
    * Switches TCP keep-alive on or off as soon as the stream is connected.
    *
    * @param on - default false
-   * @param delay - the idle time before the first probe, in ms; default 0, which leaves it unchanged
+   * @param delay - the idle time before the first probe, in ms; default 0, which leaves the time unchanged
    * @returns the stream
    */
   setKeepAlive(on?: boolean, delay?: number): this;
   /**
-   * Makes the open socket keep the process running, as it does by default.
+   * Makes the open socket keep the process running. This is the default.
    *
    * @returns the stream
    */
   ref(): this;
   /**
-   * Lets the process end while the socket is open. A client that is still connecting, and timers set by options such as
-   * `idleTimeout`, keep the process running nevertheless.
+   * Lets the process end while the socket is open. A client that is still connecting keeps the process running, and so
+   * does a timer such as `idleTimeout`.
    *
    * @returns the stream
    */

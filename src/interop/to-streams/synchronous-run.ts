@@ -1,11 +1,7 @@
-/**
- * The number of the last synchronous run of code. A run ends at the next tick or microtask, whichever is first. So code
- * in a later tick or in a promise's callback belongs to a different run.
- */
+/** The number of the last synchronous run of code. A run ends at the next tick or microtask, whichever comes first. */
 let run = 0;
 let isRunning = false;
 
-/** Returns the number of the current run. */
 export function currentRun(): number {
   if (isRunning) return run;
   isRunning = true;
@@ -14,7 +10,6 @@ export function currentRun(): number {
   return ++run;
 }
 
-/** Whether the run with this number has not ended. */
 export function isCurrentRun(number: number): boolean {
   return isRunning && number === run;
 }

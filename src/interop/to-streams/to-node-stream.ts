@@ -6,33 +6,33 @@ import type { SocketStream } from './socket-stream.js';
 import { NetSocketStream } from './net-socket-stream.js';
 
 /**
- * Makes a Node stream from a connection, a client or a channel. You can pass it to servers and drivers that accept a
+ * Makes a Node stream from a connection, a client or a channel. Pass the stream to servers and drivers that accept a
  * `net.Socket`: `node:http`, `ws`, `pg`, `ioredis` and so on.
  *
  * If the source is a client, the stream makes it dial. Writes are queued until the stream emits `'connect'`. The stream
- * lasts for one connection: with `reconnect`, the client dials until it is connected, and does not dial again after
+ * lasts for one connection. With `reconnect`, the client dials until it is connected, but does not dial again after
  * that connection. A pool needs a client for each stream.
  *
  * - After the peer's FIN, the stream emits `'end'`. You can still write until you call `end()`. If the option
- *   `halfOpen` or `stream.allowHalfOpen` is false, the stream ends itself instead. An `http.Agent` needs that, because
- *   it drops an idle connection only when the connection closes.
- * - If the connection fails, the stream emits `'error'` with the connection's `SocketError`, after all data received
- *   before. If a server reports the error in `incidents`, the stream needs no `'error'` listener.
+ *   `halfOpen` or `stream.allowHalfOpen` is false, the stream ends itself instead. For an `http.Agent`, set
+ *   `halfOpen: false`: the agent drops an idle connection only when the connection closes.
+ * - If the connection fails, the stream emits `'error'` with the connection's `SocketError`, after all received data.
+ *   If a server reports the error in `incidents`, the stream needs no `'error'` listener.
  * - `end()` sends the FIN after everything written. All writes of one turn go out as one write. A write calls back when
- *   the kernel has its bytes; do not change them until then.
+ *   the kernel has its bytes. Do not change the bytes before the callback.
  * - `destroy()` sends everything written, and closes the connection gracefully (C11).
  * - `destroy(error)` resets the connection. But if the same synchronous code has just written data, everything written
  *   is sent, and the connection closes gracefully.
- * - `resetAndDestroy()` resets the connection in any case.
- * - When the server shuts down, the stream emits `'end'`, and the shutdown waits until the stream has ended or was
+ * - `resetAndDestroy()` always resets the connection.
+ * - When the server shuts down, the stream emits `'end'`. The shutdown waits until the stream has ended or was
  *   destroyed (S7).
- * - While the stream's read buffer is full, it holds the channel. While the channel is not writable, writes wait.
+ * - While the stream's read buffer is full, the channel is held. While the channel is not writable, writes are queued.
  *
- * @param source - the source to read and write. For a connection or a client, the stream carries its bytes, whatever
- * the codec. For a channel with a codec, each write is a message
+ * @param source - the source to read and write. For a connection or a client, the stream carries bytes and ignores the
+ * codec. For a channel with a codec, each write is a message
  * @returns the stream
  * @throws `ERR_OPTION_INVALID` for a client that already has an open stream, and for an argument of any other type
- * @teardown the end of the stream closes the connection. A client without other subscribers then ends, too
+ * @teardown the end of the stream closes the connection. A client without other subscribers ends, too
  * @example
  * ```ts
  * import { createServer } from 'node:http';

@@ -11,10 +11,10 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
 
 /**
  * Makes a readable and a writable web stream from a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and
- * other users of web streams. It subscribes to the Channel at once, so a client dials. It holds the Channel until
+ * other users of web streams. If the Channel belongs to a client, the client dials at once. The Channel is held until
  * `readable` is read.
  *
- * Apart from failures, it is equivalent to:
+ * Apart from failures, `toWebStreams` is equivalent to:
  *
  * ```ts
  * function streamsOf<In, Out>(channel: Channel<In, Out>) {
@@ -40,28 +40,26 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  *
  * The streams end with the Channel. The Channel of a client without `reconnect` ends with its connection.
  *
- * - `readable` takes a value from the Channel for each read, and closes when the peer has ended the stream. If the
- *   connection fails, `readable` errors with the `SocketError`, after all values received before. A reader may keep the
- *   chunks of a Channel without a codec.
- * - After `readable.cancel()`, you can still send, and data from the peer is read and dropped. When `writable` is
- *   closed as well, the connection closes gracefully (C11).
- * - `writer.write(value)` resolves when the Channel can accept more (C5), and also if `overflow: 'drop'` drops the
- *   value. A value that cannot be encoded errors the stream and fails the connection, as with `next` (D5).
+ * - `readable` closes when the peer has ended the stream. If the connection fails, `readable` errors with the
+ *   `SocketError`, but first delivers all received values. A reader may keep the chunks of a Channel without a codec.
+ * - After `readable.cancel()`, you can still send. Data from the peer is dropped. When you close `writable`, too, the
+ *   connection closes gracefully (C11).
+ * - `writer.write(value)` resolves when the Channel can accept more (C5), or if `overflow: 'drop'` drops the value. If
+ *   a value cannot be encoded, the stream errors, and the connection fails, as with `next` (D5).
  * - `writer.close()` ends the sending side, and resolves when everything has been flushed (C6). Reading continues.
- * - `writer.abort(reason)` destroys the connection with the reason, as `channel.error(reason)` does. As a result,
- *   `readable` errors.
- * - When the connection fails, `writable` errors at once, with the connection's error.
+ * - `writer.abort(reason)` destroys the connection, as `channel.error(reason)` does. `readable` then errors.
+ * - When the connection fails, `writable` errors at once with the connection's error.
  *
- * As with all web streams, if a promise returned by `write` rejects and has no handler, that is an unhandled rejection.
+ * Handle the promises that `write` returns. Otherwise an error is an unhandled rejection, as with all web streams.
  *
  * @typeParam In - the type of received values
  * @typeParam Out - the type of sent values
  * @param channel - the Channel of a connection or a client, or a view of one
  * @returns the two streams
  * @throws `ERR_OPTION_INVALID` if the argument is not a Channel
- * @backpressure the Channel is held unless a read is waiting, so `readable` buffers nothing. `writable` buffers the
- * values written while an earlier write has not settled; its `desiredSize` counts them
- * @teardown when both streams have been closed, cancelled or errored, the subscription ends
+ * @backpressure the Channel is held unless a read is pending, so `readable` buffers nothing. While a write is pending,
+ * `writable` buffers further values, and its `desiredSize` counts them
+ * @teardown the subscription ends when both streams have been closed, cancelled or errored
  * @example
  * ```ts
  * const { readable, writable } = toWebStreams(connection.bytes);
@@ -83,16 +81,14 @@ function ignore(): void {
   // The Channel reports the error to its subscriber.
 }
 
-/** The source of the readable stream. It holds the Channel unless a read is waiting. */
+/** Holds the Channel unless a read is pending. */
 class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
-  /** The error of the Channel. */
   failure: unknown;
   private readonly channel: Channel<In, any>;
   private readonly hold: ReacquirableHold;
   private controller: ReadableStreamDefaultController<In> | undefined;
   private subscription: Subscription | undefined;
   private state: 'open' | 'cancelled' | 'ended' = 'open';
-  /** Whether the sending side has ended without an error, and everything has been flushed. */
   private isFlushed = false;
 
   constructor(channel: Channel<In, any>) {
@@ -102,7 +98,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   start(controller: ReadableStreamDefaultController<In>): void {
     this.controller = controller;
-    // If the Channel has already ended, it calls `complete` or `error` before `subscribe` returns.
+    // If the Channel has already ended, it calls `complete` or `error` within `subscribe`.
     this.subscription = this.channel.subscribe(this);
   }
 
@@ -113,14 +109,14 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   cancel(): void {
     if (this.state !== 'open') return;
     this.state = 'cancelled';
-    // Input is still read, and dropped: if this side stopped reading, the peer might stop reading, too.
+    // Continue to read, and drop the input. If this side stopped reading, the peer might stop reading, too.
     this.hold.release();
     this.closeIfUnwanted();
   }
 
   /**
-   * Call when the sending side has ended without an error, and everything has been flushed. Closing the connection
-   * before that could lose values: `closeTimeout` cuts off a close that takes longer.
+   * Call when the sending side has ended without an error, and everything has been flushed. An earlier close could lose
+   * values, because `closeTimeout` cuts off a slow close.
    */
   flushed(): void {
     this.isFlushed = true;
@@ -129,7 +125,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   next(value: In): void {
     if (this.state !== 'open') return;
-    // A reader may read again within `enqueue`, which releases the hold. So it must be acquired first.
+    // A reader may read again within `enqueue`, and that read releases the hold. So acquire the hold first.
     this.hold.acquire();
     this.controller?.enqueue(value);
   }
@@ -143,7 +139,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
     if (this.end()) this.controller?.close();
   }
 
-  /** Returns whether the stream is still open and has to be notified. */
+  /** Returns whether the stream has to be notified. */
   private end(): boolean {
     const isOpen = this.state === 'open';
     this.state = 'ended';
@@ -158,12 +154,11 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   }
 }
 
-/** The sink of the writable stream. */
 class ChannelSink<Out> implements UnderlyingSink<Out> {
   private readonly channel: Channel<any, Out>;
   private readonly host: ChannelHost;
   private readonly source: ChannelSource<any>;
-  /** The lane of this run of the client. A client that starts again gets a new lane (K8). */
+  /** The lane of the client's current run. A client that starts again has a new lane (K8). */
   private readonly lane: SendLane;
   private isClosing = false;
 
@@ -178,17 +173,16 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
     const { lane, source } = this;
     // Node's types lack `signal`.
     const { signal } = controller as WritableStreamDefaultController & { readonly signal: AbortSignal };
-    // The stream calls `abort` only when the current write has settled, which never happens if the peer does not read.
-    // So the signal's event is used. Within that event, the stream would adopt the connection's error instead of the
-    // reason, so the call is deferred to a microtask.
+    // The stream calls `abort` only when the current write has settled. If the peer does not read, the write never
+    // settles, so use the event of the signal instead. Abort in a microtask. During the event, the stream would adopt
+    // the connection's error instead of the reason.
     signal.addEventListener('abort', () => {
       queueMicrotask(() => this.abort(signal.reason));
     });
     lane.watermark.watch({
       changed: () => undefined,
       ended: () => {
-        // After a frame that cannot be decoded, the sending side ends without an error (D3), so the source's error is
-        // used.
+        // After a frame that cannot be decoded, the sending side ends without an error (D3). So use the source's error.
         const failure = lane.error ?? (this.isClosing ? undefined : source.failure);
         if (failure !== undefined) controller.error(failure);
         else lane.whenFlushed(() => source.flushed(), ignore);
@@ -198,7 +192,7 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
 
   async write(value: Out): Promise<void> {
     const { channel, lane } = this;
-    // While a disconnected client drops sent values, paced values wait (K13).
+    // A disconnected client may drop sent values, but must not drop paced values (K13). So wait here.
     if (!lane.watermark.writable && !lane.closed) {
       await firstValueFrom(channel.writable.pipe(filter((writable) => writable)), { defaultValue: false });
     }
@@ -207,8 +201,7 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
       await channel.send(value);
     } catch (error) {
       if (lane.closed || !(error instanceof SocketError)) throw error;
-      // If `overflow: 'drop'` has dropped the value, the stream continues. Any other missing value fails the
-      // connection.
+      // If `overflow: 'drop'` has dropped the value, the stream continues. Any other error fails the connection.
       if (error.code === 'ERR_OVERFLOW') return;
       this.host.fail(error);
       throw error;

@@ -4,7 +4,6 @@ import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import { type MemorySocket, socketPair } from './memory-socket.js';
 import type { Listener, ListenerEvents, TransportSocket } from '../transport.js';
 
-/** A client that is dialling. */
 export interface Dialler {
   readonly name: Address;
   connected(socket: TransportSocket): void;
@@ -12,7 +11,7 @@ export interface Dialler {
   refused(): void;
 }
 
-/** A listener in memory. As with the kernel's queue, a client is connected before the server accepts it. */
+/** As with the kernel's queue, a client is connected before the server accepts it. */
 export class MemoryListener implements Listener {
   readonly stoppable = true;
   private readonly address: Address;
@@ -45,7 +44,7 @@ export class MemoryListener implements Listener {
     });
   }
 
-  /** Queues a client. Returns a function that aborts its attempt. */
+  /** Returns a function that aborts the attempt. */
   enqueue(dialler: Dialler): () => void {
     this.diallers.add(dialler);
     this.admit();
@@ -77,7 +76,6 @@ export class MemoryListener implements Listener {
     }
   }
 
-  /** Connects as many clients as the queue has room for. */
   private admit(): void {
     for (const dialler of this.diallers) {
       if (this.queue.length >= this.backlog || this.closed) return;

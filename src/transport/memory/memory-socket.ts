@@ -5,14 +5,13 @@ import type { FlushScheduler } from '../../scheduling/flush-scheduler.js';
 import type { SocketEvents, TransportSocket } from '../transport.js';
 
 /**
- * The number of unread bytes that fit between the two ends, as in the kernel's buffers. A write completes at once
- * unless more bytes than this are unread after it.
+ * The number of unread bytes that one direction can hold, like the kernel's buffers. A write that leaves more bytes
+ * unread returns false.
  */
 const capacity = 65_536;
 /** The maximum size of a chunk, in bytes: as much as one read from a real socket returns. */
 const largestChunk = 65_536;
 
-/** Makes the two ends of a connection. */
 export function socketPair(
   dialler: Address,
   listener: Address,
@@ -25,7 +24,9 @@ export function socketPair(
   return [near, far];
 }
 
-/** One end of a connection in memory. It notices a FIN or a reset only after it has read all bytes before it. */
+/**
+ * One end of a connection in memory. It reports the peer's bytes, FIN and reset in the order in which they were sent.
+ */
 export class MemorySocket implements TransportSocket {
   readonly local: Address;
   readonly remote: Address;
@@ -54,7 +55,7 @@ export class MemorySocket implements TransportSocket {
 
   get unsent(): number {
     if (!this.blocked) return 0;
-    // The bytes that the peer had not read when it closed are lost, so their number is unknown.
+    // When the peer has closed, it is unknown how many bytes the peer has read.
     return this.peer.closed ? Infinity : Math.max(0, this.peer.incomingSize - capacity);
   }
 
@@ -105,7 +106,7 @@ export class MemorySocket implements TransportSocket {
   reset(): void {
     if (this.closed) return;
     this.closeSoon(undefined);
-    // After the FIN, send no reset, because it would make the peer drop the bytes that it has not read yet.
+    // After a FIN, send no reset, because the peer would see a failure instead of a complete stream.
     if (this.finSent) return;
     this.peer.follows = 'reset';
     this.peer.readSoon();
@@ -131,7 +132,7 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    // Even a paused socket notices an end if no unread bytes precede it. So does a Node socket.
+    // Like a Node socket, a paused socket reports the end if all bytes have been read.
     while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
@@ -142,7 +143,7 @@ export class MemorySocket implements TransportSocket {
       events.onData(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        // In a microtask, two equally fast ends would block the event loop.
+        // If this ran in a microtask, two equally fast ends would block the event loop.
         asyncScheduler.schedule(() => {
           if (!peer.closed) peer.events?.onDrain();
         });
@@ -173,7 +174,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // The peer's write can never complete, so the peer fails, even if it does not read.
+    // The peer's write can never complete, so the peer fails, even if it is paused.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

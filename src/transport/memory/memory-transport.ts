@@ -16,12 +16,11 @@ import {
   type TransportSocket,
 } from '../transport.js';
 
-/** The first port that is chosen for a `tcp` address with port 0 or for a dialling end: IANA's first dynamic port. */
+/** The first port for servers with port 0, and for clients. It is IANA's first dynamic port. */
 const firstEphemeralPort = 49_152;
 
 /**
- * Carries bytes within the process: a listener is found by its address, and a connection is a pair of bounded pipes.
- * Everything runs on RxJS's own schedulers, so within `TestScheduler.run` it takes virtual time.
+ * Carries bytes within the process. All work runs on RxJS's schedulers, so within `TestScheduler.run`, time is virtual.
  */
 export class MemoryTransport implements Transport {
   private readonly listeners = new Map<string, MemoryListener>();
@@ -81,7 +80,7 @@ export class MemoryTransport implements Transport {
     };
   }
 
-  /** Returns an address for the dialling end, like the local address of a real socket that dials `address`. */
+  /** Returns the local address of a client that dials `address`. */
   private dialler(address: Address): Address {
     switch (address.transport) {
       case 'tcp':

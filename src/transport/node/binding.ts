@@ -11,31 +11,31 @@ import { listenInherited } from './unix/inherited-socket.js';
 import { claimSocketFile } from './unix/socket-file.js';
 import type { UnixAddress } from './unix/socket-path.js';
 
-/** The socket file of a server. It may not be published yet. */
+/** The socket file of a server, published or not. */
 export interface FileBinding {
   /**
-   * Removes the file, or stops publishing it. Call this before closing the server: while the server listens, other
-   * processes do not consider its file stale.
+   * Removes the file, or stops publishing it. Call this before you close the server, because another process may
+   * replace the file of a server that no longer listens.
    *
-   * @returns a promise that resolves when no work is in progress
+   * @returns a promise that resolves when all work on the file has finished
    */
   close(): Promise<void>;
 }
 
-/** Is notified of the outcome for a socket file: exactly one method is called, or none after `close`. */
+/** Receives the result of publishing a socket file: exactly one method is called, or none after `close`. */
 export interface FileEvents {
   onPublished(): void;
   onError(cause: unknown): void;
 }
 
-/** Whether a server at `address` has a socket file. An abstract socket has none. */
+/** An abstract unix socket has no file. */
 export function hasFile(address: Address): boolean {
   return address.transport === 'unix' && !address.path.startsWith('\0');
 }
 
 /**
- * Makes `server` listen at `address`. The server reports the result in its events `'listening'` and `'error'`. Clients
- * can connect to a socket file only after it is published. If the path is free, it is published before this returns
+ * Makes `server` listen at `address`. The server emits `'listening'` or `'error'`. If the address has a socket file,
+ * clients can connect only after `onPublished`. If the path is free, the file is published before this function returns
  * (S12).
  *
  * @returns the socket file, if the address has one
@@ -64,7 +64,6 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
   const listen = (path: string): Promise<unknown> | undefined => {
     // The processes of a cluster cannot share the socket file, so each process has to bind its own file.
     server.listen({ path, backlog: options.backlog, exclusive: true });
-    // If Node has not bound the server by now, an event will report the outcome.
     return server.listening ? undefined : once(server, 'listening', { signal });
   };
   const settled = claimSocketFile(address, options, listen, signal).then(
@@ -85,7 +84,7 @@ function bindFile(server: net.Server, address: UnixAddress, options: ListenerOpt
 
 /**
  * Returns the error for a server that cannot listen at `address` (S3). libuv reports a missing folder as EACCES, so
- * this checks whether the folder exists.
+ * this function checks whether the folder exists.
  */
 export function bindError(cause: unknown, address: Address): SocketError {
   const action = `listen at ${formatAddress(address)}`;
@@ -110,7 +109,6 @@ export function bindError(cause: unknown, address: Address): SocketError {
   return new SocketError('ENOENT', `${action}: ENOENT (the folder ${folder} does not exist)`, { address, cause });
 }
 
-/** Whether `path` is something other than a socket: a file, a folder or a symbolic link. */
 function isNoSocket(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false;
 }

@@ -8,37 +8,34 @@ import { Timer } from '../../scheduling/timer.js';
 const reserve = 8;
 /** The monitor probes at short intervals only after it has seen a descriptor number this close to the limit. */
 const margin = 1_024;
-/** The time from one probe to the next, in ms. A probe opens a descriptor. */
+/** The time from one probe to the next, in ms. */
 const intervals = {
-  /** The limit is far away, so only a leak elsewhere in the process could reach it. */
   plenty: 60_000,
   near: 250,
   short: 50,
 };
-/** The shortest time between two reports, in ms, because a shortage may end and begin again with each client. */
+/** The shortest time between two reports, in ms. */
 const reportInterval = 1_000;
 
-/** Is notified by a {@link DescriptorMonitor}. */
 export interface DescriptorEvents {
-  /** Called when {@link DescriptorMonitor.isShort} has changed. */
+  /** Called when `isShort` has changed. */
   onChange(): void;
   /** Called when a shortage begins, at most once a second. */
   onShortage(error: SocketError): void;
 }
 
 /**
- * Detects that the process is running out of file descriptors (S15). Node does not report it: libuv accepts each further
- * client and closes it at once.
+ * Detects that the process is running out of file descriptors (S15). Node does not report this: libuv accepts each
+ * further client, and closes it at once.
  *
- * A new descriptor gets the lowest free number, so a high number shows that few are left. The number of an accepted
- * socket costs nothing to look up. Because other parts of the process use descriptors too, the monitor also probes: it
- * opens a descriptor of its own from time to time, and more often while the numbers are near the limit.
+ * A new descriptor gets the lowest free number, so a high number shows that few are left. The monitor looks at the
+ * number of each accepted socket. It also probes: from time to time, it opens a descriptor of its own. While the
+ * numbers are near the limit, it probes more often.
  *
  * Right after a shortage, a low number proves little, because a client may just have released that descriptor. So for a
- * while the monitor probes after each accepted client.
+ * while after a shortage, the monitor probes for each accepted client.
  */
 export class DescriptorMonitor {
-  /** Whether too few descriptors are left to accept clients. */
   isShort = false;
   private wasShort = false;
   private readonly events: DescriptorEvents;
@@ -60,11 +57,7 @@ export class DescriptorMonitor {
     this.timer?.unsubscribe();
   }
 
-  /**
-   * Call for each accepted socket.
-   *
-   * @param fd - its descriptor; undefined if Node does not show it
-   */
+  /** @param fd - the descriptor of the accepted socket; undefined if Node does not show it */
   accepted(fd: number | undefined): void {
     if (this.isShort) return;
     const wasNear = this.isNear;
@@ -77,7 +70,7 @@ export class DescriptorMonitor {
     if (!wasNear && this.isNear && !this.isShort) this.wait(intervals.near);
   }
 
-  /** Whether a descriptor near the limit was seen recently; true if the limit is unknown. */
+  /** Whether a descriptor number near the limit was seen recently; true if the limit is unknown. */
   private get isNear(): boolean {
     return this.limit === Infinity || asyncScheduler.now() < this.nearUntil;
   }
@@ -139,7 +132,7 @@ export class DescriptorMonitor {
   }
 }
 
-/** Returns the number of descriptors that this process may have; `Infinity` if it is unknown. */
+/** Returns the maximum number of descriptors of this process; `Infinity` if it is unknown. */
 function softLimit(): number {
   try {
     const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));

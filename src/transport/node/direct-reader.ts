@@ -14,7 +14,8 @@ import {
 } from './reader.js';
 
 /**
- * How many sockets may have a block of their own at the same time. Each keeps its block until the next bytes arrive.
+ * The maximum number of sockets that have a block of their own. A socket keeps its block until more bytes arrive, so
+ * many idle sockets could keep many blocks.
  */
 const maxOwnBlocks = 64;
 let ownBlocks = 0;
@@ -25,9 +26,9 @@ function onRead(this: ReadSocket, count: number, memory: Buffer): true {
 }
 
 /**
- * Reads from a socket without TLS into a block that all sockets share. A chunk in this block is borrowed: it is valid
- * only during its delivery. If the receiver keeps large chunks, the socket reads into a block of its own, which the
- * receiver may keep. At most `maxOwnBlocks` sockets do so at a time.
+ * Reads from a socket without TLS into a block that all sockets share. The receiver only borrows a chunk in this block:
+ * the chunk is valid until `onData` returns. If the receiver keeps chunks, and the last chunk was large, the socket
+ * reads the next chunk into a new block. The receiver may keep this block.
  */
 export class DirectReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
@@ -90,7 +91,8 @@ export class DirectReader implements SocketReader, ReadListener {
         this.events.onData(readBlock.subarray(0, count));
       }
     } catch (error) {
-      // If this method threw, the socket would read into the same memory again, although the receiver may have kept it.
+      // If this method threw, the socket would use this memory again, although the receiver may have kept it. So throw
+      // the error later.
       setImmediate(() => {
         throw error;
       });
@@ -100,7 +102,7 @@ export class DirectReader implements SocketReader, ReadListener {
   }
 
   private nextMemory(isLarge: boolean): Buffer {
-    // The bytes that arrive after a stop are dropped.
+    // Bytes that arrive after a stop are dropped.
     if (this.isStopped) return readBlock;
     const { room, keeps } = this.events;
     if (room !== undefined) {
@@ -112,7 +114,6 @@ export class DirectReader implements SocketReader, ReadListener {
     return Buffer.allocUnsafeSlow(readBlock.length);
   }
 
-  /** Checked after each delivery, because a subscriber may have stopped the reader during it. */
   private get isStopped(): boolean {
     return this.state === 'stopped';
   }

@@ -7,22 +7,21 @@ import { parseProxyHeader } from '../../proxy-protocol/parse-proxy-header.js';
 import type { SecureSocket } from './tls/handshake.js';
 import type { TlsAcceptor } from './tls/server-handshakes.js';
 
-/** Configures the steps between accepting a socket and handing it to the server. */
 export interface HandshakeRules {
   readonly tls: TlsAcceptor | undefined;
   /** Whether a peer's PROXY header is trusted; undefined if no header is expected. */
   readonly trusted: ((peer: Address) => boolean) | undefined;
-  /** The time that the PROXY header and the TLS handshake may take together, in ms; 0 means no limit. */
+  /** The limit for the PROXY header and the TLS handshake together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
-  /** The number of handshakes that may be in progress at once. */
+  /** The maximum number of handshakes in progress at once. */
   readonly limit: number;
 }
 
-/** Is notified of the outcome for each accepted socket: exactly one method is called. */
+/** For each accepted socket, exactly one of these methods is called. */
 export interface HandshakeGateEvents {
-  /** Called when a socket is ready for the server. With TLS, the server reads and writes `secure` instead of `raw`. */
+  /** With TLS, the server reads and writes `secure` instead of `raw`. */
   onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
-  /** Called when a socket was refused. It has been destroyed. */
+  /** Called when the socket has been destroyed. */
   onRefused(error: SocketError): void;
 }
 
@@ -68,7 +67,6 @@ export class HandshakeGate {
     incoming.begin();
   }
 
-  /** Drops the sockets whose handshake has not finished. */
   close(): void {
     for (const incoming of this.underWay) incoming.abort();
     this.underWay.clear();
@@ -128,7 +126,7 @@ class IncomingSocket {
       header = parseProxyHeader(this.queue);
     } catch (cause) {
       const { code, message } = cause instanceof SocketError ? cause : this.headerError(String(cause));
-      // The parser's error has no address, so create one that has.
+      // The parser's error has no address, so create an error that has one.
       this.refuse(new SocketError(code, message, { address: this.remote, cause }));
       return;
     }

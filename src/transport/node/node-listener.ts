@@ -13,10 +13,7 @@ import { tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
-/**
- * A listener on top of a `net.Server`. Accepted sockets pass through the {@link HandshakeGate}. The listener stops
- * accepting while the process is short of file descriptors.
- */
+/** A listener on top of a `net.Server`. The listener stops accepting while the process is short of file descriptors. */
 export class NodeListener implements Listener {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -148,7 +145,8 @@ export class NodeListener implements Listener {
   }
 
   private bound(): void {
-    // Node binds the address even if the server was closed during the lookup of its host name, so close it again.
+    // Node binds the address even if the server was closed during the lookup of its host name, so close the server
+    // again.
     if (this.isClosed) {
       this.server.close();
       return;
@@ -159,7 +157,7 @@ export class NodeListener implements Listener {
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
     }
-    // Clients can connect to a socket file only after it is published, so for a file `onPublished` reports this.
+    // For a socket file, `onPublished` reports this later.
     if (!hasFile(this.address)) this.events.onListening(local);
   }
 

@@ -23,15 +23,15 @@ import type { BorrowingSocketEvents, SocketControls, TransportSocket } from '../
 /** The objects that all sockets of one transport share. */
 export interface NodeContext {
   readonly internals: NodeInternals;
-  /** Used when TLS starts on an open connection. */
+  /** Used by `startTls`. */
   readonly acceptors: TlsAcceptors;
 }
 
 const owner = Symbol('rxjs-sockets.owner');
 
 /**
- * A socket that holds its NodeSocket in a property, so that all sockets share their listeners: closures would make up
- * most of a socket's memory.
+ * A socket that holds its NodeSocket in a property. This lets all sockets share the same listener functions. Separate
+ * closures would take most of a socket's memory.
  */
 interface OwnedSocket extends net.Socket {
   [owner]?: NodeSocket;
@@ -49,7 +49,6 @@ function ignore(): void {
   // The handshake reports the errors of the raw socket.
 }
 
-/** The state of a socket after its TLS handshake. */
 interface Tls {
   readonly secure: SecureSocket;
   readonly isServer: boolean;
@@ -69,7 +68,6 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
   readonly remote: Address;
 
   private readonly context: NodeContext;
-  /** The socket without TLS. */
   private readonly raw: OwnedSocket;
   /** The socket to read and write: `raw`, or the TLS socket on top of it. */
   private socket: OwnedSocket;
@@ -124,7 +122,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     // After a failure it is unknown how much of the last write was sent.
     if (this.isBroken) return Infinity;
     const { socket } = this;
-    // With TLS, libuv would count encrypted bytes.
+    // With TLS, libuv would count encrypted bytes, so use Node's own count.
     const unsent = this.secured === undefined ? this.context.internals.unsentBytes(socket) : undefined;
     return unsent ?? socket.writableLength;
   }
@@ -174,7 +172,8 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
           raw.off('error', ignore);
           raw.on('error', onError);
           this.attachTls(secure, isServer);
-          // After `reset`, read nothing, although the socket is reset only when this call from OpenSSL has returned.
+          // If `reset` was called, read nothing. The socket is still open here, because it is reset only after this
+          // call from OpenSSL has returned.
           if (this.life !== 'open' || this.events === undefined) return;
           this.read(this.events);
           secured();
@@ -186,7 +185,6 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     };
   }
 
-  /** Hands `raw` over to TLS, which reads and writes it from now on. */
   private detachPlain(): void {
     const { raw } = this;
     raw.off('close', onClose);
@@ -224,9 +222,9 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     return this.isTaken();
   }
 
-  /** Whether the kernel has taken everything, so that Node buffers nothing. */
+  /** Whether the kernel has taken everything. */
   private isTaken(): boolean {
-    // After a write that failed at once, `writableLength` is 0 as well.
+    // `writableLength` is also 0 after a write that failed at once.
     if (this.socket.writableLength === 0 && !this.isBroken) return true;
     this.writeCompletion.awaitDrain();
     return false;
@@ -255,7 +253,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       resetSocket(this.raw, this.socket);
       return;
     }
-    // A reset during a call from OpenSSL, such as the one that reports the handshake, would crash the process.
+    // A reset during a call from OpenSSL would crash the process, so wait until such a call has returned.
     setImmediate(() => {
       resetSocket(this.raw, this.socket);
     });
@@ -302,7 +300,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     // An error that this side's reset has caused is not a failure; an error from before the reset is (C12).
     if (this.life === 'open') this.failure ??= cause;
     this.socket.destroy();
-    // A TLS socket may report an error but never close.
+    // A TLS socket may report an error but never close, so report the close here.
     setImmediate(() => {
       this.closed();
     });

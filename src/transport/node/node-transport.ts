@@ -27,8 +27,8 @@ import type {
 /** Configures {@link nodeTransport}. */
 export interface NodeTransportOptions {
   /**
-   * Whether the transport may use Node internals if no public API does the same. It tests each of them, and works
-   * without the ones that this version of Node lacks.
+   * Whether the transport may use Node internals if no public API does the same. The transport tries each internal
+   * before use, and works without those that this version of Node lacks.
    *
    * @defaultValue `true`
    */
@@ -36,14 +36,16 @@ export interface NodeTransportOptions {
 }
 
 /**
- * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. This is the default of the option `transport`.
+ * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. This is the default transport.
  *
- * With `internals: false` it uses only Node's public API, with these consequences:
+ * With `internals: false`, the transport uses only Node's public API. The consequences are:
  *
- * - A held server continues to accept clients. They wait in the process, up to `acceptQueue`, instead of in the kernel.
- * - Each chunk is read into new memory, which costs time.
+ * - A held server still accepts up to `acceptQueue` clients. These clients wait in the process instead of in the
+ *   kernel.
+ * - Each chunk is read into new memory, so reading is slower.
  * - `bufferedBytes` falls only when the kernel has taken a complete write.
- * - A reset right after the last bytes counts as the end of the stream. With TLS, so does a FIN without a close_notify.
+ * - A reset right after the last bytes counts as the end of the stream. With TLS, a FIN without a close_notify also
+ *   counts as the end.
  * - A shortage of file descriptors may be detected later.
  *
  * @param options - see {@link NodeTransportOptions}
@@ -101,10 +103,7 @@ class NodeTransport implements Transport {
   }
 }
 
-/**
- * An attempt to connect: dials, and then performs the TLS handshake if the connection uses TLS. It reports exactly one
- * event, or none after `abort`.
- */
+/** An attempt to connect, including the TLS handshake if the connection uses TLS. */
 class NodeDial implements Dial {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -187,7 +186,7 @@ function unusable(address: Address, role: 'listen' | 'connect'): SocketError {
   return new SocketError('ERR_ADDRESS_INVALID', message, { address });
 }
 
-/** Versions of Node without `reusePort` silently ignore the option, so this checks the version. */
+/** Versions of Node without `reusePort` ignore the option silently, so this function checks the version. */
 function canReusePort(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);

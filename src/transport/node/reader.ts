@@ -1,17 +1,16 @@
 import type net from 'node:net';
 
 /**
- * Reads from one socket: delivers the chunks, and reports the end of the stream. {@link DirectReader} reads into the
+ * Reads from one socket, delivers the chunks, and reports the end of the stream. {@link DirectReader} reads into the
  * library's memory; {@link StreamReader} listens to Node's `'data'` events.
  */
 export interface SocketReader {
   /** Stops reporting. The socket may continue to read. */
   stop(): void;
-  /** Stops, and releases the socket. Call it when the socket has closed, or before TLS reads from the socket. */
+  /** Stops, and releases the socket. Call this when the socket has closed, or before TLS reads from the socket. */
   release(): void;
 }
 
-/** The socket that a reader belongs to. */
 export interface ReaderOwner {
   /**
    * Called once, after all chunks, when the peer has ended its stream.
@@ -21,20 +20,17 @@ export interface ReaderOwner {
   ended(hasReceived: boolean): void;
 }
 
-/** The receiver of a socket's events. */
 export interface ReadListener {
-  /** Called when bytes have been received: the first `count` of `memory`. */
+  /** The received bytes are the first `count` bytes of `memory`. */
   received(memory: Buffer, count: number): void;
-  /** Called when the peer has ended its stream. */
   ended(): void;
 }
 
-/** The key of the property that holds a socket's reader. */
 export const listener: unique symbol = Symbol('rxjs-sockets.reader');
 
 /**
- * A socket that holds its reader in a property, so that all sockets share their listeners: closures would make up most
- * of a reader's memory.
+ * A socket that holds its reader in a property. This lets all sockets share the same listener functions. Separate
+ * closures would take most of a reader's memory.
  */
 export interface ReadSocket extends net.Socket {
   [listener]?: ReadListener;

@@ -1,13 +1,12 @@
 import type net from 'node:net';
 
 /**
- * Resets a TCP socket, and closes any other. While libuv is sending the FIN, a reset would fail with EINVAL, and no
- * `'close'` would follow, so this waits until the kernel has taken the FIN. That takes one turn, unless the kernel has
- * no room for the close_notify.
+ * Resets a TCP socket, and closes any other, but not while libuv is sending the FIN. Such a reset would fail with EINVAL,
+ * and no `'close'` would follow. Usually the kernel takes the FIN within one turn.
  *
  * @param raw - the socket without TLS
  * @param socket - `raw`, or the TLS socket on top of it
- * @param patience - the maximum number of turns to wait
+ * @param patience - the maximum number of turns to wait for the FIN
  */
 export function resetSocket(raw: net.Socket, socket: net.Socket, patience = 2): void {
   const isTcp = raw.remoteFamily !== undefined && !raw.destroyed;

@@ -2,30 +2,28 @@ import type net from 'node:net';
 import type { Address } from '../../address/address.js';
 import { inheritedAddress } from './unix/inherited-socket.js';
 
-/** The address of every unnamed peer. */
+/** The address of a unix peer without a path. */
 const unnamed: Address = Object.freeze({ transport: 'unix', path: '' });
 
-/** Returns the address of this end of a connected socket; for a unix socket it returns `unix`. */
+/** Returns the local address of a connected socket, or `unix` for a unix socket. */
 export function localAddressOf(socket: net.Socket, unix: Address): Address {
   if (unix.transport !== 'tcp' && socket.localAddress === undefined) return unix;
   return tcpAddress(socket.localAddress, socket.localPort);
 }
 
 /**
- * Returns the address of the other end.
- *
  * @param dialled - the address that was dialled, if this end is the client
  * @param bound - the address of the server, if the socket was accepted
  */
 export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
-  // A peer that has already closed has no address, whether over TCP or a unix socket, so the server's address decides.
+  // Without an address, the peer is a unix socket, or a TCP socket that has already closed. The server's address tells
+  // which.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpAddress(socket.remoteAddress, socket.remotePort);
 }
 
-/** Returns the address that a server, or an inherited socket, is bound to, with the port that the kernel chose. */
 export function boundAddressOf(server: net.Server, asked: Address): Address {
   const bound = server.address();
   if (bound === null || typeof bound === 'string') {
@@ -34,7 +32,6 @@ export function boundAddressOf(server: net.Server, asked: Address): Address {
   return { transport: 'tcp', host: bound.address, port: bound.port };
 }
 
-/** Returns the same address with `tls: true`. */
 export function withTls(address: Address): Address {
   return address.transport === 'tcp' ? { ...address, tls: true } : address;
 }

@@ -19,7 +19,7 @@ export function plainEnd(socket: net.Socket, internals: NodeInternals): StreamEn
  * Returns how a TLS stream has ended. Call after `'end'`.
  *
  * @param raw - the socket below TLS
- * @param end - the end of the TLS stream, watched since the handshake
+ * @param end - the result of `watchTlsEnd`
  * @param mayLackNotify - whether the peer is a server that has sent bytes. A Node server sends no close_notify if it
  * ends the stream in the same turn as its first write
  */

@@ -5,7 +5,6 @@ import { SocketError } from '../../errors/socket-error.js';
 import { nodeDns } from '../lazy-builtins.js';
 import { type DialOptions, type SocketOptions, tcpOnlyOption } from '../transport.js';
 
-/** Returns Node's options for a TCP socket, accepted or dialled. */
 export function tcpOptions({ noDelay, keepAlive }: SocketOptions): net.SocketConstructorOpts & net.ServerOpts {
   // Linux counts in whole seconds, and 0 would select its default of two hours, so the delay is at least one second.
   return { noDelay, keepAlive: keepAlive > 0, keepAliveInitialDelay: Math.max(1_000, keepAlive) };
@@ -17,7 +16,6 @@ export function tcpOptions({ noDelay, keepAlive }: SocketOptions): net.SocketCon
  */
 const attemptTimeout = 1_000;
 
-/** Returns Node's options for dialling over TCP (K20). */
 export function dialOptions(
   { host, port }: { readonly host: string; readonly port: number },
   { localAddress, localPort, family }: DialOptions,
@@ -33,7 +31,8 @@ export function dialOptions(
   if (family === undefined) return common;
   return {
     ...common,
-    // With the option `family`, Node would dial only the first address of a name (K16), so select the family here.
+    // With the option `family`, Node would dial only the first address of a name (K16), so select the family in the
+    // lookup instead.
     lookup: (name, options, done) => {
       nodeDns().lookup(name, { ...options, family, hints: 0 }, done);
     },

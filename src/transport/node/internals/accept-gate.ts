@@ -1,22 +1,22 @@
 /**
- * **What for**: keeping clients in the kernel's listen queue while a server is held (S5). Node has no public way to stop
- * a listener without closing it.
+ * **Purpose**: keeps clients in the kernel's listen queue while a server is held (S5). Node has no public way to stop a
+ * listener without closing it.
  *
  * **How**: `readStop` and `readStart` of the listening handle stop and start its polling. libuv stops only a handle
- * that it has flagged as readable. To set this flag, the bound handle is opened again on its own descriptor before it
- * listens. That needs `net._createServerHandle`, `server._listen2`, `server._handle` and `handle.open`.
+ * that it has flagged as readable. To set this flag, the gate opens the bound handle again on its own descriptor before
+ * the server listens. For that it uses `net._createServerHandle`, `server._listen2`, `server._handle` and
+ * `handle.open`.
  *
- * **Where**: every version of the CI matrix (Node 20.19 to 26), on Linux.
+ * **Versions**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
  *
- * **Tried out**: when the server starts to listen: `readStop` and `readStart` must both return 0.
+ * **Check**: when the server starts to listen, `readStop` and `readStart` must both return 0.
  *
  * **Without it**: a held server still accepts up to `acceptQueue` clients, which wait in the process.
  */
 import net from 'node:net';
 
-/** Stops and resumes accepting on one server. */
 export interface Gate {
-  /** Whether `hold` keeps clients in the kernel's queue; false before the server listens. */
+  /** False before the server listens. */
   readonly isEffective: boolean;
   /** Call when the server has started to listen. */
   opened(): void;
@@ -41,7 +41,7 @@ interface ServerInside {
 
 type CreateHandle = (...args: unknown[]) => ListeningHandle | number;
 
-/** A gate that stops and starts the listening handle. Create it before the server listens. */
+/** Create this gate before the server listens. */
 export class AcceptGate implements Gate {
   private readonly server: ServerInside;
   private isHeld = false;
@@ -60,8 +60,8 @@ export class AcceptGate implements Gate {
         inside._handle ??= readableHandle(createHandle, args);
         listen.apply(inside, args);
       } catch (cause) {
-        // Node throws the errors of its permission model, often in a later turn, in which no caller can catch them. So
-        // emit them.
+        // Node throws the errors of its permission model, often in a later turn, where no caller can catch them. So
+        // emit them instead.
         server.close();
         process.nextTick(() => server.emit('error', cause));
       }

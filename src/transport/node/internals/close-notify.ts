@@ -1,27 +1,26 @@
 /**
- * **What for**: distinguishing a stream that the peer has ended with a close_notify from a stream that a FIN has cut
- * off. An attacker on the network can forge a FIN (T5). Node reports both ends as `'end'`.
+ * **Purpose**: detects a TLS stream that ends with a FIN but without a close_notify. An attacker on the network can
+ * forge such a FIN (T5). Node reports `'end'`, as for a complete stream.
  *
- * **How**: after a close_notify, libuv still reads the socket below TLS; after a FIN it has stopped. The return value
- * of `readStart` of `tlsSocket._handle._parent` shows whether libuv was already reading. `readStart` is called when
- * Node reports the end, in `push(null)`, before any other event can arrive.
+ * **How**: after a close_notify, libuv is still reading the socket below TLS. After a FIN, libuv has stopped. When Node
+ * reports the end, in `push(null)`, the library calls `readStart` of `tlsSocket._handle._parent`. Its return value
+ * shows whether libuv was already reading.
  *
- * **Where**: all versions of the CI matrix (Node 20.19 to 26).
+ * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Tried out**: right after the handshake and with each chunk, when the socket is known to read. The result at the end
- * counts only if `readStart` has reported correctly before, because on some runtimes it always returns the same value.
+ * **Check**: right after the handshake and with each chunk, libuv is certainly reading. The result at the end counts
+ * only if `readStart` has shown this at least once, because on some runtimes it always returns the same value.
  *
  * **Without it**: every end counts as a close_notify, as in plain Node.
  */
 import type { TLSSocket } from 'node:tls';
 
-/** The end of the stream of a TLS socket. */
 export interface TlsStreamEnd {
   /** Whether a FIN arrived without a close_notify. */
   readonly isTruncated: boolean;
 }
 
-/** Used for sockets whose end cannot be examined: their streams never count as truncated. */
+/** For sockets whose end cannot be examined. */
 export const neverTruncated: TlsStreamEnd = Object.freeze({ isTruncated: false });
 
 interface TlsHandle {
@@ -34,8 +33,6 @@ interface TlsHandle {
 const alreadyReading = new Set([-114, -4084, -37]);
 
 /**
- * Watches for the end of a stream.
- *
  * @param socket - a socket whose handshake has just finished, and whose stream has not ended
  * @returns an object whose `isTruncated` is valid from the `'end'` event on
  */

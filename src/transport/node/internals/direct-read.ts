@@ -1,25 +1,24 @@
 /**
- * **What for**: reading into the library's own memory. Node allocates 64 KiB for each chunk and passes the chunk
- * through a stream, which costs more than all of this library's code.
+ * **Purpose**: reads into the library's own memory. Node allocates 64 KiB for each chunk, and passes the chunk through
+ * a stream. That takes more time than the library itself.
  *
- * **How**: `net.connect` has the option `onread` for this purpose, but accepted sockets have no such option. So this
- * does what that option does: it sets the three properties of the socket whose keys are the symbols `kBuffer`,
- * `kBufferCb` and `kBufferGen`, and calls `socket._handle.useUserBuffer`.
+ * **How**: accepted sockets lack the option `onread` of `net.connect`. So this file does what that option does: it sets
+ * the three properties of the socket whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`, and calls
+ * `socket._handle.useUserBuffer`.
  *
- * **Where**: all versions of the CI matrix (Node 20.19 to 26).
+ * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Tried out**: for each socket: the symbols and the method have to exist, and the method must not throw.
+ * **Check**: for each socket, the symbols and the method must exist, and the method must not throw.
  *
  * **Without it**: the library listens to `'data'` events.
  */
 import type net from 'node:net';
 
-/** Makes a socket read into given memory. */
 export interface DirectRead {
   /**
    * Makes `socket`, which is connected and paused, read into `memory`.
    *
-   * @param onRead - called on the socket, with the number of bytes that were read to the start of `memory`
+   * @param onRead - called on the socket after each read, with the number of bytes at the start of `memory`
    * @returns false if that is not possible; the socket is then unchanged
    */
   start(
@@ -27,12 +26,12 @@ export interface DirectRead {
     memory: Uint8Array,
     onRead: (this: net.Socket, count: number, memory: Buffer) => true,
   ): boolean;
-  /** Makes the socket read into `memory` from now on. Call it within `onRead`. */
+  /** Call within `onRead`. From then on, the socket reads into `memory`. */
   continueIn(socket: net.Socket, memory: Uint8Array): void;
   /**
-   * Stops reading into the library's memory. Call it when the socket has closed, or before TLS reads from the socket,
-   * because the handle may outlive the memory that it reads into. libuv always keeps an address to read to, so it gets
-   * the address of `memory`, which must never be freed.
+   * Detaches the socket from the memory that it reads into, because the socket's handle may outlive that memory. Call
+   * this when the socket has closed, or before TLS reads from the socket. libuv always needs memory to read into, so it
+   * gets `memory`, which must never be freed.
    */
   release(socket: net.Socket, memory: Uint8Array): void;
 }
@@ -56,11 +55,10 @@ let next: Uint8Array | undefined;
 /** The socket that was last given new memory. */
 let latest: SocketInside | undefined;
 
-/** Sets the properties that the option `onread` sets. */
 export const onreadSymbols: DirectRead = {
   start(socket, memory, onRead) {
     const inside = socket as SocketInside;
-    // If Node has already read bytes, it would emit them as 'data', out of order, so leave such a socket unchanged.
+    // If Node has already buffered bytes, it would emit them as 'data', out of order. So leave such a socket unchanged.
     if (typeof inside._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
     const found = keys ?? findKeys(inside);
     if (found === undefined) return false;
@@ -90,7 +88,7 @@ export const onreadSymbols: DirectRead = {
   },
 };
 
-/** Node calls this right after each chunk; if it returns undefined, the socket keeps its memory. */
+/** Node calls this after each chunk. If the result is undefined, the socket keeps its memory. */
 function takeNext(): Uint8Array | undefined {
   const memory = next;
   next = undefined;
@@ -98,7 +96,7 @@ function takeNext(): Uint8Array | undefined {
 }
 
 /**
- * Gives Node's C++ the memory that Node's JavaScript has recorded for the socket. The two disagree if a callback of
+ * Makes the handle use the memory that is recorded in the socket. The handle has a different memory if a callback of
  * `process.nextTick` throws right after the read, and the program continues.
  */
 function repair(): void {

@@ -1,13 +1,12 @@
 /**
- * **What for**: distinguishing an abort from an end. When a reset arrives right after the last bytes, libuv treats it
- * as the end of the stream and does not ask the kernel for the error, so the abort would look like a completion (C8).
+ * **Purpose**: detects a reset that arrives right after the last bytes. libuv treats such a reset as the end of the
+ * stream, and does not ask the kernel for the error. Without this check, the aborted stream would look complete (C8).
  *
- * **How**: one more read from the socket's descriptor, whose number `descriptorOf` returns.
+ * **How**: reads once more from the socket's descriptor.
  *
- * **Where**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
+ * **Versions**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Tried out**: at each use. An error that is not a connection error is ignored: it means only that the descriptor
- * cannot be read.
+ * **Check**: at each use. Only connection errors count. Any other error means that the descriptor cannot be read.
  *
  * **Without it**: such a reset counts as the end of the stream, as in plain Node.
  */
@@ -17,7 +16,6 @@ import { descriptorOf } from './descriptor.js';
 
 const oneByte = Buffer.alloc(1);
 
-/** The connection errors that the kernel keeps for the next read. */
 const connectionErrors = new Set<unknown>([
   'ECONNABORTED',
   'ECONNRESET',
@@ -32,7 +30,7 @@ const connectionErrors = new Set<unknown>([
 ]);
 
 /**
- * Returns the error that the kernel keeps for a stream that has just ended, if it has one.
+ * Returns the error that ended the stream, if there was one. Call when the stream has ended.
  *
  * @param socket - the plain socket; with TLS, the socket below it
  */

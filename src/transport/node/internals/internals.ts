@@ -10,11 +10,10 @@ import { unsentBytes } from './unsent-bytes.js';
 
 /**
  * The Node internals that the transport uses because no public API does the same. Each of these hooks has its own file
- * in this folder. The comment at the top of the file says what the hook is for, which versions have it, how it is tried
- * out, and what happens without it.
+ * in this folder, with a comment that explains it.
  */
 export interface NodeInternals {
-  /** Makes the gate of a server. Call it before the server listens. */
+  /** Call before the server listens. */
   acceptGate(server: net.Server): Gate;
   readonly directRead: DirectRead | undefined;
   descriptorOf(socket: net.Socket): number | undefined;
@@ -24,7 +23,6 @@ export interface NodeInternals {
   readonly tlsParents: TlsParents;
 }
 
-/** Uses each hook that works. */
 export const nodeInternals: NodeInternals = {
   acceptGate: (server) => new AcceptGate(server),
   directRead: onreadSymbols,
@@ -35,7 +33,6 @@ export const nodeInternals: NodeInternals = {
   tlsParents: parentProperty,
 };
 
-/** Uses only the public API. */
 export const publicApiOnly: NodeInternals = {
   acceptGate: () => openGate,
   directRead: undefined,

@@ -1,23 +1,22 @@
 /**
- * **What for**: finding the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that
- * does not listen, but the events of that server carry only the TLS socket.
+ * **Purpose**: finds the raw socket below a TLS socket. The library hands accepted sockets to a `tls.Server` that does
+ * not listen, but the events of that server carry only the TLS socket.
  *
  * **How**: `tlsSocket._parent`.
  *
- * **Where**: all versions of the CI matrix (Node 20.19 to 26).
+ * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Tried out**: once per process, with a TLS socket on a socket that is not connected.
+ * **Check**: once per process, with a TLS socket on an unconnected socket.
  *
- * **Without it**: the library uses an `AsyncLocalStorage`, because the events of a TLS socket are emitted in the
- * asynchronous context in which the socket was created. `AsyncLocalStorage` is public API, but up to Node 22 it slows
- * down all promises of the process.
+ * **Without it**: the library uses `AsyncLocalStorage`. This works because a TLS socket emits its events in the
+ * asynchronous context in which the socket was created. Up to Node 22, `AsyncLocalStorage` slows down all promises of
+ * the process.
  */
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import net from 'node:net';
 import type tls from 'node:tls';
 import { nodeAsyncHooks, nodeTls } from '../../lazy-builtins.js';
 
-/** Hands raw sockets to a `tls.Server`, and finds the raw socket that an event of the server is about. */
 export interface TlsParents {
   /** Makes `server` perform a handshake over `raw`, as if it had accepted `raw`. */
   handOver(server: tls.Server, raw: net.Socket): void;
@@ -27,7 +26,6 @@ export interface TlsParents {
 
 let hasParent: boolean | undefined;
 
-/** Finds the raw socket by `_parent`, if TLS sockets have it. */
 export const parentProperty: TlsParents = {
   handOver(server, raw) {
     hasParent ??= tryParent();
@@ -52,7 +50,6 @@ function tryParent(): boolean {
 
 let storage: AsyncLocalStorage<{ raw: net.Socket | undefined }> | undefined;
 
-/** Finds the raw socket by the asynchronous context. */
 export const asyncContext: TlsParents = {
   handOver(server, raw) {
     storage ??= new (nodeAsyncHooks().AsyncLocalStorage)();
@@ -61,8 +58,8 @@ export const asyncContext: TlsParents = {
   below() {
     const context = storage?.getStore();
     const raw = context?.raw;
-    // Everything that the program starts within the event inherits the context. So remove the socket from the context:
-    // otherwise it would stay in memory.
+    // Everything that the program starts within the event inherits this context, and would keep the socket in memory.
+    // So remove the socket from the context.
     if (context !== undefined) context.raw = undefined;
     return raw;
   },

@@ -42,8 +42,8 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
 }
 
 /**
- * Runs `make`, and converts an error from it to `ERR_OPTION_INVALID`: Node checks keys and certificates only when it
- * uses them.
+ * Runs `make`, and converts its error to `ERR_OPTION_INVALID`. Node checks keys and certificates only when it uses
+ * them.
  */
 export function attempt<T>(make: () => T): T {
   try {
@@ -53,7 +53,7 @@ export function attempt<T>(make: () => T): T {
   }
 }
 
-/** Rejects options that `node:tls` would ignore, because TLS would then be less safe than the caller expects. */
+/** Rejects options that `node:tls` would ignore silently, so that TLS is never less safe than the caller expects. */
 function checked(options: unknown): Options {
   const given = object<Options>()('tls', options);
   checkOptions(checks, given, 'tls');
@@ -71,8 +71,8 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
 }
 
 /**
- * Requires certificates, because OpenSSL would skip any other text, and for an empty text Node would use its own list
- * of authorities.
+ * Rejects anything but certificates. OpenSSL would skip other text, and Node would replace an empty text by its own
+ * list of authorities.
  */
 function checkAuthorities(ca: unknown): void {
   if (ca === undefined) return;

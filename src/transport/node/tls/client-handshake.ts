@@ -7,8 +7,7 @@ import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
 /**
- * Performs a client's handshake over a connected socket. It has no time limit of its own: the caller destroys `raw`
- * when the handshake takes too long.
+ * Performs a client's handshake over a connected socket. If the handshake takes too long, the caller destroys `raw`.
  *
  * @param dialled - the certificate must be valid for the host of this address, unless the options have a `servername`
  * or a `host`
@@ -32,7 +31,7 @@ export function secureClient(
   let socket: tls.TLSSocket;
   try {
     socket = connect({
-      // Node treats an option that is undefined as given, so leave it out.
+      // Node treats an undefined option as given, so leave it out.
       ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
       ...namesFor(options, dialled),
       // Always set this option, because Node would otherwise read it from an environment variable.

@@ -1,14 +1,13 @@
 import type tls from 'node:tls';
 import type { SocketError } from '../../../errors/socket-error.js';
 
-/** A socket whose TLS handshake has succeeded. */
 export interface SecureSocket {
   readonly socket: tls.TLSSocket;
   /** Whether the peer may end the stream with a FIN but without a close_notify, except within a frame (T11). */
   readonly allowHalfClosed: boolean;
 }
 
-/** Is notified of the outcome of a handshake: exactly one method is called. */
+/** Exactly one of these methods is called. */
 export interface HandshakeEvents {
   onSecure(secure: SecureSocket): void;
   onError(error: SocketError): void;

@@ -10,13 +10,10 @@ import { attempt, checkServerTls } from './check-tls-options.js';
 import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
-/** The longest possible timeout, in ms. It disables Node's own limit, which would not include the PROXY header. */
+/** The longest possible timeout, in ms. It disables Node's own timeout, which would not cover the PROXY header. */
 const never = 2 ** 31 - 1;
 
-/**
- * Performs the handshakes of one server. If its options are a function, and the function returns a different object,
- * new clients get the new options (T8).
- */
+/** Performs the handshakes of one server. If the options are a function, it is called for each client (T8). */
 export class TlsAcceptor {
   private readonly parents: TlsParents;
   private readonly options: () => ServerTlsOptions;
@@ -30,7 +27,8 @@ export class TlsAcceptor {
   }
 
   /**
-   * Returns the server for the next client. Throws `ERR_OPTION_INVALID` if the options cannot work for any client (A5).
+   * Returns the TLS server for the next client. Throws `ERR_OPTION_INVALID` if the options cannot work for any client
+   * (A5).
    */
   prepare(): tls.Server {
     const options = attempt(this.options);
@@ -41,11 +39,9 @@ export class TlsAcceptor {
   }
 
   /**
-   * Performs a handshake over `raw`. It has no time limit of its own: the caller destroys `raw` when the handshake
-   * takes too long.
+   * Performs a handshake over `raw`. If the handshake takes too long, the caller destroys `raw`.
    *
-   * @param server - the result of `prepare`. If it is omitted, `prepare` is called here, and its error is reported to
-   * `events`
+   * @param server - the result of `prepare`. If omitted, `prepare` is called here, and `events` reports its error
    */
   secure(raw: net.Socket, remote: Address, events: HandshakeEvents, server?: tls.Server): void {
     this.underWay.set(raw, {
@@ -61,7 +57,7 @@ export class TlsAcceptor {
     // A client that sends a FIN during the handshake has given up, so Node may close the socket.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // A TLS error says more than this one, so let it be reported first.
+      // A TLS error would be more specific, so let it be reported first.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {
@@ -115,7 +111,7 @@ export class TlsAcceptors {
 }
 
 /**
- * Converts an error from a handshake. If Node cannot verify a client, it reports only a hang-up, but
+ * Converts an error from a handshake. If Node cannot verify a client, Node reports only a hang-up, but
  * `authorizationError` has the reason.
  */
 function clientError(cause: Error, socket: tls.TLSSocket): SocketError {

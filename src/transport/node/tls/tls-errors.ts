@@ -5,7 +5,7 @@ import { SocketError } from '../../../errors/socket-error.js';
 /** Converts an error from a TLS socket: network errors keep their codes, and all others become `ERR_TLS`. */
 export function tlsError(cause: unknown, action: string, address?: Address): SocketError {
   const code = (cause as { code?: unknown } | undefined)?.code;
-  // OpenSSL's own errors have codes with underscores, or EPROTO.
+  // The codes of OpenSSL's own errors have underscores, or are EPROTO.
   const isSystem = typeof code === 'string' && /^E[A-Z\d]+$/.test(code) && code !== 'EPROTO';
   return isSystem ? systemError(cause, action, address) : handshakeError(cause, action, address);
 }
@@ -16,7 +16,7 @@ export function handshakeError(cause: unknown, action = 'the TLS handshake faile
   return new SocketError('ERR_TLS', `${action}: ${detailOf(cause)}`, { address, cause });
 }
 
-/** Returns only the reason, which OpenSSL surrounds with error codes, file names and line numbers. */
+/** Strips the error codes, file names and line numbers with which OpenSSL surrounds the reason. */
 function detailOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   return /:error:[^:]*:[^:]*:[^:]*:([^:]+):/.exec(cause.message)?.[1] ?? cause.message;

@@ -20,7 +20,7 @@ export function tlsInfo(socket: tls.TLSSocket, isClient: boolean): TlsInfo {
     protocol: socket.getProtocol() ?? 'unknown',
   };
   if (isClient) {
-    // With TLS 1.3 a session can be resumed only if the server has sent it after the handshake.
+    // With TLS 1.3, a client can resume only a session that the server has sent after the handshake.
     const session = info.protocol !== 'TLSv1.3' || socket.isSessionReused() ? socket.getSession() : undefined;
     if (session !== undefined) info.session = session;
     socket.on('session', (latest) => {

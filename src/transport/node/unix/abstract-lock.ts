@@ -3,12 +3,11 @@ import net from 'node:net';
 import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { nodeCrypto } from '../../lazy-builtins.js';
 
-/** Releases a lock. */
 export type Unlock = () => void;
 
 const shortages = new Set<unknown>(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-/** Whether an error shows only that this side lacks a resource. Such an error says nothing about the other side. */
+/** Whether the error shows only that this system lacks a resource, such as memory. */
 export function isShortage(cause: unknown): boolean {
   return shortages.has((cause as { code?: unknown } | undefined)?.code);
 }
@@ -16,7 +15,7 @@ export function isShortage(cause: unknown): boolean {
 /**
  * Takes the lock called `key`. The lock is an abstract unix socket, so the kernel releases it when its holder dies.
  * Abstract sockets exist only on Linux, are separate in each network namespace, and may be forbidden by a security
- * module. If they are not available, this returns a lock that locks nothing.
+ * module. If they are not available, this function returns a lock that locks nothing.
  *
  * @returns a function that releases the lock; `undefined` if another process, or this one, already holds it
  */

@@ -12,10 +12,10 @@ import type { UnixAddress } from './socket-path.js';
 const used = new WeakSet<object>();
 
 /**
- * Makes `server` listen on a socket that this process was started with. The socket then belongs to the server, and is
- * closed with it. It is never used twice, because its descriptor may later refer to a different file.
+ * Makes `server` listen on a socket that this process was started with. When the server closes, the socket is closed,
+ * too. A second call with the same `owner` fails, because the descriptor may refer to a different file by that time.
  *
- * @param owner - an object that stays the same if the same server listens again
+ * @param owner - the same object each time the same server listens
  * @throws the reason, if the server cannot listen on the socket
  */
 export function listenInherited(server: net.Server, fd: number, backlog: number, owner: object): void {
@@ -44,9 +44,8 @@ export function inheritedAddress(fd: number): UnixAddress | undefined {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? '';
     const name = listedName(readFileSync('/proc/net/unix', 'latin1'), inode);
     const isFile = name !== undefined && lstatSync(name, { throwIfNoEntry: false })?.isSocket() === true;
-    // A listed name that starts with '@' is abstract, or the relative path of a file. If such a file exists, return
-    // neither: the two look the same, and a relative path is useless anyway, because the folder that it starts from is
-    // unknown.
+    // A listed name that starts with '@' is an abstract name or the relative path of a file. If a file exists at that
+    // path, nothing tells the two apart, so return neither.
     if (name?.startsWith('@') === true) return isFile ? undefined : unixAddress(abstractName(name));
     return isFile ? unixAddress(name) : undefined;
   } catch {
@@ -56,7 +55,7 @@ export function inheritedAddress(fd: number): UnixAddress | undefined {
 }
 
 /**
- * Returns the name of the socket with this inode in the text of `/proc/net/unix`, read as latin1. The text has an `@`
+ * Finds the name of the socket with this inode. `table` is the text of `/proc/net/unix`, read as latin1. It has an `@`
  * for each NUL of an abstract name.
  */
 export function listedName(table: string, inode: string): string | undefined {
@@ -70,7 +69,7 @@ export function listedName(table: string, inode: string): string | undefined {
   return decodeUtf8(Buffer.from(entry?.[2] ?? '', 'latin1'));
 }
 
-/** Returns the abstract name, without the NULs with which some versions of Node pad it to 108 bytes. */
+/** Removes padding from an abstract name. Some versions of Node pad such a name to 108 bytes with NULs. */
 function abstractName(listed: string): string {
   const name = Buffer.byteLength(listed) > maxPathBytes ? listed.replace(/@+$/, '') : listed;
   return `\0${name.slice(1)}`;

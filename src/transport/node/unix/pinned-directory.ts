@@ -13,15 +13,15 @@ import { maxPathBytes } from '../../../address-parsing/parse-address.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
 const isLinux = process.platform === 'linux';
-/** Linux's O_PATH: the descriptor only names a file, so opening it needs no permission to read. */
+/** Linux's O_PATH. With this flag, no permission to read is needed, because the descriptor only names the folder. */
 const nameOnly = 0o10000000;
 /** The maximum size of a path that fits into the address of a unix socket, in bytes. */
 const longestSocketPath = isLinux ? maxPathBytes : 103;
 
 /**
  * A folder that stays the same even if its path is renamed or replaced, or if the process changes its working folder.
- * On Linux it is kept open, and its entries are reached through `/proc/self/fd`, which also makes their paths short. On
- * other systems, each call uses the folder that is at the absolute path at that time.
+ * On Linux, the folder is kept open, and its entries are accessed through `/proc/self/fd`. This also makes their paths
+ * short. On other systems, only the absolute path is kept.
  */
 export class PinnedDirectory {
   /** The path to use: through `/proc/self/fd`, if possible. */
@@ -41,20 +41,23 @@ export class PinnedDirectory {
     this.path = this.fd === undefined ? path : `/proc/self/fd/${this.fd}`;
   }
 
-  /** Opens the folder at the path `given`, which is empty or ends with a slash. Throws Node's error if that fails. */
+  /** Opens the folder at the path `given`, which is empty or ends with a slash. */
   static open(given: string): PinnedDirectory {
     const cwd = given.startsWith('/') ? '' : process.cwd();
     const absolute = given.startsWith('/') ? given : `${cwd}/${given}`;
-    // The dot makes anything but a folder an error.
+    // The dot makes the call fail for anything but a folder.
     return new PinnedDirectory(`${absolute}.`, absolute, given, cwd, 0);
   }
 
-  /** Returns the path of an entry. The path may have any length. */
+  /** The path of an entry may have any length. */
   entry(name: string): string {
     return `${this.path}/${name}`;
   }
 
-  /** Returns a path of an entry that is short enough for a socket. Use it at once: `chdir` may make it invalid. */
+  /**
+   * Returns a path of an entry that is short enough for a socket. Use the path at once, because `chdir` may make it
+   * invalid.
+   */
   socketPath(name: string): string {
     const spellings = [this.entry(name), this.absolute + name, ...(this.isAtHand() ? [this.given + name] : [])];
     const short = spellings.find((path) => Buffer.byteLength(path) <= longestSocketPath);
@@ -84,7 +87,6 @@ export class PinnedDirectory {
     return made;
   }
 
-  /** Removes a subfolder, if it is empty. */
   tryRemove(name: string): void {
     try {
       rmdirSync(this.entry(name));

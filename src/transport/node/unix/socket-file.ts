@@ -5,16 +5,13 @@ import type { PinnedDirectory } from './pinned-directory.js';
 import { nodeCrypto } from '../../lazy-builtins.js';
 import { isSameBirth, isSameFile, look, SocketPath, type UnixAddress } from './socket-path.js';
 
-/** The longest time to wait for a lock, in ms. A process that holds it for longer is stopped or malicious. */
+/** The longest time to wait for a lock, in ms. A process that holds the lock for longer is stopped or malicious. */
 const longestLockWait = 3_000;
-/** The time between two attempts to take the lock, in ms. */
+/** The pause between two attempts to take the lock, in ms. */
 const lockPause = 10;
 
-/** Configures a socket file. */
 export interface SocketFileOptions {
-  /** The permissions of the file. They are set before the first client can connect (S9). */
   readonly mode: number;
-  /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
 }
 
@@ -22,21 +19,20 @@ export interface SocketFileOptions {
  * Makes a server reachable at a path (S8, S9).
  *
  * The server binds its socket file in the *shelter*, a folder that no other user can enter. There the file gets its
- * permissions. Then a hard link publishes it at the path. A link replaces no file, so if several servers start at once,
- * only one of them succeeds.
+ * permissions. Then a hard link publishes the file at the path. A hard link never replaces a file. So if several
+ * servers start at once, only one of them succeeds.
  *
- * To free the path, the server removes only a stale socket file. It does so under a lock, so that it does not remove a
- * file that a different server has just published. It first moves the stale file into the shelter. If the moved file
- * turns out to be a different one, which replaced the stale file at the last moment, the server moves it back. The
- * shelter is removed at the end.
+ * If a stale socket file is at the path, the server moves it into the shelter, and removes it there. A lock prevents
+ * the server from moving a file that a different server has just published. If the moved file is nevertheless a
+ * different file, the server moves it back.
  *
- * If the path is free, the file is published before this function returns. So a client that connects in the same turn
- * of the event loop succeeds, as with a TCP port.
+ * If the path is free, the file is published before this function returns, so a client can connect in the same turn.
  *
  * @param address - the path; a relative path starts at the current working folder
  * @param listen - makes the server listen at a path. It returns a promise if the result is not known at once
- * @param signal - when aborted, stops the work, or removes the published file if that is still at the path (S8). Abort
- * it before the server is closed: until then, no other server considers the file stale
+ * @param signal - when aborted, stops the work, or removes the published file if that file is still at the path (S8).
+ * Abort the signal before you close the server, because another server may replace the file of a server that no longer
+ * listens
  * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before that
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */
@@ -68,12 +64,12 @@ class Claim {
 
   async publish(listen: (path: string) => Promise<unknown> | undefined): Promise<void> {
     const { place, signal } = this;
-    // Report an existing file before anything is created. If the path is free, nothing is awaited from here on.
+    // Check the path before creating anything. If the path is free, nothing may be awaited before the link (S12).
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
     // Node unlinks the bound name when it closes the server, so no other file may ever have that name. `ss` shows the
-    // bound name, so it starts with the name of the published file, if that is short.
+    // bound name, so the bound name starts with the published name if that is short.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
@@ -101,7 +97,6 @@ class Claim {
     return this.place.findStale(this.options.stale, this.signal);
   }
 
-  /** Returns a promise if the server is not bound at once. */
   private bind(
     shelter: PinnedDirectory,
     name: string,
@@ -153,7 +148,7 @@ class Claim {
         throw this.place.failed('take the lock', cause);
       });
       if (unlock !== undefined) return unlock;
-      // It is safe to continue without the lock, unless three processes do so at the same moment.
+      // Continuing without the lock is safe, unless three processes do so at the same moment.
       if (performance.now() > enough) return () => undefined;
       await pause(lockPause, undefined, { signal: this.signal });
     }
@@ -197,7 +192,7 @@ function release(place: SocketPath, made: BigIntStats): void {
   place.folder.close();
 }
 
-/** Removes the bound name. A file that could not be moved back stays in the shelter. */
+/** Removes only the bound name, because the shelter may contain a file that could not be moved back. */
 function clear(shelter: PinnedDirectory, bound: string): void {
   try {
     unlinkSync(shelter.entry(bound));

@@ -7,23 +7,20 @@ import { systemError } from '../../../errors/node-errors.js';
 import { isShortage } from './abstract-lock.js';
 import { PinnedDirectory } from './pinned-directory.js';
 
-/** The address of a unix socket. */
 export type UnixAddress = Extract<Address, { transport: 'unix' }>;
 
 /** How long other processes may keep changing the file at a path before the path counts as in use, in ms. */
 const longestTurmoil = 10_000;
 
-/** The path where a server publishes its socket file. A different file may already exist there. */
+/** The path where a server publishes its socket file. */
 export class SocketPath {
   readonly folder: PinnedDirectory;
-  /** The name of the file in its folder. */
   readonly name: string;
   /** The path for functions that accept any length. */
   readonly path: string;
   private readonly address: UnixAddress;
   private readonly deadline = performance.now() + longestTurmoil;
 
-  /** Opens the folder. A relative path starts at the current working folder. */
   constructor(address: UnixAddress) {
     this.address = address;
     const slash = address.path.lastIndexOf('/') + 1;
@@ -33,7 +30,6 @@ export class SocketPath {
     this.path = this.folder.entry(this.name);
   }
 
-  /** Whether no file exists at the path. */
   isFree(): boolean {
     return this.attempt('examine the path', () => look(this.path)) === undefined;
   }
@@ -50,7 +46,7 @@ export class SocketPath {
       const error = await probe(path);
       signal.throwIfAborted();
       this.assertNoServer(error);
-      // A different file, which existed only for a moment, may have refused the connection, so compare again.
+      // The refusal may come from a different file that existed only for a moment, so compare again.
       if (error?.code === 'ECONNREFUSED' && isSameBirth(look(this.path), found)) return found;
     }
     throw this.refusal('EADDRINUSE', 'other processes keep changing the file');
@@ -91,7 +87,7 @@ export class SocketPath {
   }
 }
 
-/** Returns the status of the file at `path`, or of the symbolic link itself; `undefined` if it does not exist. */
+/** Does not follow a symbolic link. Returns `undefined` if no file exists. */
 export function look(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
@@ -102,15 +98,15 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
 }
 
 /**
- * Whether both are the same file, even if its inode may have been reused: a different file would be younger. This
- * compares `mtime`, which is the time of a socket file's creation, because the file is never written to. A rename would
- * change `ctime`, and some file systems do not record the time of birth.
+ * Whether both are the same file, even if inode numbers are reused. The `mtime` of a socket file is the time of its
+ * creation, so a file that reuses the number has a later `mtime`. A rename would change `ctime`, and some file systems
+ * lack `birthtime`.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
 }
 
-/** Whether Node's permission model has refused the call. It would also refuse to listen. */
+/** Whether Node's permission model has refused the call. */
 function isForbidden(error: NodeJS.ErrnoException | undefined): boolean {
   return error?.code === 'ERR_ACCESS_DENIED';
 }
@@ -122,8 +118,8 @@ function kindOf(file: BigIntStats): string {
 }
 
 /**
- * Connects, and disconnects at once. A server may notice this. The kernel answers immediately, even if the server's
- * process is stopped or the server is held. If the server's queue is full, the error is `EAGAIN`.
+ * Connects, and disconnects at once. The kernel answers immediately, even if the server's process is stopped. If the
+ * server's queue is full, the error is `EAGAIN`.
  *
  * @returns Node's error, or `undefined` if a server listens
  */
