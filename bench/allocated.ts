@@ -4,13 +4,13 @@ import net from 'node:net';
 import type { Workshop } from './library.js';
 
 /**
- * The work of a server for each message: `receive` takes a line, `send` sends a line, `lines` echoes one through `map`,
- * `broadcast` sends one to ten members, and `bytes` echoes a chunk, with one in flight. `idle` measures a connection,
- * not a message.
+ * The work of a server for each message. `receive` takes a line, `send` sends a line, `lines` echoes a line through
+ * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one in flight. `idle` measures a
+ * connection, not a message.
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
-/** The allocated objects: their number, how many of them Node did not make, their bytes, and the number for each function. */
+/** Allocated objects: all of them, those that Node did not make, their bytes, and the number for each function. */
 export interface Allocated {
   readonly objects: number;
   readonly own: number;
@@ -20,7 +20,6 @@ export interface Allocated {
 
 const line = Buffer.from(`${'x'.repeat(63)}\n`);
 
-/** A server in its own process that counts its allocations. */
 export class CountingServer {
   private readonly child: ChildProcess;
   private readonly work: Work;
@@ -29,7 +28,7 @@ export class CountingServer {
   private missing = 0;
   private arrived: (() => void) | undefined;
 
-  /** Starts `library`, one of the files `allocation-*.js`, on any port, or at `path`. */
+  /** Starts one of the files `allocation-*.js`, on any port or at `path`. */
   static async start(
     { inside }: Workshop,
     library: 'rxjs-sockets' | 'plain',
@@ -55,7 +54,6 @@ export class CountingServer {
     this.work = work;
   }
 
-  /** Opens `count` more connections. */
   async open(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const socket = net.connect(this.address);
@@ -65,25 +63,23 @@ export class CountingServer {
         this.missing -= chunk.length;
         if (this.missing === 0) this.arrived?.();
       });
-      // An answer shows that the server has accepted the connection; before, it may be in the kernel's queue.
+      // An answer shows that the server has accepted the connection. Before that, the kernel may still have it in a
+      // queue.
       if (this.work === 'idle') await this.exchange('.', 1);
     }
   }
 
-  /** Counts the allocations for `count` messages. */
   async allocated(count: number): Promise<Allocated> {
     await this.ask('begin');
     await this.send(count);
     return this.ask('end');
   }
 
-  /** Returns the live bytes of the heap. */
   async alive(): Promise<number> {
     const { bytes } = await this.ask<{ bytes: number }>('settle');
     return bytes;
   }
 
-  /** Makes the server do its work `count` times. */
   async send(count: number): Promise<void> {
     const lines = Buffer.alloc(line.length * count, line);
     switch (this.work) {
@@ -112,7 +108,7 @@ export class CountingServer {
     await once(this.child, 'exit');
   }
 
-  /** Sends `bytes` on one connection and waits until all connections have received `answer` bytes. */
+  /** Sends `bytes` on one connection, and waits until all connections together have received `answer` bytes. */
   private exchange(bytes: Uint8Array | string, answer: number): Promise<void> {
     return new Promise((resolve) => {
       this.missing = answer;
@@ -138,7 +134,7 @@ export class CountingServer {
   }
 }
 
-/** The allocations per additional message. Work that is done once, or now and then, does not count. */
+/** Returns the allocations per additional message. Work that does not grow with the messages does not count. */
 export function slope(less: Allocated, more: Allocated, messages: number): Allocated {
   const names = Object.keys(more.places);
   const each = (name: string): number => ((more.places[name] ?? 0) - (less.places[name] ?? 0)) / messages;

@@ -1,6 +1,6 @@
 // Measures the allocations per message and per idle connection, compared with plain `node:net`, and prints a table:
 //   npm run bench:allocation
-// It takes about a minute. test/bench/allocation.long.test.ts counts the objects per message in the same way, and limits them.
+// It takes about a minute. test/bench/allocation.long.test.ts counts objects in the same way, and limits them.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const works: readonly (readonly [Work, string, number])[] = [
   ['broadcast', 'line sent to 10 members', 1_000],
   ['bytes', 'echoed chunk, one in flight', 1_000],
 ];
-/** The number of warm-up runs, after which the JIT compiler has finished. */
+/** The number of warm-up runs. After these, the JIT compiler has finished. */
 const warm = 10;
 const idle = 1_000;
 
@@ -38,7 +38,6 @@ async function perMessage(
   return slope(once, twice, messages);
 }
 
-/** The bytes of heap that an idle connection keeps. */
 async function perConnection(library: 'rxjs-sockets' | 'plain', transport: string): Promise<number> {
   const server = await CountingServer.start(workshop, library, 'idle', place(transport));
   await server.open(idle);

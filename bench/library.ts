@@ -6,22 +6,20 @@ import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** A folder with the servers and with the library as users install it. */
 export interface Workshop {
   readonly folder: string;
-  /** Returns the path of a server's module. */
   server(name: string): string;
-  /** Returns the path of the module of a program that measures itself. */
+  /** Returns the path of a program that measures itself. */
   inside(name: string): string;
 }
 
 /**
- * Builds the library, as users install it, in a folder of the benchmark's own. So the benchmark measures the current
- * src, and a later build does not affect it. Without a build, the server's process would also compile the sources, and
- * with more than 8 MB of heap V8 marks at each bulk read.
+ * Builds the library, as users install it, into a new folder. So the benchmark measures the current src, and a later
+ * build does not affect it. Without a build, the server's process would have more than 8 MB of heap, and V8 would mark
+ * the heap at each bulk read.
  */
 export async function buildWorkshop(): Promise<Workshop> {
-  // Inside the project, so that the servers find their other imports.
+  // Inside the project, so that the servers can import its dependencies.
   const cache = join(root, 'node_modules/.cache');
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, 'rxjs-sockets-bench-'));
@@ -31,7 +29,7 @@ export async function buildWorkshop(): Promise<Workshop> {
   await promisify(execFile)(process.execPath, [join(root, 'scripts/bundle.js'), join(library, 'dist')]);
   for (const part of ['servers', 'inside'])
     await cp(join(root, 'bench', part), join(folder, part), { recursive: true });
-  // Without this, the nearest package.json would be the library's own, which leads to its dist instead of this build.
+  // Without this file, `rxjs-sockets` would lead to the project's own dist instead of this build.
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   return {
     folder,

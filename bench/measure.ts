@@ -3,19 +3,18 @@ import type { Row, Transport } from './rows.js';
 import { type Spread, spread } from './statistics.js';
 import type { Workshop } from './library.js';
 
-/** One measurement of one server in one row over one transport. */
 interface Measured {
   /** In the row's unit, before scaling. */
   readonly figure: Spread;
-  /** The figure, divided by that of `plain` in the same round. */
+  /** The figure, divided by the figure of `plain` in the same round. */
   readonly ratio?: Spread;
-  /** The server's processor time per unit of work, divided by plain's in the same round. */
+  /** The server's processor time per unit of work, divided by the time of `plain` in the same round. */
   readonly cpu?: Spread;
-  /** The figure divided by those of other servers in the same round, if the row has targets for them. */
+  /** The figure, divided by the figures of the servers in `Row.against` in the same round. */
   readonly against?: Readonly<Record<string, Spread>>;
 }
 
-/** Why a server failed: a wrong byte, or no answer. */
+/** Why a server failed, such as a wrong byte or a missing answer. */
 export interface Failed {
   readonly failed: string;
 }
@@ -26,11 +25,9 @@ export interface Settings {
   readonly rounds: number;
   /** The time for each server in each round. */
   readonly seconds: number;
-  /** The number of idle connections for measuring memory. */
   readonly connections: number;
 }
 
-/** The tools for a measurement: the programs, the servers, and a folder for socket files. */
 export interface Tools {
   readonly native: Native;
   readonly workshop: Workshop;
@@ -42,10 +39,10 @@ interface Sample {
   readonly cpu?: number;
 }
 
-/** The samples of all rounds for each server, or the reason why there are none. */
+/** For each server the samples of all rounds, or the reason for its failure. */
 type Samples = Map<string, Sample[] | Failed>;
 
-/** Measures one row over one transport: all servers in each round, in an order reversed from round to round. */
+/** Measures one row over one transport. Each round measures all servers, and reverses their order. */
 export async function measure(
   row: Row,
   servers: readonly string[],
@@ -58,7 +55,7 @@ export async function measure(
   const awake = row.awake === true ? await Awake.start(tools.native) : undefined;
   const running = new Map<string, ServerProcess>();
   try {
-    // The first round is a warm-up. Servers that are restarted for each round do not need one.
+    // Round 0 is a warm-up. Servers that start anew in each round need none.
     for (let round = row.kind === 'idle' ? 1 : 0; round <= settings.rounds; round++) {
       for (const name of round % 2 === 0 ? servers : servers.toReversed()) {
         const list = samples.get(name)!;
@@ -82,7 +79,7 @@ export async function measure(
 let started = 0;
 
 export function startServer(name: string, kind: string, transport: Transport, tools: Tools): Promise<ServerProcess> {
-  // Stopped plain servers leave their socket files behind.
+  // Each server gets a new path, because a stopped plain server leaves its socket file.
   const path = `${tools.sockets}/${started++}`;
   const program = name === 'limit' ? tools.native.limit : tools.workshop.server(name);
   return ServerProcess.start(program, kind, transport === 'tcp' ? 'tcp' : `unix:${path}`);
@@ -108,18 +105,17 @@ const throughput: Measure = async (row, name, start, running, { seconds }, nativ
   return { figure, cpu: ((await server.cpu()) - before) / work(row, answer) };
 };
 
-/** The amount of work done, in a unit that is the same for all servers of the row. */
+/** Returns the amount of work, in a unit that is the same for all servers of the row. */
 function work(row: Row, answer: Answer): number {
   return row.better === 'more' ? answer[row.figure]! * answer['seconds']! : answer['bytes']!;
 }
 
-/** The resident memory of a freshly started server, per idle connection. */
 const idleMemory: Measure = async (_row, name, start, running, { connections }, native) => {
   const server = await start();
   running.set(name, server);
   const clients: IdleClients[] = [];
   try {
-    // One-time costs of the first connections do not count.
+    // Excludes one-time costs of the first connections.
     clients.push(await IdleClients.open(native, server.address, 100));
     const before = await server.memory();
     clients.push(await IdleClients.open(native, server.address, connections));
@@ -131,7 +127,6 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   }
 };
 
-/** Compares each server with `plain`, and ours also with `others`. */
 function compare(samples: Samples, others: readonly string[]): Results {
   const listOf = (name: string): readonly Sample[] => {
     const list = samples.get(name) ?? [];
@@ -159,7 +154,6 @@ function compare(samples: Samples, others: readonly string[]): Results {
   return results;
 }
 
-/** The ratio of one server to a different one, round by round. */
 function ratios(
   list: readonly Sample[],
   bases: readonly Sample[],

@@ -25,7 +25,6 @@ const full: Settings = { rounds: 5, seconds: 1, connections: 5_000 };
 const short: Settings = { rounds: 3, seconds: 0.3, connections: 2_000 };
 const growing: GrowthSettings = { rounds: 5, share: 1, most: Infinity };
 
-/** Parses the arguments of the command; throws for an unknown one. */
 export function optionsOf(args: readonly string[]): RunOptions | GrowthOptions {
   if (args[0] === 'growth') {
     const given = new Given(args.slice(1), ['rows', 'transports', 'rounds', 'share', 'most', 'out']);
@@ -60,7 +59,6 @@ export function optionsOf(args: readonly string[]): RunOptions | GrowthOptions {
   };
 }
 
-/** Arguments of the form `name=value`. */
 class Given {
   private readonly values = new Map<string, string>();
 
@@ -97,7 +95,7 @@ class Given {
     return value;
   }
 
-  /** Returns the items that `name=one,other` selects; without a selection, `usual`, which is all by default. */
+  /** Returns the items that `name=one,other` selects. Without a selection, returns `usual`. */
   choose<T>(name: string, all: ReadonlyMap<string, T>, usual: readonly T[] = [...all.values()]): readonly T[] {
     const chosen = this.values.get(name)?.split(',');
     if (chosen === undefined) return usual;

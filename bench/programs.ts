@@ -6,20 +6,19 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The time limit for a program to answer or to end, in ms. */
+/** The time limit in which a program has to answer or end, in ms. */
 const patience = 20_000;
 
 /** The time limit for a program that exchanges millions of messages, in ms. */
 const longPatience = 120_000;
 
-/** The compiled C programs. */
 export interface Native {
   readonly load: string;
   readonly limit: string;
   readonly awake: string;
 }
 
-/** Compiles the C programs into `folder`. If they cannot be compiled, it prints why and returns undefined. */
+/** Compiles the C programs into `folder`. If that is not possible, prints the reason and returns undefined. */
 export async function compile(folder: string): Promise<Native | undefined> {
   const compiler = process.env['CC'] ?? 'cc';
   const native: Native = { load: `${folder}/load`, limit: `${folder}/limit`, awake: `${folder}/awake` };
@@ -46,10 +45,9 @@ class Talker {
   private readonly lines: AsyncIterator<string>;
 
   constructor(command: string, args: readonly string[] = []) {
-    // The server must not inherit the options of this process.
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // An error of a write to a program that has ended can be ignored, because the missing answer is reported.
+    // If the program has ended, the missing answer is reported instead.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
@@ -78,12 +76,11 @@ class Talker {
   }
 }
 
-/** A server in its own process, which reports its memory and processor time. */
 export class ServerProcess extends Talker {
   address = '';
   private answers = true;
 
-  /** Starts `program`, a module or a C program, to do `kind` at `tcp` or `unix:<path>`. */
+  /** Starts a module or a C program for work of `kind`, at `tcp` or `unix:<path>`. */
   static async start(program: string, kind: string, where: string): Promise<ServerProcess> {
     const server = program.endsWith('.js')
       ? new ServerProcess(process.execPath, [program, kind, where])
@@ -93,26 +90,26 @@ export class ServerProcess extends Talker {
     return server;
   }
 
-  /** The resident memory in bytes, after a garbage collection. */
+  /** Returns the resident memory after a garbage collection, in bytes. */
   async memory(): Promise<number> {
     return Number((await this.ask('memory'))['rss']);
   }
 
-  /** The processor time so far, in microseconds. */
+  /** Returns the processor time so far, in microseconds. */
   async cpu(): Promise<number> {
-    // The C server does not answer; it has one thread, whose time the system reports.
+    // The C server answers no questions. It has one thread, and the system reports the time of that thread.
     if (!this.answers) return Number((await readFile(`/proc/${this.child.pid}/schedstat`, 'utf8')).split(' ')[0]) / 1e3;
     const { user, system } = await this.ask('cpu');
     return Number(user) + Number(system);
   }
 }
 
-/** The C server echoes every kind of message in the same way. */
+/** Returns the kind of work for the C server, which echoes every kind of message in the same way. */
 function limitKind(kind: string): string {
   return kind === 'sink' ? 'sink' : kind === 'fanout' || kind === 'channels' ? 'fanout' : 'echo';
 }
 
-/** Many open connections. */
+/** Many open connections without traffic. */
 export class IdleClients extends Talker {
   static async open(native: Native, address: string, connections: number): Promise<IdleClients> {
     const clients = new IdleClients(native.load, ['idle', address, `connections=${connections}`]);
@@ -121,7 +118,6 @@ export class IdleClients extends Talker {
   }
 }
 
-/** Open connections that exchange a given number of messages, repeatedly. */
 export class Exchange extends Talker {
   static async open(native: Native, mode: string, address: string, args: readonly string[]): Promise<Exchange> {
     const exchange = new Exchange(native.load, [mode, address, ...args]);
@@ -129,13 +125,12 @@ export class Exchange extends Talker {
     return exchange;
   }
 
-  /** Has this many messages echoed on each connection, or sent to all members. */
+  /** Echoes this many messages on each connection, or sends them to all members. */
   async run(messages: number): Promise<void> {
     await this.ask(String(messages));
   }
 }
 
-/** Keeps the cores awake until it is stopped. */
 export class Awake extends Talker {
   static async start(native: Native): Promise<Awake> {
     const awake = new Awake(native.awake);
@@ -144,10 +139,9 @@ export class Awake extends Talker {
   }
 }
 
-/** The result of the load generator. */
 export type Answer = Readonly<Record<string, number>>;
 
-/** Runs the load generator once. If that fails, the error says why. */
+/** Runs the load generator once for `seconds`. */
 export async function load(native: Native, address: string, args: readonly string[], seconds: number): Promise<Answer> {
   const [mode = '', ...options] = args;
   const timeout = patience + 2_000 * seconds;
@@ -155,7 +149,7 @@ export async function load(native: Native, address: string, args: readonly strin
   return JSON.parse(stdout) as Answer;
 }
 
-/** Runs the load generator until it has done the work given by `args`. */
+/** Runs the load generator until it has done the work in `args`. */
 export async function once(native: Native, mode: string, address: string, args: readonly string[]): Promise<void> {
   await run(native.load, [mode, address, ...args], { timeout: longPatience });
 }

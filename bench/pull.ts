@@ -1,7 +1,6 @@
 // Measures the cost of pulling, in nanoseconds of processor time per message, and prints a table:
 //   npm run bench:pull
-// Everything runs in one process, over an in-memory connection: one way at a time, in an order that is reversed every
-// round.
+// One process measures one way to pull at a time, over an in-memory connection. Each round reverses the order.
 import { rm } from 'node:fs/promises';
 import { pullTimes } from './pulled.js';
 import { buildWorkshop } from './library.js';

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Workshop } from './library.js';
 
-/** Nanoseconds of processor time per message, one figure per round, for each way to pull. */
+/** For each way to pull, the nanoseconds of processor time per message, with one figure for each round. */
 export type PullTimes = Readonly<Record<string, readonly number[]>>;
 
-/** Runs bench/inside/pull.js, with the ways whose names contain `only`. */
+/** Runs bench/inside/pull.js for the ways whose names contain `only`. */
 export async function pullTimes(
   { inside }: Workshop,
   { messages, rounds, only = '' }: { messages: number; rounds: number; only?: string },

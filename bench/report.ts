@@ -28,7 +28,7 @@ const [file = join(root, 'bench/results.json'), folder = join(root, 'docs')] = p
 const page = join(folder, 'performance.md');
 const titles = { tcp: 'TCP', unix: 'Unix sockets' } as const;
 
-/** Formats a cell: the ratio to plain, or for plain itself its figure. */
+/** Formats the ratio to plain. For plain itself, formats the figure. */
 function cell(found: Found, name: string): string {
   const measured = found.servers[name];
   if (measured === undefined) return '';
@@ -49,7 +49,7 @@ function againstPlain(rows: readonly Found[]): string {
   return table(['work', 'target', 'reached', ...present], body);
 }
 
-/** The table of targets against servers other than plain; empty if none was measured. */
+/** Makes the table of targets against other servers than plain. Returns nothing if no such target was measured. */
 function againstOthers(rows: readonly Found[]): string[] {
   const body = rows.flatMap((row) =>
     targetsOf(row)
@@ -69,7 +69,6 @@ function measuredOn({ date, machine }: Occasion): string {
   return `Measured on ${date.slice(0, 10)}: ${machine.cores} cores of ${machine.processor}, ${machine.system}, Node ${machine.node}`;
 }
 
-/** Makes the section of figures and its pictures. */
 async function everything(run: Run): Promise<string> {
   const { rounds, seconds } = run.settings;
   const versions = Object.entries(run.versions).map(([name, version]) => `${name} ${version}`);
@@ -87,7 +86,6 @@ async function everything(run: Run): Promise<string> {
   return parts.join('\n\n');
 }
 
-/** Makes the section on growth and its pictures. */
 async function growth(run: GrowthRun): Promise<string> {
   const parts = [
     `${measuredOn(run)}; medians of ${run.settings.rounds} rounds, minimum and maximum in brackets.`,
@@ -103,7 +101,6 @@ async function growth(run: GrowthRun): Promise<string> {
   return [...parts, ...details(run.series)].join('\n\n');
 }
 
-/** Replaces the text between the page's two comments for `name` by `content`. */
 function fill(text: string, name: string, content: string): string {
   const start = `<!-- ${name}: written by npm run bench:report -->\n`;
   const end = `<!-- end of the ${name} -->\n`;

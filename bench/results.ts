@@ -5,13 +5,12 @@ import type { Results, Settings } from './measure.js';
 import { type Row, rows, type Transport } from './rows.js';
 import type { Spread } from './statistics.js';
 
-/** The content of `bench/results.json`: a run of all rows, and one of how cost grows. */
+/** The content of `bench/results.json`: a run of all rows, and a run that measures growth. */
 export interface Report {
   readonly run?: Run;
   readonly growth?: GrowthRun;
 }
 
-/** The place and time of a measurement. */
 export interface Occasion {
   readonly date: string;
   readonly machine: Machine;
@@ -35,19 +34,17 @@ interface Machine {
   readonly cores: number;
 }
 
-/** The packages that the servers use. */
 type Versions = Readonly<Record<(typeof packages)[number], string>>;
 
 const packages = ['rxjs', 'split2', 'effect', 'ws'] as const;
 
-/** One row over one transport. */
 export interface Found {
   readonly id: string;
   readonly transport: Transport;
   readonly unit: string;
   readonly better: Row['better'];
   readonly target: number;
-  /** The minimum targets for our ratio to servers other than plain. */
+  /** The minimum targets for our ratio to other servers than plain. */
   readonly against?: Readonly<Record<string, number>>;
   readonly servers: Results;
 }
@@ -84,18 +81,18 @@ export function rowOf({ id }: Found): Row {
   return row;
 }
 
-/** The target for our ratio to a server: at least `target`, or at most if less is better. */
+/** A target for our ratio to a server: the minimum, or the maximum if less is better. */
 export interface Target {
   readonly to: string;
   readonly target: number;
   readonly better: Row['better'];
-  /** The measured ratio; undefined if the other server was not measured or failed. */
+  /** The measured ratio. Undefined if the other server was not measured, or failed. */
   readonly ratio: Spread | undefined;
-  /** Whether the target was reached; undefined if it was not measured. */
+  /** Undefined if the target was not measured. */
   readonly reached: boolean | undefined;
 }
 
-/** All targets of a row, the one against plain first. */
+/** Returns the targets of a row. The target against plain comes first. */
 export function targetsOf({ better, target, against = {}, servers }: Found): Target[] {
   const ours = servers['rxjs-sockets'];
   const aims = [['plain', target] as const, ...Object.entries(against)];
@@ -114,7 +111,7 @@ export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** `12.3 (11.8 to 13.0)` */
+/** Formats a ratio as `12.3 (11.8 to 13.0)`. */
 export function range({ median, least, greatest }: Spread): string {
   return `${digits(median)} (${digits(least)} to ${digits(greatest)})`;
 }

@@ -1,26 +1,26 @@
 export const transports = ['tcp', 'unix'] as const;
 export type Transport = (typeof transports)[number];
 
-/** Each row is one kind of work, which the servers do in different ways. */
+/** One kind of work, which each server does in its own way. */
 export interface Row {
   readonly id: string;
   readonly title: string;
   /** The server's task: see `servers/command-line.js`. */
   readonly kind: string;
-  /** The load generator's arguments, besides the address and the time. */
+  /** The load generator's arguments, without the address and the time. */
   readonly load: readonly string[];
-  /** Which number of the load generator's answer counts. */
+  /** The number in the load generator's answer that counts. */
   readonly figure: string;
   readonly unit: string;
-  /** The divisor of figures in the tables. */
+  /** The tables show the figure divided by this number. */
   readonly scale: number;
   readonly better: 'more' | 'less';
   readonly servers: readonly string[];
-  /** The target for our ratio to plain: at least, or at most if less is better. */
+  /** The target for our ratio to plain: the minimum, or the maximum if less is better. */
   readonly target: Readonly<Record<Transport, number>>;
   /** The minimum targets for our ratio to other servers. */
   readonly against?: Readonly<Record<string, number>>;
-  /** Whether the cores are kept awake: waking a sleeping core takes longer than any server. */
+  /** Whether to keep the cores awake, because waking a core takes longer than any server. */
   readonly awake?: boolean;
 }
 
@@ -148,5 +148,4 @@ export const rows: readonly Row[] = [
   },
 ];
 
-/** Every server, in the order of the tables. */
 export const servers: readonly string[] = messages;

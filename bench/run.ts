@@ -1,10 +1,10 @@
-// Measures the library against others, each as a server in its own process, with a load generator in C:
+// Measures the library and other servers, each in its own process, with a load generator in C:
 //   npm run bench                  all rows, into bench/results.json; about twenty minutes
 //   npm run bench -- quick         only the library, plain and tuned node:net; under two minutes
 //   npm run bench -- growth        how cost grows with connections, messages, bytes, operators, members; about fifteen minutes
 //   npm run bench -- rows=lines,churn servers=rxjs-sockets,plain transports=tcp rounds=5 seconds=1 connections=2000 out=FILE
 //   npm run bench -- growth rows=open,sizes transports=unix rounds=5 share=0.5 most=1000 out=FILE
-// A partial run goes into .cache/bench.json. `npm run bench:report` makes the tables and pictures.
+// The results of a partial run go into .cache/bench.json. `npm run bench:report` makes the tables and pictures.
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -66,12 +66,12 @@ async function growth({ series, transports, settings }: GrowthOptions, tools: To
   return { growth: { ...occasion(), settings, series: all } };
 }
 
-/** Makes the command fail if a server could not do its work, but not if it missed a target. */
+/** Makes the command fail if a server failed. A missed target is no failure. */
 function noteFailures({ servers }: Found | FoundGrowth): void {
   if (Object.values(servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
 }
 
-/** Writes the new results, and keeps the others in the file. */
+/** Writes the new results into the file, and keeps its other results. */
 async function write(report: Report): Promise<void> {
   const before = await readFile(file, 'utf8').catch(() => '{}');
   await mkdir(dirname(file), { recursive: true });

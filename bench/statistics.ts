@@ -1,4 +1,3 @@
-/** Returns the median of a list of at least one number. */
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -6,7 +5,6 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (sorted[middle - 1]! + upper) / 2;
 }
 
-/** Median, minimum and maximum. */
 export interface Spread {
   readonly median: number;
   readonly least: number;

@@ -1,4 +1,4 @@
-/** One decimal is enough for a picture. */
+/** Formats a coordinate. One decimal is enough for a picture. */
 export const at = (value: number): string => value.toFixed(1);
 
 export function text(x: number, y: number, content: string, attributes = ''): string {

@@ -1,6 +1,6 @@
 /**
- * A chat: one room, with members over TCP and over a unix socket. A member who does not read delays no other member,
- * and is disconnected.
+ * A chat: one room, with members over TCP and over a unix socket. A member that does not read is disconnected, and
+ * never delays the other members.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/chat.ts
  *         runs a demonstration
@@ -32,7 +32,6 @@ function serve(addresses: readonly AddressInput[]): Server<string, string>[] {
 }
 // #endregion
 
-/** A member of the room, who reads one line at a time. */
 class Guest {
   readonly data: Channel<string>;
   private readonly heard: AsyncIterator<string>;
@@ -42,7 +41,7 @@ class Guest {
     this.heard = this.data[Symbol.asyncIterator]();
   }
 
-  /** Joins, and waits until the room announces it. */
+  /** Joins, and waits until the room has announced this member. */
   static async join(name: string, address: Address): Promise<Guest> {
     const guest = new Guest(address);
     await guest.hear();
@@ -61,7 +60,7 @@ class Guest {
   }
 }
 
-/** Prints what bob receives while others join, talk, stop reading, and leave. */
+/** Prints the lines that bob receives while others join, talk, stop reading, and leave. */
 async function show(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'chat-'));
   const servers = serve([{ port: 0 }, { path: join(folder, 'socket') }]);
@@ -90,7 +89,7 @@ async function show(): Promise<void> {
   } while (heard.startsWith(`ann: ${count} `));
   console.log(heard);
   console.log(`bob has heard each of ${count - 1} lines meanwhile`);
-  await bob.hear(); // the line that ann sent while carol left
+  await bob.hear(); // the line that ann sent just before the room disconnected carol
 
   await ann.leave();
   console.log(await bob.hear());

@@ -1,5 +1,5 @@
 /**
- * A proxy: it passes data between its client and a server, at the pace of the slower one, until both directions have
+ * A proxy: it passes data between a client and a server, at the pace of the slower side, until both directions have
  * ended.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts
@@ -11,7 +11,6 @@ import { firstValueFrom, map, toArray } from 'rxjs';
 import { type AddressInput, connect, formatAddress, listen, relay, type Server } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 
-/** Relays every client of `from` to `to`. */
 function startProxy(from: AddressInput, to: AddressInput): Server {
   // #region proxy
   const proxy = listen(from);
@@ -20,7 +19,7 @@ function startProxy(from: AddressInput, to: AddressInput): Server {
   return proxy;
 }
 
-/** Reports that one side failed. The relay has aborted the other side; the proxy continues. */
+/** Reports that one side has failed. By then, the relay has aborted the other side. */
 function report(error: unknown): void {
   console.error(String(error));
 }
@@ -38,10 +37,7 @@ if (from !== undefined && to !== undefined) {
   await show();
 }
 
-/**
- * Demonstrates half-close: the service answers only after its client has finished, so neither direction may end the
- * other.
- */
+/** Demonstrates half-close: the service answers only after its client has ended its own direction. */
 async function show(): Promise<void> {
   const service = listen({ port: 0 }, { codec: lines() });
   service.subscribe(({ data }) => data.pipe(toArray(), map(sorted)).subscribe(data));

@@ -1,6 +1,6 @@
 /**
  * A producer that could send gigabytes per second, and a consumer that needs a millisecond for each message. The
- * producer has to wait, and little is buffered in between.
+ * producer has to wait, so little is buffered.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/slow-consumer.ts
  */
@@ -44,7 +44,6 @@ const client = connect(await firstValueFrom(server.listening), { codec: lengthPr
 const done = client.data.pipe(concatMapPaced(consume));
 // #endregion
 
-/** Prints the progress ten times. */
 function observe(): void {
   const ahead = (produced - consumed) * size;
   furthest = Math.max(furthest, ahead);

@@ -1,7 +1,7 @@
 /**
  * A tour of the library, on real sockets: `npm start`.
  *
- * Its exit status is not 0 if one of its claims does not hold.
+ * If one of its claims does not hold, the exit status is not 0.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,13 +1,13 @@
-// Makes the modules of dist, which users install: as few as possible, without comments and blanks. A module for each
-// file of src would take three times as long to import. The code also takes heap, and above 8 MB of heap V8 collects
-// large reads at twice the cost. The argument names a folder to use instead of dist.
+// Bundles the modules of dist, which users install. With a module for each file of src, an import would take three times
+// as long. Comments and blanks are removed, because code takes heap. Above 8 MB of heap, V8 needs twice the time to
+// collect large reads. The argument names a folder to use instead of dist.
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 /**
- * Replaces an import from Node by `process.getBuiltinModule`. An import reads every export of the module, which loads
- * parts of Node that it otherwise loads on first use. Here the bundler drops the exports that the library does not use.
+ * Replaces an import from Node by `process.getBuiltinModule`. An import reads every export of the module, and so loads
+ * parts of Node that are otherwise loaded on first use. The bundler drops the exports that the library does not use.
  */
 const builtinModules = {
   name: 'builtin-modules',
@@ -40,7 +40,7 @@ await build({
   target: 'node20.19',
   minifyWhitespace: true,
   minifySyntax: true,
-  // Keeps lines apart, because Node prints the line that throws an error.
+  // Keeps lines short, because Node prints the whole line that throws an error.
   lineLimit: 160,
   legalComments: 'none',
   sourcemap: true,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages with the programs that the tests use. Does nothing if all of them are installed.
+# Installs the Debian packages with the programs that the tests use, unless all of them are installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,7 +19,7 @@ peers=(
   lftp:lftp tnftp:tnftp python3:python3 /usr/sbin/vsftpd:vsftpd
 )
 
-# These conflict with other packages, or depend on a printing system, so they are unpacked into .cache/peers.
+# These packages conflict with others, or depend on a printing system, so they are unpacked into .cache/peers.
 # program:package:libraries
 beside=(
   usr/bin/lpr:lprng:libkrb5-3

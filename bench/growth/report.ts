@@ -8,7 +8,7 @@ import { series } from './series.js';
 
 const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' };
 
-/** Makes the table of each series' steepest step, with the verdict whether it is at most linear. */
+/** Makes a table with the steepest step of each series, and whether that step is at most linear. */
 export function summary(all: readonly FoundGrowth[]): string {
   const rows = all.map((found) => {
     const head = [seriesOf(found).title, titles[found.transport]];
@@ -33,7 +33,6 @@ export function summary(all: readonly FoundGrowth[]): string {
   );
 }
 
-/** Makes a table of all points for each series, over each transport. */
 export function details(all: readonly FoundGrowth[]): string[] {
   return series.flatMap((each) => {
     const found = transports.flatMap((transport) =>
@@ -51,7 +50,7 @@ export function details(all: readonly FoundGrowth[]): string[] {
   });
 }
 
-/** Formats the task's cost, with its growth in brackets if there is a smaller point to compare it with. */
+/** Formats the cost of the task. If there is a smaller point to compare with, the growth follows in brackets. */
 function cell({ servers }: FoundGrowth, name: string, n: number): string {
   const grown = servers[name];
   if (grown === undefined) return '';

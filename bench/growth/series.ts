@@ -2,16 +2,16 @@
 export interface Series {
   readonly id: string;
   readonly title: string;
-  /** The unit of the number. */
+  /** The items that the number counts. */
   readonly of: string;
-  /** The task, done once for each figure, with `n` of them. */
+  /** The task for each figure, with `n` items. */
   readonly task: string;
   readonly points: readonly number[];
-  /** Whether other servers do the same work. Growth that they show, too, is not due to this library. */
+  /** Whether other servers do the same work. If they show the same growth, this library is not the cause. */
   readonly beside: boolean;
   /** The server's task: see `servers/command-line.js`. */
   readonly kind: (n: number) => string;
-  /** The load generator's task; `share` is the fraction of the usual work, 1 for all of it. */
+  /** The load generator's task. `share` is the fraction of the usual work; 1 is all of it. */
   readonly load: (n: number, share: number) => Load;
 }
 
@@ -22,7 +22,7 @@ export interface Load {
   readonly times: number;
 }
 
-/** The number of tasks of size `n` that add up to about `total`, at least one. */
+/** Returns how many tasks of size `n` add up to about `total`, and at least 1. */
 const repeats = (total: number, n: number): number => Math.max(1, Math.round(total / n));
 
 const tens = (from: number, to: number): number[] =>
@@ -53,7 +53,7 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'steady',
       args: [`connections=${n}`, 'window=10'],
-      // Complete windows, so that each of many connections has as many messages in flight as each of a few.
+      // Whole windows, so that each of many connections has as many messages in flight as each of a few connections.
       times: 10 * repeats(20_000 * share, n),
     }),
   },

@@ -1,4 +1,4 @@
-/** The same work over `node:net`, in the first version most people write. */
+/** The same work over `node:net`, as most people write it first. */
 import net from 'node:net';
 
 /**

@@ -1,6 +1,6 @@
 /**
- * A server that counts the objects of its heap: `<library> <kind> [path]`. Its parent sends 'begin' and 'end' to count the
- * allocations in between, and 'settle' to count the live bytes.
+ * A server that counts the objects on its heap: `<library> <kind> [path]`. After 'begin', it counts allocations until
+ * 'end'. After 'settle', it reports the live bytes.
  */
 import inspector from 'node:inspector';
 
@@ -15,7 +15,7 @@ session.connect();
 process.on('message', (question) => {
   switch (question) {
     case 'begin':
-      // Every object is sampled, and kept in the profile after it was collected.
+      // Samples every object, and also keeps collected objects in the profile.
       session.post('HeapProfiler.startSampling', {
         samplingInterval: 1,
         includeObjectsCollectedByMajorGC: true,
@@ -37,11 +37,10 @@ process.on('message', (question) => {
 });
 process.on('disconnect', () => process.exit(0));
 
-/** The name for allocations outside any function. */
 const engine = 'the engine';
 
 /**
- * Counts the objects, those made by functions other than Node's, their bytes, and the objects for each function.
+ * Counts all objects, the objects that Node did not make, the bytes, and the objects for each function.
  *
  * @param {inspector.HeapProfiler.SamplingHeapProfile} profile
  */
@@ -50,7 +49,7 @@ function counted({ head, samples }) {
   const visit = (/** @type {inspector.HeapProfiler.SamplingHeapProfileNode} */ node, /** @type {string} */ caller) => {
     const { functionName, url, lineNumber } = node.callFrame;
     const file = url.startsWith('node:') ? url : String(url.split('/').at(-1));
-    // Allocations of a built-in function count for its caller.
+    // An allocation in a built-in function counts for the caller of that function.
     const name = url === '' ? caller : `${functionName || 'a function'} (${file}:${lineNumber + 1})`;
     names.set(node.id, name);
     for (const child of node.children) visit(child, name);

@@ -1,4 +1,7 @@
-/** Measures the cost of pulling: one process runs each way in turn and prints nanoseconds of CPU time per line. */
+/**
+ * Measures the cost of pulling. One process runs each way in turn, and prints nanoseconds of processor time per
+ * message.
+ */
 import { map as mapItems } from 'ix/asynciterable/operators';
 import { filter, firstValueFrom } from 'rxjs';
 import { connect, listen } from 'rxjs-sockets';
@@ -6,7 +9,7 @@ import { lines } from 'rxjs-sockets/codecs';
 import { pull } from 'rxjs-sockets/ix';
 import { memoryTransport } from 'rxjs-sockets/testing';
 
-/** The usual hand-written code: an async iterator over a queue that something else fills. @template T */
+/** What most people write by hand: an async iterator over a queue that other code fills. @template T */
 class Queue {
   items = /** @type {T[]} */ ([]);
   head = 0;
@@ -54,7 +57,8 @@ const perBlock = 1_000;
 const transport = memoryTransport();
 
 /**
- * Messages that cost nothing to read: each byte stands for 1,000 of them, so that only the pulling is measured.
+ * A codec whose messages cost nothing to decode, so that only the pulling is measured. Each byte stands for 1,000
+ * messages.
  *
  * @type {import('rxjs-sockets/codecs').Codec<string, never>}
  */
@@ -77,7 +81,7 @@ const free = {
 };
 
 /**
- * Makes an in-memory connection that receives the same bytes `blocks` times, then the end.
+ * Makes an in-memory connection that receives the same bytes `blocks` times, and then ends.
  *
  * @param {import('rxjs-sockets/codecs').Codec<string, never>} codec
  * @param {Buffer} block

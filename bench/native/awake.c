@@ -1,6 +1,6 @@
 /*
- * Keeps every core awake until its input ends: a sleeping core adds some 50 microseconds to a wake-up, more than a
- * server needs to answer. It runs in the lowest scheduling class, so it takes time from no other program.
+ * Keeps every core awake until its input ends. Waking a core takes some 50 microseconds, which is more than a server
+ * needs to answer. It runs in the lowest scheduling class, so it takes no time from other programs.
  */
 #define _GNU_SOURCE
 #include <sched.h>

@@ -1,5 +1,5 @@
 /*
- * The best that one thread can do: a server over epoll. It prints its address, and exits when its input ends.
+ * A server over epoll that is as fast as one thread can be. It prints its address, and exits when its input ends.
  *
  *   limit <kind> <tcp | unix:<path>>
  *
@@ -27,7 +27,7 @@ enum { CHUNK = 1 << 16, EVENTS = 256 };
 struct peer {
   int fd;
   uint64_t received;
-  /* Data that the kernel has not taken yet. While there is any, the connection is not read. */
+  /* Data that the kernel has not taken yet. Until it has, the server does not read from this connection. */
   unsigned char *rest;
   size_t length, done, room;
   int index, reads, writes;
@@ -71,7 +71,7 @@ static void keep(struct peer *peer, const unsigned char *data, size_t length) {
   peer->length += length;
 }
 
-/* Returns 0 if the connection is lost. */
+/* Returns 0 if the connection was lost. */
 static int put(struct peer *peer, const unsigned char *data, size_t length) {
   if (peer->done == peer->length) {
     ssize_t taken = send(peer->fd, data, length, MSG_NOSIGNAL);

@@ -1,31 +1,30 @@
 /*
- * The load generator of the benchmarks: one thread over epoll. It sends blocks encoded in advance, compares every byte
- * that returns with the expected one, and prints one line of JSON.
+ * The load generator of the benchmarks: one thread over epoll. It prepares all blocks in advance, checks every byte
+ * that the server sends back, and prints one line of JSON.
  *
  *   load <mode> <address> [name=value ...]
  *
  * address   tcp:<port on 127.0.0.1>, or unix:<path>
- * mode      echo    `connections` connections, each with up to `window` messages in flight, for `seconds`; everything sent
- *                   has to return unchanged. The stream is a cycle of `size`-byte lines.
- *           ping    like echo with one line in flight; prints the median and the 99th percentile of the round trips
- *           sink    one connection, sends blocks of 64 KiB for `seconds`, then its FIN, and waits for the server's
- *           churn   connects, has one line echoed, closes, `connections` at a time, for `seconds`
- *           fanout  `connections` members and one that publishes lines, `window` of which may be in flight
- *           idle    opens `connections` connections, reports when all are served, and keeps them until its input ends
+ * mode      echo    opens `connections` connections, and keeps `window` messages in flight on each, for `seconds`.
+ *                   The stream is a cycle of `size`-byte lines, and every byte has to return unchanged.
+ *           ping    like echo, with one line in flight; prints the median and the 99th percentile of the round trips
+ *           sink    sends blocks of 64 KiB on one connection for `seconds`, then a FIN, and waits for the server's FIN
+ *           churn   connects, has one line echoed and closes, for `seconds`, `connections` connections at a time
+ *           fanout  opens `connections` members. One of them publishes lines, with up to `window` in flight.
+ *           idle    opens `connections` connections, reports that the server serves all, and waits for its input to end
  *
- * and with a given amount of work, to measure how cost grows:
+ * These modes do a given amount of work, to measure how cost grows:
  *
- *           burst   `repeat` times: opens `connections` connections, has `messages` messages echoed on each, `window` of them
- *                   in flight, and closes them all cleanly
- *           steady  opens `connections` connections and reports it; then, for each number in its input, has that many messages
- *                   echoed on each, `window` of them in flight, and reports it; until its input ends
- *           members like steady, but one publishes, `window` lines at a time, and every line has to reach all, itself too
+ *           burst   does this `repeat` times: opens `connections` connections, has `messages` messages echoed on each,
+ *                   with up to `window` in flight, and closes all connections cleanly
+ *           steady  opens `connections` connections, and reports that. For each number in its input, has that many
+ *                   messages echoed on each connection, with up to `window` in flight, and reports that.
+ *           members like steady, but one member publishes, `window` lines at a time. Every line has to reach all
+ *                   members, the publisher included.
  *
- * With prefix=1 a message is not a line, but `size` bytes after their length in 4 bytes, big-endian.
- *
- * With upper=1 the lines have to return in upper case.
- * With ws=1 the lines travel as WebSocket messages, after the handshake: masked with zeros when sent, which leaves
- * them unchanged, and unmasked when received.
+ * With prefix=1, a message is not a line, but `size` bytes after a length of 4 bytes, big-endian.
+ * With upper=1, the lines have to return in upper case.
+ * With ws=1, the lines travel as WebSocket messages, after the handshake. A mask of zeros leaves sent bytes unchanged.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -45,14 +44,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* PATIENCE in ms. */
+/* PATIENCE is in ms. */
 enum { BLOCK = 65536, LONGEST = 1 << 26, EVENTS = 256, GROUP = 256, PATIENCE = 10000 };
 
 struct peer {
   int fd;
-  /* Bytes sent and received since the connection was opened. */
+  /* The bytes sent and received on the connection so far. */
   uint64_t sent, received;
-  /* Bytes to receive, if the amount of work is given. */
+  /* The bytes to receive, if the amount of work is given. */
   uint64_t target;
   int wants_out;
   double began;
@@ -61,7 +60,7 @@ struct peer {
 static struct sockaddr_storage address;
 static socklen_t address_length;
 static int poller;
-/* The cycle that each stream repeats, in both directions: some messages, twice in a row, so that any part is contiguous. */
+/* The cycle that each stream repeats, in both directions. It is stored twice, so that any part of it is contiguous. */
 struct cycle {
   unsigned char *bytes;
   size_t length, message;
@@ -128,7 +127,7 @@ static void make_cycle(struct cycle *cycle, size_t messages, size_t size, const 
   memcpy(cycle->bytes + cycle->length, cycle->bytes, cycle->length);
 }
 
-/* Numbered messages of `size` bytes, so that a lost, duplicated or moved one is noticed. */
+/* Makes numbered messages of `size` bytes, so that the check notices a message that is lost, repeated or moved. */
 static void make_cycles(size_t size) {
   size_t messages = size >= BLOCK ? 2 : BLOCK / size;
   unsigned char masked[6] = {0x82, (unsigned char)(0x80 | size)}, plain[2] = {0x82, (unsigned char)size};
@@ -155,7 +154,7 @@ static void shake_hands(int fd) {
   if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0) die("send");
   char answer[1024];
   size_t length = 0;
-  /* One byte at a time: the bytes after the header belong to the first message. */
+  /* One byte at a time, because the bytes after the header belong to the first message. */
   while (length < 4 || memcmp(answer + length - 4, "\r\n\r\n", 4) != 0)
     if (length == sizeof answer || recv(fd, answer + length++, 1, 0) != 1) fail("the handshake failed");
 }
@@ -165,7 +164,7 @@ static void open_peer(struct peer *peer) {
   peer->began = now();
   peer->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (peer->fd < 0) die("socket");
-  /* A busy unix server answers EAGAIN to a non-blocking socket. */
+  /* The socket still blocks: with a non-blocking socket, a busy unix server would cause EAGAIN. */
   while (connect(peer->fd, (struct sockaddr *)&address, address_length) != 0)
     if (errno != EINTR) die("connect");
   if (is_ws) shake_hands(peer->fd);
@@ -182,7 +181,7 @@ static void close_peer(struct peer *peer) {
   peer->fd = -1;
 }
 
-/* Sends as much of the cycle as the stream's total of `limit` bytes allows. */
+/* Sends the cycle until `limit` bytes of the stream have been sent, or the kernel takes no more. */
 static void send_up_to(struct peer *peer, uint64_t limit) {
   while (peer->sent < limit) {
     size_t length = limit - peer->sent < there.length ? (size_t)(limit - peer->sent) : there.length;
@@ -200,7 +199,7 @@ static void send_up_to(struct peer *peer, uint64_t limit) {
   peer->wants_out = 0;
 }
 
-/* Receives and compares the available bytes, and returns their number; -1 at the end of the stream. */
+/* Receives the available bytes and checks them. Returns their number, or -1 at the end of the stream. */
 static ssize_t receive(struct peer *peer) {
   ssize_t got = recv(peer->fd, incoming, incoming_length, 0);
   if (got < 0) {
@@ -223,7 +222,7 @@ static int ascending(const void *one, const void *other) {
   return a < b ? -1 : a > b;
 }
 
-/* How far a stream may be sent, given how much has returned: whole messages only. */
+/* Returns how many bytes of a stream may be sent, in whole messages, after `received` bytes have returned. */
 static uint64_t due(uint64_t received, size_t messages) {
   return (received / back.message + messages) * there.message;
 }
@@ -237,7 +236,7 @@ static void echo(size_t connections, size_t messages, double seconds, int ping) 
   size_t most = 1 << 20, trips = 0;
   double *times = ping ? malloc(most * sizeof *times) : NULL;
   for (size_t i = 0; i < connections; i++) open_peer(&peers[i]);
-  /* The first tenth warms up. */
+  /* The first tenth is a warm-up. */
   double start = now(), counted = start + seconds / 10, end = counted + seconds, from = 0;
   uint64_t total = 0, before = 0;
   for (size_t i = 0; i < connections; i++) send_up_to(&peers[i], due(0, messages));
@@ -311,7 +310,7 @@ static void churn(size_t connections, double seconds) {
       struct peer *peer = events[i].data.ptr;
       if (receive(peer) < 0) fail("the server has ended a connection");
       if (peer->received < back.message) continue;
-      /* Both sides end cleanly: otherwise ports would run out, or the server would see resets. */
+      /* Both sides end cleanly. Otherwise, the ports would run out, or the server would see resets. */
       shutdown(peer->fd, SHUT_WR);
       fcntl(peer->fd, F_SETFL, 0);
       char rest;
@@ -335,7 +334,7 @@ static void receive_exactly(int fd, size_t length) {
   }
 }
 
-/* Connections are accepted in order: once all have received the last one's line, all have joined. */
+/* The server accepts connections in order. When all have received the line of the last one, all have joined. */
 static struct peer *join(size_t members) {
   struct peer *peers = calloc(members, sizeof *peers);
   for (size_t i = 0; i < members; i++) open_peer(&peers[i]);
@@ -350,7 +349,7 @@ static struct peer *join(size_t members) {
   return peers;
 }
 
-/* Each member, the publisher too, has to get every line. */
+/* Each member, the publisher included, has to receive every line. */
 static void fanout(size_t members, size_t messages, double seconds) {
   struct peer *peers = join(members);
   struct peer *publisher = &peers[0];
@@ -381,7 +380,7 @@ static void fanout(size_t members, size_t messages, double seconds) {
 static void idle(size_t connections) {
   struct peer *peers = calloc(connections, sizeof *peers);
   for (size_t i = 0; i < connections; i++) open_peer(&peers[i]);
-  /* Connections are accepted in order: the last one's line returns once the server has accepted all. */
+  /* The server accepts connections in order. When the last one's line returns, the server has accepted all. */
   struct peer *last = &peers[connections - 1];
   send_up_to(last, there.message);
   fcntl(last->fd, F_SETFL, 0);
@@ -392,7 +391,6 @@ static void idle(size_t connections) {
   while (read(0, &byte, 1) > 0);
 }
 
-/* Has `messages` more messages echoed on each connection. */
 static void exchange(struct peer *peers, size_t count, size_t messages, size_t window) {
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
@@ -418,7 +416,7 @@ static void exchange(struct peer *peers, size_t count, size_t messages, size_t w
   }
 }
 
-/* Few enough at a time to fit into the listener's queue. */
+/* Opens only GROUP connections at a time, so that they fit into the listener's queue. */
 static void open_all(struct peer *peers, size_t count) {
   for (size_t done = 0; done < count; done += GROUP) {
     size_t group = count - done < GROUP ? count - done : GROUP;
@@ -427,7 +425,6 @@ static void open_all(struct peer *peers, size_t count) {
   }
 }
 
-/* Ends both sides cleanly. */
 static void end_all(struct peer *peers, size_t count) {
   for (size_t i = 0; i < count; i++) shutdown(peers[i].fd, SHUT_WR);
   for (size_t i = 0; i < count; i++) {
@@ -449,7 +446,7 @@ static void burst(size_t connections, size_t messages, size_t window, size_t rep
   printf("{\"seconds\":%.6f}\n", now() - start);
 }
 
-/* Answers each number of its input once that many messages have been exchanged. */
+/* Answers each number in its input when that many messages have been exchanged. */
 static void steady(size_t connections, size_t window) {
   struct peer *peers = calloc(connections, sizeof *peers);
   open_all(peers, connections);
@@ -465,7 +462,7 @@ static void steady(size_t connections, size_t window) {
   end_all(peers, connections);
 }
 
-/* Answers each number of its input once that many lines have reached all. */
+/* Answers each number in its input when that many lines have reached all members. */
 static void publish(size_t members, size_t window) {
   struct peer *peers = join(members);
   printf("{\"open\":%zu}\n", members);
@@ -493,7 +490,7 @@ static void publish(size_t members, size_t window) {
     printf("{\"seconds\":%.6f}\n", now() - start);
     fflush(stdout);
   }
-  /* Not closed cleanly, because the server has no reason to end its direction. */
+  /* The connections are not closed cleanly, because the server has no reason to end its direction. */
 }
 
 int main(int count, char **list) {

@@ -2,7 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Parses the server's task: `<kind> tcp` on any port, or `<kind> unix:<path>`. `changed` is `lines` with each line changed.
+ * Parses the server's task: `<kind> tcp` for any port, or `<kind> unix:<path>`. `changed` is `lines`, with changed
+ * lines.
  *
  * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}
@@ -14,7 +15,7 @@ export function task() {
 }
 
 /**
- * Makes the listen options of a `node:net` server, with the same queue length as the other servers.
+ * Makes the listen options of a `node:net` server. All servers use the same queue length.
  *
  * @param {string | undefined} path
  */
@@ -23,7 +24,7 @@ export function place(path) {
 }
 
 /**
- * Prints where the server listens, answers questions about its cost, and ends the process when its input ends.
+ * Prints the server's address, answers questions about its cost, and ends the process when its input ends.
  *
  * @param {string | undefined} path
  * @param {number} port
@@ -44,7 +45,7 @@ export function announce(path, port) {
 }
 
 /**
- * The application's work for a line: very little.
+ * The application's work for a line, which is very little.
  *
  * @type {(line: string) => string}
  */

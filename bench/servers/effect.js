@@ -1,8 +1,8 @@
 /**
  * Effect's socket server as in its documentation: a Stream of lines, and a write for each line.
  *
- * The documentation imports the server from `@effect/platform-node`, which only re-exports this module. That package also
- * depends on a version of undici that refuses Node 20, and that no socket server needs.
+ * The documentation imports the server from `@effect/platform-node`, which only re-exports this module. That package
+ * also depends on a version of undici that refuses Node 20.
  */
 import * as NodeSocketServer from '@effect/platform-node-shared/NodeSocketServer';
 import * as Effect from 'effect/Effect';
@@ -72,7 +72,7 @@ const serve = (socket) => {
 const program = Effect.gen(function* () {
   const server = yield* NodeSocketServer.make({ ...place(path), allowHalfOpen: kind === 'sink' });
   announce(path, 'port' in server.address ? server.address.port : 0);
-  // A client that leaves ends its own connection only.
+  // A failed client ends only its own connection.
   yield* server.run((socket) => Effect.ignore(Effect.scoped(serve(socket))));
 });
 

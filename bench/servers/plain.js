@@ -1,4 +1,4 @@
-/** The first version most people write over `node:net`. */
+/** A server over `node:net`, as most people write it first. */
 import net from 'node:net';
 import { announce, place, task, transform } from './command-line.js';
 

@@ -60,7 +60,7 @@ switch (kind) {
     break;
   }
   default: {
-    // maps0, maps10: like lines, through that many operators.
+    // `maps0` to `maps10`: like `lines`, with this number of `map`s.
     const maps = Array.from({ length: Number(kind.slice('maps'.length)) }, () => map(transform));
     /** @type {import('rxjs').MonoTypeOperatorFunction<string>} */
     const through = (source) => maps.reduce((piped, each) => piped.pipe(each), source);
@@ -68,14 +68,12 @@ switch (kind) {
   }
 }
 
-/** All limits keep their defaults, except the number of connections. */
 function options() {
   return { maxConnections: 20_000 };
 }
 
-/** A client that leaves ends its own connection only. */
 function gone() {
-  // Its connection has ended.
+  // The error of a client ends only its connection.
 }
 
 /**

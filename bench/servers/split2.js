@@ -1,4 +1,4 @@
-/** Node's streams with split2, piped. */
+/** Node's streams, piped through split2. */
 import net from 'node:net';
 import { Transform } from 'node:stream';
 import split2 from 'split2';

@@ -1,4 +1,4 @@
-/** An expert's version over `node:net`: one write for everything that a chunk causes, and backpressure. */
+/** An expert's server over `node:net`: one write for all the replies to a chunk, and backpressure. */
 import net from 'node:net';
 import { announce, place, task, transform } from './command-line.js';
 
@@ -31,7 +31,7 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
     case 'frames':
       someFrames(socket, (messages) => {
         const out = messages.flatMap((message) => [lengthOf(message), message]);
-        // Copying short pieces is cheaper than writing many of them.
+        // Copying short parts is cheaper than writing many of them.
         if (messages.length > 1) write(Buffer.concat(out));
         else {
           socket.cork();
@@ -59,7 +59,7 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
 });
 
 /**
- * Passes on whole lines, many at a time.
+ * Passes on complete lines, many at a time.
  *
  * @param {net.Socket} socket
  * @param {(text: string) => void} next
@@ -76,7 +76,7 @@ function eachBlock(socket, next) {
 }
 
 /**
- * Passes on whole messages with a length prefix, and joins the chunks of a long message once.
+ * Passes on complete messages with a length prefix. It joins the chunks of a long message only once.
  *
  * @param {net.Socket} socket
  * @param {(messages: readonly Buffer[]) => void} next

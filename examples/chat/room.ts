@@ -5,12 +5,10 @@ import { lines } from 'rxjs-sockets/codecs';
 const longest = 1_000; // characters
 const pause = 1; // ms
 
-/** The members of the chat, over any transport. */
 export class Room {
   private readonly names = new Set<string>();
   private readonly everybody = new Broadcast(lines());
 
-  /** Runs one connection, from the question for a name to its end. */
   async welcome(connection: Connection<string, string>): Promise<void> {
     const { data } = connection;
     let name: string | undefined;

@@ -1,16 +1,15 @@
 /**
- * A file server that speaks FTP: RFC 959, with the extensions of RFC 2428 (EPSV, EPRT), RFC 3659 (MLSD, SIZE, REST) and RFC
- * 4217 (TLS). It serves one folder, and no path leads out of it.
+ * A file server that speaks FTP (RFC 959), with EPSV and EPRT (RFC 2428), MLSD, SIZE and REST (RFC 3659), and TLS (RFC
+ * 4217). It serves one folder, and no path leads out of that folder.
  *
  *     npm run example -- ftp-server.ts tcp://127.0.0.1:2121 /srv/files
  *     curl ftp://127.0.0.1:2121/ --upload-file notes.txt
  *
- * By default, every client may read and change the folder, with any user and any password. If the address has no host,
- * or is loopback, only this machine can connect. For any other address, set FTP_USER and FTP_PASSWORD. Then only this
- * user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports
- * to open in a firewall.
+ * By default, every client may read and change the folder, with any user and any password. Without a host in the
+ * address, or with a loopback address, only this machine can connect. For any other address, set FTP_USER and
+ * FTP_PASSWORD. Then only this user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such
+ * as 50000-50099, are the ports that a firewall has to allow.
  *
- * ftp-server/session.ts serves one client; the other files in that folder are its parts.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -39,7 +38,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const options = {
     codec: control,
     tls: isEncrypted(address) ? settings.tls?.control : undefined,
-    maxConnections: 1_000, // most of them may be idle; a client beyond that is reset
+    maxConnections: 1_000, // most of them idle; a client beyond this limit is reset
   };
   const server = listen<Command, string>(address, options);
   server.listening.subscribe({ complete: () => stopping.abort() });
@@ -49,7 +48,6 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   await settings.folder.close();
 });
 
-/** Whether clients begin with TLS, without AUTH TLS. */
 function isEncrypted(address: string): boolean {
   return address.startsWith('tls:');
 }
@@ -61,9 +59,10 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
   try {
     // With shared ticket keys, a data connection can resume the session of its control connection.
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
-    createSecureContext(tls); // throws now instead of for each client
+    createSecureContext(tls); // throws now if they do not belong together, and not later for each client
     return {
-      // Clients close with a bare FIN. It cannot cut off a command, but it might cut off a file.
+      // Clients end TLS with a bare FIN. On a control connection it cannot cut off a command, but it might cut off a
+      // file.
       control: { ...tls, allowHalfClosed: true },
       data: { ...tls, isServer: true },
     };

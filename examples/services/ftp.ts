@@ -1,13 +1,13 @@
 /**
- * A client of file servers that speak FTP: lists a folder, gets a file, puts a file.
+ * A client of FTP servers: lists a folder, gets a file, puts a file.
  *
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ list
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ get notes.txt /tmp/notes.txt
  *
- * It asks the server for TLS (AUTH TLS) and, if there is none, continues in plain text with a note. An attacker on the
- * network can fake that answer: FTP_TLS=required insists on TLS, and FTP_TLS=off does not ask for it. The program ends if
- * the certificate cannot be verified; NODE_EXTRA_CA_CERTS=FILE adds a private authority. With tls://HOST:990 TLS comes
- * first.
+ * It asks the server for TLS (AUTH TLS). If the server has no TLS, the client continues in plain text with a note. An
+ * attacker on the network can fake the server's answer. FTP_TLS=required insists on TLS, and FTP_TLS=off does not ask
+ * for it. If the certificate cannot be verified, the program ends. NODE_EXTRA_CA_CERTS=FILE adds a private authority.
+ * With tls://HOST:990, the connection begins with TLS.
  */
 import { open, rename, rm } from 'node:fs/promises';
 import { EmptyError, lastValueFrom, TimeoutError } from 'rxjs';
@@ -24,7 +24,7 @@ await program(usage, [4, 6], async (address = '', user = '', password = '', task
   const work = workOf(task, args.length, first, second);
   const where = parseAddress(address);
   if (where.transport !== 'tcp') throw new UsageError('ADDRESS has to be a TCP address: data connections need one');
-  // A line end would start a second command.
+  // A line end in an argument would start a second command.
   for (const text of [user, password, ...args])
     if (/[\r\n\0]/.test(text)) throw new UsageError('no argument may have a line end in it');
   try {
@@ -52,7 +52,7 @@ function workOf(
 }
 
 // #region get
-/** Gets a file under a temporary name, and renames it when it is complete. */
+/** Gets a file under a temporary name, and renames the file when it is complete. */
 async function get(client: FtpClient, remote: string, local: string): Promise<void> {
   await client.ask('TYPE I', 200);
   const size = await client.size(remote);
@@ -80,7 +80,7 @@ async function get(client: FtpClient, remote: string, local: string): Promise<vo
 // #endregion
 
 // #region put
-/** Puts a file, at the server's pace, and checks that it has arrived completely. */
+/** Puts a file at the server's pace, and then checks the size of the file on the server. */
 async function put(client: FtpClient, local: string, remote: string): Promise<void> {
   const file = await open(local, 'r');
   try {
@@ -105,16 +105,16 @@ async function put(client: FtpClient, local: string, remote: string): Promise<vo
 // #endregion
 
 // #region list
-/** Prints a folder: with MLSD, which every program can read, or else in the server's own format. */
+/** Prints a folder. It uses MLSD, whose format is standard, or else LIST, whose format depends on the server. */
 async function list(client: FtpClient, path: string): Promise<void> {
-  const name = path.startsWith('-') ? `./${path}` : path; // not an option of `ls`
+  const name = path.startsWith('-') ? `./${path}` : path; // a `-` would begin an option of `ls`
   if (client.has('MLST')) {
     try {
       await printAll(client, `MLSD ${name}`.trimEnd(), fromFacts);
       return;
     } catch (error) {
       if (!(error instanceof FtpError && error.code >= 500)) throw error;
-      // MLSD lists folders only, LIST files too.
+      // MLSD lists only folders, but LIST also lists files.
     }
   }
   await printAll(client, `LIST ${name}`.trimEnd(), (line) => line);
@@ -135,7 +135,7 @@ async function printAll(
 }
 // #endregion
 
-/** `type=file;size=1234;modify=20261129005102; name` as `file  1234  2026-11-29 00:51:02  name`. */
+/** Formats `type=file;size=1234;modify=20261129005102; name` as `file  1234  2026-11-29 00:51:02  name`. */
 function fromFacts(line: string): string | undefined {
   const space = line.indexOf(' ');
   const facts = new Map(
@@ -160,7 +160,6 @@ function policyOf(value: string | undefined): TlsPolicy {
   throw new UsageError(`FTP_TLS is auto, required or off, not ${value}`);
 }
 
-/** Adds advice to an error of the network or the file. */
 function explained(error: unknown, address: string): unknown {
   if (error instanceof TimeoutError) return new Error('The server does not reply: try again later.');
   if (error instanceof EmptyError) return new Error('The server has ended the connection: try again.');

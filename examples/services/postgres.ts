@@ -1,6 +1,6 @@
 /**
- * A client of PostgreSQL: `pg`, the driver that most programs use, on a socket of this library. It prints each row of the
- * result as a line of JSON. A result of any size takes little memory: while the lines are not read, the server waits.
+ * A client of PostgreSQL: the driver `pg`, on a socket of this library. It prints each row as a line of JSON. While
+ * the reader of these lines pauses, the server waits, so a result of any size takes little memory.
  *
  *     npm run -s example -- postgres.ts unix:/var/run/postgresql/.s.PGSQL.5432 "$USER" postgres 'SELECT now()'
  *     PGPASSWORD=secret npm run -s example -- postgres.ts tcp://localhost:5432 ann shop 'SELECT * FROM orders' | head
@@ -16,14 +16,13 @@ import { jsonLine, types } from './postgres/json-line.js';
 import { tlsAttempts } from './postgres/ssl-mode.js';
 import { program, UsageError } from './program.js';
 
-/** The user, the database and how to connect. */
 interface Login {
   readonly address: Address;
   readonly user: string;
   readonly database: string;
-  /** The TLS options to try, in this order; false for no TLS. */
+  /** The TLS options to try, in this order. `false` means no TLS. */
   readonly attempts: readonly (false | ConnectionOptions)[];
-  /** The time limit for dialling, TLS and the login together, in ms; 0 means none. */
+  /** The time limit for dialling, TLS and the login together, in ms; 0 means no limit. */
   readonly timeout: number;
 }
 
@@ -83,8 +82,7 @@ function driverFor({ address, user, database, timeout }: Login, ssl: false | Con
 // #endregion
 
 /**
- * Runs the statements and writes their rows to stdout, until the result ends, stdout is closed, or the user presses
- * Ctrl-C.
+ * Runs the statements, and writes their rows to stdout until the result ends, stdout is closed, or Ctrl-C is pressed.
  */
 async function print(driver: pg.Client, sql: string, login: Login): Promise<void> {
   const { stdout } = process;
@@ -108,9 +106,9 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
     stream.resume();
     cancel(pid, login).catch((error: unknown) => stream.destroy(error as Error));
   };
-  process.once('SIGINT', () => stop('by Ctrl-C')); // a second one ends the program at once
+  process.once('SIGINT', () => stop('by Ctrl-C')); // a second Ctrl-C ends the program at once
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    stop(error.code === 'EPIPE' ? 'by the reader' : error); // `head` has read enough; a full disk is a failure
+    stop(error.code === 'EPIPE' ? 'by the reader' : error); // EPIPE: `head` has read enough
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -129,11 +127,11 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
     });
   });
-  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last rows can fail too
+  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last rows can fail, too
   if (stopped instanceof Error) throw stopped;
 }
 
-/** Asks the server to cancel the query of `pid`, on a second connection, as PostgreSQL requires. */
+/** Cancels the query of `pid`. PostgreSQL requires a second connection for that. */
 async function cancel(pid: number, login: Login): Promise<void> {
   const driver = await logIn(login);
   await driver.query('SELECT pg_cancel_backend($1)', [pid]);

@@ -1,15 +1,16 @@
 /**
- * A print server: the Line Printer Daemon protocol (RFC 1179) in front of a spool folder.
+ * A print server: it receives jobs by the Line Printer Daemon protocol (RFC 1179), and puts them into a spool folder.
  *
  *     npm run example -- print-server.ts tcp://127.0.0.1:5515 /tmp/spool
  *     rlpr -N --port=5515 -H 127.0.0.1 -P lp README.md
  *
- * A queue is a subfolder of the spool folder; its first job makes it. Each document of a job that has arrived is a file
- * there, with exactly the printed bytes. Its name, such as `1764377701123-1_042_alice_localhost_README.md`, has the
- * time of arrival and the number of the document, the job number, the owner, the job's origin and the document's name.
- * A document that is still arriving is a hidden file. The printing program takes the files out of the folder.
+ * A queue is a subfolder of the spool folder; its first job creates it. Each complete document is a file in that
+ * subfolder, with exactly the bytes to print. The name of the file, such as
+ * `1764377701123-1_042_alice_localhost_README.md`, has the time of arrival and the number of the document, the job
+ * number, the owner, the job's origin and the document's name. A document that is still arriving is a hidden file. A
+ * printing program of your own takes the files out of the folder.
  *
- * The protocol has no passwords. A client names its user, and the server believes it for jobs from the same address.
+ * The protocol has no passwords. The server believes the user name that a client gives, for jobs from the same address.
  * Admit only clients that may print.
  */
 import { firstValueFrom, NEVER, type Observable, ReplaySubject, takeUntil } from 'rxjs';
@@ -20,30 +21,30 @@ import { listing, matching, printable } from './print-server/listing.js';
 import { type Job, type PartialDocument, type Queue, Refusal, Spool } from './print-server/spool.js';
 import { program, serveUntilStopped } from './program.js';
 
-const concurrent = 1_000; // connections, most of them may be idle; further clients wait in the kernel
+const concurrent = 1_000; // connections, most of them idle; more clients wait in the kernel
 const idleTimeout = 60_000; // ms
 const maxControlFile = 65_536; // bytes
-const maxDocuments = 52; // of one job: dfA to dfZ, dfa to dfz
-/** The size that CUPS announces with `mode=stream`: the document ends with the connection, without a zero byte. */
+const maxDocuments = 52; // per job: dfA to dfZ, dfa to dfz
+/** The size that CUPS announces with `mode=stream`. The end of the connection then ends the document. */
 const cupsStream = 999_999_999_999;
 
-/** A command, up to its line feed. `lines()` would also take half a command that was cut off. */
+/** A command with its line feed. `lines()` would also accept half a command at the end of the connection. */
 const command = delimited('\n', { maxLength: 1_024 });
 const ok = '\x00';
 
-/** A job that is arriving. It is published once the control file and all documents have arrived. */
+/** A job that is arriving. It is published when the control file and all documents have arrived. */
 interface ArrivingJob {
   readonly number: string;
   control?: ControlFile;
   readonly documents: Map<string, PartialDocument>;
 }
 
-/** One connection, for one command (RFC 1179, 5). */
+/** One connection, with one command (RFC 1179, 5). */
 class Session {
   private readonly bytes: Connection['bytes'];
   private readonly spool: Spool;
   private readonly stopping: Observable<void>;
-  /** The client's host. This machine is always `localhost`, whichever of its addresses the client uses. */
+  /** The client's host. For every address of this machine, it is `localhost`. */
   private readonly origin: string;
 
   constructor({ bytes, local, remote }: Connection, spool: Spool, stopping: Observable<void>) {
@@ -54,7 +55,7 @@ class Session {
     this.stopping = stopping;
   }
 
-  /** Executes the command, and returns the final reply. A refusal is a negative acknowledgement with a reason, then the end. */
+  /** Executes the command, and returns the final reply. For a refusal, the reply is the byte 01 and the reason. */
   async answer(): Promise<string | undefined> {
     try {
       return await this.obey();
@@ -74,7 +75,7 @@ class Session {
     const [name = '', ...operands] = line.slice(1).trimEnd().split(/\s+/);
     const queue = await this.spool.queue(name);
     switch (line.charCodeAt(0)) {
-      case 1: // print any waiting jobs: none waits for this program
+      case 1: // "print any waiting jobs"; here, no job has to be started
         return ok;
       case 2:
         await queue.prepare();
@@ -93,7 +94,7 @@ class Session {
   // #endregion
 
   // #region receive
-  /** Receives jobs (6) until the client has finished. The last part of a job is acknowledged once the job is on the disk. */
+  /** Receives jobs (6) until the client has finished. It acknowledges a job's last part when the job is on the disk. */
   private async receive(queue: Queue): Promise<undefined> {
     let job: ArrivingJob | undefined;
     try {
@@ -153,31 +154,32 @@ class Session {
 
   // #endregion
 
-  /** Reads the zero byte that ends a file. */
   private async expectZero(): Promise<void> {
     const [byte] = await firstValueFrom(this.bytes.body(1));
     if (byte !== 0) throw new Refusal('the file is not as long as it was announced');
   }
 
-  /** Publishes the job if the control file and every document that it names have arrived, in any order. */
+  /**
+   * Publishes the job when the control file, and every document that it names, have arrived. The order does not matter.
+   */
   private async publish(queue: Queue, { number, control, documents }: ArrivingJob): Promise<boolean> {
     if (control?.documents.every(({ file }) => documents.has(file)) !== true) return false;
     const { user } = control;
     const printed = control.documents.map(({ file, name }) => ({ name, partial: documents.get(file)! }));
     await queue.publish({ number, user, origin: this.origin, documents: printed });
     console.log(`job ${number} of ${printable(user)} from ${this.origin}`);
-    await queue.discard(documents.values()); // documents that the control file does not name are not printed
+    await queue.discard(documents.values()); // the control file does not name these documents
     return true;
   }
 
-  /** Reads the next command; undefined if the client has finished, or if the server stops first. */
+  /** Reads the next command. Returns undefined if the client has finished, or if the server stops first. */
   private async next(stopping: Observable<void>): Promise<string | undefined> {
     const lines = this.bytes.framed(command).pipe(takeUntil(stopping));
     return (await firstValueFrom(lines, { defaultValue: undefined }))?.toString();
   }
 
   // #region remove
-  /** Removes jobs (5.5): those in the list, or the first in the queue. */
+  /** Removes the jobs in the list (5.5), or without a list the first job in the queue. */
   private async remove(queue: Queue, [agent = '', ...list]: string[]): Promise<string> {
     const jobs = await queue.jobs();
     const asked = list.length > 0 ? matching(jobs, list) : jobs.slice(0, 1);
@@ -189,7 +191,7 @@ class Session {
     );
   }
 
-  /** Every client can claim to be root, so the claim counts only from the job's own machine, and from this one. */
+  /** Every client can claim to be root. The claim counts only from the job's own machine, and from this machine. */
   private mayRemove({ user, origin }: Job, agent: string): boolean {
     if (agent === 'root' && this.origin === 'localhost') return true;
     return origin === this.origin && (agent === 'root' || agent === user);
@@ -202,8 +204,8 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /**
- * Reads a document that ends with the connection. Its client announces 0 bytes. A client that prints an empty file does
- * so, too, but sends only the zero byte and waits for the answer.
+ * Reads a document that ends with the connection, which clients announce as 0 bytes. A client that prints an empty file
+ * announces 0 bytes, too, but sends only the zero byte and waits for the answer.
  */
 async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
   const first = await firstValueFrom(bytes, { defaultValue: undefined });
@@ -221,7 +223,7 @@ await program('ADDRESS SPOOLFOLDER', [2, 2], async (address = '', folder = '') =
   const handle = (connection: Connection): Promise<string | undefined> => {
     return new Session(connection, spool, stopping).answer();
   };
-  // Stops accepting and continues serving: `shutdown` would cut off documents that are arriving.
+  // Stops accepting, but continues to serve: `shutdown` would cut off documents that are arriving.
   const accepted = server.pipe(takeUntil(stopping));
   await serveUntilStopped(server, accepted.pipe(serve(handle, { concurrent })), stopping);
 });

@@ -5,7 +5,7 @@
  *     npm run example -- print.ts tcp://127.0.0.1:5515 lp README.md
  *
  * It ends with status 0 when the server has acknowledged the complete job, and otherwise with a message. A server
- * prints only complete jobs, so after any message you can print the file again.
+ * prints only complete jobs, so after a message you can print the file again.
  */
 import { randomInt } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -24,7 +24,6 @@ const longestReason = 1_000; // bytes
 type Bytes = Connection['bytes'];
 
 // #region print
-/** Sends a job: the command, the control file, the data file. The server acknowledges each step. */
 async function print(bytes: Bytes, queue: string, file: FileHandle, name: string): Promise<void> {
   const before = await file.stat();
   const { size } = before;
@@ -40,7 +39,7 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
   await ask(bytes, Buffer.concat([controlFile, Buffer.of(0)]), 'it does not accept the control file');
   await ask(bytes, `\x03${size} dfA${job}\n`, `it does not take ${size} bytes; it may be out of space`);
 
-  // The server may refuse the file while it is being sent, so we wait for its answer from the beginning.
+  // The server may refuse the file while it is being sent, so the client waits for the answer from the beginning.
   const sent = lastValueFrom(bytes.sendFrom(contents(file, name, before)), { defaultValue: undefined });
   const answered = acknowledged(bytes, 'it could not save the file; it may be out of space');
   await Promise.race([sent, answered]);
@@ -48,7 +47,7 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
 }
 // #endregion
 
-/** The file, and the zero byte that marks it as complete. A file that changes meanwhile does not get that byte. */
+/** Yields the file, and then the zero byte that marks it as complete. Throws instead if the file has changed. */
 async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
   let rest = before.size;
   while (rest > 0) {
@@ -80,7 +79,7 @@ async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
 }
 
 // #region dial
-/** RFC 1179 requires a client port from 721 to 731, which only root may use; most servers accept any. */
+/** RFC 1179 requires a client port from 721 to 731, which only root may use. Most servers accept any port. */
 async function dial(address: string): Promise<Connection> {
   const where = parseAddress(
     /^t(cp|ls):\/\/([^:[\]/]+|\[[^\]]+\])$/.test(address) ? `${address}:${defaultPort}` : address,
@@ -108,7 +107,6 @@ function plain(text: string, longest: number): string {
     .slice(0, longest);
 }
 
-/** Returns the user's name, or a number if the system has no name. */
 function user(): string {
   try {
     return plain(userInfo().username, 31);
@@ -117,7 +115,6 @@ function user(): string {
   }
 }
 
-/** Adds advice to the error of a failed connection. */
 function advice(error: unknown, address: string): unknown {
   if (!(error instanceof SocketError)) return error;
   switch (error.code) {
@@ -145,7 +142,7 @@ function advice(error: unknown, address: string): unknown {
 
 await program('ADDRESS QUEUE FILE', [3, 3], async (address = '', queue = '', path = '') => {
   if (!/^[!-~]{1,200}$/.test(queue)) throw new UsageError('a queue has a name without spaces');
-  // Checked first, because opening a pipe waits for its writer.
+  // `stat` comes first, because opening a pipe waits for its writer.
   const isFile = await stat(path)
     .then((stats) => stats.isFile())
     .catch(() => false);

@@ -1,21 +1,18 @@
-/** Code shared by the programs of this folder: arguments, the first line of output, and how they end. */
+/** Code that the programs of this folder share. */
 import { basename } from 'node:path';
 import { lastValueFrom, type Observable, type Observer } from 'rxjs';
 import { formatAddress, type Server, SocketError } from 'rxjs-sockets';
 
-/** Thrown for an invalid argument. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
 /**
- * Runs a program with its arguments.
- *
- * An invalid argument ends it with status 2 and the usage, any other failure with status 1 and its message.
+ * Runs a program with its arguments. An invalid argument ends it with status 2 and the usage, and any other failure
+ * with status 1 and its message.
  *
  * @param usage - the arguments as the usage shows them, such as `ADDRESS FOLDER`
  * @param count - the minimum and maximum number of arguments
- * @param main - the program
  */
 export async function program(
   usage: string,
@@ -41,13 +38,12 @@ function isUsageError(error: unknown): boolean {
 }
 
 /**
- * Runs a server until SIGTERM or Ctrl-C. It prints the address as the first line, reports errors of single connections on
- * stderr, and lets work in progress finish when it is stopped.
+ * Runs a server until SIGTERM or Ctrl-C, and then lets work in progress finish. The first line of output is the
+ * address.
  *
- * @param server - the listening server
- * @param served - the output of `serve`, to subscribe to
- * @param stopping - is notified instead of a shutdown, for a server that continues until its clients have sent all their
- * data; in either case, connections that are open after eight seconds are reset
+ * @param served - the output of `serve`; this function subscribes to it
+ * @param stopping - for a server that continues until its clients have sent all their data: SIGTERM then notifies this
+ * observer, and does not call `shutdown`. In both cases, connections that are still open after eight seconds are reset
  * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
  */
 export async function serveUntilStopped(
@@ -61,7 +57,7 @@ export async function serveUntilStopped(
   };
   server.listening.subscribe({
     next: (address) => console.log(formatAddress(address)),
-    error: () => undefined, // `served` fails with it too
+    error: () => undefined, // `served` reports the same error
   });
   server.incidents.subscribe({ next: (error) => console.error(error.message), error: () => undefined });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

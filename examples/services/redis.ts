@@ -1,11 +1,12 @@
 /**
- * Sends one command to a Redis server, with ioredis over a socket of this library, and prints the reply as a line of JSON.
+ * Sends one command to a Redis server, and prints the reply as a line of JSON. It uses ioredis over a socket of this
+ * library.
  *
  *     npm run -s example -- redis.ts tcp://localhost:6379 SET greeting hello EX 60
  *     npm run -s example -- redis.ts unix:/run/redis/redis-server.sock GET greeting
  *
- * If the server requires a password, the program sends the one in REDISCLI_AUTH, like redis-cli. It prints text as a string,
- * data that is not UTF-8 as `{ "base64": … }`, and an integer too large for a JavaScript number as a string.
+ * REDISCLI_AUTH is the password, as for redis-cli. Text is printed as a string, other data as `{ "base64": … }`, and an
+ * integer that is too large for a JavaScript number as a string.
  */
 import { isUtf8 } from 'node:buffer';
 import { Redis } from 'ioredis';
@@ -19,7 +20,7 @@ await program('ADDRESS COMMAND [ARG...]', [2, Infinity], async (address = '', co
   const redis = new Redis({
     Connector: connectorTo(address, { receiveTimeout: 60_000 }),
     password: process.env['REDISCLI_AUTH'] ?? '',
-    retryStrategy: null, // one attempt, and then the error
+    retryStrategy: null, // ioredis gives up after one attempt
     enableReadyCheck: false,
     stringNumbers: true,
     protocol: 2,
@@ -36,7 +37,6 @@ await program('ADDRESS COMMAND [ARG...]', [2, Infinity], async (address = '', co
   // #endregion
 });
 
-/** Adds advice to an error. */
 function explained(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   if (/^(NOAUTH|WRONGPASS)/.test(error.message))
@@ -49,7 +49,7 @@ function explained(error: unknown): unknown {
   return new Error(`${error.message}; start a Redis server there, or give the address of one`, { cause: error });
 }
 
-/** Makes a reply fit for JSON. Strings arrive as Buffers, so every JavaScript string is an integer. */
+/** Converts a reply for JSON. Redis strings arrive as Buffers, so a JavaScript string is always an integer. */
 function plain(reply: unknown): unknown {
   if (Buffer.isBuffer(reply)) return isUtf8(reply) ? reply.toString() : { base64: reply.toString('base64') };
   if (typeof reply === 'string') return Number.isSafeInteger(Number(reply)) ? Number(reply) : reply;

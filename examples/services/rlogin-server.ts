@@ -4,11 +4,11 @@
  *     npm run example -- rlogin-server.ts tcp://127.0.0.1:5130
  *     npm run example -- rlogin-server.ts unix:/tmp/rlogin.sock
  *
- * and then `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
+ * Connect with `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
  *
- * RFC 1282 lets the client name its user, and trusts that name if the client's port is below 1024. This server trusts
- * neither. Every client has to give a password, except a program of the server's own user on the same machine, which
- * could start the same shell without the server. The connection is not encrypted, and neither is the password.
+ * RFC 1282 trusts the user name that a client gives, if the client's port is below 1024. This server does not. Every
+ * client has to give a password, except a program of the server's own user on the same machine, because such a program
+ * could start the same shell without the server. Nothing is encrypted, not even the password.
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';
@@ -33,14 +33,12 @@ import { sendUrgent } from './rlogin/urgent.js';
 const mostSessions = 100;
 const mostConnections = 1_000; // more than sessions, so that silent clients do not block others
 const handshakeTime = 10_000; // ms
-const sizeTime = 500; // ms for a client to send its window size before its program starts
+const sizeTime = 500; // ms; how long the server waits for the window size
 const idleTime = 3_600_000; // ms without input or output
 const usualSize: WindowSize = { rows: 24, columns: 80 };
 
-/** Thrown if the server refuses a handshake. */
 class Refusal extends Error {}
 
-/** Notified when the server is being stopped. */
 const stopping = new ReplaySubject<void>(1);
 let sessions = 0;
 
@@ -93,7 +91,7 @@ interface Login {
   readonly terminal: string;
 }
 
-/** Reads the four fields, and accepts them. A client that breaks the rules gets the reason. */
+/** Reads the four fields, and accepts them. A client with invalid fields is refused with the reason. */
 async function handshake({ bytes }: Connection): Promise<Login | undefined> {
   try {
     const received = bytes.framed(fields).pipe(take(4), toArray(), timeout({ first: handshakeTime }));
@@ -102,7 +100,7 @@ async function handshake({ bytes }: Connection): Promise<Login | undefined> {
     );
     if (empty !== '' || terminal === undefined) throw new Refusal('this is not rlogin');
     if (!/^[\x21-\x7e]{0,32}$/.test(localUser ?? '')) throw new Refusal('the name of the local user is not valid');
-    // It must not begin with '-', because the started program would take it for an option.
+    // A name that begins with '-' would be an option of the started program.
     if (user === undefined || !/^[a-z_][a-z0-9_.-]{0,31}$/i.test(user))
       throw new Refusal('the name of the user is not valid');
     const type = terminal.replace(/\/\d{0,9}$/, ''); // a pseudo terminal has no speed
@@ -127,7 +125,7 @@ function reasonOf(error: unknown): string {
 // #region size
 /**
  * Asks for the window size, and returns the client's next input, which is usually the answer. The program then starts
- * with the right size. If the question cannot be sent, our own client sends its size unasked.
+ * with the right size. Without urgent data there is no question, and our own client sends its size unasked.
  */
 async function firstMessage(connection: Connection): Promise<Buffer | WindowSize | undefined> {
   await flushed(); // the urgent byte has to follow the accepting byte
@@ -140,9 +138,9 @@ async function firstMessage(connection: Connection): Promise<Buffer | WindowSize
 
 // #region program
 /**
- * Chooses the program: a shell for a client that needs no password, and otherwise one that asks for it.
+ * Returns a shell for a client that needs no password, and otherwise a program that asks for the password.
  *
- * The server's own user may get a shell of that user, and root one of every user; `su` handles that. Only root can run `login`.
+ * `su` gives root a shell of any user without a password. Only root can run `login`.
  */
 async function command(connection: Connection, { user, terminal }: Login): Promise<Command> {
   const { remote } = connection;
@@ -156,7 +154,7 @@ async function command(connection: Connection, { user, terminal }: Login): Promi
         ? ['su', '-l', '--', user]
         : ['login', '-h', host, '--', user];
   console.error(`${formatAddress(remote)} wants to be ${user}: ${file}`);
-  // The rest of the server's environment is hidden from the client.
+  // The client must not see the rest of the server's environment.
   const { PATH = '/usr/local/bin:/usr/bin:/bin', LANG = 'C.UTF-8' } = process.env;
   const environment = { TERM: terminal, PATH, LANG, HOME: homedir(), USER: username, LOGNAME: username };
   return { file, args, environment, folder: isOwn ? homedir() : '/' };

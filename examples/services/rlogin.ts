@@ -4,10 +4,11 @@
  *     npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER
  *     sudo npm run example -- rlogin.ts tcp://old-machine:513 ann
  *
- * The second form uses a local port below 1024, as most servers require. `~.` at the beginning of a line ends the session.
- * Without a terminal it types its standard input: `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. The server then
- * has to end the session, as with `exit` here: a client that ends it would lose pending output.
- * The connection is not encrypted, and neither is a typed password.
+ * The second command uses a local port below 1024, as most servers require. `~.` at the beginning of a line ends the
+ * session. Without a terminal, the program sends its standard input:
+ * `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. The input has to make the server end the session, as
+ * with `exit` here. If the client ended the session, it would lose pending output. Nothing is encrypted, not even a
+ * typed password.
  */
 import { execFileSync } from 'node:child_process';
 import { constants, userInfo } from 'node:os';
@@ -50,7 +51,7 @@ await program('ADDRESS USER', [2, 2], async (address, user) => {
 });
 
 // #region dial
-/** Dials from a port below 1024 if permitted. Only root can use one, so many servers trust clients from there. */
+/** Dials from a port below 1024 if that is permitted. Only root may use such a port, so many servers trust it. */
 async function dial(address: string): Promise<Connection> {
   const isTcp = parseAddress(address).transport === 'tcp';
   for (let localPort = 1023; isTcp && localPort >= 512; localPort--) {
@@ -58,7 +59,7 @@ async function dial(address: string): Promise<Connection> {
       return await connect(address, { localPort }).open();
     } catch (error) {
       const code = error instanceof SocketError ? error.code : undefined;
-      if (code === 'EACCES') break; // this user may use none of them
+      if (code === 'EACCES') break; // this user may use no port below 1024
       if (code !== 'EADDRINUSE' && code !== 'EADDRNOTAVAIL') throw error;
     }
   }
@@ -67,10 +68,9 @@ async function dial(address: string): Promise<Connection> {
 // #endregion
 
 // #region login
-/** Sends the four fields, and waits for the server's acceptance. */
 async function logIn({ bytes, local, remote }: Connection, user: string): Promise<void> {
   const sent = bytes.framed(fields);
-  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // servers expect a speed, which a window does not have
+  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // servers expect a speed, but a window has none
   for (const field of ['', userInfo().username, user, terminal]) sent.next(field);
   try {
     const [answer] = await firstValueFrom(bytes.body(1).pipe(timeout({ first: handshakeTime })));
@@ -93,12 +93,12 @@ async function session(connection: Connection, urgent: Observable<number> | unde
   const sizes = sizesFor(connection, urgent).subscribe((message) => bytes.next(message));
   const typing = bytes.sendFrom(stdin.isTTY ? keys() : (stdin as AsyncIterable<Buffer>)).subscribe({
     complete: () => {
-      // Without a terminal, programs started by the input may still print.
+      // Without a terminal, the server may still run the commands of the input.
       if (stdin.isTTY) void connection.close();
     },
-    error: () => undefined, // the output fails with it too
+    error: () => undefined, // the output fails with the same error
   });
-  stdout.on('error', () => undefined); // `print` fails with it
+  stdout.on('error', () => undefined); // `print` rejects with the same error
   try {
     await lastValueFrom(bytes.pipe(map(withoutWish), concatMapPaced(print)), { defaultValue: undefined });
   } finally {
@@ -108,9 +108,8 @@ async function session(connection: Connection, urgent: Observable<number> | unde
 }
 
 /**
- * Drops the byte that asks for the size from the first chunk. Some servers send it twice as urgent data, and the
- * kernel
- * makes the first one an ordinary byte. No text begins with it.
+ * Drops the byte that asks for the size from the first chunk. Some servers send this byte twice as urgent data, and
+ * then the kernel turns the first one into an ordinary byte. No text begins with it.
  */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
@@ -124,10 +123,10 @@ function print(chunk: Buffer): Promise<void> {
 // #endregion
 
 // #region sizes
-/** The messages with the window size: one when the server asks, and then one for each change. */
+/** The messages with the window size: one when the server asks, and one for each change after that. */
 function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined): Observable<Buffer> {
   if (!stdout.isTTY) return NEVER;
-  // Only TCP has urgent data for the question. Servers at a unix socket understand the unasked message.
+  // A unix socket has no urgent data, so the server cannot ask. It accepts the size unasked.
   const wishes = urgent ?? (remote.transport === 'unix' ? of(sizeWanted) : NEVER);
   return wishes.pipe(
     filter((byte) => byte === sizeWanted),
@@ -139,8 +138,8 @@ function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined
 
 // #region keys
 /**
- * The typed input, until the terminal is closed or the user types `~.` at the beginning of a line; `~~` there is one
- * `~`.
+ * The typed input, until the terminal is closed or a line begins with `~.`. A line that begins with `~~` is sent with
+ * one `~`.
  */
 async function* keys(): AsyncGenerator<Buffer> {
   let place: 'beginning' | 'tilde' | 'line' = 'beginning';
@@ -165,11 +164,10 @@ async function* keys(): AsyncGenerator<Buffer> {
 
 // #region raw
 /**
- * Makes the terminal pass on every key, including Ctrl-C, and show output unchanged.
+ * Makes the terminal pass on every key, including Ctrl-C, and show output unchanged. Node's `setRawMode` still turns
+ * each LF into CR LF, which breaks full-screen programs.
  *
- * Node's `setRawMode` does not work here: it lets the terminal turn each LF into CR LF, which breaks full-screen programs.
- *
- * @returns a function that restores the terminal, which also happens if the process ends by an exception or a signal
+ * @returns a function that restores the terminal. An exception or a signal that ends the process restores it, too
  */
 function makeRaw(): () => void {
   if (!stdin.isTTY) return () => undefined;

@@ -1,5 +1,5 @@
 /**
- * A web server for the files of a folder: Node's own HTTP, on connections of this library.
+ * A web server for the files of a folder: Node's HTTP parser, on connections of this library.
  *
  *     npm run example -- web-server.ts tcp://localhost:8080 docs
  *         serves this project's documentation; try: curl -i http://localhost:8080/guide.md
@@ -15,15 +15,14 @@ import { answer } from './web/file-handler.js';
 import { Folder } from './web/folder.js';
 import { RequestQueue } from './web/request-queue.js';
 
-/** The time limits for a client, in ms. */
 const patience = {
   headersTimeout: 10_000, // for the header of a request
   requestTimeout: 30_000, // for a complete request
   keepAliveTimeout: 5_000, // between two requests
-  connectionsCheckingInterval: 1_000, // how often Node checks the two above
+  connectionsCheckingInterval: 1_000, // the time between two checks of these limits
 };
-const longestStall = 15_000; // ms in which a client reads none of its answer; noticed within twice that
-const atOnce = 1_000; // connections; further clients wait in the kernel
+const longestStall = 15_000; // ms in which a client reads nothing; it is disconnected within twice this time
+const atOnce = 1_000; // connections; more clients wait in the kernel
 
 await program('ADDRESS FOLDER', [2, 2], async (address, path) => {
   const folder = await Folder.at(path).catch(() => {

@@ -7,19 +7,18 @@ import type { Screen } from './screen.js';
 
 const readers = 50;
 const messages = 2_000;
-/** The number of messages to send before waiting for the readers. */
+/** How many messages are sent before the server waits for the readers. */
 const atOnce = 50;
-/** More than `maxBuffered` and the kernel's buffers for a client that does not read. */
+/** More than `maxBuffered` and the kernel's buffers hold for a client that does not read. */
 const mostMessages = 100_000;
 
-/** The outcome for the messages. */
 interface News {
   readonly sent: number;
   readonly encoded: number;
-  /** For each reader, how many messages it received, and how many of them in order. */
+  /** For each reader, the number of its messages, and the number that arrived in order. */
   readonly received: readonly number[];
   readonly inOrder: readonly number[];
-  /** How connections ended before the news had ended, and how the others ended. */
+  /** How connections ended before the end of the news, and how connections ended after it. */
   readonly cutOff: readonly string[];
   readonly finished: readonly string[];
 }
@@ -42,7 +41,7 @@ export function newsClaims({ sent, encoded, received, inOrder, cutOff, finished 
   ];
 }
 
-/** Sends each message to many clients, encoded once; one client does not read. */
+/** Sends each message to many clients, and encodes it once. One client does not read. */
 export async function broadcast(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading(`4. Broadcast: one message to ${readers} clients, and to one more that does not read`);
   let encoded = 0;
@@ -96,7 +95,6 @@ export async function broadcast(screen: Screen, checks: Checks, folder: string):
   checks.that(...newsClaims({ sent, encoded, received, inOrder, cutOff, finished }));
 }
 
-/** Counts the messages, and those in order. */
 class Reader {
   received = 0;
   inOrder = 0;

@@ -1,11 +1,9 @@
 import type { Screen } from './screen.js';
 
-/** A claim of the tour, and whether it holds. */
 export type Claim = readonly [text: string, holds: boolean];
 
-/** Shows each checked claim, and a summary. */
 export class Checks {
-  /** The messages sent, and those received in order, in all parts of the tour. */
+  /** The messages sent and the messages received in order, in all parts of the tour. */
   sent = 0;
   inOrder = 0;
   private readonly screen: Screen;
@@ -24,7 +22,6 @@ export class Checks {
     }
   }
 
-  /** Whether every claim holds. */
   get passed(): boolean {
     return this.failed === 0;
   }

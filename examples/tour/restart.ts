@@ -14,12 +14,11 @@ import { type Checks, type Claim, number } from './checks.js';
 import type { Screen } from './screen.js';
 
 const wanted = 3_000;
-/** The number of failed attempts after which the server is started again. */
+/** After this many failed attempts, the server starts again. */
 const triesInVain = 3;
 
 const meanings: Readonly<Record<string, string>> = { ENOENT: 'no socket file', ECONNREFUSED: 'nobody listens' };
 
-/** The client's history. */
 interface Restart {
   readonly asked: number;
   readonly answered: number;
@@ -36,7 +35,7 @@ export function restartClaims({ asked, answered, connections, failures }: Restar
   ];
 }
 
-/** Stops a server halfway and starts it again. Its client reconnects and continues. */
+/** Stops a server halfway and starts it again. The client reconnects and continues. */
 export async function restart(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('3. Reconnect: a server stops, and its client tries to connect until it is back');
   const address = { path: join(folder, 'restart') };
@@ -66,7 +65,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   const client = connect(address, { codec: lines(), reconnect: backoff({ initial: 200, max: 800 }) });
   client.subscribe((state) => {
     follow(state);
-    if (state.status === 'connected') conversation.ask(client.data); // the previous connection may have left it unanswered
+    if (state.status === 'connected') conversation.ask(client.data); // the last question may be unanswered
   });
   // #endregion
 
@@ -92,7 +91,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   checks.that(...restartClaims({ asked, answered, connections, failures }));
 }
 
-/** Asks one question at a time, on a channel that serves all connections. */
+/** Asks one question at a time. Its channel sends on whichever connection is open. */
 class Conversation {
   asked = 0;
   answered = 0;
@@ -102,7 +101,7 @@ class Conversation {
     data.next(`question ${this.answered}`);
   }
 
-  /** Emits the number of answers after each one. A repeated question may be answered twice. */
+  /** Emits the number of answers after each answer, and ignores a second answer to a repeated question. */
   over(data: Channel<string>): Observable<number> {
     return data.pipe(
       filter((answer) => answer === `question ${this.answered}`),

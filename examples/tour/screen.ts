@@ -1,15 +1,14 @@
-/** The output of a Screen. */
 export interface Terminal {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
 }
 
-/** How often a status is refreshed, in ms. */
+/** The time between two updates of a status, in ms. */
 const interval = 100;
 
 /**
- * Shows the progress of the tour. On a terminal it uses colours and shows a status below the finished lines. On other
+ * Shows the progress of the tour. On a terminal, it uses colours and shows a status below the finished lines. On other
  * outputs, or if NO_COLOR is set, it writes only the finished lines.
  */
 export class Screen {
@@ -27,21 +26,21 @@ export class Screen {
     this.line(this.coloured('1', text));
   }
 
-  /** Writes a line, replacing the status if there is one. */
+  /** Writes a line in place of the status. */
   line(text: string): void {
     clearInterval(this.ticks);
     this.terminal.write(`${this.open ? '\r\x1b[K' : ''}${text}\n`);
     this.open = false;
   }
 
-  /** Shows a status until the next status or line replaces it; does nothing if the output is not a terminal. */
+  /** Shows a status until the next status or line replaces it. If the output is not a terminal, it does nothing. */
   status(text: string): void {
     if (!this.live) return;
     this.terminal.write(`\r\x1b[K${text.slice(0, (this.terminal.columns ?? 80) - 1)}`);
     this.open = true;
   }
 
-  /** Shows the status returned by `text`, refreshed until the next line. */
+  /** Shows the text that `text` returns, and updates it until the next line. */
   follow(text: () => string): void {
     clearInterval(this.ticks);
     if (!this.live) return;

@@ -6,17 +6,16 @@ import { type Checks, type Claim, kibibytes, mebibytes, number } from './checks.
 import type { Screen } from './screen.js';
 
 const size = 32_768;
-/** The number of messages in each fast phase, and in the slow one. */
+/** The numbers of messages in each fast phase and in the slow phase. */
 const many = 20_000;
 const few = 200;
 const total = many + few + many;
 const highWaterMark = 65_536;
-/** The limit for a channel that `sendFrom` sends on: the high-water mark, and one message with its length. */
+/** The most that `sendFrom` may queue in a channel: the high-water mark, and one message with its length. */
 const bound = highWaterMark + size + 4;
-/** More than the two sockets and uncollected garbage need, and a tenth of all the data. */
+/** A tenth of all the data. The two sockets and uncollected garbage need less. */
 const mostMemory = 128 * 1_048_576;
 
-/** The measurements of one phase of the consumer. */
 interface Phase {
   readonly label: string;
   readonly taken: number;
@@ -32,9 +31,9 @@ interface Consumption {
   readonly inOrder: number;
   readonly phases: readonly Phase[];
   readonly held: Phase;
-  /** Whether the producer was waiting after the consumer had held its channel for a while. */
+  /** Whether the producer was waiting when the consumer had held its channel for a second. */
   readonly waited: boolean;
-  /** The growth of the process, in bytes. */
+  /** The growth of this process, in bytes. */
   readonly growth: number;
 }
 
@@ -61,7 +60,7 @@ export function consumptionClaims(consumption: Consumption): Claim[] {
   ];
 }
 
-/** Runs a producer that always has data, and a consumer that is fast, slow, stopped, and fast again. */
+/** Runs a producer that always has data. Its consumer is fast, then slow, then stopped, then fast again. */
 export async function slowConsumer(screen: Screen, checks: Checks): Promise<void> {
   screen.heading('2. Backpressure: a producer can send only as fast as its consumer takes');
   screen.line('   the consumer            taken            rate   buffered      ahead');
@@ -77,7 +76,6 @@ export async function slowConsumer(screen: Screen, checks: Checks): Promise<void
   });
   const { data } = connect(await firstValueFrom(server.listening), { codec: lengthPrefixed() });
 
-  // A phase lasts until this many messages are consumed, however long that takes.
   meter.begin('takes each at once', many);
   const first = consumer.take(many);
   const end = lastValueFrom(data.pipe(concatMapPaced(consumer.receive)), { defaultValue: undefined });
@@ -111,26 +109,25 @@ export async function slowConsumer(screen: Screen, checks: Checks): Promise<void
   checks.that(...consumptionClaims({ sent, received, inOrder, phases, held, waited, growth }));
 }
 
-/** Always has a message ready. The channel pulls it only when it has room. */
+/** A source that always has a message ready. The channel pulls a message only when it has room. */
 class Producer {
   sent = 0;
   isWaiting = false;
   private channel: Channel<Buffer, Uint8Array | string> | undefined;
   private readonly changes = new Subject<void>();
 
-  /** The number of bytes queued in its channel. */
   get buffered(): number {
     return this.channel?.bufferedBytes ?? 0;
   }
 
-  /** Emits after each message has entered the channel. */
+  /** Emits after each message, and when the channel becomes writable or stops being writable. */
   get changed(): Observable<void> {
     return this.changes;
   }
 
   feed(channel: Channel<Buffer, Uint8Array | string>): void {
     this.channel = channel;
-    // No message is pulled after the one that fills the channel.
+    // The channel pulls no message after the one that fills it.
     channel.writable.subscribe((writable) => {
       this.isWaiting = !writable;
       this.changes.next();
@@ -138,7 +135,7 @@ class Producer {
     channel.sendFrom(this.messages()).subscribe(channel);
   }
 
-  /** Resolves when the channel has no room. */
+  /** Resolves when the channel has no room, or all messages are sent. */
   async waits(): Promise<void> {
     while (!this.isWaiting && this.sent < total) await firstValueFrom(this.changes);
   }
@@ -153,7 +150,7 @@ class Producer {
   }
 }
 
-/** Takes the requested number of messages, then waits for the next request. */
+/** Takes the requested number of messages, and then none until the next request. */
 class Consumer {
   received = 0;
   inOrder = 0;
@@ -162,7 +159,7 @@ class Consumer {
   private reached: (() => void) | undefined;
   private more = new Subject<never>();
 
-  /** Takes `count` messages, with a pause in ms after each, and resolves. */
+  /** Takes `count` messages, with a pause in ms after each, and resolves after the last one. */
   take(count: number, pause = 0): Promise<void> {
     this.left = count;
     this.pause = pause;
@@ -178,7 +175,7 @@ class Consumer {
     this.more.complete();
   }
 
-  /** Processes a message; the next one may come when the returned Observable completes. */
+  /** Processes a message. The next message may follow when the returned Observable has completed. */
   readonly receive = (message: Buffer): Observable<unknown> => {
     if (message.readUInt32BE() === this.received++) this.inOrder++;
     if (--this.left > 0) return this.pause === 0 ? EMPTY : timer(this.pause);
@@ -187,7 +184,6 @@ class Consumer {
   };
 }
 
-/** Measures each phase. The figures shown are also the ones checked. */
 class Meter {
   readonly phases: Phase[] = [];
   private readonly screen: Screen;
@@ -207,7 +203,6 @@ class Meter {
     this.consumer = consumer;
   }
 
-  /** The growth of the process, in bytes. */
   get growth(): number {
     return this.peak - this.resident;
   }
@@ -230,13 +225,11 @@ class Meter {
     return phase;
   }
 
-  /** Records how much is buffered. */
   note(): void {
     const { sent, buffered } = this.producer;
     this.buffered = Math.max(this.buffered, buffered);
     this.ahead = Math.max(this.ahead, (sent - this.consumer.received) * size);
-    // Measured often enough to see growth, but not for each message, because measuring takes as long as sending a
-    // message.
+    // Not for each message, because measuring takes as long as sending one.
     if (sent % 64 === 0) this.measureMemory();
   }
 

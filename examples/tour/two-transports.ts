@@ -8,7 +8,6 @@ import type { Screen } from './screen.js';
 const clientsEach = 3;
 const linesEach = 5_000;
 
-/** The results of the clients. */
 interface Echoes {
   readonly clients: number;
   sent: number;
@@ -25,7 +24,7 @@ export function echoClaims({ clients, sent, received, inOrder }: Echoes): Claim[
   ];
 }
 
-/** Runs an echo server on TCP and on a unix socket, with several clients of each at once. */
+/** Runs an echo server on TCP and one on a unix socket, with several clients each. */
 export async function twoTransports(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('1. Echo: one server on TCP and on a unix socket (a file, for this machine only)');
   const servers = [{ port: 0 }, { path: join(folder, 'echo') }].map((where) => listen(where, { codec: lines() }));
@@ -46,7 +45,6 @@ export async function twoTransports(screen: Screen, checks: Checks, folder: stri
   checks.that(...echoClaims(echoes));
 }
 
-/** Sends numbered lines at the server's pace, and counts the echoed ones. */
 async function talk(address: Address, echoes: Echoes): Promise<void> {
   const { data } = connect(address, { codec: lines() });
   data.sendFrom(numbers(echoes)).subscribe(data);

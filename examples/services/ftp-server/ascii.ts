@@ -1,19 +1,15 @@
-/** Text (TYPE A): lines end with LF in a file, and with CR LF on the wire. */
+/** Text (TYPE A). Lines end with LF in a file, and with CR LF on the wire. */
 const newline = 0x0a;
 const carriageReturn = 0x0d;
 
-/** Converts the line ends of a file to those of the wire. */
 export async function* toWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
-    // latin1 converts each byte to a character and back unchanged.
+    // latin1 converts each byte to a character and back, unchanged.
     yield Buffer.from(chunk.toString('latin1').replaceAll('\n', '\r\n'), 'latin1');
   }
 }
 
-/**
- * Converts the line ends of the wire to those of a file. It keeps a last CR, because its LF may come with the next
- * bytes.
- */
+/** Keeps a CR at the end of a chunk, because its LF may arrive in the next chunk. */
 export async function* fromWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let hasReturn = false;
   for await (const chunk of chunks) {

@@ -1,23 +1,22 @@
-/** The control connection: the commands that a client sends, one a line, and the replies that it gets. */
+/** The control connection: decodes the client's commands, and formats the replies. */
 import { isUtf8 } from 'node:buffer';
 import { type Channel, SocketError } from 'rxjs-sockets';
 import { type ByteQueue, type Codec, type Decoder, lines } from 'rxjs-sockets/codecs';
 
-/** One line of a client, such as `RETR notes.txt`. */
+/** One line from a client, such as `RETR notes.txt`. */
 export interface Command {
   /** The word before the first space, in capitals. */
   readonly verb: string;
-  /** Everything after that space, because a name may begin and end with spaces; undefined if it is not UTF-8. */
+  /** The text after that space. A name may begin and end with spaces. If the text is not UTF-8, this is undefined. */
   readonly argument: string | undefined;
 }
 
-const longest = 8_192; // bytes: a path has 4,096 at most
+const longest = 8_192; // bytes; a path has at most 4,096
 const newline = 0x0a;
 const carriageReturn = 0x0d;
 const interpretAsCommand = 0xff; // Telnet's IAC
 
 // #region codec
-/** Decodes commands, and encodes the lines of replies. */
 export const control: Codec<Command, string> = {
   decoder: () => new CommandDecoder(),
   encoder: () => lines({ delimiter: '\r\n' }).encoder(),
@@ -25,13 +24,13 @@ export const control: Codec<Command, string> = {
 // #endregion
 
 /**
- * Takes lines that end with CR LF, or with LF alone.
+ * Decodes lines that end with CR LF or LF.
  *
- * Clients send ABOR as urgent data, and the urgent byte never arrives. If that byte is the LF, the line would end only with
- * the next command, which the client sends only after the reply to this one. So `ABOR` and a CR are a complete line.
+ * Some clients send ABOR as urgent data, and the urgent byte never arrives. If that byte is the LF, the line does not
+ * end, and the client waits for the reply. So `ABOR` and a CR count as a complete line.
  */
 class CommandDecoder implements Decoder<Command> {
-  /** Whether an LF that comes next belongs to the previous line. */
+  /** Whether a following LF belongs to the previous line. */
   private isAfterReturn = false;
 
   decode(bytes: ByteQueue): Command | undefined {
@@ -69,12 +68,14 @@ function parse(line: Buffer): Command {
   return { verb, argument: isUtf8(argument) ? argument.toString() : undefined };
 }
 
-/** Whether a line is ABOR after the rest of Telnet's IAC, IP and DM: one of their bytes was urgent and is missing. */
+/** Whether a line is ABOR after Telnet's IAC, IP and DM. One of these bytes was urgent, so it is missing. */
 function isAbort(line: Buffer): boolean {
   return line.length <= 16 && /^[\xf0-\xff]*ABOR$/i.test(line.toString('latin1'));
 }
 
-/** Removes Telnet commands: two bytes, or three if they negotiate an option. A doubled IAC is one byte of text. */
+/**
+ * Removes Telnet commands of two bytes, or three for the negotiation of an option. A doubled IAC is one byte of text.
+ */
 function withoutTelnet(line: Buffer): Buffer {
   if (!line.includes(interpretAsCommand)) return line;
   const text: number[] = [];
@@ -91,9 +92,9 @@ function withoutTelnet(line: Buffer): Buffer {
   return Buffer.from(text);
 }
 
-/** The commands of one client. The next one can be inspected before it is taken. */
+/** The commands of one client. `peek` shows the next command, and `take` takes it. */
 export class Commands {
-  /** Whether the client has finished, or a shutdown has stopped its commands. */
+  /** Whether the client has finished, or a shutdown has ended the input. */
   hasEnded = false;
   private readonly source: AsyncIterator<Command, undefined>;
   private next: Promise<Command | undefined> | undefined;
@@ -102,20 +103,17 @@ export class Commands {
     this.source = data[Symbol.asyncIterator]() as AsyncIterator<Command, undefined>;
   }
 
-  /** Waits for the next command without taking it; undefined after the last one. */
+  /** Returns undefined after the last command. */
   peek(): Promise<Command | undefined> {
     if (this.next === undefined) {
       this.next = this.read();
-      // Without this, a failure before `take` is called would be an unhandled rejection.
+      // Prevents an unhandled rejection, if reading fails before `take` is called.
       this.next.catch(() => undefined);
     }
     return this.next;
   }
 
-  /**
-   * Waits for the next command. It reads no further before the next call, so that data after AUTH is not read as plain
-   * text.
-   */
+  /** Takes the next command, and reads no further: after AUTH, the next bytes are TLS and not plain text. */
   async take(): Promise<Command | undefined> {
     const command = await this.peek();
     if (!this.hasEnded) this.next = undefined;
@@ -134,14 +132,14 @@ export class Commands {
   }
 }
 
-/** The lines of a reply: `226 Done`, or, with more than one, `211-First`, ` second`, `211 Last`. */
+/** The lines of a reply: `226 Done`, or for several lines `211-First`, ` second`, `211 Last`. */
 export function replyLines(code: number, first: string, ...others: readonly string[]): readonly string[] {
   const last = others.at(-1);
   if (last === undefined) return [`${code} ${first}`];
   return [`${code}-${first}`, ...others.slice(0, -1).map((line) => ` ${line}`), `${code} ${last}`];
 }
 
-/** Thrown if a command cannot be executed; the client gets its code and message. */
+/** Thrown if a command cannot be executed. The client gets the code and the message. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly code: number;

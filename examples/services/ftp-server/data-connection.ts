@@ -1,11 +1,11 @@
-/** Data connections: one for each file and each listing, from the client's own address, in either direction. */
+/** Data connections: one for each file and each listing, to or from the client's own address. */
 import { concatMap, EmptyError, filter, firstValueFrom, from, Subject, take, takeUntil, timeout } from 'rxjs';
 import { type Address, connect, type Connection, listen, type ServerTlsOptions, SocketError } from 'rxjs-sockets';
 import { Refusal } from './control.js';
 
 export type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 
-/** The server's TLS options, for connections that it accepts and for those that it dials. */
+/** The server's TLS options, for connections that the server accepts and for connections that it dials. */
 export type DataTls = ServerTlsOptions & { readonly isServer: true };
 
 export interface DataOptions {
@@ -13,20 +13,19 @@ export interface DataOptions {
   readonly openTimeout: number;
   /** The time without progress after which a transfer is aborted, in ms. */
   readonly stallTimeout: number;
-  /** The TLS options of the connection; undefined for plain text. */
+  /** Undefined for plain text. */
   readonly tls: DataTls | undefined;
 }
 
-/** How the next data connection is opened. */
+/** The next data connection, which the client has announced. */
 export interface DataConnection {
-  /** Waits for the connection. */
   open(): Promise<Connection>;
-  /** Cancels a connection that is not open yet, and ends an open one. */
+  /** Closes the connection, whether it is already open or not. */
   cancel(): void;
 }
 
 // #region accept-once
-/** Listens on one of the ports for one connection from the client of the control connection. */
+/** Listens on one of the ports, for one connection from the client of the control connection. */
 export async function passive(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
   ports: readonly [first: number, last: number],
@@ -34,7 +33,7 @@ export async function passive(
 ): Promise<DataConnection & { readonly port: number }> {
   const { openTimeout, stallTimeout, tls } = options;
   const [first, last] = ports;
-  // Starts at a random port, so that a stranger cannot guess the next one.
+  // Starts at a random port, so that a stranger cannot guess which port is next.
   const start = first + Math.floor(Math.random() * (last - first + 1));
   for (let attempt = 0; ; attempt++) {
     const port = first + ((start - first + attempt) % (last - first + 1));
@@ -50,20 +49,20 @@ export async function passive(
         if (!isWelcome) connection.destroy(new Error('a stranger at a data port'));
         return isWelcome;
       }),
-      take(1), // which ends the subscription, and with it the listener
+      take(1), // ends the subscription, and so closes the listener
       concatMap(async (connection) => {
         accepted = connection;
-        // The handshake starts only now, so that a stranger cannot delay the client with a slow one.
+        // TLS starts only now. Otherwise, a stranger with a slow handshake could delay the client.
         if (tls !== undefined) await connection.startTls(tls);
         return connection;
       }),
     );
     const connection = firstValueFrom(arrived.pipe(takeUntil(cancelled)));
     try {
-      // Without this, a failure before `open` is called would be an unhandled rejection.
+      // Prevents an unhandled rejection, if this fails before `open` is called.
       connection.catch(() => undefined);
       const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
-      // The server could not listen, so this fails with the reason.
+      // The server could not listen, so `connection` rejects with the reason.
       if (bound === undefined) await connection;
       return {
         port: (bound as TcpAddress).port,
@@ -82,8 +81,8 @@ export async function passive(
 // #endregion
 
 /**
- * Dials the client at its own address, and at no system port, so that it cannot direct the server at others (FTP
- * bounce).
+ * Dials the client at its own address, and only from port 1024 on. Otherwise, a client could make the server attack
+ * other hosts (FTP bounce).
  */
 export function active(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
@@ -121,7 +120,7 @@ export function active(
   };
 }
 
-/** Whether the client did not connect at all, as opposed to an error of a connection. */
+/** Whether the client did not connect in time. An error of a connection that was open is a different failure. */
 export function isMissing(error: unknown): boolean {
   return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
 }
@@ -130,19 +129,19 @@ function isSameHost(one: Address | undefined, other: TcpAddress): boolean {
   return one?.transport === 'tcp' && plainHost(one.host) === plainHost(other.host);
 }
 
-/** The same address may be written as `127.0.0.1` and, at a server that listens on `::`, as `::ffff:127.0.0.1`. */
+/** Makes addresses comparable: a server that listens on `::` shows `127.0.0.1` as `::ffff:127.0.0.1`. */
 function plainHost(host: string): string {
   return host.replace(/^::ffff:(?=[\d.]+$)/i, '').toLowerCase();
 }
 
-/** `PORT h1,h2,h3,h4,p1,p2`: undefined if it is malformed. */
+/** Parses the argument of `PORT h1,h2,h3,h4,p1,p2`. */
 export function parsePort(argument: string): { host: string; port: number } | undefined {
   const numbers = /^\d{1,3}(?:,\d{1,3}){5}$/.test(argument) ? argument.split(',').map(Number) : [];
   if (numbers.length !== 6 || numbers.some((number) => number > 255)) return undefined;
   return { host: numbers.slice(0, 4).join('.'), port: numbers[4]! * 256 + numbers[5]! };
 }
 
-/** `EPRT |1|127.0.0.1|40123|`, with any delimiter: undefined if it is malformed. */
+/** Parses the argument of `EPRT |1|127.0.0.1|40123|`, with any delimiter. */
 export function parseExtendedPort(argument: string): { family: string; host: string; port: number } | undefined {
   const match = /^([!-~])(\d+)\1([\da-f.:]+)\1(\d{1,5})\1$/i.exec(argument);
   const port = Number(match?.[4]);
@@ -150,12 +149,12 @@ export function parseExtendedPort(argument: string): { family: string; host: str
   return { family: match[2]!, host: match[3]!, port };
 }
 
-/** `h1,h2,h3,h4,p1,p2`, as in the reply to PASV. */
+/** Formats `h1,h2,h3,h4,p1,p2`, for the reply to PASV. */
 export function formatPort({ host, port }: { readonly host: string; readonly port: number }): string {
   return [...plainHost(host).split('.'), port >> 8, port & 255].join(',');
 }
 
-/** The family of an address in EPSV and EPRT: 1 for IPv4, 2 for IPv6. */
+/** The address family, as in EPSV and EPRT: 1 for IPv4, 2 for IPv6. */
 export function familyOf({ host }: { readonly host: string }): '1' | '2' {
   return plainHost(host).includes(':') ? '2' : '1';
 }

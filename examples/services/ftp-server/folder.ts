@@ -1,10 +1,11 @@
 /**
  * The served folder, and nothing outside it.
  *
- * A client's paths begin at the folder, so `..` never leads out. A symbolic link can lead out, and it can be created while a
- * command is executed. So the server first opens the folder that contains the file, then asks the system where the opened
- * folder really is, and then reaches the file through it: `/proc/self/fd/7/name` is the entry `name` of the folder that
- * is open as 7, even if its path now leads elsewhere. For a file that is read or extended, the server asks again.
+ * A client's paths begin at the folder, so `..` never leads out. A symbolic link can lead out, and it can be created
+ * while a command is executed. So the server first opens the folder that contains the file. The kernel then says where
+ * the opened folder really is. The server reaches the file through the opened folder: `/proc/self/fd/7/name` is the
+ * entry `name` of the folder with descriptor 7, even if its path now leads elsewhere. Before it reads or extends a
+ * file, the server also checks where the file is.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
@@ -24,34 +25,32 @@ import {
 import { posix } from 'node:path';
 import { Refusal } from './control.js';
 
-// A pipe would make `open` wait for its other end.
+// O_NONBLOCK: otherwise, `open` would wait for the other end of a pipe.
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
-/** A file or a folder in a listing. */
 export interface Entry {
   readonly name: string;
   readonly stats: Stats;
 }
 
-/** The target of an upload. An upload that is neither finished nor discarded leaves only a hidden file. */
+/** An upload in progress. If it is neither finished nor discarded, only a hidden file is left. */
 export interface Upload {
   write(chunk: Buffer): Promise<void>;
   /** Gives the complete upload its final name. */
   finish(): Promise<void>;
-  /** Removes an unfinished upload, and does nothing after `finish`. */
+  /** Removes an unfinished upload. After `finish`, it does nothing. */
   discard(): Promise<void>;
 }
 
-/** Returns the path of an open folder or file. */
+/** Returns a path that leads to an open folder or file. */
 function opened(handle: FileHandle): string {
   return `/proc/self/fd/${handle.fd}`;
 }
 
-/** Names of uploads in progress, which clients neither see nor use. */
+/** The names of unfinished uploads. Clients cannot see or use these names. */
 const unfinished = /^\.ftp-upload-[\da-f]{16}$/;
 
 // #region confined
-/** Names, opens and changes files in a folder; no path leads out of it. */
 export class Folder {
   private readonly root: FileHandle;
 
@@ -61,7 +60,7 @@ export class Folder {
 
   static async open(path: string): Promise<Folder> {
     const folder = new Folder(await open(path, O_RDONLY | O_DIRECTORY));
-    await stat(opened(folder.root)); // fails without /proc
+    await stat(opened(folder.root)); // rejects if there is no /proc
     return folder;
   }
 
@@ -85,7 +84,7 @@ export class Folder {
   }
   // #endregion
 
-  /** Acts on an entry of a folder, through a path that certainly leads to that folder. */
+  /** Acts on an entry of a folder. Even if the folder has moved, the path leads to the folder that was checked. */
   private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
     const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
     try {
@@ -95,7 +94,6 @@ export class Folder {
     }
   }
 
-  /** Opens a file for reading. */
   async read(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
     const file = await this.reach(visible(path), O_RDONLY);
     const stats = await file.stat();
@@ -104,7 +102,7 @@ export class Folder {
     throw new Refusal(550, 'That is not a file.');
   }
 
-  /** Describes a file or a folder, or the target of a symbolic link if the target is inside the folder. */
+  /** Describes a file or a folder. For a symbolic link, describes the target, which has to be inside the folder. */
   async stats(path: string): Promise<Stats> {
     if (path !== '/') {
       const stats = await this.within(visible(path), (entry) => lstat(entry));
@@ -118,12 +116,12 @@ export class Folder {
     }
   }
 
-  /** Rejects if `list` would, because the folder cannot be opened. */
+  /** Rejects if the folder cannot be opened, as `list` would. */
   async assertListable(path: string): Promise<void> {
     await (await this.reach(path, O_RDONLY | O_DIRECTORY)).close();
   }
 
-  /** Lists the entries of a folder, in the system's order, without those that a client cannot name. */
+  /** Lists the entries of a folder, in the system's order, without names that a client cannot use. */
   async *list(path: string): AsyncGenerator<Entry> {
     const folder = await this.reach(path, O_RDONLY | O_DIRECTORY);
     try {
@@ -131,7 +129,7 @@ export class Folder {
         if (!isNameable(name) || unfinished.test(name)) continue;
         const stats = await lstat(`${opened(folder)}/${name}`)
           .then((found) => (found.isSymbolicLink() ? this.stats(posix.join(path, name)) : found))
-          .catch(() => undefined); // it was removed, or is a link that leads out or nowhere
+          .catch(() => undefined); // the entry was removed, or is a link that leads out or nowhere
         if (stats !== undefined) yield { name, stats };
       }
     } finally {
@@ -139,7 +137,7 @@ export class Folder {
     }
   }
 
-  /** Begins an upload that replaces an existing file only when it is complete. */
+  /** Begins an upload. When it is complete, it replaces an existing file of that name. */
   async replace(path: string): Promise<Upload> {
     const existing = await this.stats(path).catch(() => undefined);
     if (existing !== undefined && !existing.isFile())
@@ -147,7 +145,7 @@ export class Folder {
     return this.begin(path, rename);
   }
 
-  /** Begins an upload under an unused name. */
+  /** Begins an upload. Its name must not exist yet when the upload is complete. */
   async add(path: string): Promise<Upload> {
     return this.begin(path, async (from, to) => {
       await link(from, to);
@@ -155,7 +153,7 @@ export class Folder {
     });
   }
 
-  /** Begins an upload that continues after the first `offset` bytes of a file, or after all of it. */
+  /** Begins an upload that continues after the first `offset` bytes of a file, or at its end. */
   async extend(path: string, offset?: number): Promise<Upload> {
     const file = await this.reach(visible(path), O_WRONLY | O_APPEND);
     const stats = await file.stat();
@@ -178,7 +176,7 @@ export class Folder {
     const discard = async (): Promise<void> => {
       if (file === undefined) return;
       await file.close();
-      await unlink(draft).catch(() => undefined); // after `finish` it has its final name
+      await unlink(draft).catch(() => undefined); // fails after `finish`, because the draft then has its final name
       await parent.close();
       file = undefined;
     };
@@ -219,7 +217,7 @@ function entryOf(parent: FileHandle, path: string): string {
   return `${opened(parent)}/${name}`;
 }
 
-/** Refuses names that clients cannot see. */
+/** Refuses the names of unfinished uploads. */
 function visible(path: string): string {
   if (path.includes('\0') || path.split('/').some((name) => unfinished.test(name))) {
     throw new Refusal(553, 'That name is not allowed.');
@@ -227,7 +225,7 @@ function visible(path: string): string {
   return path;
 }
 
-/** Whether a name fits into one line of UTF-8; a line end in it would make two entries of one. */
+/** Whether a name fits into one line of UTF-8. A name with a line end would look like two entries. */
 function isNameable(name: string): boolean {
   // eslint-disable-next-line no-control-regex -- these are the ones
   return !/[\0-\x1f\x7f\ufffd]/.test(name);

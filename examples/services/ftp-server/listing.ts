@@ -1,11 +1,11 @@
-/** The formats of listings, and matching of names with patterns. */
+/** Formats listings, and matches names with patterns. */
 import type { Stats } from 'node:fs';
 import type { Entry } from './folder.js';
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const halfYear = 182 * 86_400_000; // ms
 
-/** LIST: `-rw-r--r--   1 ftp      ftp          1234 Nov 29 00:51 name`, as `ls -l` writes it, in UTC. */
+/** Formats a line of LIST, in UTC, as `ls -l` does: `-rw-r--r--   1 ftp      ftp          1234 Nov 29 00:51 name`. */
 export function longLine({ name, stats }: Entry, now = Date.now()): string {
   const { mtime } = stats;
   const day = String(mtime.getUTCDate()).padStart(2);
@@ -20,11 +20,10 @@ function modeOf(stats: Stats): string {
   return (stats.isDirectory() ? 'd' : '-') + letters.join('');
 }
 
-/** The facts that MLST and MLSD support. */
 export const allFacts = ['type', 'size', 'modify', 'perm'] as const;
 export type Fact = (typeof allFacts)[number];
 
-/** MLST and MLSD: `type=file;size=1234;modify=20261129005102;perm=adfrw; name`. */
+/** Formats the facts of MLST and MLSD: `type=file;size=1234;modify=20261129005102;perm=adfrw; name`. */
 export function factLine({ name, stats }: Entry, facts: readonly Fact[], type = typeOf(stats)): string {
   const values: Record<Fact, string | undefined> = {
     type,
@@ -41,12 +40,14 @@ function typeOf(stats: Stats): string {
   return stats.isFile() ? 'file' : 'OS.unix=special';
 }
 
-/** MDTM: `20261129005102`, in UTC. */
+/** Formats a time for MDTM, in UTC: `20261129005102`. */
 export function timestamp(time: Date): string {
   return time.toISOString().replace(/\D/g, '').slice(0, 14);
 }
 
-/** Whether a name matches a pattern in which `*` is any text and `?` any character. It backtracks to the last `*` only. */
+/**
+ * Whether a name matches a pattern, in which `*` is any text and `?` any character. It backtracks to the last `*` only.
+ */
 export function matches(name: string, pattern: string): boolean {
   let [at, star, retry] = [0, -1, 0];
   for (let next = 0; next < name.length;) {

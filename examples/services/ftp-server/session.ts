@@ -1,4 +1,4 @@
-/** One client: its commands on the control connection, and their execution. */
+/** One client: reads its commands from the control connection, and executes them. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -24,9 +24,9 @@ import { allFacts, type Fact, factLine, longLine, matches, timestamp } from './l
 import type { Settings } from './settings.js';
 
 const mostAttempts = 3; // to log in
-const mostUnknown = 10; // commands in a row: no FTP client sends that many
+const mostUnknown = 10; // commands in a row; no FTP client sends so many
 const mostNoops = 100; // during one transfer
-const mostCounted = 16_777_216; // bytes, to count the size of a text
+const mostCounted = 16_777_216; // bytes; a longer text is not read to tell its size
 
 const words = (text: string): ReadonlySet<string> => new Set(text.split(' '));
 const beforeLogin = words('USER PASS AUTH PBSZ PROT FEAT OPTS SYST HELP NOOP QUIT ABOR');
@@ -34,10 +34,9 @@ const withArgument = words(
   'USER AUTH PBSZ PROT TYPE MODE STRU PORT EPRT REST SIZE MDTM RETR STOR APPE DELE MKD RMD CWD RNFR RNTO OPTS',
 );
 const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // defined by RFCs, but not supported here
-/** The names of RFC 775, which older clients use. */
+/** Names from RFC 775, which older clients use. */
 const aliases: Readonly<Record<string, string>> = { XPWD: 'PWD', XCWD: 'CWD', XCUP: 'CDUP', XMKD: 'MKD', XRMD: 'RMD' };
 
-/** Serves one client until it leaves or is dismissed. */
 export class Session {
   private readonly connection: Connection<Command, string>;
   private readonly settings: Settings;
@@ -52,17 +51,16 @@ export class Session {
   private folderPath = '/';
   private type: 'A' | 'I' = 'A';
   private facts: readonly Fact[] = allFacts;
-  /** Where the next transfer begins in its file. */
+  /** The position in the file at which the next transfer begins. */
   private offset = 0;
-  /** The path given by RNFR. */
+  /** The path from RNFR, which RNTO renames. */
   private renamed: string | undefined;
 
   private hasBufferSize = false;
   private isPrivate = false;
   private isExtendedOnly = false;
-  /** The data connection of the next transfer. */
   private data: DataConnection | undefined;
-  /** The connection of the transfer in progress. */
+  /** The open data connection of the transfer in progress. */
   private carrier: Connection | undefined;
 
   constructor(connection: Connection<Command, string>, settings: Settings) {
@@ -177,7 +175,7 @@ export class Session {
   };
   // #endregion
 
-  /** Resolves a client's name to a path that begins at the served folder, and stays in it. */
+  /** Resolves a client's name to a path that begins at the served folder, and stays in that folder. */
   private pathOf(argument: string): string {
     return posix.resolve('/', this.folderPath, argument === '' ? '.' : argument);
   }
@@ -187,14 +185,13 @@ export class Session {
     this.reply(221, 'Goodbye.');
   }
 
-  /** Replies when something is done. */
   private async change(code: number, text: string, done: Promise<unknown>): Promise<void> {
     await done;
     this.reply(code, text);
   }
 
   private unknownCommand(verb: string): Refusal {
-    // A web page can make a browser send a request, with a body of its choice, to any port.
+    // A web page can make a browser send commands to this port, in the body of an HTTP request.
     if (++this.unknown >= mostUnknown) this.isOver = true;
     return elsewhere.has(verb) ? new Refusal(502, `${verb} is not supported.`) : new Refusal(500, 'Unknown command.');
   }
@@ -248,7 +245,7 @@ export class Session {
     if (!this.hasBufferSize) throw new Refusal(503, 'Send PBSZ 0 first.');
     if (level !== 'C' && level !== 'P') throw new Refusal(536, 'Only PROT C and PROT P are supported.');
     this.isPrivate = level === 'P';
-    this.prepare(undefined); // a data connection that was announced before has the old protection
+    this.prepare(undefined); // an announced data connection has the old protection
     this.reply(200, this.isPrivate ? 'Data connections are encrypted.' : 'Data connections are plain text.');
   }
 
@@ -329,7 +326,7 @@ export class Session {
   }
 
   private async listenForData(): Promise<number> {
-    this.prepare(undefined); // the previous one's port may be needed
+    this.prepare(undefined); // frees the port of the previous data connection
     const data = await passive(this.ends('EPSV ALL'), this.settings.ports, this.dataOptions());
     this.prepare(data);
     return data.port;
@@ -354,7 +351,7 @@ export class Session {
     this.reply(200, 'The next data connection goes there.');
   }
 
-  /** The two addresses of the control connection, which a data connection has to use too. */
+  /** Returns the addresses of the control connection. A data connection has to use the same addresses. */
   private ends(verb: string): { readonly local: TcpAddress; readonly remote: TcpAddress } {
     const { local, remote } = this.connection;
     if (local.transport !== 'tcp' || remote.transport !== 'tcp') {
@@ -408,7 +405,6 @@ export class Session {
     return this.receive(path, await this.settings.folder.add(path));
   }
 
-  /** Receives an upload, which gets its final name only when it is complete. */
   private async receive(path: string, upload: Upload): Promise<void> {
     try {
       await this.transfer(`FILE: ${posix.basename(path)}`, async ({ bytes }) => {
@@ -418,7 +414,7 @@ export class Session {
             throw new Refusal(426, 'The control connection has ended, so the upload is incomplete.');
           await upload.finish();
         } finally {
-          await upload.discard(); // before the client gets the reply
+          await upload.discard(); // before the client receives the reply
         }
       });
     } finally {
@@ -428,15 +424,15 @@ export class Session {
   // #endregion
 
   /**
-   * Whether the client still waits for a reply. When a client is killed, the kernel ends both of its connections. The
-   * end of the data connection then looks like the end of the file, and that of the control connection may arrive a
+   * Whether the control connection is still open. When a client is killed, the kernel ends both of its connections. The
+   * end of the data connection then looks like the end of the file, and the end of the control connection may arrive a
    * little later.
    */
   private async isClientThere(): Promise<boolean> {
     const { limits, stopping } = this.settings;
     const next = this.commands.peek().catch(() => undefined);
     await firstValueFrom(race(from(next), timer(limits.farewell)));
-    await setImmediate(); // if this process was slow, the end may have arrived unseen
+    await setImmediate(); // lets this process read an end that has already arrived
     return !this.commands.hasEnded || stopping.aborted;
   }
 
@@ -447,10 +443,7 @@ export class Session {
     );
   }
 
-  /**
-   * Replies with the number of bytes that RETR would send. With TYPE A it counts them, which takes too long for a large
-   * file.
-   */
+  /** With TYPE A, the server has to read the file to count the bytes that RETR would send. */
   private async tellSize(path: string): Promise<void> {
     const { file, size } = await this.settings.folder.read(path);
     try {
@@ -494,11 +487,11 @@ export class Session {
   }
 
   private async list(argument: string, how: 'long' | 'names'): Promise<void> {
-    const lines = await this.listing(argument.replace(/^-\S*(?: +|$)/, ''), how); // many clients send the options of `ls`
+    const lines = await this.listing(argument.replace(/^-\S*(?: +|$)/, ''), how); // many clients send options of `ls`
     await this.transfer('A list follows.', (data) => sendAll(data, lines));
   }
 
-  /** STAT with a path: a list on the control connection, at the client's pace. */
+  /** Answers STAT with a path: sends a list on the control connection, at the client's pace. */
   private async tell(argument: string): Promise<void> {
     const { data } = this.connection;
     const lines = await this.listing(argument, 'long');
@@ -510,7 +503,6 @@ export class Session {
     data.next('213 End');
   }
 
-  /** The lines for a folder, a file, or the files that match a pattern. */
   private async listing(name: string, how: 'long' | 'names'): Promise<AsyncIterable<string>> {
     const { folder } = this.settings;
     const path = this.pathOf(name);
@@ -555,11 +547,10 @@ export class Session {
   }
 
   // #region transfer
-  /** Announces a transfer, opens its data connection, reads commands during the transfer, and reports the outcome. */
   private async transfer(opening: string, carry: (data: Connection) => Promise<void>): Promise<void> {
     const data = this.assertData();
     this.data = undefined;
-    // A client with TLS begins its handshake after this, or as soon as it is connected.
+    // A client with TLS begins its handshake after this reply, or when it has connected.
     this.reply(150, opening);
     const job = this.carry(data, carry);
     const { aborts, noops } = await this.listenDuring(job, data);
@@ -574,7 +565,7 @@ export class Session {
     try {
       this.carrier = await data.open();
       await work(this.carrier);
-      void this.carrier.close(); // the client may want the reply before it closes its side
+      void this.carrier.close(); // the client may close its side only after the reply
       return [226, 'Transfer complete.'];
     } catch (error) {
       data.cancel();
@@ -588,9 +579,7 @@ export class Session {
     }
   }
 
-  /**
-   * Answers commands during a transfer: a client may abort it, ask for its progress, or send NOOP. Other commands wait.
-   */
+  /** A client may abort a transfer, ask for its progress, or send NOOP. Other commands wait until the transfer ends. */
   private async listenDuring(job: Promise<unknown>, data: DataConnection): Promise<{ aborts: number; noops: number }> {
     const heard = { aborts: 0, noops: 0 };
     const over = job.then(() => 'over' as const);
@@ -619,14 +608,13 @@ export class Session {
 
 type Reply = readonly [code: number, text: string];
 
-/** Reads a file at the pace of the reader. */
 function chunksOf(file: FileHandle, start = 0): AsyncIterable<Buffer> {
   return file.createReadStream({ start, highWaterMark: 65_536, autoClose: false });
 }
 
-/** Sends everything at the client's pace; resolves when the kernel has it. */
+/** Resolves when the kernel has everything. */
 async function sendAll(data: Connection, source: ObservableInput<Buffer | string>): Promise<void> {
-  // The client sends nothing on this connection, but the timeout for a stalled client runs only while this side reads.
+  // Nothing arrives here, but the timeout for a stalled client runs only while this side reads.
   data.bytes.subscribe({ error: () => undefined });
   await lastValueFrom(data.bytes.sendFrom(source), { defaultValue: undefined });
 }
@@ -664,7 +652,7 @@ const sentences: Readonly<Record<string, Reply>> = {
   ENFILE: [451, 'Too many files are open here; try again later.'],
 };
 
-/** The reply to an error; undefined for an error that the client did not cause. */
+/** Returns undefined for an error that the client did not cause. */
 function replyTo(error: unknown): Reply | undefined {
   if (error instanceof Refusal) return [error.code, error.message];
   if (error instanceof SocketError) return undefined;
@@ -675,12 +663,12 @@ function isTooLong(error: unknown): boolean {
   return error instanceof SocketError && error.code === 'ERR_FRAME_TOO_LONG';
 }
 
-/** Formats a path for PWD, with its quotation marks doubled. */
+/** Formats a path for PWD, with each quotation mark doubled. */
 function quoted(path: string): string {
   return `"${path.replaceAll('"', '""')}"`;
 }
 
-/** Compares two texts in a time that does not show how much of them is equal. */
+/** The time of a comparison does not depend on how much of the texts is equal. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map((text) => createHash('sha256').update(text).digest());
   return timingSafeEqual(first!, second!);

@@ -1,17 +1,15 @@
-/** The settings of a server, and the limits of its sessions. */
 import type { ServerTlsOptions } from 'rxjs-sockets';
 import type { DataTls } from './data-connection.js';
 import type { Folder } from './folder.js';
 
 export interface Settings {
   readonly folder: Folder;
-  /** The user who may log in; undefined if every user may. */
+  /** The only user who may log in. Undefined if every user may log in. */
   readonly login: { readonly user: string; readonly password: string } | undefined;
-  /** The TLS options for AUTH TLS and data connections. */
+  /** The TLS options for AUTH TLS and data connections. Undefined without a certificate. */
   readonly tls: { readonly control: ServerTlsOptions; readonly data: DataTls } | undefined;
   /** The ports of passive data connections; 0 lets the system choose. */
   readonly ports: readonly [first: number, last: number];
-  /** Aborted when the server stops. */
   readonly stopping: AbortSignal;
   readonly limits: Limits;
 }
@@ -25,7 +23,7 @@ export interface Limits {
   readonly open: number;
   /** The time limit for a transfer without progress, in ms. */
   readonly stall: number;
-  /** How long the control connection's end may follow the upload's end, in ms. Each upload waits this long. */
+  /** How long an upload waits, in ms, to see whether the control connection ends too. A killed client ends both. */
   readonly farewell: number;
 }
 

@@ -1,4 +1,4 @@
-/** A client's side of FTP: the login, the replies, and the data connections. */
+/** An FTP client: the login, the replies, and the data connections. */
 import { firstValueFrom, timeout } from 'rxjs';
 import { type Address, connect, type Connection, requests, type RequestsInOrder, SocketError } from 'rxjs-sockets';
 import { replies, type Reply } from './replies.js';
@@ -8,18 +8,14 @@ type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 const replyTimeout = 30_000; // ms
 const stallTimeout = 60_000; // ms
 
-/**
- * Whether to encrypt: `auto` if the server can, `required` always, `off` never. The first two refuse a certificate that
- * they cannot verify.
- */
+/** `auto` uses TLS if the server can, `required` always, and `off` never. With TLS, the certificate has to be valid. */
 export type TlsPolicy = 'auto' | 'required' | 'off';
 
-/** Thrown if the server refuses a request. */
 export class FtpError extends Error {
   override readonly name = 'FtpError';
   readonly code: number;
 
-  /** @param refused - the refused request: of a command only the verb, because a password may follow */
+  /** @param refused - the refused request; for a command only the verb, because a password may follow */
   constructor(refused: string, { code, lines }: Reply) {
     super(`The server refuses ${refused}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
     this.code = code;
@@ -40,7 +36,7 @@ export class FtpClient {
   }
 
   // #region login
-  /** Connects and logs in. With `tls://` the connection is encrypted from the start, otherwise from AUTH TLS on. */
+  /** Connects and logs in. With `tls://`, the connection begins with TLS. Otherwise, AUTH TLS starts TLS. */
   static async open(address: TcpAddress, user: string, password: string, policy: TlsPolicy): Promise<FtpClient> {
     const control = await connect(address, { codec: replies }).open();
     const client = new FtpClient(control, address.host);
@@ -74,7 +70,7 @@ export class FtpClient {
   }
   // #endregion
 
-  /** Asks for the server's features. A server that does not know FEAT supports only RFC 959. */
+  /** A server that does not know FEAT supports only RFC 959. */
   private async learn(): Promise<void> {
     const { code, lines } = await this.calls.ask('FEAT');
     if (code !== 211) return;
@@ -87,14 +83,14 @@ export class FtpClient {
   }
 
   // #region ask
-  /** Sends a command, and returns the reply if it has one of these codes. */
+  /** Sends a command, and returns the reply. Throws if the reply has none of these codes. */
   async ask(command: string, ...codes: readonly number[]): Promise<Reply> {
     const reply = await this.calls.ask(command);
     if (!codes.includes(reply.code)) throw new FtpError(verbOf(command), reply);
     return reply;
   }
 
-  /** Waits for a reply that answers no command: the greeting, or the one after a transfer. */
+  /** Waits for a reply that answers no command: the greeting, or the final reply after a transfer. */
   private async finalReply(refused: string, patience = replyTimeout): Promise<void> {
     for (;;) {
       const reply = await firstValueFrom(this.calls.events.pipe(timeout({ first: patience })));
@@ -140,13 +136,12 @@ export class FtpClient {
   }
   // #endregion
 
-  /** Asks how many bytes RETR will send; undefined if the server does not say. */
+  /** Returns the number of bytes that RETR will send, or undefined if the server does not say. */
   async size(path: string): Promise<number | undefined> {
     const { code, lines } = await this.calls.ask(`SIZE ${path}`);
     return code === 213 && /^\d+$/.test(lines[0]!) ? Number(lines[0]) : undefined;
   }
 
-  /** Says goodbye. */
   async close(): Promise<void> {
     await this.calls.ask('QUIT').catch(() => undefined);
     await this.control.close();
@@ -165,7 +160,6 @@ function rethrowRefusal(error: unknown): void {
   if (error instanceof FtpError) throw error;
 }
 
-/** Advice for a refusal. */
 function adviceFor(code: number): string {
   switch (code) {
     case 421:

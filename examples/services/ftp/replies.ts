@@ -1,11 +1,11 @@
-/** The client's side of the control connection: it sends lines, and receives replies of one or more lines. */
+/** Replies from an FTP server. A reply has one or more lines. */
 import { SocketError } from 'rxjs-sockets';
 import { type ByteQueue, type Codec, lines } from 'rxjs-sockets/codecs';
 
-/** A reply such as `226 Transfer complete`. */
+/** One reply, such as `226 Transfer complete`. */
 export interface Reply {
   readonly code: number;
-  /** Its lines, without the code. */
+  /** The lines, without the code. */
   readonly lines: readonly string[];
 }
 
@@ -19,7 +19,7 @@ export const replies: Codec<Reply, string> = {
   encoder: () => lines({ delimiter: '\r\n' }).encoder(),
 };
 
-/** Takes `226 Done`, or all of `211-First`, any other lines, and `211 Last`. */
+/** Takes one reply: `226 Done`, or several lines from `211-First` to `211 Last`. */
 function takeReply(bytes: ByteQueue): Reply | undefined {
   const end = endOfReply(bytes);
   if ((end === -1 ? bytes.length : end) > longest) {
@@ -32,7 +32,7 @@ function takeReply(bytes: ByteQueue): Reply | undefined {
   return { code: Number(code), lines: all.map((line) => textOf(line.replace(/\r$/, ''))).map(withoutCode(code)) };
 }
 
-/** Finds the last LF of a reply; -1 if it has not arrived yet. */
+/** Finds the last LF of a reply. Returns -1 if that LF has not arrived yet. */
 function endOfReply(bytes: ByteQueue): number {
   const first = bytes.indexOf(newline);
   if (first === -1) return -1;
@@ -52,7 +52,7 @@ function withoutCode(code: string): (line: string) => string {
 // eslint-disable-next-line no-control-regex -- these control a terminal
 const controls = /[\0-\x1f\x7f-\x9f]/g;
 
-/** Decodes a line as UTF-8 as far as possible, without characters that control a terminal. */
+/** Decodes a line as UTF-8 as far as possible, and replaces characters that control a terminal. */
 export function textOf(line: string): string {
   return Buffer.from(line, 'latin1').toString('utf8').replace(controls, '?');
 }

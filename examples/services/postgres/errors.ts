@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { SocketError } from 'rxjs-sockets';
 
-/** Advice for a server's refusals. See https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/** Advice for errors from the server. See https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const advice: Readonly<Record<string, string>> = {
   '28000':
     'pg_hba.conf of the server has to allow this user, database and address; perhaps only with PGSSLMODE=require.',
@@ -15,7 +15,7 @@ const advice: Readonly<Record<string, string>> = {
   '57P03': 'Try again in a moment.',
 };
 
-/** Advice if no server can be reached. */
+/** Advice for a server that cannot be reached. */
 const unreachable: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'Start PostgreSQL, or correct the address: see listen_addresses and port in postgresql.conf.',
   ENOENT: 'Start PostgreSQL, or correct the path: it is called .s.PGSQL.PORT, and lies in unix_socket_directories.',
@@ -26,12 +26,11 @@ const unreachable: Readonly<Record<string, string>> = {
 const noTls = 'The server does not support SSL connections';
 const lost = 'The connection has ended before the result was complete. Try again.';
 
-/** Whether the server has refused a login because of TLS or the lack of it; the driver has no code for the former. */
+/** Whether a different TLS setting may help. `pg` has no error code for a server without TLS. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && (error.message === noTls || ('code' in error && error.code === '28000'));
 }
 
-/** Formats the message of `error`, its position in the statements, and advice. */
 export function explained(error: unknown, sql: string): string {
   if (error instanceof pg.DatabaseError) {
     const { severity, message, detail, hint, position, code } = error;
@@ -39,7 +38,7 @@ export function explained(error: unknown, sql: string): string {
     return lines.filter((line) => line !== undefined).join('\n');
   }
   if (!(error instanceof Error)) return String(error);
-  // TLS may still report an error about the end, for which there is no listener any more.
+  // With TLS, the end of the connection may be reported as EPIPE.
   if ('code' in error && error.code === 'EPIPE') return lost;
   return [error.message, adviceFor(error)].filter((line) => line !== undefined).join('\n');
 }
@@ -58,10 +57,10 @@ function adviceFor(error: Error): string | undefined {
   return error instanceof SocketError ? unreachable[error.code] : undefined;
 }
 
-/** Formats the line with the character at `position` (from 1), and a mark below it. */
+/** Formats the line with the character at `position` (from 1), and a mark below that character. */
 function marked(sql: string, position: number): string | undefined {
   if (!(position > 0)) return undefined;
-  const characters = [...sql]; // PostgreSQL counts characters, JavaScript counts UTF-16 units
+  const characters = [...sql]; // PostgreSQL counts characters, and JavaScript counts UTF-16 units
   const before = characters
     .slice(0, position - 1)
     .join('')

@@ -1,18 +1,19 @@
-/** The meaning of PGSSLMODE and PGSSLROOTCERT for a PostgreSQL client, as for libpq. */
+/** PGSSLMODE and PGSSLROOTCERT, with the same meaning as for libpq. */
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { Address } from 'rxjs-sockets';
 import { UsageError } from '../program.js';
 
 /**
- * Returns the ways of logging in, to be tried in turn: false for no TLS, or TLS options.
+ * Returns the ways to log in, in the order to try them: TLS options, or `false` for no TLS.
  *
- * Only `verify-full` protects against an attacker on the network. `prefer`, also libpq's default, protects only against eavesdroppers.
+ * Only `verify-full` protects against an attacker on the network. `prefer`, the default of libpq, protects only against
+ * eavesdroppers.
  *
  * @see https://www.postgresql.org/docs/current/libpq-ssl.html
  */
 export function tlsAttempts(address: Address): readonly (false | ConnectionOptions)[] {
-  if (address.transport === 'unix') return [false]; // no attacker can be in the middle
+  if (address.transport === 'unix') return [false]; // no attacker can sit between the two ends
   const { PGSSLMODE: mode = 'prefer', PGSSLROOTCERT: authority } = process.env;
   const unverified = { rejectUnauthorized: false };
   const full = authority === undefined ? {} : { ca: certificates(authority) };

@@ -1,25 +1,24 @@
-/** A client's description of a job: the subcommands for its files (RFC 1179, 6), and the control file (7). */
+/** Parses a client's description of a job: the subcommands for its files (RFC 1179, 6), and the control file (7). */
 import { Refusal } from './spool.js';
 
 export type Subcommand =
   | { readonly kind: 'abort' }
   | {
       readonly kind: 'control' | 'data';
-      /** The file's size in bytes. */
+      /** In bytes. */
       readonly size: number;
       /** The client's name for the file, such as `dfA042client`. */
       readonly file: string;
       readonly number: string;
     };
 
-/** The parts of a control file that this server uses. */
 export interface ControlFile {
   readonly user: string;
   /** The data files to print, each once, with the user's names for them. */
   readonly documents: readonly { readonly file: string; readonly name: string }[];
 }
 
-/** Parses a subcommand: a code, and for a file its size and its name, which contains the job number. */
+/** Parses a subcommand: a code, and for a file its size and name. The name contains the job number. */
 export function parseSubcommand(line: string): Subcommand {
   if (line === '\x01') return { kind: 'abort' };
   const code = line.charCodeAt(0);
@@ -30,8 +29,8 @@ export function parseSubcommand(line: string): Subcommand {
 }
 
 /**
- * Parses the control file of a job. A line is a letter and its operand: `P` is the user, `N` the name of a document, and a
- * lower-case letter prints a data file, once for each copy.
+ * Parses a control file. Each line is a letter and an operand. `P` gives the user, and `N` the name of a document. A
+ * lower-case letter prints a data file; the line is repeated for each copy.
  */
 export function parseControlFile(text: string, number: string): ControlFile {
   const lines = text.split(/\r?\n/);
@@ -43,7 +42,7 @@ export function parseControlFile(text: string, number: string): ControlFile {
   if (files.length === 0) throw new Refusal('the control file prints nothing');
   const stranger = files.find((file) => !/^df[A-Za-z]\d{3}\S*$/.test(file) || file.slice(3, 6) !== number);
   if (stranger !== undefined) throw new Refusal('the control file prints a file that is not part of its job');
-  // Some clients write a document's name before it, some after it, but all in the same order.
+  // Some clients name a document before its file, and some after it. The order of the names is always the same.
   const names = operands(/^N/);
   return { user, documents: files.map((file, index) => ({ file, name: names[index] ?? '' })) };
 }

@@ -1,7 +1,7 @@
 /** The output of `lpq`. */
 import type { Job } from './spool.js';
 
-/** Selects the jobs with one of these numbers or owners; without any, all jobs. */
+/** Selects the jobs with one of these numbers or owners. Without any, selects all jobs. */
 export function matching(jobs: readonly Job[], list: readonly string[]): readonly Job[] {
   if (list.length === 0) return jobs;
   // User names do not begin with a digit (RFC 1179, 2).
@@ -10,7 +10,7 @@ export function matching(jobs: readonly Job[], list: readonly string[]): readonl
   );
 }
 
-/** Formats the queue: one line for each job and, in the long form, one for each document. */
+/** Formats the queue. The short form has one line for each job, and the long form also one line for each document. */
 export function listing(form: 'short' | 'long', jobs: readonly Job[]): string {
   if (jobs.length === 0) return 'no entries\n';
   const heading = row('Rank', 'Owner', 'Job', 'Files', 'Total Size');
@@ -32,7 +32,7 @@ function row(rank: string, owner: string, job: string, files: string, size: stri
   return `${rank.padEnd(6)} ${owner.padEnd(10)} ${job.padEnd(4)} ${files.padEnd(37)} ${size}\n`;
 }
 
-/** Replaces control characters: names come from strangers, and could control a terminal. */
+/** Replaces control characters. Names come from strangers, and could otherwise control a terminal. */
 export function printable(text: string): string {
   return text.replace(/\p{C}/gu, '?');
 }

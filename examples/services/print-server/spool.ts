@@ -1,35 +1,33 @@
-/** The spool folder of the print server: one subfolder for each queue, one file for each document. */
+/** The spool folder of the print server, with a subfolder for each queue and a file for each document. */
 import { lstat, mkdir, open, readdir, realpath, rename, rm, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../program.js';
 
 const maxQueues = 100;
-/** The maximum number of documents in one queue that the printing program has not taken out. */
+/** The maximum number of documents that wait in one queue for the printing program. */
 const maxDocuments = 10_000;
-/** The maximum bytes of a user name and of a document name within a file name, which has at most 255. */
+/** The maximum bytes of a user name and of a document name. A complete file name has at most 255 bytes. */
 const maxUserBytes = 64;
 const maxNameBytes = 96;
 
-/** Thrown to refuse a request: the client gets a negative acknowledgement with this message. */
+/** Thrown to refuse a request. The client gets a negative acknowledgement with this message. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 }
 
-/** A document of an unpublished job: a hidden file, removed unless it is published. */
+/** A document of an unpublished job, in a hidden file. */
 export interface PartialDocument {
   readonly path: string;
 }
 
-/** The properties of a published job. */
 export interface NewJob {
   readonly number: string;
   readonly user: string;
-  /** The job's origin: an address, or `localhost`. */
+  /** An address, or `localhost`. */
   readonly origin: string;
   readonly documents: readonly { readonly name: string; readonly partial: PartialDocument }[];
 }
 
-/** A job in a queue. */
 export interface Job {
   readonly number: string;
   readonly user: string;
@@ -44,7 +42,7 @@ export class Spool {
     this.folder = folder;
   }
 
-  /** Opens a spool folder, and removes an earlier run's unfinished files: only one server may use a folder. */
+  /** Opens a spool folder, and removes unfinished files. So only one server may use a folder. */
   static async open(folder: string): Promise<Spool> {
     const stats = await lstat(await realpath(folder).catch(() => folder)).catch(() => undefined);
     if (stats?.isDirectory() !== true) throw new UsageError(`${folder} is not a folder`);
@@ -54,8 +52,8 @@ export class Spool {
   }
 
   /**
-   * Returns the queue of that name, which need not exist yet. A name is one plain component of a path, and not a symbolic
-   * link, which might lead out of the folder.
+   * Returns the queue of that name, which need not exist yet. Refuses a path, and a link that might lead out of the
+   * folder.
    */
   async queue(name: string): Promise<Queue> {
     const path = join(this.folder, name);
@@ -65,7 +63,6 @@ export class Spool {
     return new Queue(this, path);
   }
 
-  /** The names of the queues. */
   async queues(): Promise<string[]> {
     const entries = await readdir(this.folder, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
@@ -82,7 +79,9 @@ export class Queue {
     this.folder = folder;
   }
 
-  /** Creates the queue if it does not exist; refuses a job if there are too many queues, or too many documents in this one. */
+  /**
+   * Creates the queue if it does not exist. Refuses if there are too many queues, or too many documents in this queue.
+   */
   async prepare(): Promise<void> {
     const existing = await this.spool.queues();
     if (existing.includes(basename(this.folder))) {
@@ -94,13 +93,11 @@ export class Queue {
     }
   }
 
-  /** Refuses a document that is larger than the free space. */
   async reserve(size: number): Promise<void> {
     const { bavail, bsize } = await statfs(this.folder);
     if (size > bavail * bsize) throw new Refusal(`there is no space for ${size} bytes`);
   }
 
-  /** Writes a document to a hidden file, at the pace of the disk, and flushes it to the disk. */
   async write(chunks: AsyncIterable<Buffer>): Promise<PartialDocument> {
     const path = join(this.folder, `.${this.stamp()}.partial`);
     try {
@@ -112,12 +109,12 @@ export class Queue {
     }
   }
 
-  /** Removes unpublished documents, and keeps published ones. */
+  /** Published documents have new paths, so they stay. */
   async discard(documents: Iterable<PartialDocument>): Promise<void> {
     for (const { path } of documents) await rm(path, { force: true });
   }
 
-  /** Publishes the documents of a job, each under a name with everything that a listing shows. */
+  /** The name of each published file has everything that a listing shows. */
   async publish({ number, user, origin, documents }: NewJob): Promise<void> {
     if (Buffer.byteLength(escaped(user)) > maxUserBytes) throw new Refusal('the user name is too long');
     const stamp = this.stamp();
@@ -136,14 +133,13 @@ export class Queue {
     }
   }
 
-  /** The jobs in the order of their arrival. */
   async jobs(): Promise<Job[]> {
     const jobs = new Map<string, Job & { documents: { name: string; path: string; size: number }[] }>();
     for (const name of await this.names()) {
       const [part = '', number = '', user = '', origin = '', document = ''] = name.split('_').map(unescaped);
       const path = join(this.folder, name);
       const stats = await lstat(path).catch(unless('ENOENT'));
-      if (stats === undefined) continue; // the printing program has just taken it out
+      if (stats === undefined) continue; // the printing program has just taken the file out
       const stamp = part.replace(/-.*/, '');
       const job = jobs.get(stamp) ?? { number, user, origin, documents: [] };
       job.documents.push({ name: document, path, size: stats.size });
@@ -152,7 +148,7 @@ export class Queue {
     return [...jobs.values()];
   }
 
-  /** Lists the published files in the order of arrival. It ignores other files, links and folders. */
+  /** Lists the published files in the order of arrival, and ignores other files, links and folders. */
   private async names(): Promise<string[]> {
     const entries = (await readdir(this.folder, { withFileTypes: true }).catch(unless('ENOENT'))) ?? [];
     const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
@@ -164,7 +160,7 @@ export class Queue {
     await flush(this.folder);
   }
 
-  /** Removes the hidden files of ended connections. */
+  /** Removes the hidden files of connections that have ended. */
   async clean(): Promise<void> {
     for (const name of await readdir(this.folder)) {
       if (/^\.\d+\.partial$/.test(name)) await rm(join(this.folder, name), { force: true });
@@ -177,10 +173,9 @@ export class Queue {
   }
 }
 
-/** Compares the numbers within names as numbers. */
 const inOrder = new Intl.Collator('en', { numeric: true }).compare;
 
-/** Escapes every character that has a meaning in a path, or between the parts of a file name. */
+/** Escapes every character with a meaning in a path, or between the parts of a file name. */
 function escaped(text: string): string {
   return text.replace(/[^\p{L}\p{N}.-]/gu, (character) => {
     return Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
@@ -201,13 +196,13 @@ function escapedDocument(name: string): string {
   return escaped(characters.join(''));
 }
 
-/** Flushes a folder to disk: only then does a new or renamed file survive a power failure. */
+/** Before its folder is flushed, a new or renamed file may not survive a power failure. */
 async function flush(folder: string): Promise<void> {
   await using handle = await open(folder);
   await handle.sync();
 }
 
-/** Makes an error handler that turns errors with these codes into undefined. */
+/** Returns an error handler that returns undefined for these codes, and throws other errors. */
 function unless(...codes: string[]): (error: NodeJS.ErrnoException) => undefined {
   return (error) => {
     if (codes.includes(error.code ?? '')) return undefined;

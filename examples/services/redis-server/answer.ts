@@ -1,4 +1,4 @@
-/** Answers a request with the command that it names. */
+/** Finds the command that a request names, and returns its answer. */
 import type { Client } from './client.js';
 import { commands } from './commands.js';
 import type { Request } from './requests.js';
@@ -7,7 +7,7 @@ import { ErrorReply, type Value } from './resp.js';
 const whileSubscribed = new Set(['subscribe', 'unsubscribe', 'ping', 'quit', 'reset']);
 
 // #region answer
-/** Answers with one value, except for an empty line, and for a command about several channels. */
+/** An empty line has no answer. A command about several channels has several answers. */
 export function answer(client: Client, [word, ...words]: Request): Iterable<Value> {
   if (word === undefined) return [];
   client.service.answered++;
@@ -39,7 +39,7 @@ function unfit(name: string): ErrorReply {
   return new ErrorReply(`ERR Can't execute '${name}': only ${allowed} are allowed in this context`);
 }
 
-/** The beginning of a word, without characters that an error's line cannot contain. */
+/** Returns the beginning of a word, without characters that the line of an error cannot contain. */
 function shown(word: Buffer): string {
   return word.toString('utf8', 0, 128).replace(/\p{Cc}/gu, ' ');
 }

@@ -1,4 +1,3 @@
-/** One client: its name and its subscriptions. */
 import type { Subscription } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
 import type { Database } from './database.js';
@@ -6,15 +5,13 @@ import type { Request } from './requests.js';
 import { ErrorReply, type Value } from './resp.js';
 import type { Topics } from './topics.js';
 
-/** State shared by all clients. */
+/** State that all clients share. */
 export interface Service {
   readonly database: Database;
   readonly topics: Topics;
-  /** The time at which the server started, by `performance.now()`. */
+  /** The start time of the server, by `performance.now()`. */
   readonly started: number;
-  /** The number of clients. */
   readonly clients: () => number;
-  /** The number of answered commands. */
   answered: number;
 }
 
@@ -37,7 +34,7 @@ export class Client {
   }
 
   // #region subscribe
-  /** Subscribes to channels, and confirms each. It continues with the next one only when the channel is writable. */
+  /** Subscribes to channels, and confirms each. It continues only while the client takes the answers. */
   *subscribe(names: readonly Buffer[]): Generator<Value> {
     for (const name of names) {
       const key = name.toString('latin1');
@@ -52,7 +49,7 @@ export class Client {
     }
   }
 
-  /** Unsubscribes from channels, or from all if none is named. */
+  /** Without names, unsubscribes from all channels. */
   *unsubscribe(names: readonly Buffer[]): Generator<Value> {
     const all = [...this.subscriptions.keys()].map((key) => Buffer.from(key, 'latin1'));
     const chosen: readonly (Buffer | null)[] = names.length > 0 ? names : all.length > 0 ? all : [null];
@@ -62,7 +59,6 @@ export class Client {
     }
   }
 
-  /** Ends all subscriptions, and clears the client's name. */
   reset(): void {
     for (const key of this.subscriptions.keys()) this.leave(key);
     this.name = Buffer.alloc(0);

@@ -1,8 +1,8 @@
-/** The commands: the number of arguments that each takes, and its answer. */
+/** The commands: for each, the number of arguments and the answer. */
 import type { Client } from './client.js';
 import { ErrorReply, type Value } from './resp.js';
 
-/** The arguments of a request; their number, between a minimum and a maximum, has been checked. */
+/** The number of arguments, between a minimum and a maximum, is checked before `value` or `values` is called. */
 type Command = { readonly words: readonly [least: number, most: number]; readonly summary: string } & (
   | { readonly value: (client: Client, ...words: Buffer[]) => Value }
   | { readonly values: (client: Client, ...words: Buffer[]) => Iterable<Value> }
@@ -179,10 +179,7 @@ function timeToLive({ service }: Client, key: Buffer, unit: number): number {
   return expiresAt === Infinity ? -1 : Math.round((expiresAt - performance.now()) / unit);
 }
 
-/**
- * Scans all keys. Patterns are prefixes only, because matching a stranger's general pattern could take long for each
- * key.
- */
+/** Matches prefixes only, because a general pattern from a stranger could take long for each key. */
 function keys({ service }: Client, pattern: Buffer): Value {
   const text = pattern.toString('latin1');
   const prefix = text.replace(/\*$/, '');
@@ -202,7 +199,7 @@ function flushAll({ service }: Client, how?: Buffer): Value {
 }
 
 function ping(client: Client, message?: Buffer): Value {
-  // For a subscriber, every answer has the form of a message.
+  // A subscriber gets every answer in the form of a message.
   if (client.isSubscribed) return [Buffer.from('pong'), message ?? Buffer.alloc(0)];
   return message ?? 'PONG';
 }
@@ -244,7 +241,7 @@ function clientCommand(client: Client, word: Buffer, ...words: Buffer[]): Value 
   }
 }
 
-/** Benchmark programs ask whether the server saves data. */
+/** Settings that benchmark programs ask for: whether the server saves data. */
 const settings: Readonly<Record<string, string>> = { save: '', appendonly: 'no' };
 
 function config(_: Client, word: Buffer, ...names: Buffer[]): Value {
@@ -256,14 +253,14 @@ function config(_: Client, word: Buffer, ...names: Buffer[]): Value {
     .flatMap((name) => [Buffer.from(name), Buffer.from(settings[name]!)]);
 }
 
-/** The documentation that redis-cli uses for completion and hints. */
+/** Describes commands. redis-cli uses this for completion and hints. */
 function describe(_: Client, word?: Buffer, ...names: Buffer[]): Value {
   const all = [...commands];
   const chosen = names.length === 0 ? all : all.filter(([name]) => names.some((wanted) => lower(wanted) === name));
   switch (word && lower(word)) {
     case undefined:
     case 'info':
-      // Redis counts the name, too, and a negative number is a minimum. The rest is about keys in the arguments.
+      // Redis also counts the name, and a negative number is a minimum. The zeros describe keys in the arguments.
       return chosen.map(([name, { words }]) => {
         const [least, most] = words;
         return [Buffer.from(name), least === most ? least + 1 : -(least + 1), [], 0, 0, 0];
@@ -305,7 +302,7 @@ function info({ service }: Client, ...sections: Buffer[]): Value {
   return Buffer.from(lines.flat().join('\r\n'));
 }
 
-/** Returns the time at which a duration in units of `unit` milliseconds ends. */
+/** Returns the time at which a duration ends. The duration is in units of `unit` milliseconds. */
 function deadline(time: Buffer, unit: number, command: string, least = -any): number {
   const value = Number(integer(time)) * unit;
   if (value < least || !Number.isSafeInteger(value))

@@ -3,32 +3,30 @@ import { ErrorReply } from './resp.js';
 
 interface Entry {
   readonly value: Buffer;
-  /** By `performance.now()`, a clock that no user can set; `Infinity` for never. */
+  /** A time by `performance.now()`, a clock that no user can set; `Infinity` for never. */
   expiresAt: number;
 }
 
-/** The approximate overhead of an entry besides its key and value, in bytes. */
+/** The approximate size of an entry without its key and value, in bytes. */
 const overhead = 400;
 
 export class Database {
-  /** The size in bytes. */
   memory = 0;
   private readonly maxMemory: number;
   private readonly entries = new Map<string, Entry>();
   private readonly expiring = new Set<string>();
-  /** Cycles through the keys that expire. */
+  /** Iterates over the keys that expire, again and again. */
   private round = this.expiring.values();
 
   constructor(maxMemory: number) {
     this.maxMemory = maxMemory;
   }
 
-  /** The number of keys, including expired ones that have not been swept. */
+  /** The number of keys, including expired keys that no sweep has removed yet. */
   get size(): number {
     return this.entries.size;
   }
 
-  /** The number of keys that expire. */
   get expiringSize(): number {
     return this.expiring.size;
   }
@@ -37,7 +35,6 @@ export class Database {
     return this.live(nameOf(key))?.value;
   }
 
-  /** Sets a key, until `expiresAt` if given. */
   set(key: Buffer, value: Buffer, expiresAt = Infinity): void {
     const name = nameOf(key);
     const before = this.live(name);
@@ -56,7 +53,7 @@ export class Database {
     return this.live(name) !== undefined && this.remove(name);
   }
 
-  /** Makes a key expire; returns false if there is no such key. */
+  /** Returns false if the key does not exist. */
   expire(key: Buffer, expiresAt: number): boolean {
     const name = nameOf(key);
     const entry = this.live(name);
@@ -66,12 +63,11 @@ export class Database {
     return true;
   }
 
-  /** Returns when a key expires: `Infinity` for never, `undefined` if there is no such key. */
+  /** Returns `Infinity` if the key never expires, and `undefined` if it does not exist. */
   expiry(key: Buffer): number | undefined {
     return this.live(nameOf(key))?.expiresAt;
   }
 
-  /** Iterates over the keys that begin with `prefix`. */
   *keys(prefix: Buffer): Generator<Buffer> {
     const start = nameOf(prefix);
     for (const name of this.entries.keys()) {
@@ -86,7 +82,7 @@ export class Database {
   }
 
   // #region expiry
-  /** Returns the entry of a key. An expired one that has not been swept is removed now. */
+  /** Returns the entry of a key, unless the entry has expired. Removes an expired entry. */
   private live(name: string): Entry | undefined {
     const entry = this.entries.get(name);
     if (entry === undefined || entry.expiresAt > performance.now()) return entry;
@@ -94,7 +90,10 @@ export class Database {
     return undefined;
   }
 
-  /** Checks the next `most` keys that expire, to remove keys that no client asks for. */
+  /**
+   * Removes the expired keys among the next `most` keys that can expire. Otherwise, keys that no client reads would
+   * stay.
+   */
   sweep(most: number): void {
     for (let left = Math.min(most, this.expiring.size); left > 0; left--) {
       let next = this.round.next();
@@ -114,12 +113,12 @@ export class Database {
   }
 }
 
-/** Makes a string with one character for each byte: unlike Buffers, equal strings are the same key of a Map. */
+/** Makes a string with one character for each byte. Equal strings are the same key of a Map; equal Buffers are not. */
 function nameOf(key: Buffer): string {
   return key.toString('latin1');
 }
 
-/** Copies a value: as a view of a received chunk or of Node's pool, it would keep all of that memory. */
+/** Copies a value. A view of a received chunk, or of Node's pool, would keep the memory of the chunk or pool alive. */
 function copyOf(value: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(value.length);
   value.copy(copy);

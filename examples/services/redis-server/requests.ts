@@ -1,5 +1,5 @@
 /**
- * The requests of a Redis client: words, which programs send as an array of bulk strings, and people as a line.
+ * The requests of a Redis client. A request is a list of words: programs send an array of bulk strings, people a line.
  *
  *     *2\r\n$3\r\nGET\r\n$4\r\nname\r\n
  *     GET name\r\n
@@ -7,14 +7,16 @@
 import type { ByteQueue, Codec, Decoder } from 'rxjs-sockets/codecs';
 import { encodeValue, invalid, type Limits, tooLong, type Value, ValueDecoder } from './resp.js';
 
-/** The name of a command and its arguments; nothing for an empty line. */
+/** The name of a command and its arguments. For an empty line, the request is empty. */
 export type Request = readonly Buffer[];
 
 const maxLine = 65_536; // bytes
 const array = 0x2a; // '*'
 const newline = 0x0a;
 
-/** The server's side: requests in, values out. Answers have no limit, because they are already in memory. */
+/**
+ * The codec of the server: it decodes requests and encodes values. Values are already in memory, so they have no limit.
+ */
 export function requests(limits: Omit<Limits, 'maxDepth'>): Codec<Request, Value> {
   const unlimited = { maxLength: Infinity, maxValues: Infinity, maxDepth: Infinity };
   return {
@@ -25,7 +27,7 @@ export function requests(limits: Omit<Limits, 'maxDepth'>): Codec<Request, Value
 
 class RequestDecoder implements Decoder<Request> {
   private readonly arrays: ValueDecoder;
-  /** The position in the stream at which the search for a line end continues. */
+  /** The search for the line end continues at this position in the stream. */
   private searched = 0;
 
   constructor(limits: Limits) {
@@ -50,15 +52,15 @@ class RequestDecoder implements Decoder<Request> {
       .toString('latin1', 0, end)
       .replace(/\r$/, '');
     const words = wordsOf(line);
-    // A web page can make a browser post data of its choice to a port of this machine.
+    // A web page can make a browser send commands to this port, in the body of an HTTP request.
     if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is not a web server');
     return words;
   }
 }
 
 /**
- * Matches a word and the blanks after it. A word is bare, in double quotes with escapes (`"a\n\x00"`), or in single
- * quotes.
+ * Matches a word and the blanks after it. A word is bare, or in single quotes, or in double quotes with escapes
+ * (`"a\n\x00"`).
  */
 const word = /(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^ \t"'][^ \t]*))(?:[ \t]+|$)/sy;
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };

@@ -14,18 +14,14 @@ import { isUtf8 } from 'node:buffer';
 import { SocketError } from 'rxjs-sockets';
 import type { ByteQueue, ByteSink, Codec, Decoder } from 'rxjs-sockets/codecs';
 
-/**
- * A simple string, an error, an integer, a bulk string, nothing, or an array. An integer is a bigint if a number is not
- * exact.
- */
+/** One value. `null` is nothing. An integer is a bigint if a number would not be exact. */
 export type Value = string | ErrorReply | number | bigint | Buffer | null | readonly Value[];
 
-/** A server's error; its message begins with its kind, usually `ERR`. */
+/** An error of the server. Its message begins with the kind of error, usually `ERR`. */
 export class ErrorReply extends Error {
   override readonly name = 'ErrorReply';
 }
 
-/** The limits of one message: its bytes, its values, and the depth of its arrays. */
 export interface Limits {
   readonly maxLength: number;
   readonly maxValues: number;
@@ -38,7 +34,7 @@ const crlf = Buffer.from('\r\n');
 const type = { simple: 0x2b, error: 0x2d, integer: 0x3a, bulk: 0x24, array: 0x2a } as const;
 
 // #region codec
-/** A codec for values in both directions, as a Redis client needs. */
+/** A codec for values in both directions, as a client of Redis needs. */
 export function resp(limits: Limits): Codec<Value> {
   return {
     decoder: () => new ValueDecoder(limits),
@@ -48,7 +44,7 @@ export function resp(limits: Limits): Codec<Value> {
 // #endregion
 
 // #region encode
-/** Appends a value, or throws if the other end could not read it back unchanged. */
+/** Appends a value. Throws if the receiver could not decode the same value. */
 export function encodeValue(value: Value, into: ByteSink, limits: Limits): void {
   let values = 0;
   let length = 0;
@@ -91,14 +87,14 @@ function wordOf(text: string): string {
 function integerOf(value: number | bigint): string {
   const isExact = typeof value === 'number' ? Number.isSafeInteger(value) : BigInt.asIntN(64, value) === value;
   if (!isExact) throw invalid(`${value} is not an integer of 64 bits`);
-  return BigInt(value).toString(); // there is no -0
+  return BigInt(value).toString(); // never -0
 }
 // #endregion
 
 // #region decode
 /**
- * Decodes one value at a time. It takes no byte off the queue before the value has arrived completely. It remembers
- * which bytes it has inspected, so a value in a thousand pieces costs no more than one in a single piece.
+ * Decodes one value at a time, and takes a value off the queue only when it has arrived completely. It remembers which
+ * bytes it has inspected, so a value in a thousand pieces costs no more than a value in one piece.
  */
 export class ValueDecoder implements Decoder<Value> {
   private readonly limits: Limits;
@@ -106,11 +102,11 @@ export class ValueDecoder implements Decoder<Value> {
   private readonly isFlat: boolean;
   /** The position in the stream at which the current value begins. */
   private start = -1;
-  /** How many of its bytes have been inspected; those of a bulk string count before they arrive. */
+  /** The number of inspected bytes. The bytes of a bulk string count before they arrive. */
   private seen = 0;
-  /** The offset before which the next line does not end. */
+  /** No line ends between `seen` and this offset. */
   private searched = 0;
-  /** How many values are still missing from the message, then from its outer array, and so on inwards. */
+  /** The number of values that are missing from the message, from its outer array, and so on to the innermost array. */
   private missing: number[] = [];
   private values = 0;
 
@@ -132,7 +128,7 @@ export class ValueDecoder implements Decoder<Value> {
     this.missing = [1];
   }
 
-  /** Inspects the first line of the next value, which gives its length; returns false if the line has not arrived yet. */
+  /** Inspects the first line of the next value, which gives its length. Returns false if that line is incomplete. */
   private lookAhead(bytes: ByteQueue): boolean {
     if (bytes.length <= this.seen) return false;
     const kind = bytes.at(this.seen);
@@ -162,8 +158,7 @@ export class ValueDecoder implements Decoder<Value> {
   }
 
   /**
-   * Counts the values of an array before they arrive, but keeps them only afterwards, so a claimed length costs no
-   * memory.
+   * Counts the values of an array before they arrive, but allocates nothing for them, because the length may be false.
    */
   private openArray(length: number, depth: number): void {
     const expected = this.missing.reduce((sum, count) => sum + count, this.values + 1 + length);
@@ -179,7 +174,7 @@ export class ValueDecoder implements Decoder<Value> {
     }
     const last = this.seen + 1 + (isWord ? maxLine : maxNumber);
     const end = bytes.indexOf(crlf, Math.max(this.seen, this.searched));
-    // The first byte of the line end may have arrived without the second.
+    // The CR may have arrived without the LF.
     if (end > last || (end === -1 && bytes.length > last + 1)) {
       if (isWord) throw tooLong(`a line of more than ${maxLine} bytes`);
       throw invalid(reasonFor(kind));
@@ -190,13 +185,13 @@ export class ValueDecoder implements Decoder<Value> {
   }
 }
 
-/** Returns the error for the first line of a value, in the words of Redis. */
+/** Returns Redis's message for an invalid first line. */
 function reasonFor(kind: number): string {
   if (kind === type.integer) return 'invalid integer';
   return kind === type.bulk ? 'invalid bulk length' : 'invalid multibulk length';
 }
 
-/** Parses a length of 0 or more, or -1 for nothing. */
+/** Parses a length: at least 0, or -1 for nothing. */
 function lengthIn(bytes: ByteQueue, start: number, end: number): number | undefined {
   const text = textIn(bytes, start, end);
   return /^(\d+|-1)$/.test(text) ? Number(text) : undefined;
@@ -208,7 +203,6 @@ function textIn(bytes: ByteQueue, start: number, end: number): string {
   return text;
 }
 
-/** Reads a value that has arrived completely. */
 function readValue(message: Buffer): Value {
   let at = 0;
   const line = (): Buffer => {

@@ -1,4 +1,4 @@
-/** Publish and subscribe: each Redis channel is a Broadcast to the connections subscribed to it. */
+/** Publish and subscribe. Each Redis channel is a Broadcast to its subscribers. */
 import type { Subscription } from 'rxjs';
 import { Broadcast, type Connection } from 'rxjs-sockets';
 import type { Codec } from 'rxjs-sockets/codecs';
@@ -12,13 +12,15 @@ export class Topics {
     this.codec = codec;
   }
 
-  /** The number of channels with a subscriber. */
   get size(): number {
     return this.topics.size;
   }
 
   // #region publish
-  /** Sends a message to the subscribers, and returns their number. A slow one is disconnected by its `maxBuffered`. */
+  /**
+   * Sends a message to the subscribers, and returns their number. `maxBuffered` disconnects a subscriber that is too
+   * slow.
+   */
   publish(name: Buffer, message: Buffer): number {
     const topic = this.topics.get(name.toString('latin1'));
     topic?.next([Buffer.from('message'), name, message]);

@@ -1,4 +1,4 @@
-/** ioredis over the sockets of this library. */
+/** Makes ioredis use the sockets of this library. */
 import type { Socket } from 'node:net';
 import { AbstractConnector } from 'ioredis';
 import { type AddressInput, connect, type ConnectOptions } from 'rxjs-sockets';

@@ -1,29 +1,27 @@
-/** Identifies the peer of a connection, as far as the kernel knows it. */
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import type { Connection } from 'rxjs-sockets';
 import { socketOf } from './socket-table.js';
 
 /**
- * Whether the peer is a program of the server's own user on this machine, which could itself start everything that the
- * server would start for it.
+ * Whether the peer is a program of the server's own user on this machine. Such a program could itself start everything
+ * that the server would start for it.
  *
- * The address does not prove it: every user may connect to the loopback address. The user that created the socket does
- * not, either: on most systems, rlogin creates it as root for every user. Nor do the processes that hold it: a program
- * of a different user can pass its socket to a program of root, and keep a copy in an unread message, in no process at
- * all. So both the creator and the holders have to be the server's own user.
+ * Neither the address, nor the creator of the socket, nor its holders prove this alone. Every user may connect to the
+ * loopback address. On most systems, rlogin creates its socket as root for every user. A different user's program can
+ * pass its socket to a program of root, and keep a copy in an unread message, where no process holds it. So both the
+ * creator and the holders have to be the server's own user.
  */
 export async function isOwnUser({ local, remote }: Connection): Promise<boolean> {
   if (local.transport === 'unix') return isOwnFile(local.path);
-  const socket = socketOf(remote, local); // the table contains the peer's socket only if it is on this machine
+  const socket = socketOf(remote, local); // finds the peer's socket only if it is on this machine
   if (socket === undefined || socket.uid !== process.getuid?.()) return false;
   const holders = await holdersOf(`socket:[${socket.inode}]`);
   return holders.length > 0 && (await Promise.all(holders.map(isOwnProcess))).every(Boolean);
 }
 
 /**
- * Whether only the server's own user may connect to a socket file; an abstract name is not a file.
- *
- * In their own folders, other users can replace the file by a link to a different file, so the file has to be a socket.
+ * Whether only the server's own user may connect to a socket file. An abstract name is not a file. A link does not
+ * count, because other users could create one in their own folders.
  */
 async function isOwnFile(path: string): Promise<boolean> {
   try {
@@ -34,7 +32,7 @@ async function isOwnFile(path: string): Promise<boolean> {
   }
 }
 
-/** The processes that hold a socket, among those that the server may inspect. */
+/** Returns the processes that hold a socket, among the processes that the server may inspect. */
 async function holdersOf(socket: string): Promise<string[]> {
   const holders: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -45,7 +43,9 @@ async function holdersOf(socket: string): Promise<string[]> {
   return holders;
 }
 
-/** Whether a process runs as the server's user in all respects, and sees the same files (unlike a container). */
+/**
+ * Whether all user ids of a process are the server's user, and the process sees the same files (unlike a container).
+ */
 async function isOwnProcess(pid: string): Promise<boolean> {
   try {
     const [status, files, ownFiles] = await Promise.all([

@@ -11,42 +11,40 @@
  */
 import { type Codec, delimited } from 'rxjs-sockets/codecs';
 
-/** The fields at the beginning of a session: each ends with a NUL, and the first is empty. */
+/** A field at the beginning of a session, which ends with a NUL. There are four fields, and the first is empty. */
 export const fields = delimited('\0', { maxLength: 64 });
 
-/** The byte with which the server accepts the fields. */
+/** The server sends this byte to accept the fields. */
 export const accepted = 0;
 
-/** The first byte of a refusal; the reason follows as a line of text. */
+/** The server sends this byte to refuse the fields. A line of text with the reason follows. */
 export const refused = 1;
 
-/** The urgent byte with which the server asks for the window size. */
+/** The server sends this byte as urgent data to ask for the window size. */
 export const sizeWanted = 0x80;
 
-/** The rows and columns of the client's window. */
 export interface WindowSize {
   readonly rows: number;
   readonly columns: number;
 }
 
 // #region window-size
-/** The beginning of a window-size message, which is 12 bytes long. */
+/** The beginning of a message with the window size. The message is 12 bytes long. */
 const magic = Buffer.from([0xff, 0xff, 0x73, 0x73]);
 
-/** Makes the message that sends a window size to the server. */
 export function windowSize({ rows, columns }: WindowSize): Buffer {
   const message = Buffer.alloc(12);
   magic.copy(message);
   message.writeUInt16BE(rows, 4);
-  message.writeUInt16BE(columns, 6); // the size in pixels follows, and stays 0 because it is unknown
+  message.writeUInt16BE(columns, 6); // the size in pixels follows, and stays 0
   return message;
 }
 
 /**
  * The input of a server's session: keys as they arrive, and window sizes.
  *
- * Only a window size begins with the bytes FF FF 's' 's'. So an FF is kept until the byte after it arrives. UTF-8 has
- * no byte FF, so only a client with a different encoding can notice this.
+ * An FF may begin a window size, so it is kept until the next byte arrives. In UTF-8, text has no FF, so only a client
+ * with a different encoding can notice the delay.
  */
 export const keysAndSizes: Codec<Buffer | WindowSize, never> = {
   decoder: () => ({

@@ -1,22 +1,17 @@
-/** Linux's table of TCP sockets in /proc, which leads from two addresses to a descriptor or a process. */
+/** Reads Linux's table of TCP sockets in /proc, to find the socket or the descriptor for two addresses. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
 import type { Address } from 'rxjs-sockets';
 
-/** A socket of this machine. */
 export interface Socket {
-  /** The socket's unique number. */
+  /** The number of the socket, which is unique on this machine. */
   readonly inode: string;
-  /** The user that created it, whoever holds it now. */
+  /** The user that created the socket. A different user may hold it now. */
   readonly uid: number;
 }
 
-/**
- * Finds the TCP socket of this machine with these two addresses.
- *
- * @returns undefined if there is no such socket, or on other systems than Linux
- */
+/** Finds this machine's TCP socket with these two addresses. Returns undefined if there is none, or without Linux. */
 export function socketOf(local: Address, remote: Address): Socket | undefined {
   if (local.transport !== 'tcp' || remote.transport !== 'tcp') return undefined;
   const ends = `${rowName(local.host, local.port)} ${rowName(remote.host, remote.port)}`;
@@ -28,7 +23,7 @@ export function socketOf(local: Address, remote: Address): Socket | undefined {
   return undefined;
 }
 
-/** Finds the descriptor of a connection of this process; undefined if there is none, or on other systems than Linux. */
+/** Finds the descriptor of a connection of this process. Returns undefined if there is none, or without Linux. */
 export function descriptorOf({
   local,
   remote,
@@ -46,7 +41,7 @@ function linkOf(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {
-    return undefined; // the descriptor used to read the folder is closed by now
+    return undefined; // `readdirSync` has closed its own descriptor
   }
 }
 
@@ -60,14 +55,17 @@ function rows(): string[] {
   });
 }
 
-/** Formats an IPv4 address as in the row of an IPv6 socket. */
+/** The prefix that makes an IPv4 address an IPv6 address, as in the rows of IPv6 sockets. */
 const mapped = '0000000000000000FFFF0000'.replace('FFFF0000', endianness() === 'LE' ? 'FFFF0000' : '0000FFFF');
 
 function asIPv6(end: string): string {
   return end.length === '0100007F:0201'.length ? mapped + end : end;
 }
 
-/** Formats an address and a port as in a row: each 32 bits of the address in the machine's byte order, in hexadecimal. */
+/**
+ * Formats an address and a port as in a row: in hexadecimal, with each 32 bits of the address in the machine's byte
+ * order.
+ */
 function rowName(host: string, port: number): string {
   const words = isIPv4(host)
     ? Buffer.concat([Buffer.alloc(10), Buffer.from([255, 255]), bytesOfIPv4(host)])
@@ -81,7 +79,7 @@ function bytesOfIPv4(host: string): Buffer {
 }
 
 function bytesOfIPv6(host: string): Buffer {
-  // URL normalizes every spelling of an address, such as ::FFFF:127.0.0.1 to ::ffff:7f00:1.
+  // URL normalizes the spelling of an address, such as ::FFFF:127.0.0.1 to ::ffff:7f00:1.
   const [address = ''] = host.split('%');
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const groups = [head, tail].map((part) => (part === '' ? [] : part.split(':')));

@@ -8,16 +8,16 @@ import type { WindowSize } from './protocol.js';
 /** How long a program may continue after its terminal was hung up. */
 const grace = 3_000; // ms
 
-/** When to retry a write for which the terminal had no room. */
+/** The wait before the next attempt to write, when the terminal has no room. */
 const retryAfter = 20; // ms
 
-/** More than the kernel keeps of unread output; a background program may continue printing. */
+/** The most output to read after the program's end. The kernel keeps less, but a background program may still print. */
 const mostInKernel = 1_048_576; // bytes
 
 /**
- * With node-pty, a program inherits its end of every open terminal. It could then read the input of others, and their
- * terminals would not be hung up while it runs. So bash closes everything except the program's own terminal, and becomes
- * the program. (A POSIX shell need not support descriptors over 9.)
+ * With node-pty, a program inherits the descriptors of all open terminals. It could read the input of other sessions,
+ * and it would keep their terminals open. So bash first closes all descriptors but 0, 1 and 2, and then becomes the
+ * program. (A POSIX shell need not support descriptors over 9.)
  */
 const closeAndRun = `
 for fd in /proc/$$/fd/*; do
@@ -27,7 +27,6 @@ done
 exec "$@"
 `;
 
-/** The program to run on a terminal, and its settings. */
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
@@ -35,24 +34,24 @@ export interface Command {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Members of node-pty that it does not declare. */
+/** Members of node-pty that its types do not declare. */
 interface Inside {
-  /** The terminal's other end, in non-blocking mode. */
+  /** The server's end of the terminal, in non-blocking mode. */
   readonly fd: number;
   readonly _socket: ReadStream;
 }
 
 export class Terminal {
-  /** Resolves with the program's exit status, once the terminal is closed. */
+  /** Resolves with the program's exit status when the program has exited. */
   readonly ended: Promise<number>;
   private readonly pty: IPty;
   private readonly fd: number;
   private readonly stream: ReadStream;
   private readonly close: () => void;
-  /** Whether the program has ended, or every program has closed the terminal. */
+  /** Whether the program has ended, or all programs have closed the terminal. */
   private isOver = false;
   private isClosed = false;
-  /** Wakes the reader that waits for output. */
+  /** Wakes `output` when it waits for more. */
   private wake: () => void = () => undefined;
 
   constructor({ file, args, folder, environment }: Command, { rows, columns }: WindowSize) {
@@ -72,8 +71,8 @@ export class Terminal {
       destroy();
       this.wake();
     };
-    // Node destroys the stream when the last program has closed the terminal (EIO), and node-pty does so 200 ms after the
-    // program's exit. That would lose output that the stream has read and a slow client has yet to get.
+    // Node destroys the stream when the last program has closed the terminal (EIO), and node-pty destroys it 200 ms
+    // after the program's exit. The stream would then lose output that a slow client has not received yet.
     stream.destroy = () => {
       this.isOver = true;
       this.wake();
@@ -86,7 +85,7 @@ export class Terminal {
     });
   }
 
-  /** The output of the programs, read at the reader's pace; it ends after the last output of the program. */
+  /** The output, read at the reader's pace. It ends after the program has ended and all its output was read. */
   async *output(): AsyncGenerator<Buffer> {
     try {
       while (!this.isClosed) {
@@ -101,7 +100,9 @@ export class Terminal {
     }
   }
 
-  /** Reads the kernel's remaining output: Node treats a closed terminal as the end, even with unread output before it. */
+  /**
+   * Reads the output that is still in the kernel. Node would drop it, because it takes a closed terminal for the end.
+   */
   private rest(): Buffer[] {
     const chunks: Buffer[] = [];
     try {
@@ -113,33 +114,32 @@ export class Terminal {
         size += length;
       }
     } catch {
-      // Nothing is left: EIO, or EAGAIN if a background program has the terminal open.
+      // All output was read: EIO, or EAGAIN if a background program has the terminal open.
     }
     return chunks;
   }
 
-  /** Types input. Resolves when the terminal has taken it, or is closed. */
+  /** Types input. Resolves when the terminal has taken the input, or was closed. */
   async write(keys: Uint8Array): Promise<void> {
-    // node-pty's own write retries in a loop while the terminal has no room, and blocks everything else.
+    // node-pty's own write retries in a loop while the terminal has no room, and that blocks the process.
     for (let rest = keys; rest.length > 0 && !this.isClosed;) {
       try {
         rest = rest.subarray(writeSync(this.fd, rest));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // no program reads the terminal any more
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // no program reads the terminal now
         await delay(retryAfter);
       }
     }
   }
 
-  /** Notifies the programs of a new window size (SIGWINCH). */
   resize({ rows, columns }: WindowSize): void {
     if (rows > 0 && columns > 0 && !this.isClosed) this.pty.resize(columns, rows);
   }
 
-  /** Closes the terminal: the kernel sends SIGHUP to its programs. After three seconds, the program is killed. */
+  /** Closes the terminal, so that the kernel sends SIGHUP to its programs. Kills the program three seconds later. */
   async hangUp(): Promise<void> {
     this.close();
-    // If `ended` has not resolved by then, the program is running, so its process id still belongs to it.
+    // While `ended` is pending, the program runs, so its process id cannot belong to a different process.
     const timer = setTimeout(() => this.pty.kill('SIGKILL'), grace);
     await this.ended;
     clearTimeout(timer);

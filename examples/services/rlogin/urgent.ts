@@ -1,8 +1,8 @@
 /**
- * TCP urgent data, which Node can neither send nor receive: it skips the urgent byte when it reads.
+ * Sends and receives TCP urgent data. Node cannot: it skips the urgent byte when it reads.
  *
- * A short Python program gets a copy of the connection's descriptor. Node still handles all other bytes, so nothing
- * becomes slower. Without Linux or `python3` there is no urgent data, and these functions report that.
+ * A short Python program gets a copy of the connection's descriptor, and Node handles all other bytes. Without Linux or
+ * `python3`, there is no urgent data, and these functions report that.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { Observable } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
 import { descriptorOf } from './socket-table.js';
 
-/** Makes Python ignore the environment and the working folder, in which other users could place a module. */
+/** Makes Python ignore the environment and the working folder, where other users could place a module. */
 const python = ['-I', '-S', '-c'];
 
 const sender = `
@@ -40,26 +40,24 @@ while True:
 export async function sendUrgent(connection: Connection, byte: number): Promise<boolean> {
   const fd = descriptorOf(connection);
   if (fd === undefined) return false;
-  // Not as descriptor 0, 1 or 2: Node makes these blocking in the child, and with them its own end of the connection.
+  // Descriptor 3, because Node makes 0, 1 and 2 blocking, and that would also make this process block.
   const child = spawn('python3', [...python, sender, String(byte)], { stdio: ['ignore', 'ignore', 'ignore', fd] });
   const [status] = (await once(child, 'close').catch(() => [-1])) as [number | null];
   return status === 0;
 }
 
 /**
- * Watches a connection for the urgent bytes that its peer sends.
+ * Watches a connection for urgent bytes. If Node reads beyond an urgent byte before the watcher runs, the watcher
+ * misses that byte.
  *
- * If Node reads beyond an urgent byte before the watcher runs, the watcher misses it.
- *
- * @returns the urgent bytes until the connection ends, for one subscriber, once the watcher runs; undefined if there is
- * no watcher
+ * @returns the urgent bytes until the connection ends, for one subscriber; undefined if the watcher cannot run
  */
 export async function watchUrgent(connection: Connection): Promise<Observable<number> | undefined> {
   const fd = descriptorOf(connection);
   if (fd === undefined) return undefined;
   const { stdin, stdout } = spawn('python3', [...python, watcher], { stdio: ['pipe', 'pipe', 'ignore', fd] }).on(
     'error',
-    () => stdout?.destroy(), // there is no python3
+    () => stdout?.destroy(), // python3 is missing
   );
   if (stdin === null || stdout === null) return undefined;
   const isWatching = await new Promise<boolean>((resolve) => {

@@ -1,23 +1,22 @@
 /** The conditions and the range of a request: RFC 9110, sections 13 and 14. */
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** One version of a file, as identified by `ETag` and `Last-Modified`. */
 export interface Version {
   readonly tag: string;
-  /** In whole seconds, the resolution of HTTP. */
+  /** The time of the last change, in whole seconds, as in HTTP. */
   readonly modified: Date;
 }
 
-/** Bytes of a file, both ends included. */
+/** The first and the last byte of a part of a file. */
 export interface Range {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * Decides by the conditions of a GET or HEAD, in the order of section 13.2.2.
+ * Evaluates the conditions of a GET or HEAD, in the order of section 13.2.2.
  *
- * @returns 412 if the client wants a different version, 304 if it has this one, or 200 to send it
+ * @returns 412 if the client wants a different version, 304 if the client has this version, or 200 to send the file
  */
 export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified }: Version): 200 | 304 | 412 {
   const match = headers['if-match'];
@@ -36,9 +35,9 @@ export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified 
 /**
  * Reads the range of a GET.
  *
- * @param size - the size of the file
- * @returns the range, `unsatisfiable` if it begins after the end of the file, or undefined for the complete file: if
- * there is no range, more than one, one of a different version, or one that the RFC does not define
+ * @param size - the size of the file, in bytes
+ * @returns `unsatisfiable` if the range begins after the end of the file; undefined, for the complete file, if the
+ * request has no range, more than one, a range of a different version, or a range that the RFC does not define
  */
 export function requestedRange(
   headers: IncomingHttpHeaders,
@@ -57,7 +56,7 @@ export function requestedRange(
   return { start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) };
 }
 
-/** Whether a client that asks for a part has the rest of this exact version. A weak tag does not prove it. */
+/** Whether the client's other parts are from this version. A weak tag does not prove that. */
 function isSameVersion(condition: string | string[] | undefined, { tag, modified }: Version): boolean {
   if (condition === undefined || condition === tag) return true;
   return typeof condition === 'string' && !condition.includes('"') && seconds(condition) === modified.getTime();

@@ -35,7 +35,7 @@ const contentTypes = new Map([
   ['.zip', 'application/zip'],
 ]);
 
-/** The status for an error of the file system; any other error is 500. */
+/** The status for each error of the file system. For any other error, the status is 500. */
 const statusOf = new Map([
   ['ENOENT', 404],
   ['ENOTDIR', 404],
@@ -48,7 +48,7 @@ const statusOf = new Map([
   ['ENFILE', 503],
 ]);
 
-/** Ends a request with a status and a line of text. */
+/** Thrown to answer a request with a status and a line of text. */
 class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly status: number;
@@ -61,26 +61,26 @@ class Refusal extends Error {
   }
 }
 
-/** Answers one request. It never rejects; when it resolves, the response has ended or was aborted. */
+/** Answers one request. It never rejects, and it resolves when the response has ended or was aborted. */
 export async function answer(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
     await respond(folder, request, response);
   } catch (error) {
-    // Half a file must not look like a complete one.
+    // A client must not take half a file for a complete file.
     if (response.headersSent) response.destroy(error as Error);
     else refuse(response, error);
   }
 }
 
 async function respond(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // The server does not read the body, so the connection ends with this answer instead of waiting for the body.
+  // The server does not read the body of such a request, so it cannot find the next request.
   if (!isRead(request.method)) throw new Refusal(405, { Allow: 'GET, HEAD', Connection: 'close' });
   const { names, isFolder, query } = parseTarget(request.url ?? '');
   const path = isFolder ? [...names, 'index.html'] : names;
   await using file = await folder.open(path);
   const status = await file?.stat({ bigint: true });
   if (status?.isDirectory() === true && !isFolder) {
-    // Relative links in the index resolve to the folder only if its address ends with a slash.
+    // Relative links in the index work only if the address of the folder ends with a slash.
     throw new Refusal(301, { Location: `/${names.map((name) => `${encodeURIComponent(name)}/`).join('')}${query}` });
   }
   if (file === undefined || status?.isFile() !== true) throw new Refusal(404);
@@ -104,7 +104,7 @@ async function sendFile(
   };
   response.setHeader('ETag', version.tag);
   response.setHeader('Last-Modified', version.modified.toUTCString());
-  response.setHeader('Cache-Control', 'no-cache'); // the client asks again, and gets a 304
+  response.setHeader('Cache-Control', 'no-cache'); // the client asks each time, and gets a 304 for an unchanged file
   response.setHeader('Accept-Ranges', 'bytes');
 
   const conditional = conditionalStatus(request.headers, version);
@@ -124,19 +124,19 @@ async function sendFile(
   response.end();
 }
 
-/** Sends a part of a file at the client's pace, never more than a chunk ahead. */
+/** Sends a part of a file at the client's pace. */
 async function sendBytes(file: FileHandle, start: number, end: number, response: ServerResponse): Promise<void> {
   const bytes = file.createReadStream({ start, end });
   await pipeline(bytes, response, { end: false });
   if (bytes.bytesRead <= end - start) throw new Error('the file became shorter while it was sent');
 }
 
-/** Splits a request target: `/a%20b/c?d`, or the same after `http://host`. */
+/** Splits a request target, such as `/a%20b/c?d` or `http://host/a%20b/c?d`. */
 function parseTarget(target: string): { names: string[]; isFolder: boolean; query: string } {
   const [, path = '', query = ''] = /^(?:https?:\/\/[^/?#]*)?([^?#]*)(\?[^#]*)?/i.exec(target) ?? [];
   if (path !== '' && !path.startsWith('/')) throw new Refusal(400);
   try {
-    // Decodes once, and only after splitting: a name with an encoded slash is never served.
+    // Decodes after splitting, and only once, so that a name with an encoded slash is never served.
     const names = path
       .split('/')
       .filter((name) => name !== '')

@@ -2,7 +2,7 @@
 import { constants, type FileHandle, open, opendir, readlink, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
-/** `open` does not wait for the writer of a FIFO, and does not follow a link that has just replaced the file. */
+/** With these flags, `open` does not wait for the writer of a FIFO, and does not follow a link. */
 const forReading = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 export class Folder {
@@ -12,7 +12,6 @@ export class Folder {
     this.root = root;
   }
 
-  /** Finds the folder; rejects if there is none. */
   static async at(path: string): Promise<Folder> {
     const root = await realpath(path);
     await (await opendir(root)).close();
@@ -20,10 +19,10 @@ export class Folder {
   }
 
   /**
-   * Opens a file or a folder within the folder.
+   * Opens a file or a folder.
    *
-   * @param names - the names from the folder down to the file
-   * @returns its descriptor; undefined for a name that is never served, and for a link that leads out of the folder
+   * @param names - the names from the served folder down to the file
+   * @returns undefined for a name that is never served, and for a link that leads out of the served folder
    */
   async open(names: readonly string[]): Promise<FileHandle | undefined> {
     if (!names.every(isServed)) return undefined;
@@ -31,7 +30,7 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // By now, a folder in the path may have been replaced by a link. Linux shows where the open file really is.
+      // Meanwhile, a link may have replaced a folder in the path. Linux shows where the open file really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();
@@ -46,7 +45,7 @@ export class Folder {
   }
 }
 
-/** A name with a leading dot is `.`, `..`, or a hidden file; separators and NUL are not part of a name. */
+/** Refuses `.`, `..` and hidden files, which begin with a dot, and names with a separator or NUL. */
 function isServed(name: string): boolean {
   return !name.startsWith('.') && !/[/\\\0]/.test(name);
 }
