@@ -12,21 +12,21 @@ import { func, withMethods } from '../validation/checks.js';
  *
  * ```ts
  * // decoder and encoder are those of codec
- * const receive = (queue: ByteQueue): C | undefined => {
+ * const receive = (queue: ByteQueue): In | undefined => {
  *   const message = decoder.decode(queue);
  *   return message === undefined ? undefined : decode(message);
  * };
- * const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
+ * const send = (value: Out, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
  * If `decode` or `encode` throws, the new codec throws `ERR_FRAME_INVALID` with the thrown error as `cause`. A
  * `SocketError` with one of the codes `ERR_FRAME_…` is passed on unchanged. If `decode` returns undefined, the new
  * codec throws `ERR_FRAME_INVALID`.
  *
- * @typeParam A - the type that `codec` receives
- * @typeParam B - the type that `codec` sends
- * @typeParam C - the type that the new codec receives
- * @typeParam D - the type that the new codec sends
+ * @typeParam BaseIn - the type that `codec` receives
+ * @typeParam BaseOut - the type that `codec` sends
+ * @typeParam In - the type that the new codec receives
+ * @typeParam Out - the type that the new codec sends
  * @param codec - the codec to build on
  * @param decode - converts a received message. It must be synchronous: a promise would become the value
  * @param encode - converts a value to send, synchronously
@@ -38,11 +38,11 @@ import { func, withMethods } from '../validation/checks.js';
  * ```
  * @see rules D1 to D5
  */
-export function mapCodec<A, B, C, D>(
-  codec: Codec<A, B>,
-  decode: (value: A) => C,
-  encode: (value: D) => B,
-): Codec<C, D> {
+export function mapCodec<BaseIn, BaseOut, In, Out>(
+  codec: Codec<BaseIn, BaseOut>,
+  decode: (value: BaseIn) => In,
+  encode: (value: Out) => BaseOut,
+): Codec<In, Out> {
   withMethods('a codec', 'decoder', 'encoder')('codec', codec);
   func()('decode', decode);
   func()('encode', encode);
@@ -52,24 +52,24 @@ export function mapCodec<A, B, C, D>(
   };
 }
 
-class MappedDecoder<A, C> implements Decoder<C> {
-  private readonly decoder: Decoder<A>;
-  private readonly map: (value: A) => C;
+class MappedDecoder<BaseIn, In> implements Decoder<In> {
+  private readonly decoder: Decoder<BaseIn>;
+  private readonly map: (value: BaseIn) => In;
 
-  constructor(decoder: Decoder<A>, map: (value: A) => C) {
+  constructor(decoder: Decoder<BaseIn>, map: (value: BaseIn) => In) {
     this.decoder = decoder;
     this.map = map;
   }
 
-  decode(bytes: ByteQueue): C | undefined {
+  decode(bytes: ByteQueue): In | undefined {
     return this.mapped(this.decoder.decode(bytes));
   }
 
-  end(bytes: ByteQueue): C | undefined {
+  end(bytes: ByteQueue): In | undefined {
     return this.mapped(this.decoder.end?.(bytes));
   }
 
-  private mapped(message: A | undefined): C | undefined {
+  private mapped(message: BaseIn | undefined): In | undefined {
     if (message === undefined) return undefined;
     const value = attempt('decode', this.map, message);
     if (value !== undefined) return value;
@@ -77,16 +77,16 @@ class MappedDecoder<A, C> implements Decoder<C> {
   }
 }
 
-class MappedEncoder<B, D> implements Encoder<D> {
-  private readonly encoder: Encoder<B>;
-  private readonly map: (value: D) => B;
+class MappedEncoder<BaseOut, Out> implements Encoder<Out> {
+  private readonly encoder: Encoder<BaseOut>;
+  private readonly map: (value: Out) => BaseOut;
 
-  constructor(encoder: Encoder<B>, map: (value: D) => B) {
+  constructor(encoder: Encoder<BaseOut>, map: (value: Out) => BaseOut) {
     this.encoder = encoder;
     this.map = map;
   }
 
-  encode(value: D, into: ByteSink): void {
+  encode(value: Out, into: ByteSink): void {
     this.encoder.encode(attempt('encode', this.map, value), into);
   }
 }
