@@ -71,19 +71,27 @@ export class FaultyConnection {
   private newPipe(direction: FaultDirection, from: Connection, to: Connection): FaultyPipe {
     const { owner, number } = this;
     const dice = new FaultDice(owner.seed, number, direction === 'up' ? 0 : 1);
-    return new FaultyPipe(from.bytes, to.bytes, owner.faults[direction], dice, owner.cuts[direction], owner.nextTurn, {
-      injected: (fault, at) => {
-        owner.injected({ fault, connection: number, direction, at });
-      },
-      reset: () => {
-        this.stop();
-        from.destroy();
-        to.destroy();
-      },
-      cut: () => {
-        this.stop();
-        void from.close();
-        void to.close();
+    return new FaultyPipe({
+      from: from.bytes,
+      to: to.bytes,
+      faults: owner.faults[direction],
+      dice,
+      cuts: owner.cuts[direction],
+      nextTurn: owner.nextTurn,
+      events: {
+        injected: (fault, at) => {
+          owner.injected({ fault, connection: number, direction, at });
+        },
+        reset: () => {
+          this.stop();
+          from.destroy();
+          to.destroy();
+        },
+        cut: () => {
+          this.stop();
+          void from.close();
+          void to.close();
+        },
       },
     });
   }

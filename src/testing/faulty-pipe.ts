@@ -30,6 +30,16 @@ export interface FaultyPipeEvents {
 /** Runs `work` in a turn of its own, after everything sent earlier has been written. Unsubscribing cancels it. */
 export type NextTurn = (work: () => void) => Unsubscribable;
 
+interface FaultyPipeConfig {
+  readonly from: Bytes;
+  readonly to: Bytes;
+  readonly faults: Faults;
+  readonly dice: FaultDice;
+  readonly cuts: CutCounter;
+  readonly nextTurn: NextTurn;
+  readonly events: FaultyPipeEvents;
+}
+
 /** One direction of a faulty connection: passes the bytes of one channel to the other, and injects the faults. */
 export class FaultyPipe {
   private readonly from: Bytes;
@@ -63,15 +73,7 @@ export class FaultyPipe {
   /** If true, no more input is put in transit. */
   private hasEnded = false;
 
-  constructor(
-    from: Bytes,
-    to: Bytes,
-    faults: Faults,
-    dice: FaultDice,
-    cuts: CutCounter,
-    nextTurn: NextTurn,
-    events: FaultyPipeEvents,
-  ) {
+  constructor({ from, to, faults, dice, cuts, nextTurn, events }: FaultyPipeConfig) {
     this.from = from;
     this.to = to;
     this.faults = faults;
