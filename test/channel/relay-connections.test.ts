@@ -32,7 +32,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await relayed.end()).toBe('complete');
     });
 
-    it('K6: is cold, and relays nothing until it has a subscriber', async () => {
+    it('K6: relays nothing until it has a subscriber', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       const cold = relay(one.far.bytes, other.near.bytes);
@@ -65,7 +65,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await outcome(other.near)).toBe('failed');
     });
 
-    it('K6: loses nothing when one side completes after the other was closed by hand', async () => {
+    it('K6: loses nothing when one side completes after the program has completed the other side', async () => {
       const one = await pairAt(place, { halfOpen: true });
       const other = await pairAt(place, { halfOpen: true });
       const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
@@ -86,14 +86,14 @@ describe.each(places.map((place) => [place.name, place] as const))(
 );
 
 describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from, to) => {
-  it('K6: forwards both directions completely, within its bounds while one side is slow', async () => {
+  it('K6: forwards both directions completely, and keeps its buffers bounded while one side is slow', async () => {
     const one = await pairAt(from, { halfOpen: true });
     const other = await pairAt(to, { halfOpen: true });
     const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
     const up = randomBytes(3_000_000);
     const down = randomBytes(1_000_000);
     const got = { up: [] as Buffer[], down: [] as Buffer[] };
-    // The far side begins slowly: it is held until as much waits as can.
+    // The far side is held until all buffers are full.
     const hold = other.far.bytes.hold();
     other.far.bytes.subscribe({ next: (chunk) => got.up.push(chunk), error: () => undefined });
     one.near.bytes.subscribe({ next: (chunk) => got.down.push(chunk), error: () => undefined });
@@ -118,7 +118,7 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
     for (const each of sending) each.unsubscribe();
   });
 
-  it('K6: a message that the other side cannot send destroys both', async () => {
+  it('K6: a message that the other side cannot send fails both connections', async () => {
     const one = await pairAt<string, string>(from, { codec: lines() });
     const other = await pairAt<string, string>(to, { codec: lines({ maxLength: 10 }) });
     const relayed = new Recording(relay(one.far.data, other.near.data));
@@ -132,7 +132,7 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
 });
 
 describe('relay to a client with reconnect', () => {
-  it('K6: continues across its connections', async () => {
+  it('K6: continues across the connections of the client', async () => {
     const sockets: net.Socket[] = [];
     const upstream = await rawServer(tcp, (socket) => {
       socket.on('data', (chunk) => socket.write(`${sockets.length}${chunk.toString()}`));

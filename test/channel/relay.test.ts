@@ -23,7 +23,6 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { outcome, digest, setImmediateLoop } from '../support/channel/relayed.js';
 
 interface Proxy {
-  /** The plain client, and the plain server's end. */
   readonly client: net.Socket;
   readonly server: net.Socket;
   /** The proxy's two connections: to the client, and to the server. */
@@ -32,7 +31,7 @@ interface Proxy {
   readonly relayed: Recording<never>;
 }
 
-/** A plain client, the library in the middle, and a plain server: three real sockets, two of them pairs. */
+/** Connects a plain client to a plain server through a relay. */
 async function proxy(
   frontPlace: Place,
   backPlace: Place,
@@ -92,12 +91,12 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await relayed.end()).toBe('complete');
   });
 
-  it('K6: is paced: a client that does not read makes the server wait', async () => {
+  it('K6: a client that does not read makes the server wait', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     client.pause();
     const much = Buffer.alloc(30_000_000, 'x');
     server.end(much);
-    // The client got as much as the kernel's buffers hold; what waits in the process is bounded.
+    // The relay reads until the kernel's buffers are full. It buffers only a bounded number of bytes itself.
     let read = -1;
     while (read !== back.stats.bytesRead) {
       read = back.stats.bytesRead;
@@ -111,7 +110,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     server.destroy();
   });
 
-  it('K6: unsubscribing leaves both sides open, and what was not forwarded is not lost', async () => {
+  it('K6: unsubscribing leaves both sides open, and data that was not forwarded is not lost', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     client.write('passed on');
     expect((await readBytes(server, 9)).toString()).toBe('passed on');
@@ -125,7 +124,6 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect((await readBytes(client, 7)).toString()).toBe('by hand');
     expect((await readBytes(server, 7)).toString()).toBe('as well');
     expect(relayed.endings).toEqual([]);
-    // Another relay may continue.
     const again = new Recording(relay(front.bytes, back.bytes));
     client.end('more');
     server.end();
@@ -134,16 +132,16 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     client.resume();
   });
 
-  it('K6: a failure of the client destroys both sides and is reported', async () => {
+  it('K6: a failure of the client fails both sides and is reported', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     server.resume();
-    // A unix socket is closed without a reset, because nothing is left unread (C20).
+    // Over a unix socket, the server sees an end instead of a reset, because no input is left unread (C20).
     const over = new Promise((resolve) => {
       server.once('end', resolve);
       server.once('close', resolve);
     });
-    // A unix socket is reset only if input is left unread. This is more than Node reads ahead, and less than the kernel
-    // holds.
+    // A unix socket is reset only if input is left unread. Node reads less than 150,000 bytes ahead, and the kernel
+    // can hold that many.
     client.pause();
     server.write(Buffer.alloc(150_000));
     await until(() => back.stats.bytesRead === 150_000 && front.bytes.bufferedBytes === 0);
@@ -151,7 +149,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     if (from === tcp) client.resetAndDestroy();
     else client.destroy();
     const failure = await relayed.end();
-    // Reading or writing fails, whichever notices first.
+    // Either the read or the write notices the reset first.
     expect(['ECONNRESET', 'EPIPE']).toContain((failure as SocketError).code);
     expect(await firstValueFrom(front.closed)).toMatchObject({ reason: 'failed', error: failure });
     expect(await firstValueFrom(back.closed)).toMatchObject({
@@ -161,7 +159,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     await over;
   });
 
-  it('K6: a local destroy of one side fails the other and is reported, whatever has ended before', async () => {
+  it('K6: a local destroy of one side fails the other side and is reported, even if a direction has already ended', async () => {
     for (const ended of ['none', 'client', 'server'] as const) {
       const { client, server, front, back, relayed } = await proxy(from, to);
       client.on('close', () => undefined);
@@ -180,7 +178,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     }
   });
 
-  it('K6: without halfOpen, the end of the server loses nothing that it sent', async () => {
+  it('K6: without halfOpen, everything that the server sent before its end arrives', async () => {
     // The server ends while the client is still sending, and the client is slow to read.
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
@@ -203,7 +201,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
     server.resume();
-    // Long enough that some of the reply waits in the proxy after all of it has arrived.
+    // The reply is so long that the proxy still buffers a part of it after all of it has arrived.
     let length = 0;
     while (front.bytes.bufferedBytes === 0) {
       server.write(Buffer.alloc(10_000, 'r'));
@@ -220,7 +218,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
   });
 
-  it('K6: a side whose sending side has already ended is read to its end', async () => {
+  it('K6: a connection whose sending side has already ended is still read to its end', async () => {
     const { client, server, front, relayed } = await proxy(from, to);
     front.bytes.complete();
     expect((await readAll(client)).toString()).toBe('');
@@ -274,7 +272,6 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to a client of %s', (_name, place) => {
-  /** A proxy in one line; `connect` dials when the relay starts. */
   async function proxyServer(upstream: Address, options: ConnectOptions = {}) {
     const errors: unknown[] = [];
     const clients: Client[] = [];
@@ -291,7 +288,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     return { address, server, errors, clients, completed: () => completed };
   }
 
-  it('K6: a proxy in two lines serves an echo server, for many clients at once', async () => {
+  it('K6: a proxy relays many clients to an echo server at once', async () => {
     const upstream = await rawServer(place, (socket) => socket.pipe(socket));
     const { address, errors, completed } = await proxyServer(upstream);
     await Promise.all(
@@ -306,7 +303,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: with halfOpen, a client continues sending after its server has ended', async () => {
+  it('K6: with halfOpen, the client can still send after the server has ended', async () => {
     let accepted: (socket: net.Socket) => void = () => undefined;
     const end = new Promise<net.Socket>((resolve) => (accepted = resolve));
     const upstream = await rawServer(place, (socket) => accepted(socket));
@@ -322,7 +319,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: a server that cannot be reached fails the relay, and destroys the other side', async () => {
+  it('K6: a server that cannot be reached fails the relay, and ends the other side', async () => {
     const { address: dead, subscription } = await serverAt(place, () => undefined);
     subscription.unsubscribe();
     const { address, errors } = await proxyServer(dead);

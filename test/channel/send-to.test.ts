@@ -22,7 +22,6 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const everywhere = places.map((place) => [place.name, place] as const);
 
-/** Everything received, until the FIN. */
 const received = async (connection: Connection<string, string>): Promise<string[]> =>
   firstValueFrom(connection.data.pipe(toArray()));
 
@@ -43,7 +42,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: takes any Observable, and returns an Observable if that is not a Flow', async () => {
+  it('F6: takes any Observable, and returns a Flow only for a Flow', async () => {
     const { near, far } = await pair();
     const derived = of('x', 'y').pipe(sendTo(near.data));
     expect(derived).not.toBeInstanceOf(Flow);
@@ -92,7 +91,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C8: an error of the source is passed on and fails the connection with ERR_HANDLER', async () => {
+  it('C8: an error from the source is passed on and fails the connection with ERR_HANDLER', async () => {
     const sources: Observable<string>[] = [SourceFlow.failing('bad', 'a'), throwError(() => new Error('bad'))];
     for (const failing of sources) {
       const { near, far } = await pair();
@@ -122,7 +121,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C5: if the channel ends first, it fails with ERR_CLOSED, stops the source and releases it', async () => {
+  it('C5: if the channel ends first, sendTo fails with ERR_CLOSED, stops the source and releases it', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const recording = new Recording(source.pipe(sendTo(near.data)));
@@ -140,7 +139,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     expect(late.held).toBe(false);
   });
 
-  it("C5: if the channel fails, it fails with the channel's error", async () => {
+  it("C5: if the channel fails, sendTo fails with the channel's error", async () => {
     const { near, far } = await pair();
     const recording = new Recording(NEVER.pipe(sendTo(near.data)));
     far.data.subscribe({ error: () => undefined });

@@ -40,7 +40,6 @@ describe.each(places.map((place) => [place.name, place] as const))('errors on on
     expect(server.connections.size).toBe(3);
     await until(() => reported.length === 3);
     expect(reported.map((error) => (error as Error).message)).toEqual(['thrown 1', 'thrown 2', 'thrown 3']);
-    // The connections that the throwing subscriber did not handle work as well as any.
     const peer = await peerAt(place, address);
     const last = (await firstValueFrom(arrivals.pipe(take(4), toArray())))[3];
     last?.bytes.next('hello');
@@ -63,7 +62,7 @@ describe.each(places.map((place) => [place.name, place] as const))('errors on on
     await until(() => server.connections.size === 1);
   });
 
-  it('S4: `incidents` reports connection failures after the server has stopped listening, too', async () => {
+  it('S4: `incidents` still reports connection failures after the server has stopped listening', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, { idleTimeout: 10 });
     const incidents = record(server.incidents);
     await peerAt(place, address);
@@ -79,7 +78,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
     ['in the kernel', gated],
     ['in the process, because the listener cannot be paused', ungated],
   ])('that wait %s', (_where, prepared) => {
-    it('S4: a client that is reset or killed before, while or after it is accepted affects no other', async () => {
+    it('S4: a client that is reset or killed before, while or after it is accepted does not affect other clients', async () => {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(prepared(place), (connection) => arrivals.next(connection));
       const failures: SocketError[] = [];
@@ -88,7 +87,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       server.incidents.subscribe((error) => failures.push(error));
       const doomed = await Puppet.start();
       const hold = server.hold();
-      // Before: one client has been reset and another has ended when it is accepted.
+      // Before they are accepted, one client resets its connection, and the process of a second client is killed.
       const reset = await doomed.connect(address);
       await doomed.write(reset, 10);
       if (place.name === 'tcp') await doomed.reset(reset);
@@ -99,7 +98,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       await settled();
       hold.release();
       await firstValueFrom(arrivals.pipe(take(3), toArray()));
-      // After: while it is read, and while it is not.
+      // After they are accepted, two clients are killed. The server reads from one and sends to the other.
       const other = await Puppet.start();
       const ids = [await other.connect(address), await other.connect(address)];
       const emitted = await firstValueFrom(arrivals.pipe(take(5), toArray()));
@@ -122,7 +121,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
     });
   });
 
-  it('S4: hundreds of clients that connect and leave at once leave nothing behind', async () => {
+  it('S4: after hundreds of clients have connected and left at once, no connection is left', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe({ error: () => undefined }), {
       halfOpen: false,
     });
@@ -149,7 +148,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
   });
 });
 
-/** How many clients wait in the kernel's listen queue of this port, or this path. */
+/** How many clients wait in the kernel's listen queue of this TCP port. */
 function queued(address: Address): number {
   if (address.transport !== 'tcp') return -1;
   const row = readFileSync('/proc/net/tcp', 'utf8')
@@ -194,7 +193,7 @@ describe.each(real)('many clients on %s', (_name, place) => {
     const [{ answers }] = (await once(callers, 'message')) as [{ answers: string[] }];
     await served.count(total);
     expect(answers.map(Number).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, number) => number));
-    // In order, except that clients served at the same time may change places.
+    // The ten clients that are served at the same time may finish in any order.
     expect(order.every((number, index) => Math.abs(number - index) < most)).toBe(true);
     expect(busiest).toBe(most);
     expect(incidents.values).toEqual([]);
@@ -202,7 +201,6 @@ describe.each(real)('many clients on %s', (_name, place) => {
   });
 });
 
-/** Plain clients in a separate process. */
 function dial(address: Address, count: number): ChildProcess {
   const program = fileURLToPath(new URL('../support/processes/queued-clients.mjs', import.meta.url));
   const where = address.transport === 'tcp' ? String(address.port) : (address as { path: string }).path;

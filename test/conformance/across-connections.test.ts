@@ -14,7 +14,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const soon = backoff({ initial: 5, max: 20 });
 
-/** A plain server that keeps what it has accepted, and a client that reconnects to it. */
+/** Starts a plain server that keeps its accepted sockets, and a client that reconnects to it. */
 async function dialling(place: Place, options: ConnectOptions<any, any> = {}, accept = (_socket: net.Socket) => {}) {
   const accepted: net.Socket[] = [];
   const address = await rawServer(place, (socket) => {
@@ -36,7 +36,6 @@ const connectionOf = (states: Recording<ConnectionState<any, any>>) => {
   return state.connection;
 };
 
-/** The numbers of the lines that arrived whole, in order. */
 const numbers = (bytes: Buffer): number[] =>
   bytes
     .toString('latin1')
@@ -45,7 +44,7 @@ const numbers = (bytes: Buffer): number[] =>
     .map((line) => parseInt(line, 10));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('a client over %s', (_name, place) => {
-  it('K4: after a clean end of the server, the client connects again and `data` continues', async () => {
+  it('K4: after the server ends cleanly, the client connects again and `data` continues', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => {
       socket.write('hello\n');
       socket.end();
@@ -59,7 +58,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     for (const state of states.values) if (state.status === 'disconnected') expect(state.error).toBeUndefined();
   });
 
-  it('K4: values sent between connections with `next`, `send` and `sendFrom` go to the next one, in order', async () => {
+  it('K4: values sent with `next`, `send` and `sendFrom` while disconnected go out in order on the next connection', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     client.data.next('0');
     expect((await readBytes(accepted[0]!, 2)).toString()).toBe('0\n');
@@ -82,12 +81,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K12: everything except the last write to a dying server reaches the next connection, once, in order', async () => {
+  it('K12: after a reset, all values except the write in progress reach the next connection, once, in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
     const line = (i: number): string => `${String(i)} ${'x'.repeat(1_000)}`;
-    // More than the kernel takes, over several turns and all at once.
+    // More than the kernel takes.
     for (let i = 0; i < count; i++) {
       client.data.next(line(i));
       if (i % 50 === 0 && i < 3_000) await turns(1);
@@ -101,7 +100,6 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     client.data.next('last');
     client.data.complete();
     const got = numbers(await readAll(accepted[1]!)).slice(0, -1);
-    // Whole values, in order, to the very last.
     expect(got).toEqual(Array.from({ length: got.length }, (_, i) => count - got.length + i));
     expect(got.length * line(0).length).toBeGreaterThan(waited - 150_000 - 65_536 - 3 * 1_100);
     accepted[1]!.end();
@@ -112,7 +110,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[0]!.pause();
     const count = 5_000;
     for (let i = 0; i < count; i++) client.data.next(`${i} ${'y'.repeat(1_000)}`);
-    // The server's FIN ends this side too. Values that were not begun go to the next connection.
+    // The server's FIN ends this side, too.
     accepted[0]!.end();
     const firstRead = readAll(accepted[0]!);
     await until(() => accepted.length === 2);
@@ -141,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
   });
 
-  it("K13: with `'drop'`, paced values wait for the next connection, and only those that cannot wait are dropped", async () => {
+  it("K13: with `'drop'`, paced values wait for the next connection, and values passed to `next` are dropped", async () => {
     const again = new Subject<void>();
     const options = { codec: lines(), whileDisconnected: 'drop', reconnect: { delay: () => again } } as const;
     const { client, states, accepted } = await dialling(place, options);
@@ -185,10 +183,10 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(accepted).toHaveLength(2);
   });
 
-  it('K4: an unfinished frame is discarded in every view, and its decoder starts anew', async () => {
+  it('K4: when a connection ends, its unfinished frame is discarded, and the decoder of a view starts anew', async () => {
     let served = 0;
     const { client } = await dialling(place, {}, (socket) => {
-      // Otherwise the second half of a frame would become the beginning of the next.
+      // If the client kept the unfinished frame, it would decode the next connection wrongly.
       socket.end(served++ < 3 ? Buffer.from([0, 0, 0, 2, 65, 65, 0, 0, 0, 9, 66]) : Buffer.from([0, 0, 0, 1, 67]));
     });
     const view = client.data.framed(lengthPrefixed());
@@ -211,7 +209,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(errors.filter((code) => code !== undefined)).toEqual(['ERR_FRAME_TOO_LONG', 'ERR_FRAME_TOO_LONG']);
   });
 
-  it('K17: a client reconnects after a bad frame even if nobody watches its states', async () => {
+  it('K17: a client reconnects after a bad frame even if only its `data` has a subscriber', async () => {
     let served = 0;
     const address = await rawServer(place, (socket) => {
       socket.write(++served < 3 ? '{\n' : '"whole"\n');
@@ -222,7 +220,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(served).toBe(3);
   });
 
-  it('K17: a bad frame left from an old connection does not affect the next one', async () => {
+  it('K17: an unread bad frame of an old connection does not end the new connection', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: jsonLines() }, (socket) => {
       served++;
@@ -240,7 +238,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(countOf(states, 'disconnected')).toBe(1);
   });
 
-  it("K17: destroying a connection does not end its client: `data` continues, only the connection's own channel fails", async () => {
+  it("K17: destroying a connection fails only the connection's own channel, and the client's `data` continues", async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => socket.write('hello\n'));
     const data = record(client.data);
     onTestFinished(() => data.subscription.unsubscribe());
@@ -256,7 +254,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 12)).toString()).toBe('to the next\n');
   });
 
-  it('K4: async iteration continues across connections, with each message once', async () => {
+  it('K4: async iteration continues across connections and gets each message once', async () => {
     let served = 0;
     const { client } = await dialling(place, { codec: lines() }, (socket) => {
       served++;
@@ -271,7 +269,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(got).toEqual(['1a', '1b', '1c', '2a', '2b', '2c', '3a', '3b', '3c', '4a', '4b', '4c']);
   });
 
-  it('F1: a late subscriber gets the unread values of the old connection, then those of the new connection', async () => {
+  it('F1: a late subscriber gets the unread values of old connections, then the values of the new connection', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: lines() }, (socket) => {
       served++;
@@ -299,7 +297,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await until(() => accepted.length === 2);
     await turns(500);
     for (const state of states.values) if (state.status === 'connected') sizes.push(state.connection.stats.bytesRead);
-    // The second connection is over the limit: it is not read, so its end is not noticed, and no third one follows.
+    // At the limit the client stops reading, so it does not notice the end of that connection, and does not redial.
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(65_536 * 3);
     expect(accepted.length).toBeLessThanOrEqual(3);
     const before = accepted.length;
@@ -309,7 +307,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(bytes).toBeGreaterThanOrEqual(before * chunk.length);
   });
 
-  it('K7: unsubscribing while the client waits or reconnects ends the client for good', async () => {
+  it('K7: unsubscribing while the client waits or reconnects ends the client, and no further state is emitted', async () => {
     for (const status of ['disconnected', 'waiting', 'connecting']) {
       const { client, states, accepted } = await dialling(place, { codec: lines() });
       accepted[0]!.end();
@@ -333,7 +331,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     }
   });
 
-  it('K10: a client that is destroyed while it waits ends with that error', async () => {
+  it('K10: a client that is destroyed while it waits to redial ends with ERR_CLOSED and the reason as `cause`', async () => {
     const options = { codec: lines(), reconnect: { delay: 1_000_000 } };
     const { client, states, accepted, address } = await dialling(place, options);
     const data = record(client.data);
@@ -345,7 +343,6 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: 'enough' });
     expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough', address }]);
     expect(data.endings).toEqual(states.endings);
-    // A later subscriber starts anew.
     const again = watch(client);
     await until(() => again.values.at(-1)?.status === 'connected');
     client.data.next('new');

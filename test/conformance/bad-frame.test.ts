@@ -63,7 +63,7 @@ const bad = '{"id":1}\n{"id":2}\n{"id":3}\nnonsense\n{"id":4}\n';
 const answers = [1, 2, 3].map((id) => `{"answer":${id}}\n`).join('');
 const errorAnswer = '{"error":"ERR_FRAME_INVALID"}\n';
 
-/** Every way to answer, and whether it also answers the error. */
+/** `complains` says whether the handler also answers the error. */
 const forms: readonly (readonly [name: string, handler: Handler, complains: boolean])[] = [
   [
     'a plain subscriber',
@@ -98,7 +98,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
     true,
   ],
   [
-    'an async function that nobody awaits',
+    'an async function that is not awaited',
     ({ data }) =>
       void (async () => {
         try {
@@ -121,8 +121,8 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
 ];
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad frame on %s', (_name, place) => {
-  describe.each(forms)('that %s reads', (_kind, handler, complains) => {
-    it.each(['one packet', 'single bytes'])('D3: requests before the bad frame are answered, from %s', async (how) => {
+  describe.each(forms)('read by %s', (_kind, handler, complains) => {
+    it.each(['one packet', 'single bytes'])('D3: requests before a bad frame are answered, sent as %s', async (how) => {
       const { address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
       if (how === 'one packet') peer.write(bad);
@@ -136,7 +136,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
     });
   });
 
-  it('D3: a bad frame in a view ends the connection like one in `data`', async () => {
+  it('D3: a bad frame in a view made by `framed` ends the connection like a bad frame in `data`', async () => {
     const { address, outcomes } = await serving(place, ({ bytes }) => {
       const view = bytes.framed(lines({ maxLength: 10 }));
       view.subscribe({ next: (line) => view.next(line), error: () => view.next('too long') });
@@ -167,7 +167,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a bad frame from a plain peer on %s',
   (_name, place) => {
-    it('D3: more than a megabyte queued for a slow reader is flushed', async () => {
+    it('D3: after a bad frame, more than a megabyte that is queued for a slow peer is flushed', async () => {
       const long = 'x'.repeat(60_000);
       const server = listen<string, string>(await place.address(), {
         codec: lines(),
@@ -201,7 +201,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_FRAME_INVALID' }]);
     });
 
-    it('D3: a peer that keeps flooding is read, costs no memory, and is cut off at closeTimeout', async () => {
+    it('D3: input that keeps arriving after a bad frame is read and discarded until `closeTimeout` ends the connection', async () => {
       const heard: Question[] = [];
       const { server, address, outcomes } = await serving(
         place,
@@ -225,7 +225,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(heard).toEqual([{ id: 1 }]);
     });
 
-    it('D3: a handler that runs on after the bad frame is awaited until closeTimeout', async () => {
+    it('D3: a handler that is still running after a bad frame has until `closeTimeout` to finish', async () => {
       const { address, outcomes } = await serving(
         place,
         async ({ data }) => {
@@ -246,7 +246,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       raw.write('nonsense\n');
       await endingOf(raw);
       expect(await others.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
-      // A handler that has read enough does not see the bad frame.
+      // A handler that stops reading before the bad frame is not interrupted.
       const lucky = await rawClient(address);
       lucky.end('{"id":1}\nnonsense\n');
       await settled();
@@ -273,7 +273,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       if (place.name === 'tcp') expect(how).toBe('ECONNRESET');
     });
 
-    it('D3: only the first bad frame is reported, once', async () => {
+    it('D3: of two bad frames, only the first is reported, and each subscriber gets its error once', async () => {
       const errors: unknown[] = [];
       const { address, outcomes } = await serving(place, ({ data, bytes }) => {
         bytes.subscribe({ error: (error: unknown) => errors.push(error) });

@@ -25,7 +25,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     return { near: near as Lines, peer };
   }
 
-  it.each(['at once', 'byte by byte'])('C26: emits exactly `size` bytes, then the rest follows: %s', async (how) => {
+  it.each(['at once', 'byte by byte'])('C26: emits exactly `size` bytes when they arrive %s', async (how) => {
     const { near, peer } = await opened();
     const text = 'head\n0123456789next\n';
     if (how === 'at once') peer.write(text);
@@ -46,7 +46,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: a reader may unsubscribe and continue later', async () => {
+  it('C26: a reader may unsubscribe, and the next subscriber gets the rest of the body', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     peer.write('abc');
@@ -86,7 +86,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     });
   });
 
-  it('C26: the stream may end right after a body', async () => {
+  it('C26: a stream that ends right after a body ends cleanly', async () => {
     const { near, peer } = await opened();
     const body = record(near.bytes.body(5));
     peer.write('01234');
@@ -98,7 +98,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C26: in serve, bodies and lines are read in turn', async () => {
+  it('C26: a handler of `serve` reads lines and bodies in turn', async () => {
     const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options });
     const serving = server
       .pipe(
@@ -144,7 +144,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(Buffer.concat(kept).equals(sent)).toBe(true);
     });
 
-    it('C26: buffers nothing: holding the body stops the peer', async () => {
+    it('C26: holding a body stops the reading, so that nothing beyond the read-ahead is buffered', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = near.bytes.body(20_000_000);
       const hold = body.hold();
@@ -157,7 +157,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(near.stats.bytesRead).toBe(20_000_000);
     });
 
-    it('C26: a reset inside a body fails that body', async () => {
+    it('C26: a reset inside a body fails the body and the connection', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = record(near.bytes.body(1_000_000));
       raw.write('01234');
@@ -167,7 +167,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed' });
     });
 
-    it('C26: a client can read a body, too', async () => {
+    it('C26: a client can read a body', async () => {
       const { near, raw } = await dialledAt<string, string>(place, { codec: lines() });
       raw.write('head\n0123456789next\n');
       expect(await firstValueFrom(near.data)).toBe('head');

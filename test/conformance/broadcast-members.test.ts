@@ -42,7 +42,6 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[0]?.receives('the very end');
     await peers[1]?.receives('the end');
     for (const peer of peers) expect(await peer.ended).toBe('fin');
-    // Receiving continues (C6).
     peers[0]?.write('still heard');
     expect(String(await firstValueFrom(near[0]!.bytes))).toBe('still heard');
     news.next('ignored');
@@ -66,7 +65,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     }
   });
 
-  it('B5: a connection that joins after the Broadcast has ended is ended as its members were', async () => {
+  it('B5: a connection that joins after `complete` or `error` is completed or destroyed', async () => {
     const { near, peers } = await members(place, 2);
     const done = new Broadcast();
     done.complete();
@@ -141,7 +140,7 @@ describe('a Broadcast', () => {
   });
 
   it.each(named(realPlaces))(
-    'B3: a member that stops reading does not delay the others, on %s',
+    'B3: a member that stops reading does not delay the other members, on %s',
     async (_name, place) => {
       const news = new Broadcast();
       const { near: slow, raw } = await acceptedAt(place);
@@ -152,7 +151,7 @@ describe('a Broadcast', () => {
       news.join(fast);
       const value = Buffer.alloc(60_000, 'x');
       let sent = 0;
-      // Far more than the slow member's buffers hold: it fails, and the other gets everything.
+      // This is far more than the slow member's buffers hold.
       while (sent < 20_000_000) {
         news.next(value);
         sent += value.length;
@@ -187,17 +186,17 @@ describe('a Broadcast', () => {
     expect(news.size).toBe(0);
     const kept = (): number => [...left, ...memberships].filter((ref) => ref.deref() !== undefined).length;
     for (let i = 0; i < 50 && kept() > 0; i++) {
-      // What this turn has used is kept until its end.
+      // An object that was read through a WeakRef stays alive until the turn ends.
       await nextTurn();
       globalThis.gc?.();
     }
     expect(left.length + memberships.length).toBe(20);
     expect(kept()).toBe(0);
-    // The connection itself still exists.
+    // This use keeps the Broadcast alive until here.
     expect(news.size).toBe(0);
   });
 
-  it('A5: refuses an object that is not a connection of this library', () => {
+  it('A5: `join` refuses an object that is not a connection of this library', () => {
     expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 

@@ -11,7 +11,6 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { countWrites } from '../support/transport/count-writes.js';
 import { members } from '../support/server/broadcast-members.js';
 
-/** Lines, with a count of the calls to encode. */
 function counting(): { codec: Codec<string>; count: () => number } {
   const inner = lines();
   let encoded = 0;
@@ -31,7 +30,7 @@ function counting(): { codec: Codec<string>; count: () => number } {
 }
 
 describe.each(named(places))('a Broadcast over %s', (_name, place) => {
-  it("B1: every member gets every value, encoded by the Broadcast's codec, whatever the member's codec", async () => {
+  it("B1: every member gets every value, encoded by the Broadcast's codec, whatever codec the member has", async () => {
     const { near, peers } = await members(place, 3, { codec: jsonLines() });
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
@@ -44,7 +43,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[2]?.receives('plain text\nmore\n');
   });
 
-  it('B1: without a codec, its values are bytes or text', async () => {
+  it('B1: without a codec, a Broadcast sends bytes and text', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast();
     for (const connection of near) news.join(connection);
@@ -53,7 +52,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     for (const peer of peers) await peer.receives('bytes, text');
   });
 
-  it('B1: keeps the order with everything else sent on the connection in the same turn', async () => {
+  it('B1: values keep their order relative to everything else that the connection sends in the same turn', async () => {
     const { near, peers } = await members(place, 1, { codec: lines() });
     const [connection] = near as [Connection<string, string>];
     const news = new Broadcast(lines());
@@ -71,7 +70,6 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     void connection.data.send('9');
     others.next('10');
     await peers[0]?.receives('1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n');
-    // The same holds in a later turn.
     news.next('11');
     connection.data.next('12');
     news.next('13');
@@ -115,7 +113,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('late');
   });
 
-  it('B1: a value that a member sends during a delivery keeps its place', async () => {
+  it('B1: values sent while a member receives data go out in the order in which they were sent', async () => {
     const { near, peers } = await members(place, 2, { codec: lines() });
     const news = new Broadcast(lines());
     for (const connection of near) {
@@ -134,7 +132,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('somebody said a\nsomebody said b\n');
   });
 
-  it('B7: values of one turn count for each member at once, so its bound holds within the turn', async () => {
+  it('B7: a value counts in `bufferedBytes` of each member at once, so `maxBuffered` holds within a turn', async () => {
     const { near, peers } = await members(place, 2, { maxBuffered: 200_000, overflow: 'drop' });
     const news = new Broadcast();
     for (const connection of near) news.join(connection);
@@ -144,7 +142,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     news.next(value);
     expect(near.map(({ data }) => data.bufferedBytes)).toEqual([20_004, 20_000]);
     await peers[1]?.receives(value + value);
-    // In one turn, far more than even the kernel takes: the bound cannot wait for the end of the turn.
+    // One turn sends far more than the kernel takes, so the bound has to hold before the turn ends.
     for (let i = 0; i < 3_000; i++) news.next(value);
     expect(near.every(({ data }) => data.dropped > 0)).toBe(true);
     let most = 0;
@@ -167,14 +165,14 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(count()).toBe(10);
   });
 
-  it('B2: the values of one turn, and everything else sent in it, reach each member in one write', async () => {
+  it('B2: the values of one turn, with everything else sent in that turn, reach each member in one write', async () => {
     const { near, peers } = await members(place, 5, { codec: lines() });
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
     const writes = countWrites();
     news.next('1');
     near[0]?.data.next('2');
-    // In memory, a microtask later is another turn already.
+    // In memory, a microtask already belongs to the next turn.
     if (place.name !== 'memory') await Promise.resolve();
     news.next('3');
     near[0]?.data.next('4');
@@ -183,7 +181,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(writes.count).toBe(5);
   });
 
-  it('B3: a member that does not read costs only itself: its overflow ends it, and the others get everything', async () => {
+  it('B3: a member that does not read fails with ERR_OVERFLOW, and the other members get everything', async () => {
     const { near, peers, address } = await members(place, 3, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
@@ -191,7 +189,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     const value = 'x'.repeat(10_000);
     let sent = 0;
     let most = 0;
-    // Every other member has each value before the next one is sent, so none of them was delayed.
+    // The loop continues only while the slow member does not delay the others.
     while (news.size === 4) {
       news.next(value);
       sent += value.length;
@@ -205,7 +203,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     slow.stop();
   });
 
-  it("B3: with overflow 'drop' a member that does not read misses values, and counts them", async () => {
+  it("B3: with overflow 'drop', values for a member that does not read are dropped and counted", async () => {
     const { near, peers, address } = await members(place, 1, { maxBuffered: 100_000, overflow: 'drop' });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
@@ -224,7 +222,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     slow.stop();
   });
 
-  it('B6: a value that cannot be encoded is sent to no member and counted; other values are sent', async () => {
+  it('B6: a value that cannot be encoded is sent to no member, and is counted in `refused`', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
@@ -237,11 +235,10 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(news.size).toBe(2);
   });
 
-  it('B1: a value that is sent because a member failed in the middle of a flush reaches all other members', async () => {
+  it('B1: a value sent when a member fails in the middle of a flush reaches all other members', async () => {
     const { near, peers, address } = await members(place, 2, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
-    // The slow member is in the middle.
     const [first, last, middle] = near as [Connection, Connection, Connection];
     for (const connection of [first, middle, last]) news.join(connection);
     slow.near.bytes.subscribe({
@@ -255,7 +252,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     while (news.size === 3) {
       news.next(value);
       sent += value;
-      // Checking within the turn would flush the waiting values one by one.
+      // Reading `bufferedBytes` within the turn would flush the values one at a time.
       await turns(1);
       await until(() => first.data.bufferedBytes === 0 && last.data.bufferedBytes === 0);
     }
@@ -268,7 +265,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
 });
 
 describe('a Broadcast', () => {
-  it('B2: a thousand members get a thousand values, each in order', async () => {
+  it('B2: each of a thousand members gets a thousand values in order', async () => {
     const place = memory();
     const counts: number[] = [];
     const news = new Broadcast(lines());
@@ -294,7 +291,7 @@ describe('a Broadcast', () => {
   });
 });
 
-/** One more member, whose peer never reads. */
+/** Opens one more connection, whose peer never reads. */
 async function slowMember(place: Place, address: Address, near: Connection<any, any>[]) {
   const before = near.length;
   let watching: Subscription | undefined;

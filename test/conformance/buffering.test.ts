@@ -10,7 +10,7 @@ import { record } from '../support/recording/record.js';
 import { scripted } from '../support/transport/scripted-transport.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** Ends the turn, so that the values sent are handed to the kernel. */
+/** Waits until the values sent in this turn have been passed to the kernel. */
 const flushed = (): Promise<void> => turns(2);
 
 describe('buffered values, with a scripted kernel', () => {
@@ -89,7 +89,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(near.data.dropped).toBe(0);
   });
 
-  it("C4: overflow 'drop' drops only that value, and counts it", async () => {
+  it("C4: overflow 'drop' drops only the value that overflows, and counts it", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
     socket.eager = false;
     near.data.next('a'.repeat(60));
@@ -105,7 +105,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(near.data.closed).toBe(false);
   });
 
-  it('C4: a value larger than maxBuffered is accepted if nothing is queued, and then nothing else is', async () => {
+  it('C4: a value larger than maxBuffered is accepted if nothing is queued, and the values after it overflow', async () => {
     const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
     socket.eager = false;
     near.data.next('x'.repeat(500));
@@ -149,7 +149,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(Buffer.concat(socket.writes).length).toBe(3_000);
   });
 
-  it('C4: once the connection has failed, nothing is queued', async () => {
+  it('C4: a connection that was destroyed buffers nothing', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     near.data.next('x'.repeat(100));
@@ -167,7 +167,7 @@ describe.each(places)('buffered values, over $name', (place) => {
     while (data.bufferedBytes < size) data.next(Buffer.alloc(1_000));
   };
 
-  it('C4: values sent before the connection is open count, make it unwritable, and can overflow', async () => {
+  it('C4: values sent before the connection opens are counted, make the channel unwritable, and can overflow', async () => {
     const address = place.name === 'tcp' ? { port: 7 } : await place.address();
     const client = connect(address, { ...place.options, maxBuffered: 100, highWaterMark: 50, overflow: 'drop' });
     const changes = record(client.data.writable);
@@ -179,13 +179,13 @@ describe.each(places)('buffered values, over $name', (place) => {
     await changes.end();
   });
 
-  it('C4: the channel is not writable while the peer does not read, and is again when it does', async () => {
+  it('C4: the channel is not writable while the peer does not read, and is writable again when the peer reads', async () => {
     const { near, far } = await pairAt(place, { highWaterMark: 100_000, maxBuffered: 4_000_000 });
     const changes = record(near.data.writable);
     do {
       fill(near.data, 101_000);
       await turns(3);
-      // In memory, a timer reports that bytes were taken; a timer set later fires after it.
+      // In memory, a timer reports that bytes were taken. A timer that is set later fires after it.
       await new Promise((resolve) => setTimeout(resolve, 2));
     } while (changes.values.at(-1) === true);
     const before = changes.values.length;

@@ -17,7 +17,7 @@ import { gated } from '../support/transport/node/internals/accept-gate.js';
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('K7: unsubscribing in the turn of the subscription leaves no connection behind', async () => {
+  it('K7: unsubscribing in the same turn as subscribing leaves no connection behind', async () => {
     const { address, server } = await accepting(place);
     const client = dial(address);
     const states: ConnectionState[] = [];
@@ -33,7 +33,6 @@ describe.each(named(places))('a client on %s', (_name, place) => {
       return server.connections.size === 0;
     });
     expect(states.map(({ status }) => status)).toEqual(['connecting', 'connecting', 'connecting']);
-    // Values sent before are not sent on the next connection.
     const { accepted } = { accepted: firstValueFrom(server) };
     const watching = client.subscribe();
     client.data.next('kept');
@@ -79,7 +78,7 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     // The check after each test verifies that no socket and no timer is left.
   });
 
-  it('K7: when one of two subscribers leaves, the attempt continues for the other', async () => {
+  it('K7: when one of two subscribers leaves, the attempt continues for the other subscriber', async () => {
     const { address, hold } = await fullServer(place);
     const client = connect(address, place.options);
     const leaving = new Recording(client);
@@ -93,14 +92,14 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     staying.subscription.unsubscribe();
   });
 
-  it('K3: an attempt in a full queue is refused when the listener closes', async () => {
+  it('K3: an attempt that waits in a full queue fails with ECONNREFUSED when the listener closes', async () => {
     const { address, subscription } = await fullServer(place);
     const client = connect(address, place.options);
     const recording = new Recording(client);
     await settled();
     expect(statuses(recording)).toEqual(['connecting']);
     subscription.unsubscribe();
-    // TCP notices at its next attempt, after a second.
+    // TCP notices when it repeats the SYN, after a second.
     expect(await recording.end()).toMatchObject({ code: 'ECONNREFUSED' });
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
@@ -124,7 +123,7 @@ describe('a client in virtual time', () => {
   const letters = (client: Observable<ConnectionState>): Observable<string> =>
     client.pipe(map((state) => (state.status === 'disconnected' && state.error ? state.error.code : state.status)));
 
-  it('K7: `connectTimeout` aborts an attempt after exactly its time', () => {
+  it('K7: `connectTimeout` aborts an attempt after exactly that time', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -156,7 +155,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K7: `connectTimeout` does not end a connection made in time', () => {
+  it('K7: `connectTimeout` does not end a connection that opens in time', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       listen('memory:open', { transport, claimTimeout: 0 }).subscribe();
@@ -176,8 +175,8 @@ describe('a client in virtual time', () => {
 });
 
 describe.each(named(realPlaces))('unsubscribing from a client over %s during the TLS handshake', (_name, place) => {
-  it('K7: leaves no socket, no state and no promise behind', async () => {
-    // A server that accepts and sends nothing.
+  it('K7: leaves no socket and no pending promise behind, and emits no further state', async () => {
+    // The server accepts and sends nothing, so the handshake does not finish.
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { tls: { servername: 'localhost' } });
     const recording = new Recording(client);
@@ -194,11 +193,10 @@ describe.each(named(realPlaces))('unsubscribing from a client over %s during the
   });
 });
 
-/** A listener whose queue is full, so that the next client has to wait. */
 async function fullServer(place: Place) {
   const { server, address, subscription } = await serverAt(gated(place), () => undefined, { backlog: 1 });
   const hold = server.hold();
-  // Linux takes one more than it was asked for.
+  // Linux queues one client more than the backlog.
   const clients = Array.from({ length: place.name === 'tcp' ? 2 : 1 }, () => connect(address, place.options));
   for (const client of clients) {
     const connected = whenConnected(client);

@@ -11,7 +11,7 @@ import { dialler, watch } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { accepting, echo, statuses, discard, whenConnected, rawAccepting } from '../support/client/dialled-servers.js';
 
-/** Lines, numbered by each connection's decoder and encoder. */
+/** A codec of lines. Each decoder and each encoder numbers its own lines. */
 function counted(): Codec<string> {
   return {
     decoder: () => {
@@ -34,7 +34,7 @@ function counted(): Codec<string> {
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('K8: a subscriber that joins after the last one has left gets a new connection', async () => {
+  it('K8: after the last subscriber has left, a new subscriber gets a new connection', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     for (let round = 1; round <= 3; round++) {
@@ -52,14 +52,13 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it('K8: each connection has its own decoder and encoder', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
-      // An unfinished frame: its connection ends before the rest arrives.
+      // The echo of the client's first line completes this frame.
       connection.bytes.next('ab\nunfinished');
     });
     const client = dial<string>(address, { codec: counted() });
     for (let round = 0; round < 3; round++) {
       const watching = client.subscribe();
       await whenConnected(client);
-      // In the second round, `data` is subscribed to only once the connection exists.
       const data = new Recording(client.data);
       expect(await data.count(1)).toEqual(['0<ab']);
       client.data.next('x');
@@ -71,7 +70,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(3);
   });
 
-  it('D3: a frame that cannot be decoded ends its connection, but not the next one', async () => {
+  it('D3: a frame that cannot be decoded ends its connection, and the next subscription dials again', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe({ error: () => undefined });
       connection.bytes.next(accepted.length === 1 ? 'one\ntoo long for it\n' : 'two\n');
@@ -84,7 +83,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('D3: a frame that cannot be decoded is also reported in the states', async () => {
+  it('D3: the states of the client end with the error of a frame that cannot be decoded', async () => {
     const { address } = await accepting(place, (connection) => {
       discard(connection);
       connection.bytes.next('too long for it\n');
@@ -98,7 +97,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('K8: values sent between the end and the next subscription go out on the next connection', async () => {
+  it('K8: values sent between the end of the client and the next subscription go out on the next connection', async () => {
     const { address } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     client.data.next('first');
@@ -159,7 +158,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('K2: a subscriber that leaves at the first state and subscribes again starts afresh', async () => {
+  it('K2: a subscriber that leaves at the first state and subscribes again gets the first state again', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const firsts = await firstValueFrom(
@@ -170,7 +169,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe.each(named(realPlaces))('a client of a plain server on %s', (_name, place) => {
-  it('K1: is closed gracefully: everything that was sent arrives, then the FIN', async () => {
+  it('K1: when the last subscriber leaves, everything that was sent arrives, then the FIN', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const watching = client.subscribe();
@@ -184,7 +183,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     (accepted[0] as net.Socket).end();
   });
 
-  it('K8: a new connection takes nothing from the previous one that is still closing', async () => {
+  it('K8: values queued on a connection that is still closing are not sent on the new connection', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const first = client.subscribe();
@@ -204,7 +203,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     second.unsubscribe();
   });
 
-  it('F1: values that a held reader has not received are not lost when a new subscriber to the states dials', async () => {
+  it('F1: values that a held reader has not yet received are not lost when a new subscription dials', async () => {
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { codec: lines() });
     const hold = client.data.hold();

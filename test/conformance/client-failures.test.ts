@@ -26,7 +26,7 @@ const refused = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'E
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('C8: an error from before the first subscription is reported to the first subscriber, and nothing is dialled', async () => {
+  it('C8: `data.error()` before the first subscription is reported to the first subscriber, and nothing is dialled', async () => {
     const { address, accepted } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     client.data.error('enough');
@@ -36,13 +36,12 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
     await settled();
     expect(accepted).toEqual([]);
-    // It is reported once.
     const line = firstValueFrom(client.data);
     client.data.next('again');
     expect(await line).toBe('again');
   });
 
-  it('C8: destroying a half-open connection resets it', async () => {
+  it('C8: `data.error()` ends a half-open connection', async () => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial(address, { halfOpen: true });
     expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
@@ -52,7 +51,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await firstValueFrom((accepted[0] as Connection).closed);
   });
 
-  it('K3: a failure to connect is a state and an error for every subscriber, with the address', async () => {
+  it('K3: after a failure to connect, every subscriber gets the state `disconnected`, then an error with the address', async () => {
     const address = await deadAddress(place);
     const client = dial(address);
     const recordings = [watch(client), watch(client)];
@@ -72,7 +71,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await expect(sent).rejects.toMatchObject({ code: refused(place) });
   });
 
-  it('K3: a clean end of the peer is a state and a completion for every subscriber', async () => {
+  it('K3: after a clean end by the peer, every subscriber gets the state `disconnected`, then the completion', async () => {
     const { address } = await accepting(place, (connection) => {
       connection.bytes.next('farewell');
       connection.bytes.complete();
@@ -88,7 +87,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(Buffer.concat(data.values).toString()).toBe('farewell');
   });
 
-  it('K3: an aborted connection is a state and an error for every subscriber', async () => {
+  it('K3: after an abort by the peer, every subscriber gets the state `disconnected`, then an error', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -97,7 +96,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 1);
     (accepted[0] as Connection).bytes.next('half');
     await data.count(1);
-    // A unix socket has no reset: here, unread input makes the end an error.
+    // A unix socket has no reset, but the peer gets an error if the socket is destroyed with unread input.
     client.data.next(Buffer.alloc(1_000_000));
     await until(() => (accepted[0] as Connection).stats.bytesRead > 0);
     (accepted[0] as Connection).destroy();
@@ -108,7 +107,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await data.end()).toBe(error);
   });
 
-  it('K3: the end of a client without a connection reaches a subscriber that has just subscribed to its data', async () => {
+  it('K3: if nothing listens, each new subscription to `data` or to the states fails', async () => {
     const client = dial(await deadAddress(place));
     for (let round = 0; round < 2; round++) {
       await expect(firstValueFrom(client.data)).rejects.toMatchObject({ code: refused(place) });
@@ -139,7 +138,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toMatchObject({ code: refused(place) });
   });
 
-  it('K3: `retry` finds the server once it listens, and `data` continues', async () => {
+  it('K3: `retry` connects once the server listens, and `data` gets the values of the server', async () => {
     const address = await deadAddress(place);
     const client = dial<string>(address, { codec: lines() });
     let attempts = 0;
@@ -169,7 +168,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await line).toBe('welcome');
   });
 
-  it('C8: destroying the client through its data is ERR_CLOSED for every subscriber, with the reason', async () => {
+  it('C8: `data.error()` ends every subscription with ERR_CLOSED and the reason as `cause`', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -181,7 +180,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C8: destroying the client while it connects is ERR_CLOSED for every subscriber, with the reason', async () => {
+  it('C8: `data.error()` while the client connects ends every subscription with ERR_CLOSED and the reason as `cause`', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -196,7 +195,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe('a client on real sockets', () => {
-  it('K3: if a name has several addresses, the one that answers is used', async () => {
+  it('K3: if a name has several addresses, the client uses the one that answers', async () => {
     const { address, accepted } = await rawAccepting(tcp);
     const { port } = address as { port: number };
     const client = connect({ host: 'localhost', port });
@@ -211,19 +210,19 @@ describe('a client on real sockets', () => {
     for (const socket of accepted) socket.end();
   });
 
-  it('K3: if no address of a name answers, the error has the code of the first, and its message names all', async () => {
+  it('K3: if no address of a name answers, the error has the code of the first address, and its message names all addresses', async () => {
     const { port } = (await deadAddress(tcp)) as { port: number };
     const error = await new Recording(connect({ host: 'localhost', port })).end();
     expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
     expect((error as SocketError).message).toContain(`127.0.0.1:${port}`);
   });
 
-  it('K3: a name that does not exist is an error notification', async () => {
+  it('K3: a name that does not exist fails with an error notification', async () => {
     const error = await new Recording(connect('tcp://no-such-host.invalid:1')).end();
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
 
-  it('K3: a unix socket whose listen queue is full is EAGAIN', async () => {
+  it('K3: dialling a unix socket whose listen queue is full fails with EAGAIN', async () => {
     const { address, server } = await serverAt(gated(unix), () => undefined, { backlog: 1 });
     const hold = server.hold();
     const waiting = [connect(address), connect(address)];
@@ -265,7 +264,7 @@ describe('a client of a name with several addresses', () => {
     };
   }
 
-  it('K16: reports the failure of every address, under the code of the first', async () => {
+  it('K16: the error lists the failure of every address, and has the code of the first failure', async () => {
     const dead = (await deadAddress(tcp)) as Address & { transport: 'tcp' };
     const names = lookUp('several.test');
     const recording = new Recording(connect({ host: 'several.test', port: dead.port }));

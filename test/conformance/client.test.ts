@@ -29,7 +29,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
-  ])('K1: dials when someone subscribes to %s, and closes when they unsubscribe', async (_what, subscribe) => {
+  ])('K1: dials on a subscription to %s, and closes when it is unsubscribed', async (_what, subscribe) => {
     const { address, accepted } = await accepting(place);
     const client = dial<Buffer, string>(address);
     const subscription = subscribe(client);
@@ -76,7 +76,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await end).toMatchObject({ reason: 'finished' });
   });
 
-  it('C2: values sent before the connection exists are sent first, in order', async () => {
+  it('C2: values sent before the connection opens go out first, in order', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial<string>(address, { codec: lines() });
     client.data.next('before');
@@ -92,7 +92,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     subscription.unsubscribe();
   });
 
-  it('C2: after values and `complete()` before the first subscriber, the values are sent, then the FIN', async () => {
+  it('C2: if `complete()` was called before the first subscription, the queued values are sent, then the FIN', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     client.data.next('all there is');
@@ -105,7 +105,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toBe('complete');
   });
 
-  it('K9: `send` resolves once the connection exists', async () => {
+  it('K9: `send` resolves once the client is connected', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const order: string[] = [];
@@ -115,7 +115,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     watching.unsubscribe();
   });
 
-  it('K9: `send` resolves at once while nobody has subscribed', async () => {
+  it('K9: `send` resolves at once while the client has no subscriber', async () => {
     const { address } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     await client.data.send('waits');
@@ -126,7 +126,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
-  ])('C7: with halfOpen, the sending side continues after the FIN for a subscriber to %s', async (_what, subscribe) => {
+  ])('C7: with halfOpen, a subscriber to %s keeps the sending side open after the FIN', async (_what, subscribe) => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial<Buffer, string>(address, { halfOpen: true });
     const ended = firstValueFrom(client.data, { defaultValue: 'complete' });
@@ -142,7 +142,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     subscription.unsubscribe();
   });
 
-  it('C5: `sendFrom` on the data of a client fails with ERR_CLOSED when its last subscriber leaves', async () => {
+  it('C5: `sendFrom` on the data of a client fails with ERR_CLOSED when the last subscriber of the client leaves', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const watching = client.subscribe();

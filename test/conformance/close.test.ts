@@ -15,7 +15,7 @@ const codec = lines();
 const reply = Buffer.alloc(4 << 20, 'r');
 
 describe.each(ends)('close(), $name', ({ pair }) => {
-  it('C11: flushes what was sent, sends the FIN, and resolves once the peer has finished', async () => {
+  it('C11: flushes the sent values, sends the FIN, and resolves once the peer has finished', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -58,7 +58,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(here.values).toEqual(['still', 'on', 'its', 'way']);
   });
 
-  it('C11: a subscriber that held the channel at close() gets nothing more: the input is discarded', async () => {
+  it('C11: if the channel is held when close() is called, the input is discarded', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -74,11 +74,11 @@ describe.each(ends)('close(), $name', ({ pair }) => {
   });
 
   it.each([
-    ['holds', true],
-    ['leaves', false],
-  ])('C11: a subscriber that %s after close(), within next, does not prevent a clean end', async (_, holds) => {
+    ['holds the channel', true],
+    ['unsubscribes', false],
+  ])('C11: a subscriber that calls close() in next, then %s, does not prevent a clean end', async (_, holds) => {
     const { near, far } = await pair({ codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
-    // Held until the reading has stopped, with much waiting on both sides.
+    // The Hold lasts until reading has stopped and many bytes are buffered on both sides.
     const hold = near.data.hold();
     let closing: Promise<void> | undefined;
     const here = record(near.data, () => {
@@ -96,7 +96,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 20_000 * 101 });
   });
 
-  it('C11: a second close() returns the same promise; after the end, it resolves at once', async () => {
+  it('C11: a second close() returns the same promise, and close() after the end resolves', async () => {
     const { near, far } = await pair({ halfOpen: false });
     const closing = near.close();
     expect(near.close()).toBe(closing);
@@ -108,7 +108,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C11: both sides can close at once', async () => {
+  it('C11: both sides can call close() at the same time', async () => {
     const { near, far } = await pair({ maxBuffered: 1 << 24 });
     near.data.next(reply);
     far.data.next(reply);
@@ -134,11 +134,11 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
     const hold = far.data.hold();
     const there = record(far.data);
-    // So much that the peer does not even read the FIN before the release.
+    // There is so much data that the peer does not read as far as the FIN before the release.
     near.data.next(Buffer.alloc(120_000));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
-    // Everything already sent to the peer, with the FIN, still arrives.
+    // The kernel still delivers everything that it has, with the FIN.
     hold.release();
     expect(await there.end()).toBe('complete');
     expect(Buffer.concat(there.values).length).toBe(120_000);
@@ -217,7 +217,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
   });
 
   it('C11: a plain client that never ends its side gets everything sent, and is cut off at closeTimeout', async () => {
-    // Long enough for the whole reply on a busy machine, because anything not sent by then is lost.
+    // On a busy machine the reply may take this long, and bytes not sent within closeTimeout are lost.
     const { near, raw } = await acceptedAt(place, { closeTimeout: 1_000 });
     near.data.next(reply);
     const received = readAll(raw);
@@ -226,7 +226,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
-  it('C11: close() resolves when a plain client resets', async () => {
+  it('C11: close() resolves when a plain client resets the connection', async () => {
     const { near, raw } = await acceptedAt(place);
     near.data.next(Buffer.alloc(200_000));
     const closing = near.close();

@@ -14,7 +14,6 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 const codec = lines();
 type Pair = { near: Connection<string, string>; far: Connection<string, string> };
 
-/** One way for a connection to end: what is done, and what `near.closed` emits. */
 interface Way {
   readonly name: string;
   readonly reason: Closed['reason'];
@@ -163,7 +162,7 @@ describe.each(places)('closed, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['unread'], ['complete']]);
   });
 
-  it('C12: closed reports the end of a dialled connection, whether its subscribers leave or its server ends it', async () => {
+  it('C12: closed reports the end of a dialled connection, whether its subscribers leave or its server destroys it', async () => {
     const arrived: Connection[] = [];
     const { address } = await serverAt(place, (connection) => {
       arrived.push(connection);
@@ -182,7 +181,7 @@ describe.each(places)('closed, over $name', (place) => {
     const { connection } = await clientAt(place, address);
     await until(() => arrived.length === 2);
     arrived[1]?.destroy();
-    // A unix socket has no reset, with TLS neither; but there the close_notify is missing (T7).
+    // A unix socket has no reset. With TLS, a missing close_notify shows that the server aborted (T7).
     const code = place.name === 'tls-unix' ? 'ERR_TLS' : 'ECONNRESET';
     const isToldApart = place.name === 'tls-unix' ? usesInternals : place.name !== 'unix';
     expect(await firstValueFrom(connection.closed)).toMatchObject(
@@ -193,9 +192,9 @@ describe.each(places)('closed, over $name', (place) => {
 
 describe('closed, with a scripted kernel', () => {
   it.each([
-    ['before anything else', () => undefined],
-    ["after the peer's FIN alone", (socket: ScriptedSocket) => socket.finish()],
-  ])('C12: a socket that closes without notice, %s, has failed', async (_, act) => {
+    ['before any other event', () => undefined],
+    ["after only the peer's FIN", (socket: ScriptedSocket) => socket.finish()],
+  ])('C12: a connection fails with ECONNABORTED if its socket closes %s', async (_, act) => {
     const { near, socket } = await scripted({ halfOpen: true });
     act(socket);
     socket.close();
@@ -203,7 +202,7 @@ describe('closed, with a scripted kernel', () => {
   });
 });
 
-/** Two half-open ends; the far one has no timers and reads nothing. */
+/** Connects two half-open ends. Only the near end has the options, and the far end reads nothing. */
 async function pairOf(place: Place, options: Way['options']): Promise<Pair> {
   const arrived: Connection<string, string>[] = [];
   const { address } = await serverAt<string, string>(place, (far) => arrived.push(far), { codec, halfOpen: true });
@@ -225,7 +224,7 @@ describe.each(realPlaces)('closed, against node:net over $name', (place) => {
   });
 
   it.each([true, false])(
-    'C12: reports failed with ECONNRESET if a plain client resets; a subscriber: %s',
+    'C12: reports failed with ECONNRESET if a plain client resets; with a subscriber: %s',
     async (yes) => {
       const { near, raw } = await acceptedAt(place, { codec });
       if (yes) record(near.data);

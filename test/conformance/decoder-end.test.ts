@@ -12,7 +12,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<string, string> & ConnectOptions<string, string>;
 
-/** Messages of several lines, ended by a dot; `end` says what the decoder does at the end of the stream. */
+/** A codec of messages with several lines, ended by a dot. Its decoder calls `end` at the end of the stream. */
 function mails(end: (open: readonly string[]) => string | undefined, counts = { ends: 0 }): Codec<string> {
   return {
     decoder: () => {
@@ -38,7 +38,7 @@ const truncated = (open: readonly string[]): undefined => {
   if (open.length > 0) throw new SocketError('ERR_FRAME_TRUNCATED', `inside a mail, after ${open.length} lines`);
 };
 
-/** Consumes all bytes at once and remembers them: a value for each comma, and the rest at the end. */
+/** A codec whose decoder takes all bytes at once. It returns the text before each comma, and the rest at the end. */
 function hoarding(): Codec<string> {
   return {
     decoder: () => {
@@ -62,7 +62,6 @@ function hoarding(): Codec<string> {
   };
 }
 
-/** Lines, then the values of `last` at the end, one per call. */
 function appending(...last: string[]): Codec<string> {
   return {
     decoder: (): Decoder<string> => {
@@ -83,7 +82,7 @@ const roles = [['accepted', acceptedAt] as const, ['dialled', dialledAt] as cons
 );
 
 describe.each(roles)('the end of the stream of a connection that was %s over %s', (_role, _name, make, place) => {
-  it('D4: a decoder in the middle of a message can fail, even if no byte is left', async () => {
+  it('D4: a decoder in the middle of a message can fail the connection, even if no byte is left', async () => {
     const { near, raw } = await make({ codec: mails(truncated) });
     const received = record(near.data);
     raw.end('hello\n.\nbye\n');
@@ -163,7 +162,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'last']);
   });
 
-  it('F10: while the channel is held, the last values wait, and so does the error of an end inside a message', async () => {
+  it('F10: a held channel emits neither the last values nor the error of an end inside a message', async () => {
     for (const [codec, values, ending] of [
       [appending('last'), ['a', 'last'], 'complete'],
       [mails(truncated), ['a'], { code: 'ERR_FRAME_TRUNCATED' }],
@@ -218,7 +217,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect([first.values, second.values]).toEqual([['a', 'one'], ['two']]);
   });
 
-  it('D4: mapCodec passes the end on, and maps the last values', async () => {
+  it('D4: a codec made by mapCodec calls `end` of its inner decoder, and maps the last values', async () => {
     const shout = (line: string): string => line.toUpperCase();
     const { near, raw } = await make({ codec: mapCodec(hoarding(), shout, shout) });
     const received = record(near.data);
@@ -237,7 +236,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a client over %s with reconnect',
   (_n, place) => {
-    /** Connects to a server that sends each of `streams` on one connection, and finishes. */
+    /** Connects to a server that sends one of `streams` on each connection, then finishes. */
     async function dialling(place: Place, codec: Codec<string>, streams: string[]) {
       const address = await rawServer(place, (socket) => {
         const stream = streams.shift();
@@ -266,12 +265,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(data.endings).toEqual([]);
     });
 
-    it('D4: emits the last values of each connection before those of the next', async () => {
+    it('D4: emits the last values of each connection before the values of the next connection', async () => {
       const { data } = await dialling(place, appending('x', 'y'), ['a\n', 'b\n']);
       expect(await data.count(7)).toEqual(['a', 'x', 'y', 'b', 'x', 'y', 'the last']);
     });
 
-    it('K17: an `end` that throws fails only that connection', async () => {
+    it('K17: an `end` that throws fails only its own connection', async () => {
       const wrong = (open: readonly string[]): undefined => {
         if (open[0] === 'bad') throw new SocketError('ERR_FRAME_INVALID', 'not this one');
       };

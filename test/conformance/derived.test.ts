@@ -56,7 +56,7 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
   { name: 'shareReplay', derive: (flow) => flow.pipe(shareReplay({ bufferSize: 1, refCount: true })) },
   { name: 'catchError', derive: (flow) => flow.pipe(catchError(() => NEVER)) },
   { name: 'mergeWith', derive: (flow) => flow.pipe(mergeWith(NEVER)) },
-  { name: 'no operator at all', derive: (flow) => flow.pipe() },
+  { name: 'a pipe without operators', derive: (flow) => flow.pipe() },
   { name: 'a custom operator', derive: (flow) => flow.pipe(shout) },
   {
     name: 'a custom operator, then map',
@@ -141,7 +141,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F6: a derived Flow can be iterated, and keeps the values that a break leaves', async () => {
+  it('F6: a `for await` loop over a derived Flow leaves the values after a break in the Flow', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['1', 'x', '2', '3']) far.data.next(line);
     const numbers = near.data.pipe(
@@ -156,7 +156,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(await firstValueFrom(numbers)).toBe(2);
   });
 
-  it('F6: a value already taken by delay still passes while the Flow is held', async () => {
+  it('F6: a value that `delay` has already taken is still emitted while the Flow is held', async () => {
     const { near, far } = await pairAt(place, { codec });
     const taken: string[] = [];
     const delayed = near.data.pipe(

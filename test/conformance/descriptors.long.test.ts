@@ -47,7 +47,6 @@ class Host {
     return { host, address: parseAddress(address) };
   }
 
-  /** Resolves after `count` incidents in all. */
   async incident(count: number): Promise<void> {
     while (this.incidents < count) {
       await new Promise<void>((resolve) => {
@@ -70,7 +69,6 @@ class Host {
   }
 }
 
-/** Connects, and sends something to be echoed. */
 class Caller {
   readonly echoed: Promise<string>;
   readonly closed: Promise<void>;
@@ -110,20 +108,19 @@ class Caller {
 const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
-  it('S15: reports the shortage, serves the accepted clients, then the others once descriptors are free: none is lost', async () => {
+  it('S15: a server reports the shortage, and serves the waiting clients once descriptors are free', async () => {
     const { host, address } = await Host.start(place, true);
     const callers = call(address, 100);
     await host.incident(1);
     let state = await host.tell('rest');
-    // It does not spin, and does not report it over and over.
+    // The server does not spin.
     expect(state.busy).toBeLessThan(0.5);
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
     expect(state.served).toBeGreaterThan(0);
     expect(state.served).toBeLessThan(limit);
     const before = state.incidents.length;
     const began = Date.now();
-    // When two clients leave, there is room for at least one more, because one more than the reserve may have been
-    // accepted.
+    // Two clients leave for each new client, because the server may have used one descriptor of its reserve.
     const served = callers.filter(({ isEchoed }) => isEchoed);
     for (let turn = 0; turn < 20; turn++) {
       const others = callers.filter(({ isEchoed }) => !isEchoed);
@@ -134,12 +131,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     for (const caller of callers) void caller.echoed.then(() => caller.leave());
     expect(await Promise.all(callers.map(({ echoed }) => echoed))).toEqual(Array(100).fill('hello'));
     state = await host.tell('state');
-    // At most once a second.
+    // The server reports the shortage at most once a second.
     expect(state.incidents.length - before).toBeLessThanOrEqual(1 + (Date.now() - began) / 1_000);
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
   });
 
-  it('S4: survives when the rest of the process uses all descriptors, and serves again once some are free', async () => {
+  it('S4: a server survives when the rest of the process uses all descriptors, and serves again once some are free', async () => {
     const { host, address } = await Host.start(place, true);
     const [early] = call(address, 1);
     expect(await early?.echoed).toBe('hello');
@@ -155,21 +152,20 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: turns away clients that connect before the server can notice the shortage, and continues serving', async () => {
+  it('S15: a server may turn away clients that connect before it notices the shortage, and continues to serve', async () => {
     const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');
     const callers = call(address, 20);
     await eaten;
     await host.incident(1);
     await host.tell('free');
-    // Each was either served or turned away.
     await Promise.all(callers.map(({ echoed, closed }) => Promise.race([echoed, closed])));
     const [later] = call(address, 1);
     expect(await later?.echoed).toBe('hello');
     expect(host.alive).toBe(true);
   });
 
-  it('S4: survives the shortage if the listener cannot be paused, and serves again', async () => {
+  it('S4: a server whose listener cannot be paused survives the shortage, and serves again', async () => {
     const { host, address } = await Host.start(place, false);
     const callers = call(address, 100);
     await host.incident(1);
@@ -180,7 +176,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(callers.filter(({ isEchoed }) => isEchoed).length).toBeGreaterThan(0);
     for (const caller of callers) caller.leave();
     for (let attempt = 0; ; attempt++) {
-      // The server has to notice that these clients have left.
+      // The server may not yet have noticed that the clients have left.
       const [later] = call(address, 1);
       if ((await Promise.race([later?.echoed, later?.closed])) === 'hello') break;
       expect(attempt).toBeLessThan(1_000);

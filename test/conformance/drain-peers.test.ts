@@ -46,7 +46,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
           for (let n = 0; n < 60; n++) yield await Promise.resolve(long);
         },
       ],
-    ])('S7: a reply in progress reaches a slow reader completely: %s', async (_kind, handler) => {
+    ])('S7: a slow reader gets all of a reply in progress from %s', async (_kind, handler) => {
       const { server, address, outcomes } = await serving(place, handler);
       const raw = await rawClient(address);
       let size = 0;
@@ -69,7 +69,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       const raw = await rawClient(address);
       const text = `${long}\n`.repeat(100);
       raw.write(text);
-      // Without internals, a write counts until the kernel has taken all of it, so reading stops earlier.
+      // Without internals, a write counts as buffered until the kernel has taken all of it, so reading stops earlier.
       const most = usesInternals ? 500_000 : 250_000;
       await until(() => [...server.connections].some(({ stats }) => stats.bytesRead > most));
       const shutdown = server.shutdown();
@@ -82,7 +82,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesWritten: echoed.length }]);
     });
 
-    it('S7: a relay forwards what it has received', async () => {
+    it('S7: a relay forwards everything that it has received', async () => {
       const { server: behind, address: inner } = await serving(place, ({ data }) =>
         data.pipe(concatMap((line) => of(line).pipe(delay(50)))),
       );
@@ -101,7 +101,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await behind.shutdown();
     });
 
-    it('S7: a peer that floods during the drain costs no memory, and its flood is not delivered', async () => {
+    it('S7: input that floods in during the drain is read and discarded', async () => {
       const gate = new Gate();
       const heard: string[] = [];
       const { server, address, outcomes } = await serving(place, async ({ data }) => {
@@ -117,7 +117,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       const [connection] = server.connections;
       let sent = 0;
       const flood = Buffer.alloc(1_000_000, 'flood\n');
-      // The kernel's buffers are emptied, although nobody reads any more.
+      // Each write completes, because the server reads and discards the flood.
       for (; sent < 30; sent++) await new Promise((resolve) => raw.write(flood, resolve));
       await until(() => (connection?.stats.bytesRead ?? 0) > 29_000_000);
       gate.release();
@@ -128,7 +128,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesRead: 4 + 30_000_000 }]);
     });
 
-    it('S7: a peer that never finishes is cut off at the deadline, after it got everything', async () => {
+    it('S7: a peer that never finishes is cut off at the deadline, after it has received everything', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data);
       const raw = await rawClient(address);
       raw.write('hello\n');
@@ -156,7 +156,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(size).toBeLessThan(400 * 50_001);
     });
 
-    it('S7: without draining, the peer of an unfinished send is reset', async () => {
+    it('S7: with drain: false, the connection of an unfinished send is reset', async () => {
       const { server, address, outcomes } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -194,9 +194,9 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
     });
 
     it.each<[string, ShutdownOptions]>([
-      ['drained', {}],
-      ['not drained', { drain: false }],
-    ])('S7: a peer that finished before the shutdown is still answered: %s', async (_how, options) => {
+      ['is still answered', {}],
+      ['is cut off if drain is false', { drain: false }],
+    ])('S7: a peer that finished before the shutdown %s', async (_how, options) => {
       const gate = new Gate();
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(gate.answer)));
       const raw = await rawClient(address);
@@ -216,7 +216,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await replies;
     });
 
-    it("S7: a handler called during another one's shutdown is drained as well", async () => {
+    it("S7: a handler that calls the server's shutdown still sends its own reply", async () => {
       let second: Promise<void> | undefined;
       const { server, address, outcomes } = await serving(place, async ({ data }) => {
         const line = await firstValueFrom(data);
@@ -235,7 +235,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }, { reason: 'finished' }]);
     });
 
-    it('S7: a held connection emits what was received once it is released, then completes', async () => {
+    it('S7: a held connection emits the received lines after its release, then completes', async () => {
       const heard: string[] = [];
       let held: { release(): void } | undefined;
       const { server, address, outcomes } = await serving(place, ({ data }) => {
@@ -289,7 +289,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it("S7: the server's halfOpen makes no difference", async () => {
+    it("S7: received requests are answered, whatever the server's halfOpen is", async () => {
       for (const halfOpen of [true, false]) {
         const gate = new Gate();
         const { server, address, outcomes } = await serving(
@@ -301,7 +301,6 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
         raw.write('one\ntwo\n');
         await until(() => gate.begun === 1);
         const shutdown = server.shutdown();
-        // The peer finishes while it is answered.
         raw.end();
         await settled();
         gate.release();
@@ -314,7 +313,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
 );
 
 describe('a drain in the process', () => {
-  it('S7: `for await` over the server, and what it serves, continue to their end', async () => {
+  it('S7: a `for await` loop over the server, and the loops over its connections, run to their end', async () => {
     for (const place of places) {
       const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options });
       const gate = new Gate();
@@ -328,7 +327,7 @@ describe('a drain in the process', () => {
       await until(() => gate.begun === 1);
       const shutdown = server.shutdown();
       gate.release();
-      // Outside `serve`, a hand-paced loop counts as in progress while it reads.
+      // Outside `serve`, a `for await` loop counts as in progress while it reads.
       await peer.receives('answer to one\nanswer to two\n');
       expect(await peer.ended).toBe('fin');
       peer.end();
@@ -353,7 +352,7 @@ describe('a drain in the process', () => {
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: many connections, some busy, some idle, some never read, leave nothing behind', async () => {
+  it('S7: by the deadline, busy and idle connections have ended cleanly, and peers that do not read have been aborted', async () => {
     const { server, address, outcomes } = await serving(tcp, ({ data }) =>
       data.pipe(
         concatMapPaced((line) =>
@@ -380,7 +379,7 @@ describe('a drain in the process', () => {
     expect(await firstValueFrom(server.pipe(ignoreElements()), { defaultValue: EMPTY })).toBe(EMPTY);
   });
 
-  it('S7: the shutdown only limits the time of a connection that is already closing', async () => {
+  it('S7: a connection that was already closing is aborted at the deadline', async () => {
     const { server, address, outcomes } = await serving(tcp, (connection) => {
       void connection.close();
     });

@@ -10,7 +10,7 @@ import { type Handler, serving, Gate } from '../support/server/drained-server.js
 
 type Form = readonly [name: string, handler: (gate: Gate) => Handler, atOnce: number];
 
-/** Every kind of handler that answers each line, and how many lines it works on at once. */
+/** `atOnce` is how many lines the handler works on at once. */
 const forms: readonly Form[] = [
   [
     'an Observable, through concatMap',
@@ -60,7 +60,7 @@ const forms: readonly Form[] = [
     1,
   ],
   [
-    'a sendFrom by hand',
+    'sendFrom',
     ({ answer }) =>
       ({ data }) => {
         data.sendFrom(data.pipe(concatMapPaced(answer))).subscribe();
@@ -87,7 +87,7 @@ const forms: readonly Form[] = [
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain on %s', (_name, place) => {
   it.each(forms)(
-    'S7: requests already received are answered, even if there are several: %s',
+    'S7: all requests that have already been received are answered, by %s',
     async (kind, handler, atOnce) => {
       const gate = new Gate();
       const { server, address, outcomes, incidents } = await serving(place, handler(gate));
@@ -253,7 +253,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: without draining, an unfinished paced send is aborted', async () => {
+  it('S7: with drain: false, an unfinished paced send is aborted', async () => {
     let pulled = 0;
     let returned = false;
     const { server, address, outcomes, incidents } = await serving(place, function* () {

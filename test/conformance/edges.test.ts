@@ -11,7 +11,7 @@ import { pairAt } from '../support/connection/connected-pairs.js';
 import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 
 describe('addresses of clients that have left', () => {
-  it('S2: a TCP client that was reset before it was emitted has no unix address', async () => {
+  it('S2: `remote` of a TCP client that was reset before it was emitted is a TCP address', async () => {
     const server = listen(await tcp.address());
     const bound = firstValueFrom(server.listening);
     const hold = server.hold();
@@ -31,7 +31,7 @@ describe('addresses of clients that have left', () => {
 });
 
 describe('timers that are due at the same instant', () => {
-  it('C7: can belong to both ends of a connection within TestScheduler.run', () => {
+  it('C7: are reported at both ends of a connection in TestScheduler.run', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ flush }) => {
@@ -74,7 +74,7 @@ describe('unknown options', () => {
   });
 
   it.each([-1, NaN, 2 ** 31, '5'])(
-    'S11: shutdown rejects a deadline of %s, and continues serving',
+    'S11: shutdown rejects a deadline of %s, and the server continues to serve',
     async (deadline) => {
       const { server } = await pairAt(memory());
       await expect(server.shutdown({ deadline: deadline as number })).rejects.toMatchObject({
@@ -86,7 +86,7 @@ describe('unknown options', () => {
 });
 
 describe.each(places)('text without a codec over $name', (place) => {
-  it('D5: refuses a lone surrogate, because its other half may or may not follow in the same turn', async () => {
+  it('D5: `send` rejects text with a lone surrogate', async () => {
     const { near } = await pairAt(place);
     await expect(near.data.send('\ud83d')).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
     near.data.next('\ud83d\ude00');
@@ -95,7 +95,7 @@ describe.each(places)('text without a codec over $name', (place) => {
 });
 
 describe('other files at the path of a unix socket', () => {
-  it('S3: a file that is not a socket is refused as such, and left in place', async () => {
+  it('S3: listening at the path of a file or folder fails with ERR_NOT_A_SOCKET', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'file');
     await writeFile(path, 'precious');
@@ -108,7 +108,7 @@ describe('other files at the path of a unix socket', () => {
   });
 });
 
-describe.each(realPlaces)('a client destroyed before anybody subscribed, over $name', (place) => {
+describe.each(realPlaces)('a client destroyed before its first subscription, over $name', (place) => {
   it('K1: dials nothing, and reports the reason', async () => {
     let dialled = 0;
     const address = await rawServer(place, () => dialled++);

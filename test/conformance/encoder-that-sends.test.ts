@@ -9,7 +9,7 @@ import { until } from '../support/scheduling/event-loop.js';
 const long = 'x'.repeat(40_000);
 
 describe.each(places)('an encoder that sends, over $name', (place) => {
-  it('C1: if an encoder sends on the same connection within a delivery, its value reaches that connection and no other', async () => {
+  it('C1: a value that an encoder sends during a delivery goes out on its own connection and no other', async () => {
     let send: (value: string) => void = () => undefined;
     const codec = mapCodec(
       lines(),
@@ -39,7 +39,7 @@ describe.each(places)('an encoder that sends, over $name', (place) => {
     expect(others.values).toEqual(['hello']);
   });
 
-  it('C5: send settles if its encoder destroys the connection', async () => {
+  it('C5: send rejects with ERR_CLOSED if its encoder destroys the connection', async () => {
     let destroy: () => void = () => undefined;
     const codec = mapCodec(
       lines(),

@@ -17,7 +17,6 @@ type Lines = Connection<string, string>;
 
 const boom = new Error('boom');
 
-/** Two accepted connections, and the incidents of their server. */
 async function two(place: Place) {
   const arrived: Lines[] = [];
   const { server, address } = await serverAt<string, string>(place, (connection) => arrived.push(connection), {
@@ -60,7 +59,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
               .subscribe({ error: () => undefined }),
         ),
     ],
-  ])('F7, C8: fails the connection with ERR_HANDLER and its error as cause: %s', async (_kind, begin) => {
+  ])('F7, C8: fails the connection with ERR_HANDLER and the error as cause: %s', async (_kind, begin) => {
     const { one, other, peers, incidents } = await two(place);
     begin(one, other);
     peers[0]?.write('bad\n');
@@ -70,7 +69,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     expect(other.data.closed).toBe(false);
   });
 
-  it('F7, C8: the error of a different connection is a failure of the source, too', async () => {
+  it('F7, C8: if a source connection fails, the connection that its values are sent on fails with ERR_HANDLER', async () => {
     const { one, other, incidents } = await two(place);
     one.data.pipe(map((line) => line)).subscribe(other.data);
     one.data.error(boom);
@@ -86,7 +85,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     expect(incidents.values).toEqual([closed.error]);
   });
 
-  it('C8: the error of one side of a relay fails the other with ERR_HANDLER', async () => {
+  it('C8: an error on one side of a relay fails the other side with ERR_HANDLER', async () => {
     const { one, other } = await two(place);
     const recording = record(relay(one.data, other.data));
     one.destroy(boom);
@@ -98,7 +97,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     });
   });
 
-  it('C8: the connection’s own error is not a failure of its source', async () => {
+  it('C8: an echo does not turn the error of its own connection into ERR_HANDLER', async () => {
     const { one, incidents } = await two(place);
     one.data.subscribe(one.data);
     one.destroy(boom);
@@ -117,7 +116,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
     await peers[0]?.receives('x\nmore\n');
   });
 
-  it('C8: error() and destroy() are local, whatever their reason', async () => {
+  it('C8: after error() or destroy(), closed reports `destroyed`, whatever the reason', async () => {
     const { one, other, incidents } = await two(place);
     one.data.error(boom);
     other.destroy(boom);
@@ -134,7 +133,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'the end of a connection to a plain peer on %s',
   (_name, place) => {
-    it('C12: a failure noticed before a local destroy wins', async () => {
+    it('C12: closed reports a failure, even if a subscriber destroys the connection when it is notified of the failure', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
       const recording: unknown[] = [];
       near.data.subscribe({
@@ -149,7 +148,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(recording).toEqual([closed.error]);
     });
 
-    it('C12: a failure wins over a destroy by a sender that is being notified of this failure', async () => {
+    it('C12: closed reports a failure, even if a sender destroys the connection when it is notified of the failure', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
       const send = (async () => {
         for (;;) await near.data.send('x'.repeat(60_000));
@@ -196,7 +195,6 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
 );
 
 describe('destroy after complete on TCP', () => {
-  /** The error of the first write of `raw` that is not accepted: it comes at once if the connection was reset. */
   async function write(raw: net.Socket): Promise<string> {
     return new Promise((resolve) => {
       raw.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
@@ -208,7 +206,7 @@ describe('destroy after complete on TCP', () => {
     });
   }
 
-  it('C20: a destroy in a later turn resets a peer that has not finished: its next write fails at once', async () => {
+  it('C20: a destroy in a later turn resets a peer that has not finished', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();
@@ -219,7 +217,7 @@ describe('destroy after complete on TCP', () => {
     expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: a destroy in the same turn resets the peer, too', async () => {
+  it('C20: a destroy in the same turn as complete() resets the peer', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();
@@ -229,7 +227,7 @@ describe('destroy after complete on TCP', () => {
     expect(await how).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: a destroy over TLS resets the peer, too', async () => {
+  it('C20: a destroy over TLS resets the peer', async () => {
     const place = allPlaces.find(({ name }) => name === 'tls') as Place;
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     near.data.next('all');
@@ -241,7 +239,7 @@ describe('destroy after complete on TCP', () => {
     expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: a destroy after the peer has finished does not reset it', async () => {
+  it('C20: a destroy after the peer has finished does not reset the peer', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines(), halfOpen: true });
     const recording = record(near.data);
     raw.end('one\n');

@@ -5,7 +5,7 @@ import '../support/leaks.js';
 import { allRealPlaces, type Place } from '../support/transport/places.js';
 import { isSecure, rawServer } from '../support/sockets/plain-sockets.js';
 
-/** Runs `program`, in which `connected` are the clients of `address`, and returns what each of them sent. */
+/** Runs `program`, in which `connected` holds open connections. Returns the text that each of them sent. */
 async function lastWords(place: Place, clients: number, program: string): Promise<string[]> {
   const ends: Promise<string>[] = [];
   const address = await rawServer(place, (socket: net.Socket) => {
@@ -34,7 +34,7 @@ async function lastWords(place: Place, clients: number, program: string): Promis
       client.subscribe({ error: () => undefined });
       return (await firstValueFrom(client.pipe(filter(({ status }) => status === 'connected')))).connection;
     }));
-    // What a TLS client sends in the turn of its handshake, or within a delivery, is lost with node:tls as well.
+    // Data that a TLS client sends in the turn of its handshake, or during a delivery, is lost, as with node:tls.
     for (const { data } of connected) {
       data.next('hello');
       await firstValueFrom(data);
@@ -50,7 +50,6 @@ async function lastWords(place: Place, clients: number, program: string): Promis
   return Promise.all(ends);
 }
 
-/** Every way to exit, with the number of connections and what arrives on them. */
 const exits: readonly (readonly [program: string, texts: readonly string[]])[] = [
   [
     `for (const { data } of connected) { data.next('one'); data.next('two'); }

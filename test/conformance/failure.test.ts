@@ -53,7 +53,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect(recording.values).toEqual([]);
   });
 
-  it('C8: the peer sees a destroy as ECONNRESET; on a unix socket, which has no reset, as a FIN', async () => {
+  it('C8: the peer sees a destroy as ECONNRESET, or as a FIN on a unix socket, which has no reset', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(far.data);
     near.destroy();
@@ -62,7 +62,7 @@ describe.each(places)('failures, over $name', (place) => {
     else expect(end).toMatchObject({ code: 'ECONNRESET', address: far.remote });
   });
 
-  it('C8: a destroy after complete() with much still unsent is a reset', async () => {
+  it('C8: a destroy after complete() resets the connection if data is still unsent', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const hold = far.data.hold();
     const recording = record(far.data);
@@ -73,7 +73,7 @@ describe.each(places)('failures, over $name', (place) => {
     hold.release();
     const end = await recording.end();
     expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
-    // Without internals, a reset right behind bytes may count as the end.
+    // Without internals, a reset right after bytes may be reported as the end.
     if (place.name !== 'unix' && (usesInternals || end !== 'complete'))
       expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
@@ -94,7 +94,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect(recording.endings).toMatchObject([{ code: 'ERR_FRAME_INVALID' }]);
   });
 
-  it('C8: bytes that cannot be decoded are one error after the values before them, and end the connection', async () => {
+  it('C8: bytes that cannot be decoded cause one error, after the values before them, and the connection ends', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [lined, bytes, there] = [record(near.data), record(near.bytes), record(far.data)];
     bytes.subscription.unsubscribe();
@@ -117,7 +117,7 @@ describe.each(places)('failures, over $name', (place) => {
     failing.far.destroy();
     expect(await firstValueFrom(failing.near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_INVALID' } });
     expect(await firstValueFrom(failing.far.closed)).toMatchObject({ reason: 'destroyed' });
-    // By now, an unhandled error would have ended the process, or failed this test.
+    // During these turns, an unhandled error would end the process or fail this test.
     await turns();
     const recording = record(standing.near.data);
     standing.far.data.next('still here');
@@ -126,7 +126,7 @@ describe.each(places)('failures, over $name', (place) => {
 });
 
 describe.each(realPlaces)('failures, against node:net over $name', (place) => {
-  it('C8: a reset by a plain client is one error, after everything received before it', async () => {
+  it('C8: a reset by a plain client is reported as one error, after everything received before it', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const hold = near.data.hold();
     const recordings = [record(near.data), record(near.data)];
@@ -141,7 +141,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     }
   });
 
-  it('C8: an abort in the middle of a stream is never a completion', async () => {
+  it('C8: an abort in the middle of a stream is reported as an error', async () => {
     const { near, raw } = await dialledAt(place);
     const recording = record(near.data);
     raw.write(Buffer.alloc(100_000));
@@ -153,7 +153,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
   it.each([
     ['open', false],
     ['ended', true],
-  ])('C8: an abort right after the last bytes is never a completion, with this side %s', async (_, ended) => {
+  ])('C8: an abort right after the last bytes is reported as an error, with this side %s', async (_, ended) => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
     // A unix socket is reset only if input is left unread.
@@ -165,7 +165,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     else raw.destroy();
     const end = await recording.end();
     if (!usesInternals && end === 'complete') {
-      // Some versions of libuv take it for the end, but lose nothing; that of Node 26 reports it.
+      // Some versions of libuv report the reset as the end, but lose no bytes. Node 26 reports the reset.
       expect(recording.values).toEqual(['last words', 'unfinished']);
       near.destroy();
       return;
@@ -180,7 +180,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     const hold = near.data.hold();
     let size = 0;
     const recording = record(near.data, (chunk) => (size += chunk.length));
-    // So little over the read-ahead limit that Node, when it reads by itself, takes the rest even while paused.
+    // This is one byte over the read-ahead limit. If Node reads by itself, it reads the rest even while paused.
     raw.write(Buffer.alloc(65_537));
     await until(() => near.stats.bytesRead === 65_537);
     raw.write(Buffer.alloc(1_000));
@@ -208,7 +208,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     expect([early.values, late.values]).toEqual([[], []]);
   });
 
-  it('C8: a plain client sees a destroy as a reset; on a unix socket as a FIN', async () => {
+  it('C8: a plain client sees a destroy as a reset, or as a FIN on a unix socket', async () => {
     const { near, raw } = await acceptedAt(place);
     raw.write('something, so that it is open');
     await until(() => near.stats.bytesRead > 0);
@@ -217,7 +217,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     else await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C10: resets of clients without a reader do not affect the server, other clients or the process', async () => {
+  it('C10: resets of connections without a reader do not affect the server, other clients or the process', async () => {
     const connections: Connection<string, string>[] = [];
     const { server, address } = await serverAt<string, string>(place, (connection) => connections.push(connection), {
       codec,

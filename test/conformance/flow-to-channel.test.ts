@@ -39,7 +39,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     });
   });
 
-  it('F7: a derived Flow is paced, too; the values of a plain Observable go to next', async () => {
+  it('F7: a derived Flow is paced, and the values of a plain Observable are passed to next', async () => {
     const { near, far } = await pairAt(place, { codec });
     near.data.pipe(map((line) => line.toUpperCase())).subscribe(near.data);
     const received = record(far.data);
@@ -50,7 +50,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     expect(received.values).toEqual(['A', 'B', 'C']);
   });
 
-  it('F7: unsubscribing leaves Flow and channel open; if the channel ends first, the Flow keeps the rest', async () => {
+  it('F7: unsubscribing leaves the Flow and the channel open; if the channel ends first, the Flow keeps the rest', async () => {
     const source = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data);
@@ -68,7 +68,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     expect(received.values).toEqual(['a']);
   });
 
-  it('F7: an echo server in one line returns everything, and ends when its client does', async () => {
+  it('F7: an echo server in one line returns everything, and ends when its client ends', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.subscribe(far.data);
     const received = record(near.data);

@@ -11,7 +11,7 @@ import { until } from '../support/scheduling/event-loop.js';
 
 type Lines = Connection<string, string>;
 
-/** A user's own connection object around ours, which might log or count. */
+/** A user's object that wraps a connection of the library. */
 class Wrapped implements Connection<string, string> {
   closes = 0;
   private readonly inner: Lines;
@@ -86,10 +86,10 @@ async function serving(place: Place, handler: Handler, wrap: (connection: Lines)
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on %s', (_name, place) => {
   describe.each<[string, (connection: Lines) => Lines]>([
-    ['our own connections', (connection) => connection],
-    ['connections that wrap ours', (connection) => new Wrapped(connection)],
+    ["the library's connections", (connection) => connection],
+    ['wrapped connections', (connection) => new Wrapped(connection)],
   ])('with %s', (_kind, wrap) => {
-    it('S6: answers, ends, and reports how it ended', async () => {
+    it('S6: sends the output of the handler, closes the connection, and emits how it ended', async () => {
       const { outcomes, incidents, peer } = await serving(place, () => of('hello'), wrap);
       await peer.receives('hello\n');
       expect(await peer.ended).toBe('fin');
@@ -98,7 +98,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
       expect(incidents.values).toEqual([]);
     });
 
-    it('S6: an error of the handler is ERR_HANDLER, and an incident', async () => {
+    it('S6: an error from the handler is reported as ERR_HANDLER in closed and incidents', async () => {
       const boom = new Error('boom');
       const { outcomes, incidents } = await serving(place, () => throwError(() => boom), wrap);
       const [closed] = await outcomes.count(1);
@@ -156,8 +156,8 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
   });
 });
 
-describe('a connection that is not one of ours', () => {
-  /** As much of a connection as `serve` needs, without a socket. */
+describe('a connection that the user implements', () => {
+  /** Makes the members of a connection that `serve` needs, without a socket. */
   function made() {
     const sent: string[] = [];
     const closed = new Subject<Closed>();
@@ -186,7 +186,7 @@ describe('a connection that is not one of ours', () => {
     return { connection, sent, closed, ends };
   }
 
-  it('S6: gets what the handler emits, and is closed after it', () => {
+  it('S6: gets the values that the handler emits, and is closed after them', () => {
     const { connection, sent, closed, ends } = made();
     const outcomes = record(of(connection).pipe(serve(() => of('one', 'two'))));
     expect(sent).toEqual(['one', 'two']);
@@ -209,7 +209,7 @@ describe('a connection that is not one of ours', () => {
     outcomes.subscription.unsubscribe();
   });
 
-  it('S6: is closed when serve is unsubscribed from', () => {
+  it('S6: is closed when the output of serve is unsubscribed', () => {
     const { connection, ends } = made();
     const outcomes = record(of(connection).pipe(serve(() => undefined)));
     expect(ends).toEqual([]);

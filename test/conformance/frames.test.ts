@@ -13,7 +13,7 @@ import { until } from '../support/scheduling/event-loop.js';
 const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));
 
 describe.each(places)('frames that cannot be encoded or decoded, over $name', (place) => {
-  it('D5: if send cannot encode a value, nothing of it is written, and the connection continues', async () => {
+  it('D5: if send cannot encode a value, none of its bytes is written, and the connection continues', async () => {
     const { near, far } = await pairAt(place, { codec: lines({ maxLength: 10 }) });
     const received = record(far.data);
     const first = near.data.send('before');
@@ -81,7 +81,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     ['ERR_FRAME_INVALID', () => throwing(new Error('a bug in a decoder')), 'x', 0],
   ];
 
-  it.each(faults)('D3: a plain client that sends a bad frame gets %s', async (code, codec, sent, good) => {
+  it.each(faults)('D3: a bad frame of a plain client ends the connection with %s', async (code, codec, sent, good) => {
     const { near, raw } = await acceptedAt<unknown, never>(place, { codec: codec() });
     const recording = record(near.data);
     const received = readAll(raw);

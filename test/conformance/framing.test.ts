@@ -17,7 +17,7 @@ const text = (recording: Recording<Buffer>): string => String(Buffer.concat(reco
 const mixed = 'HELLO\nUPGRADE\n\x03abcrest';
 
 describe.each(places)('framing, over $name', (place) => {
-  it('C13: the handler of a line can change the framing of the bytes after it: unsubscribe, then subscribe', async () => {
+  it('C13: the handler of a line can unsubscribe, and subscribe with a different framing for the next bytes', async () => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const upgrade = (): void => {
@@ -40,7 +40,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(got).toEqual(['line HELLO', 'line UPGRADE', 'frame abc', 'bytes rest']);
   });
 
-  it('C13: of several views with subscribers, the newest reads, and the previous one continues when it leaves', async () => {
+  it('C13: the newest view with a subscriber reads, and when its subscriber leaves, the previous view continues', async () => {
     const { near, far } = await pairAt(place);
     const frames = near.bytes.framed(prefixed);
     let framed: Recording<Buffer> | undefined;
@@ -88,7 +88,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(got).toEqual(Array.from({ length: 10 }, () => ['one', 'two', 'th\nee']).flat());
   });
 
-  it("C13: the data channel's codec and its bytes alternate, and nothing is decoded twice", async () => {
+  it('C13: a reader can alternate between `data` and a view of `bytes`, and no byte is decoded twice', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     far.bytes.next('one\ntwo\n\0\x01\x02\nthree\n');
     expect(await firstValueFrom(near.data)).toBe('one');
@@ -113,7 +113,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(bodies).toEqual(['abc', 'de']);
   });
 
-  it('C13: values sent through a framed channel keep their order with the others', async () => {
+  it('C13: values sent on `data`, on `bytes` and on a framed channel go out in the order in which they were sent', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const received = record(far.bytes);
     near.data.next('a');
@@ -124,7 +124,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(text(received)).toBe('a\n\x02bcd');
   });
 
-  it('C13: any value but undefined can be a message: null, false, 0 and the empty string, too', async () => {
+  it('C13: any value except undefined can be a message, even null, false, 0 and an empty string', async () => {
     const { near, far } = await pairAt(place, { codec: json });
     const values = [null, false, 0, '', null];
     for (const value of values) far.data.next(value);

@@ -13,7 +13,7 @@ const codec = lines();
 const large = Buffer.alloc(4 << 20, 'x');
 
 describe.each(ends)('half-close, $name', ({ pair }) => {
-  it('C6: complete() flushes what was sent and ends the sending side; receiving continues', async () => {
+  it('C6: complete() flushes the sent values and ends the sending side, and receiving continues', async () => {
     const { near, far } = await pair({ halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -33,7 +33,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C6: a second complete(), also through another view, changes nothing', async () => {
+  it('C6: a second complete(), even on a different view, changes nothing', async () => {
     const { near, far } = await pair({ codec });
     const there = record(far.data);
     near.data.next('a');
@@ -122,7 +122,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(await firstValueFrom(near.data)).toBe('unread');
   });
 
-  it('C7: if the reader of one of two views leaves after the FIN, the other view must still be read', async () => {
+  it('C7: if the reader of one view leaves after the FIN, the sending side stays open for the reader of the other view', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -179,7 +179,7 @@ describe.each(places)('half-close, over $name', (place) => {
 });
 
 describe.each(realPlaces)('half-close, against node:net over $name', (place) => {
-  it('C6: a plain client gets everything and the FIN, and is received until its own FIN', async () => {
+  it('C6: a plain client gets everything and the FIN, and its data is received until its own FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const here = record(near.data);
     near.bytes.next(large);
@@ -209,7 +209,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(String(await readAll(raw))).toBe('');
   });
 
-  it("C7: a plain server's FIN ends a client's sending side after everything it has sent", async () => {
+  it("C7: a plain server's FIN ends a client's sending side after everything already sent", async () => {
     const { near, raw } = await dialledAt(place);
     const here = record(near.data);
     near.data.next(large);

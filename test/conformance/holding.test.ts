@@ -24,7 +24,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F2: a hold within next keeps the rest of the chunk being decoded', async () => {
+  it('F2: a hold within next stops the emission of the rest of the chunk', async () => {
     const { near, far } = await pairAt(place, { codec });
     const holds: Hold[] = [];
     const recording = record(near.data, () => holds.push(near.data.hold()));
@@ -39,7 +39,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(sent);
   });
 
-  it('F2: with several Holds, emission continues when the last is released', async () => {
+  it('F2: with several Holds, emission resumes when the last Hold is released', async () => {
     const { near, far } = await pairAt(place, { codec });
     const holds = [near.data.hold(), near.data.hold(), near.data.hold()];
     const recording = record(near.data);
@@ -76,7 +76,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F2: a hold right after subscribing is in time, because subscribe itself emits nothing', async () => {
+  it('F2: a hold right after subscribing comes before the first value, because subscribe itself emits nothing', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.next('a');
     await until(() => near.stats.bytesRead === 2);
@@ -88,7 +88,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F2: a Hold outlives its subscriber, and works if taken before the first subscriber', async () => {
+  it('F2: a Hold can be taken before the first subscription, and unsubscribing does not release it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const first = record(near.data);
@@ -141,7 +141,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     ]);
   });
 
-  it('F3: holding stops reading at 65,536 bytes and the current chunk; release resumes it', async () => {
+  it('F3: holding stops reading at 65,536 bytes and the current chunk, and release resumes the reading', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 24, 'x');
     let size = 0;
@@ -162,7 +162,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(size).toBe(sent.length);
   });
 
-  it('F3: an unfinished frame also waits, and is complete after the release', async () => {
+  it('F3: an unfinished frame stays buffered while the Flow is held, and is completed after the release', async () => {
     const { near, far } = await pairAt(place, { codec: lengthPrefixed(), maxBuffered: 1 << 26 });
     const recording = record(near.data);
     far.bytes.next(Buffer.of(0, 8, 0, 0));
@@ -181,7 +181,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a held Flow, against node:net over $name', (place) => {
-  it('F3: a plain client is stopped, and all its bytes arrive after the release', async () => {
+  it('F3: a hold stops a plain client, and all its bytes arrive after the release', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     let size = 0;

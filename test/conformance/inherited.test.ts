@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const tsx = import.meta.resolve('tsx');
 const heir = fileURLToPath(new URL('../support/transport/node/unix/listen-on-inherited.ts', import.meta.url));
 
-/** A process that inherits `fd` as its descriptor 3 and listens on it. */
+/** Starts a process that inherits `fd` as its descriptor 3 and listens on it. */
 function inheriting(fd: number, cwd = root): Program {
   const args = ['--import', tsx, '--conditions=rxjs-sockets-source', heir, 'fd:3'];
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe', fd] });
@@ -34,7 +34,7 @@ function inheriting(fd: number, cwd = root): Program {
 
 const descriptor = (owner: unknown): number => (owner as { _handle: { fd: number } })._handle.fd;
 
-/** A socket that listens at `where`, and that this process does not accept from. `close` leaves its file. */
+/** Opens a socket that listens at `where` and accepts no client. `close` leaves its file. */
 async function openedAt(where: { port: number; host: string } | { path: string }): Promise<Opened> {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -49,7 +49,7 @@ async function openedAt(where: { port: number; host: string } | { path: string }
     return { fd, close: () => void server.close(), address: { transport: 'tcp', host: '127.0.0.1', port } };
   }
   const close = (): void => {
-    // Node removes the name that it bound.
+    // Node removes the file that it bound, so a second link keeps the file.
     const kept = `${where.path}.kept`;
     const isFile = !where.path.startsWith('\0');
     if (isFile) linkSync(where.path, kept);
@@ -71,7 +71,7 @@ async function opened(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
-  it('S16: is listened on, is closed once with the listener, and is never used again', async () => {
+  it('S16: accepts clients, is closed once, with the listener, and is never used again', async () => {
     const { fd, address, close } = await opened(place);
     const program = inheriting(fd);
     const listening = /^listening (.+)$/m;
@@ -85,14 +85,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
     expect(await program.ended, program.errors).toBe(0);
     expect(program.lines.slice(1, 3)).toEqual([`client ${local} at ${formatAddress(address)}`, 'descriptor closed']);
     expect(program.lines[3]).toMatch(/^error EBADF listen at fd:3: .*closed when the server stopped/);
-    // By then the number belongs to another listener, which is not affected.
+    // Descriptor 3 now belongs to a different listener, which is not affected.
     expect(program.lines.slice(4)).toEqual(['descriptor open', 'other 3 serves']);
     await expect(rawClient(address)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    // The file belongs to the process that made it.
     if (address.transport === 'unix') expect(existsSync(address.path)).toBe(true);
   });
 
-  it('S3: a connected socket is an error notification', async () => {
+  it('S3: a connected socket fails with EINVAL', async () => {
     const { address } = await opened(place);
     const client = await rawClient(address);
     const program = inheriting(descriptor(client));
@@ -103,13 +102,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
 });
 
 describe('an inherited unix socket', () => {
-  /** What `listening` emits in a process that has inherited the socket and runs in `cwd`. */
   async function reportedBy(fd: number, cwd?: string): Promise<string | undefined> {
     const program = inheriting(fd, cwd);
     return (await program.until(/^listening (.+)$/m))[1];
   }
 
-  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: reports its path, even with %j in it', async (name) => {
+  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: reports its path, even if it contains %j', async (name) => {
     const { fd, address } = await openedAt({ path: join(await freshFolder(), name) });
     expect(await reportedBy(fd)).toBe(formatAddress(address));
   });
@@ -138,7 +136,7 @@ describe('an inherited unix socket', () => {
     process.chdir(folder);
     const { fd } = await openedAt({ path: name });
     process.chdir(before);
-    // An '@' may stand for an abstract name, so with such a file the name is ambiguous.
+    // The name '@socket' is ambiguous, because it may also be an abstract name.
     expect(await reportedBy(fd, folder)).toBe(name === 'socket' ? 'unix:socket' : 'fd:3');
     if (name === 'socket') expect(await reportedBy(fd)).toBe('fd:3');
     unlinkSync(join(folder, name));
@@ -146,7 +144,7 @@ describe('an inherited unix socket', () => {
 });
 
 describe('a descriptor that is not a listening socket', () => {
-  it('S3: a closed descriptor is EBADF, and subscribing again tries again', async () => {
+  it('S3: listening on a closed descriptor fails with EBADF, and subscribing again tries again', async () => {
     for (const address of [{ fd: 9_999 }, 'fd:9999', { transport: 'fd', fd: 9_999 }] as const) {
       const server = listen(address);
       for (let attempt = 0; attempt < 2; attempt++) {
@@ -159,7 +157,7 @@ describe('a descriptor that is not a listening socket', () => {
     }
   });
 
-  it('S3: a file is ENOTSOCK, and stays open', async () => {
+  it('S3: listening on a file fails with ENOTSOCK, and the file stays open', async () => {
     const path = join(await freshFolder(), 'file');
     writeFileSync(path, 'precious');
     const fd = openSync(path, 'r');
@@ -176,7 +174,7 @@ describe('a descriptor that is not a listening socket', () => {
     closeSync(fd);
   });
 
-  it('S3: a datagram socket is EINVAL', async () => {
+  it('S3: listening on a datagram socket fails with EINVAL', async () => {
     const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1');
     await once(socket, 'listening');
     const { fd } = Object.getOwnPropertySymbols(socket)
@@ -187,7 +185,7 @@ describe('a descriptor that is not a listening socket', () => {
   });
 
   it.each([-1, 1.5, NaN, 2 ** 31, '3' as unknown as number, null as unknown as number])(
-    'A5: the descriptor %s is ERR_ADDRESS_INVALID, at once',
+    'A5: the descriptor %s is refused with ERR_ADDRESS_INVALID at once',
     (fd) => {
       expect(refusal(() => listen({ fd }))).toMatchObject({ code: 'ERR_ADDRESS_INVALID' });
     },

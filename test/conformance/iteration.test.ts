@@ -59,7 +59,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     ]);
   });
 
-  it('F5: break keeps the rest in the Flow, for a loop or for a subscriber', async () => {
+  it('F5: a break leaves the rest in the Flow, for the next loop or subscriber', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     far.data.complete();
@@ -88,7 +88,7 @@ describe.each(places)('async iteration, over $name', (place) => {
       { done: true, value: undefined },
     ]);
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
-    // Nothing holds the Flow or is subscribed to it any more.
+    // The iterator no longer holds the Flow, and is no longer subscribed to it.
     const recording = record(near.data);
     far.data.next('a');
     await recording.count(1);
@@ -116,7 +116,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(taken).toEqual(['a', 'b']);
   });
 
-  it('F5: a destroy between two next() calls is thrown by the second, and only by it', async () => {
+  it('F5: after a destroy between two next() calls, the second call rejects, and later calls are done', async () => {
     const { near, far } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     far.data.next('a');
@@ -127,7 +127,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('F5: a failure rejects the first pending next(); the others are done', async () => {
+  it('F5: a failure rejects the first pending next(), and the other pending calls are done', async () => {
     const { near } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -137,7 +137,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(settled[1]).toEqual({ status: 'fulfilled', value: { done: true, value: undefined } });
   });
 
-  it('F5: a throw in the loop leaves the Flow as a break does', async () => {
+  it('F5: after a throw in the loop, the rest stays in the Flow, as after a break', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.next('a');
     far.data.next('b');
@@ -150,7 +150,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(rest.values).toEqual(['b']);
   });
 
-  it('F5: two iterators advance at the pace of the slower one, and both get everything', async () => {
+  it('F5: two iterators advance at the pace of the slower iterator, and both get everything', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [one, two] = [near.data[Symbol.asyncIterator](), near.data[Symbol.asyncIterator]()];
     const first = [one.next(), two.next()];
@@ -165,7 +165,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await early).toEqual({ done: false, value: 'b' });
   });
 
-  it('F5: if an operator turns one value into several, they wait for the loop, in order', async () => {
+  it('F5: if an operator emits several values for one line, the loop gets them one at a time, in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a b c', 'd', 'e f']) far.data.next(line);
     far.data.complete();
@@ -181,7 +181,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(taken).toEqual(['A', 'B', 'C', 'D', 'E', 'F']);
   });
 
-  it('F5: the value of startWith answers the first next(), and nothing else is emitted', async () => {
+  it('F5: the first next() gets the value of startWith, and no line is emitted', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b']) far.data.next(line);
     await until(() => near.stats.bytesRead === 4);
@@ -213,7 +213,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     await iterator.return?.();
   });
 
-  it('F5: a Flow that has ended is iterated to its end at once', async () => {
+  it('F5: a loop over a Flow that has ended is done at once', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(near.data);
     far.data.complete();
@@ -241,7 +241,7 @@ describe.each(realPlaces)('async iteration, against node:net over $name', (place
     expect(taken).toEqual(sent);
   });
 
-  it('F5: a plain server waits for a busy loop', async () => {
+  it('F5: a busy loop stops a plain server from sending', async () => {
     const { near, raw } = await dialledAt(place);
     const sent = Buffer.alloc(1 << 23, 'x');
     raw.end(sent);

@@ -34,7 +34,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(near.data.closed).toBe(false);
   });
 
-  it('C5: an iterable is pulled exactly until the channel is not writable', async () => {
+  it('C5: an iterable is pulled until the channel is no longer writable, and no further', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let pulled = 0;
@@ -58,7 +58,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     subscription.unsubscribe();
   });
 
-  it.each([1_048_576, 1_000])('C5: a source as fast as the kernel lets other code run: %d', async (maxBuffered) => {
+  it.each([1_048_576, 1_000])('C5: a fast source lets other code run, with maxBuffered %d', async (maxBuffered) => {
     const { near } = await scripted({ maxBuffered });
     const most = 3_000_000;
     const source = function* (): Generator<string> {
@@ -94,7 +94,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([near.data.closed, socket.ended]).toEqual([false, false]);
   });
 
-  it('C5: sendFrom completes at once for an empty source, unless something is queued', async () => {
+  it('C5: sendFrom with an empty source completes once nothing is queued', async () => {
     const { near, socket } = await scripted();
     expect(record(near.data.sendFrom([])).endings).toEqual(['complete']);
     socket.eager = false;
@@ -161,7 +161,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it("C5: a send whose value was not written rejects with the channel's error; one that was written does not", async () => {
+  it('C5: when the channel fails, a send whose value was written resolves, and a send whose value was not written rejects', async () => {
     const { near, socket } = await scripted({ highWaterMark: 10, maxBuffered: 1_000 });
     socket.eager = false;
     const sends = [near.data.send('x'.repeat(20)), near.data.send('y'.repeat(20)), near.data.send('z'.repeat(20))];
@@ -186,7 +186,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     await sending;
   });
 
-  it("C5: overflow applies to send, too: it rejects with ERR_OVERFLOW, with 'error' and with 'drop'", async () => {
+  it("C5: a send that overflows rejects with ERR_OVERFLOW, with overflow 'error' and with 'drop'", async () => {
     const dropping = await scripted({ maxBuffered: 100, overflow: 'drop' });
     dropping.socket.eager = false;
     void dropping.near.data.send('x'.repeat(100));
@@ -204,7 +204,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(failing.near.data.closed).toBe(true);
   });
 
-  it("C5: a plain Observable's values go to next, so overflow applies", async () => {
+  it("C5: sendFrom passes a plain Observable's values to next, so overflow applies", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     socket.eager = false;
     near.data.next(ten);
@@ -219,7 +219,7 @@ describe('sending while a chunk is delivered', () => {
   it.each([
     [32_700, [32_700]],
     [48_000, [33_000, 15_000]],
-  ])('C3: while a chunk is delivered, more than 32,768 bytes go out at once: %i', async (total, sizes) => {
+  ])('C3: %i bytes are flushed whenever more than 32,768 of them are queued', async (total, sizes) => {
     const { near, socket } = await scripted({ codec: lines() });
     near.data.subscribe({
       next: (line) => near.data.next(line.toUpperCase()),

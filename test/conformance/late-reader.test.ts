@@ -12,7 +12,6 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 type Lines = Client<string, string>;
 
-/** A client of lines without a subscriber; the test destroys it at its end. */
 function clientOf(address: Address, options: ConnectOptions<string, string> = {}): Lines {
   const client = connect<string, string>(address, { codec: lines(), ...options });
   onTestFinished(() => {
@@ -21,7 +20,6 @@ function clientOf(address: Address, options: ConnectOptions<string, string> = {}
   return client;
 }
 
-/** A subscriber to the states, with the connections it has seen. */
 function watched(client: Lines): { states: Recording<unknown>; connections: Connection<string, string>[] } {
   const connections: Connection<string, string>[] = [];
   const states = record(client, (state) => {
@@ -41,7 +39,7 @@ function recorded(client: Lines): Recording<string> {
   return recording;
 }
 
-/** A plain server whose connections greet with their number; the first ones end after their greeting. */
+/** Starts a plain server that greets each client. It ends the first `count` connections after the greeting. */
 async function greeting(
   place: Place,
   count: number,
@@ -68,7 +66,7 @@ interface Greeting {
 }
 
 describe.each(realPlaces)('a late reader on $name', (place) => {
-  it('K8: gets what was received on a connection that has ended cleanly, then its end, before a new one is dialled', async () => {
+  it('K8: gets the data of a connection that has ended cleanly, then its end, and only the next subscription dials', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     expect(await watched(client).states.end()).toBe('complete');
@@ -81,7 +79,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: gets what was received on a connection that was reset, then the error', async () => {
+  it('K8: gets the data of a connection that was reset, then the error', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -126,7 +124,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: can iterate over what an ended connection has left', async () => {
+  it('K8: can iterate over the unread messages of an ended connection', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -149,7 +147,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(late.values).toEqual(['hello 1']);
   });
 
-  it('K8: gets the old bytes, then their end, although the states have been subscribed to again', async () => {
+  it('K8: gets the old messages and their end, even if a new subscription to the states has dialled again', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const states = record(client.pipe(repeat({ delay: 1 })));
@@ -164,7 +162,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8, K14: with `reconnect`, gets what every connection has left, in order', async () => {
+  it('K8, K14: with `reconnect`, gets the unread messages of every connection, in order', async () => {
     const { address, sockets } = await greeting(place, 3);
     const client = clientOf(address, { reconnect: { delay: 1 } });
     const { connections } = watched(client);
@@ -172,7 +170,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(await recorded(client).count(4)).toEqual(['hello 1', 'hello 2', 'hello 3', 'hello 4']);
   });
 
-  it('K8: with `retry` on the states, each end is reported before anything that follows it', async () => {
+  it('K8: with `retry` on the states, gets the error of each connection before the messages of the next', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -239,7 +237,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
   });
 
   it.each(['callback', 'microtask', 'turn'] as const)(
-    'K8: a reader that subscribes again in a later %s gets each end once, even while the states are watched',
+    'K8: a reader that subscribes again in a %s after each end gets each end once, even while the states are watched',
     async (when) => {
       const { address, sockets } = await greeting(place, 2);
       const client = clientOf(address);
@@ -274,11 +272,11 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
 
   describe.each(['states', 'data'] as const)('with a subscriber to its %s', (what) => {
     it.each(['a callback', 'a microtask', 'a turn', 'the close'] as const)(
-      'K8: values sent in %s after the end go out on the next connection, whatever the end was',
+      'K8: values sent in %s after a FIN or a reset go out on the next connection, and on no other',
       async (when) => {
         const { address, sockets, received } = await greeting(place, 0);
         for (const how of ['fin', 'reset'] as const) {
-          // During the completion, an answer still goes to the connection (C16).
+          // A value sent in the `complete` callback of `data` still goes out on the old connection (C16).
           if (how === 'fin' && what === 'data' && when === 'a callback') continue;
           const before = sockets.length;
           const client = clientOf(address);
@@ -330,7 +328,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     );
   });
 
-  it('K8: `send` waits for the next connection when more is sent than a writable channel takes', async () => {
+  it('K8: a `send` over highWaterMark waits for the next connection', async () => {
     const { address, received } = await greeting(place, 1);
     const client = clientOf(address, { highWaterMark: 10 });
     await watched(client).states.end();
@@ -340,7 +338,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     const sent = client.data.send('x'.repeat(20)).then(() => (isSent = true));
     await turns();
     expect([isSent, writable.values]).toEqual([false, [true, false]]);
-    // The first reader gets what was left.
+    // The first reader gets the unread messages of the ended connection.
     await recorded(client).end();
     expect(isSent).toBe(false);
     recorded(client);
@@ -348,7 +346,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     await until(() => received[1] === `${'x'.repeat(20)}\n`);
   });
 
-  it('K14: a client without readers keeps a bounded number of ended connections, even if they are empty', async () => {
+  it('K14: a client without readers keeps a bounded number of ended connections, even if nothing was received on them', async () => {
     const refs: WeakRef<Connection<string, string>>[] = [];
     let count = 0;
     const address = await rawServer(place, (socket) => {

@@ -17,7 +17,7 @@ import { acceptedAt } from '../support/connection/connected-pairs.js';
 import { readBytes } from '../support/sockets/read-socket.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** Overwrites what other sockets have read: afterwards it fills the block that all sockets read into. */
+/** Overwrites the bytes that other sockets have read, by filling the block that all sockets read into. */
 async function disturb(place: Place): Promise<void> {
   const { near, raw } = await acceptedAt(place, { codec: fixedLength(1) });
   let count = 0;
@@ -28,18 +28,16 @@ async function disturb(place: Place): Promise<void> {
   near.destroy();
 }
 
-/** Subscribes, and ignores that the connection is destroyed at the end of the test. */
 function hear<T>(channel: Channel<T, any>, next: (value: T) => void): Subscription {
   return channel.subscribe({ next, error: () => undefined });
 }
 
-/** Text without repetition. */
 const numbered = (count: number, name = 'line'): string[] =>
   Array.from({ length: count }, (_, index) => `${name} ${index} ${index % 3 === 0 ? 'é' : 'e'}`);
 
 const textOf = (all: readonly string[]): string => all.map((line) => `${line}\n`).join('');
 
-/** A user's codec that returns views of the queue. */
+/** A user's codec whose decoder returns views of the queue. */
 const heads: Codec<Buffer> = {
   decoder: () => new Heads(),
   encoder: () => ({ encode: (value, into) => into.bytes(value) }),
@@ -54,7 +52,7 @@ class Heads implements Decoder<Buffer> {
   }
 }
 
-/** Unhandled errors reach the test instead of the test runner. */
+/** Collects uncaught errors, so that they do not reach the test runner. */
 function uncaught(): unknown[] {
   const errors: unknown[] = [];
   const others = process.listeners('uncaughtException');
@@ -68,12 +66,11 @@ function uncaught(): unknown[] {
   return errors;
 }
 
-/** Messages of 1,000 bytes, each filled with one number. */
 const stream = (count: number): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, index) => Buffer.alloc(1_000, index % 251)));
 
 describe.each(places)('memory shared by all sockets for reading, over $name', (place) => {
-  it('C19: the Buffers that the bytes view, a user codec or frames emit never change', async () => {
+  it('C19: Buffers that `bytes`, a user codec or a codec of frames has emitted do not change', async () => {
     const channels: ((connection: Connection<any, any>) => Channel<Buffer, any>)[] = [
       ({ bytes }) => bytes,
       ({ bytes }) => bytes.framed(heads),
@@ -133,7 +130,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(got).toEqual(all);
   });
 
-  it('C13: a view that takes over during a delivery, and keeps its chunks, keeps the right bytes', async () => {
+  it('C13: chunks kept from a view that takes over during a delivery do not change', async () => {
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     const kept: Buffer[] = [];
     let chunks: Subscription | undefined;
@@ -236,7 +233,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
-  it('C1: if anything throws right after a delivery and the program continues, later data is correct', async () => {
+  it('C1: if other code throws right after a delivery and the program continues, later data is correct', async () => {
     const errors = uncaught();
     const { near, raw } = await acceptedAt<Buffer, Buffer>(place, { codec: fixedLength(1_000) });
     const got: Buffer[] = [];
@@ -255,7 +252,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
-  it('F3: an announced frame that never arrives costs no memory', async () => {
+  it('F3: a frame that is announced but never arrives takes no memory', async () => {
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
     const codec = lengthPrefixed({ maxLength: 16_777_216 });
@@ -272,7 +269,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
   });
 });
 
-it("C19: a user's decoder made from one of ours gets memory that it may keep", async () => {
+it("C19: a user's decoder that wraps one of the library's decoders gets memory that it may keep", async () => {
   const kept: Buffer[] = [];
   const codec: Codec<string> = {
     decoder() {

@@ -29,16 +29,14 @@ type Options = ListenOptions<string, string>;
 interface Script {
   readonly server: Server<string, string>;
   at(time: number, what: () => void): void;
-  /** The connection that the server emitted. */
   connection(): Connection<string, string>;
-  /** What the client sends. */
   says(line: string): void;
   finishes(): void;
 }
 
 const day = 86_400_000;
 
-/** A server in memory with one client, in virtual time: the events of their connection, each with its time. */
+/** Runs a server with one client in virtual time. Returns the events of their connection, each with its time. */
 function run(options: Options, act: (script: Script) => void): string[] {
   const scheduler = new TestScheduler(() => undefined);
   const events: string[] = [];
@@ -75,7 +73,7 @@ function run(options: Options, act: (script: Script) => void): string[] {
       data.error('the test is over');
     }, 3 * day);
   });
-  // The end of the test itself causes more events.
+  // Drops the events that the end of the test causes.
   return events.filter((event) => !event.startsWith(String(3 * day)));
 }
 
@@ -96,7 +94,7 @@ describe('the timers of a connection, in virtual time', () => {
     ]);
   });
 
-  it('C7: `halfOpenTimeout` ends a connection whose peer has finished and to which nothing is written', () => {
+  it('C7: `halfOpenTimeout` ends a connection whose peer has finished and on which nothing is written', () => {
     const events = run({ halfOpenTimeout: 100 }, ({ at, connection, finishes }) => {
       at(1, () => reading(connection()));
       at(500, finishes);
@@ -120,7 +118,7 @@ describe('the timers of a connection, in virtual time', () => {
   it('F1: `claimTimeout` destroys a connection without a reader on which nothing was sent', () => {
     const ends = ['incident ERR_TIMEOUT_CLAIM', 'failed ERR_TIMEOUT_CLAIM', 'client: ECONNRESET'];
     expect(run({ claimTimeout: 100 }, () => undefined)).toEqual(ends.map((what) => `100 ${what}`));
-    // It counts from the emission.
+    // The time counts from the emission of the connection.
     const held = run({ claimTimeout: 100 }, ({ at, server }) => {
       const hold = server.hold();
       at(1_000, () => hold.release());
@@ -140,7 +138,7 @@ describe('the timers of a connection, in virtual time', () => {
       '150 incident ERR_TIMEOUT_CLOSE',
       '150 failed ERR_TIMEOUT_CLOSE',
     ]);
-    // A connection that is still being sent to is checked again later.
+    // While the server still sends on the connection, the check is repeated.
     const later = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, finishes }) => {
       at(1, () => connection().data.next('the first'));
       at(250, () => connection().data.next('the last'));
@@ -150,7 +148,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(later).toEqual(['1 client: the first', '250 client: the last', '260 client: FIN', '320 finished']);
   });
 
-  it('F1: `claimTimeout` leaves a connection alone that is read in time, or sent something', () => {
+  it('F1: `claimTimeout` does not end a connection that was read, or on which something was sent, in time', () => {
     const claimed = run({ claimTimeout: 100 }, ({ at, connection }) => {
       at(99, () => void firstValueFrom(connection().data).catch(() => undefined));
     });
@@ -187,7 +185,7 @@ describe('the timers of a connection, in virtual time', () => {
 });
 
 describe.each(places.map((place) => [place.name, place] as const))('`maxConnections` on %s', (_name, place) => {
-  it('S5: counts connections of an earlier run, and those that are closing', async () => {
+  it('S5: counts connections of an earlier run, and connections that are closing', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, { maxConnections: 2 });
     const [one, two] = [await peerAt(place, address), await peerAt(place, address)];
     await until(() => server.connections.size === 2);
@@ -229,7 +227,7 @@ describe('limits before a connection is emitted', () => {
       { code: 'ERR_TIMEOUT_HANDSHAKE', address: { transport: 'tcp' } },
     ]);
     expect(server.connections.size).toBe(0);
-    // It does not apply to clients that have been accepted.
+    // `handshakeTimeout` does not end a connection whose header has arrived.
     (await rawClient(address)).write(header(2));
     await until(() => server.connections.size === 1);
     const late = await rawClient(address);
@@ -247,7 +245,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 1);
   });
 
-  it('S17: at most `maxConnections` handshakes run at once; one more is dropped and reported', async () => {
+  it('S17: at most `maxConnections` handshakes run at once, and a further client is dropped and reported', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, maxConnections: 2 });
     const incidents = record(server.incidents);
     const clients = [await rawClient(address), await rawClient(address)];
@@ -258,7 +256,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: clients whose handshake ends while the server is held wait for the release, however many', async () => {
+  it('S17: clients whose handshake ends while the server is held wait for the release, even more than `acceptQueue`', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);
@@ -312,7 +310,7 @@ it('S5: with `reusePort` two servers share a port', async (context) => {
     for (const { subscription } of emitted) subscription.unsubscribe();
     for (const connection of [...one.connections, ...other.connections]) connection.destroy();
   });
-  // The kernel may give any of these to either server.
+  // The kernel may give each of these clients to either server.
   for (let count = 0; count < 4; count++) await rawClient(address);
   await until(() => one.connections.size + other.connections.size === 4);
 });

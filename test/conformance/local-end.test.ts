@@ -26,7 +26,6 @@ const from = '127.0.0.77';
 const soon = backoff({ initial: 5, max: 20 });
 const secure = allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls');
 
-/** A free port of `host`. */
 async function freePort(host = from): Promise<number> {
   const server = net.createServer().listen(0, host);
   await once(server, 'listening');
@@ -42,7 +41,6 @@ interface End {
   readonly family: string | undefined;
 }
 
-/** A plain server at `host` that records where its clients come from; `then` handles each of them. */
 async function plainServer(host: string, then: (socket: net.Socket) => void) {
   const ends: End[] = [];
   const sockets: net.Socket[] = [];
@@ -155,7 +153,7 @@ describe('a client with a local port that reconnects', () => {
 });
 
 describe('a local address that is not available', () => {
-  it('K20: is EADDRNOTAVAIL for a second connection from one port to the same peer, but not to another peer', async () => {
+  it('K20: fails with EADDRNOTAVAIL for a second connection from one port to the same peer, but not to a different peer', async () => {
     const one = await plainServer('127.0.0.1', (socket) => socket.resume());
     const other = await plainServer('127.0.0.1', (socket) => socket.resume());
     const options = { localAddress: from, localPort: await freePort() };
@@ -169,7 +167,7 @@ describe('a local address that is not available', () => {
     expect(other.ends[0]?.port).toBe(options.localPort);
   });
 
-  it('K20: is EADDRINUSE for a port that somebody listens on', async () => {
+  it('K20: fails with EADDRINUSE for a port on which a server listens', async () => {
     const { address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     const taken = await plainServer(from, (socket) => socket.resume());
     const error = await record(connect(address, { localAddress: from, localPort: taken.address.port })).end();
@@ -177,14 +175,14 @@ describe('a local address that is not available', () => {
     expect((error as SocketError).message).toContain(`${from}:${taken.address.port}`);
   });
 
-  it('K20: is EADDRNOTAVAIL for an address that this machine does not have', async () => {
+  it('K20: fails with EADDRNOTAVAIL for an address that this machine does not have', async () => {
     const { address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     expect(await codeOf(address, { localAddress: '203.0.113.77' })).toBe('EADDRNOTAVAIL');
   });
 });
 
 describe('a client of a name', () => {
-  /** Answers lookups of `name` with its addresses of the family asked for. */
+  /** Answers lookups of `name` with the addresses of the requested family. */
   function lookUp(name: string, ...addresses: string[]): { readonly asked: unknown[] } {
     const asked: unknown[] = [];
     const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
@@ -210,7 +208,6 @@ describe('a client of a name', () => {
     return { asked };
   }
 
-  /** A server on ::1 and one on 127.0.0.1, at the same port. */
   async function bothServers() {
     const four = await plainServer('127.0.0.1', (socket) => socket.end().resume());
     const { port } = four.address;
@@ -225,7 +222,7 @@ describe('a client of a name', () => {
     return { port, four: four.ends, six: ends };
   }
 
-  it.each([4, 6] as const)('K20: dials only its IPv%i addresses if `family` says so', async (family) => {
+  it.each([4, 6] as const)('K20: dials only its IPv%i addresses if `family` is set', async (family) => {
     const names = lookUp('both.test', '::1', '127.0.0.1');
     const { port, four, six } = await bothServers();
     expect(await record(connect({ host: 'both.test', port }, { family })).end()).toBe('complete');
@@ -262,13 +259,13 @@ describe('a client of a name', () => {
     expect((error as SocketError).message).not.toContain('::1');
   });
 
-  it('K3: fails with ENOTFOUND if it has no address of the family', async () => {
+  it('K3: fails with ENOTFOUND if the name has no address of the family', async () => {
     lookUp('four.test', '127.0.0.1');
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { family: 6 })).toBe('ENOTFOUND');
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { localAddress: '::1' })).toBe('ENOTFOUND');
   });
 
-  it('K20: reaches localhost by IPv4', async () => {
+  it('K20: reaches localhost by IPv4 if `family` is 4', async () => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end().resume());
     const client = connect({ host: 'localhost', port: address.port }, { family: 4 });
     expect(await record(client).end()).toBe('complete');

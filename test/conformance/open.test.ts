@@ -64,7 +64,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await until(() => sockets[0]!.destroyed);
   });
 
-  it('K19: `open` rejects if nobody listens, the client is destroyed, or the signal is aborted', async () => {
+  it('K19: `open` rejects if nothing listens, the client is destroyed, or the signal is aborted', async () => {
     const address = await deadAddress(place);
     await expect(connect(address).open()).rejects.toMatchObject({
       code: place.name === 'tcp' ? 'ECONNREFUSED' : 'ENOENT',

@@ -34,7 +34,6 @@ const roles: readonly (readonly [
 
 const whats = places.flatMap(([name, place]) => roles.map(([role, make]) => [role, name, place, make] as const));
 
-/** Every way to send, with a function that tells whether the value was accepted. */
 const ways: readonly (readonly [
   string,
   (channel: Channel<any, any>, near: Connection<any, any>) => (value: Buffer) => void,
@@ -57,7 +56,7 @@ const ways: readonly (readonly [
 
 describe.each(whats)('a connection that was %s over %s, whose peer never reads', (_role, _name, place, make) => {
   it.each(ways)(
-    "C4: stays within its bound with overflow 'drop' by %s, and counts what it drops",
+    "C4: with overflow 'drop', values sent by %s stay within the bound, and dropped values are counted",
     async (_way, sender) => {
       const { near, raw } = await make(place, { overflow: 'drop', maxBuffered: 200_000 });
       raw.pause();
@@ -76,7 +75,6 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
       expect(most).toBeGreaterThan(150_000);
       expect(most).toBeLessThanOrEqual(200_000 + value.length);
       near.data.complete();
-      // Everything that was not dropped arrives whole.
       const received = await readAll(raw);
       expect(received.length).toBe((sent - near.data.dropped) * value.length);
       raw.end();
@@ -84,7 +82,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
   );
 
   it.each(ways)(
-    "C4: is destroyed with overflow 'error' by %s, and every subscriber gets the reason",
+    "C4: with overflow 'error', an overflow by %s destroys the connection, and every subscriber gets the error",
     async (_way, sender) => {
       const { near, raw } = await make(place, { maxBuffered: 200_000 });
       raw.pause();
@@ -121,7 +119,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
     }
   });
 
-  it('C4: `send` rejects with ERR_OVERFLOW at the value that is too much, and earlier ones with the error that closed it', async () => {
+  it('C4: `send` rejects with ERR_OVERFLOW for the value that overflows, and for earlier values not yet written', async () => {
     const { near, raw } = await make(place, { maxBuffered: 200_000 });
     raw.pause();
     const codes: string[] = [];
@@ -139,7 +137,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
     expect(codes.indexOf('ERR_OVERFLOW')).toBeGreaterThan(codes.lastIndexOf('sent'));
   });
 
-  it('C4: paced sending stays far below the bound: it waits at highWaterMark', async () => {
+  it('C4: paced sending waits at highWaterMark, far below maxBuffered', async () => {
     const { near, raw } = await make(place, { maxBuffered: 500_000, highWaterMark: 100_000 });
     raw.pause();
     let pulled = 0;
@@ -164,7 +162,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
 });
 
 describe.each(places)('a server over %s with a slow peer', (_name, place) => {
-  it('C14: the slow peer loses its connection, while the others get every message without delay', async () => {
+  it('C14: values for the slow peer are dropped, while the other peers get every message without delay', async () => {
     const slow = await acceptedAt<string, string>(place, { codec: lines(), maxBuffered: 300_000, overflow: 'drop' });
     slow.raw.pause();
     const others = await Promise.all(
@@ -178,7 +176,7 @@ describe.each(places)('a server over %s with a slow peer', (_name, place) => {
       slow.near.data.next(line);
       for (const { near } of others) near.data.next(line);
       most = Math.max(most, slow.near.data.bufferedBytes);
-      // Measured by progress, not time: each of them has it within a few rounds of the event loop.
+      // Each of the other peers gets the line within a bounded number of turns.
       let looks = 0;
       while (!counts.every((count) => count === round * 10_000)) {
         await turns(1);
@@ -192,7 +190,6 @@ describe.each(places)('a server over %s with a slow peer', (_name, place) => {
 });
 
 describe.each(places)('a client over %s that is not connected', (_name, place) => {
-  /** A client that waits for ever before its next attempt. */
   async function waiting(options: ConnectOptions<any, any>) {
     const address = await rawServer(place, (socket) => socket.end().resume());
     const client = connect<any, any>(address, { reconnect: { delay: 1_000_000 }, ...options });
@@ -202,7 +199,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     return { client, states };
   }
 
-  it("K4: over maxBuffered, 'drop' drops and counts, and `send` rejects", async () => {
+  it("K4: over maxBuffered with overflow 'drop', values are dropped and counted, and `send` rejects", async () => {
     const { client } = await waiting({ overflow: 'drop', maxBuffered: 100 });
     client.data.next(Buffer.alloc(60));
     client.data.next(Buffer.alloc(60));
@@ -214,7 +211,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.closed).toBe(false);
   });
 
-  it("K4: over maxBuffered, 'error' ends the client, and every subscriber gets the error", async () => {
+  it("K4: over maxBuffered with overflow 'error', the client ends, and every subscriber gets the error", async () => {
     const { client, states } = await waiting({ maxBuffered: 100 });
     const data = record(client.data);
     const kept = client.data.send(Buffer.alloc(60));
@@ -226,7 +223,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K4: one value larger than maxBuffered is queued if nothing else is', async () => {
+  it('K4: one value larger than maxBuffered is queued if nothing else is queued', async () => {
     const { client } = await waiting({ maxBuffered: 100, overflow: 'drop' });
     client.data.next(Buffer.alloc(1_000));
     client.data.next(Buffer.alloc(1));
@@ -240,7 +237,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
   });
 
-  it('K4: paced values of `sendFrom` wait, whatever `maxBuffered` is', async () => {
+  it('K4: `sendFrom` pulls its source only up to highWaterMark', async () => {
     const { client } = await waiting({ maxBuffered: 10_000, highWaterMark: 1_000 });
     let pulled = 0;
     const source = (function* () {
@@ -304,7 +301,7 @@ it('C4: no mixture of senders exceeds maxBuffered plus one value, connected or n
   );
 });
 
-it('C5: a plain Observable that is too fast causes an overflow, and `sendFrom` fails with it', async () => {
+it('C5: a plain Observable that is too fast causes an overflow, and `sendFrom` fails with ERR_OVERFLOW', async () => {
   const { near, raw } = await acceptedAt(realPlaces[0]!, { maxBuffered: 100_000 });
   raw.pause();
   const source = new Observable<Buffer>((subscriber) => {

@@ -27,11 +27,10 @@ type Own = Connection<string, string>;
 interface Far {
   readonly address: Address;
   readonly sockets: net.Socket[];
-  /** What each connection received. */
   readonly received: string[];
 }
 
-/** A plain server that does not read its first `slow` connections. */
+/** Starts a plain server that does not read from its first `slow` connections. */
 async function far(place: Place, slow = 0): Promise<Far> {
   const sockets: net.Socket[] = [];
   const received: string[] = [];
@@ -66,7 +65,6 @@ function dial(address: Address, options: ConnectOptions<string, string> = {}): {
   return { client, connections };
 }
 
-/** A source that counts how often it is pulled. */
 function* lots(counter: { pulled: number }, size = 100_000): Generator<string> {
   for (; counter.pulled < 500; counter.pulled++) yield 'o'.repeat(size);
 }
@@ -87,7 +85,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       ...(reconnects ? { reconnect: { delay: 1 } } : {}),
     };
 
-    it.each(Object.keys(ends))('C5, C21: every pending operation on them ends with %s', async (how) => {
+    it.each(Object.keys(ends))('C5, C21: every pending operation on them ends after %s', async (how) => {
       const server = await far(place, 1);
       const { client, connections } = dial(server.address, options);
       await until(() => connections.length === 1);
@@ -117,7 +115,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
         const error = await recording.end();
         expect(['ERR_CLOSED', 'ERR_TIMEOUT_CLOSE', 'ECONNRESET', 'EPIPE']).toContain((error as { code: string }).code);
       }
-      // Bytes that the kernel took before are still sent.
+      // Before a reset or a close takes effect, the kernel may still take the value.
       if (!['a reset', 'its close'].includes(how)) expect(await sent).not.toBe('sent');
       await sent;
       expect(stopped).toBe(true);
@@ -133,7 +131,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       else await lastValueFrom(near.closed);
       client.data.next('client');
       if (!reconnects) {
-        // The end of the first connection may come before (K8).
+        // `data` may first report the end of the first connection (K8).
         const next = record(client.data.pipe(retry(1), repeat(2)));
         onTestFinished(() => {
           next.subscription.unsubscribe();
@@ -223,7 +221,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('B1, C5, K4, K12: in every interleaving, each value is sent once, in order, and own values on their own connection', async () => {
+  it('B1, C5, K4, K12: in every interleaving, values arrive in order, none twice, and own values only on their own connection', async () => {
     const action = fc.constantFrom(
       'client',
       'own',
@@ -284,7 +282,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     else if (action === 'complete') near.data.complete();
     else near.destroy();
   }
-  // Values sent on a connection that is read are not lost.
+  // The last value goes out on a connection that the server reads.
   await until(() => {
     for (const socket of server.sockets.slice(0, slow)) socket.destroy();
     return connections.length > slow && connections.at(-1)?.data.closed === false;
@@ -299,7 +297,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     for (const line of text.split('\n').slice(0, -1)) {
       expect(line).toMatch(/^(client|feed\d+|own\d+) \d+ (x*|b|last)$/);
       const [prefix = '', count] = line.split(' ');
-      // In order within each source, and therefore each once, across the connections.
+      // The numbers of each source increase across the connections, so no value arrives twice.
       expect(Number(count)).toBeGreaterThan(lastOf.get(prefix) ?? -1);
       lastOf.set(prefix, Number(count));
       if (prefix.startsWith('own')) expect(prefix).toBe(`own${at + 1}`);

@@ -38,7 +38,7 @@ describe.each(places)('paced operators, over $name', (place) => {
     expect(recording.values).toEqual(['A', 'B']);
   });
 
-  it('F6: mergeMapPaced holds the origin while as many inner sources run as are allowed', async () => {
+  it('F6: mergeMapPaced holds the origin while the maximum number of inner sources is running', async () => {
     const { near, far } = await pairAt(place, { codec });
     const started: string[] = [];
     const gates: Subject<string>[] = [];
@@ -91,7 +91,7 @@ describe.each(places)('paced operators, over $name', (place) => {
     expect(size).toBe(sent.length);
   });
 
-  it('F6: on a source that is not a Flow, the paced operators throw when applied; sendTo accepts it', async () => {
+  it('F6: concatMapPaced and mergeMapPaced throw if their source is not a Flow, and sendTo accepts any source', async () => {
     const { near, far } = await pairAt(place, { codec });
     expect(refusal(() => of('a').pipe(concatMapPaced(() => of('b')))).code).toBe('ERR_NOT_A_FLOW');
     expect(refusal(() => of('a').pipe(mergeMapPaced(() => of('b'), 2))).code).toBe('ERR_NOT_A_FLOW');
@@ -101,7 +101,7 @@ describe.each(places)('paced operators, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F6: a paced operator can follow an operator that is not built on lift', async () => {
+  it('F6: a paced operator can follow an operator that does not use lift', async () => {
     const { near, far } = await pairAt(place, { codec });
     const derived = near.data.pipe(
       shout,
@@ -118,7 +118,7 @@ describe.each(places)('paced operators, over $name', (place) => {
 });
 
 describe.each(realPlaces)('paced operators, against node:net over $name', (place) => {
-  it('F6: each request is answered before the next one is read', async () => {
+  it('F6: each request is answered before the next request is read', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const order: string[] = [];
     near.data

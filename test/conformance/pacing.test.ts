@@ -7,7 +7,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { countWrites } from '../support/transport/count-writes.js';
 
 describe.each(places)('a paced sender over $name', (place) => {
-  it('C5: never overflows, however small maxBuffered is, and however large its values', async () => {
+  it('C5: never overflows, however small maxBuffered is, and however large its values are', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 10_000 });
     const values = Array.from({ length: 400 }, (_, i) => Buffer.alloc(7_000 + ((i * 7_919) % 20_000)));
     const size = values.reduce((sum, value) => sum + value.length, 0);
@@ -29,7 +29,7 @@ describe.each(places)('a paced sender over $name', (place) => {
       if (received === size) break;
     }
     expect(await sent).toBe('flushed');
-    // C4: the bound and one value.
+    // The bound and one value (C4).
     expect(most).toBeLessThanOrEqual(10_000 + 27_000);
   });
 
@@ -56,7 +56,7 @@ describe.each(places)('a paced sender over $name', (place) => {
 describe.each(realPlaces)('a slow plain peer over $name', (place) => {
   const MiB = 1_048_576;
 
-  /** A peer that reads only when asked to. */
+  /** Connects a peer that reads only during `readUntil`. */
   async function slowPeer(options: object) {
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -87,7 +87,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C5: send waits for room, not only until its own value has been taken', async () => {
+  it('C5: send waits until the channel has room, even if its own value has been taken', async () => {
     const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
     let buffered = -1;
     const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {

@@ -22,11 +22,10 @@ type Prepare = NonNullable<ConnectOptions<string, string>['prepare']>;
 interface Served {
   readonly address: Address;
   readonly sockets: net.Socket[];
-  /** What each connection received. */
   readonly received: string[];
 }
 
-/** A plain server that answers each LOGIN with a greeting and another line. */
+/** Starts a plain server that answers the first line of each client with a greeting and a second line. */
 async function login(place: Place, answers = true): Promise<Served> {
   const sockets: net.Socket[] = [];
   const received: string[] = [];
@@ -70,7 +69,7 @@ const forms: [string, Prepare][] = [
   ['nothing', ({ data }) => data.next('LOGIN')],
   ['the promise of a `send`', ({ data }) => data.send('LOGIN')],
   ['a `sendFrom`', ({ data }) => data.sendFrom(['LOGIN'])],
-  ['an Observable in time', ({ data }) => defer(() => data.send('LOGIN')).pipe(concatMap(() => timer(1)))],
+  ['a delayed Observable', ({ data }) => defer(() => data.send('LOGIN')).pipe(concatMap(() => timer(1)))],
   [
     'an async function',
     async ({ data }) => {
@@ -80,7 +79,7 @@ const forms: [string, Prepare][] = [
 ];
 
 describe.each(allRealPlaces)('a client that prepares its connections on $name', (place) => {
-  it.each(forms)('K18: each connection begins with what `prepare` sends, when it returns %s', async (_, prepare) => {
+  it.each(forms)('K18: if `prepare` returns %s, its values go out first on each connection', async (_, prepare) => {
     const { address, sockets, received } = await login(place);
     const { client, states } = clientOf(place, address, prepare, { reconnect: { delay: 1 } });
     client.data.next('first');
@@ -91,7 +90,6 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     });
     await data.count(2);
     await until(() => received[0] === 'LOGIN\nfirst\n');
-    // In the same turn, so this value waits for the next connection.
     sockets[0]!.destroy();
     await until(() => sockets.length === 2);
     client.data.next('second');
@@ -193,7 +191,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
   });
 
   it.each(['destroy', 'close'] as const)(
-    'K18: a connection that `prepare` %ss never counts as connected',
+    'K18: a connection that `prepare` %ss never reaches the state `connected`',
     async (how) => {
       const { address } = await login(place);
       const prepare: Prepare = (connection) => {
@@ -206,7 +204,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     },
   );
 
-  it('K18: a `prepare` that reads notices that the peer has ended the stream', async () => {
+  it('K18: a `prepare` that reads completes when the peer ends the stream', async () => {
     const address = await rawServer(place, (socket) => socket.end('sorry\n'));
     const { states, statuses } = clientOf(place, address, ({ data }) => data.pipe(ignoreElements()), {
       halfOpen: true,
@@ -252,7 +250,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
   });
 });
 
-describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))('on $name', (place) => {
+describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))('prepare on $name', (place) => {
   it('K18: a reset during `prepare` fails the attempt, and is not reported as an error of `prepare`', async () => {
     const below: net.Socket[] = [];
     const address = await rawServer(

@@ -26,7 +26,7 @@ import { until } from '../support/scheduling/event-loop.js';
 const later = (time: number) => new Promise<void>((resolve) => setTimeout(resolve, time));
 
 describe('idle and receive timeouts, in virtual time', () => {
-  /** Records the end of a connection with `options`, while `script` runs at its instants. */
+  /** Runs `script` in virtual time. Returns when, and with which code, a connection with `options` ends. */
   function run(
     options: { idleTimeout?: number; receiveTimeout?: number },
     script: (
@@ -76,7 +76,7 @@ describe('idle and receive timeouts, in virtual time', () => {
     expect(events).toEqual(['160 ERR_TIMEOUT_RECEIVE']);
   });
 
-  it('C27: idleTimeout also counts from the last bytes sent', () => {
+  it('C27: idleTimeout counts from the last bytes received or sent', () => {
     const events = run({ idleTimeout: 100 }, (at, near, far) => {
       at(1, () => near().data.subscribe({ error: () => undefined }));
       at(60, () => far().data.next('here'));
@@ -122,7 +122,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       return { server, outcomes, raw };
     }
 
-    it.each(['idleTimeout', 'receiveTimeout'])('C27: %s spares a client that waits for its answer', async (option) => {
+    it.each(['idleTimeout', 'receiveTimeout'])('C27: %s does not run while a request is handled', async (option) => {
       const { raw, outcomes } = await serving(
         ({ data }) =>
           data.pipe(
@@ -138,7 +138,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: both timeouts spare a loop that handles one request after another', async () => {
+    it('C27: neither timeout ends the connection of a loop that handles one request after another', async () => {
       const { raw, outcomes } = await serving(
         async function* ({ data }) {
           for await (const question of data) {
@@ -153,7 +153,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: both timeouts spare a function that has taken one request and works on it', async () => {
+    it('C27: neither timeout ends the connection of a function that has taken one request and still works on it', async () => {
       const { raw, outcomes } = await serving(
         async ({ data }) => {
           const question = await firstValueFrom(data);
@@ -168,13 +168,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: idleTimeout ends a connection whose function waits for a request', async () => {
+    it('C27: idleTimeout ends a connection whose handler waits for a request', async () => {
       const { raw, outcomes } = await serving(async ({ data }) => firstValueFrom(data), { idleTimeout: 50 });
       raw.resume();
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_IDLE' } }]);
     });
 
-    it('C27: receiveTimeout notices a silent device that is asked again and again', async () => {
+    it('C27: receiveTimeout ends a connection whose peer stays silent, although this side keeps sending', async () => {
       const { near, raw } = await dialledAt<string, string>(place, { codec: lines(), receiveTimeout: 60 });
       raw.resume();
       const asking = setInterval(() => near.data.next('status?'), 10);
@@ -187,7 +187,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       });
     });
 
-    it('C27: a handler that a shutdown waits for is not idle', async () => {
+    it('C27: idleTimeout does not end a connection whose handler a shutdown waits for', async () => {
       const { server, raw, outcomes } = await serving(
         async ({ data }) => {
           const question = await firstValueFrom(data);
@@ -228,7 +228,7 @@ describe('ignored values', () => {
       for (let n = 0; n < 5_000; n++) near.data.next('x');
       await settled();
       expect(warnings.length).toBe(1);
-      // Another channel has its own warning.
+      // A different channel warns separately.
       for (let n = 0; n < 1_000; n++) near.bytes.next('x');
       await settled();
       expect(warnings.length).toBe(2);
@@ -238,7 +238,7 @@ describe('ignored values', () => {
 });
 
 describe('logging and disposal', () => {
-  it('C28: `Closed` has the connection, also in the output of serve, and can be logged as JSON', async () => {
+  it('C28: `Closed` carries the connection, even in the output of serve, and can be logged as JSON', async () => {
     const server = listen<string, string>({ port: 0 }, { codec: lines() });
     let arrived: Connection<string, string> | undefined;
     const outcomes = record(
@@ -284,13 +284,13 @@ describe('logging and disposal', () => {
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('C29: an already aborted signal is thrown at once, with its reason', () => {
+  it('C29: listen throws ERR_CLOSED if its signal is already aborted, with the reason as cause', () => {
     const reason = new Error('too late');
     const error: SocketError = refusal(() => listen({ port: 0 }, { signal: AbortSignal.abort(reason) }));
     expect(error).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
   });
 
-  it('C29: a server and a connection are disposed of at the end of a block', async () => {
+  it('C29: `await using` shuts a server down, and closes a connection, at the end of the block', async () => {
     let server: Server<string, string> | undefined;
     {
       await using here = listen<string, string>({ port: 0 }, { codec: lines() });

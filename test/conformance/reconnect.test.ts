@@ -10,7 +10,6 @@ type State = ConnectionState<string, string>;
 
 const soon = backoff({ initial: 5, max: 20 });
 
-/** A server on `address` that answers each line with its name, and a way to stop it. */
 async function serving(place: Place, address: Parameters<typeof listen>[0], name: string) {
   const server = listen<string, string>(address, { ...place.options, codec: lines() });
   const bound = firstValueFrom(server.listening);
@@ -25,7 +24,6 @@ async function serving(place: Place, address: Parameters<typeof listen>[0], name
   return { server, address: await bound, stop };
 }
 
-/** A subscribed client, with its states so far and everything its channel has emitted. */
 function watched(place: Place, address: Parameters<typeof connect>[0], options: object = {}) {
   const client = connect<string, string>(address, { ...place.options, codec: lines(), reconnect: soon, ...options });
   const states: State[] = [];
@@ -77,7 +75,7 @@ function watched(place: Place, address: Parameters<typeof connect>[0], options: 
 }
 
 describe.each(places)('a client with reconnect over $name', (place) => {
-  it('K4: keeps one channel across connections; values sent in between go out on the new one, in order', async () => {
+  it('K4: keeps one channel across connections, and sends values queued while disconnected on the new connection, in order', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -113,7 +111,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     }
   });
 
-  it('K5: fails with the last error after as many further attempts as the policy allows', async () => {
+  it('K5: fails with the last error when the policy allows no further attempt', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, until, ended } = watched(place, first.address, {
@@ -125,11 +123,10 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(states.at(-1)).toMatchObject({ status: 'disconnected', attempt: 3 });
     expect(ended()).toBeInstanceOf(SocketError);
     await expect(lost).rejects.toBe(ended());
-    // It starts anew (K8).
     expect(client.data.closed).toBe(false);
   });
 
-  it('K5: does not hammer a server that closes at once: the count continues until a connection was stable', async () => {
+  it('K5: waits longer after each connection that the server closes at once', async () => {
     const server = listen<string, string>(await place.address(), { ...place.options, codec: lines() });
     const bound = firstValueFrom(server.listening);
     const accepting = server.subscribe(({ data }) => {
@@ -146,7 +143,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(delays.slice(0, 4)).toEqual([2, 4, 8, 16]);
   });
 
-  it('K2: restarts the count after a stable connection', async () => {
+  it('K2: restarts the count of attempts after a stable connection', async () => {
     const server = listen<string, string>(await place.address(), { ...place.options, codec: lines() });
     const bound = firstValueFrom(server.listening);
     const accepting = server.subscribe(({ data }) => {
@@ -164,7 +161,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     ).toEqual(['1 2', '1 2', '1 2']);
   });
 
-  it('K4: over maxBuffered, overflow ends the client', async () => {
+  it('K4: ends with ERR_OVERFLOW if more than maxBuffered is queued while disconnected', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, until, count, ended } = watched(place, first.address, { maxBuffered: 100 });
@@ -206,7 +203,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('K7: unsubscribing while the client waits ends it: no further attempt, and pending sends reject', async () => {
+  it('K7: after unsubscribing while the client waits, no attempt follows, and pending sends reject', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, subscription, until, count } = watched(place, first.address);
@@ -215,14 +212,13 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     subscription.unsubscribe();
     await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     const seen = states.length;
-    // A server that starts now is not dialled.
     const second = await serving(place, first.address, 'second');
     for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
     expect(states).toHaveLength(seen);
     expect(second.server.connections.size).toBe(0);
   });
 
-  it('K4: values received by a held channel are emitted before those of the next connection', async () => {
+  it('K4: values received by a held channel are emitted before the values of the next connection', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -259,7 +255,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
 });
 
 describe.each(realPlaces)('a client with reconnect over $name, against a plain server', (place) => {
-  it('K4: discards the unfinished frame of the old connection, and sends none of its own bytes twice', async () => {
+  it('K4: discards the unfinished frame of the old connection, and sends no byte twice', async () => {
     const where = (await place.address()) as net.ListenOptions;
     const seen: Buffer[][] = [];
     const server = net.createServer((socket) => {
@@ -269,7 +265,7 @@ describe.each(realPlaces)('a client with reconnect over $name, against a plain s
       socket.on('data', (chunk: Buffer) => {
         chunks.push(chunk);
         if (seen.length > 1) return;
-        // A whole frame, and half of another.
+        // A complete frame, then half of a second frame.
         socket.write(Buffer.from([0, 0, 0, 1, 65, 0, 0, 0, 9, 66]), () => socket.end());
       });
       if (seen.length > 1) socket.write(Buffer.from([0, 0, 0, 1, 67]));

@@ -31,7 +31,7 @@ const brief = (state: ConnectionState<any, any>): string => {
   }
 };
 
-/** The states of a client during `time` ms, each with its time; then the client is unsubscribed. */
+/** Collects the states of a client, each with its time, and unsubscribes from the client after `time` ms. */
 function story(client: Observable<ConnectionState<any, any>>, scheduler: TestScheduler, time: number): string[] {
   const events: string[] = [];
   const now = (): number => scheduler.now();
@@ -50,7 +50,6 @@ const to = (name: string, transport = memoryTransport()) => ({
     connect(`memory:${name}`, { transport, claimTimeout: 0, ...(reconnect === undefined ? {} : { reconnect }) }),
 });
 
-/** A server that ends each connection after `time` ms, cleanly or with a reset. */
 function endingServer(
   transport: ReturnType<typeof memoryTransport>,
   name: string,
@@ -91,7 +90,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K2: a subscriber gets every state, even if another one ends the client while it is notified', () => {
+  it('K2: a subscriber gets every state, even if an earlier subscriber ends the client within its callback', () => {
     virtually((scheduler) => {
       const client = to('nobody').dial(backoff(steady));
       client.subscribe({
@@ -151,8 +150,8 @@ describe('a client with reconnect, in virtual time', () => {
   });
 
   it.each([
-    ['finishes', true],
-    ['is reset', false],
+    ['ends cleanly', true],
+    ['resets', false],
   ])('K5: a server that accepts and %s at once is not hammered', (_how, clean) => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
@@ -161,7 +160,7 @@ describe('a client with reconnect, in virtual time', () => {
       scheduler.flush();
       serving.unsubscribe();
       const attempts = events.filter((line) => / c\d/.test(line)).length;
-      // 100 + 200 + … + 25,600 ms minus jitter, then at least 15 s each.
+      // The delays are 100, 200, … 25,600 ms minus jitter, then at least 15 s each.
       expect(attempts).toBeGreaterThan(8);
       expect(attempts).toBeLessThan(14);
     });
@@ -441,7 +440,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K13: after the first failure, `whileDisconnected` applies to values sent', () => {
+  it('K13: `whileDisconnected` applies after the first failure, and earlier values are queued', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const options = { transport, reconnect: { delay: 50 }, claimTimeout: 0 } as const;

@@ -37,7 +37,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values).toEqual([...'123456789', 'x', 'y', 'a', 'b']);
   });
 
-  it('C5: sendFrom is cold: each subscription sends the source', async () => {
+  it('C5: each subscription to a sendFrom subscribes to the source again and sends its values', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     let subscriptions = 0;
@@ -55,7 +55,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(subscriptions).toBe(2);
   });
 
-  it('C5: a source that is always ready stays bounded, and arrives completely', async () => {
+  it('C5: a source that is always ready is pulled only as fast as the peer reads, and arrives completely', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 100_000 });
     const hold = far.data.hold();
     let size = 0;
@@ -112,7 +112,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.at(-1)).toBe('last');
   });
 
-  it('C5: unsubscribing from the sending of a Flow leaves the rest in the Flow, and releases it', async () => {
+  it('C5: unsubscribing from a sendFrom of a Flow leaves the rest in the Flow, and releases the Flow', async () => {
     const { near, far } = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data, () => subscription.unsubscribe());
@@ -123,7 +123,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('b');
   });
 
-  it('C5: an error of the source is passed on, stops the source, and leaves the channel open', async () => {
+  it('C5: an error from the source is passed on, stops the source, and leaves the channel open', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     const cause = new Error('the source');

@@ -14,7 +14,7 @@ import { countWrites } from '../support/transport/count-writes.js';
 const codec = lines();
 
 describe.each(places)('sending, over $name', (place) => {
-  /** The earliest code that runs after a delivery: the memory transport delivers in a microtask. */
+  /** Runs `work` as soon as possible after a delivery. The memory transport delivers in a microtask. */
   const soon = place.name === 'memory' ? queueMicrotask : (work: () => void) => process.nextTick(work);
 
   it('C1: values of any form arrive byte for byte, in order', async () => {
@@ -50,7 +50,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(String(Buffer.concat(recording.values))).toBe('line\nraw \x06framedline\n');
   });
 
-  it('C2: values sent before the connection is open are sent first, in order', async () => {
+  it('C2: values sent before the connection opens go out first, in order', async () => {
     const arrived: Connection<string, string>[] = [];
     const { address } = await serverAt<string, string>(place, (connection) => arrived.push(connection), { codec });
     const client = connect<string, string>(address, { ...place.options, codec });
@@ -68,7 +68,7 @@ describe.each(places)('sending, over $name', (place) => {
     await recording.end();
   });
 
-  it('C2: next never throws, and nothing else fails, when the peer has disconnected', async () => {
+  it('C2: next does not throw after the peer has disconnected', async () => {
     const { near, far } = await pairAt(place);
     far.destroy();
     for (let turn = 0; turn < 50; turn++) {
@@ -81,7 +81,7 @@ describe.each(places)('sending, over $name', (place) => {
     near.data.complete();
   });
 
-  it('C3: values sent in one turn are written at once', async () => {
+  it('C3: values sent in one turn go out in one write', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(far.data);
     const writes = countWrites();
@@ -94,7 +94,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: bytes of all sizes, with text among them, and the FIN are written at once if sent in one turn', async () => {
+  it('C3: bytes of all sizes, text and the FIN go out in one write if sent in one turn', async () => {
     const { near, far } = await pairAt(place);
     const recording = record(far.data);
     const writes = countWrites();
@@ -125,7 +125,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: values sent on another connection while a chunk is delivered are written at the end of that delivery', async () => {
+  it('C3: values sent on a different connection while a chunk is delivered are written at the end of that delivery', async () => {
     const { near, far } = await pairAt(place, { codec });
     const other = await pairAt(place, { codec });
     const order: string[] = [];
@@ -188,7 +188,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     expect(String(await readAll(raw))).toBe(sent.map((line) => `${line}\n`).join(''));
   });
 
-  it('C2: a plain server first gets the values that were sent before the connection was open', async () => {
+  it('C2: a plain server first gets the values that were sent before the connection opened', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => sockets.push(socket));
     const client = connect(address);
@@ -224,11 +224,11 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     });
     raw.write('question\n');
     await readBytes(raw, 900);
-    // One of them contains the question.
+    // One of the two writes contains the question.
     expect(answers.count).toBe(2);
   });
 
-  it('C9: send after the peer has reset rejects with the error that closed the channel', async () => {
+  it('C9: send after a reset by the peer rejects with the error that closed the channel', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
     await abort(raw, near);
@@ -237,7 +237,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     await expect(near.data.send('refused')).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C1: of two clients at once, each gets its own bytes', async () => {
+  it('C1: of several clients at once, each gets its own bytes', async () => {
     const { address } = await serverAt<string, string>(
       place,
       ({ data }) => {

@@ -28,12 +28,10 @@ type Handler = Parameters<typeof serve<string, string>>[0];
 interface Serving {
   readonly server: Server<string, string>;
   readonly address: Address;
-  /** How each connection ended. */
   readonly outcomes: Recording<Closed>;
   readonly incidents: Recording<SocketError>;
 }
 
-/** A server of lines that `handler` serves until the end of the test. */
 async function serving(
   place: Place,
   handler: Handler,
@@ -62,7 +60,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     ['an array', () => ['one', 'two']],
     ['an async iterable', generated],
     ['a promise', () => Promise.resolve('one\ntwo'.split('\n')[0] as string)],
-  ])('S6: sends what a handler returns, and ends the connection: %s', async (kind, handler) => {
+  ])('S6: sends the output of a handler that returns %s, then ends the connection', async (kind, handler) => {
     const { address, outcomes, incidents } = await serving(place, handler);
     const client = await peerAt(place, address);
     await client.receives(kind === 'a promise' ? 'one\n' : 'one\ntwo\n');
@@ -85,7 +83,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 13, bytesWritten: 14 }]);
   });
 
-  it('S6: an async handler that resolves with nothing sends nothing, and its connection ends at that time', async () => {
+  it('S6: when an async handler resolves with nothing, nothing is sent, and its connection ends', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, async ({ data }) => {
       heard.push(await firstValueFrom(data));
@@ -124,7 +122,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     const { address, outcomes } = await serving(place, () => of('bye'));
     const client = await peerAt(place, address);
     expect(await client.ended).toBe('fin');
-    // More than the kernel's buffers hold; otherwise the client could not send its last bytes.
+    // This is more than the kernel's buffers hold, so the client can finish only if the server reads.
     const text = 'x'.repeat(place.name === 'memory' ? 100_000 : 1_000_000);
     for (let part = 0; part < 8; part++) client.write(text);
     client.end();
@@ -241,7 +239,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it('S6: unsubscribing stops the handlers’ sources and the server, and closes the connections gracefully', async () => {
+  it('S6: unsubscribing stops the server and the sources of the handlers, and closes the connections gracefully', async () => {
     let stopped = 0;
     const news = new Subject<string>();
     const { server, address, outcomes } = await serving(
@@ -286,7 +284,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await second.end()).toMatchObject({ code: 'EADDRINUSE' });
   });
 
-  it.each([1, 3])('S6: `concurrent` serves %i at once; the others wait to be accepted', async (concurrent) => {
+  it.each([1, 3])('S6: `concurrent` serves %i at once, and other clients wait to be accepted', async (concurrent) => {
     let busiest = 0;
     const handler: Handler = ({ data }) => {
       busiest = Math.max(busiest, server.connections.size);
@@ -310,7 +308,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
   it.each([
     ['an iterable', true],
     ['a Flow', false],
-  ])('S6: a slow peer holds the source of a handler: %s', async (_kind, isIterable) => {
+  ])('S6: a peer that does not read stops a handler that returns %s', async (_kind, isIterable) => {
     let pulled = 0;
     const line = 'x'.repeat(999);
     const endless = async function* () {
@@ -325,7 +323,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
     const client = await rawClient(address);
     client.pause();
     if (!isIterable) {
-      // As much as the kernel takes: nobody reads the echo, so the server stops reading.
+      // The client does not read the echo, so the server stops reading, and the kernel's buffers fill.
       let taken = 0;
       while (taken < 64_000_000 && client.writableLength < 1_000_000) {
         client.write(`${line}\n`.repeat(100));
@@ -344,7 +342,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
     await until(() => pulled > before + 1_000);
   });
 
-  it('C11: a reply of 4 MB arrives complete, although the client keeps writing what the handler does not read', async () => {
+  it('C11: a reply of 4 MB arrives complete, although the client keeps sending input that the handler does not read', async () => {
     const { address, outcomes } = await serving(place, () =>
       Array.from({ length: 64 }, (_, part) => String.fromCharCode(65 + (part % 26)).repeat(65_535)),
     );
@@ -361,7 +359,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
   });
 });
 
-it('S6: a bad `concurrent` is ERR_OPTION_INVALID, at once', () => {
+it('S6: serve refuses a bad `concurrent` with ERR_OPTION_INVALID at once', () => {
   for (const concurrent of [0, -1, 1.5, NaN, Infinity, '2' as unknown as number]) {
     expect(refusal(() => serve(() => NEVER, { concurrent }))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
@@ -370,7 +368,7 @@ it('S6: a bad `concurrent` is ERR_OPTION_INVALID, at once', () => {
   }
 });
 
-it('S6: works on connections that do not come directly from a server', async () => {
+it('S6: serve works on connections that do not come directly from a server', async () => {
   const server = listen<string, string>(await tcp.address(), { codec: lines() });
   const plain = new Observable<Connection<string, string>>((subscriber) => server.subscribe(subscriber));
   const welcome = record(plain.pipe(serve(() => interval(1_000).pipe(map((count) => `${count}`)))));

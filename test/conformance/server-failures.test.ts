@@ -11,18 +11,17 @@ import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 import { listenAt, dialling, everywhere } from '../support/server/listening-servers.js';
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S3: an address in use is an error notification with EADDRINUSE and the address', async () => {
+  it('S3: binding an address in use fails with EADDRINUSE and the address', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listenAt(place, address);
     const error = await firstValueFrom(server).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(SocketError);
     expect(error).toMatchObject({ code: 'EADDRINUSE', address });
-    // The owner is not affected.
     expect(await dialling(place, address)).toBe('connected');
     if (address.transport === 'unix') expect(lstatSync(address.path).isSocket()).toBe(true);
   });
 
-  it('S3: a failure is an error notification for every subscriber, and an exception for none', async () => {
+  it('S3: every subscriber gets a failure to bind as an error notification', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listenAt(place, address);
     const codes = await Promise.all(
@@ -67,7 +66,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 });
 
 describe('a server on real sockets', () => {
-  it('S3: a missing folder is ENOENT, with the path', async () => {
+  it('S3: binding in a missing folder fails with ENOENT and the path', async () => {
     const path = join(await freshFolder(), 'missing', 'socket');
     const server = listenAt(tcp, { path });
     await expect(firstValueFrom(server)).rejects.toMatchObject({
@@ -78,12 +77,12 @@ describe('a server on real sockets', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('S3: a folder without write permission is EACCES', async () => {
+  it('S3: binding in a folder without write permission fails with EACCES', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o555);
     const isRoot = process.geteuid?.() === 0;
-    // Root can write everywhere.
+    // Root can write to every folder.
     if (isRoot) process.seteuid?.(65_534);
     onTestFinished(() => {
       if (isRoot) process.seteuid?.(0);
@@ -96,7 +95,7 @@ describe('a server on real sockets', () => {
     });
   });
 
-  it('S3: an address of a different machine is EADDRNOTAVAIL', async () => {
+  it('S3: binding an address of a different machine fails with EADDRNOTAVAIL', async () => {
     const server = listenAt(tcp, 'tcp://192.0.2.1:0');
     await expect(firstValueFrom(server)).rejects.toMatchObject({
       code: 'EADDRNOTAVAIL',
@@ -104,14 +103,14 @@ describe('a server on real sockets', () => {
     });
   });
 
-  it('S3: an unknown name is an error notification', async () => {
+  it('S3: binding an unknown name fails with an error notification', async () => {
     const server = listenAt(tcp, 'tcp://no-such-host.invalid:0');
     const error = await firstValueFrom(server).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(SocketError);
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
 
-  it('S3: a path on which another process listens is EADDRINUSE, and that process keeps its socket file', async () => {
+  it('S3: binding a path on which another process listens fails with EADDRINUSE, and that process keeps its file', async () => {
     const address = await rawServer(unix, () => undefined);
     const server = listenAt(tcp, address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE', address });
@@ -123,7 +122,7 @@ describe('a server on real sockets', () => {
     ['a folder', (path) => mkdirSync(path)],
     ['a symbolic link to nothing', (path) => symlinkSync('/nowhere', path)],
     ['a symbolic link to a file', (path) => symlinkSync('/etc/hostname', path)],
-  ])('S3: %s at the path is ERR_NOT_A_SOCKET, and is left in place', async (_what, make) => {
+  ])('S3: %s at the path makes binding fail with ERR_NOT_A_SOCKET, and is left in place', async (_what, make) => {
     const path = join(await freshFolder(), 'socket');
     make(path);
     const before = lstatSync(path);

@@ -27,7 +27,6 @@ const handles = (): number => process.getActiveResourcesInfo().filter((kind) => 
 
 const atRest = handles();
 
-/** An address with a fixed name where nobody listens. */
 async function freeAddress(place: Place): Promise<Address> {
   const address = await place.address();
   if (place.name === 'memory') return parseAddress(address);
@@ -40,7 +39,7 @@ async function freeAddress(place: Place): Promise<Address> {
 }
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S1: binds nothing before it has a subscriber; subscribing to `listening` binds nothing', async () => {
+  it('S1: binds nothing before it has a subscriber, and a subscription to `listening` binds nothing', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     const addresses: Address[] = [];
@@ -84,7 +83,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await first(staying, 1)).toHaveLength(1);
   });
 
-  it('S1: closes at once when the last subscriber leaves; emitted connections stay open', async () => {
+  it('S1: closes at once when the last subscriber leaves, and emitted connections stay open', async () => {
     const { server, address, subscription } = await serverAt(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
     });
@@ -101,7 +100,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await peer.ended).toBe('fin');
   });
 
-  it('S1: resets the clients still waiting when the last subscriber leaves', async () => {
+  it('S1: resets the clients that wait to be accepted when the last subscriber leaves', async () => {
     const { server, address, subscription } = await serverAt(gated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -117,13 +116,13 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     await settled();
     subscription.unsubscribe();
-    // A unix socket has no reset, because nothing was written to it.
+    // A unix socket has no reset, and its client wrote nothing, so the client sees a FIN.
     const how = place.name === 'unix' ? 'fin' : 'ECONNRESET';
     expect(await Promise.all(peers.map((peer) => peer.ended))).toEqual(Array(3).fill(how));
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: binds again for a subscriber that joins after the last one has left', async () => {
+  it('S1: binds again for a new subscriber after the last subscriber has left', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     for (let round = 0; round < 3; round++) {
@@ -136,7 +135,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(3);
   });
 
-  it('S1: before the listener is up, the last subscriber can leave and a new one join', async () => {
+  it('S1: before the listener is up, the last subscriber can leave and a new subscriber can join', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     server.subscribe().unsubscribe();
@@ -158,7 +157,6 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(early).toEqual([address]);
     expect(late).toEqual([address]);
     if (address.transport === 'tcp') expect(address.port).toBeGreaterThan(0);
-    // A client can connect to the address.
     expect(await dialling(place, address)).toBe('connected');
     subscription.unsubscribe();
     expect(early).toEqual([address, 'complete']);
@@ -178,13 +176,13 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     const bound = await firstValueFrom(stopped.listening);
     const shutdown = stopped.shutdown();
     expect(await ofStopped).toEqual([bound]);
-    // At once, and ever after.
+    // New subscriptions complete, even before the shutdown has resolved.
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
     await shutdown;
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
   });
 
-  it('S10: `listening` completes if a server is shut down before it ever listened', async () => {
+  it('S10: `listening` completes if a server is shut down before it has listened', async () => {
     const server = listenAt(place, await place.address());
     const addresses = firstValueFrom(server.listening.pipe(toArray()));
     await server.shutdown();
@@ -282,7 +280,7 @@ describe('a server on real sockets', () => {
     expect(ports.every((port) => port > 0)).toBe(true);
   });
 
-  it('S1: has one handle, none for waiting clients, and leaves none behind', async () => {
+  it('S1: a listener has one handle, needs none for waiting clients, and leaves none behind', async () => {
     for (const place of [tcp, unix]) {
       const { server, address, subscription } = await serverAt(gated(place), () => undefined);
       await until(() => handles() === atRest + 1);
@@ -317,7 +315,7 @@ describe('a server on real sockets', () => {
     expect(existsSync(name) || existsSync(`@${name}`)).toBe(false);
   });
 
-  it('A2: without a host, it listens on loopback alone', async () => {
+  it('A2: without a host, a server listens only on loopback', async () => {
     const { address } = await serverAt(tcp, () => undefined);
     expect(address).toMatchObject({ host: '127.0.0.1' });
     const { port } = address as { port: number };

@@ -19,7 +19,6 @@ import {
   everywhere,
 } from '../support/server/listening-servers.js';
 
-/** The first text received on a connection. */
 const firstText = async (connection: Connection): Promise<string> =>
   (await firstValueFrom(connection.bytes)).toString();
 
@@ -63,7 +62,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect((await Promise.all(received)).map((chunks) => Buffer.concat(chunks).toString())).toEqual(numbers(4));
   });
 
-  it('S2: a client that left before it was served is emitted, with its end', async () => {
+  it('S2: the connection of a client that left before it was served is emitted, and has ended', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { halfOpen: false };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -90,7 +89,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       return { ...opened, arrivals };
     };
 
-    it('S5: while the server is held, clients connect but none is emitted; on release all are, in order', async () => {
+    it('S5: while the server is held, clients connect but none is emitted, and on release all are emitted in order', async () => {
       const { server, address, arrivals } = await open();
       for (let round = 0; round < 3; round++) {
         const holds = [server.hold(), server.hold()];
@@ -105,7 +104,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       }
     });
 
-    it('S5: a Hold taken before the first subscription works', async () => {
+    it('S5: a Hold can be taken before the first subscription', async () => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       const hold = server.hold();
@@ -118,7 +117,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     });
 
-    it('S5: a Hold outlives the subscription, and applies to the next one', async () => {
+    it('S5: a Hold outlives the subscription, and applies to the next subscription', async () => {
       const { server, subscription } = await open();
       const hold = server.hold();
       subscription.unsubscribe();
@@ -131,7 +130,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     });
 
-    it('S5: holding when the first of several is emitted keeps the others waiting', async () => {
+    it('S5: a hold when the first of several clients is emitted keeps the other clients waiting', async () => {
       const { server, address, arrivals } = await open();
       const start = server.hold();
       const subscription = server.subscribe(() => server.hold());
@@ -164,7 +163,6 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       await serving;
       expect(served).toEqual(numbers(4));
       expect(server.connections.size).toBe(0);
-      // After `break` nobody listens any more.
       expect(await dialling(place, address)).toBe(nobody(place));
     });
 
@@ -230,7 +228,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: a server held before it listens accepts nobody', async () => {
+  it('S5: a server that is held before it listens accepts no client before the release', async () => {
     const server = listenAt(gated(place), await place.address(), { acceptQueue: 1 });
     const hold = server.hold();
     const incidents: SocketError[] = [];
@@ -243,7 +241,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: holding in the middle of a burst leaves the rest of it in the kernel', async () => {
+  it('S5: a hold in the middle of a burst leaves the other clients in the kernel', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(
       gated(place),
@@ -265,7 +263,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: if the listener cannot be paused, one client over `acceptQueue` is reset and reported', async () => {
+  it('S5: if the listener cannot be paused, a client over `acceptQueue` is reset and reported', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { acceptQueue: 3 };
     const { server, address } = await serverAt(ungated(place), (connection) => arrivals.next(connection), options);
@@ -279,13 +277,12 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     for (const peer of peers.slice(3)) expect(['ECONNRESET', 'EPIPE']).toContain(await peer.ended);
     hold.release();
     expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
-    // There is room again.
     const later = await peerAt(place, address);
     later.write('later');
     expect(await firstText((await first(arrivals, 4))[3] as Connection)).toBe('later');
   });
 
-  it('S5: one client over `maxConnections` is reset and reported, and the server continues', async () => {
+  it('S5: a client over `maxConnections` is reset and reported, and the server continues', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { maxConnections: 2 };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -340,7 +337,7 @@ describe('a server on real sockets', () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(gated(unix), (connection) => arrivals.next(connection), { backlog: 2 });
     const hold = server.hold();
-    // Linux takes one more than it is asked for.
+    // Linux queues one client more than the backlog.
     await numberedPeers(unix, address, 3);
     await settled();
     await expect(rawClient(address)).rejects.toMatchObject({ code: 'EAGAIN' });
@@ -365,7 +362,7 @@ describe('a server on real sockets', () => {
     expect(connections.map(({ local }) => (local as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
   });
 
-  it('S5: a server held and released in one turn continues', async () => {
+  it('S5: a server that is held and released in one turn continues to accept', async () => {
     for (const place of [tcp, unix, memory()]) {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
@@ -376,7 +373,7 @@ describe('a server on real sockets', () => {
   });
 });
 
-/** The TCP sockets of this machine with the local port `port`, and how much waits in each: bytes, or clients. */
+/** Returns the TCP sockets with this local port. `unread` counts unread bytes, or a listener's queued clients. */
 async function socketsOf(port: number): Promise<{ state: string; unread: number }[]> {
   const table = await readFile('/proc/net/tcp', 'utf8');
   const states: Record<string, string> = { '01': 'established', '0A': 'listening' };

@@ -17,7 +17,6 @@ import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { gated, ungated } from '../support/transport/node/internals/accept-gate.js';
 
-/** A server, and the connections it has emitted. */
 async function opened(place: Place, options = {}) {
   const arrivals = new ReplaySubject<Connection>(Infinity);
   const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -41,7 +40,6 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
       await peer.receives('the last words');
       expect(await peer.ended).toBe('fin');
       expect(recording.endings).toEqual([]);
-      // The peer's answer is still received.
       peer.write('and mine');
       peer.end();
     }
@@ -76,7 +74,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(promises.every((promise) => promise === first)).toBe(true);
   });
 
-  it('S7: connections left at the deadline are aborted and reported', async () => {
+  it('S7: connections that are still open at the deadline are aborted and reported', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -143,7 +141,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(await firstValueFrom((connection as Connection).closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('S7: `shutdown` in the turn of the subscription leaves nothing bound', async () => {
+  it('S7: `shutdown` in the same turn as the subscription leaves nothing bound', async () => {
     const address = await place.address();
     const server = listen(address, place.options);
     const recording = record(server);
@@ -157,7 +155,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     arrivals.unsubscribe();
   });
 
-  it('S7: waits for connections that are already ending, and no longer', async () => {
+  it('S7: waits for connections that are already closing, then resolves', async () => {
     const { server, address, accepted } = await opened(place);
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     const [one, two] = await accepted(3);
@@ -173,7 +171,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
   });
 
   it.each([-1, NaN, 2 ** 31, Infinity, '1' as unknown as number])(
-    'S14: the deadline %s is ERR_OPTION_INVALID, and nothing is shut down',
+    'S14: the deadline %s is rejected with ERR_OPTION_INVALID, and nothing is shut down',
     async (deadline) => {
       const { server, address } = await opened(place);
       await expect(server.shutdown({ deadline })).rejects.toMatchObject({
@@ -274,7 +272,7 @@ it('S7: a name whose lookup is pending at the shutdown is never bound', async ()
   const recording = record(server);
   await server.shutdown();
   expect(recording.endings).toEqual(['complete']);
-  // A later lookup answers later.
+  // This lookup is answered after the first lookup, so the answer to the first lookup has been ignored.
   const other = listen({ host: 'localhost', port: 0 }, options);
   const serving = other.subscribe();
   await firstValueFrom(other.listening);
@@ -295,10 +293,7 @@ it('S7: a socket file that is not yet created at the shutdown is never created',
 });
 
 describe('shutdown, in virtual time', () => {
-  /**
-   * A server with one peer that keeps its side open, and the events with their times; `act` is called once both are
-   * connected.
-   */
+  /** Runs a server whose one peer keeps its side open. Returns the events with their times. */
   function run(closeTimeout: number | undefined, act: (events: Script) => void): string[] {
     const scheduler = new TestScheduler(() => undefined);
     const events: string[] = [];
@@ -355,7 +350,7 @@ describe('shutdown, in virtual time', () => {
     expect(events).toEqual(['10 FIN', '100 finished', '100 complete']);
   });
 
-  it('S14: the deadline 0 means no limit, as with every duration', () => {
+  it('S14: the deadline 0 means no limit', () => {
     const events = run(50, ({ at, finish, shutdown }) => {
       shutdown(0);
       at(86_400_000, finish);
@@ -379,7 +374,7 @@ describe('shutdown, in virtual time', () => {
   });
 });
 
-/** The resources that keep the process alive, without those of the test runner. */
+/** Returns the resources that keep the process alive, except the test runner's. */
 function resources(): string[] {
   return process
     .getActiveResourcesInfo()

@@ -13,7 +13,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
-  it('C7: halfOpenTimeout ends the connection after the FIN with ERR_TIMEOUT_HALF_OPEN if nothing is written', async () => {
+  it('C7: halfOpenTimeout ends the connection with ERR_TIMEOUT_HALF_OPEN if nothing is written after the FIN', async () => {
     const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 20 });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
@@ -22,7 +22,7 @@ describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
       reason: 'failed',
       error: { code: 'ERR_TIMEOUT_HALF_OPEN' },
     });
-    // The far side has sent its FIN, and unix sockets have no reset.
+    // A unix socket has no reset, so only a TCP peer is certain to see an error.
     if (place.name === 'tcp') expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
     else await there.end();
   });
@@ -34,7 +34,7 @@ describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
     other.far.data.complete();
     await recording.end();
     await firstValueFrom(other.near.closed);
-    // By now a timer of this length has fired.
+    // The timer of the other connection has fired, so a timer of this connection would have fired, too.
     expect(near.data.closed).toBe(false);
     near.data.complete();
     far.data.complete();

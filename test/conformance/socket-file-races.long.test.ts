@@ -54,7 +54,7 @@ describe('a race for a socket file', () => {
     },
   );
 
-  // Abstract names, and so the lock, belong to the network namespace: two containers with one volume share no lock.
+  // The lock is an abstract name, and each network namespace has its own names, so two containers share no lock.
   it.skipIf(!canIsolate)(
     'S8: of two processes that share no lock, exactly one listens',
     { timeout: 120_000 },
@@ -134,14 +134,13 @@ describe('an intruder that watches the folder of a socket file', () => {
     chmodSync(folder, 0o777);
     const server = await starter();
     const intruder = await intruderAt(folder);
-    // The intruder tries everything: it connects if it is permitted.
+    // The intruder tries to connect to each file, and succeeds if it is permitted.
     const open = join(folder, 'open');
     expect(await server.listen(open, { mode: 0o666 })).toBe('ok');
     await expect.poll(async () => (await intruder.report()).connected).toContain(open);
   });
 });
 
-/** A thread that listens at the path until the end of the test. */
 function workerAt(path: string): Worker {
   const worker = new Worker(new URL('../support/transport/node/unix/listener-thread.mjs', import.meta.url), {
     workerData: path,
@@ -158,7 +157,7 @@ interface Report {
   readonly modes: string[];
 }
 
-/** A process of another user that watches the contents of `folder`, and tries to connect to each file. */
+/** Starts a process of another user that watches `folder`, and tries to connect to each file in it. */
 async function intruderAt(folder: string): Promise<{ sees(path: string): Promise<void>; report(): Promise<Report> }> {
   const program = fileURLToPath(new URL('../support/transport/node/unix/intruder.mjs', import.meta.url));
   const child = fork(program, [folder, String(isRoot ? nobody : process.getuid?.())], { execArgv: [] });

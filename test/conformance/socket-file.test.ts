@@ -142,7 +142,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S8: a process that shuts down at SIGTERM leaves no file, and a killed one leaves a stale file', async () => {
+  it('S8: a process that shuts down at SIGTERM leaves no file, and a killed process leaves a stale file', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const [first, second, third] = await starters(3);
@@ -175,7 +175,7 @@ describe('the end of a server', () => {
     expect(await listenerPid(path)).toBe(other.pid);
   });
 
-  it('S8: a server that failed, or gave way to a rival, removes nothing of that rival', async () => {
+  it('S8: a server that could not bind does not remove the socket file of the other server', async () => {
     const path = join(await freshFolder(), 'socket');
     const other = await starter();
     expect(await other.listen(path)).toBe('ok');
@@ -261,7 +261,7 @@ describe.skipIf(!isRoot)('a folder that other users can write to', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("S8: another user's stale file in a sticky folder is left in place, with the system's error", async () => {
+  it("S8: another user's stale file in a sticky folder is left in place, and binding fails with EPERM", async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o1777);
@@ -283,7 +283,7 @@ describe.skipIf(!isRoot)('a folder that other users can write to', () => {
     expect(lstatSync(path).uid).toBe(nobody);
   });
 
-  it('S9: the group of a folder with the set-group-id bit is kept', async () => {
+  it('S9: the socket file gets the group of a folder with the set-group-id bit', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chownSync(folder, 0, nobody);
@@ -293,7 +293,6 @@ describe.skipIf(!isRoot)('a folder that other users can write to', () => {
   });
 });
 
-/** Connects until the kernel's queue is full. */
 async function fillQueue(path: string): Promise<void> {
   for (;;) {
     const socket = net.connect(path);

@@ -23,7 +23,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     await new Promise((resolve) => peer.write(bytes, resolve));
     raw.end();
     if (name === 'a line' && (side.role === 'dialled' || !usesInternals)) {
-      // A client takes it for the end if the server has sent something. Without internals, every FIN is the end.
+      // A client that has received data accepts such a FIN as the end. Without internals, every FIN is the end.
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;
@@ -33,7 +33,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T5: a FIN without a close_notify between frames is ERR_TLS; at a client, only if nothing was received under TLS', async () => {
+  it('T5: a FIN without a close_notify between frames is ERR_TLS, but at a client only if nothing was received under TLS', async () => {
     const { near, raw, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write('one\n', resolve));
@@ -42,7 +42,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     else expect(await recording.end()).toMatchObject({ code: 'ERR_TLS' });
     expect(recording.values).toEqual(['one']);
     near.destroy();
-    // Bytes received in the clear do not count.
+    // Unencrypted bytes do not count as received under TLS.
     const { near: other, raw: below } = await side.pair<string, string>({ codec: lines() });
     const silent = record(other.data);
     below.write('in the clear\n');
@@ -60,7 +60,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(other.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
   });
 
-  it('T6: complete() ends its own direction with a close_notify, and the other continues', async () => {
+  it('T6: complete() ends its own direction with a close_notify, and the other direction continues', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     near.data.next('last');
@@ -72,10 +72,10 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T7: a destroy is not an orderly end: the peer sees a reset, or no close_notify', async () => {
+  it('T7: after a destroy, the peer sees a reset, or a FIN without a close_notify', async () => {
     const { near, peer, raw } = await startedAt(side);
     peer.resume();
-    // The leftovers of the handshake have been read.
+    // Both sides have to read the rest of the handshake first.
     await settled();
     const ended = new Promise<string>((resolve) => {
       peer.once('error', (error: NodeJS.ErrnoException) => resolve(String(error.code)));
@@ -86,7 +86,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(side.place.name === 'tcp' ? ['ECONNRESET'] : ['ECONNRESET', 'closed']).toContain(await ended);
   });
 
-  it.runIf(side.place.name === 'tcp')('C8: a reset is reported as a reset', async () => {
+  it.runIf(side.place.name === 'tcp')('C8: a reset is reported as ECONNRESET', async () => {
     const { near, raw } = await startedAt(side);
     const recording = record(near.data);
     await settled();
@@ -123,7 +123,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('F3: a held channel stops the peer, and continues when it is released', async () => {
+  it('F3: holding the channel stops the peer, and releasing it resumes reading', async () => {
     const { near, peer } = await startedAt(side);
     const hold = near.data.hold();
     let size = 0;
@@ -155,7 +155,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('C12: idleTimeout continues, and `stats` count all bytes, in the clear and under TLS', async () => {
+  it('C12: idleTimeout continues, and `stats` count all bytes, unencrypted and under TLS', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), idleTimeout: 300 });
     const recording = record(near.data);
     raw.write('clear\n');
@@ -173,7 +173,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_IDLE' });
   });
 
-  it('C27: the handshake does not count as silence, and silence after it does', async () => {
+  it('C27: the handshake does not count as silence, but silence after the handshake does', async () => {
     const { near, raw } = await side.pair({ idleTimeout: 100, receiveTimeout: 100 });
     const recording = record(near.data);
     const started = near.startTls(side.options);
@@ -185,7 +185,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     });
   });
 
-  it('C7: without halfOpen, the sending side ends when the peer ends its own', async () => {
+  it('C7: without halfOpen, the sending side ends after the peer has ended its sending side', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines(), halfOpen: false });
     const recording = record(near.data, (line) => near.data.next(`${line}!`));
     peer.end('one\ntwo\n');
@@ -194,7 +194,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C3: values sent in one turn form one record', async () => {
+  it('C3: values sent in one turn form one TLS record', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines() });
     const chunks: string[] = [];
     peer.on('data', (chunk) => chunks.push(String(chunk)));
@@ -204,7 +204,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('C1: a megabyte is echoed unchanged, for any chunking', async () => {
+  it('C1: a megabyte that arrives in chunks of many sizes is echoed unchanged', async () => {
     const { near, peer } = await startedAt(side);
     near.data.subscribe(near.data);
     const sent = Buffer.from(Array.from({ length: 1_000_000 }, (_, index) => index % 251));
@@ -233,7 +233,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     await readBytes(raw, 2);
     const peer = beginAsClient(raw);
     expect(String(await readAll(peer))).toBe('last');
-    // An alert of two bytes; TLS 1.3 disguises it as data, with a type and a tag.
+    // The close_notify is an alert of two bytes. TLS 1.3 sends it as a data record, with a type and a tag.
     expect(lastRecord(Buffer.concat(wire).subarray(2))).toBe(version === 'TLSv1.2' ? '150303' : '1703030013');
     peer.end();
   });
@@ -278,7 +278,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     expect(served.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S6: a handler of serve can start TLS; a failed handshake is not a failure of the handler', async () => {
+  it('S6: a handler of serve can start TLS, and a failed handshake is not a failure of the handler', async () => {
     const listening = listen<string, string>(await place.address(), { codec: lines() });
     const bound = firstValueFrom(listening.listening);
     const incidents = record(listening.incidents);

@@ -13,7 +13,7 @@ import { asServer } from '../support/connection/start-tls.js';
 
 const codec = lines({ delimiter: '\r\n' });
 
-/** Answers the commands of a protocol; a command without an answer gets `go`, and then TLS starts. */
+/** Answers the commands of a protocol. When `answer` returns undefined, it sends `go` and starts TLS. */
 async function talk(
   connection: Connection<string, string>,
   greeting: string,

@@ -40,7 +40,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     };
     const { ca } = asClient;
     expect(await refusal(identity, { ca })).toBeUndefined();
-    // Newer versions of Node append advice.
+    // Newer versions of Node append advice to the message.
     expect(await refusal(identity, {})).toMatch(/^unable to verify the first certificate/);
     expect(await refusal(stranger, { ca })).toMatch(/self.signed/);
     expect(await refusal(other, { ca, servername: 'localhost' })).toMatch(/altnames/);
@@ -52,7 +52,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(await refusal(stranger, { rejectUnauthorized: false })).toBeUndefined();
   });
 
-  it('T10: sends and verifies the name of the dialled host', async () => {
+  it('T10: a client sends and verifies the name of the dialled host', async () => {
     const asked: (string | false | undefined)[] = [];
     const { address } = await serverAt<string, string>(
       place,
@@ -70,7 +70,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(asked).toEqual(place === tcp ? ['localhost'] : [undefined]);
   });
 
-  it('T10: with `isServer`, the side that dialled acts as server, with its certificate, and ends like one', async () => {
+  it('T10: with `isServer`, a dialled connection acts as the server, and refuses a FIN without a close_notify', async () => {
     const { near, raw } = await dialledAt(place, { halfOpen: true });
     const recording = record(near.data);
     const started = near.startTls({ ...asServer, isServer: true });
@@ -80,7 +80,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(info.session).toBeUndefined();
     peer.write('hello');
     expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
-    raw.end(); // Without a close_notify, which a server does not accept as the end, unless it cannot tell (T5).
+    raw.end(); // A server does not accept a FIN without a close_notify, if the runtime reports the difference (T5).
     const cutOff = { reason: 'failed', error: { code: 'ERR_TLS' } };
     if (usesInternals) expect(await firstValueFrom(near.closed)).toMatchObject(cutOff);
     else expect(await recording.end()).toBe('complete');
@@ -91,7 +91,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     await expect(near.startTls({ ca: asClient.ca, isServer: true })).rejects.toThrow(invalid('a server needs `key`'));
   });
 
-  it("T10: with `requestCert`, an accepted connection knows its client's certificate, or fails", async () => {
+  it("T10: with `requestCert`, an accepted connection has its client's certificate, or fails", async () => {
     const { near, raw } = await acceptedAt(place);
     const started = near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
     beginAsClient(raw, { ...identity });
@@ -108,7 +108,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     });
   });
 
-  it('T10: a function gives the options for each accepted connection, and its failure is reported in incidents', async () => {
+  it('T10: a function returns the options for each accepted connection, and a failed handshake is an incident', async () => {
     const accepted: Connection[] = [];
     const { server, address } = await serverAt(place, (connection) => accepted.push(connection));
     const incidents = record(server.incidents);
@@ -132,7 +132,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     connection.destroy();
   });
 
-  it('T10: values queued by the client are sent encrypted, and what it receives goes to `data`', async () => {
+  it('T10: values queued on the client are sent encrypted, and received values go to its `data`', async () => {
     const { address } = await serverAt<string, string>(
       place,
       (connection) => {
@@ -156,7 +156,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(connection.tls).toBe(await started);
   });
 
-  it('T10: the addresses do not change', async () => {
+  it('T10: starting TLS does not change the addresses', async () => {
     const side = sides.find((one) => one.role === 'dialled' && one.place === place)!;
     const { near, raw } = await side.pair();
     const { local, remote } = near;
@@ -169,10 +169,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
 });
 
 describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TLS starts later, $name', ({ place }) => {
-  /**
-   * A plain server that answers each connection with TLS after a line, and records what it receives in the clear and
-   * under TLS.
-   */
+  /** Starts a plain server that begins TLS after the first line of each client. */
   async function upgradingServer(answers: readonly ('TLS' | 'garbage')[]) {
     const clear: string[] = [];
     const encrypted: string[] = [];
@@ -237,7 +234,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
     expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
   });
 
-  it('C5, K4: values queued on the connection are dropped with it; values of the client go to the next connection', async () => {
+  it('C5, K4: values queued on a destroyed connection are dropped, and values of the client go to the next connection', async () => {
     const { address, clear, encrypted } = await upgradingServer([]);
     const connections: Connection<string, string>[] = [];
     const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });

@@ -39,11 +39,11 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 10, bytesWritten: 23 });
   });
 
-  it('T10: all bytes sent before `startTls` go out in the clear, however many, and however slow the peer', async () => {
+  it('T10: all bytes sent before `startTls` go out in the clear, even 9 MB to a slow peer', async () => {
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     const before = Buffer.alloc(9_000_000, 'c');
-    // The first values are being written when the next are sent, and the last wait for the end of the turn.
+    // The first values are being written when `startTls` is called, and the last are queued until the turn ends.
     near.data.next(before.subarray(0, 8_000_000));
     await settled();
     for (let at = 8_000_000; at < before.length; at += 100_000) near.data.next(before.subarray(at, at + 100_000));
@@ -102,7 +102,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: overflow `error` ends a connection during its handshake, as usual', async () => {
+  it('T10: with overflow `error`, an overflow during the handshake ends the connection', async () => {
     const { near } = await side.pair({ maxBuffered: 1_000 });
     const started = near.startTls(side.options);
     near.data.next(Buffer.alloc(800));
@@ -165,7 +165,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
     const recording = record(near.data, (line) => {
       if (line !== 'STARTTLS') return;
-      // The second chunk comes while the answer is still on its way.
+      // With 10 MB to send first, the second chunk arrives before the handshake begins.
       if (second !== undefined) near.bytes.next(Buffer.alloc(10_000_000));
       near.data.next('220 go ahead');
       started = near.startTls(side.options);
@@ -221,7 +221,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await recording.end()).toBe(error);
   });
 
-  it('T10: if nobody awaits `startTls`, its failure is not an unhandled rejection', async () => {
+  it('T10: the failure of a `startTls` that is not awaited is not an unhandled rejection', async () => {
     const { near, raw } = await side.pair();
     const rejections: unknown[] = [];
     const note = (reason: unknown): unknown => rejections.push(reason);
@@ -235,7 +235,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(rejections).toEqual([]);
   });
 
-  it('T10: a handshake longer than `handshakeTimeout` is ERR_TIMEOUT_HANDSHAKE', async () => {
+  it('T10: a handshake longer than `handshakeTimeout` fails with ERR_TIMEOUT_HANDSHAKE', async () => {
     const ways: [object, StartTlsOptions][] = [
       [{ handshakeTimeout: 50 }, side.options],
       [{ handshakeTimeout: 0 }, { ...side.options, handshakeTimeout: 50 }],
@@ -246,14 +246,14 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
       expect(error).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
       expect(closed.error).toBe(error);
     }
-    // Earlier values may be just as slow, because the peer does not read them.
+    // The time to send earlier values counts, too, if the peer does not read them.
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     near.data.next(Buffer.alloc(15_000_000));
     expect(await failureOf(near.startTls({ ...side.options, handshakeTimeout: 50 }), near)).toMatchObject({
       error: { code: 'ERR_TIMEOUT_HANDSHAKE' },
     });
-    // With 0 it waits without a limit, and it waits with the default.
+    // 0 means no limit, and the default is longer than this test.
     const patient = [(await side.pair({ handshakeTimeout: 0 })).near, (await side.pair()).near];
     for (const one of patient) void one.startTls(side.options);
     await settled();
@@ -271,7 +271,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a second `startTls`, or one on a connection that closes or has ended, rejects without any effect', async () => {
+  it('T10: `startTls` rejects without any effect if called twice, or on a connection that is closing or has ended', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const started = near.startTls(side.options);
     await expect(near.startTls(side.options)).rejects.toEqual(invalid('already begun'));
@@ -309,7 +309,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(failed.near.startTls(side.options)).rejects.toBe(error);
   });
 
-  it('T10: refuses bad options as `tls` does, without any effect', async () => {
+  it('T10: `startTls` refuses the same bad options as `tls`, without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const recording = record(near.data);
     const wrong: unknown[] = [
@@ -349,7 +349,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a connection can be destroyed, closed and unsubscribed at any moment of the handshake', async () => {
+  it('T10: a connection can be destroyed or closed at any moment of the handshake', async () => {
     const moments: ((begin: () => void) => void | Promise<void>)[] = [
       () => undefined,
       (begin) => begin(),
@@ -397,7 +397,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await failureOf(never, stuck.near)).toMatchObject({ error: { code: 'ERR_TIMEOUT_CLOSE' } });
   });
 
-  it.runIf(side.place.name === 'tcp')('T10: a destroy during the handshake is a reset', async () => {
+  it.runIf(side.place.name === 'tcp')('T10: a destroy during the handshake resets the connection', async () => {
     const { near, raw } = await side.pair();
     void near.startTls(side.options);
     await settled();
@@ -426,7 +426,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await firstValueFrom(server.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T10: values that a Broadcast sent before `startTls` go out in the clear, too', async () => {
+  it('T10: values that a Broadcast sent before `startTls` go out in the clear', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const news = new Broadcast(lines());
     news.join(near);

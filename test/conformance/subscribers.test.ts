@@ -27,7 +27,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(order).toEqual(['a', 'b', 'c'].flatMap((line) => [`first ${line}`, `second ${line}`, `third ${line}`]));
   });
 
-  it('F4: a later subscriber, even one within next, gets the values after its subscription', async () => {
+  it('F4: a later subscriber, even if it subscribes within next, gets only the values after its subscription', async () => {
     const { near, far } = await pairAt(place, { codec });
     let late: Recording<string> | undefined;
     const early = record(near.data, () => (late ??= record(near.data)));
@@ -37,7 +37,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(late?.values).toEqual(['b', 'c']);
   });
 
-  it('F4: a subscriber that leaves within next, or that another one unsubscribes, gets nothing more', async () => {
+  it('F4: a subscriber that leaves within next, or that another subscriber unsubscribes, gets nothing more', async () => {
     const { near, far } = await pairAt(place, { codec });
     const first = record(near.data, (line) => {
       if (line === 'b') third.subscription.unsubscribe();
@@ -50,7 +50,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([first.values, second.values, third.values]).toEqual([['a', 'b', 'c'], ['a', 'b', 'c', 'd'], ['a']]);
   });
 
-  it('F4: every subscriber is notified of the end, including later ones', async () => {
+  it('F4: every subscriber is notified of the end, even a later subscriber', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(near.data)];
     far.data.next('a');
@@ -60,7 +60,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([late.values, late.endings]).toEqual([[], ['complete']]);
   });
 
-  it('F8: next is never called within next: values freed by a release within next are emitted after it', async () => {
+  it('F8: a release within next emits the next values only after that next has returned', async () => {
     const { near, far } = await pairAt(place, { codec });
     let depth = 0;
     let deepest = 0;
@@ -151,7 +151,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([left.values, left.endings]).toEqual([['a'], []]);
   });
 
-  it('F8: there is one terminal notification, however often and in whatever way the connection is ended', async () => {
+  it('F8: a subscriber gets one terminal notification, even if the connection is ended several times', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(near.data, () => {
       near.destroy('first');
@@ -182,7 +182,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(here.values).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('F8: a subscriber that throws affects neither the others nor the connection', async () => {
+  it('F8: a subscriber that throws affects neither the other subscribers nor the connection', async () => {
     const { near, far } = await pairAt(place, { codec });
     const thrown: unknown[] = [];
     const listeners = process.listeners('uncaughtException');

@@ -15,7 +15,6 @@ import { until } from '../support/scheduling/event-loop.js';
 import { lastRecord, tapAt } from '../support/sockets/wire-tap.js';
 import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
-/** A connection accepted from a {@link cutter}. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   let accepted: (connection: Connection<T, T>) => void = () => undefined;
   const near = new Promise<Connection<T, T>>((resolve) => {
@@ -35,7 +34,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
     if (name === 'a line' && !usesInternals) {
-      // Every FIN is the end, and a last line needs no newline (D4).
+      // Without internals, every FIN is the end, and the last line needs no newline (D4).
       expect(await recording.end()).toBe('complete');
       expect(recording.values).toEqual(['whole', 'part']);
       near.destroy();
@@ -66,7 +65,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(incidents.values).toMatchObject([{ code: 'ERR_TLS' }]);
   });
 
-  it('T5: a server reports ERR_TLS for a missing close_notify even if nobody reads, or if much was received', async () => {
+  it('T5: a server reports ERR_TLS for a missing close_notify even if the connection has no reader, or if much was received', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     secured.write(Buffer.alloc(300_000), () => below.end());
     const hold = near.data.hold();
@@ -87,7 +86,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(await firstValueFrom(unread.near.closed)).toMatchObject({ error: { code: 'ERR_TLS' } });
   });
 
-  it('T5: a client takes a FIN without a close_notify for the end, unless it has received nothing', async () => {
+  it('T5: a client accepts a FIN without a close_notify as the end, unless it has received nothing', async () => {
     const answering = await dialledAt(place, { codec: lines() });
     const recording = record(answering.near.data);
     answering.raw.write('one\n', () => answering.raw.destroy());
@@ -100,7 +99,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     else expect(await nothing.end()).toBe('complete');
   });
 
-  it.runIf(place.name === 'tls')('T5: a reset after the last bytes is never a completion, at either end', async () => {
+  it.runIf(place.name === 'tls')('T5: a reset after the last bytes is ECONNRESET, at either end', async () => {
     const bytes = Buffer.alloc(300_000);
     const accepted = await cutAt<Buffer>(place, {});
     const below: net.Socket[] = [];
@@ -124,12 +123,12 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
       hold.release();
       const end = await recording.end();
       if (usesInternals) expect(end).toMatchObject({ code: 'ECONNRESET' });
-      // libuv may take it for the end, so the frames must show whether the stream is complete.
+      // libuv may report the reset as the end, so only the framing shows whether the stream is complete.
       else if (end !== 'complete') expect(end).toMatchObject({ code: 'ECONNRESET' });
     }
   });
 
-  it('T5: input that is discarded anyway cannot be cut off', async () => {
+  it('T5: while this side discards its input, a FIN without a close_notify is not an error', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     const closed = near.close();
     await new Promise((resolve) => secured.once('end', resolve));
@@ -139,7 +138,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
   });
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-    'T6: a close_notify precedes the FIN, whenever the side ends, with %s',
+    'T6: a close_notify precedes the FIN, in whatever way this side ends, with %s',
     async (version) => {
       const ways: ((connection: Connection) => void)[] = [
         ({ data }) => data.complete(),
@@ -160,7 +159,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
         const { address } = await serverAt(place, way, { tls: { ...place.options.tls, maxVersion: version } });
         const { below, secured } = await cutter(await tapAt(place, address, wire));
         await new Promise((resolve) => secured.once('end', resolve));
-        // An alert of two bytes; TLS 1.3 disguises it as data, with a type and a tag.
+        // The close_notify is an alert of two bytes. TLS 1.3 sends it as a data record, with a type and a tag.
         expect(lastRecord(Buffer.concat(wire.splice(0)))).toBe(version === 'TLSv1.2' ? '150303' : '1703030013');
         below.destroy();
       }
@@ -191,7 +190,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two']);
   });
 
-  it('T7: a destroy is not an orderly end: the peer sees a reset, or no close_notify', async () => {
+  it('T7: after a destroy, the peer sees a reset, or a FIN without a close_notify', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const recording = record(far.data);
     near.destroy();
@@ -216,7 +215,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     for (let i = 0; i < 5; i++) (await clientAt(place, dialled)).connection.destroy();
   });
 
-  it('C14: a peer that does not read costs its own connection at most maxBuffered and one value, and delays no other', async () => {
+  it('C14: a peer that does not read costs its own connection at most maxBuffered and one value, and delays no other connection', async () => {
     const { near, raw } = await acceptedAt(place, { overflow: 'drop', maxBuffered: 200_000 });
     raw.pause();
     const chunk = Buffer.alloc(50_000);

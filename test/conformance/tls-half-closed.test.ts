@@ -18,7 +18,7 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 
 const tls = { ...asServer, allowHalfClosed: true };
 
-/** A connection accepted with these options, and its client, which can end the transport without TLS. */
+/** Accepts a connection with these options. Its client can end the transport without a close_notify. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   let accepted: (connection: Connection<T, T>) => void = () => undefined;
   const near = new Promise<Connection<T, T>>((resolve) => {
@@ -28,7 +28,7 @@ async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   return { ...(await cutter(address)), near: await near, server };
 }
 
-/** As {@link cutAt}, but TLS starts later. */
+/** Like {@link cutAt}, but TLS starts later. */
 async function startedAt<T>(place: Place, { tls: later = tls, ...options }: ListenOptions<T, T>) {
   const { near, raw } = await acceptedAt<T, T>(place, options);
   const started = near.startTls(later);
@@ -93,7 +93,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
     if (name === 'a line' && !usesInternals) {
-      // Every FIN is the end, and a last line needs no newline (D4).
+      // Without internals, every FIN is the end, and the last line needs no newline (D4).
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;
@@ -103,7 +103,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T11: a close_notify still ends a last line without its newline', async () => {
+  it('T11: after a close_notify, the last line needs no newline', async () => {
     const { near, secured } = await cut<string>({ codec: lines() });
     const recording = record(near.data);
     secured.end('whole\npart');
@@ -112,7 +112,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     near.destroy();
   });
 
-  it('T11: if it is omitted or false, a FIN without a close_notify is ERR_TLS', async () => {
+  it('T11: if `allowHalfClosed` is omitted or false, a FIN without a close_notify is ERR_TLS', async () => {
     for (const options of [{ tls: asServer }, { tls: { ...asServer, allowHalfClosed: false } }]) {
       const { near, secured, below } = await cut<string>({ codec: lines(), ...options });
       const recording = record(near.data);
@@ -135,7 +135,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
 
 describe('allowHalfClosed', () => {
   it.each(securePlaces)(
-    'T11: a client that shares the options object is as strict as without it, over $name',
+    'T11: a client ignores the option if client and server share the options object, over $name',
     async (place) => {
       const address = await rawServer(place, (socket) => socket.destroy());
       const { connection } = await clientAt(place, address, { tls: { ...place.options.tls, ...tls } });

@@ -14,7 +14,7 @@ import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
-/** A whole ClientHello as sent over the wire; a server gets half of it and waits. */
+/** Returns the bytes of a complete ClientHello. */
 async function hello(): Promise<Buffer> {
   let heard: (bytes: Buffer) => void = () => undefined;
   const first = new Promise<Buffer>((resolve) => {
@@ -30,7 +30,6 @@ async function hello(): Promise<Buffer> {
 
 describe.each(securePlaces)('a handshake, over $name', (place) => {
   const below = place.name === 'tls' ? tcp : unix;
-  /** A plain socket to an address where TLS is expected. */
   const plainClient = async (address: Awaited<ReturnType<typeof rawServer>>) => {
     const socket = net.connect(
       address.transport === 'tcp' ? { port: address.port } : { path: (address as { path: string }).path },
@@ -73,16 +72,16 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     expect(server.connections.size).toBeLessThanOrEqual(1);
   });
 
-  it('T3: a plain client gets nothing in the clear, and a refused client sees an end', async () => {
+  it('T3: a client without TLS gets no unencrypted data, and its connection ends', async () => {
     const { address } = await serverAt(place, () => undefined);
     const socket = await plainClient(address);
     socket.write('hello\n');
     const answer = await readAll(socket).catch(() => Buffer.alloc(0));
-    // At most an alert.
+    // The client gets at most a TLS alert.
     expect(answer.length === 0 || answer[0] === 0x15).toBe(true);
   });
 
-  it('S7: shutdown ends in time during handshakes', async () => {
+  it('S7: shutdown drops clients whose handshake is in progress', async () => {
     const { server, address } = await serverAt(place, () => undefined, { handshakeTimeout: 0 });
     const half = (await hello()).subarray(0, 100);
     const closed: Promise<unknown>[] = [];
@@ -98,11 +97,11 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
   });
 
   it.each<[string, (socket: net.Socket) => void]>([
-    ['says something else', (socket) => socket.write('220 hello\r\n')],
-    ['sends back what it gets', (socket) => socket.pipe(socket)],
-    ['ends', (socket) => socket.end()],
-    ['goes away', (socket) => socket.destroy()],
-    ['goes away after the hello', (socket) => socket.once('data', () => socket.destroy())],
+    ['sends plain text', (socket) => socket.write('220 hello\r\n')],
+    ['echoes the handshake', (socket) => socket.pipe(socket)],
+    ['ends the stream', (socket) => socket.end()],
+    ['closes the connection', (socket) => socket.destroy()],
+    ['closes the connection after the ClientHello', (socket) => socket.once('data', () => socket.destroy())],
   ])('T3: a client whose server %s fails with one ERR_TLS', async (_name, way) => {
     const address = await rawServer(below, way);
     const dialled = connect(address, place.options);
@@ -113,7 +112,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     expect(data.endings).toHaveLength(1);
   });
 
-  it('T3: connectTimeout includes the handshake, and unsubscribing during it leaves nothing behind (K7)', async () => {
+  it('T3: connectTimeout includes the handshake, and unsubscribing during the handshake leaves nothing behind (K7)', async () => {
     const arrived: net.Socket[] = [];
     const address = await rawServer(below, (socket) => arrived.push(socket.resume()));
     const late = record(connect(address, { ...place.options, connectTimeout: 100 }));
@@ -130,9 +129,9 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
   });
 
   it.each([
-    ['none', undefined],
-    ['an unknown one', stranger],
-  ])('T4: a client without a verifiable certificate is refused by either server: %s', async (_name, own) => {
+    ['no certificate', undefined],
+    ['an unknown certificate', stranger],
+  ])('T4: a server refuses a client with %s, and the client reports ERR_TLS', async (_name, own) => {
     const demanding = { ...identity, ca: authority, requestCert: true };
     const seen: unknown[] = [];
     const { server, address } = await serverAt(place, (connection) => seen.push(connection), { tls: demanding });
@@ -155,7 +154,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
       const data = record(dialled.data);
       const end = await states.end();
       expect(data.values).toEqual([]);
-      // A server of Node refuses without an alert, and every FIN may be the end (T5).
+      // A server of node:tls refuses without an alert, and without internals every FIN is the end (T5).
       if (!usesInternals && end === 'complete') continue;
       expect(end).toMatchObject({ code: 'ERR_TLS' });
       expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
@@ -168,7 +167,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
   });
 
-  it('T4: with rejectUnauthorized false, a client without a verifiable certificate is served, and can be recognized', async () => {
+  it('T4: with rejectUnauthorized false, a client without a verifiable certificate is served, and `tls` says why it was not verified', async () => {
     const asking = { ...identity, ca: authority, requestCert: true, rejectUnauthorized: false };
     const seen: unknown[] = [];
     const { address } = await serverAt(
@@ -191,7 +190,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     ]);
   });
 
-  it('K4: a client with reconnect does a new handshake each time, and resumes no session', async () => {
+  it('K4: a client with reconnect makes a new handshake for each connection, and resumes no session', async () => {
     let served = 0;
     const { address } = await serverAt<string, string>(
       place,
@@ -244,8 +243,8 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
   });
 });
 
-describe.each(realPlaces)('over $name', (place) => {
-  it('T3: TLS on one side only never makes client and server wait for each other', async () => {
+describe.each(realPlaces)('one-sided TLS over $name', (place) => {
+  it('T3: if only one side uses TLS, the connection fails, and neither side waits for the other', async () => {
     const { address, server } = await serverAt(place, () => undefined, { tls: identity, handshakeTimeout: 100 });
     const incidents = record(server.incidents);
     const plain = await clientAt(
@@ -253,7 +252,7 @@ describe.each(realPlaces)('over $name', (place) => {
       address.transport === 'tcp' ? { ...address, tls: undefined as never } : address,
     );
     plain.connection.data.next('hello\n');
-    // The peer gets the alert, then the end.
+    // The client gets the alert, then the end.
     await firstValueFrom(plain.connection.closed);
     expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
     const echo = await serverAt(place, ({ data }) => data.subscribe(data));

@@ -43,8 +43,8 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
     },
   );
 
-  // It cannot use the path of a unix socket that is longer than 31 bytes.
-  it.runIf(place.name === 'tls')('C1: s_server is verified, and answers', async () => {
+  // s_server cannot use a unix socket whose path is longer than 31 bytes.
+  it.runIf(place.name === 'tls')('C1: a client verifies s_server, and gets an answer', async () => {
     const identity = ['-cert', file('server.pem'), '-key', file('server.key')];
     const child = openssl('s_server', '-rev', ...identity, '-accept', '127.0.0.1:0');
     const [, port = '0'] = await shows(child, /ACCEPT \S*:(\d+)\n/);
@@ -58,7 +58,7 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
     await firstValueFrom(connection.closed);
   });
 
-  it.each(['-tls1_2', '-tls1_3'])('T11: s_client resumes its session with our server, with %s', async (version) => {
+  it.each(['-tls1_2', '-tls1_3'])('T11: s_client resumes its session with a server, with %s', async (version) => {
     const { address } = await serverAt<string, string>(place, ({ data }) => data.subscribe(data), { codec: lines() });
     const session = join(await freshFolder(), 'session.pem');
     const answers: string[] = [];
@@ -75,13 +75,13 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
   });
 
   it.runIf(place.name === 'tls').each(['-tls1_2', '-tls1_3'])(
-    'T11: our client resumes its session with s_server, with %s',
+    'T11: a client resumes its session with s_server, with %s',
     async (version) => {
       const identity = ['-cert', file('server.pem'), '-key', file('server.key')];
       const child = openssl('s_server', '-www', version, ...identity, '-accept', '127.0.0.1:0');
       const [, port = '0'] = await shows(child, /ACCEPT \S*:(\d+)\n/);
       const address: Address = { transport: 'tcp', host: '127.0.0.1', port: Number(port), tls: true };
-      /** Visits the server, which reports on the connection and ends it; returns the report, and the session afterwards. */
+      /** Gets the server's report on the connection. Returns the line about the session, and the new session. */
       const visit = async (session?: Buffer) => {
         const tls = { ...place.options.tls, session };
         const { connection } = await clientAt<string, string>(place, address, { codec: lines(), tls });

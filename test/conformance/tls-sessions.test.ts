@@ -16,7 +16,7 @@ const isReused = (socket: net.Socket): boolean => socket instanceof tls.TLSSocke
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** A connection to a server that greets, after the greeting: with TLS 1.3 it brings the tickets. */
+/** Dials a server, and waits for its greeting. With TLS 1.3, the session arrives with the greeting. */
 async function greetedAt(
   place: Place,
   address: Awaited<ReturnType<typeof rawServer>>,
@@ -47,7 +47,6 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
       const second = await greetedAt(place, address, { maxVersion: version, session });
       expect(reused).toEqual([false, true]);
       expect(second.tls).toMatchObject({ authorized: true, protocol: version });
-      // A resumed session can be resumed again.
       await greetedAt(place, address, { maxVersion: version, session: second.tls?.session });
       expect(reused).toEqual([false, true, true]);
       await greetedAt(place, address, { maxVersion: version });
@@ -57,7 +56,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
     },
   );
 
-  it('T11: with TLS 1.3 the session arrives with the first bytes, in the same `tls`; a server has no session', async () => {
+  it('T11: with TLS 1.3 the session arrives with the first bytes, in the same `tls`, and a server has no session', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     const info = near.tls;
     far.data.next('hello');
@@ -86,7 +85,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
     expect(reused).toEqual([false, false, false, false]);
   });
 
-  it('T11: with `requestCert`, the server knows a client that resumes', async () => {
+  it('T11: with `requestCert`, a server has the certificate of a client that resumes its session', async () => {
     const seen: unknown[] = [];
     const { address } = await serverAt<string, string>(
       place,
@@ -101,7 +100,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
     expect(seen).toEqual([true, 'somebody', true, 'somebody']);
   });
 
-  it('T11: a client with reconnect uses the session that `tls` has at that time', async () => {
+  it('T11: a client with reconnect reads `tls.session` at each attempt', async () => {
     const reused: boolean[] = [];
     const address = await rawServer(place, (socket) => {
       reused.push(isReused(socket));
@@ -161,7 +160,7 @@ describe.each(realPlaces)('TLS sessions started on an open connection, over $nam
     },
   );
 
-  it('T11: one options object makes one server, whose sessions can be resumed', async () => {
+  it('T11: `startTls` resumes sessions if it gets the same options object each time', async () => {
     const accepted: Connection<string, string>[] = [];
     const { address } = await serverAt<string, string>(place, (connection) => accepted.push(connection), {
       codec: lines(),
@@ -178,7 +177,7 @@ describe.each(realPlaces)('TLS sessions started on an open connection, over $nam
       const greeting = record(connection.data);
       await until(() => info.session !== undefined);
       greeting.subscription.unsubscribe();
-      // A server shows no certificate when a session is resumed.
+      // A server sends no certificate when a session is resumed.
       certificates.push(Object.keys(info.peerCertificate).length);
       return info.session;
     };

@@ -30,10 +30,9 @@ const refused = expect.objectContaining({
   message: expect.stringContaining('tls') as string,
 }) as Error;
 
-/** Whether Node itself accepts ::1 in a certificate issued for it: 22.23.0 to 22.23.3 do not. */
+/** Whether Node accepts a certificate issued for ::1. Node 22.23.0 to 22.23.3 do not. */
 const verifiesIPv6 = tls.checkServerIdentity('::1', new X509Certificate(server.cert).toLegacyObject()) === undefined;
 
-/** A TLS server of the library. */
 async function tlsServer(
   place: Place,
   handler: (connection: Connection<string, string>) => void,
@@ -78,7 +77,7 @@ function rawTls(address: Address, options: tls.ConnectionOptions = {}): tls.TLSS
 }
 
 describe.each(realPlaces)('TLS over $name', (place) => {
-  it('C1: echoes to a plain TLS client, and half-close works (C6)', async () => {
+  it('C1: a server echoes to a plain TLS client, even after the client has ended its side (C6)', async () => {
     const { address } = await tlsServer(place, ({ data }) => data.subscribe(data));
     const raw = rawTls(address);
     raw.end('a\nb\n');
@@ -159,7 +158,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('still there\n');
   });
 
-  it('S2: asks for client certificates, and refuses a client without one or with a wrong one', async () => {
+  it('S2: a server with `requestCert` refuses a client with no certificate or with a wrong certificate', async () => {
     const seen: (string | undefined)[] = [];
     const { address, incidents } = await tlsServer(
       place,
@@ -178,7 +177,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
       const refused = dial(address, bad);
       const served: string[] = [];
       refused.data.next('let me in');
-      // A TLS 1.3 client finishes its handshake before the server has verified it, and may see no more than an end.
+      // A TLS 1.3 client finishes its handshake before the server has verified it, so it may see only an end.
       await new Promise<void>((resolve) => {
         refused.data.subscribe({
           next: (line) => served.push(line),
@@ -202,7 +201,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
 });
 
 describe('TLS', () => {
-  it('K3: does not connect to a server that it cannot verify, whatever the environment says', async () => {
+  it('K3: a client does not connect to a server that it cannot verify, even with NODE_TLS_REJECT_UNAUTHORIZED', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
@@ -232,7 +231,7 @@ describe('TLS', () => {
     expect(await got).toBe('by name');
   });
 
-  it('T8: serves the certificate for the name the client asks for, and new ones without a restart', async () => {
+  it('T8: a server presents the certificate for the requested name, and new certificates without a restart', async () => {
     let current: tls.TlsOptions = server;
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => current });
     const certificate = async (servername: string): Promise<string> => {
@@ -278,7 +277,7 @@ describe('TLS', () => {
     expect(await Promise.all([dials(), dials('trusting')])).toEqual(['ERR_TLS', 'connected']);
   });
 
-  it('T8: a function that fails costs only that client, and earlier certificates stay in use', async () => {
+  it('T8: if the `tls` function fails, only that client is dropped, and connected clients continue', async () => {
     let give: () => tls.TlsOptions = () => server;
     const { address, listening } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => give() });
     const incidents = record(listening.incidents);
@@ -373,7 +372,7 @@ describe('TLS', () => {
     for (const options of wrong) expect(() => connect({ port: 1 }, { tls: options })).toThrow(refused);
   });
 
-  it('T2: accepts several authorities, in one text or in a list, with other text around them', async () => {
+  it('T2: `ca` accepts several authorities, in one text or in a list, with other text around them', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     for (const ca of [`# ours\n${stranger.cert}\n${authority}`, [stranger.cert, Buffer.from(authority)]]) {
       const { connection } = await clientAt(tcp, address, {
@@ -385,7 +384,7 @@ describe('TLS', () => {
 });
 
 describe.each(securePlaces)('the identity of the server, over $name', (place) => {
-  /** Why `options` do not trust the server with `identity`; undefined if they do. */
+  /** Returns the code with which a client with `options` rejects a server with `identity`, or undefined. */
   const distrust = async (identity: object, options: object): Promise<string | undefined> => {
     const { address } = await serverAt(place, () => undefined, { tls: identity });
     const dialled = connect(address, { tls: options });
@@ -403,7 +402,7 @@ describe.each(securePlaces)('the identity of the server, over $name', (place) =>
     return (error?.cause as { code?: string } | undefined)?.code;
   };
 
-  it('T1: a server is trusted by its authority, its time and its name', async () => {
+  it('T1: a client verifies the authority, the dates and the name in a certificate', async () => {
     const trusting = { ca: authority };
     expect(await distrust(server, trusting)).toBeUndefined();
     expect(await distrust(server, {})).toBe('UNABLE_TO_VERIFY_LEAF_SIGNATURE');
@@ -417,7 +416,7 @@ describe.each(securePlaces)('the identity of the server, over $name', (place) =>
     expect(await distrust(server, { ...trusting, rejectUnauthorized: undefined, servername: 'x' })).toBeDefined();
   });
 
-  it('T1: checkServerIdentity decides instead, and refuses if it throws', async () => {
+  it('T1: checkServerIdentity replaces the check of the name, and rejects a server by throwing', async () => {
     const names: string[] = [];
     const checkServerIdentity = (name: string): Error | undefined => {
       names.push(name);
@@ -447,7 +446,7 @@ describe.each(securePlaces)('the identity of the server, over $name', (place) =>
     expect(warnings).toEqual([]);
   });
 
-  it('T1: a certificate callback that throws or fails ends only that handshake', async () => {
+  it('T1: an SNICallback that throws or fails ends only that handshake', async () => {
     const ways: tls.TlsOptions['SNICallback'][] = [
       () => {
         throw new Error('no');

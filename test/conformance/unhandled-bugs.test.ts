@@ -18,7 +18,7 @@ import { type Lines, unhandled, reported, consume } from '../support/errors/unha
 describe('errors that stay unhandled', () => {
   const boom = new Error('boom');
 
-  /** The unhandled errors of a connection that `begin` reads, once a line has arrived. */
+  /** Returns the unhandled errors of a connection that `begin` reads. With `reset`, the client resets it. */
   async function after(begin: (connection: Lines) => unknown, reset = false): Promise<unknown[]> {
     const errors = unhandled();
     let near: Lines | undefined;
@@ -92,7 +92,7 @@ describe('errors that stay unhandled', () => {
           )
           .subscribe(),
     ],
-  ])('S19: the error of %s is reported, once', async (_what, begin) => {
+  ])('S19: an error from %s is reported once', async (_what, begin) => {
     expect(await after(begin)).toEqual([boom]);
   });
 
@@ -106,7 +106,7 @@ describe('errors that stay unhandled', () => {
     expect(await after(begin, true)).toEqual([boom]);
   });
 
-  it('S19: RxJS’s own handler for unhandled errors gets what is unhandled, and nothing else', async () => {
+  it('S19: `config.onUnhandledError` of RxJS gets the unhandled errors, and no others', async () => {
     const events: unknown[] = [];
     config.onUnhandledError = (error: unknown) => void events.push(error);
     onTestFinished(() => {
@@ -126,7 +126,7 @@ describe('errors that stay unhandled', () => {
     expect(events).toEqual([boom]);
   });
 
-  it('S19: an error that a client does not handle is unhandled, as usual', async () => {
+  it('S19: an error on a client without an error handler is unhandled', async () => {
     const begin: [string, (client: ReturnType<typeof connect<string, string>>) => unknown][] = [
       ['data', ({ data }) => data.subscribe(() => undefined)],
       ['derived', ({ data }) => data.pipe(map((line) => `${line}!`)).subscribe(() => undefined)],
@@ -145,7 +145,7 @@ describe('errors that stay unhandled', () => {
     }
   });
 
-  it('S19: a client’s failed send that nobody awaits is an unhandled rejection, as usual', async () => {
+  it('S19: a failed send on a client that is not awaited is an unhandled rejection', async () => {
     const errors = unhandled();
     const address = await rawServer(tcp, (socket) => {
       socket.pause();
@@ -158,7 +158,7 @@ describe('errors that stay unhandled', () => {
     expect(errors.length).toBe(1);
   });
 
-  it('S19: awaiting a send and iterating still reject', async () => {
+  it('S19: an awaited send and a `for await` loop reject with the error', async () => {
     const seen: unknown[] = [];
     const errors = await after(({ data }) => {
       void (async () => {
@@ -178,7 +178,7 @@ describe('errors that stay unhandled', () => {
     expect(errors).toEqual([]);
   });
 
-  it('S19: a handler’s own error in `serve` is an incident, and not unhandled', async () => {
+  it('S19: an error from a handler of `serve` is an incident, and is not unhandled', async () => {
     const errors = unhandled();
     const server = listen<string, string>({ port: 0 }, { codec: lines() });
     const incidents = record(server.incidents);
@@ -203,7 +203,7 @@ describe('errors that stay unhandled', () => {
 });
 
 describe('observers', () => {
-  it('S19: a partial observer keeps its own `this`, and is called as by RxJS, in order', async () => {
+  it('S19: a partial observer keeps its own `this`, and all observers are called in the order of RxJS', async () => {
     const events: string[] = [];
     class Watcher {
       name = 'mine';
@@ -266,7 +266,7 @@ describe('observers', () => {
     expect(events).toEqual(['one']);
   });
 
-  it('S19: an error handler gets the error', async () => {
+  it('S19: every kind of error handler gets the error', async () => {
     const events: unknown[] = [];
     const subject = new Subject<string>();
     subject.subscribe({ error: (error: unknown) => events.push(error) });
@@ -295,7 +295,6 @@ describe('observers', () => {
 describe('a separate process', () => {
   const run = promisify(execFile);
 
-  /** Runs `program` with the library, and returns how it ended. */
   async function outcome(program: string): Promise<{ code: number; output: string }> {
     const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', '--input-type=module', '-e', program];
     try {
@@ -320,7 +319,7 @@ describe('a separate process', () => {
     setTimeout(() => { console.log('alive'); process.exit(0); }, 300);
   `;
 
-  it('S19: a reset does not end the process of a beginner’s server', async () => {
+  it('S19: a reset does not end the process of a server without error handlers', async () => {
     const program = `${start}
       server.subscribe(({ data }) => { data.subscribe((line) => data.next(line)); });
       await visit();`;

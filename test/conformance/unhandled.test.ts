@@ -15,7 +15,6 @@ import { until } from '../support/scheduling/event-loop.js';
 import { type Lines, unhandled, reported, consume } from '../support/errors/unhandled-errors.js';
 import { usesInternals } from '../support/transport/node/internals/uses-internals.js';
 
-/** Every way to read or send that a program without error handling may choose. */
 const beginners: readonly (readonly [name: string, begin: (connection: Lines) => unknown])[] = [
   ['subscribe with a function', ({ data }) => data.subscribe(() => undefined)],
   ['subscribe with nothing', ({ data }) => data.subscribe()],
@@ -82,7 +81,6 @@ const beginners: readonly (readonly [name: string, begin: (connection: Lines) =>
   ['a Subject without a subscriber', ({ data }) => data.subscribe(new Subject<string>())],
 ];
 
-/** Every way in which a connection can fail. */
 const failures: readonly (readonly [name: string, code: RegExp, options: ListenOptions<string, string>, fail: Fail])[] =
   [
     ['a reset', /ECONNRESET|EPIPE/, {}, (raw, near) => abort(raw, near)],
@@ -106,7 +104,7 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
   'without an error handler on %s',
   (name: string, place: Place) => {
     describe.each(failures)('after %s', (how, code, options, fail) => {
-      it.each(beginners)('S19: nothing is unhandled: %s', async (kind, begin) => {
+      it.each(beginners)('S19: %s leaves no unhandled error', async (kind, begin) => {
         const errors = unhandled();
         const arrived: Lines[] = [];
         const { server, address } = await serverAt<string, string>(
@@ -124,12 +122,12 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
         const ending = firstValueFrom(near.closed);
         raw.write('hello\n');
         await until(() => near.stats.bytesRead === 6);
-        // Only readers that decode find a bad frame, and TLS reports an abort in its own words.
+        // Only readers that decode find a bad frame, and an abort under TLS may have a different code.
         const isDecoded = !/bytes|body|sendFrom$|sendFrom through|relay|writable/.test(kind);
         if (how === 'a bad frame' && !isDecoded) near.destroy();
         else if (how === 'a reset' && place.name.startsWith('tls')) {
           raw.destroy();
-          // Without internals, it ends only the receiving side (T5).
+          // Without internals, the abort ends only the receiving side (T5).
           if (!usesInternals) near.destroy();
         } else await fail(raw, near);
         raw.resume();

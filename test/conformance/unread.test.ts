@@ -37,7 +37,7 @@ describe.each(realPlaces)('a connection whose reader has left, over $name', (pla
 });
 
 describe('claimTimeout', () => {
-  /** A server's connection and a client that sends and stays, in virtual time. */
+  /** Serves a client that sends once and stays, in virtual time. Returns how its connection ended. */
   const within = (use: (connection: Connection) => void): string[] => {
     const log: string[] = [];
     new TestScheduler(() => undefined).run(({ flush }) => {
@@ -59,12 +59,12 @@ describe('claimTimeout', () => {
     return log;
   };
 
-  it('C22: spares a connection that was read and whose sending side is open', () => {
+  it('C22: does not end a connection that was read and whose sending side is open', () => {
     const log = within(({ data }) => data.pipe(take(1)).subscribe());
     expect(log).toEqual(['ERR_CLOSED']);
   });
 
-  it('C22: ends a connection that nobody has ever read', () => {
+  it('C22: ends a connection that never had a reader', () => {
     expect(within(() => undefined)).toEqual(['ERR_TIMEOUT_CLAIM']);
   });
 });

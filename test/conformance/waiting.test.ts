@@ -23,7 +23,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: stops emitting when the last subscriber leaves; the next one gets the rest', async () => {
+  it('F1: stops emitting when the last subscriber leaves, and the next subscriber gets the rest', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     await until(() => near.stats.bytesRead === 10);
@@ -52,7 +52,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(stays.values).toEqual(['a', 'b']);
   });
 
-  it('F1: firstValueFrom takes exactly one message, and the next subscriber the one after it', async () => {
+  it('F1: firstValueFrom takes exactly one message, and the next subscriber gets the message after it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const sent = Array.from({ length: 20 }, (_, index) => `line ${index}`);
     for (const line of sent) far.data.next(line);
@@ -61,7 +61,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: a subscriber that joins as another leaves, within the same next, misses nothing', async () => {
+  it('F1: a subscriber that joins within the next in which another subscriber leaves misses nothing', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received: string[] = [];
     const sent = Array.from({ length: 100 }, (_, index) => String(index));
@@ -111,7 +111,7 @@ describe.each(realPlaces)('a Flow without subscribers, against node:net over $na
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: a plain server is stopped while nobody reads, and loses nothing', async () => {
+  it('F1: a plain server is stopped while the connection has no reader, and loses nothing', async () => {
     const { near, raw } = await dialledAt(place);
     const sent = Buffer.alloc(1 << 24, 'y');
     raw.end(sent);

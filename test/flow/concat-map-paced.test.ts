@@ -75,7 +75,7 @@ describe('concatMapPaced', () => {
     expect(source.subscribed).toBe(false);
   });
 
-  it('F1: unsubscribing keeps unstarted values for the next subscriber', async () => {
+  it('F1: unsubscribing leaves values that have not started for the next subscriber', async () => {
     const source = new SourceFlow(1, 2, 3);
     const flow = source.pipe(concatMapPaced((value) => [value]));
     expect(await firstValueFrom(flow)).toBe(1);
@@ -102,7 +102,7 @@ describe('concatMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F5: iterating it pulls an inner value only when one is wanted', async () => {
+  it('F5: iterating the output pulls an inner value only when next() is called', async () => {
     let asked = 0;
     async function* inner(value: number) {
       for (const part of [1, 2, 3]) {
@@ -122,7 +122,7 @@ describe('concatMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it("F6: emits what RxJS's concatMap emits, for any inner sources", async () => {
+  it("F6: emits the same values as RxJS's concatMap, for any inner sources", async () => {
     const inner = fc.oneof(
       fc.array(fc.nat(99), { maxLength: 4 }).map((values) => () => values),
       fc.array(fc.nat(99), { maxLength: 4 }).map((values) => () => from(values)),
@@ -163,7 +163,7 @@ describe('concatMapPaced', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F6: on a channel on %s, it makes the sender wait while a message is processed',
+    'F6: on a channel on %s, makes the sender wait while a message is processed',
     async (_name, place) => {
       const { near, far } = await pairAt(place);
       const chunk = Buffer.alloc(30_000, 'x');

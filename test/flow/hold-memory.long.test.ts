@@ -11,7 +11,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 const MiB = 1_048_576;
 const amount = 200;
 
-/** A separate process, so that its memory does not count as ours. */
+/** Starts a separate process, so that its memory does not count in the process under test. */
 function program(name: string, args: readonly string[]): ChildProcess {
   const child = fork(fileURLToPath(new URL(`../support/processes/${name}`, import.meta.url)), args, {
     execArgv: ['--expose-gc'],
@@ -27,7 +27,7 @@ function flood(address: Address): ChildProcess {
   return program('flooding-client.mjs', [where, String(amount)]);
 }
 
-/** How many bytes a process grows that reads the flood with plain `node:net`; twice as many from Node 24 on. */
+/** Returns by how many bytes a process grows when plain `node:net` reads the flood. Node 24 doubled this. */
 async function grownByPlainReader(place: Place): Promise<number> {
   const address = parseAddress(await place.address());
   const reader = program('plain-reader.mjs', address.transport === 'unix' ? [address.path] : []);
@@ -46,7 +46,6 @@ async function writtenBy(child: ChildProcess): Promise<number> {
   return answer.written;
 }
 
-/** Asks the sender again and again until its count stops changing. */
 async function standstill(child: ChildProcess): Promise<number> {
   let written = -1;
   for (let same = 0; same < 20;) {
@@ -64,7 +63,7 @@ function resident(): number {
 }
 
 describe.each(realPlaces)('a flood over $name', (place) => {
-  it('F3: moves no further than the kernel and one chunk while the Flow is held, and arrives completely afterwards', async () => {
+  it('F3: fills only the kernel and the read-ahead while the Flow is held, and arrives completely after the release', async () => {
     const plain = await grownByPlainReader(place);
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -90,7 +89,7 @@ describe.each(realPlaces)('a flood over $name', (place) => {
     const written = await standstill(child);
     expect(received).toBe(0);
     expect(connection.stats.bytesRead).toBeLessThanOrEqual(65_536 * 2);
-    // The kernel itself holds at most some MiB, however much there is to send.
+    // The kernel's buffers hold a few MiB at most, however much the client sends.
     expect(written).toBeLessThan(32 * MiB);
     expect(resident() - before).toBeLessThan(16 * MiB);
 
@@ -102,7 +101,7 @@ describe.each(realPlaces)('a flood over $name', (place) => {
     expect((await firstValueFrom(connection.closed)).bytesRead).toBe(amount * MiB);
   });
 
-  it('F1: moves no further without a subscriber', async () => {
+  it('F1: fills only the kernel and the read-ahead while the Flow has no subscriber', async () => {
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
       accepted = resolve;

@@ -8,7 +8,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 import { Jobs, counting, numbers, endless } from '../support/flow/paced-jobs.js';
 
 describe('mergeMapPaced', () => {
-  it('F4: with several subscribers the origin waits for the slowest', () => {
+  it('F4: with several subscribers, the origin waits for the slowest subscriber', () => {
     const source = new SourceFlow(1, 2, 3, 4);
     const slow = new Jobs();
     const fast = new Jobs();
@@ -32,7 +32,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it('F2: while the output is held, nothing is taken from the origin, inner Flows and iterables', async () => {
+  it('F2: while the output is held, nothing is taken from the origin, from inner Flows or from iterables', async () => {
     const source = new SourceFlow(0, 1, 2, 3);
     const flow = new SourceFlow('f', 'g');
     const sync = counting(['a', 'b']);
@@ -47,7 +47,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(true);
     for (const hold of holds) hold.release();
     await turns();
-    // One inner source ended, so the last one ran, too.
+    // One inner source has ended, so the last inner source has run as well.
     expect(recording.values.toSorted()).toEqual(['a', 'b', 'd', 'e', 'f', 'g', 'z']);
     const late = derived.hold();
     flow.push('h', 'i');
@@ -62,10 +62,10 @@ describe('mergeMapPaced', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F2: an inner source that starts while the output is held waits, too', async () => {
+  it('F2: an inner source that starts while the output is held waits for the release', async () => {
     const source = new SourceFlow(0);
     const inner = counting(['a', 'b']);
-    // It is held within `project`, when the origin's value has been taken.
+    // `project` holds the output after the origin's value has been taken.
     const derived = source.pipe(
       mergeMapPaced(() => {
         holds.push(derived.hold());
@@ -84,7 +84,7 @@ describe('mergeMapPaced', () => {
   });
 
   it.each(['sync', 'async', 'flow'] as const)(
-    'F5: iterating it emits one value per `next()`, with several concurrent inner sources (%s)',
+    'F5: iterating the output emits one value per `next()`, with several concurrent inner sources (%s)',
     async (kind) => {
       const source = SourceFlow.ending(...numbers(3));
       const inners = numbers(3).map((index) => {
@@ -113,7 +113,7 @@ describe('mergeMapPaced', () => {
     },
   );
 
-  it('F2: a Hold taken within a value stops the other inner sources, too', () => {
+  it('F2: a Hold taken while a value is emitted stops the other inner sources', () => {
     const source = new SourceFlow(0, 1);
     const flows = [new SourceFlow('a', 'b'), new SourceFlow('c', 'd')];
     const derived = source.pipe(mergeMapPaced((index) => flows[index] as SourceFlow<string>, 2));

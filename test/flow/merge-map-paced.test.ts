@@ -54,7 +54,7 @@ describe('mergeMapPaced', () => {
     },
   );
 
-  it('F6: runs as many as allowed, and holds the origin until one has ended', () => {
+  it('F6: runs `concurrent` inner sources, and holds the origin until one of them has ended', () => {
     const source = new SourceFlow(...numbers(5));
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 2)));
@@ -77,7 +77,7 @@ describe('mergeMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F6: completes once the origin and every inner source have', () => {
+  it('F6: completes once the origin and every inner source have completed', () => {
     const source = SourceFlow.ending(1, 2);
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 3)));
@@ -167,7 +167,7 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F8: thirty thousand iterables run in order when the output is iterated, without growing the stack', async () => {
+  it('F8: twenty thousand iterables run in order when the output is iterated, without growing the stack', async () => {
     const count = 20_000;
     const source = SourceFlow.ending(...numbers(count));
     let got = 0;
@@ -203,7 +203,7 @@ describe('mergeMapPaced', () => {
     ['returns a promise that rejects', (value) => (value === 2 ? Promise.reject(new Error('bad')) : NEVER)],
     ['returns an iterable that throws', (value) => (value === 2 ? throwing : NEVER)],
     ['returns a Flow that fails', (value) => (value === 2 ? SourceFlow.failing<number>(new Error('bad')) : NEVER)],
-  ])('F6: if `project` %s, it fails, and stops and releases everything', async (_what, project) => {
+  ])('F6: if `project` %s, the output fails, and everything is stopped and released', async (_what, project) => {
     const source = new SourceFlow(1, 2, 3);
     let stopped = 0;
     const recording = new Recording(
@@ -246,7 +246,7 @@ describe('mergeMapPaced', () => {
     expect(flow.held).toBe(false);
     expect(source.held).toBe(false);
     expect(source.subscribed).toBe(false);
-    // Both had ended by themselves.
+    // Both iterables had already ended by themselves.
     expect([sync.returned, async.returned]).toEqual([0, 0]);
   });
 
@@ -288,7 +288,7 @@ describe('mergeMapPaced', () => {
     expect(most[1]).toBe(1);
   });
 
-  it('F6: if the origin emits several values at once, those over the limit wait, in order', () => {
+  it('F6: if the origin emits several values at once, the values over the limit wait, in order', () => {
     const source = new SourceFlow(0);
     const several = source.pipe(mergeMap(() => numbers(5)));
     const jobs = new Jobs();
@@ -301,7 +301,7 @@ describe('mergeMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F6: `take` ends the output after its count, with nothing left running', () => {
+  it('F6: `take` ends the output, and leaves no inner source running', () => {
     const source = new SourceFlow(...numbers(5));
     let running = 0;
     const timed = () =>
@@ -324,10 +324,7 @@ describe('mergeMapPaced', () => {
   it.each<[string, () => ObservableInput<number>]>([
     ['an Observable', () => range(0, Infinity)],
     ['an iterable', () => endless()],
-    [
-      'a Flow that emits while it is subscribed to',
-      () => new SourceFlow(0).pipe((flow) => concat(range(0, Infinity), flow)),
-    ],
+    ['a derived Flow', () => new SourceFlow(0).pipe((flow) => concat(range(0, Infinity), flow))],
   ])('F6: unsubscribing stops %s that emits endlessly while it is subscribed to', async (_what, project) => {
     const source = new SourceFlow('a', 'b');
     const derived = source.pipe(mergeMapPaced(project, 1), take(3));
@@ -336,7 +333,7 @@ describe('mergeMapPaced', () => {
     expect(source.waiting).toEqual(['b']);
   });
 
-  it('F6: at most `concurrent` run at once, each value is processed once, and everything is released', () => {
+  it('F6: at most `concurrent` inner sources run at once, each value is processed once, and everything is released', () => {
     type Action = 'push' | 'emit' | 'end' | 'hold' | 'release' | 'sync' | 'complete';
     const action = fc.oneof(
       { weight: 4, arbitrary: fc.constant<Action>('push') },
@@ -354,7 +351,7 @@ describe('mergeMapPaced', () => {
           const instant = new Set<number>();
           const derived = source.pipe(
             mergeMapPaced((value) => {
-              // Synchronous work is done within the call.
+              // A synchronous inner source ends as soon as it is subscribed to.
               if (!instant.has(value)) return jobs.start(value);
               jobs.started.push(value);
               return of(value);
@@ -393,14 +390,13 @@ describe('mergeMapPaced', () => {
             }
             expect(jobs.running).toBe(jobs.subjects.length - ended.size);
             expect(jobs.most).toBeLessThanOrEqual(concurrent);
-            // As many run as allowed: values wait only when the origin is held.
+            // Values wait only while the output is held, or while `concurrent` inner sources run.
             expect(source.held).toBe(holds.length > 0 || jobs.running === concurrent);
             if (holds.length === 0) expect(source.waiting.length === 0 || jobs.running === concurrent).toBe(true);
             if (held && holds.length > 0 && what !== 'emit') expect(recording.values).toHaveLength(before);
           }
           for (const hold of holds) hold.release();
           for (let job = 0; job < jobs.subjects.length; job++) jobs.subjects[job]?.complete();
-          // In order, each once.
           expect(jobs.started).toEqual(numbers(pushed));
           expect(recording.endings).toEqual(completed ? ['complete'] : []);
           recording.subscription.unsubscribe();

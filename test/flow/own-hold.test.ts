@@ -3,7 +3,7 @@ import { concatMapPaced, type Hold } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
 import { SourceFlow } from '../support/flow/source-flow.js';
 
-/** A Flow whose Holds have nothing but the methods of the interface. */
+/** A Flow whose Holds have only the methods of the interface. */
 class FlowWithOwnHolds<T> extends SourceFlow<T> {
   override hold(): Hold {
     const hold = super.hold();
@@ -18,7 +18,7 @@ function numbers(): FlowWithOwnHolds<number> {
   return flow;
 }
 
-describe('a Flow of a class with Holds of its own', () => {
+describe('a subclass of Flow with its own Holds', () => {
   it('F5: emits one value for each next()', async () => {
     const flow = numbers();
     const received: number[] = [];

@@ -19,7 +19,7 @@ const encoder: Encoder<Buffer> = {
   },
 };
 
-/** A value: its number and the side that sent it, over and over. */
+/** Returns a value of `size` bytes that contains its number and the side that sends it. */
 function valueOf(side: 'client' | 'own', number: number, size: number): Buffer {
   const value = Buffer.alloc(size, `<${side} ${number}>`);
   value.writeUInt32BE(size, 0);
@@ -33,7 +33,7 @@ interface Parsed {
   readonly number: number;
 }
 
-/** The whole values of a stream, and whether it ends inside one. */
+/** Returns the complete values of a stream, and whether the stream ends inside a value. */
 function parsed(stream: Buffer): { values: Parsed[]; isTorn: boolean } {
   const values: Parsed[] = [];
   let at = 0;
@@ -81,7 +81,6 @@ const steps = fc.array(
   { minLength: 5, maxLength: 60 },
 );
 
-/** What was sent, and how it was settled. */
 interface Sent extends Parsed {
   readonly connection: number;
   readonly waits: (Step & { do: 'send' })['waits'];
@@ -92,9 +91,9 @@ interface Sent extends Parsed {
 class Model {
   readonly sent: Sent[] = [];
   readonly sockets: ScriptedSocket[] = [];
-  /** What the kernel had taken of each connection when it ended. */
+  /** The bytes of each ended connection that the kernel had taken. */
   readonly taken: Buffer[] = [];
-  /** Where the values of the client go now. */
+  /** The sending side that now gets the values of the client. */
   clientOutbound: Outbound = new Outbound(limits, owner);
   readonly client = this.clientOutbound.lane;
   private outbound: Outbound | undefined;
@@ -104,7 +103,7 @@ class Model {
     this.connect();
   }
 
-  /** The sending side of the connection. */
+  /** The sending side of the current connection. */
   get own(): Outbound {
     return this.outbound!;
   }
@@ -150,7 +149,7 @@ class Model {
     this.own.adopt(earlier);
   }
 
-  /** No lane counts as writable while more waits than the mark, whichever lane it was sent on (C5). */
+  /** Checks that no lane is writable while more than the mark is queued on all lanes together (C5). */
   checkMarks(): void {
     expect(this.clientOutbound.bufferedBytes > limits.highWaterMark && this.client.watermark.writable).toBe(false);
     expect(this.own.bufferedBytes > limits.highWaterMark && this.own.lane.watermark.writable).toBe(false);
@@ -162,7 +161,6 @@ class Model {
     await turn();
   }
 
-  /** The connection fails, as one of a client with reconnect does. */
   retire(): void {
     const { socket } = this;
     const outbound = this.outbound!;
@@ -176,7 +174,7 @@ class Model {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('the sending sides of one client', () => {
-  it('C5: a lane that is writable again fills up, and the other lane is notified', async () => {
+  it('C5: if a lane fills up as soon as it is writable again, the other lane does not become writable', async () => {
     const model = new Model();
     model.adopt();
     const size = limits.highWaterMark + 1;
@@ -258,7 +256,7 @@ function check({ sent, sockets, taken }: Model): void {
       seen.set(key, connection);
       if (side === 'client') clients.push(number);
     }
-    // C15: in the order of sending, on whichever lane, unless it comes from an earlier connection.
+    // C15: the values sent on this connection are written in the order of sending, whatever their lane.
     const mine = values.map(({ number }) => sent[number]!).filter((value) => value.connection === connection);
     expect(mine).toEqual(mine.toSorted((a, b) => a.number - b.number));
   });
@@ -271,7 +269,7 @@ function check({ sent, sockets, taken }: Model): void {
       expect([connection, undefined]).toContain(where);
       if (connection === sockets.length - 1) expect([where, fate === 'rejected']).toEqual([connection, false]);
     } else if (where === undefined) lost++;
-    // A send whose value was not written, or not taken before the end, does not resolve, unless there was room.
+    // A send that waits for the flush resolves only if its value was taken, and rejects only if it was not.
     const whole = where === undefined || where === sockets.length - 1 ? undefined : parsed(taken[where]!).values;
     const isTaken = whole?.some((value) => value.side === side && value.number === number) ?? where !== undefined;
     if (fate === 'resolved' && waits === 'flushed') expect(isTaken, `${side} ${number} was taken`).toBe(true);
@@ -280,6 +278,6 @@ function check({ sent, sockets, taken }: Model): void {
       expect(isTaken, `${side} ${number} was not taken`).toBe(false);
     }
   }
-  // K12: the only values of the client that are lost were cut in the middle, one per connection.
+  // K12: each connection loses at most one value of the client, the value that was cut in the middle.
   expect(lost).toBeLessThanOrEqual(torn);
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { noWaiters } from '../../src/io/waiters.js';
 
-it('C5: wakes those whose bytes were written, in order; those that are added during the call are woken later', () => {
+it('C5: `wake` calls the waiters whose bytes were written, in order, but no waiter that is added during the call', () => {
   const woken: string[] = [];
   const wait = (name: string, offset: number, act?: () => void): void => {
     waiters = waiters.append(
@@ -27,7 +27,7 @@ it('C5: wakes those whose bytes were written, in order; those that are added dur
   expect(noWaiters.size).toBe(0);
 });
 
-it('C5: wakes many in linear time, without shifting the others for each', () => {
+it('C5: `wake` takes linear time for many waiters, because it does not shift the array for each waiter', () => {
   let waiters = noWaiters;
   let woken = 0;
   for (let i = 0; i < 1_000; i++) {

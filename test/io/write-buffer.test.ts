@@ -27,7 +27,6 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('uint' as const), value: fc.nat(65_535), endian: fc.constantFrom('big', 'little') }),
 );
 
-/** A value: its steps, and whether its encoder fails after them. */
 const value = fc.record({
   steps: fc.array(step, { maxLength: 4 }),
   fails: fc.boolean(),
@@ -62,7 +61,6 @@ const encoder: Encoder<{ readonly steps: readonly Step[]; readonly fails: boolea
   },
 };
 
-/** Returns what the buffer writes, copied at once. */
 function written(buffer: WriteBuffer): Buffer {
   const pieces: Buffer[] = [];
   buffer.writeTo({
@@ -78,8 +76,8 @@ function written(buffer: WriteBuffer): Buffer {
   return Buffer.concat(pieces);
 }
 
-describe('values queued for writing', () => {
-  it('D5: are the encoded ones, in order, without those that failed or were removed again', () => {
+describe('a write buffer', () => {
+  it('D5: holds the encoded values in order, without values that failed or were rolled back', () => {
     fc.assert(
       fc.property(
         fc.array(value, { maxLength: 12 }),
@@ -116,7 +114,7 @@ describe('values queued for writing', () => {
     );
   });
 
-  it('C1: received lines that are sent on, changed or not, are written as by a model', () => {
+  it('C1: writes forwarded lines, changed or unchanged, exactly as a model does', () => {
     const content = fc.oneof(
       fc.constantFrom('', 'a', 'é😀', 'x\r', 'y'.repeat(100)),
       fc.nat(3_000).map((count) => 'z'.repeat(count)),

@@ -12,7 +12,7 @@ const bytes: Encoder<Uint8Array> = {
   },
 };
 
-/** Performs the actions of the state, like a driver, on a kernel that the test scripts. */
+/** Performs the actions of the state on a scripted kernel. */
 class Driver {
   readonly state: WriteState;
   readonly kernel = { unsent: 0 };
@@ -24,7 +24,7 @@ class Driver {
     this.state = state;
   }
 
-  /** Performs the actions until the kernel keeps a part of a write. */
+  /** Performs the actions until none is left, or until the kernel has not yet taken all of a write. */
   run(isEager: boolean): void {
     for (;;) {
       const due = this.state.next();
@@ -91,7 +91,7 @@ const input: fc.Arbitrary<Input> = fc.oneof(
 );
 
 describe('the write state', () => {
-  it('C3, C4, C5, C6: writes what it accepts once and in order, the FIN last, and wakes each waiter once', () => {
+  it('C3, C4, C5, C6: writes the accepted values once and in order, the FIN last, and wakes each waiter once', () => {
     fc.assert(
       fc.property(fc.array(input, { maxLength: 60 }), fc.boolean(), (inputs, isEager) => {
         const driver = new Driver();
@@ -118,8 +118,7 @@ describe('the write state', () => {
               } else {
                 accepted.push(value);
                 expect(state.accepted).toBe(before + one.size);
-                // The driver is notified of each value that passes the mark, and is asked to write before one is
-                // refused.
+                // Over the mark, the verdict notifies the driver.
                 if (state.level > limits.highWaterMark) expect(['over', 'early', 'write']).toContain(verdict);
                 waiters = waiters.append(
                   state.accepted,
@@ -196,7 +195,7 @@ describe('the write state', () => {
     );
   });
 
-  it('C1: a value sent by an encoder is written completely, before the value being encoded, from any side', () => {
+  it('C1: a value sent by an encoder is written completely, before the value that is being encoded, whichever side sent it', () => {
     const origin = fc.constantFrom('own' as const, 'client' as const);
     const size = fc.oneof(fc.nat(20), fc.nat(9_000));
     fc.assert(
@@ -229,7 +228,7 @@ describe('the write state', () => {
     );
   });
 
-  it('T10: values accepted before suspend are written, which is reported once; later ones wait for resume', () => {
+  it('T10: values accepted before suspend are written, their drain is reported once, and later values wait for resume', () => {
     const driver = new Driver();
     const { state, kernel } = driver;
     state.attach(kernel);
@@ -247,7 +246,7 @@ describe('the write state', () => {
     expect([Buffer.concat(driver.written).toString(), driver.drains, driver.fins]).toEqual(['before after', [6], 1]);
   });
 
-  it('K13: without a connection, values are queued, or the driver refuses them', () => {
+  it('K13: without a connection, values are queued, dropped or refused', () => {
     const state = new WriteState(limits);
     const push = (): Verdict => state.push('own', bytes, Buffer.from('value'), false);
     expect([push(), state.pressure]).toEqual(['accepted', 5]);

@@ -18,7 +18,7 @@ import { memory, type Place, tcp, unix } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** What a watcher does by itself, within its own notifications. */
+/** How a watcher acts within its own notifications. */
 const manners = [
   'plain',
   'leaves at once',
@@ -71,7 +71,6 @@ const step = (): fc.Arbitrary<Step> =>
     },
   );
 
-/** One subscription to the states. */
 class Watcher {
   /** `c`onnecting, con`n`ected, `d`isconnected, and at the end `C`ompletion or `E`rror. */
   story = '';
@@ -115,7 +114,7 @@ class Watcher {
         if (manner === 'joins at its end') new Watcher(world, 'plain');
       },
     });
-    // It may have left within the call of `subscribe`.
+    // The watcher may have left within the call of `subscribe`.
     if (this.left) this.subscription.unsubscribe();
   }
 
@@ -128,7 +127,7 @@ class Watcher {
     return !this.left && !/[CE]$/.test(this.story);
   }
 
-  /** The grammar K2, for a client without reconnect, as seen by a watcher that comes at any time. */
+  /** Checks the grammar of K2 for a client without reconnect. The watcher may have joined at any time. */
   judge(): void {
     expect(this.story).toMatch(this.left ? /^(c?n?|c?n?d[CE]?)$/ : /^(c|c?n|c?n?d[CE])$/);
     if (this.last?.status !== 'disconnected') return;
@@ -140,7 +139,6 @@ class Watcher {
   }
 }
 
-/** One subscription to the data. */
 class Reader {
   readonly values: string[] = [];
   ends = 0;
@@ -225,12 +223,11 @@ class World {
     }
   }
 
-  /** Lets everything in progress finish, then ends everything. */
   async end(): Promise<void> {
     for (const hold of this.holds) hold.release();
     await turns();
     for (const watcher of this.watchers) watcher.judge();
-    // Watchers of the same time have seen the same last state.
+    // All watchers that are still present have seen the same last state.
     expect(new Set(this.watchers.filter((watcher) => watcher.isThere).map(({ last }) => last)).size).toBeLessThan(2);
     const stories = this.watchers.map(({ story }) => story);
     for (const watcher of this.watchers) watcher.leave();
@@ -250,7 +247,6 @@ class World {
   }
 }
 
-/** Greets, and echoes what it receives. */
 function serve(connection: Connection<string, string>): void {
   connection.data.next('welcome');
   connection.data.subscribe(connection.data);
@@ -264,7 +260,7 @@ describe.each([
   it('K2: follow the grammar, whatever the server and the subscribers do', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step(), { maxLength: 40 }), async (steps) => {
-        // A free address, which stays the same when the server restarts.
+        // A free address that stays the same when the server restarts.
         const { address, subscription } = await serverAt(place, () => undefined);
         subscription.unsubscribe();
         const world = new World(place, address);

@@ -9,7 +9,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 
 type Bytes = Uint8Array | string;
 
-/** The expected state: how much was sent, and whether anything may be emitted. */
+/** The expected state: how many messages were sent, and whether any may be emitted. */
 interface Model {
   sent: number;
   subscribers: Set<number>;
@@ -23,14 +23,14 @@ function message(number: number, size: number): Buffer {
   return bytes;
 }
 
-/** One observer: the next message it has to get, and how much had been emitted when it subscribed. */
+/** An observer: the next message that it has to get, and how many were emitted before it subscribed. */
 interface Observed {
   subscription: Subscription;
   next: number | undefined;
   readonly since: number;
 }
 
-/** The real thing: a channel that receives, several observers of it, and what they have seen. */
+/** A real channel with its observers. It checks each message that they get. */
 class Receiver {
   readonly model: Model;
   emitted = 0;
@@ -69,7 +69,6 @@ class Receiver {
     this.holds.pop()?.release();
   }
 
-  /** Waits until everything that was sent has been emitted. */
   async emittedAll(): Promise<void> {
     while (this.emitted < this.model.sent && this.failures.length === 0) {
       await new Promise<void>((resolve) => {
@@ -95,14 +94,14 @@ class Receiver {
       this.failures.push(`C1: observer ${id} was given ${number} instead of ${observer.next}`);
     }
     observer.next = number + 1;
-    // The first observer to see a number must see the one that is due; the others see the same one (F4).
+    // The first observer of a message must get the next number, and the other observers the same number (F4).
     if (number === this.emitted) this.emitted++;
     else if (number !== this.emitted - 1) this.failures.push(`C1: ${number} was emitted, ${this.emitted} was due`);
     if (this.emitted === model.sent || this.failures.length > 0) this.wake?.();
   }
 }
 
-/** The sender: one value at a time, each framed by the sender itself. */
+/** Sends one value in a frame. */
 type Send = (payload: Buffer) => void;
 
 interface Real {
@@ -171,7 +170,6 @@ class ReleaseCommand implements fc.AsyncCommand<Model, Real> {
   toString = (): string => 'release()';
 }
 
-/** Lets the event loop run, so that data in flight can arrive. */
 class TurnsCommand implements fc.AsyncCommand<Model, Real> {
   readonly turns: number;
   constructor(turns: number) {
@@ -220,7 +218,7 @@ async function runOn(
   const model: Model = { sent: 0, subscribers: new Set(), holds: 0 };
   const receiver = new Receiver(connection, model);
   await fc.asyncModelRun(() => ({ model, real: { receiver, send } }), script);
-  // Whatever the script did, everything arrives once it may flow.
+  // After any script, everything arrives once there is a subscriber and no Hold.
   while (model.holds-- > 0) receiver.release();
   model.holds = 0;
   if (model.subscribers.size === 0) {

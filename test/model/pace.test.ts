@@ -10,7 +10,7 @@ type Bytes = Uint8Array | string;
 const readAhead = 65_536;
 const chunk = 65_536;
 
-/** After how many turns of the event loop the consumer wants its next message. */
+/** How many turns the consumer waits before it takes its next message. */
 const paces = fc.array(fc.nat(3), { minLength: 1, maxLength: 10 });
 
 async function turns(count: number): Promise<void> {
@@ -20,7 +20,7 @@ async function turns(count: number): Promise<void> {
 describe.each(places)('a paced consumer over $name', (place) => {
   const frame = 4 + 20_000;
 
-  it('F3: has at most the read-ahead, a chunk and a frame waiting in its process, at any pace', async () => {
+  it('F3: buffers at most the read-ahead, a chunk and a frame in its process, at any pace', async () => {
     await fc.assert(
       fc.asyncProperty(paces, fc.integer({ min: 1, max: 20_000 }), async (pace, size) => {
         const { near, far } = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
@@ -45,7 +45,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
         }
         expect(consumed).toBe(count * (4 + size));
         expect(mostWaiting).toBeLessThanOrEqual(readAhead + chunk + frame);
-        // The sender had to wait: its unsent bytes stayed below its mark plus one message.
+        // The sender had to wait, so its unsent bytes stayed within its mark and one message.
         expect(mostUnsent).toBeLessThanOrEqual(65_536 + frame);
         near.destroy();
         far.destroy();
@@ -54,7 +54,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
     );
   });
 
-  it('C4: passes the pace on through a paced relay, so that nothing piles up on either side', async () => {
+  it('C4: behind a paced relay, slows the first sender down, so that nothing piles up on either side', async () => {
     const left = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     const right = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     left.far.data.subscribe(right.near.data);

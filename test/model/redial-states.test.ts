@@ -42,7 +42,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   })),
 );
 
-/** One subscription to the states, which checks the grammar K2. */
+/** A subscription to the states that checks the grammar of K2. */
 class Watcher {
   last: ConnectionState<string, string> | undefined;
   ended = false;
@@ -75,7 +75,7 @@ class World {
   readonly readers: { readonly subscription: Subscription; ends: number }[] = [];
   readonly holds: Hold[] = [];
   readonly iterators: AsyncIterator<string>[] = [];
-  /** What the server has received, and what came back to the client. */
+  /** The numbers that have arrived at the server, and the numbers that have come back to the client. */
   readonly arrived: number[] = [];
   readonly echoed: number[] = [];
   private sent = 0;
@@ -150,7 +150,7 @@ class World {
     this.serving?.unsubscribe();
     for (const connection of this.server.connections) connection.destroy();
     await until(() => this.server.connections.size === 0);
-    // Each once, and in order: nothing is sent again on the next connection, and nothing overtakes.
+    // The numbers increase, so no value is sent twice, and none overtakes another.
     for (const numbers of [this.arrived, this.echoed]) {
       for (const [index, number] of numbers.entries())
         if (index > 0) expect(number).toBeGreaterThan(numbers[index - 1]!);
@@ -160,7 +160,7 @@ class World {
   private read(): void {
     const reader = { ends: 0, subscription: undefined as unknown as Subscription };
     reader.subscription = this.client.data.subscribe({
-      // All of them get the same, so only the first one's values are checked.
+      // All readers get the same values, so only the values of the first reader are checked.
       next: (line) => {
         if (this.readers[0] === reader) this.echoed.push(Number(line));
       },

@@ -60,10 +60,9 @@ const often: Partial<Record<Act, number>> = {
   destroy: 1,
 };
 
-/** Scripts are long, so that much can happen in each. */
 const script = { minLength: 20, maxLength: 120, size: 'max' } as const;
 
-/** What happens, and after how many ms or turns of the event loop. */
+/** An act, and how many ms or turns of the event loop pass after it. */
 const step = fc.record({
   does: fc.oneof(...acts.map((act) => ({ weight: often[act] ?? 4, arbitrary: fc.constant(act) }))),
   after: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(8) }, fc.nat(60)),
@@ -96,13 +95,12 @@ const setting = (timeout: number): fc.Arbitrary<Setting> =>
 
 const maxPending = 6;
 
-/** A request, and how it was settled. */
 interface Question {
   readonly number: number;
   readonly at: number;
   readonly answer: Promise<Message>;
   outcome: Message | SocketError | undefined;
-  /** The step in which it was settled. */
+  /** The step in which the request was settled. */
   settledIn: number;
 }
 
@@ -110,7 +108,7 @@ interface Question {
 interface Desk {
   readonly connection: Connection<Message, Message>;
   readonly unanswered: number[];
-  /** The step in which it was opened. */
+  /** The step in which the connection was opened. */
   readonly openedIn: number;
   hold: Hold | undefined;
 }
@@ -123,7 +121,7 @@ class World {
   private readonly server: Server<Message, Message>;
   private readonly asked: Requests<Message> & { ask(request: Message, id?: number): Promise<Message> };
   private readonly desks: Desk[] = [];
-  /** What the server has received, and answered. */
+  /** The requests that the server has received, and the requests that it has answered. */
   private readonly received: number[] = [];
   private readonly answered = new Set<number>();
   private readonly events: number[] = [];
@@ -230,14 +228,14 @@ class World {
     this.check();
   }
 
-  /** Invariants between any two steps. */
+  /** Checks the invariants after each step. */
   check(): void {
     const { asked, questions, setting } = this;
     const now = asyncScheduler.now();
     expect(asked.pending).toBeGreaterThanOrEqual(0);
     expect(asked.pending).toBeLessThanOrEqual(maxPending);
     if (setting.timeout > 0) {
-      // No request is pending longer than allowed.
+      // No request is pending longer than `timeout`.
       const young = questions.filter(({ at }) => at + setting.timeout >= now).length;
       expect(asked.pending).toBeLessThanOrEqual(young);
     }
@@ -250,7 +248,6 @@ class World {
     expect(this.asked.pending).toBe(this.questions.filter(({ outcome }) => outcome === undefined).length);
   }
 
-  /** Lets everything end. */
   end(): void {
     for (const hold of [...this.holds, ...this.eventHolds]) hold.release();
     for (const { hold } of this.desks) hold?.release();
@@ -261,7 +258,7 @@ class World {
     this.states?.unsubscribe();
   }
 
-  /** Called once it has arrived. */
+  /** Checks the outcomes, after everything has ended. */
   judge(): void {
     this.check();
     expect(this.asked.pending).toBe(0);
@@ -310,7 +307,7 @@ class World {
     this.received.push(number);
     desk.unanswered.push(number);
     const { outcome, settledIn } = this.questions[number]!;
-    // A request that has timed out may still be sent; any other rejected one is not.
+    // A request that has timed out may still be sent, but no other rejected request.
     if (!(outcome instanceof Error) || outcome.code === 'ERR_TIMEOUT_REQUEST' || settledIn >= desk.openedIn) return;
     this.failures.push(`K4: ${number} was rejected, and sent on a later connection`);
   }
@@ -321,7 +318,7 @@ class World {
     desk.connection.data.next(this.setting.byId ? { id: number, answer: number } : { answer: number });
   }
 
-  /** Without ids, an event that arrives while a request is in flight cannot be distinguished from its answer. */
+  /** Sends events only with ids. Without ids, an event during a request looks like the answer. */
   private emit(desk: Desk | undefined, count: number): void {
     if (!this.setting.byId) return;
     for (let i = 0; i < count; i++) desk?.connection.data.next({ event: this.emitted++ });

@@ -5,7 +5,7 @@ import { operations, SessionDriver, type Step, transitions } from '../support/cl
 const step: fc.Arbitrary<Step> = fc.record({
   does: fc.oneof(
     { weight: 20, arbitrary: fc.constantFrom(...operations) },
-    // The events up to a connection, and on to the next one.
+    // The events that lead to a connection, and then to the next connection.
     {
       weight: 25,
       arbitrary: fc.constantFrom(
@@ -27,13 +27,13 @@ const step: fc.Arbitrary<Step> = fc.record({
   }),
 });
 
-/** Sequences that random steps seldom have. */
+/** Sequences that random steps rarely contain. */
 const examples = [
-  // A reader comes in a new run, while another one still reads the end of the last run.
+  // A reader joins in a new run, while a different reader still reads the end of the last run.
   ['read', 'read', 'read', 'ready', 'reader comes to the end', 'connection closes', 'read'],
   // The last reader of the last run leaves in the new run.
   ['read', 'read', 'ready', 'reader comes to the end', 'connection closes', 'unread'],
-  // A connection is lost with so many unread bytes that the next one must not be read yet.
+  // A connection is lost with so many unread bytes that the next connection must not be read yet.
   [
     'watch',
     'ready',
