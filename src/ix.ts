@@ -43,7 +43,7 @@ export interface PullOptions {
  */
 export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 /**
- * Makes an iterable of arrays for ix from a Flow. The Flow is held until ix requests an array. The array contains the
+ * Turns a Flow into an ix iterable of arrays. The Flow is held until ix requests an array. The array contains the
  * values that have arrived, at most `batch`. If none has arrived, `next()` waits for one. With many values, arrays are
  * several times as fast as single values.
  *

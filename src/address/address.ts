@@ -36,8 +36,8 @@ export type AddressInput =
   | Address;
 
 /**
- * An address in its parsed form, as {@link parseAddress} returns it. The `local` and the `remote` of a connection are
- * Addresses, too.
+ * An address in its parsed form, as {@link parseAddress} returns it. A connection's `local` and `remote` are also
+ * Addresses.
  *
  * - `tcp`: `port` is an integer from 0 to 65,535. For a server, 0 lets the system choose. `tls` is true for `tls://`.
  * - `unix`: `path` has at most 107 bytes of UTF-8. It is `''` for an unnamed client socket, and `'\0name'` for an

@@ -29,7 +29,7 @@ export interface JsonLinesOptions {
  * Frames values as lines of JSON. Each line is one value, in UTF-8.
  *
  * A line ends with `'\n'` or `'\r\n'`. The last line needs its ending, too, because a truncated line may still be valid
- * JSON, such as `12` instead of `123`. The codec refuses in both directions:
+ * JSON, such as `12` instead of `123`. In both directions, the codec rejects:
  *
  * - an empty line;
  * - an object that has a member named `__proto__`, however the name is escaped, because code that copies this member by
@@ -166,7 +166,10 @@ function isTooDeep(json: string): boolean {
   return json.length > 2 * maxDepth && opensMany(json) && depthExceeds(json);
 }
 
-/** Returns whether there are enough opening brackets and braces. Some of them may be in strings, or not nested. */
+/**
+ * Returns whether `json` contains more than `maxDepth` opening brackets and braces. Some of them may be in strings, or
+ * not nested.
+ */
 function opensMany(json: string): boolean {
   let count = 0;
   for (const open of ['[', '{']) {

@@ -50,7 +50,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly changes = new Subject<ListenState>();
   private readonly accepted = new ConnectionList<SocketConnection<In, Out>>();
   private readonly waitingSockets: TransportSocket[] = [];
-  /** The last emitted connection. It becomes undefined after the check whether that connection has a subscriber. */
+  /** The last emitted connection, until `expectClaim` is called on it. */
   private lastEmitted: SocketConnection<In, Out> | undefined;
   private accepting = false;
   private readonly stopListeningToSignal: (() => void) | undefined;

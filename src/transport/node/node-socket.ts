@@ -30,8 +30,8 @@ export interface NodeContext {
 const owner = Symbol('rxjs-sockets.owner');
 
 /**
- * A socket that holds its NodeSocket in a property. This lets all sockets share the same listener functions. Separate
- * closures would take most of a socket's memory.
+ * A socket that holds its NodeSocket in a property. All sockets can then share the same listener functions. Closures
+ * for each socket would be the largest part of its memory.
  */
 interface OwnedSocket extends net.Socket {
   [owner]?: NodeSocket;
@@ -172,8 +172,8 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
           raw.off('error', ignore);
           raw.on('error', onError);
           this.attachTls(secure, isServer);
-          // If `reset` was called, read nothing. The socket is still open here, because it is reset only after this
-          // call from OpenSSL has returned.
+          // After `reset`, read nothing. The socket can still be read here, because `reset` waits until this callback
+          // from OpenSSL has returned.
           if (this.life !== 'open' || this.events === undefined) return;
           this.read(this.events);
           secured();

@@ -119,7 +119,7 @@ class NodeDial implements Dial {
     this.events = events;
     const raw = new net.Socket({ allowHalfOpen: true, ...(address.transport === 'tcp' ? tcpOptions(options) : {}) });
     this.raw = raw;
-    // The socket reads nothing before the connection is opened.
+    // The socket stays paused until `NodeSocket.open` is called.
     raw.pause();
     raw.on('error', this.onError);
     raw.on('connect', this.onConnect);
