@@ -122,17 +122,17 @@ describe('the models of the other codecs', () => {
 
   it('D2: a mapped codec behaves like its model', () => {
     const codec = lines();
-    type C = number;
-    type D = number;
+    type In = number;
+    type Out = number;
     const [decode, encode] = [Number, (value: number) => value.toFixed()];
     const [decoder, encoder] = [codec.decoder(), codec.encoder()];
     // decoder and encoder are those of codec
-    const receive = (queue: ByteQueue): C | undefined => {
+    const receive = (queue: ByteQueue): In | undefined => {
       const message = decoder.decode(queue);
       return message === undefined ? undefined : decode(message);
     };
-    const send = (value: D, into: ByteSink): void => encoder.encode(encode(value), into);
-    const model: Codec<C, D> = { decoder: () => ({ decode: receive }), encoder: () => ({ encode: send }) };
+    const send = (value: Out, into: ByteSink): void => encoder.encode(encode(value), into);
+    const model: Codec<In, Out> = { decoder: () => ({ decode: receive }), encoder: () => ({ encode: send }) };
     const mapped = mapCodec(codec, decode, encode);
     expect(encodeOne(mapped, 12)).toEqual(encodeOne(model, 12));
     const chunks = [Buffer.from('1'), Buffer.from('2\n3\n')];
